@@ -1,0 +1,38 @@
+"""Checks of arguments, before any I/O: each message names the argument and its value, and what would be right."""
+
+import math
+
+from plugchat_async.errors import InvalidTypeError, InvalidValueError
+
+
+def check_int(name: str, value: object, *, least: int) -> int:
+    """Give `value` if it is an int of at least `least`. A bool is not an int here: page_size=True is a slip."""
+    if not isinstance(value, int) or isinstance(value, bool):
+        raise InvalidTypeError(f"{name} must be an int, got {value!r}", f"Give {name} as an int.")
+    if value < least:
+        raise InvalidValueError(f"{name} must be at least {least}, got {value!r}", f"Give {name} as {least} or more.")
+    return value
+
+
+def check_optional_int(name: str, value: object, *, least: int) -> int | None:
+    """Give `value` if it is None or passes `check_int`."""
+    return None if value is None else check_int(name, value, least=least)
+
+
+def check_seconds(name: str, value: object, *, zero: bool) -> float:
+    """Give `value` as a float if it is a finite number of seconds, above zero or, where `zero` is allowed, from it."""
+    if not isinstance(value, int | float) or isinstance(value, bool):
+        raise InvalidTypeError(f"{name} must be a number of seconds, got {value!r}", f"Give {name} as a float.")
+    if not math.isfinite(value) or value < 0 or (value == 0 and not zero):
+        raise InvalidValueError(
+            f"{name} must be a finite number {'of at least' if zero else 'above'} 0, got {value!r}",
+            f"Give {name} in seconds.",
+        )
+    return float(value)
+
+
+def check_choice(name: str, value: object, choices: tuple[str, ...]) -> None:
+    """Refuse `value` unless it is one of `choices`."""
+    if value not in choices:
+        allowed = " or ".join(repr(choice) for choice in choices)
+        raise InvalidValueError(f"{name} must be {allowed}, got {value!r}", f"Give {name} as {allowed}.")

@@ -1,0 +1,198 @@
+"""One page, from the request to its chats: attempts, repairs and retries, until there is a page or an error.
+
+What to do next is decided by the pure modules; this one does it.
+"""
+
+import asyncio
+import logging
+import random
+import time
+from collections.abc import Awaitable, Callable
+
+from attrs import Factory, define, evolve, field, frozen
+
+from plugchat_async._decode import decode_chats
+from plugchat_async._repair import Repair, next_repair
+from plugchat_async._retry import GiveUp, RetryBudget, RetryPolicy, parse_retry_after
+from plugchat_async._transport import Failure, Transport
+from plugchat_async._wire import (
+    RequestShape,
+    Token,
+    WireRequest,
+    WireResponse,
+    build_request,
+    status_error,
+    status_line,
+)
+from plugchat_async.errors import Attempt, PlugChatError, ResponseTooLargeError
+from plugchat_async.models import Page
+
+logger = logging.getLogger("plugchat_async.exchange")
+
+
+@frozen
+class TimeSource:
+    """Where a session takes time and chance from. Give one of your own to test without waiting.
+
+    monotonic and time: seconds, as `time.monotonic` and `time.time`. sleep: waits so many seconds.
+    random: uniform in [0, 1).
+    """
+
+    monotonic: Callable[[], float] = time.monotonic
+    time: Callable[[], float] = time.time
+    sleep: Callable[[float], Awaitable[object]] = asyncio.sleep
+    random: Callable[[], float] = random.random
+
+
+@define
+class Exchange:
+    """Fetches pages. It keeps what a session shares between them: the request's shape, the slots, the retry budget.
+
+    timeout: seconds for one attempt, body included, counted from when it has its slot.
+    """
+
+    transport: Transport
+    token: Token
+    shape: RequestShape
+    policy: RetryPolicy
+    repair: bool
+    timeout: float
+    max_response_bytes: int
+    slots: asyncio.Semaphore
+    time_source: TimeSource
+    budget: RetryBudget = field(init=False, default=Factory(RetryBudget))
+
+    async def fetch(self, number: int, size: int) -> Page:
+        """Fetch one page, or raise the error that is left after repairs and retries."""
+        work = _PageWork(number, size, self.shape)
+        while True:
+            request = build_request(work.shape, self.token, number, size)
+            outcome = await self._attempt(work, request)
+            result = self._read(outcome, number, size)
+            if isinstance(result, Page):
+                self.budget.refund()
+                self._keep(work)
+                return result
+            work.note(request, outcome, result)
+            if isinstance(outcome, Failure) and outcome.stale and not work.replaced_stale:
+                # An idle connection had been closed: the server never saw the request, and is not to blame.
+                work.replaced_stale = True
+                continue
+            repair = self._next_repair(work, outcome)
+            if repair is not None:
+                logger.warning("page %d: %s: trying %s", number, result.message, repair.name)
+                work.begin(repair, result)
+                continue
+            if work.refusal is not None:
+                # What another host says does not explain the refusal of the one that was asked for.
+                raise work.located(work.refusal)
+            wait = self._next_wait(work, result)
+            if wait is None:
+                raise work.located(result)
+            logger.info("page %d: %s: retrying in %.2f s", number, result.message, wait)
+            work.wait(wait)
+            await self.time_source.sleep(wait)
+
+    async def _attempt(self, work: "_PageWork", request: WireRequest) -> WireResponse | Failure:
+        # The wait for a slot is nobody's fault: it counts neither against the attempt nor against the deadline.
+        async with self.slots:
+            started = self.time_source.monotonic()
+            left = self.policy.deadline - work.elapsed
+            outcome = await self.transport.send(request, timeout=min(self.timeout, left))
+            work.elapsed += self.time_source.monotonic() - started
+        return outcome
+
+    def _read(self, outcome: WireResponse | Failure, number: int, size: int) -> Page | PlugChatError:
+        """Turn an outcome into a page or an error, which is not raised yet."""
+        if isinstance(outcome, Failure):
+            return outcome.error
+        if outcome.status != 200:
+            headers = outcome.headers
+            retry_after = parse_retry_after(
+                headers.get("retry-after"), now=self.time_source.time(), date=headers.get("date")
+            )
+            return status_error(outcome, self.token, retry_after)
+        error: PlugChatError
+        if not outcome.complete:
+            error = ResponseTooLargeError(
+                f"the body is larger than max_response_bytes={self.max_response_bytes}",
+                limit=self.max_response_bytes,
+            )
+        else:
+            chats = decode_chats(outcome.body, self.token)
+            if isinstance(chats, tuple):
+                return Page(number, size, chats, outcome.body)
+            error = chats
+        error.status, error.url = outcome.status, outcome.sent_url
+        return error
+
+    def _next_repair(self, work: "_PageWork", outcome: WireResponse | Failure) -> Repair | None:
+        if not self.repair or isinstance(outcome, Failure):
+            return None
+        return next_repair(work.shape, outcome, frozenset(work.repairs))
+
+    def _next_wait(self, work: "_PageWork", error: PlugChatError) -> float | None:
+        """Say how long to wait before the next attempt, or None if there is none; the error then says why."""
+        decision = self.policy.decide(
+            error, attempt=work.attempt, elapsed=work.elapsed, chance=self.time_source.random()
+        )
+        if not isinstance(decision, GiveUp) and not self.budget.take(error):
+            decision = GiveUp("the session's retry budget is used up")
+        if isinstance(decision, GiveUp):
+            if decision.reason:
+                error.message += f"; not repeated: {decision.reason}"
+            return None
+        return decision.seconds
+
+    def _keep(self, work: "_PageWork") -> None:
+        """A repair that worked is kept for the rest of the session."""
+        if work.repairs and work.shape != self.shape:
+            logger.warning("repaired by %s: kept for this session", " and ".join(work.repairs))
+            self.shape = work.shape
+
+
+@define
+class _PageWork:
+    """What happened so far to one page.
+
+    attempt: how many of the policy's attempts were begun; repairs and a replaced idle connection don't count.
+    refusal: the error of the host that was asked for, once another one is tried.
+    """
+
+    number: int
+    size: int
+    shape: RequestShape
+    attempt: int = 1
+    elapsed: float = 0.0
+    replaced_stale: bool = False
+    repairs: list[str] = Factory(list[str])
+    refusal: PlugChatError | None = None
+    attempts: list[Attempt] = Factory(list[Attempt])
+
+    def note(self, request: WireRequest, outcome: WireResponse | Failure, error: PlugChatError) -> None:
+        """Write down a failed attempt."""
+        if isinstance(outcome, Failure):
+            method, url, content_type, said = "GET", request.url, request.shape.content_type, error.message
+        else:
+            method, url, content_type = outcome.sent_method, outcome.sent_url, outcome.sent_content_type
+            said = error.message if outcome.status == 200 else status_line(outcome.status)
+        self.attempts.append(Attempt(method, url, content_type, said, " and ".join(self.repairs)))
+
+    def begin(self, repair: Repair, error: PlugChatError) -> None:
+        """Go on with a changed request."""
+        self.shape = repair.shape
+        self.repairs.append(repair.name)
+        if repair.switches_host:
+            self.refusal = error
+
+    def wait(self, seconds: float) -> None:
+        """Go on with the same request, after a wait."""
+        self.attempts[-1] = evolve(self.attempts[-1], wait=seconds)
+        self.attempt += 1
+        self.elapsed += seconds
+
+    def located(self, error: PlugChatError) -> PlugChatError:
+        """Give the error, with what is known of the page and its attempts."""
+        error.page, error.page_size = self.number, self.size
+        error.attempts, error.elapsed = tuple(self.attempts), self.elapsed
+        return error

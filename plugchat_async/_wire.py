@@ -1,0 +1,280 @@
+"""What goes over the wire: the request to send, the response as read, and what a response means.
+
+Rules from the vendor's "get chats" page unless an RFC is named. Pure: nothing here does I/O.
+"""
+
+import ipaddress
+import re
+from collections.abc import Mapping
+from http import HTTPStatus
+from urllib.parse import SplitResult, urlsplit
+
+from attrs import evolve, field, frozen
+
+from plugchat_async.errors import (
+    EXCERPT_CHARS,
+    AuthenticationError,
+    InvalidTypeError,
+    InvalidValueError,
+    MethodNotAllowedError,
+    PlugChatError,
+    RateLimitedError,
+    RedirectedError,
+    RequestTimeoutError,
+    ServerError,
+    UnexpectedStatusError,
+    UnsupportedMediaTypeError,
+)
+
+__version__ = "0.1.0"
+
+CHATS_PATH = "/api/whatsapp/chats"
+# The vendor's page names the first on its method line and the second in its URL example.
+DOCUMENTED_ORIGINS = ("https://app.plugchat.com.br", "https://www.plugchat.com.br")
+JSON_TYPE = "application/json"
+USER_AGENT = f"plugchat-async/{__version__}"
+
+_BASE_URL_HINT = f"Give an origin such as {DOCUMENTED_ORIGINS[0]}, with a path prefix at most."
+_VISIBLE_ASCII = re.compile(r"[!-~]+")
+
+
+@frozen(repr=False, eq=False)
+class Token:
+    """The account's secret. It prints as `***`; `redact` takes it out of text that a server sent."""
+
+    value: str
+
+    def __repr__(self) -> str:
+        return "***"
+
+    def redact(self, text: str) -> str:
+        """Give `text` with each occurrence of the token replaced by `***`."""
+        return re.sub(re.escape(self.value), "***", text, flags=re.IGNORECASE)  # host names fold case
+
+
+def token_problem(token: object) -> InvalidValueError | InvalidTypeError | None:
+    """Say why `token` can't be sent in a header, or None if it can.
+
+    It gives the error back instead of raising it, so that no frame of a traceback holds the token.
+    """
+    if not isinstance(token, str):
+        return InvalidTypeError(f"token must be a str, got {type(token).__name__}")
+    if not token:
+        return InvalidValueError("token is empty", "Copy the token from the Plug Chat panel.")
+    if token.lower().startswith("bearer "):
+        return InvalidValueError(
+            "token begins with 'Bearer'", "Plug Chat takes the raw token: give it without 'Bearer'."
+        )
+    # RFC 9110, 5.5 allows blanks inside a field's value; no token has them, a bad copy does.
+    if not _VISIBLE_ASCII.fullmatch(token):
+        return InvalidValueError(
+            "token holds blanks, control characters or characters outside ASCII",
+            "Copy the token again, without the space around it.",
+        )
+    return None
+
+
+def parse_base_url(base_url: object) -> str:
+    """Check a base URL and trim what users paste with it. Gives it without a trailing slash.
+
+    A path prefix stays, for gateways. `http` is for loopback only: the token would travel in clear text.
+    """
+    if not isinstance(base_url, str):
+        raise InvalidTypeError(f"base_url must be a str, got {type(base_url).__name__}")
+    text = base_url.strip()
+    # Neither a password nor a query, which may hold a secret, is shown.
+    if "@" in text:
+        raise InvalidValueError("base_url holds user information before an '@'", _BASE_URL_HINT)
+    if "?" in text or "#" in text:
+        raise InvalidValueError(
+            f"base_url holds a query or fragment after {re.split('[?#]', text)[0]!r}", _BASE_URL_HINT
+        )
+    try:
+        url = urlsplit(text)
+        host, port = url.hostname, url.port
+    except ValueError:
+        url, host, port = urlsplit(""), None, None
+    if not host or url.scheme not in ("https", "http") or port == 0 or not _VISIBLE_ASCII.fullmatch(text):
+        raise InvalidValueError(f"base_url is not an http(s) URL: {base_url!r}", _BASE_URL_HINT)
+    if url.scheme == "http" and not _is_loopback(host):
+        raise InvalidValueError(
+            f"base_url must be https, except on loopback: {base_url!r}", "Use https: http shows the token."
+        )
+    return _origin(url) + _trim_path(url.path)
+
+
+def _origin(url: SplitResult) -> str:
+    return f"{url.scheme}://{url.netloc.lower()}"
+
+
+def _trim_path(path: str) -> str:
+    trimmed = path.rstrip("/")
+    for documented in (CHATS_PATH, CHATS_PATH.rpartition("/")[0]):
+        if trimmed.endswith(documented):
+            return trimmed.removesuffix(documented)
+    return trimmed
+
+
+def _is_loopback(host: str) -> bool:
+    if host == "localhost" or host.endswith(".localhost"):  # RFC 6761, 6.3
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+@frozen
+class RequestShape:
+    """What is the same in all of a session's requests. A repair changes one thing of it.
+
+    bare: send past whatever an injected client session adds: its default headers and middlewares.
+    """
+
+    base_url: str
+    content_type: str | None = JSON_TYPE
+    bare: bool = False
+
+    def with_other_origin(self) -> "RequestShape | None":
+        """Give the shape for the other documented host, or None if this one's is not a documented one."""
+        if self.base_url not in DOCUMENTED_ORIGINS:
+            return None
+        first, second = DOCUMENTED_ORIGINS
+        return evolve(self, base_url=second if self.base_url == first else first)
+
+    def headers(self, token: Token) -> dict[str, str]:
+        """Build the headers that every request carries.
+
+        The vendor sends Content-Type on this GET without a body, and documents its absence as the cause of 415.
+        Accept-Encoding names only what is decoded everywhere: br and zstd need codecs that may be missing.
+        """
+        content_type = {} if self.content_type is None else {"Content-Type": self.content_type}
+        return {
+            "Authorization": token.value,
+            **content_type,
+            "Accept": JSON_TYPE,
+            "Accept-Encoding": "gzip, deflate",
+            "User-Agent": USER_AGENT,
+        }
+
+
+@frozen
+class WireRequest:
+    """One request to send. `repr` leaves out the headers: they hold the token."""
+
+    shape: RequestShape
+    url: str
+    headers: Mapping[str, str] = field(repr=False)
+
+
+def build_request(shape: RequestShape, token: Token, page: int, page_size: int) -> WireRequest:
+    """Build the request for a page. Pages count from 1."""
+    url = f"{shape.base_url}{CHATS_PATH}?page={page}&pageSize={page_size}"
+    return WireRequest(shape, url, shape.headers(token))
+
+
+@frozen
+class WireResponse:
+    """A response as read.
+
+    body: its first bytes if `complete` is False (it was larger than what the caller allows), else all of them,
+        decoded from the content encoding.
+    headers: names in lower case; lines of one name joined by ", " (RFC 9110, 5.2).
+    sent_method, sent_url, sent_content_type: what really went out, after an injected session's changes.
+    altered: whether method or URL then differed from the request's.
+    """
+
+    status: int
+    headers: Mapping[str, str] = field(repr=False)
+    body: bytes = field(repr=False)
+    complete: bool = True
+    sent_method: str = "GET"
+    sent_url: str = ""
+    sent_content_type: str | None = JSON_TYPE
+    altered: bool = False
+
+    @property
+    def allow(self) -> tuple[str, ...] | None:
+        """The methods of the Allow header, upper case; None without one; empty means that none is allowed."""
+        value = self.headers.get("allow")
+        return None if value is None else tuple(m.strip().upper() for m in value.split(",") if m.strip())
+
+
+def status_line(status: int) -> str:
+    """Give "503 Service Unavailable", or the number alone where it has no registered name."""
+    try:
+        return f"{status} {HTTPStatus(status).phrase}"
+    except ValueError:
+        return str(status)
+
+
+def excerpt(body: bytes, token: Token) -> str:
+    """Give the start of a body as one printable line, quoted, at most 200 characters, without the token."""
+    text = token.redact(body.decode("utf-8", "replace"))
+    printable = "".join(c if c.isprintable() else " " for c in text)
+    line = " ".join(printable.split())
+    clipped = line if len(line) <= EXCERPT_CHARS else line[: EXCERPT_CHARS - 1] + "…"
+    return f"'{clipped}'" if clipped else "an empty body"
+
+
+# First match wins; a status outside of all ranges is an UnexpectedStatusError.
+_STATUS_TABLE: tuple[tuple[range, type[PlugChatError]], ...] = (
+    (range(300, 304), RedirectedError),
+    (range(305, 400), RedirectedError),
+    (range(401, 402), AuthenticationError),
+    (range(403, 404), AuthenticationError),
+    (range(405, 406), MethodNotAllowedError),
+    (range(408, 409), RequestTimeoutError),
+    (range(415, 416), UnsupportedMediaTypeError),
+    (range(425, 426), ServerError),
+    (range(429, 430), RateLimitedError),
+    (range(500, 600), ServerError),
+)
+_STATUS_HINTS = {
+    400: "The server refused page, page_size or the headers: read what it says, and check base_url.",
+    404: f"There is no {CHATS_PATH} there: check base_url.",
+    407: "The proxy wants credentials: check the proxy option.",
+}
+
+
+def status_class(status: int) -> type[PlugChatError]:
+    """Say which error a status other than 200 is for this call."""
+    return next((error for statuses, error in _STATUS_TABLE if status in statuses), UnexpectedStatusError)
+
+
+def status_error(response: WireResponse, token: Token, retry_after: float | None) -> PlugChatError:
+    """Turn a response with a status other than 200 into its error. `retry_after` is its Retry-After in seconds."""
+    status = response.status
+    error = status_class(status)(
+        f"HTTP {status_line(status)}: {excerpt(response.body, token)}", _STATUS_HINTS.get(status, ""), status
+    )
+    error.url = response.sent_url
+    match error:
+        case MethodNotAllowedError():
+            allow = response.allow
+            error.allow = None if allow is None else tuple(token.redact(method) for method in allow)
+        case UnsupportedMediaTypeError():
+            accept = response.headers.get("accept")
+            error.sent_content_type = response.sent_content_type
+            error.accept = None if accept is None else token.redact(accept)
+        case RedirectedError():
+            error.target = _redirect_target(response, token)
+            error.message = f"HTTP {status_line(status)}: redirected to {error.target or 'nowhere'}"
+        case RateLimitedError() | ServerError():
+            error.retry_after = retry_after
+        case _:  # the others carry nothing of their own
+            return error
+    return error
+
+
+def _redirect_target(response: WireResponse, token: Token) -> str | None:
+    """Give the origin alone: path and query of a redirect may hold anything, secrets too."""
+    try:
+        url = urlsplit(response.headers.get("location", ""))
+        host, port = url.hostname, url.port
+    except ValueError:
+        return None
+    if not host:
+        # A relative Location stays on the origin that was asked (RFC 9110, 10.2.2).
+        return _origin(urlsplit(response.sent_url)) if response.headers.get("location") else None
+    return token.redact(f"{url.scheme or 'https'}://{host}{f':{port}' if port else ''}")

@@ -1,0 +1,328 @@
+"""Every error that this package raises, split first by whose fault it is.
+
+PlugChatError
+├─ ConfigurationError             yours: fix it and deploy again
+│  ├─ InvalidValueError           an argument's value; also a ValueError, raised before any I/O
+│  ├─ InvalidTypeError            an argument's type; also a TypeError, raised before any I/O
+│  ├─ SessionStateError           the session is not open here; also a RuntimeError
+│  ├─ AuthenticationError         401, 403
+│  ├─ MethodNotAllowedError       405, after the repairs
+│  ├─ UnsupportedMediaTypeError   415, after the repairs
+│  └─ RedirectedError             3xx, never followed
+├─ ServiceError                   theirs or the network's: may pass
+│  ├─ ConnectionFailedError       no answer, or half of one
+│  ├─ RequestTimeoutError         no answer in time; 408
+│  ├─ RateLimitedError            429
+│  └─ ServerError                 5xx, 425
+├─ UnexpectedStatusError          any other status but 200
+├─ ResponseError                  200, but not what was promised
+│  ├─ NotJSONError
+│  ├─ NotAListError
+│  ├─ DecodeError                 .problems: each with index, field, what was expected and what came
+│  └─ ResponseTooLargeError
+└─ PaginationError                the pages do not add up to a list
+   ├─ PageRepeatedError
+   └─ PageLimitError
+
+`str(error)` says what happened and what to do about it. No error holds the token or an aiohttp object,
+and each one survives pickling: fields are positional, and all of them are plain values.
+"""
+
+from typing import ClassVar
+
+from attrs import define, frozen
+
+# Where the vendor documents the call, its statuses and its headers.
+VENDOR_DOCS_URL = "https://github.com/fourpixelit/plug-chat-docs"
+
+# Enough of a body to recognise a gateway's error page, too little to flood a log.
+EXCERPT_CHARS = 200
+PROBLEMS_SHOWN = 10
+
+
+@frozen
+class Attempt:
+    """One request that went out, and what came back.
+
+    `outcome` is a status line such as "503 Service Unavailable" or the name of the failure; `repair` names what was
+    changed against the first request ("" if nothing was); `wait` is the pause after it in seconds (0.0 if none).
+    """
+
+    method: str
+    url: str
+    content_type: str | None
+    outcome: str
+    repair: str = ""
+    wait: float = 0.0
+
+
+# `slots=False` throughout: exceptions keep a __dict__, which pickling and `add_note` rely on. Fields stay positional,
+# since unpickling calls the class with them.
+@define(slots=False)
+class PlugChatError(Exception):
+    """The base of all errors of this package.
+
+    Where they are known: `status` (HTTP), `url`, `page` (where a walk goes on: give it as `start_page`),
+    `page_size` (the size that `page` was counted in), `attempts` (each request and its outcome), and `elapsed`
+    (seconds spent on this page). `hint` says what to do.
+    """
+
+    advice: ClassVar[str] = "See the message above."
+
+    message: str = ""
+    hint: str = ""
+    status: int | None = None
+    url: str | None = None
+    page: int | None = None
+    page_size: int | None = None
+    attempts: tuple[Attempt, ...] = ()
+    elapsed: float | None = None
+
+    def __attrs_post_init__(self) -> None:
+        if not self.hint:
+            self.hint = self.advice
+
+    def __str__(self) -> str:
+        context = ", ".join(self._context())
+        return f"{self.message}{f' ({context})' if context else ''}. {self.hint}"
+
+    def _context(self) -> list[str]:
+        parts: list[str] = []
+        if self.page is not None:
+            parts.append(f"page {self.page}")
+        if self.page_size is not None:
+            parts.append(f"page_size {self.page_size}")
+        if len(self.attempts) > 1:
+            parts.append(f"{len(self.attempts)} requests")
+            if self.elapsed is not None:
+                parts.append(f"{self.elapsed:.1f} s")
+        if self.url is not None:
+            parts.append(self.url)
+        return parts
+
+
+@define(slots=False)
+class ConfigurationError(PlugChatError):
+    """Yours to mend: the same call will fail again until the configuration or the code changes."""
+
+    advice: ClassVar[str] = "Correct the configuration and try again."
+
+
+@define(slots=False)
+class InvalidValueError(ConfigurationError, ValueError):
+    """An argument has a value that can't be used. Raised before any I/O; the message names argument and value."""
+
+    advice: ClassVar[str] = "Correct the argument."
+
+
+@define(slots=False)
+class InvalidTypeError(ConfigurationError, TypeError):
+    """An argument has the wrong type. Raised before any I/O; the message names argument and value."""
+
+    advice: ClassVar[str] = "Correct the argument."
+
+
+@define(slots=False)
+class SessionStateError(ConfigurationError, RuntimeError):
+    """The session is not open, is closed, or belongs to another event loop."""
+
+    advice: ClassVar[str] = "Use the session inside `async with PlugChatSession(...)`."
+
+
+@define(slots=False)
+class AuthenticationError(ConfigurationError):
+    """401 or 403: the service does not accept the token."""
+
+    advice: ClassVar[str] = (
+        "Check the token: Plug Chat takes the raw token in the Authorization header, without 'Bearer'; "
+        "copy it anew from the Plug Chat panel, and check that it belongs to this account and host."
+    )
+
+
+@define(slots=False)
+class MethodNotAllowedError(ConfigurationError):
+    """405, and no repair helped. `allow`: the methods that the server named, None without Allow (RFC 9110, 15.5.6)."""
+
+    advice: ClassVar[str] = (
+        "The call is GET /api/whatsapp/chats: check base_url, and that no proxy or middleware changes the request."
+    )
+    docs_url: ClassVar[str] = VENDOR_DOCS_URL
+
+    allow: tuple[str, ...] | None = None
+
+
+@define(slots=False)
+class UnsupportedMediaTypeError(ConfigurationError):
+    """415, and no repair helped.
+
+    `sent_content_type` is what the last request carried (None: none), `accept` what the server says it takes
+    (its Accept header, RFC 9110, 15.5.16), or None if it did not say.
+    """
+
+    advice: ClassVar[str] = (
+        "The vendor documents a missing Content-Type: application/json as the cause: check that no proxy, middleware "
+        "or injected client session removes or replaces that header."
+    )
+    docs_url: ClassVar[str] = VENDOR_DOCS_URL
+
+    sent_content_type: str | None = None
+    accept: str | None = None
+
+
+@define(slots=False)
+class RedirectedError(ConfigurationError):
+    """3xx. Never followed: it would hand the token to wherever the answer points. `target`: that origin, if given."""
+
+    advice: ClassVar[str] = (
+        "Redirects are never followed, so that the token stays where you sent it. "
+        "If you trust the target, make it the base_url."
+    )
+
+    target: str | None = None
+
+
+@define(slots=False)
+class ServiceError(PlugChatError):
+    """Theirs or the network's: the same call may work later. Retried before it is raised."""
+
+    advice: ClassVar[str] = "Try again later."
+
+
+@define(slots=False)
+class ConnectionFailedError(ServiceError):
+    """No answer, or only a part of one.
+
+    `reason` is one of "refused", "unreachable", "dns", "tls", "certificate", "proxy", "closed", "reset", "truncated",
+    "malformed". A certificate that does not verify is not retried, all others are.
+    """
+
+    advice: ClassVar[str] = "Check the network and base_url; if both are right, the service is down: try again later."
+
+    reason: str = ""
+
+
+@define(slots=False)
+class RequestTimeoutError(ServiceError):
+    """No complete answer within `timeout` seconds, or 408."""
+
+    advice: ClassVar[str] = (
+        "The service is slow or unreachable: try again later, with a longer timeout or smaller pages."
+    )
+
+
+@define(slots=False)
+class RateLimitedError(ServiceError):
+    """429. `retry_after`: seconds that the server asked to wait, counted from its answer, or None if it did not say."""
+
+    advice: ClassVar[str] = "Wait before asking again, or ask less often."
+
+    retry_after: float | None = None
+
+
+@define(slots=False)
+class ServerError(ServiceError):
+    """5xx or 425. `retry_after`: seconds that the server asked to wait, or None if it did not say."""
+
+    advice: ClassVar[str] = (
+        "The service has a fault of its own: try again later; if it stays, tell Plug Chat's support."
+    )
+
+    retry_after: float | None = None
+
+
+@define(slots=False)
+class UnexpectedStatusError(PlugChatError):
+    """A status that this call does not know, such as 400 or 404."""
+
+    advice: ClassVar[str] = (
+        "Check base_url and the arguments; if they are right, tell Plug Chat's support what came back."
+    )
+
+
+@define(slots=False)
+class ResponseError(PlugChatError):
+    """200, but the body is not what the vendor's page promises."""
+
+    advice: ClassVar[str] = "Check base_url; if it is right, tell Plug Chat's support what came back."
+
+
+@define(slots=False)
+class NotJSONError(ResponseError):
+    """The body is empty, HTML, or broken JSON. `truncated`: it is JSON that ends in the middle (retried)."""
+
+    advice: ClassVar[str] = "Check base_url: a login page, a proxy or a web site seems to answer instead of the API."
+
+    truncated: bool = False
+
+
+@define(slots=False)
+class NotAListError(ResponseError):
+    """The body is JSON, but not an array of chats."""
+
+    advice: ClassVar[str] = (
+        "The vendor's page promises a bare JSON array; read the excerpt, it may hold the service's own error."
+    )
+
+
+@frozen
+class Problem:
+    """One value of a page that can't be read. `index` counts the page's chats from 0; `field` is the vendor's name."""
+
+    index: int
+    field: str
+    expected: str
+    got: str
+
+    def __str__(self) -> str:
+        where = f"chat {self.index}, {self.field}" if self.field else f"chat {self.index}"
+        return f"{where}: expected {self.expected}, got {self.got}"
+
+
+@define(slots=False)
+class DecodeError(ResponseError):
+    """The body is an array, but some of its chats can't be read. `problems` lists all of them, in order."""
+
+    advice: ClassVar[str] = (
+        "The service sent values that its documentation does not know: tell Plug Chat's support, and this project."
+    )
+
+    problems: tuple[Problem, ...] = ()
+
+    def __str__(self) -> str:
+        page = f"page {self.page}, " if self.page is not None else ""
+        shown = "; ".join(f"{page}{problem}" for problem in self.problems[:PROBLEMS_SHOWN])
+        more = len(self.problems) - PROBLEMS_SHOWN
+        return f"{self.message}: {shown}{f'; and {more} more' if more > 0 else ''}. {self.hint}"
+
+
+@define(slots=False)
+class ResponseTooLargeError(ResponseError):
+    """The decoded body is larger than `limit` bytes. Reading stopped there."""
+
+    advice: ClassVar[str] = "Ask for smaller pages, or raise max_response_bytes if such pages are right."
+
+    limit: int | None = None
+
+
+@define(slots=False)
+class PaginationError(PlugChatError):
+    """The pages do not add up to a list that ends."""
+
+    advice: ClassVar[str] = "What was read until here is good; tell Plug Chat's support how the pages behave."
+
+
+@define(slots=False)
+class PageRepeatedError(PaginationError):
+    """A page repeated an earlier one, and a page far past any end came back with chats: `page` is not honoured."""
+
+    advice: ClassVar[str] = (
+        "The server does not seem to honour `page`, so the walk would never end. What was read until here is good, "
+        "but may not be all: check base_url and any cache in between."
+    )
+
+
+@define(slots=False)
+class PageLimitError(PaginationError):
+    """The walk asked for `max_pages` pages and the list had not ended."""
+
+    advice: ClassVar[str] = "Raise max_pages, use larger pages, or go on from `start_page=error.page`."

@@ -1,0 +1,49 @@
+"""What a caller gets: a `Chat`, and the `Page` it came on."""
+
+from datetime import datetime
+
+from attrs import field, frozen
+
+
+@frozen
+class Chat:
+    """One chat of an account, as the vendor's "get chats" page describes it.
+
+    phone: the chat's id: a number, a group's id or a broadcast list's id. Never parsed as a phone number.
+    name: the name given to the chat, or None.
+    unread: how many messages are unread.
+    last_message_time: when the last message came or went, aware and in UTC, or None if the service did not say.
+    is_muted, is_marked_spam: as set by the account's owner.
+    profile_thumbnail: URL of the chat's picture, or None. WhatsApp deletes the picture after 48 hours.
+    messages_unread: discontinued by the vendor; use `unread`.
+    """
+
+    phone: str
+    name: str | None = None
+    unread: int = 0
+    last_message_time: datetime | None = None
+    is_muted: bool = False
+    is_marked_spam: bool = False
+    profile_thumbnail: str | None = None
+    messages_unread: int | None = None
+
+
+@frozen
+class Page:
+    """One page of chats, as one response gave it.
+
+    number: which page, counted from 1.
+    size: how many chats were asked for.
+    chats: what came, in the server's order. A server that ignores `pageSize` may send more than `size`.
+    raw: the response's body, decoded from its content encoding, with all keys that `Chat` does not know.
+    """
+
+    number: int
+    size: int
+    chats: tuple[Chat, ...]
+    raw: bytes = field(repr=lambda raw: f"<{len(raw)} bytes>")
+
+    @property
+    def is_last(self) -> bool:
+        """Whether the page came back short, which by the vendor's contract ends the list."""
+        return len(self.chats) < self.size

@@ -1,0 +1,332 @@
+"""PlugChatSession: owns or borrows the aiohttp session, fetches pages, and walks them."""
+
+import asyncio
+import os
+import ssl
+from collections.abc import AsyncGenerator
+from contextlib import aclosing, closing
+from types import TracebackType
+from typing import Final, Literal, Self, TypedDict, Unpack
+
+import aiohttp
+
+from plugchat_async._arguments import check_choice, check_int, check_optional_int, check_seconds
+from plugchat_async._exchange import Exchange, TimeSource
+from plugchat_async._retry import RetryPolicy
+from plugchat_async._transport import Transport
+from plugchat_async._walk import Deliver, Fetch, PageSizes, StopOn, Walk, walk_plain
+from plugchat_async._wire import DOCUMENTED_ORIGINS, RequestShape, Token, parse_base_url, token_problem
+from plugchat_async.errors import (
+    InvalidTypeError,
+    InvalidValueError,
+    PlugChatError,
+    SessionStateError,
+    UnexpectedStatusError,
+)
+from plugchat_async.models import Chat, Page
+
+Consistency = Literal["plain"]
+
+DEFAULT_BASE_URL: Final = DOCUMENTED_ORIGINS[0]
+TOKEN_VARIABLE: Final = "PLUGCHAT_TOKEN"  # noqa: S105 - the name of the variable
+BASE_URL_VARIABLE: Final = "PLUGCHAT_BASE_URL"
+
+
+class SessionOptions(TypedDict, total=False):
+    """The keyword options of `PlugChatSession`, for functions that pass them on."""
+
+    base_url: str
+    client_session: aiohttp.ClientSession | None
+    timeout: float
+    retry: RetryPolicy
+    repair: bool
+    max_concurrency: int
+    max_response_bytes: int
+    proxy: str | None
+    ssl_context: ssl.SSLContext | None
+    time_source: TimeSource
+
+
+class PlugChatSession:
+    """A session with one Plug Chat account.
+
+        async with PlugChatSession(token) as plugchat:
+            async for chat in plugchat.iter_chats(page_size=100):
+                print(chat.name, chat.unread)
+
+    The constructor checks its arguments (InvalidValueError, InvalidTypeError: both ConfigurationErrors), does no I/O,
+    and needs no running event loop. Open the session with `async with`, or with `await open()` and `await close()`;
+    it belongs to the event loop that it was opened in.
+
+    token: the account's raw token, as the Authorization header takes it. It is printed nowhere.
+    base_url: an origin, with a path prefix at most (default https://app.plugchat.com.br). https, or http on loopback.
+    client_session: an aiohttp.ClientSession to send through instead of one of our own. It is never closed here.
+    timeout: seconds for one attempt, body included (default 30.0).
+    retry: a RetryPolicy (default: 3 attempts, 60 s a page).
+    repair: whether 405 and 415 are answered with a changed request (default True).
+    max_concurrency: requests in flight at most (default 64).
+    max_response_bytes: the largest body, decompressed, that is read (default 16 MiB).
+    proxy: URL of an HTTP proxy (default None: none; the environment's proxies are not used).
+    ssl_context: an ssl.SSLContext to verify servers with (default None: Python's).
+    time_source: clock, sleep and randomness, for tests.
+    """
+
+    def __init__(
+        self,
+        token: str,
+        *,
+        base_url: str = DEFAULT_BASE_URL,
+        client_session: aiohttp.ClientSession | None = None,
+        timeout: float = 30.0,
+        retry: RetryPolicy = RetryPolicy(),  # noqa: B008 - frozen
+        repair: bool = True,
+        max_concurrency: int = 64,
+        max_response_bytes: int = 16 * 1024 * 1024,
+        proxy: str | None = None,
+        ssl_context: ssl.SSLContext | None = None,
+        time_source: TimeSource = TimeSource(),  # noqa: B008 - frozen
+    ) -> None:
+        problem = token_problem(token)
+        secret = Token(token)
+        del token  # so that no frame that a traceback may show holds it in clear
+        if problem is not None:
+            raise problem
+        shape = RequestShape(parse_base_url(base_url))
+        _check_type("client_session", client_session, aiohttp.ClientSession, optional=True)
+        _check_type("ssl_context", ssl_context, ssl.SSLContext, optional=True)
+        _check_type("retry", retry, RetryPolicy)
+        _check_type("time_source", time_source, TimeSource)
+        _check_proxy(proxy)
+        if client_session is not None and ssl_context is not None:
+            raise InvalidValueError(
+                "ssl_context can't be set on an injected client_session",
+                "Give it to that session's connector.",
+            )
+        self._transport = Transport(
+            borrowed=client_session,
+            proxy=proxy,
+            ssl_context=ssl_context,
+            max_response_bytes=check_int("max_response_bytes", max_response_bytes, least=1),
+        )
+        self._exchange = Exchange(
+            transport=self._transport,
+            token=secret,
+            shape=shape,
+            policy=retry,
+            repair=repair,
+            timeout=check_seconds("timeout", timeout, zero=False),
+            max_response_bytes=max_response_bytes,
+            slots=asyncio.Semaphore(check_int("max_concurrency", max_concurrency, least=1)),
+            time_source=time_source,
+        )
+        self._sizes = PageSizes()
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._closed = False
+
+    @classmethod
+    def from_env(cls, **options: Unpack[SessionOptions]) -> Self:
+        """Make a session from PLUGCHAT_TOKEN and, if it is set, PLUGCHAT_BASE_URL. `options`: as for the constructor.
+
+        InvalidValueError if PLUGCHAT_TOKEN is not set.
+        """
+        if not os.environ.get(TOKEN_VARIABLE):
+            raise InvalidValueError(
+                f"the environment variable {TOKEN_VARIABLE} is not set",
+                f"Set {TOKEN_VARIABLE} to the account's token.",
+            )
+        options.setdefault("base_url", os.environ.get(BASE_URL_VARIABLE) or DEFAULT_BASE_URL)
+        return cls(os.environ[TOKEN_VARIABLE], **options)
+
+    def __repr__(self) -> str:
+        state = "closed" if self._closed else "new" if self._loop is None else "open"
+        return f"<PlugChatSession {self._exchange.shape.base_url} {state}>"
+
+    async def __aenter__(self) -> Self:
+        return await self.open()
+
+    async def __aexit__(
+        self, exc_type: type[BaseException] | None, exc: BaseException | None, tb: TracebackType | None
+    ) -> None:
+        await self.close()
+
+    async def open(self) -> Self:
+        """Open the session in the running event loop; it sends nothing yet. Opening it twice does no harm.
+
+        SessionStateError if it was closed before: make a new one.
+        """
+        if self._closed:
+            raise SessionStateError("the session is closed", "Make a new PlugChatSession: a closed one stays closed.")
+        if self._loop is None:
+            self._transport.open()
+            self._loop = asyncio.get_running_loop()
+        return self
+
+    async def close(self) -> None:
+        """Close the session, and its connections if they are its own. Closing it twice does no harm."""
+        self._closed = True
+        await self._transport.close()
+
+    async def fetch_page(self, number: int, page_size: int) -> Page:
+        """Fetch one page. `number` counts from 1; `page_size` is how many chats to ask for.
+
+        Raises any PlugChatError but PaginationError, after repairs and retries; see `plugchat_async.errors`.
+        """
+        check_int("number", number, least=1)
+        check_int("page_size", page_size, least=1)
+        self._check_open()
+        return await self._exchange.fetch(number, page_size)
+
+    async def iter_pages(
+        self,
+        page_size: int = 100,
+        *,
+        start_page: int = 1,
+        stop_on: StopOn = "short",
+        consistency: Consistency = "plain",
+        max_pages: int = 100_000,
+    ) -> AsyncGenerator[Page, None]:
+        """Walk the list a page at a time. A page is asked for when it is wanted, and read wholly before it is yielded.
+
+        page_size: chats to ask for at a time. A server that caps it is recognised, and asked for its cap from then on.
+        start_page: the page to begin with, from 1. The error of a failed walk says in `page` and `page_size` where to
+            go on; what was yielded before it is good.
+        stop_on: "short" ends the walk at a page with fewer chats than were asked for, the vendor's contract; "empty"
+            goes on until an empty page. Empty pages are not yielded.
+        consistency: "plain" gives what the server sends. While a list moves, it may repeat chats and miss some.
+        max_pages: how many pages to ask for at most, before PageLimitError.
+
+        Raises what `fetch_page` raises; PageRepeatedError if the server does not honour `page`; PageLimitError.
+        """
+        walk = self._plan(page_size, start_page, stop_on, consistency, max_pages)
+        async with aclosing(self._drive(walk)) as pages:
+            async for page in pages:
+                yield page
+
+    async def iter_chats(
+        self,
+        page_size: int = 100,
+        *,
+        start_page: int = 1,
+        limit: int | None = None,
+        stop_on: StopOn = "short",
+        consistency: Consistency = "plain",
+        max_pages: int = 100_000,
+    ) -> AsyncGenerator[Chat, None]:
+        """Walk the list a chat at a time: all chats of the account, in the server's order.
+
+        limit: how many chats to yield at most (default None: all). No page is asked for that it does not need.
+
+        The other arguments, and what is raised, are those of `iter_pages`. Nothing is open while a chat is yielded, so
+        a loop may be left at any time; `contextlib.aclosing` closes the generator at once instead of eventually.
+        """
+        check_optional_int("limit", limit, least=0)
+        walk = self._plan(page_size, start_page, stop_on, consistency, max_pages)
+        if limit == 0:
+            return
+        left = limit
+        async with aclosing(self._drive(walk)) as pages:
+            async for page in pages:
+                for chat in page.chats[:left]:
+                    yield chat
+                if left is not None:
+                    left -= len(page.chats)
+                    if left <= 0:
+                        return
+
+    async def list_chats(
+        self,
+        page_size: int = 100,
+        *,
+        start_page: int = 1,
+        limit: int | None = None,
+        stop_on: StopOn = "short",
+        consistency: Consistency = "plain",
+        max_pages: int = 100_000,
+    ) -> list[Chat]:
+        """Give what `iter_chats` yields, as a list. If the walk fails, what was read before is lost with it."""
+        return [
+            chat
+            async for chat in self.iter_chats(
+                page_size,
+                start_page=start_page,
+                limit=limit,
+                stop_on=stop_on,
+                consistency=consistency,
+                max_pages=max_pages,
+            )
+        ]
+
+    def _check_open(self) -> None:
+        if self._closed:
+            raise SessionStateError("the session is closed", "Make a new PlugChatSession: a closed one stays closed.")
+        if self._loop is None:
+            raise SessionStateError("the session is not open")
+        if self._loop is not asyncio.get_running_loop():
+            raise SessionStateError(
+                "the session belongs to another event loop",
+                "Make one session for each event loop, inside of it.",
+            )
+
+    def _plan(self, page_size: int, start_page: int, stop_on: StopOn, consistency: Consistency, max_pages: int) -> Walk:
+        """Check a walk's arguments and make its walker."""
+        check_int("page_size", page_size, least=1)
+        check_int("start_page", start_page, least=1)
+        check_int("max_pages", max_pages, least=1)
+        check_choice("stop_on", stop_on, ("short", "empty"))
+        check_choice("consistency", consistency, ("plain",))
+        self._check_open()
+        return walk_plain(
+            page_size=page_size,
+            start_page=start_page,
+            stop_on=stop_on,
+            max_pages=max_pages,
+            sizes=self._sizes,
+        )
+
+    async def _drive(self, walk: Walk) -> AsyncGenerator[Page, None]:
+        """Do what a walker asks for. A page is fetched wholly, then yielded: nothing is open across a yield."""
+        with closing(walk):
+            step: Fetch | Deliver | None = next(walk)
+            while step is not None:
+                if isinstance(step, Deliver):
+                    page = step.page
+                    yield page
+                else:
+                    page = await self._answer(step)
+                step = _advance(walk, page)
+
+    async def _answer(self, step: Fetch) -> Page:
+        try:
+            return await self.fetch_page(step.number, step.size)
+        except PlugChatError as error:
+            if step.probe and isinstance(error, UnexpectedStatusError) and error.status in _NO_SUCH_PAGE:
+                return Page(step.number, step.size, (), b"")
+            error.page = step.resume_page
+            raise
+
+
+# How a server may say that a page does not exist.
+_NO_SUCH_PAGE: Final = frozenset({400, 404, 410, 416, 422})
+
+
+def _advance(walk: Walk, page: Page) -> Fetch | Deliver | None:
+    try:
+        return walk.send(page)
+    except StopIteration:
+        return None
+
+
+def _check_type(name: str, value: object, wanted: type, *, optional: bool = False) -> None:
+    if not isinstance(value, wanted) and not (optional and value is None):
+        kind = f"{wanted.__module__.partition('.')[0]}.{wanted.__name__}"
+        raise InvalidTypeError(f"{name} must be a {kind}, got {type(value).__name__}")
+
+
+def _check_proxy(proxy: object) -> None:
+    """The value is not shown: a proxy's URL may hold its password."""
+    if proxy is None:
+        return
+    if not isinstance(proxy, str):
+        raise InvalidTypeError(f"proxy must be a str, got {type(proxy).__name__}")
+    if not proxy.startswith(("http://", "https://")):
+        raise InvalidValueError("proxy must begin with http:// or https://", "Give the proxy's URL.")

@@ -1,0 +1,6 @@
+"""What users test their own code with: an honest server in the process, and faults to script it with."""
+
+from plugchat_async.testing.faults import Fault
+from plugchat_async.testing.simulator import PlugChatSimulator, SimulatedRequest
+
+__all__ = ["Fault", "PlugChatSimulator", "SimulatedRequest"]

@@ -1,0 +1,190 @@
+"""PlugChatSimulator: an honest server of the vendor's "get chats" call, on loopback, in the caller's event loop."""
+
+import asyncio
+import json
+from collections import deque
+from collections.abc import Mapping
+from types import TracebackType
+from typing import Literal, Self
+
+from aiohttp import hdrs, web
+from attrs import evolve, frozen
+
+from plugchat_async._wire import CHATS_PATH, JSON_TYPE
+from plugchat_async.models import Chat
+from plugchat_async.testing.faults import Fault
+from plugchat_async.testing.people import People
+
+PastEnd = Literal["empty", "first", "last"]
+
+
+@frozen
+class SimulatedRequest:
+    """A request that the simulator got: its method, path, headers (names in lower case), and parameters as sent."""
+
+    method: str
+    path: str
+    headers: Mapping[str, str]
+    page: str | None
+    page_size: str | None
+
+
+class PlugChatSimulator:
+    """A Plug Chat account with made-up chats, served over HTTP.
+
+        async with PlugChatSimulator(chats=1000, seed=7) as sim, PlugChatSession(sim.token, base_url=sim.base_url) as s:
+            assert await s.list_chats() == list(sim.chats)
+
+    It keeps to the vendor's page: the raw token in Authorization (401), GET only (405 with Allow), Content-Type
+    application/json (415), `page` from 1 and `pageSize` from 1 (400), and values spelled as in the vendor's example.
+
+    chats: how many chats the account has (default 100). The same `seed` (default 0) makes the same chats.
+    latency: seconds before each answer (default 0.0).
+    token: what Authorization must hold. port: where to listen (default 0: any free port).
+    max_page_size: silently cap pageSize, as some servers do (default None).
+    ignore_page: answer each request with the first page (default False).
+    past_end: what a page past the end holds: "empty" (default), the "first" or the "last" page again.
+    """
+
+    def __init__(
+        self,
+        chats: int = 100,
+        *,
+        seed: int = 0,
+        latency: float = 0.0,
+        token: str = "simulated-token",  # noqa: S107 - it protects nothing
+        port: int = 0,
+        max_page_size: int | None = None,
+        ignore_page: bool = False,
+        past_end: PastEnd = "empty",
+    ) -> None:
+        self._people = People(seed)
+        self._chats = self._people.chats(chats)
+        self._latency = latency
+        self._port = port
+        self._max_page_size = max_page_size
+        self._ignore_page = ignore_page
+        self._past_end: PastEnd = past_end
+        self._script: deque[Fault] = deque()
+        self._runner: web.AppRunner | None = None
+        self.token = token
+        self.requests: list[SimulatedRequest] = []
+        """What was asked for so far, in order."""
+
+    @property
+    def base_url(self) -> str:
+        """Where it listens: http://127.0.0.1:port. RuntimeError before it is started."""
+        if self._runner is None or not self._runner.addresses:
+            raise RuntimeError("the simulator is not running: use `async with PlugChatSimulator() as sim`")
+        return f"http://127.0.0.1:{self._runner.addresses[0][1]}"
+
+    @property
+    def chats(self) -> tuple[Chat, ...]:
+        """The account's chats as they are now, newest first."""
+        return tuple(self._chats)
+
+    async def __aenter__(self) -> Self:
+        app = web.Application()
+        app.router.add_route("*", CHATS_PATH, self._handle)
+        # A client that is gone cancels its handler: so "hang" ends with the client.
+        runner = web.AppRunner(app, handler_cancellation=True, access_log=None, shutdown_timeout=0.1)
+        await runner.setup()
+        await web.TCPSite(runner, "127.0.0.1", self._port).start()
+        self._runner = runner
+        return self
+
+    async def __aexit__(
+        self, exc_type: type[BaseException] | None, exc: BaseException | None, tb: TracebackType | None
+    ) -> None:
+        if self._runner is not None:
+            await self._runner.cleanup()
+
+    def script(self, *faults: Fault) -> None:
+        """Give the next requests these fates, one each, in order. Later ones are answered honestly."""
+        self._script.extend(faults)
+
+    def receive_message(self, phone: str) -> Chat:
+        """Let a message arrive: the chat jumps to the front, one more unread. KeyError if there is no such chat."""
+        index = self._index(phone)
+        chat = self._chats.pop(index)
+        return self._to_front(evolve(chat, unread=chat.unread + 1, last_message_time=self._people.now()))
+
+    def new_chat(self) -> Chat:
+        """Let somebody write for the first time: a new chat in front."""
+        return self._to_front(evolve(self._people.chat(), unread=1, last_message_time=self._people.now()))
+
+    def delete_chat(self, phone: str) -> Chat:
+        """Take a chat off the list and give it back. KeyError if there is no such chat."""
+        return self._chats.pop(self._index(phone))
+
+    def _index(self, phone: str) -> int:
+        for index, chat in enumerate(self._chats):
+            if chat.phone == phone:
+                return index
+        raise KeyError(phone)
+
+    def _to_front(self, chat: Chat) -> Chat:
+        self._chats.insert(0, chat)
+        return chat
+
+    async def _handle(self, request: web.Request) -> web.StreamResponse:
+        self.requests.append(
+            SimulatedRequest(
+                request.method,
+                request.path,
+                {name.lower(): value for name, value in request.headers.items()},
+                request.query.get("page"),
+                request.query.get("pageSize"),
+            )
+        )
+        # A fault is a request's, in the order of arrival: it is taken before anything is waited for.
+        fault = self._script.popleft() if self._script else Fault.none()
+        if self._latency:
+            await asyncio.sleep(self._latency)
+        return await fault.apply(request, self._answer(request))
+
+    def _answer(self, request: web.Request) -> web.Response:
+        if request.method != hdrs.METH_GET:
+            return _refusal(405, f"{request.method} is not allowed here, use GET", {"Allow": "GET"})
+        if request.headers.get(hdrs.AUTHORIZATION) != self.token:
+            return _refusal(401, "the token is missing or unknown")
+        if request.content_type != JSON_TYPE or hdrs.CONTENT_TYPE not in request.headers:
+            return _refusal(415, "send Content-Type: application/json", {"Accept": JSON_TYPE})
+        page, size = _positive(request.query.get("page")), _positive(request.query.get("pageSize"))
+        if page is None or size is None:
+            return _refusal(400, "page and pageSize must be positive integers")
+        body = json.dumps([_spell(chat) for chat in self._window(page, size)], ensure_ascii=False)
+        return web.Response(body=body.encode(), content_type=JSON_TYPE, charset="utf-8")
+
+    def _window(self, page: int, size: int) -> list[Chat]:
+        size = size if self._max_page_size is None else min(size, self._max_page_size)
+        last = max(1, -(-len(self._chats) // size))
+        if self._ignore_page or (page > last and self._past_end == "first"):
+            page = 1
+        elif page > last and self._past_end == "last":
+            page = last
+        return self._chats[(page - 1) * size : page * size]
+
+
+def _positive(text: str | None) -> int | None:
+    # 18 digits are more pages than there are; int() of thousands is refused by Python.
+    return int(text) if text and text.isascii() and text.isdigit() and len(text) <= 18 and int(text) > 0 else None
+
+
+def _refusal(status: int, message: str, headers: Mapping[str, str] | None = None) -> web.Response:
+    return web.json_response({"error": message}, status=status, headers=headers)
+
+
+def _spell(chat: Chat) -> dict[str, object]:
+    """Spell a chat as the vendor's example does: nearly everything is a string."""
+    time = chat.last_message_time
+    return {
+        "name": chat.name,
+        "phone": chat.phone,
+        "unread": str(chat.unread),
+        "lastMessageTime": None if time is None else str(int(time.timestamp())),
+        "isMuted": "1" if chat.is_muted else "0",
+        "isMarkedSpam": "true" if chat.is_marked_spam else "false",
+        "profileThumbnail": chat.profile_thumbnail,
+        "messagesUnread": chat.messages_unread,
+    }
