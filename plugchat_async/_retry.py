@@ -77,7 +77,7 @@ class Wait:
 
 @frozen
 class GiveUp:
-    """Raise the error. `reason` says why it is not repeated, "" if repeating it can't help."""
+    """Raise the error. `reason` says why it is not repeated, "" where that needs no words."""
 
     reason: str = ""
 
@@ -117,7 +117,7 @@ class RetryPolicy:
         if not is_transient(error):
             return GiveUp()
         if attempt >= self.attempts:
-            return GiveUp("" if self.attempts == 1 else "no attempts are left")
+            return GiveUp()
         # The exponent is bounded: attempts may be many, and 2.0**1024 overflows.
         wait = chance * min(self.cap, self.base * 2.0 ** min(attempt - 1, 64))
         retry_after = error.retry_after if isinstance(error, RateLimitedError | ServerError) else None

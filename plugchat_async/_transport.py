@@ -122,7 +122,7 @@ class Transport:
         return Failure(error, stale=lost and state.reused and state.answer is None)
 
     def _client_for(self, request: WireRequest) -> tuple[aiohttp.ClientSession | None, dict[str, Any]]:
-        if self._borrowed is None or request.shape.bare:
+        if request.shape.bare or self._borrowed is None:
             return self._own, {}
         # Middlewares given with a request replace the session's, which aiohttp has no public name for.
         theirs = getattr(self._borrowed, "_middlewares", ())
@@ -238,13 +238,14 @@ def _translate(cause: Exception, request: WireRequest) -> PlugChatError:
             return _connection_failed(request, reason, message)
         case RuntimeError():
             return SessionStateError("the session was closed during a request")
-        case ValueError():  # aiohttp.InvalidURL, or an injected session's auth beside our Authorization
+        case aiohttp.ClientConnectorCertificateError(certificate_error=ssl.SSLCertVerificationError() as verify):
+            return _connection_failed(request, "certificate", verify.verify_message)
+        # aiohttp.InvalidURL, or an injected session's auth beside our Authorization. A certificate error is one, too.
+        case ValueError() if not isinstance(cause, aiohttp.ClientConnectorCertificateError):
             return ConfigurationError(
                 "aiohttp refused to send the request",
                 "An injected client_session must not have `auth`, nor a netrc entry with trust_env; check base_url too.",
             )
-        case aiohttp.ClientConnectorCertificateError(certificate_error=ssl.SSLCertVerificationError() as verify):
-            return _connection_failed(request, "certificate", verify.verify_message)
         case aiohttp.ClientConnectorError(os_error=ConnectionRefusedError()) if not isinstance(
             cause, aiohttp.ClientProxyConnectionError
         ):

@@ -83,8 +83,13 @@ class PlugChatError(Exception):
             self.hint = self.advice
 
     def __str__(self) -> str:
+        return f"{self.what_happened}. {self.hint}"
+
+    @property
+    def what_happened(self) -> str:
+        """The message with its context, without the hint: one line."""
         context = ", ".join(self._context())
-        return f"{self.message}{f' ({context})' if context else ''}. {self.hint}"
+        return f"{self.message}{f' ({context})' if context else ''}"
 
     def _context(self) -> list[str]:
         parts: list[str] = []
@@ -288,11 +293,13 @@ class DecodeError(ResponseError):
 
     problems: tuple[Problem, ...] = ()
 
-    def __str__(self) -> str:
+    @property
+    def what_happened(self) -> str:
+        """The message and the first ten problems: one line."""
         page = f"page {self.page}, " if self.page is not None else ""
         shown = "; ".join(f"{page}{problem}" for problem in self.problems[:PROBLEMS_SHOWN])
         more = len(self.problems) - PROBLEMS_SHOWN
-        return f"{self.message}: {shown}{f'; and {more} more' if more > 0 else ''}. {self.hint}"
+        return f"{self.message}: {shown}{f'; and {more} more' if more > 0 else ''}"
 
 
 @define(slots=False)

@@ -3,7 +3,7 @@
 import asyncio
 import os
 import ssl
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing, closing
 from types import TracebackType
 from typing import Final, Literal, Self, TypedDict, Unpack
@@ -26,6 +26,7 @@ from plugchat_async.errors import (
 from plugchat_async.models import Chat, Page
 
 Consistency = Literal["plain"]
+OnPage = Callable[[Page], object]
 
 DEFAULT_BASE_URL: Final = DOCUMENTED_ORIGINS[0]
 TOKEN_VARIABLE: Final = "PLUGCHAT_TOKEN"  # noqa: S105 - the name of the variable
@@ -91,7 +92,8 @@ class PlugChatSession:
         del token  # so that no frame that a traceback may show holds it in clear
         if problem is not None:
             raise problem
-        shape = RequestShape(parse_base_url(base_url))
+        # Only an injected session can add anything to a request.
+        shape = RequestShape(parse_base_url(base_url), bare=client_session is None)
         _check_type("client_session", client_session, aiohttp.ClientSession, optional=True)
         _check_type("ssl_context", ssl_context, ssl.SSLContext, optional=True)
         _check_type("retry", retry, RetryPolicy)
@@ -184,6 +186,7 @@ class PlugChatSession:
         stop_on: StopOn = "short",
         consistency: Consistency = "plain",
         max_pages: int = 100_000,
+        on_page: OnPage | None = None,
     ) -> AsyncGenerator[Page, None]:
         """Walk the list a page at a time. A page is asked for when it is wanted, and read wholly before it is yielded.
 
@@ -194,11 +197,12 @@ class PlugChatSession:
             goes on until an empty page. Empty pages are not yielded.
         consistency: "plain" gives what the server sends. While a list moves, it may repeat chats and miss some.
         max_pages: how many pages to ask for at most, before PageLimitError.
+        on_page: called with each page when it has been read, before it is yielded: for progress displays.
 
         Raises what `fetch_page` raises; PageRepeatedError if the server does not honour `page`; PageLimitError.
         """
         walk = self._plan(page_size, start_page, stop_on, consistency, max_pages)
-        async with aclosing(self._drive(walk)) as pages:
+        async with aclosing(self._drive(walk, on_page)) as pages:
             async for page in pages:
                 yield page
 
@@ -211,6 +215,7 @@ class PlugChatSession:
         stop_on: StopOn = "short",
         consistency: Consistency = "plain",
         max_pages: int = 100_000,
+        on_page: OnPage | None = None,
     ) -> AsyncGenerator[Chat, None]:
         """Walk the list a chat at a time: all chats of the account, in the server's order.
 
@@ -224,7 +229,7 @@ class PlugChatSession:
         if limit == 0:
             return
         left = limit
-        async with aclosing(self._drive(walk)) as pages:
+        async with aclosing(self._drive(walk, on_page)) as pages:
             async for page in pages:
                 for chat in page.chats[:left]:
                     yield chat
@@ -242,6 +247,7 @@ class PlugChatSession:
         stop_on: StopOn = "short",
         consistency: Consistency = "plain",
         max_pages: int = 100_000,
+        on_page: OnPage | None = None,
     ) -> list[Chat]:
         """Give what `iter_chats` yields, as a list. If the walk fails, what was read before is lost with it."""
         return [
@@ -253,6 +259,7 @@ class PlugChatSession:
                 stop_on=stop_on,
                 consistency=consistency,
                 max_pages=max_pages,
+                on_page=on_page,
             )
         ]
 
@@ -283,13 +290,15 @@ class PlugChatSession:
             sizes=self._sizes,
         )
 
-    async def _drive(self, walk: Walk) -> AsyncGenerator[Page, None]:
+    async def _drive(self, walk: Walk, on_page: OnPage | None) -> AsyncGenerator[Page, None]:
         """Do what a walker asks for. A page is fetched wholly, then yielded: nothing is open across a yield."""
         with closing(walk):
             step: Fetch | Deliver | None = next(walk)
             while step is not None:
                 if isinstance(step, Deliver):
                     page = step.page
+                    if on_page is not None:
+                        on_page(page)
                     yield page
                 else:
                     page = await self._answer(step)

@@ -70,33 +70,34 @@ class Fault:
     async def apply(self, request: web.Request, honest: web.Response) -> web.StreamResponse:
         """Give the response for `request`, or end its connection. `honest` is what it would have been answered."""
         match self.kind:
-            case "none":
-                return honest
             case "answer":
                 return web.Response(status=self.code, headers=dict(self.headers), body=self.body)
             case "delay":
                 await asyncio.sleep(self.seconds)
-                return honest
             case "hang":
                 await asyncio.Event().wait()
-                return honest
-            case "close":
-                return await _end(request)
+            case "close" | "raw":
+                await _end(request, self.body)
             case "reset":
-                return await _end(request, reset=True)
+                await _end(request, reset=True)
             case "truncate":
-                body = honest.body if isinstance(honest.body, bytes) else b""
-                head = f"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: {len(body) + 1}\r\n\r\n"
-                return await _end(request, head.encode() + body[: len(body) // 2])
-            case "raw":
-                return await _end(request, self.body)
+                await _end(request, _half(honest))
+            case "none":
+                pass
+        return honest
 
 
 def _to_bytes(body: bytes | str) -> bytes:
     return body.encode() if isinstance(body, str) else body
 
 
-async def _end(request: web.Request, data: bytes = b"", *, reset: bool = False) -> web.StreamResponse:
+def _half(honest: web.Response) -> bytes:
+    body = honest.body if isinstance(honest.body, bytes) else b""
+    head = f"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: {len(body) + 1}\r\n\r\n"
+    return head.encode() + body[: len(body) // 2]
+
+
+async def _end(request: web.Request, data: bytes = b"", *, reset: bool = False) -> None:
     """Write `data` past aiohttp.web and end the connection."""
     transport = request.transport
     assert transport is not None, "a request that is being handled has a connection"
@@ -108,4 +109,4 @@ async def _end(request: web.Request, data: bytes = b"", *, reset: bool = False) 
         transport.write(data)
         transport.close()
     # aiohttp.web cancels a handler whose connection is gone; there is nothing left to answer.
-    return await asyncio.Event().wait()  # type: ignore[return-value]
+    await asyncio.Event().wait()

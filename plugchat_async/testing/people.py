@@ -8,15 +8,16 @@ from attrs import evolve
 
 from plugchat_async.models import Chat
 
-_FIRST = (
-    "Ana Antônio Beatriz Bruno Camila Carlos Cecília Davi Débora Eduardo Fernanda Francisco Gabriela Helena Heitor "
-    "Igor Isabela João Júlia Larissa Lucas Luiza Marcos Mariana Miguel Natália Otávio Patrícia Pedro Rafael Renata "
-    "Sofia Thiago Valentina Vitória"
-).split()
-_LAST = (
-    "Almeida Alves Araújo Barbosa Cardoso Carvalho Castro Costa Dias Ferreira Gomes Gonçalves Lima Lopes Martins "
-    "Melo Moraes Nascimento Oliveira Pereira Ribeiro Rocha Rodrigues Santos Silva Souza Teixeira Vieira"
-).split()
+_FIRST_NAMES = """
+    Ana Antônio Beatriz Bruno Camila Carlos Cecília Davi Débora Eduardo Fernanda Francisco Gabriela Helena Heitor Igor
+    Isabela João Júlia Larissa Lucas Luiza Marcos Mariana Miguel Natália Otávio Patrícia Pedro Rafael Renata Sofia
+    Thiago Valentina Vitória
+"""
+_LAST_NAMES = """
+    Almeida Alves Araújo Barbosa Cardoso Carvalho Castro Costa Dias Ferreira Gomes Gonçalves Lima Lopes Martins Melo
+    Moraes Nascimento Oliveira Pereira Ribeiro Rocha Rodrigues Santos Silva Souza Teixeira Vieira
+"""
+_FIRST, _LAST = _FIRST_NAMES.split(), _LAST_NAMES.split()
 _GROUPS = (
     "Família", "Futebol de quinta", "Condomínio", "Turma de 2009", "Churrasco", "Vendas", "Suporte", "Mães do 3º ano",
 )  # fmt: skip

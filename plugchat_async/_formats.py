@@ -1,0 +1,46 @@
+"""Chats as text: JSON, JSON lines, CSV. One chat, one line. Pure."""
+
+import csv
+import io
+
+import attrs
+import msgspec
+
+from plugchat_async.models import Chat
+
+_COLUMNS = tuple(a.name for a in attrs.fields(Chat))
+
+# What a spreadsheet takes for the beginning of a formula; a tab or return hides one (OWASP, "CSV injection").
+_FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
+
+
+def to_json(chat: Chat) -> str:
+    """Give a chat as a JSON object on one line: `Chat`'s own names, times as RFC 3339 in UTC."""
+    return msgspec.json.encode(chat).decode()
+
+
+def csv_header() -> str:
+    """Give CSV's first line, without its end."""
+    return ",".join(_COLUMNS)
+
+
+def to_csv(chat: Chat) -> str:
+    """Give a chat as a line of CSV, without its end. RFC 4180, but for cells that could be run as a formula.
+
+    Those begin with an apostrophe, which spreadsheets take for "this is text". None is an empty cell, times are
+    RFC 3339 in UTC, booleans `true` and `false`.
+    """
+    line = io.StringIO()
+    cells = [_cell(value) for value in attrs.astuple(chat)]
+    csv.writer(line, lineterminator="").writerow(cells)
+    return line.getvalue()
+
+
+def _cell(value: object) -> object:
+    match value:
+        case str() if value.startswith(_FORMULA_STARTS):
+            return f"'{value}"
+        case None | str() | int() if not isinstance(value, bool):
+            return value
+        case _:  # a boolean or a time, as JSON spells it
+            return msgspec.json.encode(value).decode().strip('"')

@@ -1,0 +1,41 @@
+"""What the tests share: fake time, a running simulator, a session on it, and a patch for aioresponses."""
+
+import inspect
+from collections.abc import AsyncIterator
+from typing import Any
+
+import aiohttp
+import aioresponses.core
+import pytest
+from fakes import FakeTime
+from plugchat_async import PlugChatSession
+from plugchat_async.testing import PlugChatSimulator
+
+if "stream_writer" in inspect.signature(aiohttp.ClientResponse.__init__).parameters:
+    # aioresponses 0.7.9 does not know this argument of aiohttp 3.14 (its issue 289).
+    class _Writer:
+        output_size = 0
+
+    class _ClientResponse(aiohttp.ClientResponse):
+        def __init__(self, *args: Any, **kwargs: Any) -> None:
+            kwargs.setdefault("stream_writer", _Writer())
+            super().__init__(*args, **kwargs)
+
+    aioresponses.core.ClientResponse = _ClientResponse
+
+
+@pytest.fixture
+def fake_time() -> FakeTime:
+    return FakeTime()
+
+
+@pytest.fixture
+async def sim() -> AsyncIterator[PlugChatSimulator]:
+    async with PlugChatSimulator(chats=250, seed=7) as simulator:
+        yield simulator
+
+
+@pytest.fixture
+async def plugchat(sim: PlugChatSimulator, fake_time: FakeTime) -> AsyncIterator[PlugChatSession]:
+    async with PlugChatSession(sim.token, base_url=sim.base_url, time_source=fake_time.source) as session:
+        yield session

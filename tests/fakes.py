@@ -1,0 +1,103 @@
+"""Stand-ins for time and for misbehaving servers."""
+
+import asyncio
+import ssl
+from collections.abc import Awaitable, Callable
+from types import TracebackType
+from typing import Self
+
+from plugchat_async import TimeSource
+
+Handler = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
+
+
+class FakeTime:
+    """A clock that only sleeping moves. `sleeps` lists the waits; chance is always 0.5."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+        self.sleeps: list[float] = []
+        self.source = TimeSource(
+            monotonic=lambda: self.now, time=lambda: 1_000_000_000.0, sleep=self._sleep, random=lambda: 0.5
+        )
+
+    async def _sleep(self, seconds: float) -> None:
+        self.sleeps.append(seconds)
+        self.now += seconds
+        await asyncio.sleep(0)
+
+
+class RawServer:
+    """A byte-exact server on loopback that counts connections and requests.
+
+    `handler` is called for each request, after its head was read; the connection closes when it returns.
+    """
+
+    def __init__(self, handler: Handler, *, ssl_context: ssl.SSLContext | None = None) -> None:
+        self._handler = handler
+        self._ssl_context = ssl_context
+        self._server: asyncio.Server | None = None
+        self._tasks: set[asyncio.Task[None]] = set()
+        self.connections = 0
+        self.requests: list[bytes] = []
+
+    @property
+    def port(self) -> int:
+        assert self._server is not None
+        port: int = self._server.sockets[0].getsockname()[1]
+        return port
+
+    @property
+    def base_url(self) -> str:
+        return f"{'https' if self._ssl_context else 'http'}://localhost:{self.port}"
+
+    @property
+    def open_connections(self) -> int:
+        return len(self._tasks)
+
+    async def __aenter__(self) -> Self:
+        self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0, ssl=self._ssl_context)
+        return self
+
+    async def __aexit__(
+        self, exc_type: type[BaseException] | None, exc: BaseException | None, tb: TracebackType | None
+    ) -> None:
+        assert self._server is not None
+        self._server.close()
+        for task in list(self._tasks):
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        self._tasks.add(task)
+        self.connections += 1
+        try:
+            while not writer.is_closing():
+                self.requests.append(await reader.readuntil(b"\r\n\r\n"))
+                await self._handler(reader, writer)
+        except (asyncio.IncompleteReadError, ConnectionError, asyncio.CancelledError):
+            return  # the client, or the test, is done
+        finally:
+            self._tasks.discard(task)
+            writer.close()
+
+
+def http(body: bytes, *headers: str, status: str = "200 OK") -> bytes:
+    """Give a whole HTTP/1.1 response."""
+    lines = [f"HTTP/1.1 {status}", f"Content-Length: {len(body)}", *headers, "", ""]
+    return "\r\n".join(lines).encode("latin-1") + body
+
+
+def answering(*answers: bytes, close: bool = True) -> Handler:
+    """Answer with these bytes in turn, the last one again and again. `close` ends the connection after each."""
+    left = list(answers)
+
+    async def handler(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(left.pop(0) if len(left) > 1 else left[0])
+        await writer.drain()
+        if close:
+            writer.close()
+
+    return handler

@@ -1,0 +1,82 @@
+import copy
+import inspect
+import pickle
+import re
+
+import plugchat_async
+import pytest
+from plugchat_async import errors
+from plugchat_async.errors import Attempt, DecodeError, PlugChatError, Problem, ServerError
+
+CLASSES = sorted(
+    (c for c in vars(errors).values() if inspect.isclass(c) and issubclass(c, PlugChatError)),
+    key=lambda c: c.__name__,
+)
+
+
+def test_the_docstring_draws_the_tree_as_it_is() -> None:
+    """Each class stands in the drawing, below the class that it derives from."""
+    drawn: dict[str, str] = {}
+    stack: list[tuple[int, str]] = []
+    for line in inspect.getdoc(errors).splitlines():  # type: ignore[union-attr]
+        found = re.match(r"([│├└─ ]*)([A-Z]\w+Error)\b", line)
+        if found:
+            depth = len(found[1])
+            stack = [(d, n) for d, n in stack if d < depth]
+            drawn[found[2]] = stack[-1][1] if stack else "Exception"
+            stack.append((depth, found[2]))
+    actual = {c.__name__: c.__bases__[0].__name__ for c in CLASSES}
+    assert drawn == actual
+
+
+@pytest.mark.parametrize("cls", CLASSES, ids=lambda c: c.__name__)
+def test_an_error_is_exported_and_says_what_to_do(cls: type[PlugChatError]) -> None:
+    """Every class is public, has a docstring and its own or an inherited hint, with which its text ends."""
+    assert getattr(plugchat_async, cls.__name__) is cls
+    assert inspect.getdoc(cls)
+    error = cls("it went wrong")
+    assert str(error) == f"it went wrong. {cls.advice}" or isinstance(error, DecodeError)
+    assert str(error).endswith(error.hint)
+    assert str(cls("it went wrong", "Do this.")).endswith("Do this.")
+
+
+@pytest.mark.parametrize("cls", CLASSES, ids=lambda c: c.__name__)
+def test_an_error_survives_pickling_and_copying(cls: type[PlugChatError]) -> None:
+    """All fields come back, also those that were set after the error was made."""
+    error = cls("it went wrong", "Do this.", 418, "https://x.example", 3, 100, (Attempt("GET", "u", None, "x"),), 1.5)
+    error.page = 4
+    error.add_note("a note")
+    for again in (pickle.loads(pickle.dumps(error)), copy.copy(error), copy.deepcopy(error)):
+        assert type(again) is cls
+        assert vars(again) == vars(error)
+        assert str(again) == str(error)
+
+
+def test_the_text_gives_the_context() -> None:
+    """Page, size, number of requests, time and URL follow the message."""
+    attempts = (Attempt("GET", "u", None, "503"),) * 3
+    error = ServerError("HTTP 503", "", 503, "https://x.example/", 2, 50, attempts, 1.25)
+    assert str(error) == (
+        f"HTTP 503 (page 2, page_size 50, 3 requests, 1.2 s, https://x.example/). {ServerError.advice}"
+    )
+
+
+def test_many_requests_without_a_time_are_counted_all_the_same() -> None:
+    """The time is optional, as are all fields."""
+    error = ServerError("HTTP 503", attempts=(Attempt("GET", "u", None, "503"),) * 2)
+    assert error.what_happened == "HTTP 503 (2 requests)"
+
+
+def test_ten_problems_are_shown_and_all_are_kept() -> None:
+    """The text names page, chat and field of ten problems and counts the rest."""
+    problems = tuple(Problem(i, "unread", "an integer", "'x'") for i in range(13))
+    error = DecodeError("13 values can't be read", page=3, problems=problems)
+    assert str(error).count("unread") == 10
+    assert "page 3, chat 9, unread: expected an integer, got 'x'; and 3 more." in str(error)
+    assert error.problems == problems
+
+
+def test_a_problem_of_a_whole_chat_names_no_field() -> None:
+    """A chat that is no object has no field to name."""
+    assert str(Problem(17, "", "an object", "null")) == "chat 17: expected an object, got null"
+    assert str(DecodeError("1 value", problems=(Problem(1, "", "an object", "null"),))).startswith("1 value: chat 1:")

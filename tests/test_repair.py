@@ -1,0 +1,62 @@
+from attrs import evolve
+from plugchat_async._repair import next_repair
+from plugchat_async._wire import RequestShape, WireResponse
+
+APP = RequestShape("https://app.plugchat.com.br")
+OWN = RequestShape("https://gateway.example")
+
+
+def names(shape: RequestShape, response: WireResponse) -> list[str]:
+    """The repairs that are tried in turn, if each is answered with the same response."""
+    tried: list[str] = []
+    while repair := next_repair(shape, response, frozenset(tried)):
+        tried.append(repair.name)
+    return tried
+
+
+def test_405_tries_the_other_documented_host() -> None:
+    """Only where base_url is one of the two."""
+    response = WireResponse(405, {}, b"")
+    assert names(APP, response) == ["the other documented host"]
+    assert names(OWN, response) == []
+    repair = next_repair(APP, response, frozenset())
+    assert repair is not None
+    assert repair.switches_host
+    assert repair.shape == evolve(APP, base_url="https://www.plugchat.com.br")
+
+
+def test_405_first_undoes_what_changed_the_request() -> None:
+    """An injected session's changes of method or URL are gone past; once that is done there is nothing to undo."""
+    response = WireResponse(405, {}, b"", altered=True)
+    assert names(APP, response) == ["canonical method and path", "the other documented host"]
+    assert names(OWN, response) == ["canonical method and path"]
+    assert names(evolve(OWN, bare=True), response) == []
+    repair = next_repair(OWN, response, frozenset())
+    assert repair is not None
+    assert repair.shape == evolve(OWN, bare=True)
+    assert not repair.switches_host
+
+
+def test_405_is_not_repaired_where_allow_rules_get_out() -> None:
+    """The server has said it: no GET here. An empty Allow says so too."""
+    for allow in ("POST", "", "POST, GETS"):
+        assert names(APP, WireResponse(405, {"allow": allow}, b"", altered=True)) == []
+    assert names(APP, WireResponse(405, {"allow": "HEAD, get"}, b"")) == ["the other documented host"]
+
+
+def test_415_first_restores_our_headers_then_goes_without() -> None:
+    """The canonical headers if they were replaced; then no Content-Type, past what a session may add."""
+    replaced = WireResponse(415, {}, b"", sent_content_type="text/plain")
+    assert names(OWN, replaced) == ["canonical headers", "no Content-Type"]
+    assert names(OWN, WireResponse(415, {}, b"")) == ["no Content-Type"]
+    bare = evolve(OWN, content_type=None, bare=True)
+    assert names(bare, WireResponse(415, {}, b"", sent_content_type=None)) == []
+    repair = next_repair(OWN, replaced, frozenset({"canonical headers"}))
+    assert repair is not None
+    assert repair.shape == bare
+
+
+def test_nothing_else_is_repaired() -> None:
+    """Other statuses say nothing about how the request was made."""
+    for status in (200, 400, 401, 404, 406, 414, 500):
+        assert names(APP, WireResponse(status, {}, b"", altered=True, sent_content_type=None)) == []

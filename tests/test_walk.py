@@ -1,0 +1,265 @@
+from collections.abc import Callable, Sequence
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from plugchat_async import Chat, Page, PageLimitError, PageRepeatedError
+from plugchat_async._walk import FAR_PAGES, Deliver, Fetch, PageSizes, StopOn, is_round, walk_plain
+
+Server = Callable[[int, int], Sequence[int]]
+
+
+class Walked:
+    """What a walk over a server in memory asked for and delivered."""
+
+    def __init__(self) -> None:
+        self.asked: list[tuple[int, int]] = []
+        self.chats: list[int] = []
+
+
+def walk(
+    server: Server,
+    page_size: int,
+    *,
+    start_page: int = 1,
+    stop_on: StopOn = "short",
+    max_pages: int = 1000,
+    sizes: PageSizes | None = None,
+    walked: Walked | None = None,
+) -> Walked:
+    """Run the walker against `server(page, size) -> ids`."""
+    walked = Walked() if walked is None else walked
+    walker = walk_plain(
+        page_size=page_size,
+        start_page=start_page,
+        stop_on=stop_on,
+        max_pages=max_pages,
+        sizes=PageSizes() if sizes is None else sizes,
+    )
+    step: Fetch | Deliver | None = next(walker)
+    while step is not None:
+        if isinstance(step, Deliver):
+            page = step.page
+            walked.chats.extend(int(chat.phone) for chat in page.chats)
+        else:
+            walked.asked.append((step.number, step.size))
+            ids = server(step.number, step.size)
+            page = Page(step.number, step.size, tuple(Chat(str(i)) for i in ids), b"")
+        try:
+            step = walker.send(page)
+        except StopIteration:
+            step = None
+    return walked
+
+
+def honest(total: int) -> Server:
+    """A server that does what was agreed."""
+    return lambda page, size: range(total)[(page - 1) * size : page * size]
+
+
+@given(st.integers(0, 200), st.integers(1, 50))
+def test_an_honest_list_is_read_once_in_order(total: int, size: int) -> None:
+    """Pages 1, 2, … until one is short, and no request but for that, or for the check of a round first page."""
+    walked = walk(honest(total), size)
+    assert walked.chats == list(range(total))
+    pages = total // size + 1
+    check = [(2, total)] if 0 < total < size and is_round(total) else []
+    assert walked.asked == [(number, size) for number in range(1, pages + 1)] + check
+
+
+@given(st.integers(0, 100), st.integers(1, 20))
+def test_stop_on_empty_asks_until_a_page_is_empty(total: int, size: int) -> None:
+    """A short page is followed by one more request."""
+    walked = walk(honest(total), size, stop_on="empty")
+    assert walked.chats == list(range(total))
+    assert walked.asked == [(number, size) for number in range(1, -(-total // size) + 2)]
+
+
+def test_stop_on_empty_goes_past_short_pages() -> None:
+    """A server that filters after paging sends short pages in the middle."""
+
+    def filtering(page: int, size: int) -> Sequence[int]:
+        return [i for i in honest(10)(page, size) if i % 2]
+
+    assert walk(filtering, 4).chats == [1, 3]
+    assert walk(filtering, 4, stop_on="empty").chats == [1, 3, 5, 7, 9]
+
+
+def test_a_walk_begins_where_it_is_told() -> None:
+    """start_page=3 asks for page 3 first."""
+    walked = walk(honest(45), 10, start_page=3)
+    assert walked.chats == list(range(20, 45))
+    assert walked.asked == [(3, 10), (4, 10), (5, 10)]
+
+
+@pytest.mark.parametrize(
+    ("length", "expected"),
+    [
+        *[(n, True) for n in (10, 16, 20, 25, 30, 32, 50, 64, 75, 100, 128, 250, 500, 1000, 1024)],
+        *[(n, False) for n in (0, 1, 2, 4, 5, 8, 9, 11, 15, 17, 33, 99, 101)],
+    ],
+)
+def test_round_numbers(length: int, expected: bool) -> None:  # noqa: FBT001
+    """Multiples of 10 and 25, and powers of two from 16."""
+    assert is_round(length) == expected
+
+
+def capped(total: int, cap: int) -> Server:
+    """A server that takes a larger pageSize for its cap, in limit and offset."""
+    return lambda page, size: honest(total)(page, min(size, cap))
+
+
+def limit_only(total: int, cap: int) -> Server:
+    """A server that caps the number of rows, but not the offset."""
+    return lambda page, size: honest(total)(page, size)[:cap]
+
+
+@pytest.mark.parametrize("server", [capped, limit_only])
+@pytest.mark.parametrize("cap", [10, 25, 50, 64])
+@pytest.mark.parametrize("total", [26, 51, 65, 99, 150, 230])
+def test_a_capped_page_size_loses_nothing(server: Callable[[int, int], Server], cap: int, total: int) -> None:
+    """The cap is found with one more request, used from then on, and remembered for later walks."""
+    sizes = PageSizes()
+    first = walk(server(total, cap), 100, sizes=sizes)
+    assert first.chats == list(range(total))
+    if total > cap:
+        assert sizes.cap == cap
+        assert first.asked == [(1, 100)] + [(n, cap) for n in range(2, total // cap + 2)]
+        again = walk(server(total, cap), 100, sizes=sizes)
+        assert again.chats == first.chats
+        assert again.asked == [(n, cap) for n in range(1, total // cap + 2)]
+
+
+def test_a_cap_is_logged(caplog: pytest.LogCaptureFixture) -> None:
+    """The user learns that pages are smaller than asked for."""
+    walk(capped(120, 50), 100)
+    assert caplog.messages == ["the server caps pageSize=100 to 50: going on with pages of 50"]
+
+
+def test_a_smaller_page_size_than_the_cap_stays() -> None:
+    """A known cap bounds what is asked for; it doesn't raise it."""
+    sizes = PageSizes(cap=50)
+    assert walk(capped(45, 50), 20, sizes=sizes).asked == [(1, 20), (2, 20), (3, 20)]
+
+
+def test_the_check_is_made_once_for_the_same_list() -> None:
+    """A list of fifty chats is checked in the first walk only; when others are on it, it is checked again."""
+    sizes = PageSizes()
+    ids = list(range(50))
+
+    def server(page: int, size: int) -> Sequence[int]:
+        return ids[(page - 1) * size : page * size]
+
+    assert walk(server, 100, sizes=sizes).asked == [(1, 100), (2, 50)]
+    ids.reverse()
+    assert walk(server, 100, sizes=sizes).asked == [(1, 100)]
+    ids[0] = 99
+    assert walk(server, 100, sizes=sizes).asked == [(1, 100), (2, 50)]
+    assert sizes.cap is None
+
+
+def test_a_full_page_clears_smaller_sizes() -> None:
+    """Once a page of 60 has come back full, a short page of 50 is the end; a page as long as the fullest may be a cap."""
+    sizes = PageSizes()
+    walk(honest(61), 60, sizes=sizes)
+    assert walk(honest(50), 100, sizes=sizes).asked == [(1, 100)]
+    capped_at_60 = walk(capped(70, 60), 100, sizes=sizes)
+    assert capped_at_60.chats == list(range(70))
+
+
+def test_a_list_that_moves_during_the_check_is_no_cap() -> None:
+    """A new chat pushes a known one to the checked page: no cap, and the chat is not delivered again."""
+    lists = iter([list(range(50)), [99, *range(50)]])
+
+    def server(page: int, size: int) -> Sequence[int]:
+        return next(lists)[(page - 1) * size : page * size]
+
+    sizes = PageSizes()
+    assert walk(server, 100, sizes=sizes).chats == list(range(50))
+    assert sizes.cap is None
+
+
+def test_a_server_that_ignores_page_is_found_out() -> None:
+    """A repeated page, then a far one with chats: an error that says so, after one page of chats."""
+    walked = Walked()
+    with pytest.raises(PageRepeatedError, match="page 2 repeats an earlier page") as caught:
+        walk(lambda _, size: range(size), 10, walked=walked)
+    assert (caught.value.page, caught.value.page_size) == (2, 10)
+    assert walked.chats == list(range(10))
+    assert walked.asked == [(1, 10), (2, 10), (2 + FAR_PAGES, 10)]
+
+
+def test_a_cycle_of_pages_is_found_out() -> None:
+    """A server that goes round in three pages is asked four times, and once far away."""
+    walked = Walked()
+    with pytest.raises(PageRepeatedError):
+        walk(lambda page, size: honest(30)((page - 1) % 3 + 1, size), 10, walked=walked)
+    assert walked.chats == list(range(30))
+    assert walked.asked[-1] == (4 + FAR_PAGES, 10)
+
+
+@pytest.mark.parametrize("past_end", [1, 3])
+def test_a_page_served_again_past_the_end_is_found_out(past_end: int) -> None:
+    """An exact multiple of the page size, then the first or the last page again."""
+    with pytest.raises(PageRepeatedError):
+        walk(lambda page, size: honest(30)(page if page <= 3 else past_end, size), 10)
+
+
+def test_a_short_page_served_again_is_found_out_when_walking_to_an_empty_one() -> None:
+    """stop_on="empty" does not go on for ever, either."""
+    walked = Walked()
+    with pytest.raises(PageRepeatedError):
+        walk(lambda page, size: honest(25)(min(page, 3), size), 10, stop_on="empty", walked=walked)
+    assert walked.chats == list(range(25))
+
+
+def test_an_honest_repetition_is_cleared_by_one_request() -> None:
+    """With small pages a busy list repeats honestly: asked once, the far page is empty, and the walk goes on."""
+    served = {1: [1], 2: [1], 3: [2], 4: [2], 5: []}
+    walked = walk(lambda page, _: served.get(page, []), 1)
+    assert walked.chats == [1, 1, 2, 2]
+    assert walked.asked == [(1, 1), (2, 1), (2 + FAR_PAGES, 1), (3, 1), (4, 1), (5, 1)]
+
+
+def test_max_pages_is_the_last_resort() -> None:
+    """A list that never ends is an error that says where to go on; one that ends there is none."""
+    walked = Walked()
+    with pytest.raises(PageLimitError, match="max_pages=3") as caught:
+        walk(lambda page, size: range(page * size, page * size + size), 10, max_pages=3, start_page=5, walked=walked)
+    assert (caught.value.page, caught.value.page_size) == (8, 10)
+    assert len(walked.chats) == 30
+    assert walk(honest(25), 10, max_pages=3).chats == list(range(25))
+
+
+def test_max_pages_holds_for_a_capped_list() -> None:
+    """The page that showed the cap is not delivered beyond the limit."""
+    walked = Walked()
+    with pytest.raises(PageLimitError):
+        walk(capped(120, 50), 100, max_pages=1, walked=walked)
+    assert walked.chats == list(range(50))
+
+
+def test_more_chats_than_asked_for_are_delivered() -> None:
+    """A server that sends what it likes is read to its end."""
+    assert walk(lambda page, _: honest(250)(page, 100), 10).chats == list(range(250))
+
+
+def test_the_same_chat_twice_on_a_page_is_delivered_twice() -> None:
+    """The vendor's own example shows it; `plain` gives every item as it comes."""
+    assert walk(lambda page, _: [7, 7] if page == 1 else [], 5).chats == [7, 7]
+
+
+@given(st.data())
+def test_plain_loses_chats_while_the_list_moves(data: st.DataObject) -> None:
+    """What other consistencies are for: after a bump of an unread chat, plain repeats one and misses the bumped one."""
+    total, size = data.draw(st.integers(5, 40)), data.draw(st.integers(2, 4))
+    ids = list(range(total))
+
+    def server(page: int, asked: int) -> Sequence[int]:
+        if page == 2 and ids[0] == 0:
+            ids.insert(0, ids.pop())
+        return ids[(page - 1) * asked : page * asked]
+
+    walked = walk(server, size)
+    assert total - 1 not in walked.chats
+    assert walked.chats.count(size - 1) == 2

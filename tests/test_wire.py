@@ -1,0 +1,231 @@
+import pytest
+from plugchat_async import (
+    AuthenticationError,
+    InvalidTypeError,
+    InvalidValueError,
+    MethodNotAllowedError,
+    PlugChatError,
+    RateLimitedError,
+    RedirectedError,
+    RequestTimeoutError,
+    ServerError,
+    UnexpectedStatusError,
+    UnsupportedMediaTypeError,
+)
+from plugchat_async._wire import (
+    RequestShape,
+    Token,
+    WireResponse,
+    build_request,
+    excerpt,
+    parse_base_url,
+    status_error,
+    token_problem,
+)
+
+TOKEN = Token("1nEFbU3EktLnV7LIIzX")
+
+
+def test_the_request_is_the_vendors() -> None:
+    """URL, parameters and headers as the vendor's page gives them."""
+    request = build_request(RequestShape("https://app.plugchat.com.br"), TOKEN, 3, 50)
+    assert request.url == "https://app.plugchat.com.br/api/whatsapp/chats?page=3&pageSize=50"
+    headers = dict(request.headers)
+    assert headers.pop("User-Agent").startswith("plugchat-async/")
+    assert headers == {
+        "Authorization": "1nEFbU3EktLnV7LIIzX",
+        "Content-Type": "application/json",
+        "Accept": "application/json",
+        "Accept-Encoding": "gzip, deflate",
+    }
+    assert "1nEF" not in repr(request)
+
+
+def test_a_shape_may_leave_out_the_content_type() -> None:
+    """The repair for 415 sends no Content-Type."""
+    assert "Content-Type" not in RequestShape("https://x.example", content_type=None).headers(TOKEN)
+
+
+@pytest.mark.parametrize(
+    ("given", "parsed"),
+    [
+        ("https://app.plugchat.com.br", "https://app.plugchat.com.br"),
+        ("https://app.plugchat.com.br/", "https://app.plugchat.com.br"),
+        ("  HTTPS://App.Plugchat.com.br/ ", "https://app.plugchat.com.br"),
+        ("https://www.plugchat.com.br/api/whatsapp/chats", "https://www.plugchat.com.br"),
+        ("https://www.plugchat.com.br/api/whatsapp/", "https://www.plugchat.com.br"),
+        ("https://gateway.example:8443/plug/chat/", "https://gateway.example:8443/plug/chat"),
+        ("https://gateway.example/v1/api/whatsapp/chats", "https://gateway.example/v1"),
+        ("http://localhost:8080", "http://localhost:8080"),
+        ("http://api.localhost", "http://api.localhost"),
+        ("http://127.0.0.1:1", "http://127.0.0.1:1"),
+        ("http://127.9.9.9", "http://127.9.9.9"),
+        ("http://[::1]:8080", "http://[::1]:8080"),
+    ],
+)
+def test_base_urls_are_trimmed(given: str, parsed: str) -> None:
+    """An origin, a prefix, or what users paste from the vendor's page."""
+    assert parse_base_url(given) == parsed
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ("http://app.plugchat.com.br", "must be https"),
+        ("http://localhost.evil.example", "must be https"),
+        ("http://192.168.0.1", "must be https"),
+        ("ftp://app.plugchat.com.br", "not an http"),
+        ("app.plugchat.com.br", "not an http"),
+        ("https://", "not an http"),
+        ("", "not an http"),
+        ("https://a b", "not an http"),
+        ("https://a\nb", "not an http"),
+        ("https://plug.chat.çom", "not an http"),
+        ("https://[::1", "not an http"),
+        ("https://x.example:99999", "not an http"),
+        ("https://x.example:0", "not an http"),
+        ("https://user:hunter2@x.example", "user information"),
+        ("https://x.example/?key=hunter2", "query or fragment"),
+        ("https://x.example/#hunter2", "query or fragment"),
+    ],
+)
+def test_bad_base_urls_are_refused(given: str, message: str) -> None:
+    """https only, but for loopback; nothing that may be a secret is shown."""
+    with pytest.raises(InvalidValueError, match=message) as caught:
+        parse_base_url(given)
+    assert "hunter2" not in str(caught.value)
+
+
+def test_a_base_url_is_a_str() -> None:
+    """Another type is named."""
+    with pytest.raises(InvalidTypeError, match="base_url must be a str, got bytes"):
+        parse_base_url(b"https://x.example")
+
+
+@pytest.mark.parametrize(
+    ("token", "said"),
+    [
+        ("", "empty"),
+        (" s3cret", "blanks"),
+        ("s3cret ", "blanks"),
+        ("s3 cret", "blanks"),
+        ("s3cret\r\n", "blanks"),
+        ("s3cret\0", "blanks"),
+        ("s3crét", "ASCII"),
+        ("Bearer s3cret", "Bearer"),
+        (b"s3cret", "must be a str, got bytes"),
+        (None, "must be a str, got NoneType"),
+    ],
+)
+def test_bad_tokens_are_refused_without_being_shown(token: object, said: str) -> None:
+    """The error says what is wrong, not what was given."""
+    problem = token_problem(token)
+    assert problem is not None
+    assert said in str(problem)
+    assert "s3" not in str(problem)
+
+
+def test_a_good_token_has_no_problem_and_prints_as_stars() -> None:
+    """Whatever prints a Token prints three stars."""
+    assert token_problem("1nEFbU3EktLnV7LIIzX") is None
+    assert repr(TOKEN) == str(TOKEN) == f"{TOKEN}" == "***"
+
+
+@pytest.mark.parametrize(
+    ("status", "cls"),
+    [
+        (204, UnexpectedStatusError),
+        (206, UnexpectedStatusError),
+        (101, UnexpectedStatusError),
+        *[(status, RedirectedError) for status in (300, 301, 302, 303, 305, 307, 308, 399)],
+        (304, UnexpectedStatusError),
+        *[(status, UnexpectedStatusError) for status in (400, 402, 404, 407, 409, 413, 418, 426, 451)],
+        (401, AuthenticationError),
+        (403, AuthenticationError),
+        (405, MethodNotAllowedError),
+        (408, RequestTimeoutError),
+        (415, UnsupportedMediaTypeError),
+        (425, ServerError),
+        (429, RateLimitedError),
+        *[(status, ServerError) for status in (500, 501, 502, 503, 504, 505, 520, 526, 599)],
+        (600, UnexpectedStatusError),
+        (999, UnexpectedStatusError),
+    ],
+)
+def test_each_status_has_its_error(status: int, cls: type[PlugChatError]) -> None:
+    """The table of statuses, and what each error carries."""
+    response = WireResponse(status, {}, b"<h1>Oh no</h1>", sent_url="https://x.example/")
+    error = status_error(response, TOKEN, 7.0)
+    assert type(error) is cls
+    assert (error.status, error.url) == (status, "https://x.example/")
+    assert str(status) in error.message
+    assert "Oh no" in error.message or cls is RedirectedError
+    assert getattr(error, "retry_after", 7.0) == 7.0
+
+
+def test_405_tells_what_is_allowed() -> None:
+    """Allow is read as a list; an empty one allows nothing, a missing one says nothing."""
+
+    def allow(headers: dict[str, str]) -> tuple[str, ...] | None:
+        error = status_error(WireResponse(405, headers, b""), TOKEN, None)
+        assert isinstance(error, MethodNotAllowedError)
+        return error.allow
+
+    assert allow({"allow": "get, POST,"}) == ("GET", "POST")
+    assert allow({"allow": ""}) == ()
+    assert allow({}) is None
+
+
+def test_415_tells_what_was_sent_and_what_is_accepted() -> None:
+    """Both sides of the disagreement are in the error."""
+    response = WireResponse(415, {"accept": "application/xml"}, b"", sent_content_type="text/plain")
+    error = status_error(response, TOKEN, None)
+    assert isinstance(error, UnsupportedMediaTypeError)
+    assert (error.sent_content_type, error.accept) == ("text/plain", "application/xml")
+
+
+@pytest.mark.parametrize(
+    ("location", "target"),
+    [
+        ("https://other.example:8443/path?token=x", "https://other.example:8443"),
+        ("//other.example/path", "https://other.example"),
+        ("/login", "https://app.plugchat.com.br"),
+        ("", None),
+        ("https://[::1", None),
+    ],
+)
+def test_a_redirect_names_the_targets_origin_only(location: str, target: str | None) -> None:
+    """Path and query of a Location may hold anything."""
+    response = WireResponse(302, {"location": location}, b"", sent_url="https://app.plugchat.com.br/api")
+    error = status_error(response, TOKEN, None)
+    assert isinstance(error, RedirectedError)
+    assert error.target == target
+    assert "token" not in error.message
+
+
+def test_what_the_server_says_is_shown_without_the_token() -> None:
+    """A server that echoes the token, in a body or in headers, does not bring it into an error."""
+    echo = f"no such token: {TOKEN.value}"
+    headers = {"allow": TOKEN.value, "accept": TOKEN.value, "location": f"https://{TOKEN.value}.example/"}
+    for status in (401, 405, 415, 302, 500):
+        error = status_error(WireResponse(status, headers, echo.encode()), TOKEN, None)
+        assert TOKEN.value.lower() not in repr(error).lower()
+
+
+def test_an_excerpt_is_one_printable_line_of_200_characters() -> None:
+    """A token at the cut is replaced before the cut."""
+    assert excerpt(b"  a\r\n\tb\x00\x1b[31m c ", TOKEN) == "'a b [31m c'"
+    assert excerpt(b"", TOKEN) == "an empty body"
+    assert len(excerpt(b"x" * 1000, TOKEN)) == 200 + 2
+    cut = excerpt(b"x" * 190 + TOKEN.value.encode() + b"y" * 100, TOKEN)
+    assert "1nEF" not in cut
+    assert "\ufffd" in excerpt(b"\xff", TOKEN)
+
+
+def test_only_documented_hosts_have_another_one() -> None:
+    """app and www stand for each other; nothing else does."""
+    app = RequestShape("https://app.plugchat.com.br")
+    www = app.with_other_origin()
+    assert www == RequestShape("https://www.plugchat.com.br")
+    assert www.with_other_origin() == app
+    assert RequestShape("https://app.plugchat.com.br/prefix").with_other_origin() is None
