@@ -17,7 +17,7 @@ from plugchat_async._retry import GiveUp, RetryBudget, RetryPolicy, parse_retry_
 from plugchat_async._transport import Failure, Transport
 from plugchat_async._wire import (
     RequestShape,
-    Token,
+    Secret,
     WireRequest,
     WireResponse,
     build_request,
@@ -52,7 +52,7 @@ class Exchange:
     """
 
     transport: Transport
-    token: Token
+    token: Secret
     shape: RequestShape
     policy: RetryPolicy
     repair: bool

@@ -10,13 +10,14 @@ from plugchat_async.models import Chat
 
 _COLUMNS = tuple(a.name for a in attrs.fields(Chat))
 
-# What a spreadsheet takes for the beginning of a formula; a tab or return hides one (OWASP, "CSV injection").
-_FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
+# What a spreadsheet may take for the beginning of a formula, full-width forms included (OWASP, "CSV Injection").
+_FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")  # noqa: RUF001 - meant
 
 
 def to_json(chat: Chat) -> str:
     """Give a chat as a JSON object on one line: `Chat`'s own names, times as RFC 3339 in UTC."""
-    return msgspec.json.encode(chat).decode()
+    # Not the chat itself: of a class with slots msgspec sorts the fields.
+    return msgspec.json.encode(attrs.asdict(chat, recurse=False)).decode()
 
 
 def csv_header() -> str:
@@ -32,8 +33,9 @@ def to_csv(chat: Chat) -> str:
     """
     line = io.StringIO()
     cells = [_cell(value) for value in attrs.astuple(chat)]
-    csv.writer(line, lineterminator="").writerow(cells)
-    return line.getvalue()
+    # With this end both of its characters are quoted in cells; with none, "\r" would not be.
+    csv.writer(line, lineterminator="\r\n").writerow(cells)
+    return line.getvalue().removesuffix("\r\n")
 
 
 def _cell(value: object) -> object:

@@ -14,7 +14,7 @@ import aiohttp
 from attrs import define, frozen
 from yarl import URL
 
-from plugchat_async._wire import WireRequest, WireResponse
+from plugchat_async._wire import Secret, WireRequest, WireResponse
 from plugchat_async.errors import (
     ConfigurationError,
     ConnectionFailedError,
@@ -49,7 +49,7 @@ class Transport:
         self,
         *,
         borrowed: aiohttp.ClientSession | None,
-        proxy: str | None,
+        proxy: Secret | None,
         ssl_context: ssl.SSLContext | None,
         max_response_bytes: int,
     ) -> None:
@@ -100,7 +100,7 @@ class Transport:
                     raise_for_status=False,
                     auto_decompress=True,
                     timeout=_NO_TIMEOUT,
-                    proxy=self._proxy,
+                    proxy=None if self._proxy is None else self._proxy.value,
                     trace_request_ctx=state,
                     **options,
                 ) as answer,
@@ -244,7 +244,7 @@ def _translate(cause: Exception, request: WireRequest) -> PlugChatError:
         case ValueError() if not isinstance(cause, aiohttp.ClientConnectorCertificateError):
             return ConfigurationError(
                 "aiohttp refused to send the request",
-                "An injected client_session must not have `auth`, nor a netrc entry with trust_env; check base_url too.",
+                "Check base_url; an injected client_session must not have `auth`, nor a netrc entry with trust_env.",
             )
         case aiohttp.ClientConnectorError(os_error=ConnectionRefusedError()) if not isinstance(
             cause, aiohttp.ClientProxyConnectionError

@@ -39,8 +39,8 @@ _VISIBLE_ASCII = re.compile(r"[!-~]+")
 
 
 @frozen(repr=False, eq=False)
-class Token:
-    """The account's secret. It prints as `***`; `redact` takes it out of text that a server sent."""
+class Secret:
+    """A token, or a URL that may hold a password. It prints as `***`; `redact` takes it out of what a server sent."""
 
     value: str
 
@@ -55,7 +55,8 @@ class Token:
 def token_problem(token: object) -> InvalidValueError | InvalidTypeError | None:
     """Say why `token` can't be sent in a header, or None if it can.
 
-    It gives the error back instead of raising it, so that no frame of a traceback holds the token.
+    This check and the two below give the error back instead of raising it: no frame of a traceback then holds what
+    may be a secret.
     """
     if not isinstance(token, str):
         return InvalidTypeError(f"token must be a str, got {type(token).__name__}")
@@ -74,19 +75,19 @@ def token_problem(token: object) -> InvalidValueError | InvalidTypeError | None:
     return None
 
 
-def parse_base_url(base_url: object) -> str:
-    """Check a base URL and trim what users paste with it. Gives it without a trailing slash.
+def parse_base_url(base_url: object) -> str | InvalidValueError | InvalidTypeError:
+    """Check a base URL and trim what users paste with it. Gives it without a trailing slash, or says what is wrong.
 
     A path prefix stays, for gateways. `http` is for loopback only: the token would travel in clear text.
     """
     if not isinstance(base_url, str):
-        raise InvalidTypeError(f"base_url must be a str, got {type(base_url).__name__}")
+        return InvalidTypeError(f"base_url must be a str, got {type(base_url).__name__}")
     text = base_url.strip()
     # Neither a password nor a query, which may hold a secret, is shown.
     if "@" in text:
-        raise InvalidValueError("base_url holds user information before an '@'", _BASE_URL_HINT)
+        return InvalidValueError("base_url holds user information before an '@'", _BASE_URL_HINT)
     if "?" in text or "#" in text:
-        raise InvalidValueError(
+        return InvalidValueError(
             f"base_url holds a query or fragment after {re.split('[?#]', text)[0]!r}", _BASE_URL_HINT
         )
     try:
@@ -95,12 +96,23 @@ def parse_base_url(base_url: object) -> str:
     except ValueError:
         url, host, port = urlsplit(""), None, None
     if not host or url.scheme not in ("https", "http") or port == 0 or not _VISIBLE_ASCII.fullmatch(text):
-        raise InvalidValueError(f"base_url is not an http(s) URL: {base_url!r}", _BASE_URL_HINT)
+        return InvalidValueError(f"base_url is not an http(s) URL: {base_url!r}", _BASE_URL_HINT)
     if url.scheme == "http" and not _is_loopback(host):
-        raise InvalidValueError(
+        return InvalidValueError(
             f"base_url must be https, except on loopback: {base_url!r}", "Use https: http shows the token."
         )
     return _origin(url) + _trim_path(url.path)
+
+
+def proxy_problem(proxy: object) -> InvalidValueError | InvalidTypeError | None:
+    """Say why `proxy` is no HTTP proxy's URL, or None if it is. It may hold a password: its value is not shown."""
+    if proxy is None:
+        return None
+    if not isinstance(proxy, str):
+        return InvalidTypeError(f"proxy must be a str, got {type(proxy).__name__}")
+    if not proxy.startswith(("http://", "https://")):
+        return InvalidValueError("proxy must begin with http:// or https://", "Give the proxy's URL.")
+    return None
 
 
 def _origin(url: SplitResult) -> str:
@@ -142,7 +154,7 @@ class RequestShape:
         first, second = DOCUMENTED_ORIGINS
         return evolve(self, base_url=second if self.base_url == first else first)
 
-    def headers(self, token: Token) -> dict[str, str]:
+    def headers(self, token: Secret) -> dict[str, str]:
         """Build the headers that every request carries.
 
         The vendor sends Content-Type on this GET without a body, and documents its absence as the cause of 415.
@@ -167,7 +179,7 @@ class WireRequest:
     headers: Mapping[str, str] = field(repr=False)
 
 
-def build_request(shape: RequestShape, token: Token, page: int, page_size: int) -> WireRequest:
+def build_request(shape: RequestShape, token: Secret, page: int, page_size: int) -> WireRequest:
     """Build the request for a page. Pages count from 1."""
     url = f"{shape.base_url}{CHATS_PATH}?page={page}&pageSize={page_size}"
     return WireRequest(shape, url, shape.headers(token))
@@ -208,7 +220,7 @@ def status_line(status: int) -> str:
         return str(status)
 
 
-def excerpt(body: bytes, token: Token) -> str:
+def excerpt(body: bytes, token: Secret) -> str:
     """Give the start of a body as one printable line, quoted, at most 200 characters, without the token."""
     text = token.redact(body.decode("utf-8", "replace"))
     printable = "".join(c if c.isprintable() else " " for c in text)
@@ -242,7 +254,7 @@ def status_class(status: int) -> type[PlugChatError]:
     return next((error for statuses, error in _STATUS_TABLE if status in statuses), UnexpectedStatusError)
 
 
-def status_error(response: WireResponse, token: Token, retry_after: float | None) -> PlugChatError:
+def status_error(response: WireResponse, token: Secret, retry_after: float | None) -> PlugChatError:
     """Turn a response with a status other than 200 into its error. `retry_after` is its Retry-After in seconds."""
     status = response.status
     error = status_class(status)(
@@ -267,7 +279,7 @@ def status_error(response: WireResponse, token: Token, retry_after: float | None
     return error
 
 
-def _redirect_target(response: WireResponse, token: Token) -> str | None:
+def _redirect_target(response: WireResponse, token: Secret) -> str | None:
     """Give the origin alone: path and query of a redirect may hold anything, secrets too."""
     try:
         url = urlsplit(response.headers.get("location", ""))

@@ -104,10 +104,11 @@ def chats(
         # Of a file nothing is kept, of a stream all that went out: only then can a reader go on.
         _print_error(error, resumable=output is None and style in ("jsonl", "csv"))
         return _exit_code(error)
+    except BrokenPipeError:
+        raise
     except OSError as error:
-        if output is None or isinstance(error, BrokenPipeError):
-            raise
-        _complain(f"can't write {output}: {error.strerror}", "Check the folder, its permissions and the free space.")
+        target = "to standard output" if output is None else output
+        _complain(f"can't write {target}: {error.strerror}", "Check the folder, its permissions and the free space.")
         return EXIT_LOCAL
     return EXIT_OK
 

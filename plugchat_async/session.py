@@ -15,7 +15,7 @@ from plugchat_async._exchange import Exchange, TimeSource
 from plugchat_async._retry import RetryPolicy
 from plugchat_async._transport import Transport
 from plugchat_async._walk import Deliver, Fetch, PageSizes, StopOn, Walk, walk_plain
-from plugchat_async._wire import DOCUMENTED_ORIGINS, RequestShape, Token, parse_base_url, token_problem
+from plugchat_async._wire import DOCUMENTED_ORIGINS, RequestShape, Secret, parse_base_url, proxy_problem, token_problem
 from plugchat_async.errors import (
     InvalidTypeError,
     InvalidValueError,
@@ -87,18 +87,25 @@ class PlugChatSession:
         ssl_context: ssl.SSLContext | None = None,
         time_source: TimeSource = TimeSource(),  # noqa: B008 - frozen
     ) -> None:
-        problem = token_problem(token)
-        secret = Token(token)
-        del token  # so that no frame that a traceback may show holds it in clear
-        if problem is not None:
-            raise problem
+        # First, since a traceback that shows locals asks even a half-made session for its repr.
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._closed = False
+        self._origin = ""
+        # What may be a secret is no local of this frame any more when something is raised.
+        parsed = parse_base_url(base_url)
+        problems = (token_problem(token), parsed if isinstance(parsed, PlugChatError) else None, proxy_problem(proxy))
+        secret, hidden_proxy = Secret(token), None if proxy is None else Secret(proxy)
+        del token, base_url, proxy
+        for problem in problems:
+            if problem is not None:
+                raise problem
+        self._origin = str(parsed)
         # Only an injected session can add anything to a request.
-        shape = RequestShape(parse_base_url(base_url), bare=client_session is None)
+        shape = RequestShape(self._origin, bare=client_session is None)
         _check_type("client_session", client_session, aiohttp.ClientSession, optional=True)
         _check_type("ssl_context", ssl_context, ssl.SSLContext, optional=True)
         _check_type("retry", retry, RetryPolicy)
         _check_type("time_source", time_source, TimeSource)
-        _check_proxy(proxy)
         if client_session is not None and ssl_context is not None:
             raise InvalidValueError(
                 "ssl_context can't be set on an injected client_session",
@@ -106,7 +113,7 @@ class PlugChatSession:
             )
         self._transport = Transport(
             borrowed=client_session,
-            proxy=proxy,
+            proxy=hidden_proxy,
             ssl_context=ssl_context,
             max_response_bytes=check_int("max_response_bytes", max_response_bytes, least=1),
         )
@@ -122,8 +129,6 @@ class PlugChatSession:
             time_source=time_source,
         )
         self._sizes = PageSizes()
-        self._loop: asyncio.AbstractEventLoop | None = None
-        self._closed = False
 
     @classmethod
     def from_env(cls, **options: Unpack[SessionOptions]) -> Self:
@@ -141,7 +146,7 @@ class PlugChatSession:
 
     def __repr__(self) -> str:
         state = "closed" if self._closed else "new" if self._loop is None else "open"
-        return f"<PlugChatSession {self._exchange.shape.base_url} {state}>"
+        return f"<PlugChatSession {self._origin} {state}>"
 
     async def __aenter__(self) -> Self:
         return await self.open()
@@ -329,13 +334,3 @@ def _check_type(name: str, value: object, wanted: type, *, optional: bool = Fals
     if not isinstance(value, wanted) and not (optional and value is None):
         kind = f"{wanted.__module__.partition('.')[0]}.{wanted.__name__}"
         raise InvalidTypeError(f"{name} must be a {kind}, got {type(value).__name__}")
-
-
-def _check_proxy(proxy: object) -> None:
-    """The value is not shown: a proxy's URL may hold its password."""
-    if proxy is None:
-        return
-    if not isinstance(proxy, str):
-        raise InvalidTypeError(f"proxy must be a str, got {type(proxy).__name__}")
-    if not proxy.startswith(("http://", "https://")):
-        raise InvalidValueError("proxy must begin with http:// or https://", "Give the proxy's URL.")

@@ -7,6 +7,7 @@ from typing import Any
 import aiohttp
 import aioresponses.core
 import pytest
+
 from fakes import FakeTime
 from plugchat_async import PlugChatSession
 from plugchat_async.testing import PlugChatSimulator
@@ -21,7 +22,7 @@ if "stream_writer" in inspect.signature(aiohttp.ClientResponse.__init__).paramet
             kwargs.setdefault("stream_writer", _Writer())
             super().__init__(*args, **kwargs)
 
-    aioresponses.core.ClientResponse = _ClientResponse
+    setattr(aioresponses.core, "ClientResponse", _ClientResponse)  # noqa: B010 - the module does not export it
 
 
 @pytest.fixture

@@ -1,6 +1,7 @@
 from typing import Any
 
 import pytest
+
 from plugchat_async import ConfigurationError, InvalidTypeError, InvalidValueError, RetryPolicy
 from plugchat_async._arguments import check_choice, check_int, check_optional_int, check_seconds
 

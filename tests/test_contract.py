@@ -7,6 +7,8 @@ from typing import Any
 
 import pytest
 from aioresponses import CallbackResult, aioresponses
+from yarl import URL
+
 from fakes import FakeTime
 from plugchat_async import (
     MethodNotAllowedError,
@@ -14,7 +16,6 @@ from plugchat_async import (
     PlugChatSession,
     UnsupportedMediaTypeError,
 )
-from yarl import URL
 
 APP = "https://app.plugchat.com.br/api/whatsapp/chats"
 WWW = "https://www.plugchat.com.br/api/whatsapp/chats"
@@ -136,7 +137,7 @@ async def test_415_goes_without_content_type(mock: aioresponses, session: PlugCh
     def gateway(_: URL, **kwargs: Any) -> CallbackResult:
         if "Content-Type" in kwargs["headers"]:
             return CallbackResult(status=415, headers={"Accept": "*/*"})
-        return CallbackResult(payload=EXAMPLE)  # type: ignore[arg-type]
+        return CallbackResult(body=json.dumps(EXAMPLE))
 
     mock.get(url, callback=gateway, repeat=True)
     async with session:
@@ -168,7 +169,7 @@ async def test_a_405_may_hide_a_415(mock: aioresponses, session: PlugChatSession
     def www(_: URL, **kwargs: Any) -> CallbackResult:
         if "Content-Type" in kwargs["headers"]:
             return CallbackResult(status=415)
-        return CallbackResult(payload=EXAMPLE)  # type: ignore[arg-type]
+        return CallbackResult(body=json.dumps(EXAMPLE))
 
     mock.get(f"{WWW}?page=1&pageSize=3", callback=www, repeat=True)
     async with session:

@@ -3,8 +3,9 @@ import inspect
 import pickle
 import re
 
-import plugchat_async
 import pytest
+
+import plugchat_async
 from plugchat_async import errors
 from plugchat_async.errors import Attempt, DecodeError, PlugChatError, Problem, ServerError
 
@@ -18,7 +19,7 @@ def test_the_docstring_draws_the_tree_as_it_is() -> None:
     """Each class stands in the drawing, below the class that it derives from."""
     drawn: dict[str, str] = {}
     stack: list[tuple[int, str]] = []
-    for line in inspect.getdoc(errors).splitlines():  # type: ignore[union-attr]
+    for line in (inspect.getdoc(errors) or "").splitlines():
         found = re.match(r"([│├└─ ]*)([A-Z]\w+Error)\b", line)
         if found:
             depth = len(found[1])

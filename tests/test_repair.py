@@ -1,4 +1,5 @@
 from attrs import evolve
+
 from plugchat_async._repair import next_repair
 from plugchat_async._wire import RequestShape, WireResponse
 

@@ -3,6 +3,7 @@ import math
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from plugchat_async import (
     AuthenticationError,
     ConnectionFailedError,
@@ -15,7 +16,7 @@ from plugchat_async import (
     ServerError,
 )
 from plugchat_async._retry import RETRIED_STATUSES, GiveUp, RetryBudget, Wait, is_transient, parse_retry_after
-from plugchat_async._wire import Token, WireResponse, status_error
+from plugchat_async._wire import Secret, WireResponse, status_error
 
 NOW = 784_111_777.0  # Sun, 06 Nov 1994 08:49:37 GMT, the date of RFC 9110's examples
 
@@ -66,7 +67,7 @@ def test_any_header_gives_none_or_a_wait(value: str, date: str) -> None:
 @pytest.mark.parametrize("status", [*range(201, 600), 999])
 def test_only_some_statuses_are_repeated(status: int) -> None:
     """408, 425, 429, 500, 502, 503 and 504, and no other."""
-    error = status_error(WireResponse(status, {}, b""), Token("x"), None)
+    error = status_error(WireResponse(status, {}, b""), Secret("x"), None)
     assert is_transient(error) == (status in RETRIED_STATUSES)
     assert frozenset({408, 425, 429, 500, 502, 503, 504}) == RETRIED_STATUSES
 

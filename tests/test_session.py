@@ -6,6 +6,7 @@ from typing import Any
 
 import aiohttp
 import pytest
+
 from fakes import FakeTime, RawServer, answering, http
 from plugchat_async import (
     AuthenticationError,
@@ -225,7 +226,7 @@ async def test_the_retry_budget_is_the_sessions(sim: PlugChatSimulator, fake_tim
 
 
 async def test_415_is_repaired_for_an_injected_session_that_replaces_headers(sim: PlugChatSimulator) -> None:
-    """A middleware that changes Content-Type is gone past, from the second request on; others of its work stays undone."""
+    """A middleware that changes Content-Type is gone past, from the second request on."""
 
     async def meddle(request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType) -> aiohttp.ClientResponse:
         request.headers["Content-Type"] = "text/plain"
@@ -296,7 +297,7 @@ async def test_a_failed_walk_says_where_to_go_on(sim: PlugChatSimulator, plugcha
         DecodeError, match="page 2, chat 0, lastMessageTime: expected epoch seconds, got 'abc'"
     ) as caught:
         async for chat in plugchat.iter_chats(100):
-            got.append(chat)  # noqa: PERF401 - what came before the error is kept
+            got.append(chat)
     assert (caught.value.page, caught.value.page_size) == (2, 100)
     rest = [chat async for chat in plugchat.iter_chats(100, start_page=2)]
     assert got + rest == list(sim.chats)
@@ -312,7 +313,7 @@ async def test_a_failed_check_says_where_to_go_on() -> None:
         got: list[Chat] = []
         with pytest.raises(AuthenticationError) as caught:
             async for chat in session.iter_chats(100):
-                got.append(chat)  # noqa: PERF401
+                got.append(chat)
         error = caught.value
         assert error.page is not None
         assert error.page_size is not None
@@ -494,7 +495,7 @@ def test_a_session_belongs_to_its_event_loop() -> None:
 
 
 async def test_from_env(sim: PlugChatSimulator, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Token and base URL from the environment, other options as for the constructor."""
+    """Secret and base URL from the environment, other options as for the constructor."""
     monkeypatch.setenv("PLUGCHAT_TOKEN", sim.token)
     monkeypatch.setenv("PLUGCHAT_BASE_URL", sim.base_url)
     async with PlugChatSession.from_env(timeout=5.0) as session:

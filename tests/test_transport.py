@@ -3,12 +3,16 @@ import gzip
 import socket
 import ssl
 import tracemalloc
-from collections.abc import AsyncIterator
+import zlib
+from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
+from typing import Any
 
 import aiohttp
 import pytest
 import trustme
+from aiohttp.abc import AbstractResolver, ResolveResult
+
 from fakes import FakeTime, RawServer, answering, http
 from plugchat_async import (
     ConfigurationError,
@@ -24,21 +28,19 @@ from plugchat_async import (
     SessionStateError,
     UnexpectedStatusError,
 )
-from plugchat_async.session import SessionOptions
-from typing_extensions import Unpack
 
 ONE_CHAT = b'[{"phone":"1"}]'
 
 
 @asynccontextmanager
-async def fetching(server: RawServer, **options: Unpack[SessionOptions]) -> AsyncIterator[PlugChatSession]:
+async def fetching(server: RawServer, **options: Any) -> AsyncGenerator[PlugChatSession]:
     """A session on `server` that waits for nothing."""
     options.setdefault("time_source", FakeTime().source)
     async with PlugChatSession("s3cret", base_url=server.base_url, **options) as session:
         yield session
 
 
-async def fails(server: RawServer, **options: Unpack[SessionOptions]) -> PlugChatError:
+async def fails(server: RawServer, **options: Any) -> PlugChatError:
     """The error of fetching a page from `server`."""
     async with fetching(server, **options) as session:
         with pytest.raises(PlugChatError) as caught:
@@ -122,10 +124,10 @@ async def test_a_refused_connection() -> None:
 async def test_an_unknown_host() -> None:
     """A name that can't be resolved is named, with a hint to look at DNS."""
 
-    class NoNames(aiohttp.abc.AbstractResolver):
+    class NoNames(AbstractResolver):
         async def resolve(
             self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET
-        ) -> list[aiohttp.abc.ResolveResult]:
+        ) -> list[ResolveResult]:
             raise OSError(socket.EAI_NONAME, "Name or service not known")
 
         async def close(self) -> None:
@@ -316,7 +318,7 @@ async def test_a_gzip_bomb_does_not_fill_the_memory() -> None:
 @pytest.mark.parametrize("encoding", ["gzip", "deflate"])
 async def test_a_compressed_page_is_read(encoding: str) -> None:
     """What Accept-Encoding names is understood, and `raw` is the decompressed body."""
-    body = gzip.compress(ONE_CHAT) if encoding == "gzip" else __import__("zlib").compress(ONE_CHAT)
+    body = gzip.compress(ONE_CHAT) if encoding == "gzip" else zlib.compress(ONE_CHAT)
     async with RawServer(answering(http(body, f"Content-Encoding: {encoding}"))) as server, fetching(server) as session:
         assert (await session.fetch_page(1, 10)).raw == ONE_CHAT
 
@@ -504,3 +506,32 @@ async def test_a_borrowed_session_with_auth_of_its_own() -> None:
         with pytest.raises(ConfigurationError, match="must not have `auth`") as caught:
             await session.fetch_page(1, 10)
     assert "hunter2" not in str(caught.value)
+
+
+async def test_a_middlewares_own_error_is_the_users() -> None:
+    """What an injected session's code raises is not taken for the network's."""
+
+    async def broken(_: aiohttp.ClientRequest, __: aiohttp.ClientHandlerType) -> aiohttp.ClientResponse:
+        raise RuntimeError("a bug of mine")
+
+    async with (
+        RawServer(answering(http(ONE_CHAT))) as server,
+        aiohttp.ClientSession(middlewares=(broken,)) as client,
+        fetching(server, client_session=client) as session,
+    ):
+        with pytest.raises(RuntimeError, match="a bug of mine"):
+            await session.fetch_page(1, 10)
+
+
+async def test_a_borrowed_session_that_is_closed_under_a_request() -> None:
+    """aiohttp's RuntimeError becomes ours, and the next attempt is not made."""
+
+    async def close(request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType) -> aiohttp.ClientResponse:
+        await client.close()
+        raise RuntimeError("Session is closed")
+
+    async with RawServer(answering(http(ONE_CHAT))) as server:
+        client = aiohttp.ClientSession(middlewares=(close,))
+        async with fetching(server, client_session=client) as session:
+            with pytest.raises(SessionStateError, match="closed during a request"):
+                await session.fetch_page(1, 10)

@@ -3,6 +3,7 @@ from collections.abc import Callable, Sequence
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from plugchat_async import Chat, Page, PageLimitError, PageRepeatedError
 from plugchat_async._walk import FAR_PAGES, Deliver, Fetch, PageSizes, StopOn, is_round, walk_plain
 
@@ -159,7 +160,7 @@ def test_the_check_is_made_once_for_the_same_list() -> None:
 
 
 def test_a_full_page_clears_smaller_sizes() -> None:
-    """Once a page of 60 has come back full, a short page of 50 is the end; a page as long as the fullest may be a cap."""
+    """Once a page of 60 has come back full, 50 is no cap; but 60 may be one."""
     sizes = PageSizes()
     walk(honest(61), 60, sizes=sizes)
     assert walk(honest(50), 100, sizes=sizes).asked == [(1, 100)]

@@ -1,4 +1,5 @@
 import pytest
+
 from plugchat_async import (
     AuthenticationError,
     InvalidTypeError,
@@ -14,7 +15,7 @@ from plugchat_async import (
 )
 from plugchat_async._wire import (
     RequestShape,
-    Token,
+    Secret,
     WireResponse,
     build_request,
     excerpt,
@@ -23,7 +24,7 @@ from plugchat_async._wire import (
     token_problem,
 )
 
-TOKEN = Token("1nEFbU3EktLnV7LIIzX")
+TOKEN = Secret("1nEFbU3EktLnV7LIIzX")
 
 
 def test_the_request_is_the_vendors() -> None:
@@ -91,15 +92,17 @@ def test_base_urls_are_trimmed(given: str, parsed: str) -> None:
 )
 def test_bad_base_urls_are_refused(given: str, message: str) -> None:
     """https only, but for loopback; nothing that may be a secret is shown."""
-    with pytest.raises(InvalidValueError, match=message) as caught:
-        parse_base_url(given)
-    assert "hunter2" not in str(caught.value)
+    problem = parse_base_url(given)
+    assert isinstance(problem, InvalidValueError)
+    assert message in str(problem)
+    assert "hunter2" not in str(problem)
 
 
 def test_a_base_url_is_a_str() -> None:
     """Another type is named."""
-    with pytest.raises(InvalidTypeError, match="base_url must be a str, got bytes"):
-        parse_base_url(b"https://x.example")
+    problem = parse_base_url(b"https://x.example")
+    assert isinstance(problem, InvalidTypeError)
+    assert "base_url must be a str, got bytes" in str(problem)
 
 
 @pytest.mark.parametrize(
@@ -126,7 +129,7 @@ def test_bad_tokens_are_refused_without_being_shown(token: object, said: str) ->
 
 
 def test_a_good_token_has_no_problem_and_prints_as_stars() -> None:
-    """Whatever prints a Token prints three stars."""
+    """Whatever prints a Secret prints three stars."""
     assert token_problem("1nEFbU3EktLnV7LIIzX") is None
     assert repr(TOKEN) == str(TOKEN) == f"{TOKEN}" == "***"
 
@@ -226,6 +229,7 @@ def test_only_documented_hosts_have_another_one() -> None:
     """app and www stand for each other; nothing else does."""
     app = RequestShape("https://app.plugchat.com.br")
     www = app.with_other_origin()
+    assert www is not None
     assert www == RequestShape("https://www.plugchat.com.br")
     assert www.with_other_origin() == app
     assert RequestShape("https://app.plugchat.com.br/prefix").with_other_origin() is None

@@ -153,7 +153,7 @@ class PlugChatSimulator:
         page, size = _positive(request.query.get("page")), _positive(request.query.get("pageSize"))
         if page is None or size is None:
             return _refusal(400, "page and pageSize must be positive integers")
-        body = json.dumps([_spell(chat) for chat in self._window(page, size)], ensure_ascii=False)
+        body = json.dumps([spell(chat) for chat in self._window(page, size)], ensure_ascii=False)
         return web.Response(body=body.encode(), content_type=JSON_TYPE, charset="utf-8")
 
     def _window(self, page: int, size: int) -> list[Chat]:
@@ -175,7 +175,7 @@ def _refusal(status: int, message: str, headers: Mapping[str, str] | None = None
     return web.json_response({"error": message}, status=status, headers=headers)
 
 
-def _spell(chat: Chat) -> dict[str, object]:
+def spell(chat: Chat) -> dict[str, object]:
     """Spell a chat as the vendor's example does: nearly everything is a string."""
     time = chat.last_message_time
     return {

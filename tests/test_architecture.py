@@ -1,0 +1,142 @@
+"""The house: imports point one way, the surface is small, nothing optional is loaded."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import plugchat_async
+
+PACKAGE = Path(plugchat_async.__file__).parent
+
+# Top to bottom: a module imports only from modules above it.
+ORDER = [
+    "errors",
+    "models",
+    "_arguments",
+    "_formats",
+    "_wire",
+    "_decode",
+    "_retry",
+    "_repair",
+    "_walk",
+    "_transport",
+    "_exchange",
+    "session",
+    "testing.people",
+    "testing.faults",
+    "testing.simulator",
+    "testing",
+    "__init__",
+    "cli",
+    "__main__",
+]
+MODULES = sorted(PACKAGE.rglob("*.py"))
+PURE = ["_arguments", "_formats", "_wire", "_decode", "_retry", "_repair", "_walk"]
+
+
+def name_of(path: Path) -> str:
+    relative = path.relative_to(PACKAGE).with_suffix("")
+    parts = relative.parts[:-1] if relative.name == "__init__" and len(relative.parts) > 1 else relative.parts
+    return ".".join(parts)
+
+
+def imports(path: Path) -> set[str]:
+    """The modules that a file imports, wherever in it."""
+    found: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            found.add(node.module or "")
+    return found
+
+
+@pytest.mark.parametrize("path", MODULES, ids=name_of)
+def test_imports_point_up(path: Path) -> None:
+    """A module knows only those that stand above it."""
+    name = name_of(path)
+    for module in imports(path):
+        if module.partition(".")[0] == "plugchat_async":
+            imported = module.removeprefix("plugchat_async").lstrip(".") or "__init__"
+            assert ORDER.index(imported) < ORDER.index(name), f"{name} imports {imported}"
+
+
+@pytest.mark.parametrize("path", MODULES, ids=name_of)
+def test_libraries_stay_in_their_rooms(path: Path) -> None:
+    """aiohttp only where requests are sent or served, cattrs only where JSON is read, rich only on the command line."""
+    name = name_of(path)
+    rooms = {
+        "aiohttp": {"_transport", "session", "testing.faults", "testing.simulator"},
+        "cattrs": {"_decode"},
+        "msgspec": {"_decode", "_formats"},
+        "cyclopts": {"cli"},
+        "rich": {"cli"},
+        "uvloop": {"cli"},
+    }
+    for module in imports(path):
+        library = module.partition(".")[0]
+        assert name in rooms.get(library, {name}), f"{name} imports {library}"
+
+
+@pytest.mark.parametrize("name", PURE)
+def test_pure_modules_do_not_wait_or_look_at_the_clock(name: str) -> None:
+    """No await, no time, no randomness of their own."""
+    source = (PACKAGE / f"{name}.py").read_text()
+    assert not imports(PACKAGE / f"{name}.py") & {"asyncio", "time", "random", "aiohttp"}
+    assert not any(isinstance(node, ast.Await | ast.AsyncFunctionDef) for node in ast.walk(ast.parse(source)))
+
+
+def test_the_public_surface_is_pinned() -> None:
+    """A name that comes or goes is a decision."""
+    assert plugchat_async.__all__ == sorted(plugchat_async.__all__)
+    assert set(plugchat_async.__all__) == {
+        "Attempt",
+        "AuthenticationError",
+        "Chat",
+        "ConfigurationError",
+        "ConnectionFailedError",
+        "DecodeError",
+        "InvalidTypeError",
+        "InvalidValueError",
+        "MethodNotAllowedError",
+        "NotAListError",
+        "NotJSONError",
+        "Page",
+        "PageLimitError",
+        "PageRepeatedError",
+        "PaginationError",
+        "PlugChatError",
+        "PlugChatSession",
+        "Problem",
+        "RateLimitedError",
+        "RedirectedError",
+        "RequestTimeoutError",
+        "ResponseError",
+        "ResponseTooLargeError",
+        "RetryPolicy",
+        "ServerError",
+        "ServiceError",
+        "SessionOptions",
+        "SessionStateError",
+        "TimeSource",
+        "UnexpectedStatusError",
+        "UnsupportedMediaTypeError",
+        "__version__",
+    }
+    assert all(hasattr(plugchat_async, name) for name in plugchat_async.__all__)
+
+
+def test_nothing_optional_is_imported() -> None:
+    """`import plugchat_async` loads neither the command line's libraries, nor a server, nor the simulator."""
+    code = "import plugchat_async, sys; print(*sys.modules)"
+    loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
+    optional = {"cyclopts", "rich", "uvloop", "pydantic", "plugchat_async.testing", "plugchat_async.cli"}
+    assert not optional & set(loaded)
+
+
+def test_modules_are_of_a_size() -> None:
+    """Over ~350 lines a module wants splitting."""
+    assert {name_of(path) for path in MODULES if len(path.read_text().splitlines()) > 350} == set()

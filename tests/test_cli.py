@@ -1,0 +1,357 @@
+import asyncio
+import csv
+import json
+import os
+import pty
+import re
+import select
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from plugchat_async import PlugChatSession, __version__, cli
+from plugchat_async import __main__ as main_module
+from plugchat_async.testing import Fault, PlugChatSimulator
+
+PLUGCHAT = [sys.executable, "-X", "dev", "-W", "error", "-m", "plugchat_async"]
+
+
+@contextmanager
+def served(sim: PlugChatSimulator) -> Iterator[PlugChatSimulator]:
+    """Run a simulator in a thread, for commands that have an event loop of their own."""
+    loop = asyncio.new_event_loop()
+    thread = threading.Thread(target=loop.run_forever)
+    thread.start()
+    try:
+        asyncio.run_coroutine_threadsafe(sim.__aenter__(), loop).result(10)
+        yield sim
+        asyncio.run_coroutine_threadsafe(sim.__aexit__(None, None, None), loop).result(10)
+    finally:
+        loop.call_soon_threadsafe(loop.stop)
+        thread.join(10)
+        loop.close()
+
+
+@pytest.fixture
+def account(monkeypatch: pytest.MonkeyPatch) -> Iterator[PlugChatSimulator]:
+    """An account of 250 chats, and the environment to reach it."""
+    with served(PlugChatSimulator(250, seed=7, token="s3cret-token")) as sim:
+        monkeypatch.setenv("PLUGCHAT_TOKEN", sim.token)
+        monkeypatch.setenv("PLUGCHAT_BASE_URL", sim.base_url)
+        monkeypatch.setenv("COLUMNS", "120")
+        yield sim
+
+
+def test_chats_in_a_pipe_are_json_lines(account: PlugChatSimulator, capsys: pytest.CaptureFixture[str]) -> None:
+    """One chat a line on stdout, nothing on stderr, exit code 0."""
+    assert cli.run(["chats"]) == 0
+    out, err = capsys.readouterr()
+    assert [json.loads(line)["phone"] for line in out.splitlines()] == [chat.phone for chat in account.chats]
+    assert err == ""
+
+
+@pytest.mark.parametrize("style", ["table", "json", "jsonl", "csv"])
+def test_each_format(account: PlugChatSimulator, capsys: pytest.CaptureFixture[str], style: str) -> None:
+    """The same chats in each."""
+    assert cli.run(["chats", "--format", style, "--limit", "12", "--page-size", "5"]) == 0
+    out = capsys.readouterr().out
+    phones = [chat.phone for chat in account.chats[:12]]
+    match style:
+        case "table":
+            assert [re.split(r"│\s*", line)[2].strip() for line in out.splitlines() if line.startswith("│")] == phones
+        case "json":
+            assert [chat["phone"] for chat in json.loads(out)] == phones
+        case "jsonl":
+            assert [json.loads(line)["phone"] for line in out.splitlines()] == phones
+        case _:
+            assert [row["phone"] for row in csv.DictReader(out.splitlines())] == phones
+    assert [(r.page, r.page_size) for r in account.requests] == [("1", "5"), ("2", "5"), ("3", "5")]
+
+
+def test_no_chats_are_an_empty_array(capsys: pytest.CaptureFixture[str], account: PlugChatSimulator) -> None:
+    """Also as JSON; and --limit 0 asks for nothing."""
+    assert cli.run(["chats", "--format", "json", "--limit", "0"]) == 0
+    assert json.loads(capsys.readouterr().out) == []
+    assert account.requests == []
+
+
+@pytest.mark.parametrize(
+    ("name", "style"), [("a.json", "json"), ("a.CSV", "csv"), ("a.jsonl", "jsonl"), ("a.txt", "table"), ("a", "jsonl")]
+)
+def test_a_file_is_written_in_the_format_that_its_name_says(
+    account: PlugChatSimulator, tmp_path: Path, capsys: pytest.CaptureFixture[str], name: str, style: str
+) -> None:
+    """The same bytes as on stdout, and nothing else in the folder."""
+    assert cli.run(["chats", "-o", str(tmp_path / name), "--limit", "3"]) == 0
+    assert capsys.readouterr().out == ""
+    assert cli.run(["chats", "--format", style, "--limit", "3"]) == 0
+    assert (tmp_path / name).read_text() == capsys.readouterr().out
+    assert [path.name for path in tmp_path.iterdir()] == [name]
+
+
+def test_a_file_appears_whole_or_not_at_all(
+    account: PlugChatSimulator, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """An error in the middle leaves an older file as it was, and nothing beside it."""
+    target = tmp_path / "chats.jsonl"
+    target.write_text("older")
+    account.script(Fault.none(), Fault.status(401))
+    assert cli.run(["chats", "-o", str(target)]) == 2
+    assert target.read_text() == "older"
+    assert [path.name for path in tmp_path.iterdir()] == ["chats.jsonl"]
+    assert "--start-page" not in capsys.readouterr().err
+
+
+def test_a_file_that_cannot_be_written(
+    account: PlugChatSimulator, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It is known before anything is fetched."""
+    assert cli.run(["chats", "-o", str(tmp_path / "nowhere" / "x.csv")]) == 1
+    assert "can't write" in capsys.readouterr().err
+    assert account.requests == []
+
+
+@pytest.mark.parametrize(
+    ("faults", "code", "said"),
+    [
+        ([Fault.status(401)], 2, "HTTP 401"),
+        ([Fault.status(302)], 2, "HTTP 302"),
+        ([Fault.status(503, headers={"Retry-After": "900"})], 3, "HTTP 503"),
+        ([Fault.status(404)], 4, "HTTP 404"),
+        ([Fault.answer("<html>")], 4, "not JSON"),
+    ],
+)
+def test_an_error_says_what_happened_and_what_to_do(
+    account: PlugChatSimulator, capsys: pytest.CaptureFixture[str], faults: list[Fault], code: int, said: str
+) -> None:
+    """On stderr, without a traceback or the token, with an exit code for scripts."""
+    account.script(*faults)
+    assert cli.run(["chats"]) == code
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err.startswith("error: ")
+    assert said in err
+    assert "\nwhat to do: " in err
+    assert "Traceback" not in err
+    assert account.token not in err
+
+
+def test_what_was_written_before_an_error_can_be_gone_on_from(
+    account: PlugChatSimulator, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The message names the options, and with them the rest comes."""
+    account.script(Fault.none(), Fault.status(401))
+    assert cli.run(["chats"]) == 2
+    out, err = capsys.readouterr()
+    found = re.search(r"go on with (--start-page 2 --page-size 100)\.", err)
+    assert found
+    assert cli.run(["chats", *found[1].split()]) == 0
+    out += capsys.readouterr().out
+    assert len(out.splitlines()) == 250
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["chats", "--token", "s3cret\n"], "token holds blanks"),
+        (["chats", "--token", "s3cret", "--base-url", "http://x.example"], "base_url must be https"),
+        (["chats", "--token", "s3cret", "--page-size", "0"], "page_size must be at least 1"),
+        (["chats", "--token", "s3cret", "--limit", "-1"], "limit must be at least 0"),
+        (["chats", "--token", "s3cret", "--limit", "x"], "limit"),
+        (["chats", "--token", "s3cret", "--format", "xml"], "format"),
+        (["chats", "--token", "s3cret", "--frob"], "--frob"),
+        (["frob"], "frob"),
+        (["chats"], "PLUGCHAT_TOKEN"),
+    ],
+)
+def test_a_wrong_command_is_exit_code_2(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], arguments: list[str], said: str
+) -> None:
+    """With what is wrong, and without the token."""
+    monkeypatch.delenv("PLUGCHAT_TOKEN", raising=False)
+    assert cli.run(arguments) == 2
+    out, err = capsys.readouterr()
+    assert said in err
+    assert "s3cret" not in out + err
+
+
+def test_a_full_disk_behind_a_redirection(
+    account: PlugChatSimulator, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What happened, and no traceback."""
+
+    def full(_: str) -> int:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(sys.stdout, "write", full)
+    assert cli.run(["chats"]) == 1
+    assert "can't write to standard output: No space left on device" in capsys.readouterr().err
+
+
+def test_the_demo_runs_without_token_or_network(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It fetches all chats of the simulator, with a retry on the way, and shows them."""
+    monkeypatch.delenv("PLUGCHAT_TOKEN", raising=False)
+    assert cli.run(["demo"]) == 0
+    out, err = capsys.readouterr()
+    assert err == ""
+    assert out.count("GET /api/whatsapp/chats") == 4
+    assert "answered 503 on purpose" in out
+    assert "250 chats" in out
+
+
+def test_the_demo_checks_what_it_shows(monkeypatch: pytest.MonkeyPatch) -> None:
+    """If a chat were lost, it would not pass in silence."""
+
+    async def lose(*_: object, **__: object) -> list[object]:
+        return []
+
+    monkeypatch.setattr(PlugChatSession, "list_chats", lose)
+    with pytest.raises(AssertionError, match="are not the simulator's"):
+        cli.run(["demo"])
+
+
+def test_the_demo_says_what_is_wrong_with_its_options(capsys: pytest.CaptureFixture[str]) -> None:
+    """As for chats."""
+    assert cli.run(["demo", "--page-size", "0"]) == 2
+    assert "page_size must be at least 1, got 0" in capsys.readouterr().err
+
+
+def test_help_and_version(capsys: pytest.CaptureFixture[str]) -> None:
+    """Options, environment variables, examples, exit codes."""
+    assert cli.run(["chats", "--help"]) == 0
+    text = " ".join(capsys.readouterr().out.split())
+    for word in ("PLUGCHAT_TOKEN", "--page-size", "--limit", "--format", "--output", "plugchat chats -o", "Exit codes"):
+        assert word in text
+    assert cli.run(["--version"]) == 0
+    assert capsys.readouterr().out.strip() == __version__
+    assert cli.run([]) == 0
+
+
+@pytest.mark.parametrize("speed", [True, False])
+def test_uvloop_is_used_where_it_is_installed(
+    account: PlugChatSimulator,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    speed: bool,  # noqa: FBT001
+) -> None:
+    """And asyncio's own loop where it is not."""
+    if not speed:
+        monkeypatch.setitem(sys.modules, "uvloop", None)
+    assert cli.run(["chats", "--limit", "1"]) == 0
+    assert len(capsys.readouterr().out.splitlines()) == 1
+
+
+def test_without_the_extra_the_command_says_how_to_install_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Other missing modules are not blamed on it."""
+    monkeypatch.delitem(sys.modules, "plugchat_async.cli")
+    monkeypatch.setitem(sys.modules, "cyclopts", None)
+    with pytest.raises(SystemExit, match=r"pip install 'plugchat-async\[cli\]'"):
+        main_module.main()
+    monkeypatch.delitem(sys.modules, "cyclopts")
+    monkeypatch.delitem(sys.modules, "plugchat_async.testing", raising=False)
+    monkeypatch.setitem(sys.modules, "plugchat_async.testing", None)
+    with pytest.raises(ModuleNotFoundError):
+        main_module.main()
+
+
+def test_main_exits_with_the_commands_code(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    """The entry point hands on arguments and exit code."""
+    monkeypatch.setattr(sys, "argv", ["plugchat", "frob"])
+    with pytest.raises(SystemExit) as caught:
+        main_module.main()
+    assert caught.value.code == 2
+    assert "frob" in capsys.readouterr().err
+
+
+# As a user runs it: a process of its own.
+
+
+def test_simulate_serves_chats_until_interrupted(tmp_path: Path) -> None:
+    """What it prints can be given to a shell; Ctrl-C ends it with 0 and no traceback."""
+    server = subprocess.Popen(
+        [*PLUGCHAT, "simulate", "--port", "0", "--chats", "20"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert server.stdout is not None
+    exports = dict(server.stdout.readline().removeprefix("export ").strip().split("=", 1) for _ in range(2))
+    assert set(exports) == {"PLUGCHAT_BASE_URL", "PLUGCHAT_TOKEN"}
+    done = subprocess.run(
+        [*PLUGCHAT, "chats"], capture_output=True, text=True, env={**os.environ, **exports}, timeout=30, check=False
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    assert len(done.stdout.splitlines()) == 20
+    server.send_signal(signal.SIGINT)
+    _, err = server.communicate(timeout=30)
+    assert server.returncode == 0
+    assert err == "serving 20 chats, Ctrl-C ends it\n"
+
+
+def test_simulate_on_a_port_that_is_taken(account: PlugChatSimulator, capsys: pytest.CaptureFixture[str]) -> None:
+    """Says so, and what to do."""
+    port = account.base_url.rpartition(":")[2]
+    assert cli.run(["simulate", "--port", port]) == 1
+    assert f"can't listen on port {port}" in capsys.readouterr().err
+
+
+def test_a_closed_pipe_ends_quietly(account: PlugChatSimulator) -> None:
+    """`plugchat chats | head -1`: no traceback, and the code that shells give."""
+    process = subprocess.Popen(
+        [*PLUGCHAT, "chats", "--page-size", "1"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    assert process.stdout is not None
+    process.stdout.close()
+    assert process.stderr is not None
+    err = process.stderr.read()
+    process.stderr.close()
+    assert process.wait(30) == 141
+    assert err == ""
+
+
+def test_ctrl_c_ends_quietly(account: PlugChatSimulator) -> None:
+    """In the middle of a request: no traceback, exit code 130."""
+    account.script(Fault.hang())
+    process = subprocess.Popen([*PLUGCHAT, "chats"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    deadline = time.monotonic() + 30
+    while not account.requests and time.monotonic() < deadline:
+        time.sleep(0.01)
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate(timeout=30)
+    assert (process.returncode, out, err) == (130, "", "")
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="pseudo-terminals are POSIX")
+def test_on_a_terminal_there_are_a_table_and_a_progress_display(account: PlugChatSimulator) -> None:
+    """The display counts pages, chats and rate, on stderr; the table goes to stdout."""
+    out_terminal, out = pty.openpty()
+    err_terminal, err = pty.openpty()
+    account.script(*[Fault.delay(0.15)] * 3)
+    process = subprocess.Popen([*PLUGCHAT, "chats"], stdout=out, stderr=err)
+    os.close(out)
+    os.close(err)
+    shown = {out_terminal: b"", err_terminal: b""}
+    open_terminals = set(shown)
+    while open_terminals:
+        for terminal in select.select(list(open_terminals), [], [], 30)[0]:
+            try:
+                chunk = os.read(terminal, 65536)
+            except OSError:  # how Linux reports the other side's end
+                chunk = b""
+            shown[terminal] += chunk
+            if not chunk:
+                open_terminals.discard(terminal)
+                os.close(terminal)
+    assert process.wait(30) == 0
+    assert account.chats[0].phone in shown[out_terminal].decode()
+    assert re.search(r"[12] pages, [12]00 chats, [\d,]+ chats/s", shown[err_terminal].decode())
+    assert "phone" not in shown[err_terminal].decode()

@@ -1,0 +1,164 @@
+"""What is done next, against a transport that plays outcomes one after the other."""
+
+import asyncio
+
+import pytest
+
+from fakes import FakeTime
+from plugchat_async import (
+    AuthenticationError,
+    ConnectionFailedError,
+    MethodNotAllowedError,
+    PlugChatError,
+    RequestTimeoutError,
+    RetryPolicy,
+    TimeSource,
+)
+from plugchat_async._exchange import Exchange
+from plugchat_async._transport import Failure, Transport
+from plugchat_async._wire import RequestShape, Secret, WireRequest, WireResponse
+
+PAGE = WireResponse(200, {}, b'[{"phone":"1"}]')
+CLOSED = Failure(ConnectionFailedError("closed", reason="closed"))
+STALE = Failure(ConnectionFailedError("closed", reason="closed"), stale=True)
+
+
+class Player(Transport):
+    """Gives the next outcome for each request, each taking `seconds` of fake time."""
+
+    def __init__(self, *outcomes: WireResponse | Failure, fake: FakeTime, seconds: float = 0.0) -> None:
+        super().__init__(borrowed=None, proxy=None, ssl_context=None, max_response_bytes=1)
+        self.outcomes = list(outcomes)
+        self.fake = fake
+        self.seconds = seconds
+        self.sent: list[WireRequest] = []
+        self.timeouts: list[float] = []
+
+    async def send(self, request: WireRequest, *, timeout: float) -> WireResponse | Failure:
+        self.sent.append(request)
+        self.timeouts.append(timeout)
+        self.fake.now += self.seconds
+        await asyncio.sleep(0)
+        return self.outcomes.pop(0)
+
+
+def exchange(player: Player, policy: RetryPolicy | None = None, base_url: str = "https://x.example") -> Exchange:
+    """An exchange over a player."""
+    return Exchange(
+        transport=player,
+        token=Secret("s3cret"),
+        shape=RequestShape(base_url, bare=True),
+        policy=policy or RetryPolicy(),
+        repair=True,
+        timeout=30.0,
+        max_response_bytes=1000,
+        slots=asyncio.Semaphore(1),
+        time_source=player.fake.source,
+    )
+
+
+async def test_a_stale_connection_is_free_once(fake_time: FakeTime) -> None:
+    """The first one costs nothing; the second counts as an attempt."""
+    player = Player(STALE, STALE, CLOSED, PAGE, fake=fake_time)
+    page = await exchange(player).fetch(1, 10)
+    assert len(page.chats) == 1
+    assert len(player.sent) == 4
+    assert fake_time.sleeps == [0.25, 0.5]
+
+
+async def test_an_attempt_gets_what_is_left_of_the_deadline(fake_time: FakeTime) -> None:
+    """40 s and a wait spent leave less than 20 s of 60; then there is no time for another wait."""
+    timeout = Failure(RequestTimeoutError("late"))
+    player = Player(timeout, timeout, timeout, fake=fake_time, seconds=20.0)
+    work = exchange(player, RetryPolicy(attempts=9, deadline=60.0))
+    with pytest.raises(RequestTimeoutError, match=r"the deadline of 60 s leaves no time") as caught:
+        await work.fetch(1, 10)
+    assert player.timeouts == [30.0, 30.0, 19.25]
+    assert caught.value.elapsed == 60.75
+
+
+async def test_waiting_for_a_slot_counts_for_nothing(fake_time: FakeTime) -> None:
+    """A page that waited an hour for its turn still has its whole deadline."""
+    player = Player(CLOSED, PAGE, fake=fake_time)
+    work = exchange(player)
+    await work.slots.acquire()
+    fetching = asyncio.create_task(work.fetch(1, 10))
+    await asyncio.sleep(0)
+    fake_time.now += 3600.0
+    work.slots.release()
+    await fetching
+    assert player.timeouts == [30.0, 30.0]
+
+
+async def test_no_slot_is_held_while_waiting_for_a_retry(fake_time: FakeTime) -> None:
+    """Others may go on meanwhile."""
+    player = Player(CLOSED, PAGE, fake=fake_time)
+    work = exchange(player)
+    free: list[bool] = []
+
+    async def sleep(seconds: float) -> None:
+        free.append(not work.slots.locked())
+
+    work.time_source = TimeSource(sleep=sleep)
+    await work.fetch(1, 10)
+    assert free == [True]
+
+
+async def test_a_success_refunds_the_budget(fake_time: FakeTime) -> None:
+    """One token, after a retry has taken fourteen."""
+    work = exchange(Player(CLOSED, PAGE, fake=fake_time))
+    await work.fetch(1, 10)
+    assert work.budget.tokens == 500 - 14 + 1
+
+
+async def test_a_lost_connection_to_the_other_host_does_not_replace_the_405(fake_time: FakeTime) -> None:
+    """It is not retried there either: the question was whether it takes the request."""
+    player = Player(WireResponse(405, {}, b"no"), CLOSED, fake=fake_time)
+    with pytest.raises(MethodNotAllowedError) as caught:
+        await exchange(player, base_url="https://app.plugchat.com.br").fetch(1, 10)
+    assert [attempt.outcome for attempt in caught.value.attempts] == ["405 Method Not Allowed", "closed"]
+
+
+async def test_a_stale_connection_to_the_other_host_is_replaced(fake_time: FakeTime) -> None:
+    """Nothing was answered there yet."""
+    player = Player(WireResponse(405, {}, b"no"), STALE, PAGE, fake=fake_time)
+    work = exchange(player, base_url="https://app.plugchat.com.br")
+    await work.fetch(1, 10)
+    assert work.shape.base_url == "https://www.plugchat.com.br"
+
+
+async def test_two_pages_at_once_repair_each_for_itself(fake_time: FakeTime) -> None:
+    """Neither undoes what the other found."""
+    refused = WireResponse(405, {}, b"no")
+    player = Player(refused, refused, PAGE, PAGE, PAGE, fake=fake_time)
+    work = exchange(player, base_url="https://app.plugchat.com.br")
+    work.slots = asyncio.Semaphore(2)
+    await asyncio.gather(work.fetch(1, 10), work.fetch(2, 10))
+    assert work.shape.base_url == "https://www.plugchat.com.br"
+    await work.fetch(3, 10)
+    assert len(player.sent) == 5
+
+
+async def test_a_kept_repair_can_be_undone_by_another(fake_time: FakeTime) -> None:
+    """When the host that was kept begins to refuse, the first one is tried again."""
+    refused = WireResponse(405, {}, b"no")
+    player = Player(refused, PAGE, refused, PAGE, fake=fake_time)
+    work = exchange(player, base_url="https://app.plugchat.com.br")
+    await work.fetch(1, 10)
+    await work.fetch(2, 10)
+    assert work.shape.base_url == "https://app.plugchat.com.br"
+
+
+async def test_the_error_is_the_last_answers(fake_time: FakeTime) -> None:
+    """Two lost connections, then 401: the token is what matters now."""
+    player = Player(CLOSED, CLOSED, WireResponse(401, {}, b""), fake=fake_time)
+    with pytest.raises(AuthenticationError) as caught:
+        await exchange(player).fetch(1, 10)
+    assert [attempt.outcome for attempt in caught.value.attempts] == ["closed", "closed", "401 Unauthorized"]
+
+
+async def test_errors_are_raised_without_others_behind_them(fake_time: FakeTime) -> None:
+    """No context, no cause: nothing of aiohttp's is reachable."""
+    with pytest.raises(PlugChatError) as caught:
+        await exchange(Player(CLOSED, fake=fake_time), RetryPolicy(attempts=1)).fetch(1, 10)
+    assert (caught.value.__context__, caught.value.__cause__) == (None, None)

@@ -1,0 +1,48 @@
+import csv
+import io
+import json
+from datetime import UTC, datetime
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from plugchat_async import Chat
+from plugchat_async._formats import csv_header, to_csv, to_json
+
+CHAT = Chat("5511999999999", "Ana 😀", 3, datetime(2021, 6, 6, 15, 1, 27, tzinfo=UTC), is_muted=True, messages_unread=0)
+
+
+def test_json_has_our_names_and_rfc_3339_times() -> None:
+    """One line, UTF-8 as it is."""
+    assert to_json(CHAT) == (
+        '{"phone":"5511999999999","name":"Ana 😀","unread":3,"last_message_time":"2021-06-06T15:01:27Z",'
+        '"is_muted":true,"is_marked_spam":false,"profile_thumbnail":null,"messages_unread":0}'
+    )
+
+
+def test_csv_has_the_same_columns() -> None:
+    """None is empty, booleans and times are spelled as in JSON."""
+    assert csv_header().split(",") == list(json.loads(to_json(CHAT)))
+    assert to_csv(CHAT) == "5511999999999,Ana 😀,3,2021-06-06T15:01:27Z,true,false,,0"
+    assert to_csv(Chat("1")) == "1,,0,,false,false,,"
+
+
+@pytest.mark.parametrize("start", ["=", "+", "-", "@", "\t", "\r", "\n", "＝"])  # noqa: RUF001 - meant
+def test_a_cell_that_could_be_a_formula_is_neutralised(start: str) -> None:
+    """A name is another person's text: =HYPERLINK(…) must not run in a spreadsheet. Numbers stay numbers."""
+    name = f"{start}HYPERLINK(1)"
+    [row] = csv.reader(io.StringIO(to_csv(Chat(name, name, -1)), newline=""))
+    assert row[:3] == [f"'{name}", f"'{name}", "-1"]
+
+
+@given(st.text(st.characters(exclude_categories=["Cs"])), st.text(st.characters(exclude_categories=["Cs"]), min_size=1))
+def test_any_text_comes_back(name: str, phone: str) -> None:
+    """Quotes, commas and line ends survive CSV and JSON, and no cell begins as a formula does."""
+    chat = Chat(phone, name)
+    [row] = csv.reader(io.StringIO(to_csv(chat), newline=""))
+    assert row[1].removeprefix("'") == name.removeprefix("'")
+    assert row[0].removeprefix("'") == phone.removeprefix("'")
+    assert not row[1].startswith(("=", "+", "-", "@"))
+    assert json.loads(to_json(chat))["name"] == name
+    assert "\n" not in to_json(chat)

@@ -1,0 +1,230 @@
+"""The token is in no text: not in str, repr, logs, pickles, nor in a traceback with its frames' locals."""
+
+import asyncio
+import io
+import logging
+import pickle
+import traceback
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import aiohttp
+import pytest
+
+from fakes import FakeTime, RawServer, answering, http
+from plugchat_async import PlugChatError, PlugChatSession, errors
+from plugchat_async.testing import Fault, PlugChatSimulator
+
+TOKEN = "s3cr3t-t0ken-that-nobody-may-see"
+ECHO = f"no such token: {TOKEN}"
+ECHO_HEADERS = {"X-Secret": TOKEN, "Location": f"https://{TOKEN}.example/{TOKEN}", "Allow": f"GET, {TOKEN}"}
+ECHO_HEADERS |= {"Accept": TOKEN, "Retry-After": TOKEN, "Date": TOKEN, "Content-Type": f"text/{TOKEN}"}
+
+
+@pytest.fixture(autouse=True)
+def logged() -> Iterator[io.StringIO]:
+    """All that this package logs, down to DEBUG."""
+    stream = io.StringIO()
+    handler = logging.StreamHandler(stream)
+    logger = logging.getLogger("plugchat_async")
+    logger.addHandler(handler)
+    logger.setLevel(logging.DEBUG)
+    yield stream
+    logger.removeHandler(handler)
+    logger.setLevel(logging.NOTSET)
+
+
+def texts(error: BaseException) -> Iterator[str]:
+    """All that can be read out of an error and of the errors behind it."""
+    seen: set[int] = set()
+    todo: list[BaseException | None] = [error]
+    while todo:
+        current = todo.pop()
+        if current is None or id(current) in seen:
+            continue
+        seen.add(id(current))
+        todo += [current.__cause__, current.__context__]
+        yield str(current)
+        yield repr(current)
+        yield repr(vars(current))
+        yield repr(current.args)
+        yield pickle.dumps(current).decode("latin-1")
+        # The frames of our own and of the libraries below; the test's own frames know the token by right.
+        shown = traceback.TracebackException.from_exception(current, capture_locals=True)
+        for frame in shown.stack:
+            if "/tests/" not in frame.filename:
+                yield "".join(traceback.StackSummary.from_list([frame]).format())
+                yield repr(frame.locals)
+
+
+def assert_unseen(error: BaseException, logged: io.StringIO) -> None:
+    for text in [*texts(error), logged.getvalue()]:
+        assert TOKEN not in text
+        assert TOKEN.lower() not in text.lower()
+
+
+FAULTS: dict[str, Fault] = {
+    **{
+        f"status {status}": Fault.status(status, headers=ECHO_HEADERS, body=ECHO)
+        for status in (302, 400, 401, 403, 404, 405, 408, 415, 425, 429, 500, 503, 599)
+    },
+    "clipped status": Fault.status(500, body="x" * 190 + TOKEN),
+    "html": Fault.answer(f"<html>{ECHO}</html>"),
+    "object": Fault.answer(f'{{"error": "{ECHO}"}}'),
+    "broken": Fault.answer(f'[{{"phone": "{TOKEN}"'),
+    "malformed chat": Fault.answer(f'["{TOKEN}"]'),
+    "malformed values": Fault.answer(f'[{{"phone": ["{TOKEN}"], "unread": "{"x" * 50}{TOKEN}"}}]'),
+    "upper case": Fault.answer(f'[{{"phone": "1", "unread": "{TOKEN.upper()}"}}]'),
+    "reset": Fault.reset(),
+    "close": Fault.close(),
+    "truncate": Fault.truncate(),
+    "garbage": Fault.raw(ECHO.encode()),
+    "bad header": Fault.raw(b"HTTP/1.1 200 OK\r\n" + TOKEN.encode() + b"\r\n\r\n"),
+    "bad status line": Fault.raw(b"HTTP/1.1 " + TOKEN.encode() + b"\r\n\r\n"),
+}
+
+
+@pytest.mark.parametrize("name", FAULTS)
+async def test_no_fault_shows_the_token(name: str, logged: io.StringIO) -> None:
+    """A server that echoes the token wherever it can."""
+    async with (
+        PlugChatSimulator(10, token=TOKEN) as sim,
+        PlugChatSession(TOKEN, base_url=sim.base_url, time_source=FakeTime().source) as session,
+    ):
+        sim.script(*[FAULTS[name]] * 9)
+        with pytest.raises(PlugChatError) as caught:
+            await session.list_chats()
+        assert_unseen(caught.value, logged)
+        assert TOKEN not in repr(session)
+
+
+async def fetch_from(base_url: str, **options: Any) -> None:
+    async with PlugChatSession(TOKEN, base_url=base_url, time_source=FakeTime().source, **options) as session:
+        await session.fetch_page(1, 10)
+
+
+async def refused() -> None:
+    async with RawServer(answering(b"")) as server:
+        base_url = server.base_url
+    await fetch_from(base_url)
+
+
+async def bad_certificate() -> None:
+    import ssl
+
+    import trustme
+
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    trustme.CA().issue_cert("localhost").configure_cert(context)
+    async with RawServer(answering(b""), ssl_context=context) as server:
+        await fetch_from(server.base_url)
+
+
+async def times_out() -> None:
+    async def hang(reader: asyncio.StreamReader, _: asyncio.StreamWriter) -> None:
+        await reader.read()
+
+    async with RawServer(hang) as server:
+        await fetch_from(server.base_url, timeout=0.01)
+
+
+async def too_large() -> None:
+    async with RawServer(answering(http(b"[" + b" " * 100 + b"]"))) as server:
+        await fetch_from(server.base_url, max_response_bytes=10)
+
+
+async def auth_of_its_own() -> None:
+    with pytest.warns(DeprecationWarning):
+        client = aiohttp.ClientSession(auth=aiohttp.BasicAuth("user", TOKEN))
+    async with RawServer(answering(http(b"[]"))) as server, client:
+        await fetch_from(server.base_url, client_session=client)
+
+
+async def page_repeated() -> None:
+    async with (
+        PlugChatSimulator(20, token=TOKEN, ignore_page=True) as sim,
+        PlugChatSession(TOKEN, base_url=sim.base_url) as session,
+    ):
+        await session.list_chats(10)
+
+
+async def page_limit() -> None:
+    async with (
+        PlugChatSimulator(20, token=TOKEN) as sim,
+        PlugChatSession(TOKEN, base_url=sim.base_url) as session,
+    ):
+        await session.list_chats(10, max_pages=1)
+
+
+async def not_open() -> None:
+    await PlugChatSession(TOKEN).list_chats()
+
+
+async def bad_argument() -> None:
+    async with PlugChatSession(TOKEN) as session:
+        await session.list_chats(0)
+
+
+def constructed(token: Any = TOKEN, **options: Any) -> Callable[[], Any]:
+    async def construct() -> None:
+        PlugChatSession(token, **options)
+
+    return construct
+
+
+MAKERS: list[Callable[[], Any]] = [
+    refused,
+    bad_certificate,
+    times_out,
+    too_large,
+    auth_of_its_own,
+    page_repeated,
+    page_limit,
+    not_open,
+    bad_argument,
+    constructed(f" {TOKEN}"),
+    constructed(f"{TOKEN}\r\n"),
+    constructed(f"Bearer {TOKEN}"),
+    constructed(TOKEN + "é"),
+    constructed(TOKEN.encode()),
+    constructed(base_url="http://app.plugchat.com.br"),
+    constructed(base_url=f"https://user:{TOKEN}@app.plugchat.com.br"),
+    constructed(base_url=f"https://app.plugchat.com.br/?token={TOKEN}"),
+    constructed(proxy=f"socks5://user:{TOKEN}@x.example"),
+    constructed(timeout=-1),
+]
+
+
+@pytest.mark.parametrize("make", MAKERS, ids=lambda make: make.__name__)
+async def test_no_other_error_shows_the_token(make: Callable[[], Any], logged: io.StringIO) -> None:
+    """Errors of the connection, of arguments, of the session's state, of the walk."""
+    with pytest.raises(PlugChatError) as caught:
+        await make()
+    assert_unseen(caught.value, logged)
+
+
+async def test_every_error_there_is_was_made(logged: io.StringIO) -> None:
+    """The two tests above make an error of each class that is raised."""
+    made: set[type] = set()
+
+    async def collect(awaitable: Any) -> None:
+        try:
+            await awaitable
+        except PlugChatError as error:
+            made.add(type(error))
+
+    for make in MAKERS:
+        await collect(make())
+    for fault in FAULTS.values():
+        async with (
+            PlugChatSimulator(10, token=TOKEN) as sim,
+            PlugChatSession(TOKEN, base_url=sim.base_url, time_source=FakeTime().source) as session,
+        ):
+            sim.script(*[fault] * 9)
+            await collect(session.list_chats())
+    concrete = {
+        cls
+        for cls in vars(errors).values()
+        if isinstance(cls, type) and issubclass(cls, PlugChatError) and not cls.__subclasses__()
+    }
+    assert concrete <= made

@@ -1,0 +1,228 @@
+import re
+from collections.abc import Callable
+from typing import Any
+
+import aiohttp
+import pytest
+
+from plugchat_async import Chat
+from plugchat_async.testing import Fault, PlugChatSimulator
+
+
+async def ask(sim: PlugChatSimulator, query: str = "page=1&pageSize=5", method: str = "GET", **headers: str) -> Any:
+    """Ask without the SDK: status, JSON, headers."""
+    sent = {"Authorization": sim.token, "Content-Type": "application/json", **headers}
+    async with (
+        aiohttp.ClientSession() as client,
+        client.request(
+            method,
+            f"{sim.base_url}/api/whatsapp/chats?{query}",
+            headers={name: value for name, value in sent.items() if value},
+        ) as answer,
+    ):
+        return answer.status, await answer.json(content_type=None), answer.headers
+
+
+async def test_values_are_spelled_as_in_the_vendors_example(sim: PlugChatSimulator) -> None:
+    """Same keys in the same order, nearly everything a string."""
+    status, chats, headers = await ask(sim)
+    assert status == 200
+    assert headers["Content-Type"] == "application/json; charset=utf-8"
+    assert len(chats) == 5
+    for chat in chats:
+        assert list(chat) == [
+            "name",
+            "phone",
+            "unread",
+            "lastMessageTime",
+            "isMuted",
+            "isMarkedSpam",
+            "profileThumbnail",
+            "messagesUnread",
+        ]
+        assert chat["name"] is None or isinstance(chat["name"], str)
+        assert re.fullmatch(r"\d+", chat["unread"])
+        assert re.fullmatch(r"\d{10}", chat["lastMessageTime"])
+        assert chat["isMuted"] in ("0", "1")
+        assert chat["isMarkedSpam"] in ("true", "false")
+        assert chat["profileThumbnail"] is None or chat["profileThumbnail"].startswith("https://pps.whatsapp.net/")
+        assert chat["messagesUnread"] == 0
+
+
+async def test_pages_are_windows_of_one_list(sim: PlugChatSimulator) -> None:
+    """Counted from 1; past the end there is nothing."""
+    for page, expected in ((1, sim.chats[:100]), (3, sim.chats[200:]), (4, ())):
+        _, chats, _ = await ask(sim, f"page={page}&pageSize=100")
+        assert [chat["phone"] for chat in chats] == [chat.phone for chat in expected]
+
+
+@pytest.mark.parametrize("method", ["POST", "PUT", "DELETE", "PATCH", "HEAD", "OPTIONS"])
+async def test_only_get_is_allowed(sim: PlugChatSimulator, method: str) -> None:
+    """405 with Allow."""
+    status, _, headers = await ask(sim, method=method)
+    assert (status, headers["Allow"]) == (405, "GET")
+
+
+@pytest.mark.parametrize("token", ["", "wrong", "Bearer simulated-token"])
+async def test_the_raw_token_is_wanted(sim: PlugChatSimulator, token: str) -> None:
+    """401 for any other Authorization, or none."""
+    assert (await ask(sim, Authorization=token))[0] == 401
+
+
+@pytest.mark.parametrize("content_type", ["", "text/plain", "application/jsonx"])
+async def test_a_content_type_is_wanted(sim: PlugChatSimulator, content_type: str) -> None:
+    """415, with the type that is accepted; parameters of the type don't matter."""
+    status, _, headers = await ask(sim, **{"Content-Type": content_type})
+    assert (status, headers["Accept"]) == (415, "application/json")
+    assert (await ask(sim, **{"Content-Type": "application/json; charset=utf-8"}))[0] == 200
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        "",
+        "page=1",
+        "pageSize=5",
+        *[f"page={bad}&pageSize=5" for bad in ("0", "-1", "x", "1.5", "", "9" * 5000, "%D9%A1")],
+        *[f"page=1&pageSize={bad}" for bad in ("0", "-1", "x")],
+    ],
+    ids=lambda query: query[:30],
+)
+async def test_both_parameters_are_wanted(sim: PlugChatSimulator, query: str) -> None:
+    """400 if one is missing or no positive integer."""
+    assert (await ask(sim, query))[0] == 400
+
+
+async def test_requests_are_recorded(sim: PlugChatSimulator) -> None:
+    """Also those that are refused."""
+    await ask(sim, "page=2&pageSize=7")
+    await ask(sim, "page=x", "POST", **{"X-Mine": "1"})
+    first, second = sim.requests
+    assert (first.method, first.path, first.page, first.page_size) == ("GET", "/api/whatsapp/chats", "2", "7")
+    assert (second.method, second.page, second.page_size) == ("POST", "x", None)
+    assert second.headers["x-mine"] == "1"
+
+
+async def test_faults_are_one_a_request_in_order(sim: PlugChatSimulator) -> None:
+    """After the script the simulator is honest again."""
+    sim.script(Fault.status(418, headers={"X-Tea": "green"}, body='"short and stout"'), Fault.none())
+    sim.script(Fault.answer('{"not": "a list"}'))
+    answers = [await ask(sim) for _ in range(4)]
+    assert [answer[0] for answer in answers] == [418, 200, 200, 200]
+    assert answers[0][2]["X-Tea"] == "green"
+    assert answers[2][1] == {"not": "a list"}
+    assert len(answers[3][1]) == 5
+
+
+@pytest.mark.parametrize("fault", [Fault.reset(), Fault.close(), Fault.truncate(), Fault.raw(b"\x16\x03\x01")])
+async def test_faults_of_the_connection(sim: PlugChatSimulator, fault: Fault) -> None:
+    """A plain client fails on each, and is served again afterwards."""
+    sim.script(fault, fault)
+    with pytest.raises((aiohttp.ClientError, OSError)):
+        await ask(sim)
+    sim._script.clear()
+    assert (await ask(sim))[0] == 200
+
+
+async def test_delay_and_latency_are_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    """In seconds, before the answer."""
+    import asyncio
+
+    slept: list[float] = []
+    sleep = asyncio.sleep
+
+    async def record(seconds: float) -> None:
+        slept.append(seconds)
+        await sleep(0)
+
+    async with PlugChatSimulator(5, latency=0.5) as sim:
+        monkeypatch.setattr("plugchat_async.testing.simulator.asyncio.sleep", record)
+        sim.script(Fault.delay(3.0))
+        assert (await ask(sim))[0] == 200
+        assert (await ask(sim))[0] == 200
+        monkeypatch.undo()
+    assert [seconds for seconds in slept if seconds] == [0.5, 3.0, 0.5]
+
+
+async def test_the_same_seed_makes_the_same_account() -> None:
+    """And another one another."""
+    assert PlugChatSimulator(50, seed=1).chats == PlugChatSimulator(50, seed=1).chats
+    assert PlugChatSimulator(50, seed=1).chats != PlugChatSimulator(50, seed=2).chats
+
+
+def test_the_account_is_as_real_ones_are() -> None:
+    """People, groups, broadcast lists, emoji, unknown numbers, missing pictures; sorted by time; all phones differ."""
+    chats = PlugChatSimulator(2000, seed=3).chats
+    times = [chat.last_message_time for chat in chats]
+    assert times == sorted(times, key=lambda t: t.timestamp() if t else 0.0, reverse=True)
+    assert len({chat.phone for chat in chats}) == 2000
+    assert len(set(times)) < 2000
+    kinds: list[Callable[[Chat], object]] = [
+        lambda c: c.name is None,
+        lambda c: "-" in c.phone,
+        lambda c: c.phone.endswith("@broadcast"),
+        lambda c: c.name and not c.name.isascii(),
+        lambda c: c.profile_thumbnail is None,
+        lambda c: c.is_muted,
+        lambda c: c.is_marked_spam,
+        lambda c: c.unread > 0,
+    ]
+    for kind in kinds:
+        assert 10 < sum(bool(kind(chat)) for chat in chats) < 1900
+
+
+def test_a_message_moves_its_chat_to_the_front() -> None:
+    """One more unread, a newer time than all others, nothing else changed."""
+    sim = PlugChatSimulator(10)
+    before = sim.chats
+    moved = sim.receive_message(before[6].phone)
+    assert sim.chats == (moved, *before[:6], *before[7:])
+    assert moved.unread == before[6].unread + 1
+    newest = before[0].last_message_time
+    assert newest is not None
+    assert moved.last_message_time is not None
+    assert moved.last_message_time > newest
+    with pytest.raises(KeyError):
+        sim.receive_message("nobody")
+
+
+def test_chats_come_and_go() -> None:
+    """A new one in front, a deleted one gone."""
+    sim = PlugChatSimulator(10)
+    before = sim.chats
+    new = sim.new_chat()
+    assert isinstance(new, Chat)
+    assert new.phone not in {chat.phone for chat in before}
+    assert sim.delete_chat(before[3].phone) == before[3]
+    assert sim.chats == (new, *before[:3], *before[4:])
+    with pytest.raises(KeyError):
+        sim.delete_chat(before[3].phone)
+
+
+@pytest.mark.parametrize(
+    ("options", "pages"),
+    [
+        ({"max_page_size": 3}, {1: [0, 1, 2], 2: [3, 4, 5], 5: []}),
+        ({"ignore_page": True}, {1: [0, 1, 2, 3], 2: [0, 1, 2, 3]}),
+        ({"past_end": "first"}, {3: [8, 9], 4: [0, 1, 2, 3]}),
+        ({"past_end": "last"}, {3: [8, 9], 9: [8, 9]}),
+    ],
+)
+async def test_servers_that_page_wrongly(options: dict[str, Any], pages: dict[int, list[int]]) -> None:
+    """A silent cap, a page that is ignored, a page that is served again."""
+    async with PlugChatSimulator(10, **options) as sim:
+        for page, indices in pages.items():
+            _, chats, _ = await ask(sim, f"page={page}&pageSize=4")
+            assert [chat["phone"] for chat in chats] == [sim.chats[i].phone for i in indices]
+
+
+async def test_an_empty_account_pages_too() -> None:
+    """No chats on any page."""
+    async with PlugChatSimulator(0, past_end="last") as sim:
+        assert (await ask(sim, "page=7&pageSize=4"))[1] == []
+
+
+def test_a_simulator_that_does_not_run_says_so() -> None:
+    """There is no URL before it listens, and leaving it unentered does no harm."""
+    with pytest.raises(RuntimeError, match="not running"):
+        _ = PlugChatSimulator().base_url

@@ -1,0 +1,94 @@
+"""Code as users write it. mypy and pyright check it; it is never run."""
+
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+from datetime import datetime
+from typing import assert_type
+
+import aiohttp
+
+from plugchat_async import (
+    Attempt,
+    Chat,
+    DecodeError,
+    MethodNotAllowedError,
+    Page,
+    PlugChatError,
+    PlugChatSession,
+    Problem,
+    RateLimitedError,
+    RetryPolicy,
+    ServiceError,
+    SessionOptions,
+)
+from plugchat_async.testing import Fault, PlugChatSimulator, SimulatedRequest
+
+
+async def walks(plugchat: PlugChatSession) -> None:
+    """What the calls of a session give."""
+    async for chat in plugchat.iter_chats(page_size=100, limit=10, stop_on="empty"):
+        assert_type(chat, Chat)
+        assert_type(chat.name, str | None)
+        assert_type(chat.unread, int)
+        assert_type(chat.last_message_time, datetime | None)
+    async for page in plugchat.iter_pages(100, start_page=2, on_page=lambda page: page.number):
+        assert_type(page, Page)
+        assert_type(page.chats, tuple[Chat, ...])
+        assert_type(page.raw, bytes)
+        assert_type(page.is_last, bool)
+    assert_type(await plugchat.fetch_page(1, 100), Page)
+    assert_type(await plugchat.list_chats(), list[Chat])
+    async with aclosing(plugchat.iter_chats()) as chats:
+        assert_type(chats, AsyncGenerator[Chat, None])
+        assert_type(await anext(chats), Chat)
+
+
+async def sessions(client: aiohttp.ClientSession) -> None:
+    """How sessions are made."""
+    options: SessionOptions = {"timeout": 5, "retry": RetryPolicy(attempts=5), "client_session": client}
+    async with PlugChatSession("token", **options) as plugchat:
+        assert_type(plugchat, PlugChatSession)
+    assert_type(PlugChatSession.from_env(repair=False), PlugChatSession)
+    assert_type(await PlugChatSession("token").open(), PlugChatSession)
+
+
+def wrong_calls(plugchat: PlugChatSession, page: Page, chat: Chat) -> None:
+    """What the type checkers must refuse: without an error here, the ignore is one."""
+    plugchat.iter_chats(page_size="10")  # type: ignore[arg-type] # pyright: ignore[reportArgumentType]
+    plugchat.iter_chats(stop_on="never")  # type: ignore[arg-type] # pyright: ignore[reportArgumentType]
+    plugchat.iter_chats(100, 2)  # type: ignore[call-arg] # pyright: ignore[reportCallIssue]
+    PlugChatSession("token", ssl=False)  # type: ignore[call-arg] # pyright: ignore[reportCallIssue]
+    chat.unread = 1  # type: ignore[misc] # pyright: ignore[reportAttributeAccessIssue]
+    page.number = 1  # type: ignore[misc] # pyright: ignore[reportAttributeAccessIssue]
+
+
+async def errors(plugchat: PlugChatSession) -> None:
+    """What errors carry."""
+    try:
+        await plugchat.list_chats()
+    except RateLimitedError as error:
+        assert_type(error.retry_after, float | None)
+    except MethodNotAllowedError as error:
+        assert_type(error.allow, tuple[str, ...] | None)
+        assert_type(error.docs_url, str)
+    except DecodeError as error:
+        assert_type(error.problems, tuple[Problem, ...])
+    except (ServiceError, PlugChatError) as error:
+        assert_type(error.status, int | None)
+        assert_type(error.page, int | None)
+        assert_type(error.attempts, tuple[Attempt, ...])
+        assert_type(error.hint, str)
+
+
+async def tests_of_users() -> None:
+    """What the simulator gives."""
+    async with PlugChatSimulator(chats=1000, seed=7, latency=0.0) as sim:
+        assert_type(sim, PlugChatSimulator)
+        assert_type(sim.base_url, str)
+        assert_type(sim.token, str)
+        assert_type(sim.requests, list[SimulatedRequest])
+        assert_type(sim.chats, tuple[Chat, ...])
+        sim.script(Fault.status(503), Fault.reset())
+        assert_type(sim.receive_message("1"), Chat)
+        assert_type(sim.new_chat(), Chat)
+        assert_type(sim.delete_chat("1"), Chat)
