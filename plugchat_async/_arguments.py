@@ -1,14 +1,19 @@
 """Checks of arguments, before any I/O: each message names the argument and its value, and what would be right."""
 
-import math
-
 from plugchat_async.errors import InvalidTypeError, InvalidValueError
+
+# More than any list has; what is longer by thousands of digits Python refuses to print.
+_MOST = 10**15
 
 
 def check_int(name: str, value: object, *, least: int) -> int:
     """Give `value` if it is an int of at least `least`. A bool is not an int here: page_size=True is a slip."""
     if not isinstance(value, int) or isinstance(value, bool):
         raise InvalidTypeError(f"{name} must be an int, got {value!r}", f"Give {name} as an int.")
+    if abs(value) > _MOST:
+        raise InvalidValueError(
+            f"{name} is out of range: it has {value.bit_length()} bits", f"Give {name} as {least} or more."
+        )
     if value < least:
         raise InvalidValueError(f"{name} must be at least {least}, got {value!r}", f"Give {name} as {least} or more.")
     return value
@@ -23,9 +28,10 @@ def check_seconds(name: str, value: object, *, zero: bool) -> float:
     """Give `value` as a float if it is a finite number of seconds, above zero or, where `zero` is allowed, from it."""
     if not isinstance(value, int | float) or isinstance(value, bool):
         raise InvalidTypeError(f"{name} must be a number of seconds, got {value!r}", f"Give {name} as a float.")
-    if not math.isfinite(value) or value < 0 or (value == 0 and not zero):
+    if not 0 <= value <= _MOST or (value == 0 and not zero):  # NaN is in no range
+        got = value if isinstance(value, float) or abs(value) <= _MOST else f"{value.bit_length()} bits"
         raise InvalidValueError(
-            f"{name} must be a finite number {'of at least' if zero else 'above'} 0, got {value!r}",
+            f"{name} must be a finite number {'of at least' if zero else 'above'} 0, got {got}",
             f"Give {name} in seconds.",
         )
     return float(value)

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from datetime import UTC, datetime
 from types import GenericAlias
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any, TypeVar, cast
 
 import msgspec
 from attrs import fields, frozen
@@ -29,8 +29,13 @@ from plugchat_async.models import Chat
 
 T = TypeVar("T")
 
-# A bad value's share of an error message.
+# A bad value's share of an error message, and how much of it is looked at for that.
 _VALUE_CHARS = 60
+_SHOWN_BYTES = 4096
+
+# Where the exact lane stops to look for more problems, and how many chats it reads at a time.
+MOST_PROBLEMS = 1000
+_SLICE = 128
 
 
 @frozen
@@ -112,18 +117,48 @@ class _ChatsConverter(MsgspecJsonConverter):
         try:
             rows = _decode_rows(data)
         except _REFUSALS:
-            return self._load_exactly(data, cl)
+            return cast("T", self._load_exactly(data))
         if not _all_utc(rows):
-            return self._load_exactly(data, cl)
+            return cast("T", self._load_exactly(data))
         # 0.22 µs a chat; calling a frozen class, which sets each field past its own __setattr__, takes 0.52.
         return msgspec.convert(rows, cl, from_attributes=True)
 
-    def _load_exactly(self, data: bytes, cl: type[T]) -> T:
+    def _load_exactly(self, data: bytes) -> tuple[Chat, ...]:
         try:
             raws = _decode_raws(data)
         except _REFUSALS:
             raws = _decode_raws(_mend(data))
-        return self.structure(raws, cl)
+        chats: list[Chat] = []
+        problems: list[tuple[int, str, Exception]] = []
+        # In slices: each problem costs some 50 µs, and a small body may hold a million of them.
+        for start in range(0, len(raws), _SLICE):
+            try:
+                chats += self.structure(raws[start : start + _SLICE], _CHATS)
+            except IterableValidationError as error:
+                problems += [(start + index, field, cause) for index, field, cause in _flatten(error)]
+                if len(problems) >= MOST_PROBLEMS:
+                    break
+        if problems:
+            raise _UnreadableError(problems)
+        return tuple(chats)
+
+
+class _UnreadableError(Exception):
+    """What the exact lane could not read: (index, field, hook's error) of each value."""
+
+    def __init__(self, problems: list[tuple[int, str, Exception]]) -> None:
+        super().__init__(problems)
+        self.problems = problems
+
+
+def _flatten(page_error: IterableValidationError) -> Iterator[tuple[int, str, Exception]]:
+    """Take cattrs' groups apart: index, the vendor's name of the field ("" for the chat as a whole), error."""
+    for chat_error, note in page_error.group_exceptions()[0]:
+        if isinstance(chat_error, ClassValidationError):
+            for value_error, attribute in chat_error.group_exceptions()[0]:
+                yield int(note.index), _VENDOR_NAMES[attribute.name], value_error
+        else:
+            yield int(note.index), "", chat_error
 
 
 def _all_utc(rows: Iterable[Any]) -> bool:
@@ -161,7 +196,7 @@ def _build_converter() -> _ChatsConverter:
     def _structure_chat(raw: Raw, _: type[Chat]) -> Chat:
         try:
             row = _decode_raw_row(raw)
-        except msgspec.ValidationError:
+        except _REFUSALS:
             raise _MalformedError("an object", bytes(raw)) from None
         values = {
             vendor_name: bytes(value)
@@ -196,40 +231,43 @@ _load_chats = _build_converter().get_loads_hook(_CHATS)
 def decode_chats(body: bytes, token: Secret) -> tuple[Chat, ...] | ResponseError:
     """Read the body of a page. Gives the error back instead of raising it: no traceback then holds the body.
 
-    NotJSONError, NotAListError, or DecodeError with a problem for each value that can't be read.
+    NotJSONError, NotAListError, or DecodeError with a problem for each value that can't be read, a thousand or so at
+    most.
     """
     try:
         return _load_chats(body)
-    except IterableValidationError as error:
-        problems = tuple(_problems(error, token))
-        noun = "value" if len(problems) == 1 else "values"
-        return DecodeError(f"{len(problems)} {noun} can't be read", problems=problems)
+    except _UnreadableError as error:
+        problems = tuple(_problem(index, field, cause, token) for index, field, cause in error.problems)
+        count = f"{'at least ' if len(problems) >= MOST_PROBLEMS else ''}{len(problems)}"
+        return DecodeError(f"{count} value{'' if len(problems) == 1 else 's'} can't be read", problems=problems)
     except RecursionError:
         return NotJSONError(f"the body is nested too deeply: {excerpt(body, token)}")
     except msgspec.ValidationError:
         return NotAListError(f"the body is not a JSON array: {excerpt(body, token)}")
-    except (msgspec.DecodeError, ValueError) as error:
-        if str(error) == _TRUNCATED and body.lstrip().startswith(b"["):
-            return NotJSONError(
-                f"the JSON ends in the middle, after {len(body)} bytes",
-                "The answer was cut: try again later.",
-                truncated=True,
-            )
+    except (msgspec.DecodeError, ValueError):
+        if _is_cut(body):
+            message = f"the JSON ends in the middle, after {len(body)} bytes"
+            return NotJSONError(message, "The answer was cut: try again later.", truncated=True)
         return NotJSONError(f"the body is not JSON: {excerpt(body, token)}")
+
+
+def _is_cut(body: bytes) -> bool:
+    """Tell whether a body that is not JSON is the beginning of an array."""
+    mended = _mend(body)
+    # After a sign, a point or an "e" the parser misses a digit, not the rest: so it is given one.
+    return mended.lstrip().startswith(b"[") and any(_ends_early(text) for text in (mended, mended + b"0"))
+
+
+def _ends_early(text: bytes) -> bool:
+    try:
+        _decode_raws(text)
+    except msgspec.DecodeError as error:
+        return str(error) == _TRUNCATED
+    return False
 
 
 # msgspec has no error class of its own for it; a test holds this text to the installed version.
 _TRUNCATED = "Input data was truncated"
-
-
-def _problems(page_error: IterableValidationError, token: Secret) -> Iterator[Problem]:
-    for chat_error, note in page_error.group_exceptions()[0]:
-        index = int(note.index)
-        if not isinstance(chat_error, ClassValidationError):
-            yield _problem(index, "", chat_error, token)
-            continue
-        for value_error, attribute in chat_error.group_exceptions()[0]:
-            yield _problem(index, _VENDOR_NAMES[attribute.name], value_error, token)
 
 
 def _problem(index: int, field: str, error: Exception, token: Secret) -> Problem:
@@ -242,9 +280,11 @@ def _problem(index: int, field: str, error: Exception, token: Secret) -> Problem
 
 def _shown(raw: bytes, token: Secret) -> str:
     """Give a JSON value as people read it: strings as Python writes them, all else as it came."""
-    text = raw.decode("utf-8", "replace")
-    if raw.startswith(b'"'):
+    text = raw[:_SHOWN_BYTES].decode("utf-8", "replace")
+    is_string = False
+    if raw.startswith(b'"') and len(raw) <= _SHOWN_BYTES:
         with suppress(*_REFUSALS):
-            text = repr(msgspec.json.decode(raw))
+            text, is_string = msgspec.json.decode(raw, type=str), True
     text = token.redact(text)
+    text = repr(text) if is_string else text
     return text if len(text) <= _VALUE_CHARS else text[: _VALUE_CHARS - 1] + "…"

@@ -24,7 +24,7 @@ from plugchat_async._wire import (
     status_error,
     status_line,
 )
-from plugchat_async.errors import Attempt, PlugChatError, ResponseTooLargeError
+from plugchat_async.errors import Attempt, PlugChatError, ResponseTooLargeError, SessionStateError
 from plugchat_async.models import Page
 
 logger = logging.getLogger("plugchat_async.exchange")
@@ -64,7 +64,7 @@ class Exchange:
 
     async def fetch(self, number: int, size: int) -> Page:
         """Fetch one page, or raise the error that is left after repairs and retries."""
-        work = _PageWork(number, size, self.shape)
+        work = _PageWork(number, size, self.shape, self.shape)
         while True:
             request = build_request(work.shape, self.token, number, size)
             outcome = await self._attempt(work, request)
@@ -73,7 +73,9 @@ class Exchange:
                 self.budget.refund()
                 self._keep(work)
                 return result
-            work.note(request, outcome, result)
+            if isinstance(result, SessionStateError):
+                raise work.located(result)  # nothing was sent
+            work.note(request, outcome, result, self.token)
             if isinstance(outcome, Failure) and outcome.stale and not work.replaced_stale:
                 # An idle connection had been closed: the server never saw the request, and is not to blame.
                 work.replaced_stale = True
@@ -123,13 +125,13 @@ class Exchange:
             if isinstance(chats, tuple):
                 return Page(number, size, chats, outcome.body)
             error = chats
-        error.status, error.url = outcome.status, outcome.sent_url
+        error.status, error.url = outcome.status, self.token.redact(outcome.sent_url)
         return error
 
     def _next_repair(self, work: "_PageWork", outcome: WireResponse | Failure) -> Repair | None:
-        if not self.repair or isinstance(outcome, Failure):
+        if not self.repair or isinstance(outcome, Failure) or work.elapsed >= self.policy.deadline:
             return None
-        return next_repair(work.shape, outcome, frozenset(work.repairs))
+        return next_repair(work.shape, outcome, work.repairs, work.began)
 
     def _next_wait(self, work: "_PageWork", error: PlugChatError) -> float | None:
         """Say how long to wait before the next attempt, or None if there is none; the error then says why."""
@@ -155,6 +157,7 @@ class Exchange:
 class _PageWork:
     """What happened so far to one page.
 
+    shape, began: what the page is asked for with now, and was first.
     attempt: how many of the policy's attempts were begun; repairs and a replaced idle connection don't count.
     refusal: the error of the host that was asked for, once another one is tried.
     """
@@ -162,6 +165,7 @@ class _PageWork:
     number: int
     size: int
     shape: RequestShape
+    began: RequestShape
     attempt: int = 1
     elapsed: float = 0.0
     replaced_stale: bool = False
@@ -169,12 +173,13 @@ class _PageWork:
     refusal: PlugChatError | None = None
     attempts: list[Attempt] = Factory(list[Attempt])
 
-    def note(self, request: WireRequest, outcome: WireResponse | Failure, error: PlugChatError) -> None:
+    def note(self, request: WireRequest, outcome: WireResponse | Failure, error: PlugChatError, token: Secret) -> None:
         """Write down a failed attempt."""
         if isinstance(outcome, Failure):
             method, url, content_type, said = "GET", request.url, request.shape.content_type, error.message
         else:
-            method, url, content_type = outcome.sent_method, outcome.sent_url, outcome.sent_content_type
+            # An injected session may have put anything into the URL.
+            method, url, content_type = outcome.sent_method, token.redact(outcome.sent_url), outcome.sent_content_type
             said = error.message if outcome.status == 200 else status_line(outcome.status)
         self.attempts.append(Attempt(method, url, content_type, said, " and ".join(self.repairs)))
 

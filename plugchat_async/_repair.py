@@ -4,11 +4,11 @@ Repeating a misconfigured request can't help. Each repair changes the request, i
 for the rest of the session if it works. Pure: (shape, response, repairs tried) -> the next repair, or None.
 """
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 
 from attrs import evolve, frozen
 
-from plugchat_async._wire import RequestShape, WireResponse
+from plugchat_async._wire import JSON_TYPE, RequestShape, WireResponse
 
 
 @frozen
@@ -23,13 +23,18 @@ class Repair:
     switches_host: bool = False
 
 
-def next_repair(shape: RequestShape, response: WireResponse, tried: frozenset[str]) -> Repair | None:
-    """Give the first repair that fits the response and has not been tried. `shape` is what the response answered."""
+def next_repair(
+    shape: RequestShape, response: WireResponse, tried: Collection[str], began: RequestShape
+) -> Repair | None:
+    """Give the first repair that fits the response and has not been tried.
+
+    shape: what the response answered. began: what the page was first asked for with.
+    """
     match response.status:
         case 405:
             candidates = _repairs_for_405(shape, response)
         case 415:
-            candidates = _repairs_for_415(shape, response)
+            candidates = _repairs_for_415(shape, response, began)
         case _:
             return None
     return next((repair for repair in candidates if repair.name not in tried), None)
@@ -46,10 +51,13 @@ def _repairs_for_405(shape: RequestShape, response: WireResponse) -> Iterator[Re
         yield Repair("the other documented host", other, switches_host=True)
 
 
-def _repairs_for_415(shape: RequestShape, response: WireResponse) -> Iterator[Repair]:
+def _repairs_for_415(shape: RequestShape, response: WireResponse, began: RequestShape) -> Iterator[Repair]:
     """The vendor: check that you sent Content-Type. Some gateways refuse one on a GET without a body."""
     if response.sent_content_type != shape.content_type and not shape.bare:
         yield Repair("canonical headers", evolve(shape, bare=True))
     if shape.content_type is not None:
         # Bare, since a header that an injected session adds can't be taken off a single request.
         yield Repair("no Content-Type", evolve(shape, content_type=None, bare=True))
+    elif began.content_type is None:
+        # An earlier page went without, which was kept: perhaps only because a server was inconsistent.
+        yield Repair("the documented Content-Type", evolve(shape, content_type=JSON_TYPE))

@@ -6,6 +6,7 @@ An attempt gives back a response or a failure, and raises nothing but CancelledE
 
 import asyncio
 import ssl
+from collections.abc import Sequence
 from types import SimpleNamespace
 from typing import Any, Final
 from urllib.parse import urlsplit
@@ -58,38 +59,50 @@ class Transport:
         self._ssl_context = ssl_context
         self._max_response_bytes = max_response_bytes
         self._own: aiohttp.ClientSession | None = None
+        self._closed = False
 
     def open(self) -> None:
-        """Make what is ours. It belongs to the running event loop."""
+        """Make what is ours. It belongs to the running event loop.
+
+        SessionStateError if the borrowed session belongs to another one.
+        """
+        # The session limits what is in flight, so the connector need not.
+        connector: aiohttp.BaseConnector | None = aiohttp.TCPConnector(limit=0, ssl=self._ssl_context or True)
+        options: dict[str, Any] = {}
+        if self._borrowed is not None:
+            # aiohttp has no public name for these three that does not warn. The proxy is the way out of a closed
+            # network, so bare requests go through it, too.
+            if getattr(self._borrowed, "_loop", None) not in (None, asyncio.get_running_loop()):
+                raise SessionStateError("the injected client_session belongs to another event loop")
+            proxies = {name: getattr(self._borrowed, f"_default_{name}", None) for name in ("proxy", "proxy_auth")}
+            options = {name: value for name, value in proxies.items() if value is not None}
+            options["trust_env"] = self._borrowed.trust_env
+            connector = self._borrowed.connector
         self._own = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(
-                limit=0, ssl=self._ssl_context or True
-            )  # the session limits what is in flight
-            if self._borrowed is None
-            else self._borrowed.connector,
+            connector=connector,
             connector_owner=self._borrowed is None,
             # The default jar would send one account's cookies with another's requests.
             cookie_jar=aiohttp.DummyCookieJar(),
             middlewares=(_send_once,),
             trace_configs=[_trace_reuse()],
+            **options,
         )
 
     async def close(self) -> None:
         """Close what is ours, and leave what was borrowed."""
+        self._closed = True
         if self._own is not None:
             await self._own.close()
 
     async def send(self, request: WireRequest, *, timeout: float) -> WireResponse | Failure:  # noqa: ASYNC109 - bounds the attempt, body included
         """Send one request and read its answer, in `timeout` seconds."""
-        client, options = self._client_for(request)
-        if client is None or client.closed:
-            return Failure(
-                SessionStateError("the injected client_session is closed", "Keep it open as long as this session.")
-            )
-        state = _AttemptState()
-        url = URL(request.url, encoded=True)
-        error: PlugChatError
+        client, middlewares = self._client_for(request)
+        if client.closed or self._closed:
+            return Failure(self._closed_error())
+        attempt = _Attempt(request)
+        cancellation: tuple[object, ...] | None = None
         try:
+            url = URL(request.url, encoded=True)
             async with (
                 asyncio.timeout(timeout),
                 client.request(
@@ -101,32 +114,43 @@ class Transport:
                     auto_decompress=True,
                     timeout=_NO_TIMEOUT,
                     proxy=None if self._proxy is None else self._proxy.value,
-                    trace_request_ctx=state,
-                    **options,
+                    # Only our own tracing knows what to make of it.
+                    trace_request_ctx=attempt if client is self._own else None,
+                    middlewares=middlewares,
                 ) as answer,
             ):
-                state.answer = answer
-                body, complete = await self._read(answer)
-                return _response(answer, url, body, complete=complete)
+                attempt.head = _head(answer, url)
+                attempt.head.body, attempt.head.complete = await self._read(answer)
+        except asyncio.CancelledError as error:
+            cancellation = error.args
         except TimeoutError:
-            error = RequestTimeoutError(f"no complete answer within {timeout:g} s")
-        except (aiohttp.ClientError, _DroppedError, OSError, ValueError, RuntimeError) as cause:
-            if isinstance(cause, RuntimeError) and not client.closed:
+            attempt.error = RequestTimeoutError(f"no complete answer within {timeout:g} s")
+        except Exception as cause:
+            if client.closed or self._closed:
+                # What comes out of a session that is closed in the middle is no promise of aiohttp's.
+                attempt.error = self._closed_error()
+            elif isinstance(cause, (aiohttp.ClientError, _DroppedError, OSError, ValueError)):
+                attempt.error = _translate(cause, request)
+            else:
                 raise
-            error = _translate(cause, request)
-        if state.answer is not None and state.answer.status != 200:
-            # The status says more than how its body was cut.
-            return _response(state.answer, url, b"", complete=False)
-        error.url = request.url
-        lost = isinstance(error, ConnectionFailedError) and error.reason in ("closed", "reset")
-        return Failure(error, stale=lost and state.reused and state.answer is None)
+        if cancellation is not None:
+            # Raised anew: the frames of the first one hold the headers, and who reports errors may show frames.
+            raise asyncio.CancelledError(*cancellation)
+        return attempt.outcome()
 
-    def _client_for(self, request: WireRequest) -> tuple[aiohttp.ClientSession | None, dict[str, Any]]:
+    def _client_for(
+        self, request: WireRequest
+    ) -> tuple[aiohttp.ClientSession, Sequence[aiohttp.ClientMiddlewareType] | None]:
+        assert self._own is not None, "the session checks that it is open"
         if request.shape.bare or self._borrowed is None:
-            return self._own, {}
-        # Middlewares given with a request replace the session's, which aiohttp has no public name for.
-        theirs = getattr(self._borrowed, "_middlewares", ())
-        return self._borrowed, {"middlewares": (_send_once, *theirs)}
+            return self._own, None
+        # Middlewares given with a request replace the session's own, which aiohttp has no public name for.
+        return self._borrowed, (_send_once, *getattr(self._borrowed, "_middlewares", ()))
+
+    def _closed_error(self) -> SessionStateError:
+        if self._closed:
+            return SessionStateError("the session is closed", "Close it when nothing uses it any more.")
+        return SessionStateError("the injected client_session is closed", "Keep it open as long as this session.")
 
     async def _read(self, answer: aiohttp.ClientResponse) -> tuple[bytes, bool]:
         """Read the body, decompressed, up to the limit. Whether it is complete comes with it."""
@@ -142,31 +166,47 @@ class Transport:
             chunks.append(chunk)
             size += len(chunk)
             if size > limit:
-                return b"".join(chunks)[:limit], False
+                # Nobody reads a page that is too large; of an error the beginning is shown.
+                return b"" if answer.status == 200 else b"".join(chunks)[:limit], False
         return b"".join(chunks), True
 
 
 @define
-class _AttemptState:
-    """What became known of an attempt, whether it succeeds or not."""
+class _Attempt:
+    """What became known of an attempt. It holds nothing of aiohttp's: tracebacks may show it."""
 
-    answer: aiohttp.ClientResponse | None = None
+    request: WireRequest
+    head: WireResponse | None = None
+    error: PlugChatError | None = None
     reused: bool = False
 
+    def outcome(self) -> WireResponse | Failure:
+        """Give the response, or the failure."""
+        if self.head is not None and (self.error is None or self.head.status != 200):
+            # A status says more than how its body was cut.
+            return self.head
+        assert self.error is not None, "an attempt ends with a response or an error"
+        self.error.url = self.request.url
+        lost = isinstance(self.error, ConnectionFailedError) and self.error.reason in ("closed", "reset")
+        return Failure(self.error, stale=lost and self.reused and self.head is None)
 
-def _response(answer: aiohttp.ClientResponse, url: URL, body: bytes, *, complete: bool) -> WireResponse:
+
+def _head(answer: aiohttp.ClientResponse, url: URL) -> WireResponse:
+    """Give the response, its body still to be read."""
     if answer.status == 200:
-        return WireResponse(200, {}, body, complete, sent_url=str(url))
+        return WireResponse(200, {}, b"", complete=False, sent_url=str(url))
     sent = answer.request_info
     headers: dict[str, str] = {}
-    for name, value in answer.headers.items():
+    for name, raw in answer.headers.items():
         key = name.lower()
+        # aiohttp keeps bytes that are not UTF-8 as surrogates, which can't be printed.
+        value = raw.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
         headers[key] = f"{headers[key]}, {value}" if key in headers else value
     return WireResponse(
         answer.status,
         headers,
-        body,
-        complete,
+        b"",
+        complete=False,
         sent_method=sent.method,
         sent_url=str(sent.url),
         sent_content_type=sent.headers.get("Content-Type"),
@@ -236,8 +276,6 @@ def _translate(cause: Exception, request: WireRequest) -> PlugChatError:
     match cause:
         case _DroppedError(args=(reason, message)):
             return _connection_failed(request, reason, message)
-        case RuntimeError():
-            return SessionStateError("the session was closed during a request")
         case aiohttp.ClientConnectorCertificateError(certificate_error=ssl.SSLCertVerificationError() as verify):
             return _connection_failed(request, "certificate", verify.verify_message)
         # aiohttp.InvalidURL, or an injected session's auth beside our Authorization. A certificate error is one, too.

@@ -13,7 +13,7 @@ from typing import Literal
 
 from attrs import define, field, frozen
 
-from plugchat_async.errors import PageLimitError, PageRepeatedError
+from plugchat_async.errors import PageLimitError, PageRepeatedError, PaginationError
 from plugchat_async.models import Page
 
 logger = logging.getLogger("plugchat_async.walk")
@@ -52,34 +52,34 @@ Walk = Generator[Fetch | Deliver, Page, None]
 
 @define
 class PageSizes:
-    """What a session has learnt about its server's page sizes.
+    """What a session has learnt about its server's page sizes, so that a check is not made in every walk."""
 
-    cap: the size that the server caps pages to, once that has been seen.
-    """
-
-    cap: int | None = None
-    _longest: int = field(default=0, init=False)
+    _honoured: int = field(default=0, init=False)
     _whole: frozenset[str] = field(default=frozenset(), init=False)
-
-    def effective(self, page_size: int) -> int:
-        """Give the size to ask for: a cap that is known is asked for openly, so that short pages mean the end."""
-        return page_size if self.cap is None else min(page_size, self.cap)
+    _caps: set[int] = field(factory=set[int], init=False)
 
     def suspects(self, page: Page) -> bool:
         """Tell whether a short first page may be a full page of a smaller size than was asked for.
 
-        Caps are round numbers. A longer page seen before clears it; so does having checked these same chats.
+        Caps are round numbers. What clears a page: that its size, or a larger one, was honoured before, or that these
+        same chats were checked and were all there are.
         """
-        length = len(page.chats)
-        return is_round(length) and length >= self._longest and _phones(page) != self._whole
+        return page.size > self._honoured and is_round(len(page.chats)) and _phones(page) != self._whole
 
-    def saw(self, page: Page) -> None:
-        """Note a page that holds as many chats as were asked for: sizes up to its own are honoured."""
-        self._longest = max(self._longest, len(page.chats))
+    def saw_full(self, page: Page) -> None:
+        """Note that a page holds as many chats as were asked for."""
+        self._honoured = max(self._honoured, page.size)
 
     def saw_whole(self, page: Page) -> None:
         """Note that the page was checked and is the whole list."""
         self._whole = _phones(page)
+
+    def saw_cap(self, page: Page) -> None:
+        """Note that the page's length is a cap, and say so the first time."""
+        length = len(page.chats)
+        if length not in self._caps:
+            self._caps.add(length)
+            logger.warning("the server caps pageSize=%d to %d: going on with pages of %d", page.size, length, length)
 
 
 def is_round(length: int) -> bool:
@@ -94,43 +94,81 @@ def _phones(page: Page) -> frozenset[str]:
 def walk_plain(*, page_size: int, start_page: int, stop_on: StopOn, max_pages: int, sizes: PageSizes) -> Walk:
     """Pages in order until one is short (or, if asked so, empty); every chat as it comes.
 
-    Raises PageRepeatedError and PageLimitError, both with `page` set to where the walk stands.
+    Raises PageRepeatedError, PageLimitError, and PaginationError where a cap makes `start_page` mean another page; each
+    has `page` set to where the walk stands.
     """
-    size = sizes.effective(page_size)
+    size = page_size
     number = start_page
-    fingerprints: set[int] = set()  # of pages, not of chats: a walk of a million chats keeps ten thousand ints
+    # Of pages, not of chats: a walk of a million chats keeps ten thousand ints.
+    fingerprints: set[int] = set()
     probed = False
     page = yield Fetch(number, size, resume_page=number)
+    first_phone = page.chats[0].phone if page.chats else ""
     while page.chats:
         ends = page.is_last and stop_on == "short"
-        fingerprint = hash(_phones(page))
-        if fingerprint in fingerprints and not ends and not probed:
+        phones = _phones(page)
+        # A list that goes round comes back to its first chat, on whichever place of a page.
+        repeats = hash(phones) in fingerprints or (number > start_page and first_phone in phones)
+        if repeats and not ends and not probed:
             # Small pages of a busy account repeat honestly, too; only the server knows.
             probed = True
-            far = yield Fetch(number + FAR_PAGES, size, resume_page=number, probe=True)
-            if far.chats:
-                raise PageRepeatedError(
-                    f"page {number} repeats an earlier page, and page {far.number} is not empty",
-                    page=number,
-                    page_size=size,
-                )
-        fingerprints.add(fingerprint)
+            yield from _look_far_ahead(page)
+        fingerprints.add(hash(phones))
         yield Deliver(page)
         number += 1
         following: Page | None = None
-        if ends:
-            if number > start_page + 1 or not sizes.suspects(page):
-                return
-            length = len(page.chats)
-            following = yield Fetch(number, length, resume_page=number, probe=True)
-            # A list that moved meanwhile shows a chat again; only a capped one has new chats there.
-            if _phones(following) <= _phones(page):
-                sizes.saw_whole(page)
-                return
-            logger.warning("the server caps pageSize=%d to %d: going on with pages of %d", size, length, length)
-            sizes.cap = size = length
-        elif not page.is_last:
-            sizes.saw(page)
+        if not page.is_last:
+            sizes.saw_full(page)
+        elif number == start_page + 1 and sizes.suspects(page):
+            following = yield from _check_cap(page, stop_on, sizes)
+            size = size if following is None else following.size
+        if ends and following is None:
+            return
         if number - start_page == max_pages:
-            raise PageLimitError(f"the list goes on after max_pages={max_pages} pages", page=number, page_size=size)
+            raise PageLimitError(
+                f"the list had not ended after max_pages={max_pages} pages", page=number, page_size=size
+            )
         page = following or (yield Fetch(number, size, resume_page=number))
+
+
+def _look_far_ahead(page: Page) -> Generator[Fetch, Page, None]:
+    """Raise PageRepeatedError if there are chats far past any end."""
+    far = yield Fetch(page.number + FAR_PAGES, page.size, resume_page=page.number, probe=True)
+    if far.chats:
+        raise PageRepeatedError(
+            f"page {page.number} repeats an earlier page, and page {far.number} is not empty",
+            page=page.number,
+            page_size=page.size,
+        )
+
+
+def _check_cap(page: Page, stop_on: StopOn, sizes: PageSizes) -> Generator[Fetch, Page, Page | None]:
+    """Find out whether a short first page is a full one of a capped size. Give the page after it then, else None."""
+    length, number = len(page.chats), page.number + 1
+    if page.number > 1:
+        # The pages before this one were counted in another size, and can't be made up for.
+        if stop_on == "short":
+            beyond = yield Fetch(number, page.size, resume_page=number, probe=True)
+            if not _phones(beyond) <= _phones(page):
+                raise PaginationError(
+                    f"the server caps pageSize={page.size} to {length}: page {page.number} is not the page meant",
+                    f"Begin again at start_page=1, or count pages in page_size={length}.",
+                    page=page.number,
+                    page_size=length,
+                )
+        return None
+    # In pages of this length: some servers cap the rows, but count the pages in the size that was asked for.
+    following = yield Fetch(number, length, resume_page=number, probe=True)
+    # A list that moved meanwhile shows a chat again; only a capped one has new chats there.
+    if _phones(following) <= _phones(page):
+        if len(following.chats) >= length:
+            yield from _look_far_ahead(following)
+        sizes.saw_whole(page)
+        return None
+    if stop_on == "empty":
+        # Servers that filter after paging send short pages, too: fewer still of fewer.
+        again = yield Fetch(1, length, resume_page=number, probe=True)
+        if len(again.chats) < length:
+            return None
+    sizes.saw_cap(page)
+    return following

@@ -7,9 +7,9 @@ import ipaddress
 import re
 from collections.abc import Mapping
 from http import HTTPStatus
-from urllib.parse import SplitResult, urlsplit
+from urllib.parse import urljoin, urlsplit
 
-from attrs import evolve, field, frozen
+from attrs import define, evolve, field, frozen
 
 from plugchat_async.errors import (
     EXCERPT_CHARS,
@@ -36,6 +36,11 @@ USER_AGENT = f"plugchat-async/{__version__}"
 
 _BASE_URL_HINT = f"Give an origin such as {DOCUMENTED_ORIGINS[0]}, with a path prefix at most."
 _VISIBLE_ASCII = re.compile(r"[!-~]+")
+# Stricter than RFC 3986: what parsers read differently (backslashes, quotes, text after a bracket) is not let through.
+_BASE_URL = re.compile(
+    r"(?P<scheme>https?)://(?P<host>[a-z0-9._-]+|\[[0-9a-f:.]+\])(?::(?P<port>[0-9]{1,5}))?(?P<path>(?:/[!$%&'()*+,./0-9:;=A-Z_a-z~-]*)?)",
+    re.IGNORECASE,
+)
 
 
 @frozen(repr=False, eq=False)
@@ -48,8 +53,27 @@ class Secret:
         return "***"
 
     def redact(self, text: str) -> str:
-        """Give `text` with each occurrence of the token replaced by `***`."""
-        return re.sub(re.escape(self.value), "***", text, flags=re.IGNORECASE)  # host names fold case
+        """Give `text` with the secret replaced by `***`, however it is spelled there.
+
+        Servers echo in JSON (PHP escapes each "/"), in HTML, in URLs, as host names in another case, or cut off: so
+        characters may be escaped, and the first eight, with all that hangs on them, are enough.
+        """
+        characters = [_any_spelling(character) for character in self.value]
+        head, rest = r"\s*".join(characters[:_TELLING]), r"\s*".join(characters[_TELLING:])
+        tail = rf"(?:\s*{rest}|[^\s\"'<>]*)" if rest else ""
+        return re.sub(head + tail, "***", text, flags=re.IGNORECASE)
+
+
+# So many characters of a secret give it away; fewer would take ordinary words for it.
+_TELLING = 8
+
+
+def _any_spelling(character: str) -> str:
+    """Give a pattern for a character as it is, behind backslashes, or in the escapes of JSON, URLs and HTML."""
+    code = ord(character)
+    name = {"&": "amp", "<": "lt", ">": "gt", '"': "quot", "'": "apos"}.get(character)
+    named = f"|&{name};" if name else ""
+    return rf"(?:\\*{re.escape(character)}|\\+u00{code:02x}|%{code:02x}|&\#0*{code};|&\#x0*{code:x};{named})"
 
 
 def token_problem(token: object) -> InvalidValueError | InvalidTypeError | None:
@@ -83,25 +107,22 @@ def parse_base_url(base_url: object) -> str | InvalidValueError | InvalidTypeErr
     if not isinstance(base_url, str):
         return InvalidTypeError(f"base_url must be a str, got {type(base_url).__name__}")
     text = base_url.strip()
-    # Neither a password nor a query, which may hold a secret, is shown.
-    if "@" in text:
-        return InvalidValueError("base_url holds user information before an '@'", _BASE_URL_HINT)
-    if "?" in text or "#" in text:
-        return InvalidValueError(
-            f"base_url holds a query or fragment after {re.split('[?#]', text)[0]!r}", _BASE_URL_HINT
-        )
-    try:
-        url = urlsplit(text)
-        host, port = url.hostname, url.port
-    except ValueError:
-        url, host, port = urlsplit(""), None, None
-    if not host or url.scheme not in ("https", "http") or port == 0 or not _VISIBLE_ASCII.fullmatch(text):
-        return InvalidValueError(f"base_url is not an http(s) URL: {base_url!r}", _BASE_URL_HINT)
-    if url.scheme == "http" and not _is_loopback(host):
+    # Neither a password nor a query, which may hold a secret, is shown; nor what is no URL, but may be a token.
+    if not text.lower().startswith(("https://", "http://")):
+        return InvalidValueError("base_url does not begin with https://", _BASE_URL_HINT)
+    for mark, what in (("@", "user information"), ("?", "a query"), ("#", "a fragment")):
+        if mark in text:
+            return InvalidValueError(f"base_url holds {what}", _BASE_URL_HINT)
+    parts = _BASE_URL.fullmatch(text)
+    if parts is None or not _is_host(parts["host"]) or int(parts["port"] or 1) not in range(1, 65536):
+        return InvalidValueError(f"base_url is not a URL: {base_url!r}", _BASE_URL_HINT)
+    scheme, host = parts["scheme"].lower(), parts["host"].lower()
+    if scheme == "http" and not _is_loopback(host):
         return InvalidValueError(
             f"base_url must be https, except on loopback: {base_url!r}", "Use https: http shows the token."
         )
-    return _origin(url) + _trim_path(url.path)
+    is_default = parts["port"] in (None, {"https": "443", "http": "80"}[scheme])
+    return f"{scheme}://{host}{'' if is_default else ':' + parts['port']}{_trim_path(parts['path'])}"
 
 
 def proxy_problem(proxy: object) -> InvalidValueError | InvalidTypeError | None:
@@ -110,13 +131,9 @@ def proxy_problem(proxy: object) -> InvalidValueError | InvalidTypeError | None:
         return None
     if not isinstance(proxy, str):
         return InvalidTypeError(f"proxy must be a str, got {type(proxy).__name__}")
-    if not proxy.startswith(("http://", "https://")):
-        return InvalidValueError("proxy must begin with http:// or https://", "Give the proxy's URL.")
+    if not re.match(r"https?://[^/?#\s]", proxy):
+        return InvalidValueError("proxy must begin with http:// or https:// and name a host", "Give the proxy's URL.")
     return None
-
-
-def _origin(url: SplitResult) -> str:
-    return f"{url.scheme}://{url.netloc.lower()}"
 
 
 def _trim_path(path: str) -> str:
@@ -127,11 +144,22 @@ def _trim_path(path: str) -> str:
     return trimmed
 
 
+def _is_host(host: str) -> bool:
+    """Tell whether `host` is a DNS name in ASCII, an IPv4 address, or an IPv6 address in brackets (RFC 3986, 3.2.2)."""
+    if not host.startswith("["):
+        return all(0 < len(label) <= 63 for label in host.removesuffix(".").split("."))
+    try:
+        ipaddress.IPv6Address(host[1:-1])
+    except ValueError:
+        return False
+    return "%" not in host  # a zone means something on this machine only
+
+
 def _is_loopback(host: str) -> bool:
-    if host == "localhost" or host.endswith(".localhost"):  # RFC 6761, 6.3
+    if host == "localhost":
         return True
     try:
-        return ipaddress.ip_address(host).is_loopback
+        return ipaddress.ip_address(host.strip("[]")).is_loopback
     except ValueError:
         return False
 
@@ -185,9 +213,9 @@ def build_request(shape: RequestShape, token: Secret, page: int, page_size: int)
     return WireRequest(shape, url, shape.headers(token))
 
 
-@frozen
+@define
 class WireResponse:
-    """A response as read.
+    """A response as read. Its body is filled in when it has been.
 
     body: its first bytes if `complete` is False (it was larger than what the caller allows), else all of them,
         decoded from the content encoding.
@@ -222,11 +250,18 @@ def status_line(status: int) -> str:
 
 def excerpt(body: bytes, token: Secret) -> str:
     """Give the start of a body as one printable line, quoted, at most 200 characters, without the token."""
-    text = token.redact(body.decode("utf-8", "replace"))
-    printable = "".join(c if c.isprintable() else " " for c in text)
+    return f"'{_line(body[:_EXCERPT_BYTES].decode('utf-8', 'replace'), token)}'" if body.strip() else "an empty body"
+
+
+def _line(text: str, token: Secret) -> str:
+    """Give text that a server sent as one printable line of at most 200 characters, without the token."""
+    printable = "".join(c if c.isprintable() else " " for c in token.redact(text))
     line = " ".join(printable.split())
-    clipped = line if len(line) <= EXCERPT_CHARS else line[: EXCERPT_CHARS - 1] + "…"
-    return f"'{clipped}'" if clipped else "an empty body"
+    return line if len(line) <= EXCERPT_CHARS else line[: EXCERPT_CHARS - 1] + "…"
+
+
+# Enough for 200 characters behind some blanks; a body may have megabytes.
+_EXCERPT_BYTES = 4096
 
 
 # First match wins; a status outside of all ranges is an UnexpectedStatusError.
@@ -260,15 +295,15 @@ def status_error(response: WireResponse, token: Secret, retry_after: float | Non
     error = status_class(status)(
         f"HTTP {status_line(status)}: {excerpt(response.body, token)}", _STATUS_HINTS.get(status, ""), status
     )
-    error.url = response.sent_url
+    error.url = token.redact(response.sent_url)
     match error:
         case MethodNotAllowedError():
             allow = response.allow
-            error.allow = None if allow is None else tuple(token.redact(method) for method in allow)
+            error.allow = None if allow is None else tuple(_line(method, token) for method in allow)
         case UnsupportedMediaTypeError():
             accept = response.headers.get("accept")
             error.sent_content_type = response.sent_content_type
-            error.accept = None if accept is None else token.redact(accept)
+            error.accept = None if accept is None else _line(accept, token)
         case RedirectedError():
             error.target = _redirect_target(response, token)
             error.message = f"HTTP {status_line(status)}: redirected to {error.target or 'nowhere'}"
@@ -281,12 +316,12 @@ def status_error(response: WireResponse, token: Secret, retry_after: float | Non
 
 def _redirect_target(response: WireResponse, token: Secret) -> str | None:
     """Give the origin alone: path and query of a redirect may hold anything, secrets too."""
+    location = token.redact(response.headers.get("location", ""))
     try:
-        url = urlsplit(response.headers.get("location", ""))
-        host, port = url.hostname, url.port
+        # A relative Location stays on the origin that was asked (RFC 9110, 10.2.2).
+        url = urlsplit(urljoin(response.sent_url, location))
     except ValueError:
         return None
-    if not host:
-        # A relative Location stays on the origin that was asked (RFC 9110, 10.2.2).
-        return _origin(urlsplit(response.sent_url)) if response.headers.get("location") else None
-    return token.redact(f"{url.scheme or 'https'}://{host}{f':{port}' if port else ''}")
+    if not location or url.scheme not in ("https", "http") or not url.netloc:
+        return None
+    return _line(f"{url.scheme}://{url.netloc.rpartition('@')[2]}", token)

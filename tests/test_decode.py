@@ -322,7 +322,7 @@ def exact(body: bytes) -> tuple[Chat, ...] | None:
     """What the exact lane alone makes of a body."""
     converter = decode_module._build_converter()
     try:
-        return converter._load_exactly(body, decode_module._CHATS)
+        return converter._load_exactly(body)
     except Exception:  # noqa: BLE001 - any refusal will do: it is compared with the fast lane's
         return None
 

@@ -10,7 +10,7 @@ OWN = RequestShape("https://gateway.example")
 def names(shape: RequestShape, response: WireResponse) -> list[str]:
     """The repairs that are tried in turn, if each is answered with the same response."""
     tried: list[str] = []
-    while repair := next_repair(shape, response, frozenset(tried)):
+    while repair := next_repair(shape, response, tried, shape):
         tried.append(repair.name)
     return tried
 
@@ -20,7 +20,7 @@ def test_405_tries_the_other_documented_host() -> None:
     response = WireResponse(405, {}, b"")
     assert names(APP, response) == ["the other documented host"]
     assert names(OWN, response) == []
-    repair = next_repair(APP, response, frozenset())
+    repair = next_repair(APP, response, [], APP)
     assert repair is not None
     assert repair.switches_host
     assert repair.shape == evolve(APP, base_url="https://www.plugchat.com.br")
@@ -32,7 +32,7 @@ def test_405_first_undoes_what_changed_the_request() -> None:
     assert names(APP, response) == ["canonical method and path", "the other documented host"]
     assert names(OWN, response) == ["canonical method and path"]
     assert names(evolve(OWN, bare=True), response) == []
-    repair = next_repair(OWN, response, frozenset())
+    repair = next_repair(OWN, response, [], OWN)
     assert repair is not None
     assert repair.shape == evolve(OWN, bare=True)
     assert not repair.switches_host
@@ -51,10 +51,20 @@ def test_415_first_restores_our_headers_then_goes_without() -> None:
     assert names(OWN, replaced) == ["canonical headers", "no Content-Type"]
     assert names(OWN, WireResponse(415, {}, b"")) == ["no Content-Type"]
     bare = evolve(OWN, content_type=None, bare=True)
-    assert names(bare, WireResponse(415, {}, b"", sent_content_type=None)) == []
-    repair = next_repair(OWN, replaced, frozenset({"canonical headers"}))
+    repair = next_repair(OWN, replaced, ["canonical headers"], OWN)
     assert repair is not None
     assert repair.shape == bare
+
+
+def test_415_for_want_of_a_kept_repair_restores_the_content_type() -> None:
+    """Where pages began to go without, but not where this page has just tried it."""
+    bare = evolve(OWN, content_type=None, bare=True)
+    refused = WireResponse(415, {}, b"", sent_content_type=None)
+    assert names(bare, refused) == ["the documented Content-Type"]
+    repair = next_repair(bare, refused, [], bare)
+    assert repair is not None
+    assert repair.shape == evolve(OWN, bare=True)
+    assert next_repair(bare, refused, ["no Content-Type"], OWN) is None
 
 
 def test_nothing_else_is_repaired() -> None:

@@ -533,5 +533,5 @@ async def test_a_borrowed_session_that_is_closed_under_a_request() -> None:
     async with RawServer(answering(http(ONE_CHAT))) as server:
         client = aiohttp.ClientSession(middlewares=(close,))
         async with fetching(server, client_session=client) as session:
-            with pytest.raises(SessionStateError, match="closed during a request"):
+            with pytest.raises(SessionStateError, match="the injected client_session is closed"):
                 await session.fetch_page(1, 10)

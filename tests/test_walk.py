@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from plugchat_async import Chat, Page, PageLimitError, PageRepeatedError
+from plugchat_async import Chat, Page, PageLimitError, PageRepeatedError, PaginationError
 from plugchat_async._walk import FAR_PAGES, Deliver, Fetch, PageSizes, StopOn, is_round, walk_plain
 
 Server = Callable[[int, int], Sequence[int]]
@@ -119,28 +119,70 @@ def limit_only(total: int, cap: int) -> Server:
 @pytest.mark.parametrize("cap", [10, 25, 50, 64])
 @pytest.mark.parametrize("total", [26, 51, 65, 99, 150, 230])
 def test_a_capped_page_size_loses_nothing(server: Callable[[int, int], Server], cap: int, total: int) -> None:
-    """The cap is found with one more request, used from then on, and remembered for later walks."""
+    """Once the cap is found pages are asked for in it: no request more than if it had been known."""
     sizes = PageSizes()
-    first = walk(server(total, cap), 100, sizes=sizes)
-    assert first.chats == list(range(total))
-    if total > cap:
-        assert sizes.cap == cap
-        assert first.asked == [(1, 100)] + [(n, cap) for n in range(2, total // cap + 2)]
-        again = walk(server(total, cap), 100, sizes=sizes)
-        assert again.chats == first.chats
-        assert again.asked == [(n, cap) for n in range(1, total // cap + 2)]
+    for _ in range(2):
+        walked = walk(server(total, cap), 100, sizes=sizes)
+        assert walked.chats == list(range(total))
+        if total > cap:
+            assert walked.asked == [(1, 100)] + [(n, cap) for n in range(2, total // cap + 2)]
+
+
+@pytest.mark.parametrize("server", [capped, limit_only])
+@pytest.mark.parametrize("total", [49, 50, 51, 500])
+def test_a_capped_page_size_loses_nothing_when_walking_to_an_empty_page(
+    server: Callable[[int, int], Server], total: int
+) -> None:
+    """stop_on="empty" is not fooled either."""
+    assert walk(server(total, 50), 100, stop_on="empty").chats == list(range(total))
+
+
+def test_a_size_that_is_too_large_may_fall_back_to_a_default() -> None:
+    """100 was honoured, 500 becomes 20: what a smaller size showed clears no larger one."""
+
+    def server(page: int, size: int) -> Sequence[int]:
+        return honest(500)(page, 20 if size > 100 else size)
+
+    sizes = PageSizes()
+    assert walk(server, 100, sizes=sizes).chats == list(range(500))
+    assert walk(server, 500, sizes=sizes).chats == list(range(500))
+
+
+@given(st.integers(1, 40), st.integers(2, 5), st.sampled_from([10, 20, 100]))
+def test_a_walk_from_the_middle_of_an_honest_list(tens: int, start_page: int, size: int) -> None:
+    """Resumed at a page that happens to be short and round: the rest of the list, and later walks as ever."""
+    total = tens * 10
+    sizes = PageSizes()
+    assert walk(honest(total), size, start_page=start_page, sizes=sizes).chats == list(
+        range((start_page - 1) * size, total)
+    )
+    assert walk(honest(total), size, sizes=sizes).asked[1:] in (
+        [(2, total)],
+        [(n, size) for n in range(2, total // size + 2)],
+    )
+
+
+@pytest.mark.parametrize("server", [capped, limit_only])
+def test_a_capped_list_can_not_be_begun_in_the_middle(server: Callable[[int, int], Server]) -> None:
+    """What was meant by page 3 of 100 is not what pages of 50 count: an error that says how to go on."""
+    with pytest.raises(
+        PaginationError, match="caps pageSize=100 to 50: page 3 is not the one that was meant"
+    ) as caught:
+        walk(server(500, 50), 100, start_page=3)
+    assert "start_page=1" in caught.value.hint
+
+
+def test_a_walk_to_an_empty_page_may_begin_in_the_middle() -> None:
+    """Short pages mean nothing then."""
+    assert walk(honest(50), 20, start_page=3, stop_on="empty").asked == [(3, 20), (4, 20)]
 
 
 def test_a_cap_is_logged(caplog: pytest.LogCaptureFixture) -> None:
-    """The user learns that pages are smaller than asked for."""
-    walk(capped(120, 50), 100)
+    """The user learns, once, that pages are smaller than asked for."""
+    sizes = PageSizes()
+    walk(capped(120, 50), 100, sizes=sizes)
+    walk(capped(120, 50), 100, sizes=sizes)
     assert caplog.messages == ["the server caps pageSize=100 to 50: going on with pages of 50"]
-
-
-def test_a_smaller_page_size_than_the_cap_stays() -> None:
-    """A known cap bounds what is asked for; it doesn't raise it."""
-    sizes = PageSizes(cap=50)
-    assert walk(capped(45, 50), 20, sizes=sizes).asked == [(1, 20), (2, 20), (3, 20)]
 
 
 def test_the_check_is_made_once_for_the_same_list() -> None:
@@ -156,16 +198,15 @@ def test_the_check_is_made_once_for_the_same_list() -> None:
     assert walk(server, 100, sizes=sizes).asked == [(1, 100)]
     ids[0] = 99
     assert walk(server, 100, sizes=sizes).asked == [(1, 100), (2, 50)]
-    assert sizes.cap is None
 
 
-def test_a_full_page_clears_smaller_sizes() -> None:
-    """Once a page of 60 has come back full, 50 is no cap; but 60 may be one."""
+def test_a_full_page_clears_its_size() -> None:
+    """Once a page of 100 has come back full, a short page of 50 is the end."""
     sizes = PageSizes()
-    walk(honest(61), 60, sizes=sizes)
+    walk(honest(100), 100, sizes=sizes)
     assert walk(honest(50), 100, sizes=sizes).asked == [(1, 100)]
-    capped_at_60 = walk(capped(70, 60), 100, sizes=sizes)
-    assert capped_at_60.chats == list(range(70))
+    assert walk(honest(50), 60, sizes=sizes).asked == [(1, 60)]
+    assert walk(honest(50), 101, sizes=sizes).asked == [(1, 101), (2, 50)]
 
 
 def test_a_list_that_moves_during_the_check_is_no_cap() -> None:
@@ -175,9 +216,24 @@ def test_a_list_that_moves_during_the_check_is_no_cap() -> None:
     def server(page: int, size: int) -> Sequence[int]:
         return next(lists)[(page - 1) * size : page * size]
 
-    sizes = PageSizes()
-    assert walk(server, 100, sizes=sizes).chats == list(range(50))
-    assert sizes.cap is None
+    assert walk(server, 100).chats == list(range(50))
+
+
+def test_a_short_page_of_a_server_that_ignores_page_is_found_out() -> None:
+    """The checked page is full and the same: that is no end, and the far page shows it."""
+    with pytest.raises(PageRepeatedError):
+        walk(lambda _page, size: honest(500)(1, min(size, 50)), 100)
+
+
+def test_a_filtering_server_is_not_taken_for_a_capping_one() -> None:
+    """It sends fewer chats still when asked for fewer, and the walk to an empty page stays in its size."""
+
+    def filtering(page: int, size: int) -> Sequence[int]:
+        return [i for i in honest(100)(page, size) if i % 4 != 3]
+
+    walked = walk(filtering, 40, stop_on="empty")
+    assert walked.chats == [i for i in range(100) if i % 4 != 3]
+    assert walked.asked == [(1, 40), (2, 30), (1, 30), (2, 40), (3, 40), (4, 40)]
 
 
 def test_a_server_that_ignores_page_is_found_out() -> None:
@@ -197,6 +253,15 @@ def test_a_cycle_of_pages_is_found_out() -> None:
         walk(lambda page, size: honest(30)((page - 1) % 3 + 1, size), 10, walked=walked)
     assert walked.chats == list(range(30))
     assert walked.asked[-1] == (4 + FAR_PAGES, 10)
+
+
+@pytest.mark.parametrize("total", [31, 251, 997])
+def test_a_list_that_goes_round_is_found_out_on_its_second_round(total: int) -> None:
+    """Also where its length is no multiple of the page size, so that no page is ever the same."""
+    walked = Walked()
+    with pytest.raises(PageRepeatedError):
+        walk(lambda page, size: [i % total for i in range((page - 1) * size, page * size)], 10, walked=walked)
+    assert len(walked.chats) < total + 10
 
 
 @pytest.mark.parametrize("past_end", [1, 3])

@@ -58,7 +58,9 @@ def test_a_shape_may_leave_out_the_content_type() -> None:
         ("https://gateway.example:8443/plug/chat/", "https://gateway.example:8443/plug/chat"),
         ("https://gateway.example/v1/api/whatsapp/chats", "https://gateway.example/v1"),
         ("http://localhost:8080", "http://localhost:8080"),
-        ("http://api.localhost", "http://api.localhost"),
+        ("https://app.plugchat.com.br:443/", "https://app.plugchat.com.br"),
+        ("http://localhost:80", "http://localhost"),
+        ("https://app.plugchat.com.br.", "https://app.plugchat.com.br."),
         ("http://127.0.0.1:1", "http://127.0.0.1:1"),
         ("http://127.9.9.9", "http://127.9.9.9"),
         ("http://[::1]:8080", "http://[::1]:8080"),
@@ -74,20 +76,33 @@ def test_base_urls_are_trimmed(given: str, parsed: str) -> None:
     [
         ("http://app.plugchat.com.br", "must be https"),
         ("http://localhost.evil.example", "must be https"),
+        ("http://x.localhost", "must be https"),  # whatever a resolver makes of it
         ("http://192.168.0.1", "must be https"),
-        ("ftp://app.plugchat.com.br", "not an http"),
-        ("app.plugchat.com.br", "not an http"),
-        ("https://", "not an http"),
-        ("", "not an http"),
-        ("https://a b", "not an http"),
-        ("https://a\nb", "not an http"),
-        ("https://plug.chat.çom", "not an http"),
-        ("https://[::1", "not an http"),
-        ("https://x.example:99999", "not an http"),
-        ("https://x.example:0", "not an http"),
+        ("http://127.1", "must be https"),
+        ("http://[v1.localhost]", "not a URL"),
+        ("http://[::1]evil.example", "not a URL"),
+        ("http://evil.example[::1]", "not a URL"),
+        ("https://app.plugchat.com.br\\evil.example", "not a URL"),
+        ("ftp://app.plugchat.com.br", "does not begin with https://"),
+        ("app.plugchat.com.br", "does not begin with https://"),
+        ("hunter2", "does not begin with https://"),
+        ("", "does not begin with https://"),
+        ("https://", "not a URL"),
+        ("https://.", "not a URL"),
+        ("https://a..b", "not a URL"),
+        (f"https://{'a' * 64}.example", "not a URL"),
+        ("https://a b", "not a URL"),
+        ("https://a\nb", "not a URL"),
+        ("https://plug.chat.çom", "not a URL"),
+        ("https://x.example/a b", "not a URL"),
+        ("https://[::1", "not a URL"),
+        ("https://[::1%25eth0]", "not a URL"),
+        ("https://x.example:", "not a URL"),
+        ("https://x.example:99999", "not a URL"),
+        ("https://x.example:0", "not a URL"),
         ("https://user:hunter2@x.example", "user information"),
-        ("https://x.example/?key=hunter2", "query or fragment"),
-        ("https://x.example/#hunter2", "query or fragment"),
+        ("https://x.example/?key=hunter2", "a query"),
+        ("https://x.example/#hunter2", "a fragment"),
     ],
 )
 def test_bad_base_urls_are_refused(given: str, message: str) -> None:
@@ -193,8 +208,12 @@ def test_415_tells_what_was_sent_and_what_is_accepted() -> None:
         ("https://other.example:8443/path?token=x", "https://other.example:8443"),
         ("//other.example/path", "https://other.example"),
         ("/login", "https://app.plugchat.com.br"),
+        ("http://[::1]:8443/x", "http://[::1]:8443"),
+        ("https://user:x@other.example/", "https://other.example"),
+        (f"https://{'a' * 5000}.example/", f"https://{'a' * 191}…"),
         ("", None),
         ("https://[::1", None),
+        ("javascript:alert(1)", None),
     ],
 )
 def test_a_redirect_names_the_targets_origin_only(location: str, target: str | None) -> None:
@@ -213,6 +232,36 @@ def test_what_the_server_says_is_shown_without_the_token() -> None:
     for status in (401, 405, 415, 302, 500):
         error = status_error(WireResponse(status, headers, echo.encode()), TOKEN, None)
         assert TOKEN.value.lower() not in repr(error).lower()
+
+
+@pytest.mark.parametrize(
+    "spelled",
+    [
+        'abc/DEF+ghi"JKL==',
+        'ABC/def+GHI"jkl==',
+        'abc\\/DEF+ghi\\"JKL==',
+        "abc\\u002fDEF\\u002Bghi\\u0022JKL==",
+        "abc%2FDEF%2bghi%22JKL%3D%3D",
+        "abc&#47;DEF&#x2B;ghi&quot;JKL==",
+        'abc/DEF+\r\n ghi"JKL==',
+        "abc/DEF+ghi",
+        "abc/DEF+",
+    ],
+)
+def test_a_token_is_known_in_every_spelling(spelled: str) -> None:
+    """As it is, as JSON, URLs and HTML escape it, in another case, folded, and cut after eight characters."""
+    secret = Secret('abc/DEF+ghi"JKL==')
+    for text in (f"no such token: {spelled}", f'{{"error": "{spelled}"}}', f"{spelled} is unknown"):
+        shown = secret.redact(text)
+        assert "***" in shown
+        assert "ghi" not in shown.lower()
+        assert "def" not in shown.lower()
+        assert "unknown" in shown or "unknown" not in text
+
+
+def test_a_short_token_is_known_whole() -> None:
+    """Fewer than eight characters are no reason to show them."""
+    assert Secret("abc").redact("token abc, abcd, a b c") == "token ***, ***d, ***"
 
 
 def test_an_excerpt_is_one_printable_line_of_200_characters() -> None:
