@@ -255,15 +255,16 @@ def _is_cut(body: bytes) -> bool:
     """Tell whether a body that is not JSON is the beginning of an array."""
     mended = _mend(body)
     # After a sign, a point or an "e" the parser misses a digit, not the rest: so it is given one.
-    return mended.lstrip().startswith(b"[") and any(_ends_early(text) for text in (mended, mended + b"0"))
+    return mended.lstrip().startswith(b"[") and _TRUNCATED in (_complaint(mended), _complaint(mended + b"0"))
 
 
-def _ends_early(text: bytes) -> bool:
+def _complaint(text: bytes) -> str:
+    complaint = ""
     try:
         _decode_raws(text)
     except msgspec.DecodeError as error:
-        return str(error) == _TRUNCATED
-    return False
+        complaint = str(error)
+    return complaint
 
 
 # msgspec has no error class of its own for it; a test holds this text to the installed version.

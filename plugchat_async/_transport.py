@@ -66,17 +66,23 @@ class Transport:
 
         SessionStateError if the borrowed session belongs to another one.
         """
-        # The session limits what is in flight, so the connector need not.
-        connector: aiohttp.BaseConnector | None = aiohttp.TCPConnector(limit=0, ssl=self._ssl_context or True)
         options: dict[str, Any] = {}
-        if self._borrowed is not None:
-            # aiohttp has no public name for these three that does not warn. The proxy is the way out of a closed
-            # network, so bare requests go through it, too.
-            if getattr(self._borrowed, "_loop", None) not in (None, asyncio.get_running_loop()):
-                raise SessionStateError("the injected client_session belongs to another event loop")
-            proxies = {name: getattr(self._borrowed, f"_default_{name}", None) for name in ("proxy", "proxy_auth")}
-            options = {name: value for name, value in proxies.items() if value is not None}
-            options["trust_env"] = self._borrowed.trust_env
+        if self._borrowed is None:
+            # The session limits what is in flight, so the connector need not.
+            connector: aiohttp.BaseConnector | None = aiohttp.TCPConnector(limit=0, ssl=self._ssl_context or True)
+        else:
+            # aiohttp has no public name for these three. The proxy is the way out of a closed network: bare requests
+            # take it, too.
+            loop, proxy, auth = (
+                getattr(self._borrowed, name, None) for name in ("_loop", "_default_proxy", "_default_proxy_auth")
+            )
+            if loop not in (None, asyncio.get_running_loop()):
+                raise SessionStateError(
+                    "the injected client_session belongs to another event loop",
+                    "Make both sessions in the event loop that uses them.",
+                )
+            options = {"proxy": proxy, "trust_env": self._borrowed.trust_env}
+            options |= {} if auth is None else {"proxy_auth": auth}  # deprecated: aiohttp warns of any value
             connector = self._borrowed.connector
         self._own = aiohttp.ClientSession(
             connector=connector,
@@ -97,8 +103,8 @@ class Transport:
     async def send(self, request: WireRequest, *, timeout: float) -> WireResponse | Failure:  # noqa: ASYNC109 - bounds the attempt, body included
         """Send one request and read its answer, in `timeout` seconds."""
         client, middlewares = self._client_for(request)
-        if client.closed or self._closed:
-            return Failure(self._closed_error())
+        if closed := self._closed_error(client):
+            return Failure(closed)
         attempt = _Attempt(request)
         cancellation: tuple[object, ...] | None = None
         try:
@@ -126,9 +132,9 @@ class Transport:
         except TimeoutError:
             attempt.error = RequestTimeoutError(f"no complete answer within {timeout:g} s")
         except Exception as cause:
-            if client.closed or self._closed:
-                # What comes out of a session that is closed in the middle is no promise of aiohttp's.
-                attempt.error = self._closed_error()
+            # What comes out of a session that is closed in the middle is no promise of aiohttp's.
+            if closed := self._closed_error(client):
+                attempt.error = closed
             elif isinstance(cause, (aiohttp.ClientError, _DroppedError, OSError, ValueError)):
                 attempt.error = _translate(cause, request)
             else:
@@ -147,10 +153,12 @@ class Transport:
         # Middlewares given with a request replace the session's own, which aiohttp has no public name for.
         return self._borrowed, (_send_once, *getattr(self._borrowed, "_middlewares", ()))
 
-    def _closed_error(self) -> SessionStateError:
+    def _closed_error(self, client: aiohttp.ClientSession) -> SessionStateError | None:
         if self._closed:
             return SessionStateError("the session is closed", "Close it when nothing uses it any more.")
-        return SessionStateError("the injected client_session is closed", "Keep it open as long as this session.")
+        if client.closed:
+            return SessionStateError("the injected client_session is closed", "Keep it open as long as this session.")
+        return None
 
     async def _read(self, answer: aiohttp.ClientResponse) -> tuple[bytes, bool]:
         """Read the body, decompressed, up to the limit. Whether it is complete comes with it."""

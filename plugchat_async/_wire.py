@@ -149,10 +149,9 @@ def _is_host(host: str) -> bool:
     if not host.startswith("["):
         return all(0 < len(label) <= 63 for label in host.removesuffix(".").split("."))
     try:
-        ipaddress.IPv6Address(host[1:-1])
+        return bool(ipaddress.IPv6Address(host[1:-1]))
     except ValueError:
         return False
-    return "%" not in host  # a zone means something on this machine only
 
 
 def _is_loopback(host: str) -> bool:
@@ -215,7 +214,8 @@ def build_request(shape: RequestShape, token: Secret, page: int, page_size: int)
 
 @define
 class WireResponse:
-    """A response as read. Its body is filled in when it has been.
+    """A response as read. Its body is filled in when it has been. `repr` leaves out what the server or an injected
+    session chose: it may hold the token.
 
     body: its first bytes if `complete` is False (it was larger than what the caller allows), else all of them,
         decoded from the content encoding.
@@ -229,7 +229,7 @@ class WireResponse:
     body: bytes = field(repr=False)
     complete: bool = True
     sent_method: str = "GET"
-    sent_url: str = ""
+    sent_url: str = field(default="", repr=False)
     sent_content_type: str | None = JSON_TYPE
     altered: bool = False
 

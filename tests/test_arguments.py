@@ -22,6 +22,13 @@ def test_what_is_no_int_is_a_type_error(value: Any) -> None:
     assert isinstance(caught.value, TypeError)
 
 
+@pytest.mark.parametrize("value", [10**16, 10**5000, -(10**5000)], ids=int.bit_length)
+def test_an_absurd_int_is_not_printed(value: int) -> None:
+    """Python itself refuses to print thousands of digits; the error comes all the same."""
+    with pytest.raises(InvalidValueError, match="page_size is out of range: it has [0-9]+ bits"):
+        check_int("page_size", value, least=1)
+
+
 def test_good_values_are_given_back() -> None:
     """The checks pass what is right through."""
     assert check_int("n", 1, least=1) == 1
@@ -39,6 +46,8 @@ def test_good_values_are_given_back() -> None:
         (-0.1, True, InvalidValueError),
         (float("nan"), True, InvalidValueError),
         (float("inf"), True, InvalidValueError),
+        pytest.param(10**400, True, InvalidValueError, id="more than a float"),
+        pytest.param(10**5000, True, InvalidValueError, id="more than can be printed"),
         (True, True, InvalidTypeError),
         ("1", True, InvalidTypeError),
     ],

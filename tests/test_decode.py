@@ -164,7 +164,7 @@ def test_a_long_value_is_clipped_and_never_shows_the_token() -> None:
     """Sixty characters of a value; a token at the cut is replaced before the cut."""
     [problem] = problems({"phone": "1", "unread": "x" * 1000})
     assert len(problem) < 120
-    for value in (TOKEN.value, "x" * 50 + TOKEN.value, {"echo": TOKEN.value}, TOKEN.value.upper()):
+    for value in (TOKEN.value, "x" * 50 + TOKEN.value, {"echo": TOKEN.value}, TOKEN.value.upper(), TOKEN.value * 500):
         error = refuse(json.dumps([{"phone": "1", "unread": value}]).encode())
         assert "1nef" not in repr(error).lower()
         assert "1nef" not in str(error).lower()
@@ -213,6 +213,49 @@ def test_a_cut_list_is_known_as_such(length: int) -> None:
     error = refuse(VENDOR_EXAMPLE[:length])
     assert isinstance(error, NotJSONError)
     assert error.truncated
+
+
+@pytest.mark.parametrize(
+    "document",
+    [
+        codecs.BOM_UTF8 + b'[{"phone":"1"}]',
+        b'[{"phone":"1","x":[-1.25e-7,1E+9,-0.5]}]',
+        rb'[{"phone":"1","name":"\ud83d \u00e7 \"x"}]',
+        '[{"phone":"1","name":"ação 😀"}]'.encode(),
+    ],
+)
+def test_a_list_is_cut_wherever_it_ends(document: bytes) -> None:
+    """Behind a byte order mark, inside numbers, escapes and characters."""
+    start = document.index(b"[") + 1
+    for length in range(start, len(document)):
+        error = refuse(document[:length])
+        assert isinstance(error, NotJSONError)
+        assert error.truncated, document[:length]
+
+
+def test_a_page_of_problems_does_not_keep_the_event_loop() -> None:
+    """A million bad items in two megabytes: a thousand of them are told, in well under the time for all."""
+    error = refuse(b"[" + b"0," * 1_000_000 + b"0]")
+    assert isinstance(error, DecodeError)
+    assert decode_module.MOST_PROBLEMS <= len(error.problems) < decode_module.MOST_PROBLEMS + decode_module._SLICE
+    assert error.message == f"at least {len(error.problems)} values can't be read"
+    assert len(str(error)) < 1000
+
+
+def test_problems_count_chats_across_slices() -> None:
+    """The index is the page's, not the slice's."""
+    chats: list[object] = [{"phone": "1"}] * 300
+    chats[130] = chats[299] = 0
+    assert [problem.partition(":")[0] for problem in problems(*chats)] == ["chat 130", "chat 299"]
+
+
+def test_a_chat_nested_too_deeply_for_its_place_is_no_object() -> None:
+    """Near the parser's limit the page may still be read where a chat is not."""
+    for depth in range(900, 1100):
+        answer = decode_chats(b'[{"phone":"1","x":' + b"[" * depth + b"]" * depth + b"}]", TOKEN)
+        assert isinstance(answer, (tuple, ResponseError))
+        if isinstance(answer, DecodeError):
+            assert "expected an object" in str(answer)
 
 
 def test_a_byte_order_mark_is_ignored() -> None:

@@ -13,6 +13,7 @@ from plugchat_async import (
     RequestTimeoutError,
     RetryPolicy,
     TimeSource,
+    UnsupportedMediaTypeError,
 )
 from plugchat_async._exchange import Exchange
 from plugchat_async._transport import Failure, Transport
@@ -147,6 +148,25 @@ async def test_a_kept_repair_can_be_undone_by_another(fake_time: FakeTime) -> No
     await work.fetch(1, 10)
     await work.fetch(2, 10)
     assert work.shape.base_url == "https://app.plugchat.com.br"
+
+
+async def test_a_kept_repair_that_fails_is_undone(fake_time: FakeTime) -> None:
+    """One 415 too many, after which the server wants its Content-Type again."""
+    refused = WireResponse(415, {}, b"no")
+    without = WireResponse(415, {}, b"no", sent_content_type=None)
+    player = Player(refused, PAGE, without, PAGE, fake=fake_time)
+    work = exchange(player)
+    await work.fetch(1, 10)
+    assert work.shape.content_type is None
+    await work.fetch(2, 10)
+    assert work.shape.content_type == "application/json"
+
+
+async def test_no_repair_is_begun_past_the_deadline(fake_time: FakeTime) -> None:
+    """What the server said stays the error."""
+    player = Player(WireResponse(415, {}, b"no"), fake=fake_time, seconds=61.0)
+    with pytest.raises(UnsupportedMediaTypeError):
+        await exchange(player).fetch(1, 10)
 
 
 async def test_the_error_is_the_last_answers(fake_time: FakeTime) -> None:

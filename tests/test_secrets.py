@@ -2,6 +2,7 @@
 
 import asyncio
 import io
+import json
 import logging
 import pickle
 import traceback
@@ -75,6 +76,10 @@ FAULTS: dict[str, Fault] = {
     "malformed chat": Fault.answer(f'["{TOKEN}"]'),
     "malformed values": Fault.answer(f'[{{"phone": ["{TOKEN}"], "unread": "{"x" * 50}{TOKEN}"}}]'),
     "upper case": Fault.answer(f'[{{"phone": "1", "unread": "{TOKEN.upper()}"}}]'),
+    "escaped": Fault.status(400, body=json.dumps({"error": ECHO}).replace("-", "\\u002d")),
+    "escaped chat": Fault.answer(f'[{{"phone": ["{TOKEN.replace("-", chr(92) + "u002d")}"]}}]'),
+    "cut in the middle of it": Fault.status(400, body=ECHO[:-3]),
+    "behind many blanks": Fault.status(400, body=" " * 65_520 + TOKEN),
     "reset": Fault.reset(),
     "close": Fault.close(),
     "truncate": Fault.truncate(),
@@ -82,6 +87,11 @@ FAULTS: dict[str, Fault] = {
     "bad header": Fault.raw(b"HTTP/1.1 200 OK\r\n" + TOKEN.encode() + b"\r\n\r\n"),
     "bad status line": Fault.raw(b"HTTP/1.1 " + TOKEN.encode() + b"\r\n\r\n"),
 }
+
+
+def assert_no_part_seen(error: BaseException) -> None:
+    """Not even the first eight characters, which give a token away."""
+    assert TOKEN[:8] not in str(error)
 
 
 @pytest.mark.parametrize("name", FAULTS)
@@ -95,7 +105,41 @@ async def test_no_fault_shows_the_token(name: str, logged: io.StringIO) -> None:
         with pytest.raises(PlugChatError) as caught:
             await session.list_chats()
         assert_unseen(caught.value, logged)
+        assert_no_part_seen(caught.value)
         assert TOKEN not in repr(session)
+
+
+async def test_a_url_that_a_middleware_changed_does_not_show_the_token(logged: io.StringIO) -> None:
+    """Some put it into the query."""
+
+    async def meddle(request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType) -> aiohttp.ClientResponse:
+        request.url = request.url.update_query(token=TOKEN)
+        return await handler(request)
+
+    async with (
+        PlugChatSimulator(10, token=TOKEN) as sim,
+        aiohttp.ClientSession(middlewares=(meddle,)) as client,
+        PlugChatSession(TOKEN, base_url=sim.base_url, client_session=client) as session,
+    ):
+        for fault in (Fault.status(401), Fault.answer("{}")):
+            sim.script(fault)
+            with pytest.raises(PlugChatError) as caught:
+                await session.list_chats()
+            assert_unseen(caught.value, logged)
+
+
+async def test_a_cancelled_request_does_not_show_the_token() -> None:
+    """Nor do the frames behind the TimeoutError that asyncio makes of a cancellation."""
+    async with (
+        PlugChatSimulator(10, token=TOKEN) as sim,
+        PlugChatSession(TOKEN, base_url=sim.base_url) as session,
+    ):
+        sim.script(Fault.hang())
+        with pytest.raises(TimeoutError) as caught:
+            async with asyncio.timeout(0.05):
+                await session.list_chats()
+        for text in texts(caught.value):
+            assert TOKEN not in text
 
 
 async def fetch_from(base_url: str, **options: Any) -> None:

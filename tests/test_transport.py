@@ -17,6 +17,7 @@ from fakes import FakeTime, RawServer, answering, http
 from plugchat_async import (
     ConfigurationError,
     ConnectionFailedError,
+    MethodNotAllowedError,
     NotJSONError,
     Page,
     PlugChatError,
@@ -26,6 +27,7 @@ from plugchat_async import (
     RetryPolicy,
     ServerError,
     SessionStateError,
+    TimeSource,
     UnexpectedStatusError,
 )
 
@@ -492,6 +494,95 @@ async def test_a_borrowed_session_that_its_owner_closed() -> None:
             await client.close()
             with pytest.raises(SessionStateError, match="the injected client_session is closed"):
                 await session.fetch_page(1, 10)
+
+
+async def test_a_borrowed_session_of_another_event_loop() -> None:
+    """Found when the session is opened, before anything is sent."""
+    other = asyncio.new_event_loop()
+
+    async def make() -> aiohttp.ClientSession:
+        return aiohttp.ClientSession()
+
+    client = await asyncio.to_thread(other.run_until_complete, make())
+    with pytest.raises(SessionStateError, match="client_session belongs to another event loop"):
+        await PlugChatSession("s3cret", client_session=client).open()
+    await asyncio.to_thread(other.run_until_complete, client.close())
+    other.close()
+
+
+async def test_a_bare_repair_takes_the_borrowed_sessions_proxy() -> None:
+    """The way out of a closed network stays the way out."""
+
+    async def theirs(request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType) -> aiohttp.ClientResponse:
+        request.headers["Content-Type"] = "text/plain"
+        return await handler(request)
+
+    answers = answering(http(b"", status="415 Unsupported Media Type"), http(ONE_CHAT))
+    async with (
+        RawServer(answers) as proxy,
+        aiohttp.ClientSession(proxy=f"http://localhost:{proxy.port}", middlewares=(theirs,)) as client,
+        PlugChatSession("s3cret", base_url="http://localhost:9", client_session=client) as session,
+    ):
+        assert len((await session.fetch_page(1, 10)).chats) == 1
+    assert [request.startswith(b"GET http://localhost:9/") for request in proxy.requests] == [True, True]
+
+
+async def test_a_bare_repair_knows_the_proxys_credentials() -> None:
+    """As aiohttp's deprecated argument gives them."""
+    with pytest.warns(DeprecationWarning):
+        client = aiohttp.ClientSession(proxy="http://localhost:9", proxy_auth=aiohttp.BasicAuth("user", "hunter2"))
+    async with client:
+        session = PlugChatSession("s3cret", client_session=client)
+        with pytest.warns(DeprecationWarning):
+            await session.open()
+        own = session._transport._own
+        assert own is not None
+        assert own._default_proxy_auth is client._default_proxy_auth
+        await session.close()
+
+
+async def test_a_borrowed_sessions_own_tracing_sees_nothing_of_ours() -> None:
+    """Its trace_request_ctx is what its owner expects."""
+    seen: list[object] = []
+
+    async def on_start(_: aiohttp.ClientSession, context: Any, __: object) -> None:
+        seen.append(context.trace_request_ctx)
+
+    trace = aiohttp.TraceConfig()
+    trace.on_request_start.append(on_start)
+    async with (
+        RawServer(answering(http(ONE_CHAT))) as server,
+        aiohttp.ClientSession(trace_configs=[trace]) as client,
+        fetching(server, client_session=client) as session,
+    ):
+        await session.fetch_page(1, 10)
+    assert seen == [None]
+
+
+async def test_closing_stops_retries_over_a_borrowed_session() -> None:
+    """One request before close(), none after."""
+    async with RawServer(answering(http(b"", status="503 Busy"))) as server, aiohttp.ClientSession() as client:
+
+        async def close(_: float) -> None:
+            await session.close()
+
+        session = PlugChatSession(
+            "s3cret", base_url=server.base_url, client_session=client, time_source=TimeSource(sleep=close)
+        )
+        async with session:
+            with pytest.raises(SessionStateError, match="the session is closed") as caught:
+                await session.fetch_page(1, 10)
+    assert len(server.requests) == len(caught.value.attempts) == 1
+
+
+async def test_odd_bytes_in_headers_can_be_printed() -> None:
+    """What is not UTF-8 becomes the replacement character."""
+    answer = b"HTTP/1.1 405 No\r\nAllow: G\xffT\r\nContent-Length: 0\r\n\r\n"
+    async with RawServer(answering(answer)) as server:
+        error = await fails(server)
+    assert isinstance(error, MethodNotAllowedError)
+    assert error.allow == ("G\ufffdT",)
+    repr(error).encode()
 
 
 async def test_a_borrowed_session_with_auth_of_its_own() -> None:

@@ -97,6 +97,7 @@ def test_base_urls_are_trimmed(given: str, parsed: str) -> None:
         ("https://x.example/a b", "not a URL"),
         ("https://[::1", "not a URL"),
         ("https://[::1%25eth0]", "not a URL"),
+        ("https://[::1::2]", "not a URL"),
         ("https://x.example:", "not a URL"),
         ("https://x.example:99999", "not a URL"),
         ("https://x.example:0", "not a URL"),
