@@ -214,8 +214,9 @@ def build_request(shape: RequestShape, token: Secret, page: int, page_size: int)
 
 @define
 class WireResponse:
-    """A response as read. Its body is filled in when it has been. `repr` leaves out what the server or an injected
-    session chose: it may hold the token.
+    """A response as read. Its body is filled in when it has been.
+
+    `repr` leaves out what the server or an injected session chose: it may hold the token.
 
     body: its first bytes if `complete` is False (it was larger than what the caller allows), else all of them,
         decoded from the content encoding.
