@@ -287,5 +287,5 @@ def _shown(raw: bytes, token: Secret) -> str:
         with suppress(*_REFUSALS):
             text, is_string = msgspec.json.decode(raw, type=str), True
     text = token.redact(text)
-    text = repr(text) if is_string else text
+    text = repr(text) if is_string else "".join(c if c.isprintable() else " " for c in text)
     return text if len(text) <= _VALUE_CHARS else text[: _VALUE_CHARS - 1] + "…"

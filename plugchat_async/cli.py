@@ -303,13 +303,18 @@ def _table(found: Sequence[Chat]) -> Table:
         time_ = chat.last_message_time
         # Text, not str: a name in brackets is no markup.
         table.add_row(
-            Text(chat.name or ""),
-            Text(chat.phone),
+            Text(_printable(chat.name or "")),
+            Text(_printable(chat.phone)),
             str(chat.unread),
             "" if time_ is None else f"{time_:%Y-%m-%d %H:%M}",
             " ".join(flag for flag, on in (("muted", chat.is_muted), ("spam", chat.is_marked_spam)) if on),
         )
     return table
+
+
+def _printable(text: str) -> str:
+    """Take out what would steer a terminal: a name is another person's text. Joiners, as in emoji, stay."""
+    return "".join(c if c.isprintable() or c in "\u200d\ufe0f" else "\ufffd" for c in text)
 
 
 def _print_demo(sim: PlugChatSimulator, found: Sequence[Chat], seconds: float) -> None:

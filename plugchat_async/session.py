@@ -204,7 +204,8 @@ class PlugChatSession:
         max_pages: how many pages to ask for at most, before PageLimitError.
         on_page: called with each page when it has been read, before it is yielded: for progress displays.
 
-        Raises what `fetch_page` raises; PageRepeatedError if the server does not honour `page`; PageLimitError.
+        Raises what `fetch_page` raises; PageRepeatedError if the server does not honour `page`; PageLimitError;
+        PaginationError if the server caps `page_size` and `start_page` is not 1, since it then counts other pages.
         """
         walk = self._plan(page_size, start_page, stop_on, consistency, max_pages)
         async with aclosing(self._drive(walk, on_page)) as pages:

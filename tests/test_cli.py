@@ -75,6 +75,18 @@ def test_each_format(account: PlugChatSimulator, capsys: pytest.CaptureFixture[s
     assert [(r.page, r.page_size) for r in account.requests] == [("1", "5"), ("2", "5"), ("3", "5")]
 
 
+def test_a_name_can_not_steer_the_terminal(account: PlugChatSimulator, capsys: pytest.CaptureFixture[str]) -> None:
+    """Neither escape sequences nor rich's markup nor line ends in a name do anything; emoji stay whole."""
+    names = ["\x1b[2J\x1b]0;owned\x07", "\x9b2J", "[red]red[/red]", "a\nb\rc", "\u202eevil", "👩\u200d👧 ❤\ufe0f"]
+    account.script(Fault.answer(json.dumps([{"phone": str(i), "name": name} for i, name in enumerate(names)])))
+    assert cli.run(["chats", "--format", "table"]) == 0
+    out = capsys.readouterr().out
+    assert not set(out) & {"\x1b", "\x07", "\x9b", "\r", "\u202e"}
+    assert "[red]red[/red]" in out
+    assert "👩\u200d👧 ❤\ufe0f" in out
+    assert len([line for line in out.splitlines() if line.startswith("│")]) == len(names)
+
+
 def test_no_chats_are_an_empty_array(capsys: pytest.CaptureFixture[str], account: PlugChatSimulator) -> None:
     """Also as JSON; and --limit 0 asks for nothing."""
     assert cli.run(["chats", "--format", "json", "--limit", "0"]) == 0
