@@ -38,8 +38,11 @@ _BASE_URL_HINT = f"Give an origin such as {DOCUMENTED_ORIGINS[0]}, with a path p
 _VISIBLE_ASCII = re.compile(r"[!-~]+")
 # Stricter than RFC 3986: what parsers read differently (backslashes, quotes, text after a bracket) is not let through.
 _BASE_URL = re.compile(
-    r"(?P<scheme>https?)://(?P<host>[a-z0-9._-]+|\[[0-9a-f:.]+\])(?::(?P<port>[0-9]{1,5}))?(?P<path>(?:/[!$%&'()*+,./0-9:;=A-Z_a-z~-]*)?)",
-    re.IGNORECASE,
+    r"""(?P<scheme> https? ) ://
+        (?P<host> [a-z0-9._-]+ | \[ [0-9a-f:.]+ \] )
+        (?: : (?P<port> [0-9]{1,5} ) )?
+        (?P<path> (?: / [!$%&'()*+,./0-9:;=a-z_~-]* )? )""",
+    re.IGNORECASE | re.VERBOSE,
 )
 
 
@@ -59,13 +62,15 @@ class Secret:
         characters may be escaped, and the first eight, with all that hangs on them, are enough.
         """
         characters = [_any_spelling(character) for character in self.value]
-        head, rest = r"\s*".join(characters[:_TELLING]), r"\s*".join(characters[_TELLING:])
-        tail = rf"(?:\s*{rest}|[^\s\"'<>]*)" if rest else ""
+        head, rest = _FOLD.join(characters[:_TELLING]), _FOLD.join(characters[_TELLING:])
+        tail = rf"(?:{_FOLD}{rest}|[^\s\"'<>]*)" if rest else ""
         return re.sub(head + tail, "***", text, flags=re.IGNORECASE)
 
 
 # So many characters of a secret give it away; fewer would take ordinary words for it.
 _TELLING = 8
+# Repetitions are bounded throughout: a body of backslashes or blanks must not keep the search busy.
+_FOLD = r"\s{0,8}"
 
 
 def _any_spelling(character: str) -> str:
@@ -73,7 +78,10 @@ def _any_spelling(character: str) -> str:
     code = ord(character)
     name = {"&": "amp", "<": "lt", ">": "gt", '"': "quot", "'": "apos"}.get(character)
     named = f"|&{name};" if name else ""
-    return rf"(?:\\*{re.escape(character)}|\\+u00{code:02x}|%{code:02x}|&\#0*{code};|&\#x0*{code:x};{named})"
+    return (
+        rf"(?:\\{{0,8}}{re.escape(character)}|\\{{1,8}}u00{code:02x}|%{code:02x}"
+        rf"|&\#0{{0,4}}{code};|&\#x0{{0,4}}{code:x};{named})"
+    )
 
 
 def token_problem(token: object) -> InvalidValueError | InvalidTypeError | None:
