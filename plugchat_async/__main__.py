@@ -1,17 +1,27 @@
 """The `plugchat` command, also as `python -m plugchat_async`."""
 
+import os
 import sys
 
 
 def main() -> None:
     """Run the command line and exit with its code. Without the `cli` extra, say how to install it."""
+    # Whoever started us may have closed them; a socket in their place would be taken for stdout, and closed with it.
+    for descriptor in range(3):
+        try:
+            os.fstat(descriptor)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)
     try:
         from plugchat_async.cli import run  # noqa: PLC0415 - the extra may be missing
+
+        sys.exit(run(sys.argv[1:]))
     except ModuleNotFoundError as missing:
         if missing.name not in ("cyclopts", "rich"):
             raise
         sys.exit("plugchat: the command line needs the extra 'cli': pip install 'plugchat-async[cli]'")
-    sys.exit(run(sys.argv[1:]))
+    except KeyboardInterrupt:  # while the command line's libraries are loaded
+        sys.exit(130)
 
 
 if __name__ == "__main__":

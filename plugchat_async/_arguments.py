@@ -6,8 +6,8 @@ from plugchat_async.errors import InvalidTypeError, InvalidValueError
 _MOST = 10**15
 
 
-def check_int(name: str, value: object, *, least: int) -> int:
-    """Give `value` if it is an int of at least `least`. A bool is not an int here: page_size=True is a slip."""
+def check_int(name: str, value: object, *, least: int, most: int = _MOST) -> int:
+    """Give `value` if it is an int from `least` to `most`. A bool is not an int here: page_size=True is a slip."""
     if not isinstance(value, int) or isinstance(value, bool):
         raise InvalidTypeError(f"{name} must be an int, got {value!r}", f"Give {name} as an int.")
     if abs(value) > _MOST:
@@ -16,6 +16,8 @@ def check_int(name: str, value: object, *, least: int) -> int:
         )
     if value < least:
         raise InvalidValueError(f"{name} must be at least {least}, got {value!r}", f"Give {name} as {least} or more.")
+    if value > most:
+        raise InvalidValueError(f"{name} must be at most {most}, got {value!r}", f"Give {name} as {most} or less.")
     return value
 
 
@@ -42,3 +44,10 @@ def check_choice(name: str, value: object, choices: tuple[str, ...]) -> None:
     if value not in choices:
         allowed = " or ".join(repr(choice) for choice in choices)
         raise InvalidValueError(f"{name} must be {allowed}, got {value!r}", f"Give {name} as {allowed}.")
+
+
+def check_type(name: str, value: object, wanted: type, *, optional: bool = False) -> None:
+    """Refuse `value` unless it is of type `wanted`, or None where that is allowed."""
+    if not isinstance(value, wanted) and not (optional and value is None):
+        kind = f"{wanted.__module__.partition('.')[0]}.{wanted.__name__}".removeprefix("builtins.")
+        raise InvalidTypeError(f"{name} must be of type {kind}, got {type(value).__name__}")

@@ -31,7 +31,7 @@ T = TypeVar("T")
 
 # A bad value's share of an error message, and how much of it is looked at for that.
 _VALUE_CHARS = 60
-_SHOWN_BYTES = 4096
+_SHOWN_BYTES = 512
 
 # Where the exact lane stops to look for more problems, and how many chats it reads at a time.
 MOST_PROBLEMS = 1000
@@ -46,7 +46,7 @@ class _WireField:
     expected: str
 
 
-# Without an offset a time could be any of a day's.
+# A time without an offset is another moment in each time zone.
 _AWARE: Any = Annotated[datetime, Meta(tz=True)]
 
 # `strict=False` reads numbers and booleans from strings too, as the vendor's example spells them.
@@ -176,9 +176,13 @@ def _mend(data: bytes) -> bytes:
     A leading byte order mark may be ignored (RFC 8259, 8.1). A surrogate without its other half (8.2) is what is left
     of an emoji in a name that was cut: it becomes U+FFFD, the replacement character.
     """
-    return _ESCAPES.sub(lambda match: rb"\ufffd" if match["lone"] else match[0], data.removeprefix(codecs.BOM_UTF8))
+    data = data.removeprefix(codecs.BOM_UTF8)
+    if not _SURROGATE.search(data):  # megabytes of other escapes need not be gone through
+        return data
+    return _ESCAPES.sub(lambda match: rb"\ufffd" if match["lone"] else match[0], data)
 
 
+_SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")
 # Each escape is consumed whole, so that an escaped backslash before a "u" is not taken for one.
 _ESCAPES = re.compile(
     rb"\\(?:u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}|(?P<lone>u[dD][89a-fA-F][0-9a-fA-F]{2})|.)",
@@ -286,6 +290,8 @@ def _shown(raw: bytes, token: Secret) -> str:
     if raw.startswith(b'"') and len(raw) <= _SHOWN_BYTES:
         with suppress(*_REFUSALS):
             text, is_string = msgspec.json.decode(raw, type=str), True
+    if not is_string:
+        text = "".join(c if c.isprintable() else " " for c in text)
     text = token.redact(text)
-    text = repr(text) if is_string else "".join(c if c.isprintable() else " " for c in text)
+    text = repr(text) if is_string else text
     return text if len(text) <= _VALUE_CHARS else text[: _VALUE_CHARS - 1] + "…"

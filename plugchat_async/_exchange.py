@@ -34,8 +34,9 @@ logger = logging.getLogger("plugchat_async.exchange")
 class TimeSource:
     """Where a session takes time and chance from. Give one of your own to test without waiting.
 
-    monotonic and time: seconds, as `time.monotonic` and `time.time`. sleep: waits so many seconds.
-    random: uniform in [0, 1).
+    monotonic, time: give seconds (default `time.monotonic`, `time.time`).
+    sleep: waits so many seconds (default `asyncio.sleep`).
+    random: gives a float in [0, 1) (default `random.random`).
     """
 
     monotonic: Callable[[], float] = time.monotonic
@@ -157,7 +158,7 @@ class Exchange:
 class _PageWork:
     """What happened so far to one page.
 
-    shape, began: what the page is asked for with now, and was first.
+    shape: what the page is asked for with now. began: what it was asked for with at first.
     attempt: how many of the policy's attempts were begun; repairs and a replaced idle connection don't count.
     refusal: the error of the host that was asked for, once another one is tried.
     """

@@ -55,9 +55,9 @@ def _repairs_for_415(shape: RequestShape, response: WireResponse, began: Request
     """The vendor: check that you sent Content-Type. Some gateways refuse one on a GET without a body."""
     if response.sent_content_type != shape.content_type and not shape.bare:
         yield Repair("canonical headers", evolve(shape, bare=True))
-    if shape.content_type is not None:
+    if shape.content_type is not None and began.content_type is not None:
         # Bare, since a header that an injected session adds can't be taken off a single request.
         yield Repair("no Content-Type", evolve(shape, content_type=None, bare=True))
-    elif began.content_type is None:
+    elif shape.content_type is None and began.content_type is None:
         # An earlier page went without, which was kept: perhaps only because a server was inconsistent.
         yield Repair("the documented Content-Type", evolve(shape, content_type=JSON_TYPE))

@@ -6,7 +6,6 @@ An attempt gives back a response or a failure, and raises nothing but CancelledE
 
 import asyncio
 import ssl
-from collections.abc import Sequence
 from types import SimpleNamespace
 from typing import Any, Final
 from urllib.parse import urlsplit
@@ -26,6 +25,9 @@ from plugchat_async.errors import (
 
 # Of an answer other than 200 only an excerpt is shown.
 ERROR_BODY_BYTES: Final = 64 * 1024
+
+# No header that is read here is longer; a hundred lines of one may be, and would be gone through each time.
+_HEADER_CHARS: Final = 2048
 
 # `timeout` bounds an attempt as a whole. aiohttp's own clocks would count the wait for a connection, restart at each
 # byte, and round up beyond five seconds.
@@ -102,31 +104,14 @@ class Transport:
 
     async def send(self, request: WireRequest, *, timeout: float) -> WireResponse | Failure:  # noqa: ASYNC109 - bounds the attempt, body included
         """Send one request and read its answer, in `timeout` seconds."""
-        client, middlewares = self._client_for(request)
+        client = self._client_for(request)
         if closed := self._closed_error(client):
             return Failure(closed)
         attempt = _Attempt(request)
         cancellation: tuple[object, ...] | None = None
         try:
-            url = URL(request.url, encoded=True)
-            async with (
-                asyncio.timeout(timeout),
-                client.request(
-                    "GET",
-                    url,
-                    headers=request.headers,
-                    allow_redirects=False,
-                    raise_for_status=False,
-                    auto_decompress=True,
-                    timeout=_NO_TIMEOUT,
-                    proxy=None if self._proxy is None else self._proxy.value,
-                    # Only our own tracing knows what to make of it.
-                    trace_request_ctx=attempt if client is self._own else None,
-                    middlewares=middlewares,
-                ) as answer,
-            ):
-                attempt.head = _head(answer, url)
-                attempt.head.body, attempt.head.complete = await self._read(answer)
+            async with asyncio.timeout(timeout):
+                await self._ask(attempt, client)
         except asyncio.CancelledError as error:
             cancellation = error.args
         except TimeoutError:
@@ -135,7 +120,10 @@ class Transport:
             # What comes out of a session that is closed in the middle is no promise of aiohttp's.
             if closed := self._closed_error(client):
                 attempt.error = closed
-            elif isinstance(cause, (aiohttp.ClientError, _DroppedError, OSError, ValueError)):
+            elif isinstance(cause, (aiohttp.ClientError, _DroppedError, OSError)) or (
+                # Other ValueErrors of a borrowed session are its own code's.
+                isinstance(cause, ValueError) and (client is self._own or "AUTHORIZATION" in str(cause))
+            ):
                 attempt.error = _translate(cause, request)
             else:
                 raise
@@ -144,14 +132,30 @@ class Transport:
             raise asyncio.CancelledError(*cancellation)
         return attempt.outcome()
 
-    def _client_for(
-        self, request: WireRequest
-    ) -> tuple[aiohttp.ClientSession, Sequence[aiohttp.ClientMiddlewareType] | None]:
+    async def _ask(self, attempt: "_Attempt", client: aiohttp.ClientSession) -> None:
+        """Send the request and note what comes. aiohttp's objects live in this frame, which no error leads to."""
+        url = URL(attempt.request.url, encoded=True)
+        own = client is self._own
+        async with client.request(
+            "GET",
+            url,
+            headers=attempt.request.headers,
+            allow_redirects=False,
+            raise_for_status=False,
+            auto_decompress=True,
+            timeout=_NO_TIMEOUT,
+            proxy=None if self._proxy is None else self._proxy.value,
+            # Only our own tracing knows what to make of it.
+            trace_request_ctx=attempt if own else None,
+            # Given with a request they replace the session's own, which aiohttp has no public name for.
+            middlewares=None if own else (_send_once, *getattr(client, "_middlewares", ())),
+        ) as answer:
+            attempt.head = _head(answer, url)
+            attempt.head.body, attempt.head.complete = await self._read(answer)
+
+    def _client_for(self, request: WireRequest) -> aiohttp.ClientSession:
         assert self._own is not None, "the session checks that it is open"
-        if request.shape.bare or self._borrowed is None:
-            return self._own, None
-        # Middlewares given with a request replace the session's own, which aiohttp has no public name for.
-        return self._borrowed, (_send_once, *getattr(self._borrowed, "_middlewares", ()))
+        return self._own if request.shape.bare or self._borrowed is None else self._borrowed
 
     def _closed_error(self, client: aiohttp.ClientSession) -> SessionStateError | None:
         if self._closed:
@@ -209,7 +213,7 @@ def _head(answer: aiohttp.ClientResponse, url: URL) -> WireResponse:
         key = name.lower()
         # aiohttp keeps bytes that are not UTF-8 as surrogates, which can't be printed.
         value = raw.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
-        headers[key] = f"{headers[key]}, {value}" if key in headers else value
+        headers[key] = (f"{headers[key]}, {value}" if key in headers else value)[:_HEADER_CHARS]
     return WireResponse(
         answer.status,
         headers,
@@ -263,9 +267,8 @@ _REASONS: Final[tuple[tuple[type[Exception], str, str], ...]] = (
     (aiohttp.ClientSSLError, "tls", "the TLS handshake failed"),
     (aiohttp.ClientConnectorError, "unreachable", "the server can't be reached"),
     (aiohttp.ClientPayloadError, "truncated", "the connection broke in the middle of the answer"),
-    (aiohttp.ClientOSError, "reset", "the connection was reset"),
-    (aiohttp.ClientConnectionError, "closed", "the connection was closed"),
     (OSError, "reset", "the connection was reset"),
+    (aiohttp.ClientConnectionError, "closed", "the connection was closed"),
 )
 # A ClientResponseError is left: aiohttp calls what it can't parse a status 400, which nobody sent.
 _MALFORMED: Final = ("malformed", "the answer is not valid HTTP")

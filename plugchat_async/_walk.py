@@ -22,6 +22,8 @@ StopOn = Literal["short", "empty"]
 
 # A server that counts pages answers this far past any end with nothing.
 FAR_PAGES = 1_000_000
+# At which repeated page to look how far. Some servers refuse deep pages, and yet go round in the near ones.
+_LOOKS_AHEAD = {1: FAR_PAGES, 16: 1000}
 
 
 @frozen
@@ -29,14 +31,14 @@ class Fetch:
     """Ask for a page, and send it back into the walk.
 
     resume_page: where to go on if the request fails.
-    probe: the page is asked for to learn whether it exists. Where a status such as 404 says that it does not, an empty
-        page is sent back.
+    probe: "check" asks whether the page exists: where a status such as 404 says that it does not, an empty page is sent
+        back. "far" asks past any end: there every error may mean so, and an empty page is sent back.
     """
 
     number: int
     size: int
     resume_page: int
-    probe: bool = False
+    probe: Literal["", "check", "far"] = ""
 
 
 @frozen
@@ -48,6 +50,14 @@ class Deliver:
 
 # What is sent back after `Deliver` is not looked at.
 Walk = Generator[Fetch | Deliver, Page, None]
+
+
+def advance(walk: Walk, page: Page) -> Fetch | Deliver | None:
+    """Send a page into the walk and give its next step, or None if the list has ended."""
+    try:
+        return walk.send(page)
+    except StopIteration:
+        return None
 
 
 @define
@@ -83,8 +93,8 @@ class PageSizes:
 
 
 def is_round(length: int) -> bool:
-    """Tell whether people choose `length` as a cap: a multiple of 10 or 25, or a power of two from 16."""
-    return length > 0 and (length % 10 == 0 or length % 25 == 0 or (length >= 16 and length.bit_count() == 1))
+    """Tell whether people choose `length` as a cap: a multiple of 5, or a power of two from 16."""
+    return length > 0 and (length % 5 == 0 or (length >= 16 and length.bit_count() == 1))
 
 
 def _phones(page: Page) -> frozenset[str]:
@@ -101,7 +111,7 @@ def walk_plain(*, page_size: int, start_page: int, stop_on: StopOn, max_pages: i
     number = start_page
     # Of pages, not of chats: a walk of a million chats keeps ten thousand ints.
     fingerprints: set[int] = set()
-    probed = False
+    repeated = 0
     page = yield Fetch(number, size, resume_page=number)
     first_phone = page.chats[0].phone if page.chats else ""
     while page.chats:
@@ -109,10 +119,11 @@ def walk_plain(*, page_size: int, start_page: int, stop_on: StopOn, max_pages: i
         phones = _phones(page)
         # A list that goes round comes back to its first chat, on whichever place of a page.
         repeats = hash(phones) in fingerprints or (number > start_page and first_phone in phones)
-        if repeats and not ends and not probed:
+        if repeats and not ends:
             # Small pages of a busy account repeat honestly, too; only the server knows.
-            probed = True
-            yield from _look_far_ahead(page)
+            repeated += 1
+            if repeated in _LOOKS_AHEAD:
+                yield from _look_far_ahead(page, _LOOKS_AHEAD[repeated])
         fingerprints.add(hash(phones))
         yield Deliver(page)
         number += 1
@@ -131,9 +142,9 @@ def walk_plain(*, page_size: int, start_page: int, stop_on: StopOn, max_pages: i
         page = following or (yield Fetch(number, size, resume_page=number))
 
 
-def _look_far_ahead(page: Page) -> Generator[Fetch, Page, None]:
+def _look_far_ahead(page: Page, distance: int = FAR_PAGES) -> Generator[Fetch, Page, None]:
     """Raise PageRepeatedError if there are chats far past any end."""
-    far = yield Fetch(page.number + FAR_PAGES, page.size, resume_page=page.number, probe=True)
+    far = yield Fetch(page.number + distance, page.size, resume_page=page.number, probe="far")
     if far.chats:
         raise PageRepeatedError(
             f"page {page.number} repeats an earlier page, and page {far.number} is not empty",
@@ -148,8 +159,9 @@ def _check_cap(page: Page, stop_on: StopOn, sizes: PageSizes) -> Generator[Fetch
     if page.number > 1:
         # The pages before this one were counted in another size, and can't be made up for.
         if stop_on == "short":
-            beyond = yield Fetch(number, page.size, resume_page=number, probe=True)
-            if not _phones(beyond) <= _phones(page):
+            beyond = yield Fetch(number, page.size, resume_page=number, probe="check")
+            # A server that serves page 1 again past the end may send more.
+            if len(beyond.chats) <= length and not _phones(beyond) <= _phones(page):
                 raise PaginationError(
                     f"the server caps pageSize={page.size} to {length}: page {page.number} is not the page meant",
                     f"Begin again at start_page=1, or count pages in page_size={length}.",
@@ -158,7 +170,7 @@ def _check_cap(page: Page, stop_on: StopOn, sizes: PageSizes) -> Generator[Fetch
                 )
         return None
     # In pages of this length: some servers cap the rows, but count the pages in the size that was asked for.
-    following = yield Fetch(number, length, resume_page=number, probe=True)
+    following = yield Fetch(number, length, resume_page=number, probe="check")
     # A list that moved meanwhile shows a chat again; only a capped one has new chats there.
     if _phones(following) <= _phones(page):
         if len(following.chats) >= length:
@@ -167,7 +179,7 @@ def _check_cap(page: Page, stop_on: StopOn, sizes: PageSizes) -> Generator[Fetch
         return None
     if stop_on == "empty":
         # Servers that filter after paging send short pages, too: fewer still of fewer.
-        again = yield Fetch(1, length, resume_page=number, probe=True)
+        again = yield Fetch(1, length, resume_page=number, probe="check")
         if len(again.chats) < length:
             return None
     sizes.saw_cap(page)

@@ -6,6 +6,7 @@ Rules from the vendor's "get chats" page unless an RFC is named. Pure: nothing h
 import ipaddress
 import re
 from collections.abc import Mapping
+from functools import cached_property
 from http import HTTPStatus
 from urllib.parse import urljoin, urlsplit
 
@@ -42,7 +43,7 @@ _BASE_URL = re.compile(
         (?P<host> [a-z0-9._-]+ | \[ [0-9a-f:.]+ \] )
         (?: : (?P<port> [0-9]{1,5} ) )?
         (?P<path> (?: / [!$%&'()*+,./0-9:;=a-z_~-]* )? )""",
-    re.IGNORECASE | re.VERBOSE,
+    re.IGNORECASE | re.VERBOSE | re.ASCII,
 )
 
 
@@ -61,25 +62,32 @@ class Secret:
         Servers echo in JSON (PHP escapes each "/"), in HTML, in URLs, as host names in another case, or cut off: so
         characters may be escaped, and the first eight, with all that hangs on them, are enough.
         """
-        characters = [_any_spelling(character) for character in self.value]
-        head, rest = _FOLD.join(characters[:_TELLING]), _FOLD.join(characters[_TELLING:])
+        return self._pattern.sub("***", text)
+
+    @cached_property
+    def _pattern(self) -> re.Pattern[str]:
+        # A run of backslashes is one unit: how many there are depends on how often it was escaped.
+        units = [_any_spelling(unit) for unit in re.findall(r"\\+|[^\\]", self.value)]
+        head, rest = _FOLD.join(units[:_TELLING]), _FOLD.join(units[_TELLING:])
         tail = rf"(?:{_FOLD}{rest}|[^\s\"'<>]*)" if rest else ""
-        return re.sub(head + tail, "***", text, flags=re.IGNORECASE)
+        return re.compile(head + tail, re.IGNORECASE)
 
 
 # So many characters of a secret give it away; fewer would take ordinary words for it.
 _TELLING = 8
-# Repetitions are bounded throughout: a body of backslashes or blanks must not keep the search busy.
-_FOLD = r"\s{0,8}"
+# Repetitions are bounded and possessive throughout: a body of backslashes or blanks must not keep the search busy.
+_FOLD = r"\s{0,8}+"
 
 
-def _any_spelling(character: str) -> str:
+def _any_spelling(unit: str) -> str:
     """Give a pattern for a character as it is, behind backslashes, or in the escapes of JSON, URLs and HTML."""
-    code = ord(character)
-    name = {"&": "amp", "<": "lt", ">": "gt", '"': "quot", "'": "apos"}.get(character)
+    code = ord(unit[0])
+    if unit[0] == "\\":
+        return r"(?:\\(?:u005c)?|%5c|&\#0{0,4}92;|&\#x0{0,4}5c;){1,64}+"
+    name = {"&": "amp", "<": "lt", ">": "gt", '"': "quot", "'": "apos"}.get(unit)
     named = f"|&{name};" if name else ""
     return (
-        rf"(?:\\{{0,8}}{re.escape(character)}|\\{{1,8}}u00{code:02x}|%{code:02x}"
+        rf"(?:\\{{0,8}}+{re.escape(unit)}|\\{{1,8}}+u00{code:02x}|%{code:02x}"
         rf"|&\#0{{0,4}}{code};|&\#x0{{0,4}}{code:x};{named})"
     )
 
@@ -139,7 +147,7 @@ def proxy_problem(proxy: object) -> InvalidValueError | InvalidTypeError | None:
         return None
     if not isinstance(proxy, str):
         return InvalidTypeError(f"proxy must be a str, got {type(proxy).__name__}")
-    if not re.match(r"https?://[^/?#\s]", proxy):
+    if not re.match(r"https?://[^/?#\s]", proxy, re.IGNORECASE):
         return InvalidValueError("proxy must begin with http:// or https:// and name a host", "Give the proxy's URL.")
     return None
 
@@ -148,7 +156,7 @@ def _trim_path(path: str) -> str:
     trimmed = path.rstrip("/")
     for documented in (CHATS_PATH, CHATS_PATH.rpartition("/")[0]):
         if trimmed.endswith(documented):
-            return trimmed.removesuffix(documented)
+            return trimmed.removesuffix(documented).rstrip("/")
     return trimmed
 
 
@@ -259,13 +267,15 @@ def status_line(status: int) -> str:
 
 def excerpt(body: bytes, token: Secret) -> str:
     """Give the start of a body as one printable line, quoted, at most 200 characters, without the token."""
-    return f"'{_line(body[:_EXCERPT_BYTES].decode('utf-8', 'replace'), token)}'" if body.strip() else "an empty body"
+    start = body.lstrip()[:_EXCERPT_BYTES]
+    return f"'{_line(start.decode('utf-8', 'replace'), token)}'" if start else "an empty body"
 
 
 def _line(text: str, token: Secret) -> str:
     """Give text that a server sent as one printable line of at most 200 characters, without the token."""
-    printable = "".join(c if c.isprintable() else " " for c in token.redact(text))
-    line = " ".join(printable.split())
+    printable = "".join(c if c.isprintable() else " " for c in text)
+    # Redacted when all else is done: what was between the token's characters may just have been taken out.
+    line = token.redact(" ".join(printable.split()))
     return line if len(line) <= EXCERPT_CHARS else line[: EXCERPT_CHARS - 1] + "…"
 
 
@@ -273,19 +283,21 @@ def _line(text: str, token: Secret) -> str:
 _EXCERPT_BYTES = 4096
 
 
-# First match wins; a status outside of all ranges is an UnexpectedStatusError.
-_STATUS_TABLE: tuple[tuple[range, type[PlugChatError]], ...] = (
-    (range(300, 304), RedirectedError),
-    (range(305, 400), RedirectedError),
-    (range(401, 402), AuthenticationError),
-    (range(403, 404), AuthenticationError),
-    (range(405, 406), MethodNotAllowedError),
-    (range(408, 409), RequestTimeoutError),
-    (range(415, 416), UnsupportedMediaTypeError),
-    (range(425, 426), ServerError),
-    (range(429, 430), RateLimitedError),
-    (range(500, 600), ServerError),
-)
+# A single status goes before its range; what is in neither is an UnexpectedStatusError.
+_STATUSES: dict[int, type[PlugChatError]] = {
+    304: UnexpectedStatusError,  # "not modified", which nobody asked
+    401: AuthenticationError,
+    403: AuthenticationError,
+    405: MethodNotAllowedError,
+    408: RequestTimeoutError,
+    415: UnsupportedMediaTypeError,
+    425: ServerError,
+    429: RateLimitedError,
+}
+_STATUS_RANGES: dict[range, type[PlugChatError]] = {
+    range(300, 400): RedirectedError,
+    range(500, 600): ServerError,
+}
 _STATUS_HINTS = {
     400: "The server refused page, page_size or the headers: read what it says, and check base_url.",
     404: f"There is no {CHATS_PATH} there: check base_url.",
@@ -295,7 +307,8 @@ _STATUS_HINTS = {
 
 def status_class(status: int) -> type[PlugChatError]:
     """Say which error a status other than 200 is for this call."""
-    return next((error for statuses, error in _STATUS_TABLE if status in statuses), UnexpectedStatusError)
+    in_range = (error for statuses, error in _STATUS_RANGES.items() if status in statuses)
+    return _STATUSES.get(status) or next(in_range, UnexpectedStatusError)
 
 
 def status_error(response: WireResponse, token: Secret, retry_after: float | None) -> PlugChatError:
@@ -318,8 +331,8 @@ def status_error(response: WireResponse, token: Secret, retry_after: float | Non
             error.message = f"HTTP {status_line(status)}: redirected to {error.target or 'nowhere'}"
         case RateLimitedError() | ServerError():
             error.retry_after = retry_after
-        case _:  # the others carry nothing of their own
-            return error
+        case _:
+            """The others carry nothing of their own."""
     return error
 
 

@@ -44,7 +44,7 @@ PROBLEMS_SHOWN = 10
 class Attempt:
     """One request that went out, and what came back.
 
-    `outcome` is a status line such as "503 Service Unavailable" or the name of the failure; `repair` names what was
+    `outcome` is a status line such as "503 Service Unavailable", or what failed, in words; `repair` names what was
     changed against the first request ("" if nothing was); `wait` is the pause after it in seconds (0.0 if none).
     """
 
@@ -67,7 +67,7 @@ class PlugChatError(Exception):
     (seconds spent on this page). `hint` says what to do.
     """
 
-    advice: ClassVar[str] = "See the message above."
+    advice: ClassVar[str] = "Read the message."
 
     message: str = ""
     hint: str = ""
@@ -188,7 +188,7 @@ class RedirectedError(ConfigurationError):
 
 @define(slots=False)
 class ServiceError(PlugChatError):
-    """Theirs or the network's: the same call may work later. Retried before it is raised."""
+    """Theirs or the network's: the same call may work later. It was retried, where that can help."""
 
     advice: ClassVar[str] = "Try again later."
 
@@ -208,10 +208,10 @@ class ConnectionFailedError(ServiceError):
 
 @define(slots=False)
 class RequestTimeoutError(ServiceError):
-    """No complete answer within `timeout` seconds, or 408."""
+    """No complete answer within `timeout` seconds, or within what was left of the page's deadline; or 408."""
 
     advice: ClassVar[str] = (
-        "The service is slow or unreachable: try again later, with a longer timeout or smaller pages."
+        "The service is slow or unreachable: try again later, with smaller pages or a longer timeout and deadline."
     )
 
 
@@ -285,7 +285,10 @@ class Problem:
 
 @define(slots=False)
 class DecodeError(ResponseError):
-    """The body is an array, but some of its chats can't be read. `problems` lists all of them, in order."""
+    """The body is an array, but some of its chats can't be read.
+
+    `problems` lists each value that can't, in order. On a page with thousands, reading stops after the first thousand.
+    """
 
     advice: ClassVar[str] = (
         "The service sent values that its documentation does not know: tell Plug Chat's support, and this project."

@@ -9,11 +9,13 @@ from attrs import field, frozen
 class Chat:
     """One chat of an account, as the vendor's "get chats" page describes it.
 
+    Only the phone is always there; another field that the service leaves out, or gives as null, has its default.
+
     phone: the chat's id: a number, a group's id or a broadcast list's id. Never parsed as a phone number.
     name: the name given to the chat, or None.
-    unread: how many messages are unread.
+    unread: how many messages are unread (default 0).
     last_message_time: when the last message came or went, aware and in UTC, or None if the service did not say.
-    is_muted, is_marked_spam: as set by the account's owner.
+    is_muted, is_marked_spam: as set by the account's owner (default False).
     profile_thumbnail: URL of the chat's picture, or None. WhatsApp deletes the picture after 48 hours.
     messages_unread: discontinued by the vendor; use `unread`.
     """

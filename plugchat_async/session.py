@@ -1,6 +1,7 @@
 """PlugChatSession: owns or borrows the aiohttp session, fetches pages, and walks them."""
 
 import asyncio
+import inspect
 import os
 import ssl
 from collections.abc import AsyncGenerator, Callable
@@ -10,11 +11,11 @@ from typing import Final, Literal, Self, TypedDict, Unpack
 
 import aiohttp
 
-from plugchat_async._arguments import check_choice, check_int, check_optional_int, check_seconds
+from plugchat_async._arguments import check_choice, check_int, check_optional_int, check_seconds, check_type
 from plugchat_async._exchange import Exchange, TimeSource
 from plugchat_async._retry import RetryPolicy
 from plugchat_async._transport import Transport
-from plugchat_async._walk import Deliver, Fetch, PageSizes, StopOn, Walk, walk_plain
+from plugchat_async._walk import Deliver, Fetch, PageSizes, StopOn, Walk, advance, walk_plain
 from plugchat_async._wire import DOCUMENTED_ORIGINS, RequestShape, Secret, parse_base_url, proxy_problem, token_problem
 from plugchat_async.errors import (
     InvalidTypeError,
@@ -61,7 +62,9 @@ class PlugChatSession:
 
     token: the account's raw token, as the Authorization header takes it. It is printed nowhere.
     base_url: an origin, with a path prefix at most (default https://app.plugchat.com.br). https, or http on loopback.
-    client_session: an aiohttp.ClientSession to send through instead of one of our own. It is never closed here.
+    client_session: an aiohttp.ClientSession to send through instead of one of our own (default None). It is never
+        closed here, and its settings apply: headers, middlewares, cookies (so share it between no two accounts). A
+        connection of its pool that has gone stale costs an attempt. What its own code raises comes out as it is.
     timeout: seconds for one attempt, body included (default 30.0).
     retry: a RetryPolicy (default: 3 attempts, 60 s a page).
     repair: whether 405 and 415 are answered with a changed request (default True).
@@ -102,10 +105,11 @@ class PlugChatSession:
         self._origin = str(parsed)
         # Only an injected session can add anything to a request.
         shape = RequestShape(self._origin, bare=client_session is None)
-        _check_type("client_session", client_session, aiohttp.ClientSession, optional=True)
-        _check_type("ssl_context", ssl_context, ssl.SSLContext, optional=True)
-        _check_type("retry", retry, RetryPolicy)
-        _check_type("time_source", time_source, TimeSource)
+        check_type("client_session", client_session, aiohttp.ClientSession, optional=True)
+        check_type("ssl_context", ssl_context, ssl.SSLContext, optional=True)
+        check_type("retry", retry, RetryPolicy)
+        check_type("repair", repair, bool)
+        check_type("time_source", time_source, TimeSource)
         if client_session is not None and ssl_context is not None:
             raise InvalidValueError(
                 "ssl_context can't be set on an injected client_session",
@@ -134,7 +138,7 @@ class PlugChatSession:
     def from_env(cls, **options: Unpack[SessionOptions]) -> Self:
         """Make a session from PLUGCHAT_TOKEN and, if it is set, PLUGCHAT_BASE_URL. `options`: as for the constructor.
 
-        InvalidValueError if PLUGCHAT_TOKEN is not set.
+        InvalidValueError if PLUGCHAT_TOKEN is not set; otherwise the constructor's errors.
         """
         if not os.environ.get(TOKEN_VARIABLE):
             raise InvalidValueError(
@@ -159,13 +163,15 @@ class PlugChatSession:
     async def open(self) -> Self:
         """Open the session in the running event loop; it sends nothing yet. Opening it twice does no harm.
 
-        SessionStateError if it was closed before: make a new one.
+        SessionStateError if it was closed before (make a new one), or if it or its client_session belongs to another
+        event loop.
         """
         if self._closed:
             raise SessionStateError("the session is closed", "Make a new PlugChatSession: a closed one stays closed.")
         if self._loop is None:
             self._transport.open()
             self._loop = asyncio.get_running_loop()
+        self._check_open()
         return self
 
     async def close(self) -> None:
@@ -195,19 +201,22 @@ class PlugChatSession:
     ) -> AsyncGenerator[Page, None]:
         """Walk the list a page at a time. A page is asked for when it is wanted, and read wholly before it is yielded.
 
-        page_size: chats to ask for at a time. A server that caps it is recognised, and asked for its cap from then on.
-        start_page: the page to begin with, from 1. The error of a failed walk says in `page` and `page_size` where to
-            go on; what was yielded before it is good.
-        stop_on: "short" ends the walk at a page with fewer chats than were asked for, the vendor's contract; "empty"
-            goes on until an empty page. Empty pages are not yielded.
-        consistency: "plain" gives what the server sends. While a list moves, it may repeat chats and miss some.
-        max_pages: how many pages to ask for at most, before PageLimitError.
-        on_page: called with each page when it has been read, before it is yielded: for progress displays.
+        page_size: chats to ask for at a time (default 100). A server that caps it to a round number is recognised, and
+            asked for pages of its cap.
+        start_page: the page to begin with, from 1 (default 1). The error of a failed walk says in `page` and
+            `page_size` where to go on; what was yielded before it is good.
+        stop_on: "short" (default) ends the walk at a page with fewer chats than were asked for, the vendor's contract;
+            "empty" goes on until an empty page. Empty pages are not yielded.
+        consistency: "plain" (default) gives what the server sends. While a list moves, it may repeat chats and miss
+            some.
+        max_pages: how many pages to read at most before PageLimitError (default 100,000). Checks are not counted.
+        on_page: a plain function, called with each Page when it has been read, before it is yielded, as for progress
+            displays (default None). What it raises ends the walk.
 
         Raises what `fetch_page` raises; PageRepeatedError if the server does not honour `page`; PageLimitError;
         PaginationError if the server caps `page_size` and `start_page` is not 1, since it then counts other pages.
         """
-        walk = self._plan(page_size, start_page, stop_on, consistency, max_pages)
+        walk = self._plan(page_size, start_page, stop_on, consistency, max_pages, on_page)
         async with aclosing(self._drive(walk, on_page)) as pages:
             async for page in pages:
                 yield page
@@ -231,7 +240,7 @@ class PlugChatSession:
         a loop may be left at any time; `contextlib.aclosing` closes the generator at once instead of eventually.
         """
         check_optional_int("limit", limit, least=0)
-        walk = self._plan(page_size, start_page, stop_on, consistency, max_pages)
+        walk = self._plan(page_size, start_page, stop_on, consistency, max_pages, on_page)
         if limit == 0:
             return
         left = limit
@@ -280,13 +289,24 @@ class PlugChatSession:
                 "Make one session for each event loop, inside of it.",
             )
 
-    def _plan(self, page_size: int, start_page: int, stop_on: StopOn, consistency: Consistency, max_pages: int) -> Walk:
+    def _plan(
+        self,
+        page_size: int,
+        start_page: int,
+        stop_on: StopOn,
+        consistency: Consistency,
+        max_pages: int,
+        on_page: OnPage | None,
+    ) -> Walk:
         """Check a walk's arguments and make its walker."""
         check_int("page_size", page_size, least=1)
         check_int("start_page", start_page, least=1)
         check_int("max_pages", max_pages, least=1)
         check_choice("stop_on", stop_on, ("short", "empty"))
         check_choice("consistency", consistency, ("plain",))
+        callback: object = on_page
+        if callback is not None and (not callable(callback) or inspect.iscoroutinefunction(callback)):
+            raise InvalidTypeError("on_page must be a plain function of a Page", "Give a function that is not async.")
         self._check_open()
         return walk_plain(
             page_size=page_size,
@@ -308,30 +328,21 @@ class PlugChatSession:
                     yield page
                 else:
                     page = await self._answer(step)
-                step = _advance(walk, page)
+                step = advance(walk, page)
 
     async def _answer(self, step: Fetch) -> Page:
         try:
             return await self.fetch_page(step.number, step.size)
         except PlugChatError as error:
-            if step.probe and isinstance(error, UnexpectedStatusError) and error.status in _NO_SUCH_PAGE:
+            refused = isinstance(error, UnexpectedStatusError) and error.status in _NO_SUCH_PAGE
+            unknown = step.probe == "far" and not isinstance(error, SessionStateError)
+            if unknown or (step.probe == "check" and refused):
                 return Page(step.number, step.size, (), b"")
             error.page = step.resume_page
+            if error.page_size is None:
+                error.page_size = step.size
             raise
 
 
 # How a server may say that a page does not exist.
 _NO_SUCH_PAGE: Final = frozenset({400, 404, 410, 416, 422})
-
-
-def _advance(walk: Walk, page: Page) -> Fetch | Deliver | None:
-    try:
-        return walk.send(page)
-    except StopIteration:
-        return None
-
-
-def _check_type(name: str, value: object, wanted: type, *, optional: bool = False) -> None:
-    if not isinstance(value, wanted) and not (optional and value is None):
-        kind = f"{wanted.__module__.partition('.')[0]}.{wanted.__name__}"
-        raise InvalidTypeError(f"{name} must be a {kind}, got {type(value).__name__}")

@@ -6,11 +6,16 @@ from typing import Any
 
 import aiohttp
 import aioresponses.core
+import hypothesis
 import pytest
 
 from fakes import FakeTime
 from plugchat_async import PlugChatSession
 from plugchat_async.testing import PlugChatSimulator
+
+# Machines are slow now and then: no test fails for the time that it took.
+hypothesis.settings.register_profile("patient", deadline=None)
+hypothesis.settings.load_profile("patient")
 
 if "stream_writer" in inspect.signature(aiohttp.ClientResponse.__init__).parameters:
     # aioresponses 0.7.9 does not know this argument of aiohttp 3.14 (its issue 289).

@@ -30,6 +30,7 @@ ORDER = [
     "testing.simulator",
     "testing",
     "__init__",
+    "console",
     "cli",
     "__main__",
 ]
@@ -73,7 +74,7 @@ def test_libraries_stay_in_their_rooms(path: Path) -> None:
         "cattrs": {"_decode"},
         "msgspec": {"_decode", "_formats"},
         "cyclopts": {"cli"},
-        "rich": {"cli"},
+        "rich": {"console"},
         "uvloop": {"cli"},
     }
     for module in imports(path):

@@ -1,4 +1,5 @@
 import asyncio
+import contextlib
 import csv
 import json
 import os
@@ -20,7 +21,8 @@ from plugchat_async import PlugChatSession, __version__, cli
 from plugchat_async import __main__ as main_module
 from plugchat_async.testing import Fault, PlugChatSimulator
 
-PLUGCHAT = [sys.executable, "-X", "dev", "-W", "error", "-m", "plugchat_async"]
+# Not in development mode: its asyncio tells of each slow step on stderr, and machines are slow now and then.
+PLUGCHAT = [sys.executable, "-W", "error", "-m", "plugchat_async"]
 
 
 @contextmanager
@@ -125,9 +127,35 @@ def test_a_file_that_cannot_be_written(
     account: PlugChatSimulator, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """It is known before anything is fetched."""
-    assert cli.run(["chats", "-o", str(tmp_path / "nowhere" / "x.csv")]) == 1
-    assert "can't write" in capsys.readouterr().err
+    for target in (tmp_path / "nowhere" / "x.csv", tmp_path, "/", ""):
+        assert cli.run(["chats", "-o", str(target), "--format", "csv"]) == 1
+        assert "can't write" in capsys.readouterr().err
     assert account.requests == []
+
+
+def test_a_link_stays_a_link_and_a_mode_stays(account: PlugChatSimulator, tmp_path: Path) -> None:
+    """What is written is the file behind it, readable by whom it was before."""
+    target, link = tmp_path / "private.jsonl", tmp_path / "link.jsonl"
+    target.write_text("older")
+    target.chmod(0o600)
+    link.symlink_to(target)
+    assert cli.run(["chats", "-o", str(link)]) == 0
+    assert link.is_symlink()
+    assert len(target.read_text().splitlines()) == 250
+    assert target.stat().st_mode & 0o777 == 0o600
+
+
+def test_a_pipe_as_file_is_written_to(account: PlugChatSimulator, tmp_path: Path) -> None:
+    """What is no regular file is not replaced by one."""
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    read: list[str] = []
+    reader = threading.Thread(target=lambda: read.append(pipe.read_text()))
+    reader.start()
+    assert cli.run(["chats", "-o", str(pipe), "--format", "jsonl"]) == 0
+    reader.join(10)
+    assert pipe.is_fifo()
+    assert len(read[0].splitlines()) == 250
 
 
 @pytest.mark.parametrize(
@@ -179,6 +207,11 @@ def test_what_was_written_before_an_error_can_be_gone_on_from(
         (["chats", "--token", "s3cret", "--limit", "x"], "limit"),
         (["chats", "--token", "s3cret", "--format", "xml"], "format"),
         (["chats", "--token", "s3cret", "--frob"], "--frob"),
+        (["chats", "--token", "s3cret", "--limit", "1.5"], "limit"),
+        (["chats", "--token", "s3cret", "-o", "chats.xlsx"], "no format is known by the name .xlsx"),
+        (["chats", "s3cret"], "an argument too many"),
+        (["simulate", "--port", "99999"], "port must be at most 65535"),
+        (["simulate", "--chats", "-3"], "chats must be at least 0"),
         (["frob"], "frob"),
         (["chats"], "PLUGCHAT_TOKEN"),
     ],
@@ -312,7 +345,7 @@ def test_simulate_serves_chats_until_interrupted(tmp_path: Path) -> None:
 def test_simulate_on_a_port_that_is_taken(account: PlugChatSimulator, capsys: pytest.CaptureFixture[str]) -> None:
     """Says so, and what to do."""
     port = account.base_url.rpartition(":")[2]
-    assert cli.run(["simulate", "--port", port]) == 1
+    assert cli.run(["simulate", "--port", port]) == 2
     assert f"can't listen on port {port}" in capsys.readouterr().err
 
 
@@ -340,6 +373,55 @@ def test_ctrl_c_ends_quietly(account: PlugChatSimulator) -> None:
     process.send_signal(signal.SIGINT)
     out, err = process.communicate(timeout=30)
     assert (process.returncode, out, err) == (130, "", "")
+
+
+@pytest.mark.parametrize("style", ["json", "jsonl", "csv", "table"])
+def test_data_goes_to_a_pipe_while_the_display_is_on_a_terminal(account: PlugChatSimulator, style: str) -> None:
+    """`plugchat chats > file`, typed in a terminal: the data is in the file, and only there."""
+    terminal, err = pty.openpty()
+    process = subprocess.Popen([*PLUGCHAT, "chats", "--format", style], stdout=subprocess.PIPE, stderr=err, text=True)
+    os.close(err)
+    out, _ = process.communicate(timeout=30)
+    shown = b""
+    with contextlib.suppress(OSError):  # how Linux reports the other side's end
+        while chunk := os.read(terminal, 65536):
+            shown += chunk
+    os.close(terminal)
+    assert process.returncode == 0
+    assert all(chat.phone in out for chat in account.chats)
+    assert account.chats[0].phone.encode() not in shown
+
+
+@pytest.mark.parametrize("style", ["json", "jsonl", "csv", "table"])
+def test_any_name_can_be_written_in_any_locale(account: PlugChatSimulator, style: str) -> None:
+    """Emoji and accents, where Python would have taken ASCII for a pipe."""
+    environment = {**os.environ, "LC_ALL": "POSIX", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
+    done = subprocess.run(
+        [*PLUGCHAT, "chats", "--format", style], capture_output=True, env=environment, timeout=30, check=False
+    )
+    assert (done.returncode, done.stderr) == (0, b"")
+    assert account.chats[2].name is not None
+    assert account.chats[2].name.split()[0] in done.stdout.decode()
+
+
+def test_closed_descriptors_do_no_harm(account: PlugChatSimulator, tmp_path: Path) -> None:
+    """As some schedulers start their jobs."""
+    target = tmp_path / "chats.jsonl"
+    command = f"{' '.join(PLUGCHAT)} chats -o {target} <&- >&- 2>&-"
+    assert subprocess.run(["sh", "-c", command], timeout=30, check=False).returncode == 0
+    assert len(target.read_text().splitlines()) == 250
+
+
+@pytest.mark.parametrize("command", [["chats", "--format", "table"], ["demo"]])
+def test_a_table_into_a_closed_pipe_ends_quietly(account: PlugChatSimulator, command: list[str]) -> None:
+    """As do lines."""
+    process = subprocess.Popen([*PLUGCHAT, *command], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    process.stdout.close()
+    assert process.stderr is not None
+    assert process.stderr.read() == ""
+    process.stderr.close()
+    assert process.wait(30) == 141
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="pseudo-terminals are POSIX")

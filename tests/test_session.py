@@ -17,6 +17,7 @@ from plugchat_async import (
     InvalidValueError,
     Page,
     PageLimitError,
+    PageRepeatedError,
     PlugChatError,
     PlugChatSession,
     RateLimitedError,
@@ -318,16 +319,34 @@ async def test_a_failed_check_says_where_to_go_on() -> None:
         assert got + rest == list(sim.chats)
 
 
-async def test_a_failed_look_far_ahead_says_where_to_go_on() -> None:
-    """Not the far page: the one that the walk stood at."""
+async def test_a_failed_look_far_ahead_ends_no_walk() -> None:
+    """A server may refuse deep pages in any way; it is looked at once more, nearer, when pages go on repeating."""
     async with (
         PlugChatSimulator(40, ignore_page=True) as sim,
         PlugChatSession(sim.token, base_url=sim.base_url) as session,
     ):
         sim.script(Fault.none(), Fault.none(), Fault.status(403))
-        with pytest.raises(AuthenticationError) as caught:
+        with pytest.raises(PageRepeatedError) as caught:
             await session.list_chats(10)
-        assert caught.value.page == 2
+        assert (caught.value.page, caught.value.page_size) == (17, 10)
+        assert [page for page, _ in asked(sim)][2] == "1000002"
+        assert [page for page, _ in asked(sim)][-1] == "1017"
+
+
+async def test_closing_during_a_look_far_ahead_is_told() -> None:
+    """That error is ours, and no answer of the server."""
+    async with (
+        PlugChatSimulator(40, ignore_page=True) as sim,
+        PlugChatSession(sim.token, base_url=sim.base_url) as session,
+    ):
+        sim.script(Fault.none(), Fault.none(), Fault.hang())
+        walking = asyncio.create_task(session.list_chats(10))
+        async with asyncio.timeout(5):
+            while len(sim.requests) < 3:
+                await asyncio.sleep(0)
+            await session.close()
+            with pytest.raises(SessionStateError):
+                await walking
 
 
 @pytest.mark.parametrize("status", [400, 404, 410, 416, 422])
@@ -360,10 +379,19 @@ async def test_404_for_a_page_of_the_walk_is_an_error(sim: PlugChatSimulator, pl
         ({"timeout": "30"}, InvalidTypeError, "timeout must be a number of seconds, got '30'"),
         ({"max_concurrency": 0}, InvalidValueError, "max_concurrency must be at least 1, got 0"),
         ({"max_response_bytes": 1.5}, InvalidTypeError, "max_response_bytes must be an int, got 1.5"),
-        ({"retry": 3}, InvalidTypeError, "retry must be a plugchat_async.RetryPolicy, got int"),
-        ({"client_session": object()}, InvalidTypeError, "client_session must be a aiohttp.ClientSession, got object"),
-        ({"ssl_context": False}, InvalidTypeError, "ssl_context must be a ssl.SSLContext, got bool"),
-        ({"time_source": None}, InvalidTypeError, "time_source must be a plugchat_async.TimeSource, got NoneType"),
+        ({"retry": 3}, InvalidTypeError, "retry must be of type plugchat_async.RetryPolicy, got int"),
+        (
+            {"client_session": object()},
+            InvalidTypeError,
+            "client_session must be of type aiohttp.ClientSession, got object",
+        ),
+        ({"ssl_context": False}, InvalidTypeError, "ssl_context must be of type ssl.SSLContext, got bool"),
+        (
+            {"time_source": None},
+            InvalidTypeError,
+            "time_source must be of type plugchat_async.TimeSource, got NoneType",
+        ),
+        ({"repair": "no"}, InvalidTypeError, "repair must be of type bool, got str"),
         ({"proxy": 1}, InvalidTypeError, "proxy must be a str, got int"),
         ({"proxy": "socks5://u:hunter2@x"}, InvalidValueError, "proxy must begin with http"),
     ],
@@ -408,6 +436,8 @@ async def test_tls_options_belong_to_a_session_of_our_own() -> None:
         ({"max_pages": 0}, InvalidValueError, "max_pages must be at least 1, got 0"),
         ({"stop_on": "never"}, InvalidValueError, "stop_on must be 'short' or 'empty', got 'never'"),
         ({"consistency": "exact"}, InvalidValueError, "consistency must be 'plain', got 'exact'"),
+        ({"on_page": 5}, InvalidTypeError, "on_page must be a plain function"),
+        ({"on_page": asyncio.sleep}, InvalidTypeError, "on_page must be a plain function"),
         ({"page_size": 0, "limit": 0}, InvalidValueError, "page_size must be at least 1, got 0"),
     ],
 )
@@ -484,8 +514,9 @@ def test_a_session_belongs_to_its_event_loop() -> None:
     first = asyncio.new_event_loop()
     try:
         first.run_until_complete(session.open())
-        with pytest.raises(SessionStateError, match="belongs to another event loop"):
-            asyncio.run(session.list_chats())
+        for use in (session.list_chats, session.open):
+            with pytest.raises(SessionStateError, match="belongs to another event loop"):
+                asyncio.run(use())
         first.run_until_complete(session.close())
     finally:
         first.close()
@@ -513,33 +544,64 @@ def test_from_env_without_a_token(monkeypatch: pytest.MonkeyPatch, value: str | 
 
 
 async def test_requests_in_flight_are_limited(sim: PlugChatSimulator) -> None:
-    """max_concurrency=3 for ten pages at once; waiting for a slot costs no timeout."""
+    """max_concurrency=3 for ten pages at once."""
     flying = most = 0
+    three, go = asyncio.Event(), asyncio.Event()
 
     async def slow(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         nonlocal flying, most
         flying += 1
         most = max(most, flying)
-        await asyncio.sleep(0.02)
+        if flying == 3:
+            three.set()
+        await go.wait()
         flying -= 1
         writer.write(http(b"[]"))
         await writer.drain()
 
     async with (
         RawServer(slow) as server,
-        PlugChatSession("s3cret", base_url=server.base_url, max_concurrency=3, timeout=0.06) as session,
+        PlugChatSession("s3cret", base_url=server.base_url, max_concurrency=3) as session,
     ):
-        await asyncio.gather(*(session.fetch_page(n, 10) for n in range(1, 11)))
+        pages = asyncio.gather(*(session.fetch_page(n, 10) for n in range(1, 11)))
+        await three.wait()
+        await settled(tasks=True)
+        go.set()
+        await pages
     assert most == 3
+
+
+async def test_more_than_a_hundred_requests_may_fly() -> None:
+    """aiohttp's own limit of a hundred connections does not come before ours."""
+    flying = 0
+    all_there = asyncio.Event()
+
+    async def slow(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal flying
+        flying += 1
+        if flying == 120:
+            all_there.set()
+        await all_there.wait()
+        writer.write(http(b"[]"))
+        await writer.drain()
+
+    async with (
+        RawServer(slow) as server,
+        PlugChatSession("s3cret", base_url=server.base_url, max_concurrency=120) as session,
+    ):
+        await asyncio.gather(*(session.fetch_page(n, 10) for n in range(1, 121)))
+    assert flying == 120
 
 
 # Leaving a walk.
 
 
-async def settled() -> None:
-    """Wait a few turns of the event loop until no task is left but the test's own and the server's."""
+async def settled(*, tasks: bool = False) -> None:
+    """Wait a few turns of the event loop; then no task is left but the test's own and the server's."""
     for _ in range(10):
         await asyncio.sleep(0)
+    if tasks:
+        return
     left = {
         task
         for task in asyncio.all_tasks()
@@ -640,8 +702,9 @@ async def test_closing_a_session_during_a_walk(plugchat: PlugChatSession) -> Non
     for _ in range(100):
         await anext(chats)
     await plugchat.close()
-    with pytest.raises(SessionStateError, match="the session is closed"):
+    with pytest.raises(SessionStateError, match="the session is closed") as caught:
         await anext(chats)
+    assert (caught.value.page, caught.value.page_size) == (2, 100)
 
 
 async def test_a_failing_progress_callback_ends_the_walk(sim: PlugChatSimulator, plugchat: PlugChatSession) -> None:

@@ -5,7 +5,7 @@ from typing import Any
 import aiohttp
 import pytest
 
-from plugchat_async import Chat
+from plugchat_async import Chat, InvalidValueError
 from plugchat_async.testing import Fault, PlugChatSimulator
 
 
@@ -220,6 +220,21 @@ async def test_an_empty_account_pages_too() -> None:
     """No chats on any page."""
     async with PlugChatSimulator(0, past_end="last") as sim:
         assert (await ask(sim, "page=7&pageSize=4"))[1] == []
+
+
+async def test_a_simulator_runs_once(sim: PlugChatSimulator) -> None:
+    """Entered again it says so."""
+    with pytest.raises(RuntimeError, match="runs already"):
+        await sim.__aenter__()
+
+
+@pytest.mark.parametrize(
+    "options", [{"chats": -1}, {"port": 65536}, {"max_page_size": 0}, {"latency": -1}, {"past_end": "x"}]
+)
+def test_a_simulator_checks_its_arguments(options: dict[str, Any]) -> None:
+    """As the session does."""
+    with pytest.raises(InvalidValueError, match=next(iter(options))):
+        PlugChatSimulator(**options)
 
 
 def test_a_simulator_that_does_not_run_says_so() -> None:

@@ -97,12 +97,12 @@ def test_a_walk_begins_where_it_is_told() -> None:
 @pytest.mark.parametrize(
     ("length", "expected"),
     [
-        *[(n, True) for n in (10, 16, 20, 25, 30, 32, 50, 64, 75, 100, 128, 250, 500, 1000, 1024)],
-        *[(n, False) for n in (0, 1, 2, 4, 5, 8, 9, 11, 15, 17, 33, 99, 101)],
+        *[(n, True) for n in (5, 10, 15, 16, 20, 25, 30, 32, 50, 64, 75, 100, 128, 250, 500, 1000, 1024)],
+        *[(n, False) for n in (0, 1, 2, 4, 8, 9, 11, 17, 33, 99, 101)],
     ],
 )
 def test_round_numbers(length: int, expected: bool) -> None:  # noqa: FBT001
-    """Multiples of 10 and 25, and powers of two from 16."""
+    """Multiples of 5, and powers of two from 16."""
     assert is_round(length) == expected
 
 
@@ -328,3 +328,19 @@ def test_plain_loses_chats_while_the_list_moves(data: st.DataObject) -> None:
     walked = walk(server, size)
     assert total - 1 not in walked.chats
     assert walked.chats.count(size - 1) == 2
+
+
+def test_a_server_that_refuses_deep_pages_is_found_out_nearer() -> None:
+    """Its far page is empty, but it goes round all the same."""
+    walked = Walked()
+    with pytest.raises(PageRepeatedError):
+        walk(lambda page, size: range(size) if page < 10_000 else [], 10, walked=walked)
+    assert walked.asked[2] == (2 + FAR_PAGES, 10)
+    assert walked.asked[-1] == (17 + 1000, 10)
+
+
+def test_page_one_served_again_past_the_end_is_no_cap() -> None:
+    """A walk that begins in the middle ends at its short page."""
+    assert walk(lambda page, size: honest(50)(page if page <= 3 else 1, size), 20, start_page=3).chats == [
+        *range(40, 50)
+    ]

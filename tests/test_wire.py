@@ -1,3 +1,5 @@
+import time
+
 import pytest
 
 from plugchat_async import (
@@ -263,6 +265,23 @@ def test_a_token_is_known_in_every_spelling(spelled: str) -> None:
 def test_a_short_token_is_known_whole() -> None:
     """Fewer than eight characters are no reason to show them."""
     assert Secret("abc").redact("token abc, abcd, a b c") == "token ***, ***d, ***"
+
+
+def test_a_token_is_known_between_what_is_taken_out() -> None:
+    """Blanks, NULs and zero-width characters between its characters are folded first."""
+    token = Secret("abcdefghijkl")
+    for between in ("\n" + " " * 50, "\0", "\u200b"):
+        assert "efgh" not in excerpt(between.join(token.value).encode(), token).replace(" ", "")
+
+
+def test_redaction_takes_no_time_on_hostile_text() -> None:
+    """Backslashes in text and token, blanks, and a token of four kilobytes: linear, all of them."""
+    for value in (TOKEN.value, "\\" * 20 + "zzzz", "a" * 4000):
+        secret = Secret(value)
+        for text in ("\\" * 4096, " " * 4096, "a" * 4096, "&#0" * 1300, value * 3):
+            started = time.process_time()
+            secret.redact(text)
+            assert time.process_time() - started < 2.0
 
 
 def test_an_excerpt_is_one_printable_line_of_200_characters() -> None:

@@ -59,7 +59,7 @@ class Fault:
 
     @classmethod
     def truncate(cls) -> Self:
-        """Begin an honest answer, and close the connection in the middle of its body."""
+        """Begin to answer 200 with the honest body, and close the connection in the middle of it."""
         return cls("truncate")
 
     @classmethod

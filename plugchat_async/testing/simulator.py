@@ -10,6 +10,7 @@ from typing import Literal, Self
 from aiohttp import hdrs, web
 from attrs import evolve, frozen
 
+from plugchat_async._arguments import check_choice, check_int, check_optional_int, check_seconds
 from plugchat_async._wire import CHATS_PATH, JSON_TYPE
 from plugchat_async.models import Chat
 from plugchat_async.testing.faults import Fault
@@ -40,10 +41,12 @@ class PlugChatSimulator:
 
     chats: how many chats the account has (default 100). The same `seed` (default 0) makes the same chats.
     latency: seconds before each answer (default 0.0).
-    token: what Authorization must hold. port: where to listen (default 0: any free port).
+    token: what Authorization must hold (default "simulated-token"). port: where to listen (default 0: any free port).
     max_page_size: silently cap pageSize, as some servers do (default None).
     ignore_page: answer each request with the first page (default False).
     past_end: what a page past the end holds: "empty" (default), the "first" or the "last" page again.
+
+    InvalidValueError and InvalidTypeError name an argument that is out of range.
     """
 
     def __init__(
@@ -58,6 +61,11 @@ class PlugChatSimulator:
         ignore_page: bool = False,
         past_end: PastEnd = "empty",
     ) -> None:
+        check_int("chats", chats, least=0)
+        check_int("port", port, least=0, most=65535)
+        check_optional_int("max_page_size", max_page_size, least=1)
+        check_seconds("latency", latency, zero=True)
+        check_choice("past_end", past_end, ("empty", "first", "last"))
         self._people = People(seed)
         self._chats = self._people.chats(chats)
         self._latency = latency
@@ -84,6 +92,8 @@ class PlugChatSimulator:
         return tuple(self._chats)
 
     async def __aenter__(self) -> Self:
+        if self._runner is not None:
+            raise RuntimeError("the simulator runs already: make another one")
         app = web.Application()
         app.router.add_route("*", CHATS_PATH, self._handle)
         # A client that is gone cancels its handler: so "hang" ends with the client.

@@ -1,0 +1,150 @@
+"""How the command line shows things: chats in four formats, files that appear whole, progress, errors."""
+
+import os
+import shutil
+import sys
+from collections.abc import AsyncGenerator, Callable, Generator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Literal, TextIO
+
+from rich.console import Console
+from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+from rich.table import Column, Table
+from rich.text import Text
+
+from plugchat_async import Chat, InvalidValueError, Page, PlugChatError
+from plugchat_async._formats import csv_header, to_csv, to_json
+
+Format = Literal["table", "json", "jsonl", "csv"]
+
+
+def complain(what_happened: str, hint: str) -> None:
+    """Say on stderr what happened and what to do."""
+    console = Console(stderr=True, soft_wrap=True, highlight=False)
+    console.print(Text.assemble(("error: ", "bold red"), what_happened))
+    console.print(Text.assemble(("what to do: ", "bold"), hint))
+
+
+def print_error(error: PlugChatError, *, resumable: bool) -> None:
+    """Say on stderr what an error says, and if what was written can be gone on from, how."""
+    going_on = ""
+    if resumable and error.page is not None and error.page > 1:
+        going_on = f" What was written is good; go on with --start-page {error.page} --page-size {error.page_size}."
+    complain(error.what_happened, error.hint + going_on)
+
+
+def format_for(output: Path | None) -> Format:
+    """Give the format that fits stdout, or a file's name. InvalidValueError for a name that says none."""
+    if output is None:
+        return "table" if sys.stdout.isatty() else "jsonl"
+    by_suffix: dict[str, Format] = {"": "jsonl", ".jsonl": "jsonl", ".json": "json", ".csv": "csv", ".txt": "table"}
+    found = by_suffix.get(output.suffix.lower())
+    if found is None:
+        raise InvalidValueError(f"no format is known by the name {output.suffix}", "Give --format.")
+    return found
+
+
+@contextmanager
+def opened(output: Path | None) -> Generator[TextIO]:
+    """Give stdout, or a file that takes its name only when it is complete."""
+    if output is None:
+        yield sys.stdout
+        return
+    target = output.resolve()  # a link stays one
+    if target.exists() and not target.is_file():
+        with target.open("w", encoding="utf-8", newline="") as device:
+            yield device
+        return
+    if not target.name:
+        raise InvalidValueError(f"--output names no file: {str(output)!r}", "Give a file's name.")
+    beside = target.with_name(f".{target.name}.{os.getpid()}.part")
+    try:
+        with beside.open("w", encoding="utf-8", newline="") as file:
+            if target.exists():
+                shutil.copymode(target, beside)  # before it holds anything
+            yield file
+        beside.replace(target)
+    finally:
+        beside.unlink(missing_ok=True)
+
+
+@contextmanager
+def progress(*, shown: bool) -> Generator[Callable[[Page], object] | None]:
+    """Show pages, chats and rate on stderr while a walk runs, if that is a terminal."""
+    console = Console(stderr=True)
+    if not (shown and console.is_terminal):
+        yield None
+        return
+    columns = (
+        SpinnerColumn(),
+        TextColumn("{task.fields[pages]} pages, {task.completed:.0f} chats, {task.fields[rate]:,.0f} chats/s"),
+        TimeElapsedColumn(),
+    )
+    # stdout is for data: without this rich would take it over.
+    with Progress(*columns, console=console, transient=True, redirect_stdout=False, redirect_stderr=False) as display:
+        task_id = display.add_task("", total=None, pages=0, rate=0.0)
+        task = display.tasks[0]
+
+        def on_page(page: Page) -> None:
+            seen = task.completed + len(page.chats)
+            rate = seen / elapsed if (elapsed := task.elapsed) else 0.0
+            display.update(task_id, completed=seen, pages=task.fields["pages"] + 1, rate=rate)
+
+        yield on_page
+
+
+async def write_chats(style: Format, walk: AsyncGenerator[Chat, None], out: TextIO) -> None:
+    """Write a walk's chats; jsonl and csv as they come, json and table when all are there."""
+    match style:
+        case "jsonl":
+            async for chat in walk:
+                out.write(to_json(chat) + "\n")
+        case "csv":
+            out.write(csv_header() + "\n")
+            async for chat in walk:
+                out.write(to_csv(chat) + "\n")
+        case "json":
+            # Whole or not at all: half an array is no JSON.
+            lines = [to_json(chat) async for chat in walk]
+            out.write("[\n" + ",\n".join(lines) + "\n]\n" if lines else "[]\n")
+        case "table":
+            found = [chat async for chat in walk]
+            out.write(rendered(out, lambda console: console.print(chats_table(found), soft_wrap=False)))
+
+
+def rendered(out: TextIO, draw: Callable[[Console], object]) -> str:
+    """Draw with rich into a text for `out`: written by rich itself, a closed pipe would end the process."""
+    # Without a terminal to fit into, rows stay whole.
+    console = Console(file=out, width=None if out.isatty() else 160, soft_wrap=True, highlight=False)
+    with console.capture() as captured:
+        draw(console)
+    return captured.get()
+
+
+def chats_table(found: Sequence[Chat]) -> Table:
+    """Lay chats out as a table."""
+    table = Table(
+        "name",
+        Column("phone", no_wrap=True),
+        Column("unread", justify="right", no_wrap=True),
+        Column("last message", no_wrap=True),
+        Column("flags", no_wrap=True),
+        caption="Times are in UTC.",
+    )
+    for chat in found:
+        time_ = chat.last_message_time
+        # Text, not str: a name in brackets is no markup.
+        table.add_row(
+            Text(_printable(chat.name or "")),
+            Text(_printable(chat.phone)),
+            str(chat.unread),
+            "" if time_ is None else f"{time_:%Y-%m-%d %H:%M}",
+            " ".join(flag for flag, on in (("muted", chat.is_muted), ("spam", chat.is_marked_spam)) if on),
+        )
+    return table
+
+
+def _printable(text: str) -> str:
+    """Take out what would steer a terminal: a name is another person's text. Joiners, as in emoji, stay."""
+    return "".join(c if c.isprintable() or c in "\u200d\ufe0f" else "\ufffd" for c in text)
