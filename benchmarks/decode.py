@@ -24,7 +24,7 @@ from pydantic.alias_generators import to_camel
 
 from plugchat_async import Chat
 from plugchat_async._decode import Row, decode_chats
-from plugchat_async._wire import Secret
+from plugchat_async._secret import Secret
 from plugchat_async.testing import PlugChatSimulator
 from plugchat_async.testing.simulator import spell
 

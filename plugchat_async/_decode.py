@@ -23,7 +23,8 @@ from cattrs.gen import make_dict_structure_fn, override
 from cattrs.preconf.msgspec import MsgspecJsonConverter
 from msgspec import UNSET, Meta, Raw, Struct
 
-from plugchat_async._wire import Secret, excerpt
+from plugchat_async._secret import Secret
+from plugchat_async._wire import excerpt
 from plugchat_async.errors import DecodeError, NotAListError, NotJSONError, Problem, ResponseError
 from plugchat_async.models import Chat
 

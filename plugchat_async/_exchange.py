@@ -14,16 +14,9 @@ from attrs import Factory, define, evolve, field, frozen
 from plugchat_async._decode import decode_chats
 from plugchat_async._repair import Repair, next_repair
 from plugchat_async._retry import GiveUp, RetryBudget, RetryPolicy, parse_retry_after
+from plugchat_async._secret import Secret
 from plugchat_async._transport import Failure, Transport
-from plugchat_async._wire import (
-    RequestShape,
-    Secret,
-    WireRequest,
-    WireResponse,
-    build_request,
-    status_error,
-    status_line,
-)
+from plugchat_async._wire import RequestShape, WireRequest, WireResponse, build_request, status_error, status_line
 from plugchat_async.errors import Attempt, PlugChatError, ResponseTooLargeError, SessionStateError
 from plugchat_async.models import Page
 

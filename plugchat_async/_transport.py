@@ -14,7 +14,8 @@ import aiohttp
 from attrs import define, frozen
 from yarl import URL
 
-from plugchat_async._wire import Secret, WireRequest, WireResponse
+from plugchat_async._secret import Secret
+from plugchat_async._wire import WireRequest, WireResponse
 from plugchat_async.errors import (
     ConfigurationError,
     ConnectionFailedError,

@@ -6,12 +6,12 @@ Rules from the vendor's "get chats" page unless an RFC is named. Pure: nothing h
 import ipaddress
 import re
 from collections.abc import Mapping
-from functools import cached_property
 from http import HTTPStatus
 from urllib.parse import urljoin, urlsplit
 
 from attrs import define, evolve, field, frozen
 
+from plugchat_async._secret import Secret
 from plugchat_async.errors import (
     EXCERPT_CHARS,
     AuthenticationError,
@@ -45,51 +45,6 @@ _BASE_URL = re.compile(
         (?P<path> (?: / [!$%&'()*+,./0-9:;=a-z_~-]* )? )""",
     re.IGNORECASE | re.VERBOSE | re.ASCII,
 )
-
-
-@frozen(repr=False, eq=False)
-class Secret:
-    """A token, or a URL that may hold a password. It prints as `***`; `redact` takes it out of what a server sent."""
-
-    value: str
-
-    def __repr__(self) -> str:
-        return "***"
-
-    def redact(self, text: str) -> str:
-        """Give `text` with the secret replaced by `***`, however it is spelled there.
-
-        Servers echo in JSON (PHP escapes each "/"), in HTML, in URLs, as host names in another case, or cut off: so
-        characters may be escaped, and the first eight, with all that hangs on them, are enough.
-        """
-        return self._pattern.sub("***", text)
-
-    @cached_property
-    def _pattern(self) -> re.Pattern[str]:
-        # A run of backslashes is one unit: how many there are depends on how often it was escaped.
-        units = [_any_spelling(unit) for unit in re.findall(r"\\+|[^\\]", self.value)]
-        head, rest = _FOLD.join(units[:_TELLING]), _FOLD.join(units[_TELLING:])
-        tail = rf"(?:{_FOLD}{rest}|[^\s\"'<>]*)" if rest else ""
-        return re.compile(head + tail, re.IGNORECASE)
-
-
-# So many characters of a secret give it away; fewer would take ordinary words for it.
-_TELLING = 8
-# Repetitions are bounded and possessive throughout: a body of backslashes or blanks must not keep the search busy.
-_FOLD = r"\s{0,8}+"
-
-
-def _any_spelling(unit: str) -> str:
-    """Give a pattern for a character as it is, behind backslashes, or in the escapes of JSON, URLs and HTML."""
-    code = ord(unit[0])
-    if unit[0] == "\\":
-        return r"(?:\\(?:u005c)?|%5c|&\#0{0,4}92;|&\#x0{0,4}5c;){1,64}+"
-    name = {"&": "amp", "<": "lt", ">": "gt", '"': "quot", "'": "apos"}.get(unit)
-    named = f"|&{name};" if name else ""
-    return (
-        rf"(?:\\{{0,8}}+{re.escape(unit)}|\\{{1,8}}+u00{code:02x}|%{code:02x}"
-        rf"|&\#0{{0,4}}{code};|&\#x0{{0,4}}{code:x};{named})"
-    )
 
 
 def token_problem(token: object) -> InvalidValueError | InvalidTypeError | None:

@@ -14,9 +14,10 @@ import aiohttp
 from plugchat_async._arguments import check_choice, check_int, check_optional_int, check_seconds, check_type
 from plugchat_async._exchange import Exchange, TimeSource
 from plugchat_async._retry import RetryPolicy
+from plugchat_async._secret import Secret
 from plugchat_async._transport import Transport
 from plugchat_async._walk import Deliver, Fetch, PageSizes, StopOn, Walk, advance, walk_plain
-from plugchat_async._wire import DOCUMENTED_ORIGINS, RequestShape, Secret, parse_base_url, proxy_problem, token_problem
+from plugchat_async._wire import DOCUMENTED_ORIGINS, RequestShape, parse_base_url, proxy_problem, token_problem
 from plugchat_async.errors import (
     InvalidTypeError,
     InvalidValueError,

@@ -17,6 +17,7 @@ ORDER = [
     "models",
     "_arguments",
     "_formats",
+    "_secret",
     "_wire",
     "_decode",
     "_retry",
@@ -35,7 +36,7 @@ ORDER = [
     "__main__",
 ]
 MODULES = sorted(PACKAGE.rglob("*.py"))
-PURE = ["_arguments", "_formats", "_wire", "_decode", "_retry", "_repair", "_walk"]
+PURE = ["_arguments", "_formats", "_secret", "_wire", "_decode", "_retry", "_repair", "_walk"]
 
 
 def name_of(path: Path) -> str:

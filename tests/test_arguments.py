@@ -52,7 +52,7 @@ def test_good_values_are_given_back() -> None:
         ("1", True, InvalidTypeError),
     ],
 )
-def test_seconds_are_finite_numbers(value: Any, zero: bool, error: type[ConfigurationError]) -> None:  # noqa: FBT001
+def test_seconds_are_finite_numbers(value: Any, zero: bool, error: type[ConfigurationError]) -> None:
     """A timeout can be neither negative nor endless."""
     with pytest.raises(error, match="timeout must be a"):
         check_seconds("timeout", value, zero=zero)

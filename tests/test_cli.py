@@ -286,7 +286,7 @@ def test_uvloop_is_used_where_it_is_installed(
     account: PlugChatSimulator,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
-    speed: bool,  # noqa: FBT001
+    speed: bool,
 ) -> None:
     """And asyncio's own loop where it is not."""
     if not speed:
@@ -424,7 +424,6 @@ def test_a_table_into_a_closed_pipe_ends_quietly(account: PlugChatSimulator, com
     assert process.wait(30) == 141
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="pseudo-terminals are POSIX")
 def test_on_a_terminal_there_are_a_table_and_a_progress_display(account: PlugChatSimulator) -> None:
     """The display counts pages, chats and rate, on stderr; the table goes to stdout."""
     out_terminal, out = pty.openpty()

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from plugchat_async import Chat, DecodeError, NotAListError, NotJSONError, ResponseError
 from plugchat_async import _decode as decode_module
 from plugchat_async._decode import decode_chats
-from plugchat_async._wire import Secret
+from plugchat_async._secret import Secret
 
 TOKEN = Secret("1nEFbU3EktLnV7LIIzX")
 VENDOR_EXAMPLE = (Path(__file__).parent / "payloads" / "vendor_example.json").read_bytes()

@@ -16,8 +16,9 @@ from plugchat_async import (
     UnsupportedMediaTypeError,
 )
 from plugchat_async._exchange import Exchange
+from plugchat_async._secret import Secret
 from plugchat_async._transport import Failure, Transport
-from plugchat_async._wire import RequestShape, Secret, WireRequest, WireResponse
+from plugchat_async._wire import RequestShape, WireRequest, WireResponse
 
 PAGE = WireResponse(200, {}, b'[{"phone":"1"}]')
 CLOSED = Failure(ConnectionFailedError("closed", reason="closed"))

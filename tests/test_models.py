@@ -21,7 +21,7 @@ def test_a_chat_is_a_frozen_value() -> None:
 
 
 @pytest.mark.parametrize(("count", "last"), [(0, True), (1, True), (2, False), (3, False)])
-def test_a_short_page_is_the_last(count: int, last: bool) -> None:  # noqa: FBT001
+def test_a_short_page_is_the_last(count: int, last: bool) -> None:
     """Fewer chats than asked for; a server that sends more has not ended."""
     page = Page(1, 2, (CHAT,) * count, b"[]")
     assert page.is_last == last

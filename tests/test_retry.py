@@ -16,7 +16,8 @@ from plugchat_async import (
     ServerError,
 )
 from plugchat_async._retry import RETRIED_STATUSES, GiveUp, RetryBudget, Wait, is_transient, parse_retry_after
-from plugchat_async._wire import Secret, WireResponse, status_error
+from plugchat_async._secret import Secret
+from plugchat_async._wire import WireResponse, status_error
 
 NOW = 784_111_777.0  # Sun, 06 Nov 1994 08:49:37 GMT, the date of RFC 9110's examples
 
@@ -87,7 +88,7 @@ def test_only_some_statuses_are_repeated(status: int) -> None:
         (AuthenticationError(status=401), False),
     ],
 )
-def test_what_may_pass_is_repeated(error: PlugChatError, transient: bool) -> None:  # noqa: FBT001
+def test_what_may_pass_is_repeated(error: PlugChatError, transient: bool) -> None:
     """Network faults, timeouts and cut answers may pass; certificates and misread pages do not."""
     assert is_transient(error) == transient
 

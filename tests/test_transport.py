@@ -70,7 +70,7 @@ async def test_one_get_is_one_request() -> None:
 
 
 @pytest.mark.parametrize("reset", [False, True], ids=["closed", "reset"])
-async def test_a_lost_connection_is_not_repeated_behind_our_back(reset: bool) -> None:  # noqa: FBT001
+async def test_a_lost_connection_is_not_repeated_behind_our_back(reset: bool) -> None:
     """aiohttp's own second try is kept from happening: attempts=1 is one request."""
 
     async def lose(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

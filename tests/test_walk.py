@@ -101,7 +101,7 @@ def test_a_walk_begins_where_it_is_told() -> None:
         *[(n, False) for n in (0, 1, 2, 4, 8, 9, 11, 17, 33, 99, 101)],
     ],
 )
-def test_round_numbers(length: int, expected: bool) -> None:  # noqa: FBT001
+def test_round_numbers(length: int, expected: bool) -> None:
     """Multiples of 5, and powers of two from 16."""
     assert is_round(length) == expected
 
