@@ -24,7 +24,7 @@ from cattrs.preconf.msgspec import MsgspecJsonConverter
 from msgspec import UNSET, Meta, Raw, Struct
 
 from plugchat_async._secret import Secret
-from plugchat_async._wire import excerpt
+from plugchat_async._wire import excerpt, one_line
 from plugchat_async.errors import DecodeError, NotAListError, NotJSONError, Problem, ResponseError
 from plugchat_async.models import Chat
 
@@ -91,7 +91,6 @@ def _struct(name: str, value_type: Callable[[str], Any], *, required: bool) -> t
         ],
         rename="camel",
         gc=False,  # rows hold no containers: the collector has nothing to find in them
-        kw_only=False,
     )
 
 
@@ -287,12 +286,8 @@ def _problem(index: int, field: str, error: Exception, token: Secret) -> Problem
 def _shown(raw: bytes, token: Secret) -> str:
     """Give a JSON value as people read it: strings as Python writes them, all else as it came."""
     text = raw[:_SHOWN_BYTES].decode("utf-8", "replace")
-    is_string = False
     if raw.startswith(b'"') and len(raw) <= _SHOWN_BYTES:
         with suppress(*_REFUSALS):
-            text, is_string = msgspec.json.decode(raw, type=str), True
-    if not is_string:
-        text = "".join(c if c.isprintable() else " " for c in text)
-    text = token.redact(text)
-    text = repr(text) if is_string else text
-    return text if len(text) <= _VALUE_CHARS else text[: _VALUE_CHARS - 1] + "…"
+            # Redacted before Python's own escapes come in between.
+            text = repr(token.redact(msgspec.json.decode(raw, type=str)))
+    return one_line(text, token, _VALUE_CHARS)

@@ -51,7 +51,6 @@ class Exchange:
     policy: RetryPolicy
     repair: bool
     timeout: float
-    max_response_bytes: int
     slots: asyncio.Semaphore
     time_source: TimeSource
     budget: RetryBudget = field(init=False, default=Factory(RetryBudget))
@@ -110,10 +109,8 @@ class Exchange:
             return status_error(outcome, self.token, retry_after)
         error: PlugChatError
         if not outcome.complete:
-            error = ResponseTooLargeError(
-                f"the body is larger than max_response_bytes={self.max_response_bytes}",
-                limit=self.max_response_bytes,
-            )
+            limit = self.transport.max_response_bytes
+            error = ResponseTooLargeError(f"the body is larger than max_response_bytes={limit}", limit=limit)
         else:
             chats = decode_chats(outcome.body, self.token)
             if isinstance(chats, tuple):

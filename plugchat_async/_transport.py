@@ -60,7 +60,7 @@ class Transport:
         self._borrowed = borrowed
         self._proxy = proxy
         self._ssl_context = ssl_context
-        self._max_response_bytes = max_response_bytes
+        self.max_response_bytes = max_response_bytes
         self._own: aiohttp.ClientSession | None = None
         self._closed = False
 
@@ -117,7 +117,7 @@ class Transport:
             cancellation = error.args
         except TimeoutError:
             attempt.error = RequestTimeoutError(f"no complete answer within {timeout:g} s")
-        except Exception as cause:
+        except Exception as cause:  # what is neither aiohttp's nor the network's is raised again
             # What comes out of a session that is closed in the middle is no promise of aiohttp's.
             if closed := self._closed_error(client):
                 attempt.error = closed
@@ -169,7 +169,7 @@ class Transport:
         """Read the body, decompressed, up to the limit. Whether it is complete comes with it."""
         if answer.status < 200:
             return b"", True  # 101: what follows is another protocol
-        limit = self._max_response_bytes if answer.status == 200 else ERROR_BODY_BYTES
+        limit = self.max_response_bytes if answer.status == 200 else ERROR_BODY_BYTES
         if (answer.content_length or 0) > limit and answer.status == 200:
             return b"", False
         chunks: list[bytes] = []

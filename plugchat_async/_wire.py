@@ -223,15 +223,15 @@ def status_line(status: int) -> str:
 def excerpt(body: bytes, token: Secret) -> str:
     """Give the start of a body as one printable line, quoted, at most 200 characters, without the token."""
     start = body.lstrip()[:_EXCERPT_BYTES]
-    return f"'{_line(start.decode('utf-8', 'replace'), token)}'" if start else "an empty body"
+    return f"'{one_line(start.decode('utf-8', 'replace'), token)}'" if start else "an empty body"
 
 
-def _line(text: str, token: Secret) -> str:
-    """Give text that a server sent as one printable line of at most 200 characters, without the token."""
+def one_line(text: str, token: Secret, most: int = EXCERPT_CHARS) -> str:
+    """Give text that a server sent as one printable line of at most `most` characters, without the token."""
     printable = "".join(c if c.isprintable() else " " for c in text)
     # Redacted when all else is done: what was between the token's characters may just have been taken out.
     line = token.redact(" ".join(printable.split()))
-    return line if len(line) <= EXCERPT_CHARS else line[: EXCERPT_CHARS - 1] + "…"
+    return line if len(line) <= most else line[: most - 1] + "…"
 
 
 # Enough for 200 characters behind some blanks; a body may have megabytes.
@@ -276,11 +276,11 @@ def status_error(response: WireResponse, token: Secret, retry_after: float | Non
     match error:
         case MethodNotAllowedError():
             allow = response.allow
-            error.allow = None if allow is None else tuple(_line(method, token) for method in allow)
+            error.allow = None if allow is None else tuple(one_line(method, token) for method in allow)
         case UnsupportedMediaTypeError():
             accept = response.headers.get("accept")
             error.sent_content_type = response.sent_content_type
-            error.accept = None if accept is None else _line(accept, token)
+            error.accept = None if accept is None else one_line(accept, token)
         case RedirectedError():
             error.target = _redirect_target(response, token)
             error.message = f"HTTP {status_line(status)}: redirected to {error.target or 'nowhere'}"
@@ -301,4 +301,4 @@ def _redirect_target(response: WireResponse, token: Secret) -> str | None:
         return None
     if not location or url.scheme not in ("https", "http") or not url.netloc:
         return None
-    return _line(f"{url.scheme}://{url.netloc.rpartition('@')[2]}", token)
+    return one_line(f"{url.scheme}://{url.netloc.rpartition('@')[2]}", token)

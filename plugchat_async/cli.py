@@ -26,11 +26,11 @@ from plugchat_async.console import (
     Format,
     chats_table,
     complain,
+    drawn,
     format_for,
     opened,
     print_error,
     progress,
-    rendered,
     write_chats,
 )
 from plugchat_async.session import BASE_URL_VARIABLE, DEFAULT_BASE_URL, TOKEN_VARIABLE
@@ -102,25 +102,25 @@ def chats(
     output: OutputOption = None,
 ) -> int:
     """Fetch the account's chats, in the service's order."""
-    style: Format = "jsonl"
+    if not token:
+        raise InvalidValueError("there is no token", f"Set {TOKEN_VARIABLE}, or give --token.")
+    style = format or format_for(output)
+    session = PlugChatSession(token, base_url=base_url or DEFAULT_BASE_URL)
+    streams = output is None and style in ("jsonl", "csv")
 
     async def fetch() -> None:
         # A display and streamed lines would write over each other on one terminal.
-        streams_to_terminal = output is None and style in ("jsonl", "csv") and sys.stdout.isatty()
-        async with PlugChatSession(token or "", base_url=base_url or DEFAULT_BASE_URL) as session:
-            with progress(shown=not streams_to_terminal) as on_page, opened(output) as out:
+        async with session:
+            with progress(shown=not (streams and sys.stdout.isatty())) as on_page, opened(output) as out:
                 walk = session.iter_chats(page_size, start_page=start_page, limit=limit, on_page=on_page)
                 async with aclosing(walk):
                     await write_chats(style, walk, out)
 
     try:
-        if not token:
-            raise InvalidValueError("there is no token", f"Set {TOKEN_VARIABLE}, or give --token.")
-        style = format or format_for(output)
         _run_async(fetch())
     except PlugChatError as error:
         # Of a file nothing is kept, of a stream all that went out: only then can a reader go on.
-        print_error(error, resumable=output is None and style in ("jsonl", "csv"))
+        print_error(error, resumable=streams)
         return _exit_code(error)
     except OSError as error:
         if output is None:
@@ -160,9 +160,6 @@ def simulate(
         _run_async(serve(PlugChatSimulator(chats, seed=seed, latency=latency, port=port)))
     except KeyboardInterrupt:
         return EXIT_OK  # the way to end it
-    except PlugChatError as error:
-        print_error(error, resumable=False)
-        return _exit_code(error)
     return EXIT_OK
 
 
@@ -178,7 +175,7 @@ def demo(
     The first request is answered 503 on purpose, to show a retry.
     """
 
-    async def fetch() -> list[Chat]:
+    async def fetch() -> None:
         async with PlugChatSimulator(chats, seed=seed) as sim:
             sim.script(Fault.status(503))
             async with PlugChatSession(sim.token, base_url=sim.base_url) as session:
@@ -188,13 +185,8 @@ def demo(
             if found != list(sim.chats):
                 raise AssertionError("the demo's chats are not the simulator's")
             _print_demo(sim, found, seconds)
-        return found
 
-    try:
-        _run_async(fetch())
-    except PlugChatError as error:
-        print_error(error, resumable=False)
-        return _exit_code(error)
+    _run_async(fetch())
     return EXIT_OK
 
 
@@ -202,24 +194,27 @@ def run(arguments: Sequence[str]) -> int:
     """Run a command and give its exit code. Ctrl-C and a closed pipe end it without a traceback."""
     _prepare_stdout()
     try:
-        code = app(arguments, exit_on_error=False, print_error=False)
+        code: object = app(arguments, exit_on_error=False, print_error=False)
         sys.stdout.flush()  # here, where a closed pipe is still caught
     except UnusedCliTokensError:
         # Not shown: it may be a token that was given without its option.
         complain("there is an argument too many", "Options have names: see plugchat COMMAND --help.")
-        return EXIT_CONFIGURATION
+        code = EXIT_CONFIGURATION
     except CycloptsError as error:
         complain(str(error).rstrip("."), "See plugchat COMMAND --help.")
-        return EXIT_CONFIGURATION
+        code = EXIT_CONFIGURATION
+    except PlugChatError as error:
+        print_error(error, resumable=False)
+        code = _exit_code(error)
     except KeyboardInterrupt:
-        return EXIT_INTERRUPTED
+        code = EXIT_INTERRUPTED
     except BrokenPipeError:
         _discard_stdout()
-        return EXIT_BROKEN_PIPE
+        code = EXIT_BROKEN_PIPE
     except OSError as error:
         complain(f"can't write to standard output: {error.strerror}", "Check where it goes, and the free space.")
         _discard_stdout()
-        return EXIT_LOCAL
+        code = EXIT_LOCAL
     return code if isinstance(code, int) else EXIT_OK
 
 
@@ -269,7 +264,7 @@ def _print_demo(sim: PlugChatSimulator, found: Sequence[Chat], seconds: float) -
         scripted = " (answered 503 on purpose, then retried)" if number == 1 else ""
         lines.append(f"  {request.method} {request.path}?page={request.page}&pageSize={request.page_size}{scripted}")
     shown = found[:10]
-    lines.append(rendered(sys.stdout, lambda console: console.print(chats_table(shown), soft_wrap=False)).rstrip())
+    lines.append(drawn(chats_table(shown), sys.stdout).rstrip())
     unread = sum(chat.unread for chat in found)
     lines.append(
         f"{len(found)} chats, {unread} unread messages, {len(sim.requests)} requests, {seconds:.2f} s. "

@@ -56,8 +56,6 @@ def opened(output: Path | None) -> Generator[TextIO]:
         with target.open("w", encoding="utf-8", newline="") as device:
             yield device
         return
-    if not target.name:
-        raise InvalidValueError(f"--output names no file: {str(output)!r}", "Give a file's name.")
     beside = target.with_name(f".{target.name}.{os.getpid()}.part")
     try:
         with beside.open("w", encoding="utf-8", newline="") as file:
@@ -110,15 +108,15 @@ async def write_chats(style: Format, walk: AsyncGenerator[Chat, None], out: Text
             out.write("[\n" + ",\n".join(lines) + "\n]\n" if lines else "[]\n")
         case "table":
             found = [chat async for chat in walk]
-            out.write(rendered(out, lambda console: console.print(chats_table(found), soft_wrap=False)))
+            out.write(drawn(chats_table(found), out))
 
 
-def rendered(out: TextIO, draw: Callable[[Console], object]) -> str:
-    """Draw with rich into a text for `out`: written by rich itself, a closed pipe would end the process."""
+def drawn(table: Table, out: TextIO) -> str:
+    """Draw a table into a text for `out`: where rich writes itself, a closed pipe ends the process with code 1."""
     # Without a terminal to fit into, rows stay whole.
-    console = Console(file=out, width=None if out.isatty() else 160, soft_wrap=True, highlight=False)
+    console = Console(file=out, width=None if out.isatty() else 160)
     with console.capture() as captured:
-        draw(console)
+        console.print(table)
     return captured.get()
 
 

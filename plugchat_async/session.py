@@ -129,7 +129,6 @@ class PlugChatSession:
             policy=retry,
             repair=repair,
             timeout=check_seconds("timeout", timeout, zero=False),
-            max_response_bytes=max_response_bytes,
             slots=asyncio.Semaphore(check_int("max_concurrency", max_concurrency, least=1)),
             time_source=time_source,
         )

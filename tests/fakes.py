@@ -2,11 +2,14 @@
 
 import asyncio
 import ssl
-from collections.abc import Awaitable, Callable
+import threading
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
 from types import TracebackType
 from typing import Self
 
 from plugchat_async import TimeSource
+from plugchat_async.testing import PlugChatSimulator
 
 Handler = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 
@@ -101,3 +104,19 @@ def answering(*answers: bytes, close: bool = True) -> Handler:
             writer.close()
 
     return handler
+
+
+@contextmanager
+def served(sim: PlugChatSimulator) -> Iterator[PlugChatSimulator]:
+    """Run a simulator in a thread, for commands that have an event loop of their own."""
+    loop = asyncio.new_event_loop()
+    thread = threading.Thread(target=loop.run_forever)
+    thread.start()
+    try:
+        asyncio.run_coroutine_threadsafe(sim.__aenter__(), loop).result(10)
+        yield sim
+        asyncio.run_coroutine_threadsafe(sim.__aexit__(None, None, None), loop).result(10)
+    finally:
+        loop.call_soon_threadsafe(loop.stop)
+        thread.join(10)
+        loop.close()

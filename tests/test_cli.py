@@ -1,4 +1,3 @@
-import asyncio
 import contextlib
 import csv
 import json
@@ -12,33 +11,17 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
+from fakes import served
 from plugchat_async import PlugChatSession, __version__, cli
 from plugchat_async import __main__ as main_module
 from plugchat_async.testing import Fault, PlugChatSimulator
 
 # Not in development mode: its asyncio tells of each slow step on stderr, and machines are slow now and then.
 PLUGCHAT = [sys.executable, "-W", "error", "-m", "plugchat_async"]
-
-
-@contextmanager
-def served(sim: PlugChatSimulator) -> Iterator[PlugChatSimulator]:
-    """Run a simulator in a thread, for commands that have an event loop of their own."""
-    loop = asyncio.new_event_loop()
-    thread = threading.Thread(target=loop.run_forever)
-    thread.start()
-    try:
-        asyncio.run_coroutine_threadsafe(sim.__aenter__(), loop).result(10)
-        yield sim
-        asyncio.run_coroutine_threadsafe(sim.__aexit__(None, None, None), loop).result(10)
-    finally:
-        loop.call_soon_threadsafe(loop.stop)
-        thread.join(10)
-        loop.close()
 
 
 @pytest.fixture

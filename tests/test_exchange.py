@@ -53,7 +53,6 @@ def exchange(player: Player, policy: RetryPolicy | None = None, base_url: str = 
         policy=policy or RetryPolicy(),
         repair=True,
         timeout=30.0,
-        max_response_bytes=1000,
         slots=asyncio.Semaphore(1),
         time_source=player.fake.source,
     )

@@ -1,6 +1,5 @@
 """The README is true: its examples run against the simulator, its tables name what there is."""
 
-import asyncio
 import inspect
 import json
 import os
@@ -8,14 +7,14 @@ import re
 import signal
 import subprocess
 import sys
-import threading
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 import plugchat_async
-from plugchat_async import PlugChatError, PlugChatSession
+from fakes import served
+from plugchat_async import PlugChatError, PlugChatSession, RetryPolicy
 from plugchat_async.testing import PlugChatSimulator
 
 README = (Path(__file__).parent.parent / "README.md").read_text()
@@ -31,16 +30,8 @@ def example(word: str) -> str:
 @pytest.fixture
 def environment() -> Iterator[dict[str, str]]:
     """The variables that lead to a running simulator."""
-    loop = asyncio.new_event_loop()
-    thread = threading.Thread(target=loop.run_forever)
-    thread.start()
-    sim = PlugChatSimulator(250, seed=7)
-    asyncio.run_coroutine_threadsafe(sim.__aenter__(), loop).result(10)
-    yield {**os.environ, "PLUGCHAT_TOKEN": sim.token, "PLUGCHAT_BASE_URL": sim.base_url}
-    asyncio.run_coroutine_threadsafe(sim.__aexit__(None, None, None), loop).result(10)
-    loop.call_soon_threadsafe(loop.stop)
-    thread.join(10)
-    loop.close()
+    with served(PlugChatSimulator(250, seed=7)) as sim:
+        yield {**os.environ, "PLUGCHAT_TOKEN": sim.token, "PLUGCHAT_BASE_URL": sim.base_url}
 
 
 def run(code: str, environment: dict[str, str]) -> str:
@@ -127,6 +118,11 @@ def test_every_option_is_in_the_table() -> None:
                 assert said == f"{type(default).__name__}()"
             case _:
                 assert said == str(default)
+
+
+def test_the_retry_policy_is_as_told() -> None:
+    """All of its arguments, with their defaults."""
+    assert f"`{RetryPolicy()}`" in README
 
 
 def test_the_two_commands_are_marked_for_ci() -> None:

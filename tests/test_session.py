@@ -648,6 +648,9 @@ async def test_an_abandoned_walk_leaves_nothing_behind(
     await settled()
     assert len(sim.requests) == 1
     assert await plugchat.list_chats() == list(sim.chats)
+    assert sim._runner is not None
+    assert sim._runner.server is not None
+    assert len(sim._runner.server.connections) == 1
 
 
 async def test_cancelling_a_request_frees_its_slot(sim: PlugChatSimulator) -> None:
