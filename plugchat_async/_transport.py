@@ -258,9 +258,8 @@ def _trace_reuse() -> aiohttp.TraceConfig:
     return trace
 
 
-# First match wins: a certificate error is a ClientSSLError, which is a ClientConnectorError, which is an OSError.
+# First match wins: a ClientSSLError is a ClientConnectorError, which is an OSError.
 _REASONS: Final[tuple[tuple[type[Exception], str, str], ...]] = (
-    (aiohttp.ClientConnectorCertificateError, "certificate", "the server's certificate can't be verified"),
     (aiohttp.ServerFingerprintMismatch, "certificate", "the server's certificate has another fingerprint"),
     (aiohttp.ClientProxyConnectionError, "proxy", "the proxy can't be reached"),
     (aiohttp.ClientHttpProxyError, "proxy", "the proxy refused the connection"),
@@ -288,10 +287,13 @@ def _translate(cause: Exception, request: WireRequest) -> PlugChatError:
     match cause:
         case _DroppedError(args=(reason, message)):
             return _connection_failed(request, reason, message)
-        case aiohttp.ClientConnectorCertificateError(certificate_error=ssl.SSLCertVerificationError() as verify):
-            return _connection_failed(request, "certificate", verify.verify_message)
-        # aiohttp.InvalidURL, or an injected session's auth beside our Authorization. A certificate error is one, too.
-        case ValueError() if not isinstance(cause, aiohttp.ClientConnectorCertificateError):
+        # Before ValueError, which it is, too.
+        case aiohttp.ClientConnectorCertificateError():
+            # Only an error that OpenSSL made says what is wrong.
+            said: str = getattr(cause.certificate_error, "verify_message", "the server's certificate can't be verified")
+            return _connection_failed(request, "certificate", said)
+        # aiohttp.InvalidURL, or an injected session's auth beside our Authorization.
+        case ValueError():
             return ConfigurationError(
                 "aiohttp refused to send the request",
                 "Check base_url; an injected client_session must not have `auth`, nor a netrc entry with trust_env.",

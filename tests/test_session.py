@@ -1,5 +1,6 @@
 import asyncio
 import gc
+import time
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from typing import Any
@@ -24,6 +25,7 @@ from plugchat_async import (
     RetryPolicy,
     ServerError,
     SessionStateError,
+    TimeSource,
     UnsupportedMediaTypeError,
 )
 from plugchat_async.testing import Fault, PlugChatSimulator
@@ -347,6 +349,26 @@ async def test_closing_during_a_look_far_ahead_is_told() -> None:
             await session.close()
             with pytest.raises(SessionStateError):
                 await walking
+
+
+@pytest.mark.parametrize("status", [403, 409, 451])
+async def test_a_check_that_is_refused_otherwise_is_an_error(status: int) -> None:
+    """Those statuses say nothing about the page: what is past it is not known."""
+    async with (
+        PlugChatSimulator(50) as sim,
+        PlugChatSession(sim.token, base_url=sim.base_url) as session,
+    ):
+        sim.script(Fault.none(), Fault.status(status))
+        with pytest.raises(PlugChatError) as caught:
+            await session.list_chats(100)
+    assert caught.value.status == status
+
+
+def test_time_and_chance_are_pythons_own_by_default() -> None:
+    """What a session uses where no test gives its own."""
+    source = TimeSource()
+    assert (source.monotonic, source.time, source.sleep) == (time.monotonic, time.time, asyncio.sleep)
+    assert len({source.random() for _ in range(9)}) == 9
 
 
 @pytest.mark.parametrize("status", [400, 404, 410, 416, 422])

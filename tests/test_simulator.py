@@ -1,3 +1,4 @@
+import asyncio
 import re
 from collections.abc import Callable
 from typing import Any
@@ -124,10 +125,19 @@ async def test_faults_of_the_connection(sim: PlugChatSimulator, fault: Fault) ->
     assert (await ask(sim))[0] == 200
 
 
+async def test_a_hang_ends_when_its_client_goes(sim: PlugChatSimulator) -> None:
+    """No handler is left waiting."""
+    sim.script(Fault.hang())
+    with pytest.raises(TimeoutError):
+        async with asyncio.timeout(0.1):
+            await ask(sim)
+    async with asyncio.timeout(5):
+        while sim._runner is None or sim._runner.server is None or sim._runner.server.connections:
+            await asyncio.sleep(0)
+
+
 async def test_delay_and_latency_are_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
     """In seconds, before the answer."""
-    import asyncio
-
     slept: list[float] = []
     sleep = asyncio.sleep
 

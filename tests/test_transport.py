@@ -12,6 +12,9 @@ import aiohttp
 import pytest
 import trustme
 from aiohttp.abc import AbstractResolver, ResolveResult
+from aiohttp.client_reqrep import ConnectionKey
+from multidict import CIMultiDict, CIMultiDictProxy
+from yarl import URL
 
 from fakes import FakeTime, RawServer, answering, http
 from plugchat_async import (
@@ -30,6 +33,9 @@ from plugchat_async import (
     TimeSource,
     UnexpectedStatusError,
 )
+from plugchat_async._secret import Secret
+from plugchat_async._transport import _translate
+from plugchat_async._wire import RequestShape, build_request
 
 ONE_CHAT = b'[{"phone":"1"}]'
 
@@ -663,3 +669,59 @@ async def test_retries_are_logged(caplog: pytest.LogCaptureFixture) -> None:
             "page 7: HTTP 503 Service Unavailable: an empty body: retrying in 0.25 s",
         )
     ]
+
+
+KEY = ConnectionKey("x.example", 443, True, True, None, None, None)
+RESPONSE_ERROR = aiohttp.ClientResponseError(
+    aiohttp.RequestInfo(URL("https://x.example"), "GET", CIMultiDictProxy(CIMultiDict())), (), status=400
+)
+
+
+@pytest.mark.parametrize(
+    ("cause", "reason"),
+    [
+        (aiohttp.ClientConnectorCertificateError(KEY, ssl.SSLCertVerificationError()), "certificate"),
+        (aiohttp.ClientConnectorCertificateError(KEY, ssl.CertificateError("x")), "certificate"),
+        (aiohttp.ServerFingerprintMismatch(b"a", b"b", "x", 1), "certificate"),
+        (aiohttp.ClientProxyConnectionError(KEY, ConnectionRefusedError()), "proxy"),
+        (aiohttp.ClientConnectorDNSError(KEY, OSError()), "dns"),
+        (aiohttp.ClientConnectorSSLError(KEY, OSError()), "tls"),
+        (aiohttp.ClientConnectorError(KEY, ConnectionRefusedError()), "refused"),
+        (aiohttp.ClientConnectorError(KEY, OSError(101, "Network is unreachable")), "unreachable"),
+        (aiohttp.ClientPayloadError(), "truncated"),
+        (aiohttp.ClientOSError(), "reset"),
+        (aiohttp.ClientConnectionResetError(), "reset"),
+        (OSError(), "reset"),
+        (ssl.SSLError(), "reset"),
+        (aiohttp.ServerDisconnectedError(), "closed"),
+        (aiohttp.ClientConnectionError("Connector is closed"), "closed"),
+        (RESPONSE_ERROR, "malformed"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else type(value).__name__,
+)
+def test_each_of_aiohttps_errors_has_its_reason(cause: Exception, reason: str) -> None:
+    """First match wins, where one is also another; the host is named, and no other word of aiohttp's is."""
+    shape = RequestShape("https://x.example", bare=True)
+    error = _translate(cause, build_request(shape, Secret("s3cret"), 1, 10))
+    assert isinstance(error, ConnectionFailedError)
+    assert error.reason == reason
+    assert error.message.startswith("x.example: ")
+    assert (error.hint != ConnectionFailedError.advice) == (reason in ("certificate", "dns", "proxy"))
+
+
+async def test_of_a_long_error_body_64_kib_are_read() -> None:
+    """Then the connection is given up instead of reading on."""
+    sent = 0
+
+    async def endless(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal sent
+        writer.write(b"HTTP/1.1 404 Not Found\r\n\r\n")
+        while not writer.is_closing():
+            writer.write(b"x" * 65536)
+            sent += 65536
+            await writer.drain()
+
+    async with RawServer(endless) as server:
+        error = await fails(server, timeout=30.0)
+    assert error.status == 404
+    assert sent < 64 * 1024 * 1024

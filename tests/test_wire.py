@@ -132,6 +132,7 @@ def test_a_base_url_is_a_str() -> None:
         ("s3cret\0", "blanks"),
         ("s3crét", "ASCII"),
         ("Bearer s3cret", "Bearer"),
+        ("bEARER s3cret", "Bearer"),
         (b"s3cret", "must be a str, got bytes"),
         (None, "must be a str, got NoneType"),
     ],
