@@ -8,6 +8,7 @@ from plugchat_async.errors import (
     AuthenticationError,
     ConfigurationError,
     ConnectionFailedError,
+    ConsistencyError,
     DecodeError,
     InvalidTypeError,
     InvalidValueError,
@@ -30,15 +31,17 @@ from plugchat_async.errors import (
     UnexpectedStatusError,
     UnsupportedMediaTypeError,
 )
-from plugchat_async.models import Chat, Page
-from plugchat_async.session import PlugChatSession, SessionOptions
+from plugchat_async.models import Chat, Page, WalkReport
+from plugchat_async.session import ChatsOptions, PlugChatSession, SessionOptions
 
 __all__ = [
     "Attempt",
     "AuthenticationError",
     "Chat",
+    "ChatsOptions",
     "ConfigurationError",
     "ConnectionFailedError",
+    "ConsistencyError",
     "DecodeError",
     "InvalidTypeError",
     "InvalidValueError",
@@ -65,5 +68,6 @@ __all__ = [
     "TimeSource",
     "UnexpectedStatusError",
     "UnsupportedMediaTypeError",
+    "WalkReport",
     "__version__",
 ]

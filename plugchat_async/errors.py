@@ -22,7 +22,8 @@ PlugChatError
 │  └─ ResponseTooLargeError
 └─ PaginationError                the pages do not add up to a list
    ├─ PageRepeatedError
-   └─ PageLimitError
+   ├─ PageLimitError
+   └─ ConsistencyError
 
 `str(error)` says what happened and what to do about it. No error holds the token or an aiohttp object,
 and each one survives pickling: fields are positional, and all of them are plain values.
@@ -30,7 +31,7 @@ and each one survives pickling: fields are positional, and all of them are plain
 
 from typing import ClassVar
 
-from attrs import define, frozen
+from attrs import define, field, frozen
 
 # Where the vendor documents the call, its statuses and its headers.
 VENDOR_DOCS_URL = "https://github.com/fourpixelit/plug-chat-docs"
@@ -62,9 +63,10 @@ class Attempt:
 class PlugChatError(Exception):
     """The base of all errors of this package.
 
-    Where they are known: `status` (HTTP), `url`, `page` (where a walk goes on: give it as `start_page`),
-    `page_size` (the size that `page` was counted in), `attempts` (each request and its outcome), and `elapsed`
-    (seconds spent on this page). `hint` says what to do.
+    Where they are known: `status` (HTTP), `url`, `page` and `page_size` (which page failed, and the size that it was
+    counted in), `attempts` (each request and its outcome), `elapsed` (seconds spent on this page), and, of a walk,
+    `checkpoint`: what `resume=` takes to go on with it, a text. It holds no token, but the phones of the chats that were
+    yielded, some bytes each, unless the walk was "plain". `hint` says what to do.
     """
 
     advice: ClassVar[str] = "Read the message."
@@ -77,6 +79,7 @@ class PlugChatError(Exception):
     page_size: int | None = None
     attempts: tuple[Attempt, ...] = ()
     elapsed: float | None = None
+    checkpoint: str | None = field(default=None, repr=False)
 
     def __attrs_post_init__(self) -> None:
         if not self.hint:
@@ -210,9 +213,7 @@ class ConnectionFailedError(ServiceError):
 class RequestTimeoutError(ServiceError):
     """No complete answer within `timeout` seconds, or within what was left of the page's deadline; or 408."""
 
-    advice: ClassVar[str] = (
-        "The service is slow or unreachable: try again later, with smaller pages or a longer timeout and deadline."
-    )
+    advice: ClassVar[str] = "The service is slow: try again later, with smaller pages or a longer timeout and deadline."
 
 
 @define(slots=False)
@@ -335,4 +336,13 @@ class PageRepeatedError(PaginationError):
 class PageLimitError(PaginationError):
     """The walk asked for `max_pages` pages and the list had not ended."""
 
-    advice: ClassVar[str] = "Raise max_pages, use larger pages, or go on from `start_page=error.page`."
+    advice: ClassVar[str] = "Raise max_pages, use larger pages, or go on with `resume=error.checkpoint`."
+
+
+@define(slots=False)
+class ConsistencyError(PaginationError):
+    """The list has ended, and it is not certain that no chat was missed. `reason`: that of the `WalkReport`."""
+
+    advice: ClassVar[str] = "What was found was yielded. Walk again when the account is quieter, or with larger pages."
+
+    reason: str = ""

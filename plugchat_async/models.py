@@ -1,4 +1,4 @@
-"""What a caller gets: a `Chat`, and the `Page` it came on."""
+"""What a caller gets: a `Chat`, the `Page` it came on, and the `WalkReport` of a whole walk."""
 
 from datetime import datetime
 
@@ -38,14 +38,41 @@ class Page:
     size: how many chats were asked for.
     chats: what came, in the server's order. A server that ignores `pageSize` may send more than `size`.
     raw: the response's body, decoded from its content encoding, with all keys that `Chat` does not know.
+    left_out: how many chats of the response are not in `chats`, since the walk yielded them before (default 0).
     """
 
     number: int
     size: int
     chats: tuple[Chat, ...]
     raw: bytes = field(repr=lambda raw: f"<{len(raw)} bytes>")
+    left_out: int = 0
 
     @property
     def is_last(self) -> bool:
         """Whether the page came back short, which by the vendor's contract ends the list."""
-        return len(self.chats) < self.size
+        return len(self.chats) + self.left_out < self.size
+
+
+@frozen
+class WalkReport:
+    """What a walk did, and whether it is known to have missed nothing.
+
+    requests: pages that were asked for, checks and pages fetched ahead in vain included; repeated requests are not.
+    pages: pages that were read. chats: how many were yielded.
+    duplicates: chats that were read again and left out; "plain" leaves out none.
+    late_finds: chats that were yielded after the first pass over the list, because they had jumped to its front.
+    phases: passes over the list, or over the front of it.
+    verified: whether it is proven, under what `consistency` assumes, that each chat that existed all the while was
+        yielded. reason: why not, or "".
+    elapsed: seconds from the walk's beginning to its end, the caller's own time included.
+    """
+
+    requests: int
+    pages: int
+    chats: int
+    duplicates: int
+    late_finds: int
+    phases: int
+    verified: bool
+    reason: str
+    elapsed: float

@@ -1,34 +1,25 @@
 """PlugChatSession: owns or borrows the aiohttp session, fetches pages, and walks them."""
 
 import asyncio
-import inspect
 import os
 import ssl
-from collections.abc import AsyncGenerator, Callable
-from contextlib import aclosing, closing
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
 from types import TracebackType
-from typing import Final, Literal, Self, TypedDict, Unpack
+from typing import Final, Self, TypedDict, Unpack
 
 import aiohttp
 
-from plugchat_async._arguments import check_choice, check_int, check_optional_int, check_seconds, check_type
+from plugchat_async._arguments import check_int, check_optional_int, check_seconds, check_type
+from plugchat_async._driver import OnPage, OnReport, WalkOptions, drive
 from plugchat_async._exchange import Exchange, TimeSource
 from plugchat_async._retry import RetryPolicy
 from plugchat_async._secret import Secret
 from plugchat_async._transport import Transport
-from plugchat_async._walk import Deliver, Fetch, PageSizes, StopOn, Walk, advance, walk_plain
+from plugchat_async._walk import Consistency, PageSizes, StopOn
 from plugchat_async._wire import DOCUMENTED_ORIGINS, RequestShape, parse_base_url, proxy_problem, token_problem
-from plugchat_async.errors import (
-    InvalidTypeError,
-    InvalidValueError,
-    PlugChatError,
-    SessionStateError,
-    UnexpectedStatusError,
-)
+from plugchat_async.errors import InvalidValueError, PlugChatError, SessionStateError
 from plugchat_async.models import Chat, Page
-
-Consistency = Literal["plain"]
-OnPage = Callable[[Page], object]
 
 DEFAULT_BASE_URL: Final = DOCUMENTED_ORIGINS[0]
 TOKEN_VARIABLE: Final = "PLUGCHAT_TOKEN"  # noqa: S105 - the name of the variable
@@ -48,6 +39,21 @@ class SessionOptions(TypedDict, total=False):
     proxy: str | None
     ssl_context: ssl.SSLContext | None
     time_source: TimeSource
+
+
+class ChatsOptions(TypedDict, total=False):
+    """The keyword options of `PlugChatSession.iter_chats`, for functions that pass them on."""
+
+    limit: int | None
+    start_page: int
+    stop_on: StopOn
+    consistency: Consistency
+    prefetch: int
+    max_pages: int
+    require_verified: bool
+    resume: str | None
+    on_page: OnPage | None
+    on_report: OnReport | None
 
 
 class PlugChatSession:
@@ -195,56 +201,100 @@ class PlugChatSession:
         *,
         start_page: int = 1,
         stop_on: StopOn = "short",
-        consistency: Consistency = "plain",
+        consistency: Consistency = "exact",
+        prefetch: int = 0,
         max_pages: int = 100_000,
+        require_verified: bool = False,
+        resume: str | None = None,
         on_page: OnPage | None = None,
+        on_report: OnReport | None = None,
     ) -> AsyncGenerator[Page, None]:
-        """Walk the list a page at a time. A page is asked for when it is wanted, and read wholly before it is yielded.
+        """Walk the list a page at a time.
 
         page_size: chats to ask for at a time (default 100). A server that caps it to a round number is recognised, and
             asked for pages of its cap.
-        start_page: the page to begin with, from 1 (default 1). The error of a failed walk says in `page` and
-            `page_size` where to go on; what was yielded before it is good.
+        start_page: the page to begin with, from 1 (default 1); more than 1 only with consistency="plain".
         stop_on: "short" (default) ends the walk at a page with fewer chats than were asked for, the vendor's contract;
             "empty" goes on until an empty page. Empty pages are not yielded.
-        consistency: "plain" (default) gives what the server sends. While a list moves, it may repeat chats and miss
-            some.
+        consistency: what is promised while the list moves.
+            "exact" (default): each chat that exists all the while is yielded, and none twice, though chats jump to the
+            front when they get messages; if none is deleted meanwhile. Costs no request if the account is quiet.
+            "strict": so, too, if chats are deleted. The list must be sorted by `last_message_time`, newest first, and
+            the server honour any `pageSize`, which pages of several sizes are asked for in. Costs some requests more.
+            "plain": what the server sends, as it comes. While a list moves, it repeats chats and misses some.
+        prefetch: how many pages to ask for ahead of the caller (default 0: a page is asked for when it is wanted). They
+            come in order; it begins with one and doubles. Up to prefetch + 1 pages are held in memory.
         max_pages: how many pages to read at most before PageLimitError (default 100,000). Checks are not counted.
-        on_page: a plain function, called with each Page when it has been read, before it is yielded, as for progress
-            displays (default None). What it raises ends the walk.
+        require_verified: raise ConsistencyError at the end if it is not proven that nothing was missed (default False:
+            a warning is logged). A walk that the caller leaves is not looked at.
+        resume: `checkpoint` of the error that ended a walk, to go on with it: what was yielded is not yielded again.
+            `page_size`, `start_page`, `stop_on` and `consistency` are the checkpoint's then. What "exact" and "strict"
+            promise, they promise for both walks and the time between.
+        on_page: a plain function, called with each Page before it is yielded, as for progress displays (default None).
+            What it raises ends the walk.
+        on_report: a plain function, called with the WalkReport when the walk ends, in whichever way (default None).
 
-        Raises what `fetch_page` raises; PageRepeatedError if the server does not honour `page`; PageLimitError;
+        Raises what `fetch_page` raises, with a `checkpoint`; with `prefetch`, too, not before the pages before it
+        were yielded. PageRepeatedError if the server does not honour `page`; PageLimitError; ConsistencyError;
         PaginationError if the server caps `page_size` and `start_page` is not 1, since it then counts other pages.
         """
-        walk = self._plan(page_size, start_page, stop_on, consistency, max_pages, on_page)
-        async with aclosing(self._drive(walk, on_page)) as pages:
+        options = WalkOptions(
+            page_size=page_size,
+            start_page=start_page,
+            stop_on=stop_on,
+            consistency=consistency,
+            prefetch=prefetch,
+            max_pages=max_pages,
+            require_verified=require_verified,
+            resume=resume,
+            on_page=on_page,
+            on_report=on_report,
+        )
+        async with aclosing(self._walk(options)) as pages:
             async for page in pages:
                 yield page
+                del page  # while the next page is waited for
 
     async def iter_chats(
         self,
         page_size: int = 100,
         *,
-        start_page: int = 1,
         limit: int | None = None,
+        start_page: int = 1,
         stop_on: StopOn = "short",
-        consistency: Consistency = "plain",
+        consistency: Consistency = "exact",
+        prefetch: int = 0,
         max_pages: int = 100_000,
+        require_verified: bool = False,
+        resume: str | None = None,
         on_page: OnPage | None = None,
+        on_report: OnReport | None = None,
     ) -> AsyncGenerator[Chat, None]:
-        """Walk the list a chat at a time: all chats of the account, in the server's order.
+        """Walk the list a chat at a time: all chats of the account, in the server's order, late finds at the end.
 
         limit: how many chats to yield at most (default None: all). No page is asked for that it does not need.
 
-        The other arguments, and what is raised, are those of `iter_pages`. Nothing is open while a chat is yielded, so
-        a loop may be left at any time; `contextlib.aclosing` closes the generator at once instead of eventually.
+        The other options, and what is raised, are those of `iter_pages`. A loop may be left at any time: without
+        `prefetch` nothing is under way while a chat is yielded, and with it what is under way is cancelled.
+        `contextlib.aclosing` closes the generator at once instead of eventually.
         """
-        check_optional_int("limit", limit, least=0)
-        walk = self._plan(page_size, start_page, stop_on, consistency, max_pages, on_page)
-        if limit == 0:
-            return
+        options = WalkOptions(
+            page_size=page_size,
+            limit=check_optional_int("limit", limit, least=0),
+            start_page=start_page,
+            stop_on=stop_on,
+            consistency=consistency,
+            prefetch=prefetch,
+            max_pages=max_pages,
+            require_verified=require_verified,
+            resume=resume,
+            on_page=on_page,
+            on_report=on_report,
+        )
         left = limit
-        async with aclosing(self._drive(walk, on_page)) as pages:
+        async with aclosing(self._walk(options)) as pages:
+            if limit == 0:
+                return
             async for page in pages:
                 for chat in page.chats[:left]:
                     yield chat
@@ -252,31 +302,18 @@ class PlugChatSession:
                     left -= len(page.chats)
                     if left <= 0:
                         return
+                del page  # while the next page is waited for
 
-    async def list_chats(
-        self,
-        page_size: int = 100,
-        *,
-        start_page: int = 1,
-        limit: int | None = None,
-        stop_on: StopOn = "short",
-        consistency: Consistency = "plain",
-        max_pages: int = 100_000,
-        on_page: OnPage | None = None,
-    ) -> list[Chat]:
-        """Give what `iter_chats` yields, as a list. If the walk fails, what was read before is lost with it."""
-        return [
-            chat
-            async for chat in self.iter_chats(
-                page_size,
-                start_page=start_page,
-                limit=limit,
-                stop_on=stop_on,
-                consistency=consistency,
-                max_pages=max_pages,
-                on_page=on_page,
-            )
-        ]
+    async def list_chats(self, page_size: int = 100, **options: Unpack[ChatsOptions]) -> list[Chat]:
+        """Give what `iter_chats` yields, as a list. `options`: as for `iter_chats`.
+
+        If the walk fails, what was read before is lost with it, and so its error has no `checkpoint`.
+        """
+        try:
+            return [chat async for chat in self.iter_chats(page_size, **options)]
+        except PlugChatError as error:
+            error.checkpoint = None
+            raise
 
     def _check_open(self) -> None:
         if self._closed:
@@ -289,60 +326,7 @@ class PlugChatSession:
                 "Make one session for each event loop, inside of it.",
             )
 
-    def _plan(
-        self,
-        page_size: int,
-        start_page: int,
-        stop_on: StopOn,
-        consistency: Consistency,
-        max_pages: int,
-        on_page: OnPage | None,
-    ) -> Walk:
-        """Check a walk's arguments and make its walker."""
-        check_int("page_size", page_size, least=1)
-        check_int("start_page", start_page, least=1)
-        check_int("max_pages", max_pages, least=1)
-        check_choice("stop_on", stop_on, ("short", "empty"))
-        check_choice("consistency", consistency, ("plain",))
-        callback: object = on_page
-        if callback is not None and (not callable(callback) or inspect.iscoroutinefunction(callback)):
-            raise InvalidTypeError("on_page must be a plain function of a Page", "Give a function that is not async.")
+    def _walk(self, options: WalkOptions) -> AsyncGenerator[Page, None]:
+        standing = options.standing()
         self._check_open()
-        return walk_plain(
-            page_size=page_size,
-            start_page=start_page,
-            stop_on=stop_on,
-            max_pages=max_pages,
-            sizes=self._sizes,
-        )
-
-    async def _drive(self, walk: Walk, on_page: OnPage | None) -> AsyncGenerator[Page, None]:
-        """Do what a walker asks for. A page is fetched wholly, then yielded: nothing is open across a yield."""
-        with closing(walk):
-            step: Fetch | Deliver | None = next(walk)
-            while step is not None:
-                if isinstance(step, Deliver):
-                    page = step.page
-                    if on_page is not None:
-                        on_page(page)
-                    yield page
-                else:
-                    page = await self._answer(step)
-                step = advance(walk, page)
-
-    async def _answer(self, step: Fetch) -> Page:
-        try:
-            return await self.fetch_page(step.number, step.size)
-        except PlugChatError as error:
-            refused = isinstance(error, UnexpectedStatusError) and error.status in _NO_SUCH_PAGE
-            unknown = step.probe == "far" and not isinstance(error, SessionStateError)
-            if unknown or (step.probe == "check" and refused):
-                return Page(step.number, step.size, (), b"")
-            error.page = step.resume_page
-            if error.page_size is None:
-                error.page_size = step.size
-            raise
-
-
-# How a server may say that a page does not exist.
-_NO_SUCH_PAGE: Final = frozenset({400, 404, 410, 416, 422})
+        return drive(standing, options, self.fetch_page, self._sizes, self._exchange.time_source.monotonic)

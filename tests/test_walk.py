@@ -5,7 +5,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from plugchat_async import Chat, Page, PageLimitError, PageRepeatedError, PaginationError
-from plugchat_async._walk import FAR_PAGES, Deliver, Fetch, PageSizes, StopOn, is_round, walk_plain
+from plugchat_async._walk import Deliver, Ledger, PageSizes, Peek, Standing, Step, StopOn, Terms, advance
+from plugchat_async._walk import walk as walker_of
+from plugchat_async._walk.sizes import FAR_PAGES, is_round
 
 Server = Callable[[int, int], Sequence[int]]
 
@@ -30,26 +32,27 @@ def walk(
 ) -> Walked:
     """Run the walker against `server(page, size) -> ids`."""
     walked = Walked() if walked is None else walked
-    walker = walk_plain(
+    standing = Standing(
+        consistency="plain",
         page_size=page_size,
-        start_page=start_page,
+        size=page_size,
         stop_on=stop_on,
-        max_pages=max_pages,
-        sizes=PageSizes() if sizes is None else sizes,
+        start_page=start_page,
+        number=start_page,
     )
-    step: Fetch | Deliver | None = next(walker)
+    walker = walker_of(
+        standing, Terms(max_pages, PageSizes() if sizes is None else sizes, ahead=False, ledger=Ledger())
+    )
+    step: Step | None = next(walker)
     while step is not None:
+        page = Page(1, 1, (), b"")
         if isinstance(step, Deliver):
-            page = step.page
-            walked.chats.extend(int(chat.phone) for chat in page.chats)
-        else:
+            walked.chats.extend(int(chat.phone) for chat in step.page.chats)
+        elif not isinstance(step, Peek):
             walked.asked.append((step.number, step.size))
             ids = server(step.number, step.size)
             page = Page(step.number, step.size, tuple(Chat(str(i)) for i in ids), b"")
-        try:
-            step = walker.send(page)
-        except StopIteration:
-            step = None
+        step = advance(walker, page)
     return walked
 
 

@@ -1,0 +1,37 @@
+"""`plain`: every chat as it comes. The vendor's contract, nothing else."""
+
+from attrs import define, field
+
+from plugchat_async._walk.pages import Taken, Terms, read_pages
+from plugchat_async._walk.standing import Standing
+from plugchat_async._walk.steps import Walk, phones_of
+from plugchat_async.models import Page
+
+
+def plain(standing: Standing, terms: Terms) -> Walk:
+    """Pages in order until one is short (or, if asked so, empty)."""
+    terms.ledger.reason = 'consistency="plain" proves nothing'
+    yield from read_pages(standing, terms, _Plain(terms), ahead=terms.ahead)
+
+
+@define
+class _Plain:
+    """Takes pages as they are, and remembers just enough to know one again.
+
+    _fingerprints: of pages, not of chats: a walk of a million chats keeps ten thousand ints.
+    """
+
+    _terms: Terms
+    _fingerprints: set[int] = field(factory=set[int])
+    _first_phone: str | None = None
+
+    def take(self, page: Page) -> Taken:
+        """Read a page."""
+        phones = phones_of(page)
+        # A list that goes round comes back to its first chat, on whichever place of a page.
+        repeats = hash(phones) in self._fingerprints or self._first_phone in phones
+        self._fingerprints.add(hash(phones))
+        if self._first_phone is None:
+            self._first_phone = page.chats[0].phone
+        self._terms.ledger.chats += len(page.chats)
+        return Taken(page, repeats)

@@ -1,0 +1,127 @@
+"""Servers that do not keep the contract: those that silently cap `pageSize`, and those that ignore `page`."""
+
+import logging
+from collections.abc import Generator
+
+from attrs import define, field
+
+from plugchat_async._walk.standing import Standing
+from plugchat_async._walk.steps import Fetch, Peek, Step, phones_of
+from plugchat_async.errors import PageRepeatedError, PaginationError
+from plugchat_async.models import Page
+
+logger = logging.getLogger("plugchat_async.walk")
+
+# A server that counts pages answers this far past any end with nothing.
+FAR_PAGES = 1_000_000
+# At which repeated page to look how far. Some servers refuse deep pages, and yet go round in the near ones.
+_LOOKS_AHEAD = {1: FAR_PAGES, 16: 1000}
+
+
+@define
+class PageSizes:
+    """What a session has learnt about its server's page sizes, so that a check is not made in every walk."""
+
+    _honoured: int = field(default=0, init=False)
+    _whole: frozenset[str] = field(default=frozenset(), init=False)
+    _caps: set[int] = field(factory=set[int], init=False)
+
+    def suspects(self, page: Page) -> bool:
+        """Tell whether a short first page may be a full page of a smaller size than was asked for.
+
+        Caps are round numbers. What clears a page: that its size, or a larger one, was honoured before, or that these
+        same chats were checked and were all there are.
+        """
+        return page.size > self._honoured and is_round(len(page.chats)) and phones_of(page) != self._whole
+
+    def saw_full(self, page: Page) -> None:
+        """Note that a page holds as many chats as were asked for."""
+        self._honoured = max(self._honoured, page.size)
+
+    def saw_whole(self, page: Page) -> None:
+        """Note that the page was checked and is the whole list."""
+        self._whole = phones_of(page)
+
+    def saw_cap(self, page: Page) -> None:
+        """Note that the page's length is a cap, and say so the first time."""
+        length = len(page.chats)
+        if length not in self._caps:
+            self._caps.add(length)
+            logger.warning("the server caps pageSize=%d to %d: going on with pages of %d", page.size, length, length)
+
+
+def is_round(length: int) -> bool:
+    """Tell whether people choose `length` as a cap: a multiple of 5, or a power of two from 16."""
+    return length > 0 and (length % 5 == 0 or (length >= 16 and length.bit_count() == 1))
+
+
+def next_page(number: int, size: int) -> tuple[int, int]:
+    """Give what is asked for after a page: the next one, of the same size."""
+    return number + 1, size
+
+
+def look_far_ahead(page: Page, repeated: int = 1) -> Generator[Step, Page, None]:
+    """Raise PageRepeatedError if there are chats far past any end. It looks at a first repeated page, and a later one."""
+    distance = _LOOKS_AHEAD.get(repeated)
+    if distance is None:
+        return
+    far = yield Fetch(page.number + distance, page.size, resume_page=page.number, probe="far")
+    if far.chats:
+        raise PageRepeatedError(
+            f"page {page.number} repeats an earlier page, and page {far.number} is not empty",
+            page=page.number,
+            page_size=page.size,
+        )
+
+
+def check_cap(page: Page, standing: Standing, sizes: PageSizes) -> Generator[Step, Page, Page | None]:
+    """Find out whether a short first page is a full one of a capped size. Give the page after it then, else None.
+
+    `standing.size` is the cap then.
+    """
+    length, number, size = len(page.chats), page.number + 1, standing.size
+    if page.number > 1:
+        yield from _check_middle(page, standing)
+        return None
+    if standing.stop_on == "short":
+        # A page that was asked for ahead may show the cap already; that it is empty shows nothing, see below.
+        arrived = yield Peek(number, page.size)
+        if not phones_of(arrived) <= phones_of(page):
+            sizes.saw_cap(page)
+            standing.size = length
+            return (yield Fetch(number, length, resume_page=number, after=next_page))
+    # In pages of this length: some servers cap the rows, but count the pages in the size that was asked for.
+    standing.size = length
+    following = yield Fetch(number, length, resume_page=number, probe="check")
+    standing.size = size
+    # A list that moved meanwhile shows a chat again; only a capped one has new chats there.
+    if phones_of(following) <= phones_of(page):
+        if len(following.chats) >= length:
+            yield from look_far_ahead(following)
+        sizes.saw_whole(page)
+        return None
+    if standing.stop_on == "empty":
+        # Servers that filter after paging send short pages, too: fewer still of fewer.
+        again = yield Fetch(1, length, resume_page=number, probe="check")
+        if len(again.chats) < length:
+            return None
+    sizes.saw_cap(page)
+    standing.size = length
+    return following
+
+
+def _check_middle(page: Page, standing: Standing) -> Generator[Step, Page, None]:
+    """Raise PaginationError if the server caps a page that is not the first."""
+    # The pages before this one were counted in another size, and can't be made up for.
+    if standing.stop_on == "empty":
+        return
+    length = len(page.chats)
+    beyond = yield Fetch(page.number + 1, page.size, resume_page=page.number + 1, probe="check")
+    # A server that serves page 1 again past the end may send more.
+    if len(beyond.chats) <= length and not phones_of(beyond) <= phones_of(page):
+        raise PaginationError(
+            f"the server caps pageSize={page.size} to {length}: page {page.number} is not the page meant",
+            f"Begin again at start_page=1, or count pages in page_size={length}.",
+            page=page.number,
+            page_size=length,
+        )

@@ -1,0 +1,111 @@
+"""Where a walk stands: all that it must know to go on, in this process or in another."""
+
+import base64
+import binascii
+import zlib
+from datetime import datetime
+from typing import Annotated, Literal
+
+import msgspec
+from attrs import asdict, define, field, frozen
+
+from plugchat_async.errors import InvalidValueError
+
+Consistency = Literal["exact", "strict", "plain"]
+StopOn = Literal["short", "empty"]
+Stage = Literal["pages", "ahead", "passes", "cover"]
+
+CHECKPOINT_VERSION = 1
+
+_Time = Annotated[datetime, msgspec.Meta(tz=True)] | None
+
+
+@define(kw_only=True)
+class Standing:
+    """Where a walk stands. Times are those of chats, `last_message_time`.
+
+    consistency, page_size, stop_on, start_page: as the caller gave them.
+    size: chats to ask for at a time: `page_size`, or the cap that the server has.
+    stage: which walker is at work. number: the page that is read next. phase: how many passes are behind.
+    seen: the phones of all chats that were delivered; "plain" keeps none.
+
+    Of the pass that is under way:
+    bound: it ends at chats older than this (None: at the end of the list). newest: the newest time on its first page.
+    previous: the last time on the page before. repeated: a chat was read in two of its pages. ordered: nothing speaks
+    against the list being sorted by time. countable: each page but the last was full. short: a page was not.
+
+    Of a cover:
+    frontier: everything newer was read (None: nothing was). end: how many places of the list the windows went down.
+    margin: by how many chats the next window overlaps. objection: why there can be no cover.
+    """
+
+    consistency: Consistency
+    page_size: int
+    stop_on: StopOn = "short"
+    start_page: int = 1
+    size: int
+    stage: Stage = "pages"
+    number: int = 1
+    phase: int = 0
+    seen: set[str] = field(factory=set[str], repr=False)
+
+    bound: _Time = None
+    newest: _Time = None
+    previous: _Time = None
+    repeated: bool = False
+    ordered: bool = True
+    countable: bool = True
+    short: bool = False
+
+    frontier: _Time = None
+    end: int = 0
+    margin: int = 0
+    objection: str = ""
+
+    def begin_pass(self, bound: datetime | None) -> None:
+        """Stand at the beginning of another pass."""
+        self.phase += 1
+        self.bound = bound
+        self.restart_pass()
+
+    def restart_pass(self) -> None:
+        """Stand at the beginning of the pass again."""
+        self.number = 1
+        self.newest = self.previous = self.frontier = None
+        self.repeated = self.short = False
+        self.ordered = self.countable = True
+        self.end = 0
+
+
+@frozen(kw_only=True)
+class _Packed:
+    """A checkpoint's JSON."""
+
+    version: int
+    standing: Standing
+
+
+def pack(standing: Standing) -> str:
+    """Give a checkpoint: a text that `unpack` reads, some bytes for each chat that was seen."""
+    # Sorted, neighbours share their beginnings: that is what makes it small.
+    fields = asdict(standing, recurse=False) | {"seen": sorted(standing.seen)}
+    body = msgspec.json.encode({"version": CHECKPOINT_VERSION, "standing": fields})
+    return base64.urlsafe_b64encode(zlib.compress(body)).decode("ascii")
+
+
+def unpack(text: str) -> Standing:
+    """Read a checkpoint. InvalidValueError if it is none, or one of another version of this package."""
+    hint = "Give the `checkpoint` of an error as it was; without one, begin anew."
+    try:
+        body = zlib.decompress(base64.b64decode(text, altchars=b"-_", validate=True))
+        version = msgspec.json.decode(body, type=dict[str, msgspec.Raw]).get("version", msgspec.Raw(b"null"))
+        if bytes(version) != str(CHECKPOINT_VERSION).encode():
+            raise InvalidValueError(f"resume is a checkpoint of version {bytes(version).decode()[:20]}", hint)
+        standing = msgspec.json.decode(body, type=_Packed).standing
+    except (ValueError, zlib.error, binascii.Error, msgspec.DecodeError) as error:
+        if isinstance(error, InvalidValueError):
+            raise
+        raise InvalidValueError("resume is not a checkpoint", hint) from None
+    if min(standing.page_size, standing.size, standing.number, standing.start_page) < 1:
+        raise InvalidValueError("resume is not a checkpoint", hint)
+    return standing

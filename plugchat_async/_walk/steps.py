@@ -1,0 +1,58 @@
+"""The steps that a walk is made of. A walk is a generator that does no I/O: it yields steps, and is sent pages."""
+
+from collections.abc import Callable, Generator
+from typing import Literal
+
+from attrs import frozen
+
+from plugchat_async.models import Page
+
+
+@frozen
+class Fetch:
+    """Ask for a page, and send it back into the walk.
+
+    resume_page: what an error that comes of it gives as its `page`.
+    probe: "check" asks whether the page exists: where a status such as 404 says that it does not, an empty page is sent
+        back. "far" asks past any end: there every error may mean so, and an empty page is sent back.
+    after: gives the number and size of the request that will follow a page, if all goes well; so it can be made ahead
+        of time. None: what was asked for ahead is of no use any more, and this page is to be read now.
+    """
+
+    number: int
+    size: int
+    resume_page: int
+    probe: Literal["", "check", "far"] = ""
+    after: Callable[[int, int], tuple[int, int]] | None = None
+
+
+@frozen
+class Peek:
+    """Send back a page if it has already arrived, having been asked for ahead; if not, an empty one."""
+
+    number: int
+    size: int
+
+
+@frozen
+class Deliver:
+    """Give a page to the caller. What is sent back is not looked at."""
+
+    page: Page
+
+
+Step = Fetch | Peek | Deliver
+Walk = Generator[Step, Page, None]
+
+
+def advance(walk: Walk, page: Page) -> Step | None:
+    """Send a page into the walk and give its next step, or None if the list has ended."""
+    try:
+        return walk.send(page)
+    except StopIteration:
+        return None
+
+
+def phones_of(page: Page) -> frozenset[str]:
+    """Give the keys of a page's chats."""
+    return frozenset(chat.phone for chat in page.chats)

@@ -1,0 +1,194 @@
+"""`strict`: every chat once, whatever is deleted meanwhile.
+
+What proves it is a *cover*. A response is one instant's window of a list that is sorted by time. If its first chat has
+time `hi` and its last one `lo`, every chat whose time was strictly between them at that instant was in it; on page 1
+`hi` is infinite, and on a short page `lo` is minus infinity. If such intervals overlap, from the newest time W when the
+walk began down to minus infinity, then every chat that kept its time was read, whatever was deleted or inserted, and in
+whichever order chats of the same time came. A chat that got a message is newer than W: it is on page 1, read at last
+and alone, if that page goes down beyond W; if it does not, another cover down to W follows.
+
+Neighbouring pages leave a gap between the last time of one and the first of the next. So the windows overlap here:
+`number` and `size` are chosen for each so that it begins some chats before the end of the one before it, and goes down
+as far as it can. If too many chats were deleted meanwhile, they don't overlap, and the walk steps back, twice as far
+each time.
+
+Read one after another, newest first, windows also find a chat that is put back because its last message was deleted:
+the part of the list that is still to be read only grows. Asked for ahead of time, they don't.
+"""
+
+from collections.abc import Generator
+from datetime import datetime
+from functools import lru_cache
+
+from attrs import define
+
+from plugchat_async._walk.exact import MOST_PASSES, is_sorted, times_of, without_seen
+from plugchat_async._walk.pages import Terms
+from plugchat_async._walk.sizes import check_cap, look_far_ahead
+from plugchat_async._walk.standing import Standing
+from plugchat_async._walk.steps import Deliver, Fetch, Step, phones_of
+from plugchat_async.errors import PageLimitError
+from plugchat_async.models import Page
+
+# How often in one cover windows may fail to overlap, or to get on.
+MOST_MISSES = 20
+
+
+TOO_FAST = f"the list moved too fast: no page 1 reached back within {MOST_PASSES} passes"
+
+
+def cover(standing: Standing, terms: Terms) -> Generator[Step, Page, str]:
+    """Read the list until it is covered. Give "" then, else why it can't be.
+
+    TOO_FAST says that the list was covered once, but not the chats that jumped to its front since.
+    """
+    if standing.phase:
+        standing.restart_pass()
+    standing.margin = standing.margin or least_margin(standing.size)
+    while True:
+        terms.ledger.phases += 1
+        descent = _Descent(standing, terms)
+        yield from descent.windows()
+        if descent.reason:
+            return descent.reason
+        if descent.count == 1:
+            return ""
+        standing.begin_pass(standing.newest)
+        if standing.phase == MOST_PASSES:
+            return TOO_FAST
+
+
+@define
+class _Descent:
+    """Overlapping windows from the front of the list down: to its end, or until its chats are older than the bound.
+
+    count: how many windows were read. reason: why it came to nothing.
+    honoured: a window of a size of our own choice came back full.
+    """
+
+    _standing: Standing
+    _terms: Terms
+    count: int = 0
+    reason: str = ""
+    _misses: int = 0
+    _honoured: bool = False
+
+    def windows(self) -> Generator[Step, Page, None]:
+        """Read them."""
+        standing = self._standing
+        self.count = 1 if standing.end else 0  # before the walk was resumed
+        back = 0
+        # On the way to a bound, one page is hoped to be enough.
+        after = self._after if self._terms.ahead and standing.bound is None else None
+        while not self.reason:
+            # The last page 1 must show a chat behind those of the newest time, however tiny pages are.
+            number, size = 1, standing.size if standing.bound is None else max(standing.size, 2 * standing.margin)
+            if standing.end > back:
+                number, size = next_window(standing.end - back, standing.size, standing.margin)
+            page = yield Fetch(number, size, resume_page=number, after=after)
+            self._count(page)
+            times = times_of(page)
+            self.reason = _objection(page, times)
+            yield from self._deliver(page)
+            if self.reason or (number == 1 and not times):
+                return
+            if number > 1 and standing.frontier is not None and (not times or times[0] <= standing.frontier):
+                # It begins behind a gap. Deletions go on: from now on overlap by more, too.
+                self._miss()
+                back = max(standing.margin, 2 * back)
+                standing.margin = max(standing.margin, min(2 * standing.margin, standing.size // 4))
+                continue
+            if page.is_last and (yield from self._is_end(page)):
+                return
+            if standing.frontier is not None and times[-1] >= standing.frontier:
+                # It is wholly above the end of the one before: so many chats came, or `page` is ignored.
+                if number > 1 and not self._misses:
+                    yield from look_far_ahead(page)
+                self._miss()
+            if standing.newest is None:
+                standing.newest = max(times)
+            standing.frontier = times[-1] if standing.frontier is None else min(standing.frontier, times[-1])
+            standing.end = (number - 1) * size + len(page.chats)
+            self._honoured |= number > 1 and size != standing.size
+            back = 0
+            if standing.bound is not None and standing.frontier < standing.bound:
+                return
+
+    def _after(self, number: int, size: int) -> tuple[int, int]:
+        return next_window(number * size, self._standing.size, self._standing.margin)
+
+    def _count(self, page: Page) -> None:
+        self.count += 1
+        self._terms.ledger.pages += 1
+        if self.count > self._terms.max_pages:
+            raise PageLimitError(
+                f"the list had not ended after max_pages={self._terms.max_pages} pages",
+                page=page.number,
+                page_size=page.size,
+            )
+
+    def _miss(self) -> None:
+        self._misses += 1
+        if self._misses == MOST_MISSES:
+            self.reason = "the list moved too fast: windows of it did not overlap"
+
+    def _deliver(self, page: Page) -> Generator[Step, Page, None]:
+        fresh = without_seen(page, self._standing, self._terms)
+        self._standing.seen |= phones_of(page)
+        if fresh.chats:
+            yield Deliver(fresh)
+
+    def _is_end(self, page: Page) -> Generator[Step, Page, bool]:
+        """Tell whether a short window is the end of the list."""
+        standing, terms = self._standing, self._terms
+        if page.number == 1:
+            if not standing.phase and terms.sizes.suspects(page):
+                following = yield from check_cap(page, standing, terms.sizes)
+                if following is not None:
+                    yield from self._deliver(following)
+                    return False
+            return True
+        if page.size != standing.size and not self._honoured:
+            # The size is of our own choice, and the server may know only some: look with the size that it knows.
+            end = (page.number - 1) * page.size + len(page.chats)
+            whole = yield Fetch(end // standing.size + 1, standing.size, resume_page=page.number)
+            if not (whole.is_last and phones_of(whole) <= standing.seen):
+                self.reason = "the server does not honour every pageSize"
+        return True
+
+
+def _objection(page: Page, times: list[datetime]) -> str:
+    """Say why a page proves nothing, or "" if it does."""
+    if len(page.chats) > page.size:
+        return "the server does not honour every pageSize"
+    if len(times) < len(page.chats):
+        return "there are chats without a time"
+    if times and not is_sorted(page, times):
+        return "the list is not sorted by time"
+    return ""
+
+
+def least_margin(size: int) -> int:
+    """Give the number of chats by which windows overlap: two at least, so that the times overlap, too."""
+    return max(2, min(4, size // 8))
+
+
+@lru_cache(maxsize=1024)
+def next_window(end: int, size: int, margin: int) -> tuple[int, int]:
+    """Choose the window that goes on at place `end` of the list: its page number, and its page size.
+
+    It begins `margin` places before `end`, at least, and of all such windows it goes down farthest. It has `size`
+    places at most, or as few more as it takes to get on where `size` is tiny.
+    """
+    start = max(0, end - margin)
+    best = (1, 0)
+    for candidate in range(size, 0, -1):
+        if start + candidate <= best[0] * best[1]:
+            break
+        number = start // candidate + 1
+        if number * candidate > best[0] * best[1]:
+            best = number, candidate
+    while best[0] * best[1] <= end:
+        size += 1
+        best = start // size + 1, size
+    return best

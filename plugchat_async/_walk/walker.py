@@ -1,0 +1,47 @@
+"""A walk in one of its kinds, from its beginning or from a checkpoint."""
+
+from plugchat_async._walk.exact import pass_ahead, passes
+from plugchat_async._walk.pages import Terms
+from plugchat_async._walk.plain import plain
+from plugchat_async._walk.standing import Standing
+from plugchat_async._walk.steps import Walk
+from plugchat_async._walk.strict import TOO_FAST, cover
+
+
+def begin(standing: Standing, *, ahead: bool) -> None:
+    """Say at which stage a new walk begins."""
+    match standing.consistency:
+        case "plain":
+            standing.stage = "pages"
+        case "exact":
+            standing.stage = "ahead" if ahead else "passes"
+        case "strict":
+            standing.stage = "cover"
+
+
+def walk(standing: Standing, terms: Terms) -> Walk:
+    """Walk on from where the walk stands. When it ends, the ledger says whether every chat is known to have been read.
+
+    `standing` is kept true at each step, so that it is a checkpoint when a step fails.
+    """
+    ledger = terms.ledger
+    if standing.stage == "pages":
+        yield from plain(standing, terms)
+        return
+    if standing.stage == "ahead":
+        ledger.verified = yield from pass_ahead(standing, terms)
+        if ledger.verified:
+            return
+        # The list moved, and pages were read in no known order. A cover needs none, and can be fetched ahead, too.
+        standing.begin_pass(None)
+        standing.stage = "cover"
+    if standing.stage == "cover":
+        standing.objection = yield from cover(standing, terms)
+        ledger.verified, ledger.reason = not standing.objection, standing.objection
+        if not standing.objection or standing.objection == TOO_FAST:
+            return
+        standing.begin_pass(None)
+        standing.stage = "passes"
+    yield from passes(standing, terms)
+    if standing.consistency == "strict":
+        ledger.verified, ledger.reason = False, standing.objection
