@@ -65,8 +65,8 @@ class PlugChatError(Exception):
 
     Where they are known: `status` (HTTP), `url`, `page` and `page_size` (which page failed, and the size that it was
     counted in), `attempts` (each request and its outcome), `elapsed` (seconds spent on this page), and, of a walk,
-    `checkpoint`: what `resume=` takes to go on with it, a text. It holds no token, but the phones of the chats that were
-    yielded, some bytes each, unless the walk was "plain". `hint` says what to do.
+    `checkpoint`: what `resume=` takes to go on with it. That text holds no token, but, unless the walk was "plain", the
+    phones of the chats that were yielded, some bytes each. `hint` says what to do.
     """
 
     advice: ClassVar[str] = "Read the message."

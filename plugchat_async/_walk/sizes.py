@@ -61,7 +61,7 @@ def next_page(number: int, size: int) -> tuple[int, int]:
 
 
 def look_far_ahead(page: Page, repeated: int = 1) -> Generator[Step, Page, None]:
-    """Raise PageRepeatedError if there are chats far past any end. It looks at a first repeated page, and a later one."""
+    """Raise PageRepeatedError if there are chats far past any end. It looks at the first repeat, and a later one."""
     distance = _LOOKS_AHEAD.get(repeated)
     if distance is None:
         return
