@@ -28,14 +28,21 @@ def check_optional_int(name: str, value: object, *, least: int) -> int | None:
 
 def check_seconds(name: str, value: object, *, zero: bool) -> float:
     """Give `value` as a float if it is a finite number of seconds, above zero or, where `zero` is allowed, from it."""
+    return check_number(name, value, zero=zero, unit=" of seconds")
+
+
+def check_number(name: str, value: object, *, zero: bool = True, most: int = _MOST, unit: str = "") -> float:
+    """Give `value` as a float if it is a number up to `most`, above zero or, where `zero` is allowed, from it."""
     if not isinstance(value, int | float) or isinstance(value, bool):
-        raise InvalidTypeError(f"{name} must be a number of seconds, got {value!r}", f"Give {name} as a float.")
+        raise InvalidTypeError(f"{name} must be a number{unit}, got {value!r}", f"Give {name} as a float.")
     if not 0 <= value <= _MOST or (value == 0 and not zero):  # NaN is in no range
         got = value if isinstance(value, float) or abs(value) <= _MOST else f"{value.bit_length()} bits"
         raise InvalidValueError(
             f"{name} must be a finite number {'of at least' if zero else 'above'} 0, got {got}",
-            f"Give {name} in seconds.",
+            f"Give {name} as a number{unit}.",
         )
+    if value > most:
+        raise InvalidValueError(f"{name} must be at most {most}, got {value}", f"Give {name} as {most} or less.")
     return float(value)
 
 

@@ -5,7 +5,6 @@ import io
 import os
 import re
 import sys
-import time
 from collections.abc import Coroutine, Sequence
 from contextlib import AsyncExitStack, aclosing, suppress
 from pathlib import Path
@@ -14,7 +13,7 @@ from typing import Annotated, Any, Final, cast
 from cyclopts import App, CycloptsError, Parameter, Token, UnusedCliTokensError
 
 from plugchat_async import (
-    Chat,
+    ChatsOptions,
     ConfigurationError,
     InvalidValueError,
     PlugChatError,
@@ -22,19 +21,22 @@ from plugchat_async import (
     ServiceError,
     __version__,
 )
+from plugchat_async._walk import Consistency
 from plugchat_async.console import (
     Format,
-    chats_table,
     complain,
-    drawn,
     format_for,
+    going_on,
     opened,
     print_error,
+    print_report,
     progress,
+    read_checkpoint,
     write_chats,
 )
+from plugchat_async.demo import show_busy, show_quiet
 from plugchat_async.session import BASE_URL_VARIABLE, DEFAULT_BASE_URL, TOKEN_VARIABLE
-from plugchat_async.testing import Fault, PlugChatSimulator
+from plugchat_async.testing import PlugChatSimulator
 
 EXIT_OK: Final = 0
 EXIT_LOCAL: Final = 1
@@ -98,6 +100,19 @@ def chats(
     page_size: Annotated[Whole, Parameter(help="Chats to ask for at a time.")] = 100,
     start_page: Annotated[Whole, Parameter(help="The page to begin with.")] = 1,
     limit: Annotated[Whole | None, Parameter(help="Chats to fetch at most; all without it.")] = None,
+    consistency: Annotated[
+        Consistency,
+        Parameter(help="While the list moves: each chat once; so, too, if chats are deleted; or what comes."),
+    ] = "exact",
+    prefetch: Annotated[Whole, Parameter(help="Pages to ask for ahead of time.")] = 0,
+    require_verified: Annotated[
+        bool, Parameter(negative=(), help="Fail at the end if chats may have been missed.")
+    ] = False,
+    report: Annotated[bool, Parameter(negative=(), help="Say on stderr what the walk did.")] = False,
+    checkpoint: Annotated[
+        Path | None,
+        Parameter(help="Keep here where to go on, if the walk fails; go on from there, if there is such a file."),
+    ] = None,
     format: FormatOption = None,  # noqa: A002 - the option's name
     output: OutputOption = None,
 ) -> int:
@@ -107,26 +122,44 @@ def chats(
     style = format or format_for(output)
     session = PlugChatSession(token, base_url=base_url or DEFAULT_BASE_URL)
     streams = output is None and style in ("jsonl", "csv")
+    if checkpoint is not None and not streams:
+        raise InvalidValueError(
+            "--checkpoint is for lines that go to standard output: all else is written whole or not at all",
+            "Leave it out, or use --format jsonl or csv, and no --output.",
+        )
+    resume = read_checkpoint(checkpoint)
+    options: ChatsOptions = {
+        "start_page": start_page,
+        "limit": limit,
+        "consistency": consistency,
+        "prefetch": prefetch,
+        "require_verified": require_verified,
+        "resume": resume,
+        "on_report": print_report if report else None,
+    }
 
     async def fetch() -> None:
         # A display and streamed lines would write over each other on one terminal.
         async with session:
             with progress(shown=not (streams and sys.stdout.isatty())) as on_page, opened(output) as out:
-                walk = session.iter_chats(page_size, start_page=start_page, limit=limit, on_page=on_page)
+                options["on_page"] = on_page
+                walk = session.iter_chats(page_size, **options)
                 async with aclosing(walk):
-                    await write_chats(style, walk, out)
+                    await write_chats(style, walk, out, header=resume is None)
 
     try:
         _run_async(fetch())
     except PlugChatError as error:
         # Of a file nothing is kept, of a stream all that went out: only then can a reader go on.
-        print_error(error, resumable=streams)
+        print_error(error, going_on(error, checkpoint, consistency) if streams else "")
         return _exit_code(error)
     except OSError as error:
         if output is None:
             raise  # `run` knows what to say of stdout
         complain(f"can't write {output}: {error.strerror}", "Check the folder, its permissions and the free space.")
         return EXIT_LOCAL
+    if checkpoint is not None:
+        checkpoint.unlink(missing_ok=True)
     return EXIT_OK
 
 
@@ -166,27 +199,22 @@ def simulate(
 @app.command
 def demo(
     *,
-    chats: Annotated[Whole, Parameter(help="How many chats the simulated account has.")] = 250,
+    chats: Annotated[
+        Whole | None, Parameter(help="How many chats the simulated account has: 250, or with --busy 1000.")
+    ] = None,
     seed: Annotated[Whole, Parameter(help="The same seed makes the same chats.")] = 7,
     page_size: Annotated[Whole, Parameter(help="Chats to ask for at a time.")] = 100,
+    busy: Annotated[bool, Parameter(negative=(), help="Let the account move, and compare.")] = False,
 ) -> int:
     """Fetch all chats of a simulated account inside this process: no token and no network needed.
 
-    The first request is answered 503 on purpose, to show a retry.
+    The first request is answered 503 on purpose, to show a retry. With --busy, chats get messages while they are read:
+    a table compares what each --consistency makes of it.
     """
-
-    async def fetch() -> None:
-        async with PlugChatSimulator(chats, seed=seed) as sim:
-            sim.script(Fault.status(503))
-            async with PlugChatSession(sim.token, base_url=sim.base_url) as session:
-                started = time.perf_counter()
-                found = await session.list_chats(page_size)
-                seconds = time.perf_counter() - started
-            if found != list(sim.chats):
-                raise AssertionError("the demo's chats are not the simulator's")
-            _print_demo(sim, found, seconds)
-
-    _run_async(fetch())
+    if busy:
+        _run_async(show_busy(1000 if chats is None else chats, seed=seed, page_size=page_size))
+    else:
+        _run_async(show_quiet(250 if chats is None else chats, seed=seed, page_size=page_size))
     return EXIT_OK
 
 
@@ -204,7 +232,7 @@ def run(arguments: Sequence[str]) -> int:
         complain(str(error).rstrip("."), "See plugchat COMMAND --help.")
         code = EXIT_CONFIGURATION
     except PlugChatError as error:
-        print_error(error, resumable=False)
+        print_error(error)
         code = _exit_code(error)
     except KeyboardInterrupt:
         code = EXIT_INTERRUPTED
@@ -256,19 +284,3 @@ def _exit_code(error: PlugChatError) -> int:
             return EXIT_SERVICE
         case _:
             return EXIT_ANSWER
-
-
-def _print_demo(sim: PlugChatSimulator, found: Sequence[Chat], seconds: float) -> None:
-    lines = [f"A simulated account with {len(sim.chats)} chats at {sim.base_url}. What was asked for:"]
-    for number, request in enumerate(sim.requests, 1):
-        scripted = " (answered 503 on purpose, then retried)" if number == 1 else ""
-        lines.append(f"  {request.method} {request.path}?page={request.page}&pageSize={request.page_size}{scripted}")
-    shown = found[:10]
-    lines.append(drawn(chats_table(shown), sys.stdout).rstrip())
-    unread = sum(chat.unread for chat in found)
-    lines.append(
-        f"{len(found)} chats, {unread} unread messages, {len(sim.requests)} requests, {seconds:.2f} s. "
-        f"The table shows the first {len(shown)}."
-    )
-    lines.append(f"With a token of your own: {TOKEN_VARIABLE}=... plugchat chats")
-    sys.stdout.write("\n".join(lines) + "\n")

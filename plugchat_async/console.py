@@ -13,8 +13,9 @@ from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Column, Table
 from rich.text import Text
 
-from plugchat_async import Chat, InvalidValueError, Page, PlugChatError
+from plugchat_async import Chat, InvalidValueError, Page, PlugChatError, WalkReport
 from plugchat_async._formats import csv_header, to_csv, to_json
+from plugchat_async._walk import Consistency
 
 Format = Literal["table", "json", "jsonl", "csv"]
 
@@ -26,12 +27,48 @@ def complain(what_happened: str, hint: str) -> None:
     console.print(Text.assemble(("what to do: ", "bold"), hint))
 
 
-def print_error(error: PlugChatError, *, resumable: bool) -> None:
-    """Say on stderr what an error says, and if what was written can be gone on from, how."""
-    going_on = ""
-    if resumable and error.page is not None and error.page > 1:
-        going_on = f" What was written is good; go on with --start-page {error.page} --page-size {error.page_size}."
+def print_error(error: PlugChatError, going_on: str = "") -> None:
+    """Say on stderr what an error says, and how to go on."""
     complain(error.what_happened, error.hint + going_on)
+
+
+def print_report(report: WalkReport) -> None:
+    """Say on stderr what a walk did."""
+    verdict = "verified" if report.verified else f"not verified: {report.reason}"
+    sys.stderr.write(
+        f"report: {report.chats} chats on {report.pages} pages, {report.requests} requests, {report.elapsed:.2f} s, "
+        f"{report.phases} passes, {report.duplicates} duplicates left out, {report.late_finds} late finds; {verdict}\n"
+    )
+
+
+def read_checkpoint(file: Path | None) -> str | None:
+    """Give what `going_on` has written, or None if it has not. InvalidValueError for what can't be read."""
+    if file is None or not file.exists():
+        return None
+    try:
+        return file.read_text("ascii").strip()
+    except (OSError, ValueError) as error:
+        raise InvalidValueError(f"can't read the checkpoint {file}: {error}", "Name another file.") from None
+
+
+def going_on(error: PlugChatError, file: Path | None, consistency: Consistency) -> str:
+    """Say how to go on with a walk whose chats went out; the checkpoint is written into `file` for that."""
+    if file is not None and error.checkpoint is not None:
+        try:
+            # It holds phones: for its owner only.
+            file.touch(mode=0o600)
+            file.write_text(error.checkpoint + "\n", "ascii")
+        except OSError as problem:
+            return f" What was written is good, but the checkpoint is lost: can't write {file}: {problem.strerror}."
+        return " What was written is good; the same command goes on behind it."
+    if error.page is None or error.page == 1:
+        return ""
+    if consistency == "plain":
+        return (
+            " What was written is good; go on with "
+            f"--consistency plain --start-page {error.page} --page-size {error.page_size}."
+        )
+    return " What was written is good; with --checkpoint FILE it can be gone on with next time."
 
 
 def format_for(output: Path | None) -> Format:
@@ -92,14 +129,18 @@ def progress(*, shown: bool) -> Generator[Callable[[Page], object] | None]:
         yield on_page
 
 
-async def write_chats(style: Format, walk: AsyncGenerator[Chat, None], out: TextIO) -> None:
-    """Write a walk's chats; jsonl and csv as they come, json and table when all are there."""
+async def write_chats(style: Format, walk: AsyncGenerator[Chat, None], out: TextIO, *, header: bool) -> None:
+    """Write a walk's chats; jsonl and csv as they come, json and table when all are there.
+
+    header: whether csv begins with the names of its columns.
+    """
     match style:
         case "jsonl":
             async for chat in walk:
                 out.write(to_json(chat) + "\n")
         case "csv":
-            out.write(csv_header() + "\n")
+            if header:
+                out.write(csv_header() + "\n")
             async for chat in walk:
                 out.write(to_csv(chat) + "\n")
         case "json":

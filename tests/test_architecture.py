@@ -37,11 +37,13 @@ ORDER = [
     "_driver",
     "session",
     "testing.people",
+    "testing.account",
     "testing.faults",
     "testing.simulator",
     "testing",
     "__init__",
     "console",
+    "demo",
     "cli",
     "__main__",
 ]
@@ -92,7 +94,7 @@ def test_libraries_stay_in_their_rooms(path: Path) -> None:
         "cattrs": {"_decode"},
         "msgspec": {"_decode", "_formats", "_walk.standing"},
         "cyclopts": {"cli"},
-        "rich": {"console"},
+        "rich": {"console", "demo"},
         "uvloop": {"cli"},
     }
     for module in imports(path):

@@ -200,6 +200,15 @@ async def page_limit() -> None:
         await session.list_chats(10, max_pages=1)
 
 
+async def never_quiet() -> None:
+    async with (
+        PlugChatSimulator(20, token=TOKEN) as sim,
+        PlugChatSession(TOKEN, base_url=sim.base_url) as session,
+    ):
+        sim.traffic(bumps=20)
+        await session.list_chats(2, require_verified=True)
+
+
 async def not_open() -> None:
     await PlugChatSession(TOKEN).list_chats()
 
@@ -224,6 +233,7 @@ MAKERS: list[Callable[[], Any]] = [
     auth_of_its_own,
     page_repeated,
     page_limit,
+    never_quiet,
     not_open,
     bad_argument,
     constructed(f" {TOKEN}"),

@@ -8,15 +8,18 @@ from types import TracebackType
 from typing import Literal, Self
 
 from aiohttp import hdrs, web
-from attrs import evolve, frozen
+from attrs import frozen
 
-from plugchat_async._arguments import check_choice, check_int, check_optional_int, check_seconds
+from plugchat_async._arguments import check_choice, check_int, check_number, check_optional_int, check_seconds
 from plugchat_async._wire import CHATS_PATH, JSON_TYPE
 from plugchat_async.models import Chat
+from plugchat_async.testing.account import Account, Traffic
 from plugchat_async.testing.faults import Fault
-from plugchat_async.testing.people import People
 
 PastEnd = Literal["empty", "first", "last"]
+
+# In an interval, of each kind.
+_MOST_EVENTS = 10_000
 
 
 @frozen
@@ -66,8 +69,7 @@ class PlugChatSimulator:
         check_optional_int("max_page_size", max_page_size, least=1)
         check_seconds("latency", latency, zero=True)
         check_choice("past_end", past_end, ("empty", "first", "last"))
-        self._people = People(seed)
-        self._chats = self._people.chats(chats)
+        self._account = Account(chats, seed=seed)
         self._latency = latency
         self._port = port
         self._max_page_size = max_page_size
@@ -75,6 +77,8 @@ class PlugChatSimulator:
         self._past_end: PastEnd = past_end
         self._script: deque[Fault] = deque()
         self._runner: web.AppRunner | None = None
+        self._every: float | None = None
+        self._clock: asyncio.Task[None] | None = None
         self.token = token
         self.requests: list[SimulatedRequest] = []
         """What was asked for so far, in order."""
@@ -89,7 +93,7 @@ class PlugChatSimulator:
     @property
     def chats(self) -> tuple[Chat, ...]:
         """The account's chats as they are now, newest first."""
-        return tuple(self._chats)
+        return self._account.chats
 
     async def __aenter__(self) -> Self:
         if self._runner is not None:
@@ -101,11 +105,14 @@ class PlugChatSimulator:
         await runner.setup()
         await web.TCPSite(runner, "127.0.0.1", self._port).start()
         self._runner = runner
+        self._start_clock()
         return self
 
     async def __aexit__(
         self, exc_type: type[BaseException] | None, exc: BaseException | None, tb: TracebackType | None
     ) -> None:
+        if self._clock is not None:
+            self._clock.cancel()
         if self._runner is not None:
             await self._runner.cleanup()
 
@@ -115,27 +122,53 @@ class PlugChatSimulator:
 
     def receive_message(self, phone: str) -> Chat:
         """Let a message arrive: the chat jumps to the front, one more unread. KeyError if there is no such chat."""
-        index = self._index(phone)
-        chat = self._chats.pop(index)
-        return self._to_front(evolve(chat, unread=chat.unread + 1, last_message_time=self._people.now()))
+        return self._account.receive_message(phone)
 
     def new_chat(self) -> Chat:
         """Let somebody write for the first time: a new chat in front."""
-        return self._to_front(evolve(self._people.chat(), unread=1, last_message_time=self._people.now()))
+        return self._account.new_chat()
 
     def delete_chat(self, phone: str) -> Chat:
         """Take a chat off the list and give it back. KeyError if there is no such chat."""
-        return self._chats.pop(self._index(phone))
+        return self._account.delete_chat(phone)
 
-    def _index(self, phone: str) -> int:
-        for index, chat in enumerate(self._chats):
-            if chat.phone == phone:
-                return index
-        raise KeyError(phone)
+    def traffic(
+        self,
+        *,
+        bumps: float = 0.0,
+        inserts: float = 0.0,
+        deletes: float = 0.0,
+        seed: int = 0,
+        every: float | None = None,
+    ) -> None:
+        """Let the list move from now on: while requests are answered, or by the clock.
 
-    def _to_front(self, chat: Chat) -> Chat:
-        self._chats.insert(0, chat)
-        return chat
+        bumps, inserts, deletes: how many chats, on average, get a message, are new, or are deleted in an interval
+            (default 0.0 each, at most 10,000; the call without arguments ends the traffic). Which ones is up to chance.
+        seed: the same one makes the same things happen (default 0).
+        every: seconds that an interval lasts (default None: it lasts from one request to the next).
+
+        InvalidValueError and InvalidTypeError name an argument that is out of range.
+        """
+        traffic = Traffic(
+            bumps=check_number("bumps", bumps, most=_MOST_EVENTS),
+            inserts=check_number("inserts", inserts, most=_MOST_EVENTS),
+            deletes=check_number("deletes", deletes, most=_MOST_EVENTS),
+        )
+        self._every = None if every is None else check_seconds("every", every, zero=False)
+        self._account.begin_traffic(traffic, seed=seed)
+        if self._runner is not None:
+            self._start_clock()
+
+    def _start_clock(self) -> None:
+        if self._clock is not None:
+            self._clock.cancel()
+        self._clock = None if self._every is None else asyncio.create_task(self._tick(self._every))
+
+    async def _tick(self, seconds: float) -> None:
+        while True:
+            await asyncio.sleep(seconds)
+            self._account.pass_interval()
 
     async def _handle(self, request: web.Request) -> web.StreamResponse:
         self.requests.append(
@@ -151,7 +184,10 @@ class PlugChatSimulator:
         fault = self._script.popleft() if self._script else Fault.none()
         if self._latency:
             await asyncio.sleep(self._latency)
-        return await fault.apply(request, self._answer(request))
+        answer = self._answer(request)
+        if self._every is None:
+            self._account.pass_interval()
+        return await fault.apply(request, answer)
 
     def _answer(self, request: web.Request) -> web.Response:
         if request.method != hdrs.METH_GET:
@@ -168,12 +204,12 @@ class PlugChatSimulator:
 
     def _window(self, page: int, size: int) -> list[Chat]:
         size = size if self._max_page_size is None else min(size, self._max_page_size)
-        last = max(1, -(-len(self._chats) // size))
+        last = max(1, -(-len(self._account) // size))
         if self._ignore_page or (page > last and self._past_end == "first"):
             page = 1
         elif page > last and self._past_end == "last":
             page = last
-        return self._chats[(page - 1) * size : page * size]
+        return self._account.window(page, size)
 
 
 def _positive(text: str | None) -> int | None:

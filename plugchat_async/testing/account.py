@@ -1,0 +1,96 @@
+"""The list of chats of a simulated account, and what happens to it while it is read."""
+
+import random
+from collections.abc import Callable
+
+from attrs import evolve, frozen
+
+from plugchat_async.models import Chat
+from plugchat_async.testing.people import People
+
+
+@frozen(kw_only=True)
+class Traffic:
+    """How much happens in an interval, on average: messages to chats that are there, new chats, deleted ones."""
+
+    bumps: float = 0.0
+    inserts: float = 0.0
+    deletes: float = 0.0
+
+
+class Account:
+    """Made-up chats, newest first. The same seed makes the same ones."""
+
+    def __init__(self, chats: int, *, seed: int) -> None:
+        self._people = People(seed)
+        self._chats = self._people.chats(chats)
+        self._traffic = Traffic()
+        self._chance = random.Random(seed)  # noqa: S311 - made-up data
+
+    @property
+    def chats(self) -> tuple[Chat, ...]:
+        """All chats as they are now."""
+        return tuple(self._chats)
+
+    def __len__(self) -> int:
+        return len(self._chats)
+
+    def window(self, page: int, size: int) -> list[Chat]:
+        """Give a page, counted from 1, of so many chats."""
+        return self._chats[(page - 1) * size : page * size]
+
+    def receive_message(self, phone: str) -> Chat:
+        """Let a message arrive: the chat jumps to the front, one more unread. KeyError if there is no such chat."""
+        return self._bump(self._index(phone))
+
+    def new_chat(self) -> Chat:
+        """Let somebody write for the first time: a new chat in front."""
+        return self._to_front(evolve(self._people.chat(), unread=1, last_message_time=self._people.now()))
+
+    def delete_chat(self, phone: str) -> Chat:
+        """Take a chat off the list and give it back. KeyError if there is no such chat."""
+        return self._chats.pop(self._index(phone))
+
+    def begin_traffic(self, traffic: Traffic, *, seed: int) -> None:
+        """Choose what happens in each interval from now on."""
+        self._traffic = traffic
+        self._chance = random.Random(seed)  # noqa: S311 - made-up data
+
+    def pass_interval(self) -> None:
+        """Let happen what happens in one interval, in any order."""
+        traffic, chance = self._traffic, self._chance
+        events: list[Callable[[], object]] = [self._bump_any] * self._count(traffic.bumps)
+        events += [self.new_chat] * self._count(traffic.inserts)
+        events += [self._delete_any] * self._count(traffic.deletes)
+        chance.shuffle(events)
+        for event in events:
+            event()
+
+    def _count(self, rate: float) -> int:
+        """Draw how many events of a rate fall into an interval: a Poisson process has exponential gaps."""
+        count, passed = 0, 0.0
+        while rate and (passed := passed + self._chance.expovariate(rate)) < 1.0:
+            count += 1
+        return count
+
+    def _bump_any(self) -> None:
+        if self._chats:
+            self._bump(self._chance.randrange(len(self._chats)))
+
+    def _delete_any(self) -> None:
+        if self._chats:
+            self._chats.pop(self._chance.randrange(len(self._chats)))
+
+    def _bump(self, index: int) -> Chat:
+        chat = self._chats.pop(index)
+        return self._to_front(evolve(chat, unread=chat.unread + 1, last_message_time=self._people.now()))
+
+    def _index(self, phone: str) -> int:
+        for index, chat in enumerate(self._chats):
+            if chat.phone == phone:
+                return index
+        raise KeyError(phone)
+
+    def _to_front(self, chat: Chat) -> Chat:
+        self._chats.insert(0, chat)
+        return chat
