@@ -462,7 +462,11 @@ async def test_tls_options_belong_to_a_session_of_our_own() -> None:
         ({"prefetch": -1}, InvalidValueError, "prefetch must be at least 0, got -1"),
         ({"prefetch": 1001}, InvalidValueError, "prefetch must be at most 1000, got 1001"),
         ({"require_verified": 1}, InvalidTypeError, "require_verified must be of type bool, got int"),
-        ({"require_verified": True, "consistency": "plain"}, InvalidValueError, "proves nothing: it can not be verified"),
+        (
+            {"require_verified": True, "consistency": "plain"},
+            InvalidValueError,
+            "proves nothing: it can not be verified",
+        ),
         ({"resume": 3}, InvalidTypeError, "resume must be of type str, got int"),
         ({"resume": "3"}, InvalidValueError, "resume is not a checkpoint"),
         ({"on_report": 5}, InvalidTypeError, "on_report must be a plain function of a WalkReport"),

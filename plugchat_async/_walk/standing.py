@@ -36,7 +36,8 @@ class Standing:
 
     Of a cover:
     frontier: everything newer was read (None: nothing was). end: how many places of the list the windows went down.
-    margin: by how many chats the next window overlaps. objection: why there can be no cover.
+    margin: by how many chats the next window overlaps at least, if their times differ. tied: how many chats at the end
+    of the last window have its last time. objection: why there can be no cover.
     """
 
     consistency: Consistency
@@ -60,6 +61,7 @@ class Standing:
     frontier: _Time = None
     end: int = 0
     margin: int = 0
+    tied: int = 1
     objection: str = ""
 
     def begin_pass(self, bound: datetime | None) -> None:
@@ -75,6 +77,7 @@ class Standing:
         self.repeated = self.short = False
         self.ordered = self.countable = True
         self.end = 0
+        self.tied = 1
 
 
 @frozen(kw_only=True)

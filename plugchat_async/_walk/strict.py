@@ -32,6 +32,10 @@ from plugchat_async.models import Page
 
 # How often in one cover windows may fail to overlap, or to get on.
 MOST_MISSES = 20
+# How far a list may have grown since a page that was short.
+_MOST_PAGES_TO_THE_END = 3
+# Where pages are tiny, windows may have to be larger than them.
+_TINY = 16
 
 
 TOO_FAST = f"the list moved too fast: no page 1 reached back within {MOST_PASSES} passes"
@@ -71,51 +75,73 @@ class _Descent:
     count: int = 0
     reason: str = ""
     _misses: int = 0
+    _back: int = 0
     _honoured: bool = False
 
     def windows(self) -> Generator[Step, Page, None]:
         """Read them."""
         standing = self._standing
         self.count = 1 if standing.end else 0  # before the walk was resumed
-        back = 0
         # On the way to a bound, one page is hoped to be enough.
         after = self._after if self._terms.ahead and standing.bound is None else None
         while not self.reason:
-            # The last page 1 must show a chat behind those of the newest time, however tiny pages are.
-            number, size = 1, standing.size if standing.bound is None else max(standing.size, 2 * standing.margin)
-            if standing.end > back:
-                number, size = next_window(standing.end - back, standing.size, standing.margin)
+            number, size = self._choose()
+            if not size:
+                self.reason = "too many chats have the same time for pages to overlap"
+                return
             page = yield Fetch(number, size, resume_page=number, after=after)
             self._count(page)
             times = times_of(page)
             self.reason = _objection(page, times)
             yield from self._deliver(page)
-            if self.reason or (number == 1 and not times):
+            if number == 1 and not times:
                 return
-            if number > 1 and standing.frontier is not None and (not times or times[0] <= standing.frontier):
-                # It begins behind a gap. Deletions go on: from now on overlap by more, too.
-                self._miss()
-                back = max(standing.margin, 2 * back)
-                standing.margin = max(standing.margin, min(2 * standing.margin, standing.size // 4))
+            if self.reason or self._is_behind_a_gap(number, times):
                 continue
             if page.is_last and (yield from self._is_end(page)):
                 return
-            if standing.frontier is not None and times[-1] >= standing.frontier:
-                # It is wholly above the end of the one before: so many chats came, or `page` is ignored.
-                if number > 1 and not self._misses:
-                    yield from look_far_ahead(page)
-                self._miss()
-            if standing.newest is None:
-                standing.newest = max(times)
-            standing.frontier = times[-1] if standing.frontier is None else min(standing.frontier, times[-1])
-            standing.end = (number - 1) * size + len(page.chats)
-            self._honoured |= number > 1 and size != standing.size
-            back = 0
-            if standing.bound is not None and standing.frontier < standing.bound:
+            yield from self._go_on(page, times)
+            if standing.bound is not None and standing.frontier is not None and standing.frontier < standing.bound:
                 return
 
+    def _choose(self) -> tuple[int, int]:
+        """Give the number and size of the next window."""
+        standing = self._standing
+        if standing.end > self._back:
+            # Chats of the same time as the last one count as one: the window must begin before all of them.
+            overlap = standing.margin + standing.tied - 1
+            return next_window(standing.end - self._back, standing.size, overlap)
+        # The last page 1 must show a chat behind those of the newest time, however tiny pages are.
+        return 1, standing.size if standing.bound is None else max(standing.size, 2 * standing.margin)
+
+    def _is_behind_a_gap(self, number: int, times: list[datetime]) -> bool:
+        """Tell whether a window does not overlap with the one before it; then the next one steps back."""
+        standing = self._standing
+        if number == 1 or standing.frontier is None or (times and times[0] > standing.frontier):
+            return False
+        self._miss()
+        self._back = max(standing.margin, 2 * self._back)
+        # Deletions go on: from now on overlap by more, too.
+        standing.margin = max(standing.margin, min(2 * standing.margin, standing.size // 4))
+        return True
+
+    def _go_on(self, page: Page, times: list[datetime]) -> Generator[Step, Page, None]:
+        """Note that the list is covered down to the end of a window."""
+        standing = self._standing
+        if standing.frontier is not None and times[-1] >= standing.frontier:
+            # It is wholly above the end of the one before: so many chats came, or `page` is ignored.
+            if page.number > 1 and not self._misses:
+                yield from look_far_ahead(page)
+            self._miss()
+        standing.newest = standing.newest or max(times)
+        standing.frontier = times[-1] if standing.frontier is None else min(standing.frontier, times[-1])
+        standing.end = (page.number - 1) * page.size + len(page.chats)
+        standing.tied = times.count(times[-1])
+        self._honoured |= page.size != standing.size and not page.is_last
+        self._back = 0
+
     def _after(self, number: int, size: int) -> tuple[int, int]:
-        return next_window(number * size, self._standing.size, self._standing.margin)
+        return next_window(number * size, self._standing.size, self._standing.margin + self._standing.tied - 1)
 
     def _count(self, page: Page) -> None:
         self.count += 1
@@ -141,19 +167,23 @@ class _Descent:
     def _is_end(self, page: Page) -> Generator[Step, Page, bool]:
         """Tell whether a short window is the end of the list."""
         standing, terms = self._standing, self._terms
-        if page.number == 1:
-            if not standing.phase and terms.sizes.suspects(page):
+        if page.number == 1 and not standing.phase:
+            if terms.sizes.suspects(page):
                 following = yield from check_cap(page, standing, terms.sizes)
                 if following is not None:
                     yield from self._deliver(following)
                     return False
-            return True
-        if page.size != standing.size and not self._honoured:
+        elif page.size > standing.size or (page.size != standing.size and not self._honoured):
             # The size is of our own choice, and the server may know only some: look with the size that it knows.
             end = (page.number - 1) * page.size + len(page.chats)
-            whole = yield Fetch(end // standing.size + 1, standing.size, resume_page=page.number)
-            if not (whole.is_last and phones_of(whole) <= standing.seen):
-                self.reason = "the server does not honour every pageSize"
+            number = end // standing.size + 1
+            for again in range(number, number + _MOST_PAGES_TO_THE_END):
+                whole = yield Fetch(again, standing.size, resume_page=page.number)
+                if not phones_of(whole) <= standing.seen:
+                    break
+                if whole.is_last:
+                    return True
+            self.reason = "the server does not honour every pageSize"
         return True
 
 
@@ -174,13 +204,13 @@ def least_margin(size: int) -> int:
 
 
 @lru_cache(maxsize=1024)
-def next_window(end: int, size: int, margin: int) -> tuple[int, int]:
+def next_window(end: int, size: int, overlap: int) -> tuple[int, int]:
     """Choose the window that goes on at place `end` of the list: its page number, and its page size.
 
-    It begins `margin` places before `end`, at least, and of all such windows it goes down farthest. It has `size`
-    places at most, or as few more as it takes to get on where `size` is tiny.
+    It begins `overlap` places before `end`, at least, and of all such windows it goes down farthest. It has `size`
+    places at most, or as few more as it takes to get on where `size` is tiny. (1, 0) if there is none.
     """
-    start = max(0, end - margin)
+    start = max(0, end - overlap)
     best = (1, 0)
     for candidate in range(size, 0, -1):
         if start + candidate <= best[0] * best[1]:
@@ -190,5 +220,7 @@ def next_window(end: int, size: int, margin: int) -> tuple[int, int]:
             best = number, candidate
     while best[0] * best[1] <= end:
         size += 1
+        if size > _TINY:
+            return 1, 0
         best = start // size + 1, size
     return best

@@ -1,0 +1,179 @@
+"""A list of chats that moves while it is read, and the walkers run over it without I/O."""
+
+from collections.abc import Callable, Iterable
+from datetime import UTC, datetime, timedelta
+from random import Random
+
+from attrs import define, field
+
+from plugchat_async import Chat, Page
+from plugchat_async._walk import (
+    Consistency,
+    Deliver,
+    Ledger,
+    PageSizes,
+    Peek,
+    Standing,
+    Step,
+    StopOn,
+    Terms,
+    advance,
+    begin,
+    walk,
+)
+
+EPOCH = datetime(2021, 6, 6, tzinfo=UTC)
+# What happens to the list: "bump", "insert", "delete", "demote" or "late", and to which place of it.
+Event = tuple[str, int]
+
+
+class MovingList:
+    """Chats named by numbers, newest first: (name, time). It keeps who was there all the while."""
+
+    def __init__(self, chats: int, *, ties: int = 1) -> None:
+        # `ties` neighbours share a time.
+        self.items = [(str(name), -(name // ties)) for name in range(chats)]
+        self.there = {name for name, _ in self.items}
+        self.now = 0
+
+    def happen(self, event: Event) -> None:
+        """Let something happen. Places count from 0, and past the end from the front again."""
+        kind, place = event
+        place %= max(1, len(self.items))
+        self.now += 1
+        if kind == "insert":
+            self.items.insert(0, (f"new{self.now}", self.now))
+        elif self.items:
+            name, time = self.items.pop(place)
+            match kind:
+                case "bump":
+                    self.items.insert(0, (name, self.now))
+                case "delete":
+                    self.there.discard(name)
+                case "demote":
+                    self._put(name, time - 3)
+                case "late":
+                    self._put(name, min(time + 3, self.items[0][1] if self.items else time))
+                case _:
+                    raise AssertionError(kind)
+
+    def _put(self, name: str, time: int) -> None:
+        place = next((i for i, (_, other) in enumerate(self.items) if other < time), len(self.items))
+        self.items.insert(place, (name, time))
+
+    def page(self, number: int, size: int) -> Page:
+        """Give one instant's page."""
+        return page_of(number, size, self.items[(number - 1) * size : number * size])
+
+
+def page_of(number: int, size: int, items: Iterable[tuple[str, int | None]]) -> Page:
+    """Make a page of names and times."""
+    chats = (
+        Chat(name, last_message_time=None if time is None else EPOCH + timedelta(seconds=time)) for name, time in items
+    )
+    return Page(number, size, tuple(chats), b"")
+
+
+# Answers page `number` of `size`.
+Read = Callable[[int, int], Page]
+
+
+@define
+class Walked:
+    """A walk over a list in memory, and what it asked for and delivered."""
+
+    standing: Standing
+    sizes: PageSizes = field(factory=PageSizes)
+    ledger: Ledger = field(factory=Ledger)
+    asked: list[tuple[int, int]] = field(factory=list[tuple[int, int]])
+    got: list[str] = field(factory=list[str])
+    pages: list[Page] = field(factory=list[Page])
+
+    @property
+    def twice(self) -> int:
+        """How many chats were delivered again."""
+        return len(self.got) - len(set(self.got))
+
+    def run(self, read: Read, *, ahead: int = 0, order: Random | None = None, max_pages: int = 1000) -> "Walked":
+        """Walk on. `ahead` pages are read before they are wanted, in an `order` that chance chooses."""
+        terms = Terms(max_pages, self.sizes, ahead=ahead > 0, ledger=self.ledger)
+        steps = walk(self.standing, terms)
+        arrived: dict[tuple[int, int], Page] = {}
+        taken = 0
+        step: Step | None = next(steps)
+        while step is not None:
+            page = Page(1, 1, (), b"")
+            match step:
+                case Deliver():
+                    self.pages.append(step.page)
+                    self.got += [chat.phone for chat in step.page.chats]
+                case Peek():
+                    page = arrived.get((step.number, step.size), page)
+                case _ if step.after is None:
+                    arrived.clear()
+                    self.asked.append((step.number, step.size))
+                    page = read(step.number, step.size)
+                case _:
+                    key = wanted = (step.number, step.size)
+                    taken += 1
+                    missing = [] if key in arrived else [key]
+                    for _ in range(min(ahead, taken)):
+                        wanted = step.after(*wanted)
+                        missing += [] if wanted in arrived else [wanted]
+                    if order is not None:
+                        order.shuffle(missing)
+                    for number, size in missing:
+                        self.asked.append((number, size))
+                        arrived[number, size] = read(number, size)
+                    page = arrived.pop(key)
+            step = advance(steps, page)
+        return self
+
+
+def walk_over(
+    read: Read,
+    page_size: int,
+    consistency: Consistency,
+    *,
+    stop_on: StopOn = "short",
+    start_page: int = 1,
+    ahead: int = 0,
+    order: Random | None = None,
+    max_pages: int = 1000,
+    sizes: PageSizes | None = None,
+) -> Walked:
+    """Walk from the beginning."""
+    walked = begun(page_size, consistency, stop_on=stop_on, start_page=start_page, ahead=ahead)
+    walked.sizes = PageSizes() if sizes is None else sizes
+    return walked.run(read, ahead=ahead, order=order, max_pages=max_pages)
+
+
+def begun(
+    page_size: int, consistency: Consistency, *, stop_on: StopOn = "short", start_page: int = 1, ahead: int = 0
+) -> Walked:
+    """Give a walk that stands at its beginning."""
+    standing = Standing(
+        consistency=consistency,
+        page_size=page_size,
+        size=page_size,
+        stop_on=stop_on,
+        start_page=start_page,
+        number=start_page,
+    )
+    begin(standing, ahead=ahead > 0)
+    return Walked(standing)
+
+
+def moving(chats: MovingList, script: Iterable[tuple[int, Event]]) -> Read:
+    """Answer from a list to which things happen: (before which request, what). Requests count from 0."""
+    waiting = sorted(script, key=lambda entry: entry[0])
+    request = 0
+
+    def read(number: int, size: int) -> Page:
+        nonlocal request
+        while waiting and waiting[0][0] <= request:
+            chats.happen(waiting.pop(0)[1])
+        request += 1
+        return chats.page(number, size)
+
+    return read
