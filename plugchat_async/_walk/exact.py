@@ -135,15 +135,15 @@ class Pass:
 
     def _is_odd(self, page: Page, times: list[datetime], again: frozenset[str]) -> bool:
         """Tell whether a page does not go on where the one before it ended."""
-        previous = self._standing.previous
-        if previous is None:
+        previous, newest = self._standing.previous, self._standing.newest
+        if previous is None or newest is None:
             return False
         new_comes_first = page.chats[0].phone not in again
         return (
-            # Only chats that were pushed down from there are newer.
-            (new_comes_first and times[0] > previous)
+            # Newer chats than the last one have been pushed down, and were read before, or have jumped.
+            (new_comes_first and previous < times[0] < newest)
             # A time that more chats have than a page holds says nothing of their order.
-            or (new_comes_first and times[0] == times[-1] == previous)
+            or (times[0] == times[-1] == previous and len(again) < len(page.chats))
             # A chat that was read before and is older now has been put back, its last message deleted.
             or any(chat.phone in again and time < previous for chat, time in zip(page.chats, times, strict=True))
         )

@@ -87,8 +87,7 @@ def check_cap(page: Page, standing: Standing, sizes: PageSizes) -> Generator[Ste
         # A page that was asked for ahead may show the cap already; that it is empty shows nothing, see below.
         arrived = yield Peek(number, page.size)
         if not phones_of(arrived) <= phones_of(page):
-            sizes.saw_cap(page)
-            standing.size = length
+            _go_on_capped(page, standing, sizes)
             return (yield Fetch(number, length, resume_page=number, after=next_page))
     # In pages of this length: some servers cap the rows, but count the pages in the size that was asked for.
     standing.size = length
@@ -105,9 +104,14 @@ def check_cap(page: Page, standing: Standing, sizes: PageSizes) -> Generator[Ste
         again = yield Fetch(1, length, resume_page=number, probe="check")
         if len(again.chats) < length:
             return None
-    sizes.saw_cap(page)
-    standing.size = length
+    _go_on_capped(page, standing, sizes)
     return following
+
+
+def _go_on_capped(page: Page, standing: Standing, sizes: PageSizes) -> None:
+    sizes.saw_cap(page)
+    standing.size = len(page.chats)
+    standing.short = False  # it was as full as a page can be
 
 
 def _check_middle(page: Page, standing: Standing) -> Generator[Step, Page, None]:

@@ -35,7 +35,7 @@ MOST_MISSES = 20
 # How far a list may have grown since a page that was short.
 _MOST_PAGES_TO_THE_END = 3
 # Where pages are tiny, windows may have to be larger than them.
-_TINY = 16
+_TINY = 32
 
 
 TOO_FAST = f"the list moved too fast: no page 1 reached back within {MOST_PASSES} passes"
@@ -171,6 +171,7 @@ class _Descent:
             if terms.sizes.suspects(page):
                 following = yield from check_cap(page, standing, terms.sizes)
                 if following is not None:
+                    standing.margin = least_margin(standing.size)
                     yield from self._deliver(following)
                     return False
         elif page.size > standing.size or (page.size != standing.size and not self._honoured):

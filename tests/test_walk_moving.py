@@ -1,0 +1,406 @@
+"""Walks over lists that move, larger ones: by chance, step by step, and with what speaks against a proof."""
+
+from random import Random
+
+import hypothesis.strategies as st
+import pytest
+from attrs import evolve
+from hypothesis import given
+from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+
+from moving import Event, MovingList, Read, begun, moving, page_of, walk_over
+from plugchat_async import Page, PageLimitError
+from plugchat_async._walk import Consistency, Deliver, Fetch, Ledger, PageSizes, StopOn, Terms, advance, walk
+from plugchat_async._walk.exact import MOST_BLIND_PASSES, MOST_PASSES
+from plugchat_async._walk.sizes import is_round
+from plugchat_async._walk.strict import least_margin, next_window
+
+KINDS: dict[Consistency, tuple[str, ...]] = {
+    "exact": ("bump", "insert"),
+    "strict": ("bump", "insert", "delete", "demote"),
+}
+PROVING: list[Consistency] = ["exact", "strict"]
+
+
+def scripts(kinds: tuple[str, ...]) -> st.SearchStrategy[list[tuple[int, Event]]]:
+    """Up to thirty events in the first twenty requests."""
+    event = st.tuples(st.sampled_from(kinds), st.integers(0, 200))
+    return st.lists(st.tuples(st.integers(1, 20), event), max_size=30)
+
+
+# Chance.
+
+
+@pytest.mark.parametrize("consistency", PROVING)
+@given(data=st.data(), chats=st.integers(0, 120), size=st.integers(1, 40), ties=st.integers(1, 3))
+def test_what_is_verified_has_missed_nothing(
+    consistency: Consistency, data: st.DataObject, chats: int, size: int, ties: int
+) -> None:
+    """Any list, any page size, any events that the proof allows: no chat twice, and verified means complete."""
+    listed = MovingList(chats, ties=ties)
+    walked = walk_over(moving(listed, data.draw(scripts(KINDS[consistency]))), size, consistency)
+    assert walked.twice == 0
+    if walked.ledger.verified:
+        assert listed.there <= set(walked.got)
+    else:
+        assert walked.ledger.reason
+
+
+@pytest.mark.parametrize("consistency", PROVING)
+@given(data=st.data(), chats=st.integers(0, 120), size=st.integers(1, 40), ahead=st.integers(1, 8), seed=st.integers(0))
+def test_what_is_verified_has_missed_nothing_with_pages_ahead(
+    consistency: Consistency, data: st.DataObject, chats: int, size: int, ahead: int, seed: int
+) -> None:
+    """Several pages in flight, answered in any order."""
+    kinds = tuple(kind for kind in KINDS[consistency] if kind != "demote")
+    listed = MovingList(chats)
+    walked = walk_over(moving(listed, data.draw(scripts(kinds))), size, consistency, ahead=ahead, order=Random(seed))
+    assert walked.twice == 0
+    if walked.ledger.verified:
+        assert listed.there <= set(walked.got)
+
+
+@given(chats=st.integers(0, 300), size=st.integers(1, 50), stop_on=st.sampled_from(["short", "empty"]))
+def test_in_a_quiet_account_exact_asks_for_what_plain_asks_for(chats: int, size: int, stop_on: StopOn) -> None:
+    """The same pages in the same order, and it knows that it has missed nothing."""
+    listed = MovingList(chats)
+    plain = walk_over(listed.page, size, "plain", stop_on=stop_on)
+    exact = walk_over(listed.page, size, "exact", stop_on=stop_on)
+    assert exact.asked == plain.asked
+    assert exact.got == plain.got == [str(name) for name in range(chats)]
+    assert exact.ledger == Ledger(len(exact.pages), chats, 0, 0, 1, verified=True)
+    if stop_on == "short" and not (chats < size and is_round(chats)):
+        assert len(exact.asked) == -(-(chats + 1) // size)
+
+
+@given(chats=st.integers(0, 300), size=st.integers(1, 50), ahead=st.integers(1, 10))
+def test_with_pages_ahead_a_quiet_account_costs_one_request_more(chats: int, size: int, ahead: int) -> None:
+    """The last page again, unless there is only one; and never twice the pages that were needed."""
+    listed = MovingList(chats)
+    walked = walk_over(listed.page, size, "exact", ahead=ahead)
+    pages = chats // size + 1
+    assert walked.got == [str(name) for name in range(chats)]
+    assert walked.ledger.verified
+    assert set(walked.asked[-1:]) <= {(pages, size), (2, chats)} or pages == 1
+    assert len(walked.asked) <= 2 * pages + 1
+
+
+@pytest.mark.parametrize(("chats", "size", "most"), [(1000, 100, 13), (10_000, 100, 120), (10_000, 1000, 13)])
+def test_strict_costs_less_than_a_fifth_more(chats: int, size: int, most: int) -> None:
+    """Windows overlap by little, though only their numbers and sizes can be chosen."""
+    walked = walk_over(MovingList(chats).page, size, "strict", max_pages=200)
+    assert walked.ledger.verified
+    assert len(walked.asked) <= most < 1.2 * (chats // size + 1)
+
+
+class Walk(RuleBasedStateMachine):
+    """A walk step by step, while things happen to the list."""
+
+    consistency: Consistency = "exact"
+    kinds = KINDS["exact"]
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.chats = MovingList(23)
+        self.walked = begun(5, self.consistency)
+        self.steps = walk(self.walked.standing, Terms(1000, PageSizes(), ahead=False, ledger=self.walked.ledger))
+        self.step = next(self.steps)
+        self.ended = False
+        # No faster than the walk: two events for each request.
+        self.events = 0
+
+    @precondition(lambda self: not self.ended)
+    @rule()
+    def go_on(self) -> None:
+        page = Page(1, 1, (), b"")
+        if isinstance(self.step, Deliver):
+            self.walked.got += [chat.phone for chat in self.step.page.chats]
+        elif isinstance(self.step, Fetch):
+            page = self.chats.page(self.step.number, self.step.size)
+            self.events = 2
+        step = advance(self.steps, page)
+        if step is None:
+            self.ended = True
+        else:
+            self.step = step
+
+    @precondition(lambda self: self.events > 0 or self.ended)
+    @rule(data=st.data())
+    def happen(self, data: st.DataObject) -> None:
+        self.events -= 1
+        self.chats.happen((data.draw(st.sampled_from(self.kinds)), data.draw(st.integers(0, 30))))
+
+    @invariant()
+    def none_comes_twice(self) -> None:
+        assert self.walked.twice == 0
+
+    @invariant()
+    def the_end_is_verified(self) -> None:
+        if self.ended and self.walked.ledger.verified:
+            assert self.chats.there <= set(self.walked.got)
+            # What happens from now on is not the walk's business.
+            self.chats.there = set()
+
+    def teardown(self) -> None:
+        self.steps.close()
+
+
+class StrictWalk(Walk):
+    consistency: Consistency = "strict"
+    kinds = KINDS["strict"]
+
+
+TestExactStepByStep = Walk.TestCase
+TestStrictStepByStep = StrictWalk.TestCase
+
+
+# What speaks against a proof.
+
+
+def always(items: list[tuple[str, int | None]]) -> Read:
+    """Answer from a list that does not move."""
+    return lambda number, size: page_of(number, size, items[(number - 1) * size : number * size])
+
+
+def restless(items: list[tuple[str, int | None]]) -> Read:
+    """Answer from a list whose last chat comes to the front before each request, with no newer time."""
+
+    def read(number: int, size: int) -> Page:
+        items.insert(0, items.pop())
+        return page_of(number, size, items[(number - 1) * size : number * size])
+
+    return read
+
+
+UNTIMED: list[tuple[str, int | None]] = [(str(i), None) for i in range(25)]
+SHUFFLED: list[tuple[str, int | None]] = [(str(i), i * 7 % 25) for i in range(25)]
+
+
+@pytest.mark.parametrize("items", [UNTIMED, SHUFFLED])
+def test_a_quiet_list_needs_no_order(items: list[tuple[str, int | None]]) -> None:
+    """Without times, or not sorted by them: read once, it is complete, since no chat was read twice."""
+    walked = walk_over(always(items), 10, "exact")
+    assert walked.asked == [(1, 10), (2, 10), (3, 10)]
+    assert walked.ledger.verified
+
+
+@pytest.mark.parametrize("items", [UNTIMED, SHUFFLED])
+def test_a_moving_list_without_order_is_read_again_but_not_verified(items: list[tuple[str, int | None]]) -> None:
+    """It can't be known what jumped: whole passes follow until one finds nothing new, five at most."""
+    walked = walk_over(restless(list(items)), 10, "exact")
+    assert walked.twice == 0
+    assert not walked.ledger.verified
+    assert "not sorted by time" in walked.ledger.reason
+    assert 2 <= walked.ledger.phases <= MOST_BLIND_PASSES
+    assert set(walked.got) == {name for name, _ in items}
+
+
+@pytest.mark.parametrize(
+    ("items", "reason"), [(UNTIMED, "there are chats without a time"), (SHUFFLED, "not sorted by time")]
+)
+def test_strict_needs_order(items: list[tuple[str, int | None]], reason: str) -> None:
+    """Without it the list is read as exact reads it, and the report says why it is not verified."""
+    walked = walk_over(always(items), 10, "strict")
+    assert sorted(walked.got) == sorted(name for name, _ in items)
+    assert not walked.ledger.verified
+    assert reason in walked.ledger.reason
+
+
+@pytest.mark.parametrize("consistency", PROVING)
+@pytest.mark.parametrize("pinned", [1, 2, 3])
+def test_pinned_chats_may_be_on_top(consistency: Consistency, pinned: int) -> None:
+    """Up to three, whatever their times: a chat that jumps goes behind them."""
+    listed = MovingList(60)
+    tops = [(f"pin{i}", -500 - 100 * (i % 2)) for i in range(pinned)]
+    listed.there |= {name for name, _ in tops}
+
+    def read(number: int, size: int) -> Page:
+        listed.happen(("bump", 40))
+        return page_of(number, size, (tops + listed.items)[(number - 1) * size : number * size])
+
+    walked = walk_over(read, 10, consistency)
+    assert walked.twice == 0
+    assert listed.there <= set(walked.got)
+    assert walked.ledger.verified
+    assert walked.ledger.phases <= 3
+
+
+def test_four_chats_out_of_order_are_not_pinned() -> None:
+    """WhatsApp pins three."""
+    tops = [(f"pin{i}", -500) for i in range(4)]
+    walked = walk_over(always([*tops, *MovingList(60).items]), 10, "strict")
+    assert "not sorted" in walked.ledger.reason
+
+
+def test_a_chat_that_was_put_back_costs_a_whole_pass() -> None:
+    """It is read again with an older time: what moved up when it went may have been missed."""
+    listed = MovingList(30)
+    # The first chat becomes older than all on the first two pages, before page 3 is read.
+    listed.items[0] = ("0", 1)
+
+    def read(number: int, size: int) -> Page:
+        if number == 3 and listed.items[0][0] == "0":
+            listed.items.insert(24, ("0", -24))
+            del listed.items[0]
+        return listed.page(number, size)
+
+    walked = walk_over(read, 10, "exact")
+    assert listed.there == set(walked.got)
+    assert walked.ledger.verified
+    # 20 moved from the head of page 3 to the end of page 2.
+    assert walked.ledger.late_finds == 1
+    assert walked.asked[4:] == [(1, 10), (2, 10), (3, 10), (4, 10)]
+
+
+def test_more_chats_of_a_time_than_a_page_holds_say_nothing_of_their_order() -> None:
+    """A list whose times are all alike is not sorted by them."""
+    walked = walk_over(restless([(str(i), 0) for i in range(40)]), 10, "exact")
+    assert "not sorted by time" in walked.ledger.reason
+    strict = walk_over(always([(str(i), 0) for i in range(140)]), 40, "strict")
+    assert strict.ledger.reason == "too many chats have the same time for pages to overlap"
+    assert len(strict.got) == 140
+
+
+@pytest.mark.parametrize("consistency", PROVING)
+def test_a_list_that_never_stops_is_given_up(consistency: Consistency) -> None:
+    """After ten passes, not verified."""
+    listed = MovingList(40)
+
+    def read(number: int, size: int) -> Page:
+        for _ in range(size):
+            listed.happen(("bump", 39))
+        return listed.page(number, size)
+
+    walked = walk_over(read, 5, consistency)
+    assert not walked.ledger.verified
+    assert "moved too fast" in walked.ledger.reason
+    assert walked.ledger.phases <= 2 * MOST_PASSES
+
+
+@pytest.mark.parametrize("consistency", PROVING)
+def test_the_same_chat_twice_on_a_page_is_the_servers_own_doing(consistency: Consistency) -> None:
+    """As in the vendor's example: both are delivered, and nothing is concluded."""
+    items: list[tuple[str, int | None]] = [("a", 9), ("b", 8), ("b", 8), ("c", 7), ("d", 6), ("e", 5)]
+    walked = walk_over(always(items), 4, consistency)
+    assert sorted(walked.got) == ["a", "b", "b", "c", "d", "e"]
+    assert walked.ledger.verified
+
+
+def test_pages_of_other_lengths_prove_nothing() -> None:
+    """A server that sends more than it was asked for, or filters after paging."""
+    listed = MovingList(25)
+    more = walk_over(lambda number, size: evolve(listed.page(number, 2 * size), size=size), 5, "exact")
+    assert (more.ledger.verified, more.ledger.reason) == (False, "pages had other lengths than were asked for")
+    assert len(more.got) == 25
+
+    def filtering(number: int, size: int) -> Page:
+        page = listed.page(number, size)
+        return evolve(page, chats=tuple(chat for chat in page.chats if int(chat.phone) % 3))
+
+    fewer = walk_over(filtering, 5, "exact", stop_on="empty")
+    assert (fewer.ledger.verified, fewer.ledger.reason) == (False, "pages had other lengths than were asked for")
+    assert len(fewer.got) == 16
+
+
+@pytest.mark.parametrize("consistency", PROVING)
+def test_max_pages_holds_for_each_pass(consistency: Consistency) -> None:
+    """The walk ends with an error that says so."""
+    with pytest.raises(PageLimitError, match="max_pages=3"):
+        walk_over(MovingList(100).page, 10, consistency, max_pages=3)
+
+
+# Servers that don't know every size.
+
+
+@pytest.mark.parametrize("total", [101, 120, 150, 195, 197, 200, 330])
+@pytest.mark.parametrize("known", [(20, 10, 50, 100), (50, 10, 100), (100,), (100, 50), (1000, 100)])
+def test_strict_sees_a_server_that_knows_few_sizes(known: tuple[int, ...], total: int) -> None:
+    """It loses nothing, and does not claim to know that."""
+    listed = MovingList(total)
+
+    def read(number: int, size: int) -> Page:
+        return evolve(listed.page(number, size if size in known else known[0]), size=size)
+
+    walked = walk_over(read, 100, "strict")
+    assert set(walked.got) == listed.there
+    assert walked.twice == 0
+    assert not walked.ledger.verified
+
+
+@pytest.mark.parametrize("consistency", ["exact", "strict"])
+@pytest.mark.parametrize("ahead", [0, 1, 4])
+@pytest.mark.parametrize("cap", [10, 25, 50])
+@pytest.mark.parametrize("total", [51, 65, 99, 150, 230])
+@pytest.mark.parametrize("limit_only", [False, True])
+def test_a_capped_page_size_loses_nothing(
+    consistency: Consistency, ahead: int, cap: int, total: int, limit_only: bool
+) -> None:
+    """Both kinds of caps, fetched ahead or not; an overlap needs sizes below the cap only."""
+    listed = MovingList(total)
+
+    def read(number: int, size: int) -> Page:
+        page = listed.page(number, size if limit_only else min(size, cap))
+        return Page(number, size, page.chats[:cap], b"")
+
+    walked = walk_over(read, 100, consistency, ahead=ahead)
+    assert set(walked.got) == listed.there
+    assert walked.twice == 0
+    assert walked.ledger.verified
+    assert walked.standing.size == cap
+
+
+def test_a_page_ahead_serves_as_the_check_of_a_cap() -> None:
+    """Page 2 has arrived with page 1: the walk goes on in pages of the cap, and fetches those ahead at once."""
+    listed = MovingList(230)
+    asked: list[tuple[int, int]] = []
+
+    def read(number: int, size: int) -> Page:
+        asked.append((number, size))
+        return evolve(listed.page(number, min(size, 50)), size=size)
+
+    walked = walk_over(read, 100, "plain", ahead=4)
+    assert len(walked.got) == 230
+    assert asked[:5] == [(1, 100), (2, 100), (2, 50), (3, 50), (4, 50)]
+
+
+def test_an_empty_page_ahead_clears_no_cap() -> None:
+    """A server that caps only the rows has nothing on page 2 of 100, and yet fifty chats more."""
+    listed = MovingList(99)
+    walked = walk_over(
+        lambda number, size: evolve(listed.page(number, size), chats=listed.page(number, size).chats[:50]),
+        100,
+        "plain",
+        ahead=4,
+    )
+    assert len(walked.got) == 99
+
+
+# Windows.
+
+
+@given(end=st.integers(1, 100_000), size=st.integers(1, 300), overlap=st.integers(2, 10))
+def test_a_window_overlaps_and_gets_on(end: int, size: int, overlap: int) -> None:
+    """It begins at least `overlap` before the end, or with the list, and ends behind it."""
+    number, chosen = next_window(end, size, overlap)
+    if size >= 16 or chosen:
+        assert max(0, (number - 1) * chosen) <= max(0, end - overlap)
+        assert number * chosen > end
+        assert chosen <= max(size, 32)
+
+
+@given(end=st.integers(1, 400), size=st.integers(1, 60), overlap=st.integers(2, 6))
+def test_no_window_goes_down_farther(end: int, size: int, overlap: int) -> None:
+    """All windows of all sizes, tried."""
+    number, chosen = next_window(end, size, overlap)
+    best = max(
+        (n * s for s in range(1, size + 1) for n in [max(0, end - overlap) // s + 1]),
+        default=0,
+    )
+    if best > end:
+        assert number * chosen == best
+
+
+@pytest.mark.parametrize(("size", "margin"), [(1, 2), (16, 2), (24, 3), (32, 4), (1000, 4)])
+def test_margins(size: int, margin: int) -> None:
+    """Two chats at least, four at most."""
+    assert least_margin(size) == margin
