@@ -109,6 +109,7 @@ def unpack(text: str) -> Standing:
         if isinstance(error, InvalidValueError):
             raise
         raise InvalidValueError("resume is not a checkpoint", hint) from None
-    if min(standing.page_size, standing.size, standing.number, standing.start_page) < 1:
+    counted_from_1 = (standing.page_size, standing.size, standing.number, standing.start_page, standing.tied)
+    if min(counted_from_1) < 1 or min(standing.phase, standing.end, standing.margin) < 0:
         raise InvalidValueError("resume is not a checkpoint", hint)
     return standing
