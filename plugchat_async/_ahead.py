@@ -42,7 +42,7 @@ class PagesAhead:
         for other in wanted:
             if other not in self._tasks:
                 self.requests += 1
-                self._tasks[other] = asyncio.create_task(_run(self._fetch(*other)))
+                self._tasks[other] = asyncio.create_task(_run(self._fetch, *other))
                 # What nobody waits for any more is no lost error.
                 self._tasks[other].add_done_callback(_look_at_exception)
         return await self._tasks.pop(key)
@@ -84,8 +84,8 @@ class PagesAhead:
             await asyncio.wait(tasks)
 
 
-async def _run(page: Awaitable[Page]) -> Page:
-    return await page
+async def _run(fetch: FetchPage, number: int, size: int) -> Page:
+    return await fetch(number, size)
 
 
 def _look_at_exception(task: asyncio.Task[Page]) -> None:

@@ -35,6 +35,7 @@ class MovingList:
         self.items = [(str(name), -(name // ties)) for name in range(chats)]
         self.there = {name for name, _ in self.items}
         self.now = 0
+        self.jumped: set[str] = set()
 
     def happen(self, event: Event) -> None:
         """Let something happen. Places count from 0, and past the end from the front again."""
@@ -47,11 +48,13 @@ class MovingList:
             name, time = self.items.pop(place)
             match kind:
                 case "bump":
+                    self.jumped.add(name)
                     self.items.insert(0, (name, self.now))
                 case "delete":
                     self.there.discard(name)
                 case "demote":
-                    self._put(name, time - 3)
+                    # One that jumped and falls back is behind the reader again: no proof covers that.
+                    self._put(name, time if name in self.jumped else time - 3)
                 case "late":
                     self._put(name, min(time + 3, self.items[0][1] if self.items else time))
                 case _:

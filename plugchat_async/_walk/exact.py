@@ -71,30 +71,31 @@ def pass_ahead(standing: Standing, terms: Terms) -> Generator[Step, Page, bool]:
     if standing.repeated or not standing.countable:
         return False
     # The last page is the short one, or the empty one behind a last full one.
-    number = standing.number - 1 if standing.short else standing.number
-    if number > 1:
-        page = yield Fetch(number, standing.size, resume_page=standing.number)
-        terms.ledger.pages += 1
-        known = phones_of(page) & standing.seen
-        taken = reader.take(page)
-        if taken.page.chats:
-            yield Deliver(taken.page)
-        return page.is_last and known <= reader.last_phones
-    return True
+    number, of_last_page = (
+        (standing.number - 1, reader.phones) if standing.short else (standing.number, frozenset[str]())
+    )
+    if number == 1:
+        return True
+    page = yield Fetch(number, standing.size, resume_page=standing.number)
+    terms.ledger.pages += 1
+    known = phones_of(page) & standing.seen
+    taken = reader.take(page)
+    if taken.page.chats:
+        yield Deliver(taken.page)
+    return page.is_last and known <= of_last_page
 
 
 @define
 class Pass:
     """Takes the pages of a pass: leaves out what was delivered before, and watches for what the proofs need.
 
-    last_phones: the keys of the last page but one that was taken.
+    phones: the keys of the last page that was taken.
     """
 
     _standing: Standing
     _terms: Terms
     _read: set[str] = field(init=False)
-    _phones: frozenset[str] = field(default=frozenset(), init=False)
-    last_phones: frozenset[str] = field(default=frozenset(), init=False)
+    phones: frozenset[str] = field(default=frozenset(), init=False)
 
     def __attrs_post_init__(self) -> None:
         # What was read in this pass; in the first one that is what was ever seen.
@@ -103,20 +104,21 @@ class Pass:
     def take(self, page: Page) -> Taken:
         """Read a page."""
         standing = self._standing
-        phones = phones_of(page)
+        self.phones = phones = phones_of(page)
         again = phones & self._read
         self._watch(page, again)
         fresh = without_seen(page, standing, self._terms)
         self._read |= phones
         standing.seen |= phones
-        self.last_phones, self._phones = self._phones, phones
-        enough = (
-            standing.bound is not None
-            and standing.ordered
-            and standing.previous is not None
-            and standing.previous < standing.bound
-        )
-        return Taken(fresh, repeats=bool(again) and again == phones, enough=enough)
+        return Taken(fresh, repeats=bool(again) and again == phones, enough=self._is_enough(page))
+
+    def _is_enough(self, page: Page) -> bool:
+        """Tell whether all chats behind this page are older than the bound."""
+        bound = self._standing.bound
+        if bound is None or not self._standing.ordered:
+            return False
+        last = page.chats[-1].last_message_time
+        return last is not None and last < bound
 
     def _watch(self, page: Page, again: frozenset[str]) -> None:
         """Note what speaks against the pass. The same chat twice in one page is the server's doing, and does not."""
@@ -131,21 +133,20 @@ class Pass:
         if page.number == 1:
             standing.newest = max(times)
         standing.ordered = standing.ordered and is_sorted(page, times) and not self._is_odd(page, times, again)
-        standing.previous = times[-1]
+        standing.oldest = times[-1] if standing.oldest is None else min(standing.oldest, times[-1])
 
     def _is_odd(self, page: Page, times: list[datetime], again: frozenset[str]) -> bool:
-        """Tell whether a page does not go on where the one before it ended."""
-        previous, newest = self._standing.previous, self._standing.newest
-        if previous is None or newest is None:
+        """Tell whether a page does not go on where those before it ended: down from the oldest chat that was read."""
+        oldest, newest = self._standing.oldest, self._standing.newest
+        if oldest is None or newest is None:
             return False
-        new_comes_first = page.chats[0].phone not in again
         return (
-            # Newer chats than the last one have been pushed down, and were read before, or have jumped.
-            (new_comes_first and previous < times[0] < newest)
+            # What is newer than that has been pushed down, and was read before, or has jumped.
+            (oldest < times[0] < newest and page.chats[0].phone not in again)
             # A time that more chats have than a page holds says nothing of their order.
-            or (times[0] == times[-1] == previous and len(again) < len(page.chats))
-            # A chat that was read before and is older now has been put back, its last message deleted.
-            or any(chat.phone in again and time < previous for chat, time in zip(page.chats, times, strict=True))
+            or (times[0] == times[-1] == oldest and len(again) < len(page.chats))
+            # A chat that was read before and is older than that has been put back, its last message deleted.
+            or any(chat.phone in again and time < oldest for chat, time in zip(page.chats, times, strict=True))
         )
 
 

@@ -31,8 +31,8 @@ class Standing:
 
     Of the pass that is under way:
     bound: it ends at chats older than this (None: at the end of the list). newest: the newest time on its first page.
-    previous: the last time on the page before. repeated: a chat was read in two of its pages. ordered: nothing speaks
-    against the list being sorted by time. countable: each page but the last was full. short: a page was not.
+    oldest: the oldest time that ends one of its pages. repeated: a chat was read in two of its pages. ordered: nothing
+    speaks against the list being sorted by time. countable: each page but the last was full. short: a page was not.
 
     Of a cover:
     frontier: everything newer was read (None: nothing was). end: how many places of the list the windows went down.
@@ -52,7 +52,7 @@ class Standing:
 
     bound: _Time = None
     newest: _Time = None
-    previous: _Time = None
+    oldest: _Time = None
     repeated: bool = False
     ordered: bool = True
     countable: bool = True
@@ -73,7 +73,7 @@ class Standing:
     def restart_pass(self) -> None:
         """Stand at the beginning of the pass again."""
         self.number = 1
-        self.newest = self.previous = self.frontier = None
+        self.newest = self.oldest = self.frontier = None
         self.repeated = self.short = False
         self.ordered = self.countable = True
         self.end = 0

@@ -16,7 +16,7 @@ Read one after another, newest first, windows also find a chat that is put back 
 the part of the list that is still to be read only grows. Asked for ahead of time, they don't.
 """
 
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from datetime import datetime
 from functools import lru_cache
 
@@ -84,25 +84,31 @@ class _Descent:
         self.count = 1 if standing.end else 0  # before the walk was resumed
         # On the way to a bound, one page is hoped to be enough.
         after = self._after if self._terms.ahead and standing.bound is None else None
-        while not self.reason:
-            number, size = self._choose()
-            if not size:
-                self.reason = "too many chats have the same time for pages to overlap"
-                return
-            page = yield Fetch(number, size, resume_page=number, after=after)
-            self._count(page)
-            times = times_of(page)
-            self.reason = _objection(page, times)
-            yield from self._deliver(page)
-            if number == 1 and not times:
-                return
-            if self.reason or self._is_behind_a_gap(number, times):
-                continue
-            if page.is_last and (yield from self._is_end(page)):
-                return
-            yield from self._go_on(page, times)
-            if standing.bound is not None and standing.frontier is not None and standing.frontier < standing.bound:
-                return
+        going_on = True
+        while going_on:
+            going_on = yield from self._window(after)
+
+    def _window(self, after: Callable[[int, int], tuple[int, int]] | None) -> Generator[Step, Page, bool]:
+        """Read the next window, and tell whether another is to follow."""
+        standing = self._standing
+        number, size = self._choose()
+        if not size:
+            self.reason = "too many chats have the same time for pages to overlap"
+            return False
+        page = yield Fetch(number, size, resume_page=number, after=after)
+        self._count(page)
+        times = times_of(page)
+        self.reason = _objection(page, times)
+        yield from self._deliver(page)
+        if self.reason or (number == 1 and not times):
+            return False
+        if self._is_behind_a_gap(number, times):
+            return not self.reason
+        if page.is_last and (yield from self._is_end(page)):
+            return False
+        yield from self._go_on(page, times)
+        covered = standing.bound is not None and standing.frontier is not None and standing.frontier < standing.bound
+        return not covered and not self.reason
 
     def _choose(self) -> tuple[int, int]:
         """Give the number and size of the next window."""

@@ -1,0 +1,456 @@
+"""Pages that are asked for ahead: how many, in which order they come, and that nothing is left of them."""
+
+import asyncio
+import gc
+import weakref
+from collections.abc import AsyncGenerator
+from contextlib import aclosing, suppress
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from fakes import FakeTime
+from moving import MovingList
+from plugchat_async import (
+    Chat,
+    ChatsOptions,
+    ConsistencyError,
+    Page,
+    PlugChatError,
+    PlugChatSession,
+    ServerError,
+    UnexpectedStatusError,
+    WalkReport,
+)
+from plugchat_async._driver import WalkOptions, drive
+from plugchat_async._walk import Consistency, PageSizes
+from plugchat_async.testing import Fault, PlugChatSimulator
+
+BOTH: list[Consistency] = ["plain", "exact", "strict"]
+
+
+class Pages:
+    """Pages of a quiet list, each of which arrives when it is told to. `faults` are raised instead of pages."""
+
+    def __init__(self, chats: int, *, faults: dict[int, PlugChatError] | None = None) -> None:
+        self.listed = MovingList(chats)
+        self.faults = faults or {}
+        self.asked: list[int] = []
+        self.in_flight = 0
+        self.most_in_flight = 0
+        self.alive: weakref.WeakSet[Page] = weakref.WeakSet()
+        self.most_alive = 0
+        self.cancelled: list[int] = []
+        self.arrivals: dict[int, asyncio.Event] = {}
+
+    def arrive(self, number: int) -> None:
+        self.arrivals.setdefault(number, asyncio.Event()).set()
+
+    async def fetch(self, number: int, size: int) -> Page:
+        self.asked.append(number)
+        self.in_flight += 1
+        self.most_in_flight = max(self.most_in_flight, self.in_flight)
+        try:
+            await self.arrivals.setdefault(number, asyncio.Event()).wait()
+        except asyncio.CancelledError:
+            self.cancelled.append(number)
+            raise
+        finally:
+            self.in_flight -= 1
+        if number in self.faults:
+            raise self.faults[number]
+        return self.born(self.listed.page(number, size))
+
+    async def fetch_at_once(self, number: int, size: int) -> Page:
+        self.asked.append(number)
+        await asyncio.sleep(0)
+        return self.born(self.listed.page(number, size))
+
+    def born(self, page: Page) -> Page:
+        self.alive.add(page)
+        self.most_alive = max(self.most_alive, len(self.alive))
+        return page
+
+
+def driven(fetch: Any, **options: Any) -> AsyncGenerator[Page, None]:
+    walk = WalkOptions(page_size=10, **options)
+    return drive(walk.standing(), walk, fetch, PageSizes(), lambda: 0.0)
+
+
+async def turns(count: int = 20) -> None:
+    for _ in range(count):
+        await asyncio.sleep(0)
+
+
+# How many.
+
+
+async def test_it_begins_slowly() -> None:
+    """As many pages ahead as were taken: two in flight, then four, then eight, up to k + 1."""
+    pages = Pages(1000)
+    in_flight: list[int] = []
+    async with aclosing(driven(pages.fetch, consistency="plain", prefetch=10)) as walk:
+        for _ in range(5):
+            taking = asyncio.ensure_future(anext(walk))
+            await turns()
+            in_flight.append(pages.in_flight)
+            # All that is under way arrives at the same time.
+            for number in list(pages.asked):
+                pages.arrive(number)
+            await taking
+            while pages.asked and pages.in_flight == 0 and len(in_flight) < 5:
+                taking = asyncio.ensure_future(anext(walk))
+                await turns()
+                if pages.in_flight:
+                    in_flight.append(pages.in_flight)
+                    for number in list(pages.asked):
+                        pages.arrive(number)
+                await taking
+    assert in_flight[0] == 2
+    assert pages.most_in_flight <= 11
+    assert pages.asked == sorted(set(pages.asked))
+
+
+@given(chats=st.integers(0, 400), prefetch=st.integers(0, 20), consistency=st.sampled_from(BOTH))
+def test_never_twice_the_pages_that_were_needed(chats: int, prefetch: int, consistency: Consistency) -> None:
+    """Whatever the list's length."""
+
+    async def walk(depth: int) -> tuple[int, int]:
+        pages = Pages(chats)
+        reports: list[WalkReport] = []
+        options = {"consistency": consistency, "prefetch": depth, "on_report": reports.append}
+        found = [chat async for page in driven(pages.fetch_at_once, **options) for chat in page.chats]
+        assert len(found) == chats
+        assert reports[0].requests == len(pages.asked)
+        return len(pages.asked), reports[0].pages
+
+    needed, _ = asyncio.run(walk(0))
+    asked, _ = asyncio.run(walk(prefetch))
+    certificate = 1 if consistency == "exact" and prefetch else 0
+    assert asked <= 2 * needed + certificate
+
+
+async def test_an_account_of_one_page_costs_one_request_more() -> None:
+    """And of two pages, none: the second has arrived with the first, and is known to be short. Never twice as many."""
+    for chats, asked in ((7, [1, 2]), (17, [1, 2]), (27, [1, 2, 3, 4, 5, 6])):
+        pages = Pages(chats)
+        async for _ in driven(pages.fetch_at_once, consistency="plain", prefetch=16):
+            pass
+        assert pages.asked == asked
+
+
+@pytest.mark.parametrize("consistency", BOTH)
+@pytest.mark.parametrize("prefetch", [1, 2, 5])
+async def test_memory_is_bounded_by_a_page_more_than_k(consistency: Consistency, prefetch: int) -> None:
+    """However slow the caller is."""
+    pages = Pages(500)
+    async with aclosing(driven(pages.fetch_at_once, consistency=consistency, prefetch=prefetch)) as walk:
+        async for page in walk:
+            del page
+            await turns()
+            assert len(pages.alive) <= prefetch + 1
+    assert pages.most_alive <= prefetch + 1
+
+
+async def test_the_sessions_generators_hold_no_page_either(sim: PlugChatSimulator, plugchat: PlugChatSession) -> None:
+    """iter_pages and iter_chats let go of a page before they wait for the next."""
+    alive: weakref.WeakSet[Page] = weakref.WeakSet()
+    most = 0
+    fetch = plugchat.fetch_page
+
+    async def watched(number: int, page_size: int) -> Page:
+        nonlocal most
+        page = await fetch(number, page_size)
+        alive.add(page)
+        most = max(most, len(alive))
+        return page
+
+    plugchat.fetch_page = watched  # type: ignore[method-assign]
+    async for _ in plugchat.iter_chats(10, prefetch=3):
+        pass
+    assert most <= 4
+    async for page in plugchat.iter_pages(10, prefetch=0):
+        del page
+    assert most <= 4
+
+
+@pytest.mark.parametrize(("limit", "pages"), [(1, 1), (100, 1), (101, 2), (200, 2), (250, 3)])
+async def test_limit_asks_for_no_page_that_it_does_not_need(
+    sim: PlugChatSimulator, plugchat: PlugChatSession, limit: int, pages: int
+) -> None:
+    """Nor ahead."""
+    assert await plugchat.list_chats(100, limit=limit, prefetch=16) == list(sim.chats[:limit])
+    assert len(sim.requests) == pages
+
+
+async def test_nothing_is_asked_for_past_a_page_that_is_known_to_be_short() -> None:
+    """Page 3 has arrived, and is short, while the caller still looks at page 1."""
+    pages = Pages(25)
+    async with aclosing(driven(pages.fetch_at_once, consistency="plain", prefetch=8)) as walk:
+        await anext(walk)
+        await turns()
+        await anext(walk)
+        await turns()
+        asked = len(pages.asked)
+        await anext(walk)
+        assert len(pages.asked) == asked
+
+
+# Order.
+
+
+async def test_pages_come_in_order_in_whichever_order_they_arrive() -> None:
+    """The last one first."""
+    pages = Pages(55)
+    for number in (1, 2, 3, 4):
+        pages.arrive(number)
+    async with aclosing(driven(pages.fetch, consistency="plain", prefetch=5)) as walk:
+        got = [await anext(walk) for _ in range(2)]
+        taking = asyncio.ensure_future(anext(walk))
+        await turns()
+        for number in (6, 5):
+            pages.arrive(number)
+            await turns()
+        got.append(await taking)
+        async for page in walk:
+            got.append(page)
+    assert [page.number for page in got] == [1, 2, 3, 4, 5, 6]
+
+
+async def test_a_slow_caller_does_not_wait() -> None:
+    """While it works on a page the next ones arrive."""
+    pages = Pages(100)
+    async with aclosing(driven(pages.fetch_at_once, consistency="plain", prefetch=2)) as walk:
+        await anext(walk)
+        await turns()
+        assert pages.asked == [1, 2]
+        assert len(pages.alive) == 2
+
+
+async def test_without_prefetch_nothing_is_asked_for_ahead() -> None:
+    """However long the caller takes."""
+    pages = Pages(100)
+    async with aclosing(driven(pages.fetch_at_once, consistency="exact")) as walk:
+        await anext(walk)
+        await turns()
+        assert pages.asked == [1]
+
+
+# Errors.
+
+
+@pytest.mark.parametrize("consistency", ["plain", "exact"])
+async def test_the_first_error_in_page_order_is_raised(consistency: Consistency) -> None:
+    """After the pages before it were yielded, though a later one failed earlier."""
+    pages = Pages(100, faults={3: ServerError("three"), 4: ServerError("four")})
+    for number in (1, 2, 4):
+        pages.arrive(number)
+    got: list[int] = []
+    reports: list[WalkReport] = []
+    walk = driven(pages.fetch, consistency=consistency, prefetch=5, on_report=reports.append)
+    with pytest.raises(ServerError, match="three") as caught:
+        async for page in walk:
+            got.append(page.number)
+            if page.number == 2:
+                await turns()
+                pages.arrive(3)
+    assert got == [1, 2]
+    assert (caught.value.page, caught.value.page_size) == (3, 10)
+    assert pages.in_flight == 0
+    assert reports[0].reason == "the walk failed: ServerError"
+    # The checkpoint goes on there.
+    resumed = Pages(100)
+    rest = [
+        chat.phone
+        async for page in driven(resumed.fetch_at_once, resume=caught.value.checkpoint)
+        for chat in page.chats
+    ]
+    assert rest == [str(name) for name in range(20, 100)]
+
+
+async def test_an_error_behind_the_end_is_none() -> None:
+    """Some servers refuse pages that do not exist: whoever asks ahead must not mind."""
+    pages = Pages(15, faults={3: UnexpectedStatusError("HTTP 404"), 4: UnexpectedStatusError("HTTP 404")})
+    for number in (3, 4, 1, 2):
+        pages.arrive(number)
+    found = [chat async for page in driven(pages.fetch, consistency="exact", prefetch=3) for chat in page.chats]
+    assert len(found) == 15
+
+
+async def test_what_is_in_flight_behind_the_end_is_cancelled() -> None:
+    """And not waited for."""
+    pages = Pages(25)
+    for number in (1, 2, 3):
+        pages.arrive(number)
+    async for _ in driven(pages.fetch, consistency="plain", prefetch=3):
+        pass
+    assert pages.in_flight == 0
+    assert pages.cancelled == [number for number in pages.asked if number > 3]
+    assert pages.cancelled
+
+
+# Nothing is left.
+
+
+def tasks() -> set[Any]:
+    """Give the tasks that are not the simulator's."""
+    return {task for task in asyncio.all_tasks() if "RequestHandler" not in repr(task.get_coro())}
+
+
+async def left_over(session: PlugChatSession, before: set[Any]) -> None:
+    """Check that no task, slot or connection is held any more, and that the session works."""
+    await turns(50)
+    assert tasks() == before
+    assert session._exchange.slots._value == 64
+    client = session._transport._own
+    assert client is not None
+    assert client.connector is not None
+    assert not client.connector._acquired
+    assert len((await session.fetch_page(1, 10)).chats) == 10
+
+
+@pytest.mark.parametrize("prefetch", [0, 4])
+async def test_closing_after_any_chat_leaves_nothing(prefetch: int) -> None:
+    """aclose while pages are under way."""
+    async with PlugChatSimulator(60, seed=1) as sim, PlugChatSession(sim.token, base_url=sim.base_url) as session:
+        await session.fetch_page(1, 10)
+        before = tasks()
+        for taken in range(0, 61, 5):
+            walk = session.iter_chats(10, prefetch=prefetch)
+            for _ in range(taken):
+                await anext(walk)
+            await walk.aclose()
+            await left_over(session, before)
+
+
+@pytest.mark.parametrize("prefetch", [0, 4])
+@pytest.mark.parametrize("consistency", ["exact", "strict"])
+async def test_cancelling_at_any_step_leaves_nothing(prefetch: int, consistency: Consistency) -> None:
+    """The task is cancelled after its k-th turn of the loop, for every k until it ends first."""
+    async with PlugChatSimulator(60, seed=1) as sim, PlugChatSession(sim.token, base_url=sim.base_url) as session:
+        await session.fetch_page(1, 10)
+        before = tasks()
+        reports: list[WalkReport] = []
+        options: ChatsOptions = {"consistency": consistency, "prefetch": prefetch, "on_report": reports.append}
+        for steps in range(1, 2000):
+            task = asyncio.create_task(session.list_chats(10, **options))
+            for _ in range(steps):
+                await asyncio.sleep(0)
+            ended = task.done()
+            task.cancel()
+            with suppress(asyncio.CancelledError):
+                assert await task == list(sim.chats)
+            if steps % 7 == 0 or ended:
+                await left_over(session, before)
+            if ended:
+                break
+        else:
+            raise AssertionError("the walk never ended")
+        assert steps > 20
+        assert reports[-1].verified
+        assert {report.reason for report in reports[:-1]} == {"the caller ended the walk"}
+
+
+async def test_a_walk_that_is_dropped_leaves_nothing() -> None:
+    """Without aclose: Python closes it when it is collected."""
+    async with PlugChatSimulator(60, seed=1) as sim, PlugChatSession(sim.token, base_url=sim.base_url) as session:
+        await session.fetch_page(1, 10)
+        before = tasks()
+        async for _ in session.iter_chats(10, prefetch=4):
+            break
+        gc.collect()
+        await left_over(session, before)
+
+
+async def test_a_caller_that_raises_leaves_nothing() -> None:
+    """The error is the caller's own."""
+    async with PlugChatSimulator(60, seed=1) as sim, PlugChatSession(sim.token, base_url=sim.base_url) as session:
+        await session.fetch_page(1, 10)
+        before = tasks()
+        reports: list[WalkReport] = []
+        with pytest.raises(ZeroDivisionError):
+            async with aclosing(session.iter_chats(10, prefetch=4, on_report=reports.append)) as walk:
+                async for _ in walk:
+                    raise ZeroDivisionError
+        await left_over(session, before)
+        assert [report.reason for report in reports] == ["the caller ended the walk"]
+
+
+async def test_a_session_that_is_closed_in_the_middle_ends_the_walk() -> None:
+    """With an error that says so, and no more."""
+    async with PlugChatSimulator(60, seed=1) as sim, PlugChatSession(sim.token, base_url=sim.base_url) as session:
+        walk = session.iter_chats(10, prefetch=4)
+        await anext(walk)
+        await session.close()
+        with pytest.raises(PlugChatError):
+            async for _ in walk:
+                pass
+        await turns()
+
+
+# Reports.
+
+
+async def report_of(session: PlugChatSession, **options: Any) -> WalkReport:
+    reports: list[WalkReport] = []
+    with suppress(PlugChatError):
+        await session.list_chats(100, on_report=reports.append, **options)
+    [report] = reports
+    return report
+
+
+async def test_a_report_says_what_was_done(
+    sim: PlugChatSimulator, plugchat: PlugChatSession, fake_time: FakeTime, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Its numbers, and that it is verified; a repeated request is one; it is logged at DEBUG."""
+    caplog.set_level("DEBUG", "plugchat_async.walk")
+    sim.script(Fault.status(503))
+    assert await report_of(plugchat) == WalkReport(3, 3, 250, 0, 0, 1, verified=True, reason="", elapsed=0.25)
+    assert "WalkReport(requests=3, pages=3, chats=250," in caplog.messages[-1]
+    plain = await report_of(plugchat, consistency="plain")
+    assert (plain.verified, plain.reason) == (False, 'consistency="plain" proves nothing')
+    assert (await report_of(plugchat, consistency="strict")).verified
+    ahead = await report_of(plugchat, prefetch=2)
+    assert (ahead.pages, ahead.chats, ahead.verified) == (4, 250, True)
+    assert 4 <= ahead.requests <= 6
+
+
+async def test_a_report_of_a_walk_that_did_not_end(sim: PlugChatSimulator, plugchat: PlugChatSession) -> None:
+    """It failed, or the caller had enough."""
+    assert (await report_of(plugchat, limit=100)).reason == "the caller ended the walk"
+    sim.script(Fault.none(), Fault.status(401))
+    report = await report_of(plugchat)
+    assert (report.requests, report.pages, report.chats, report.verified) == (2, 1, 100, False)
+    assert report.reason == "the walk failed: AuthenticationError"
+
+
+async def test_a_walk_that_must_be_verified(
+    sim: PlugChatSimulator, plugchat: PlugChatSession, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It raises at the end, after all chats; without require_verified a warning is logged."""
+    await plugchat.list_chats(100, require_verified=True)
+    sim.traffic(bumps=20, seed=1)
+    got: list[Chat] = []
+    with pytest.raises(ConsistencyError, match="the walk is not verified: the list moved too fast") as caught:
+        async for chat in plugchat.iter_chats(5, require_verified=True):
+            got.append(chat)
+    assert len(got) > 200
+    assert "moved too fast" in caught.value.reason
+    caplog.clear()
+    await plugchat.list_chats(5)
+    assert [record.levelname for record in caplog.records] == ["WARNING"]
+    assert "it is not certain that no chat was missed" in caplog.messages[0]
+
+
+async def test_what_a_callback_raises_comes_out(plugchat: PlugChatSession) -> None:
+    """It is the caller's own."""
+
+    def refuse(_: object) -> None:
+        raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        await plugchat.list_chats(100, on_report=refuse)
+    with pytest.raises(ZeroDivisionError):
+        await plugchat.list_chats(100, on_page=refuse, prefetch=2)
