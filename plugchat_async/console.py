@@ -36,8 +36,8 @@ def print_report(report: WalkReport) -> None:
     """Say on stderr what a walk did."""
     verdict = "verified" if report.verified else f"not verified: {report.reason}"
     sys.stderr.write(
-        f"report: {report.chats} chats on {report.pages} pages, {report.requests} requests, {report.elapsed:.2f} s, "
-        f"{report.phases} passes, {report.duplicates} duplicates left out, {report.late_finds} late finds; {verdict}\n"
+        f"report: chats {report.chats}, pages {report.pages}, requests {report.requests}, passes {report.phases}, "
+        f"duplicates left out {report.duplicates}, late finds {report.late_finds}, seconds {report.elapsed:.2f}; {verdict}\n"
     )
 
 

@@ -180,6 +180,96 @@ def test_what_was_written_before_an_error_can_be_gone_on_from(
     assert len(out.splitlines()) == 250
 
 
+@pytest.mark.parametrize("style", ["jsonl", "csv"])
+@pytest.mark.parametrize("consistency", ["exact", "strict", "plain"])
+def test_a_checkpoint_is_gone_on_from(
+    account: PlugChatSimulator, capsys: pytest.CaptureFixture[str], tmp_path: Path, consistency: str, style: str
+) -> None:
+    """The same command twice gives the whole, though the list moves; then the file is gone."""
+    checkpoint = tmp_path / "checkpoint"
+    command = ["chats", "--format", style, "--consistency", consistency, "--checkpoint", str(checkpoint)]
+    account.script(Fault.none(), Fault.none(), Fault.status(401))
+    assert cli.run(command) == 2
+    out, err = capsys.readouterr()
+    assert "the same command goes on behind it" in err
+    assert checkpoint.stat().st_mode & 0o777 == 0o600
+    assert account.token not in checkpoint.read_text()
+    phones = [chat.phone for chat in account.chats]
+    if consistency != "plain":
+        account.receive_message(phones[249])
+    assert cli.run(command) == 0
+    out += capsys.readouterr().out
+    lines = out.splitlines()
+    if style == "csv":
+        assert [line.startswith("phone") for line in lines] == [True] + [False] * 250
+        found = [row["phone"] for row in csv.DictReader(lines)]
+    else:
+        found = [json.loads(line)["phone"] for line in lines]
+    assert sorted(found) == sorted(phones)
+    assert not checkpoint.exists()
+
+
+def test_a_stream_that_failed_says_how_to_go_on_next_time(
+    account: PlugChatSimulator, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Without a checkpoint there is nothing to go on from; nor if nothing was written."""
+    account.script(Fault.none(), Fault.status(401), Fault.status(401))
+    assert cli.run(["chats"]) == 2
+    assert "with --checkpoint FILE it can be gone on with next time" in capsys.readouterr().err
+    assert cli.run(["chats"]) == 2
+    assert "gone on with" not in capsys.readouterr().err
+
+
+def test_a_checkpoint_that_is_of_no_use(
+    account: PlugChatSimulator, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    """It can't be read, can't be written, is none, or is asked for where output appears whole."""
+    assert cli.run(["chats", "--checkpoint", str(tmp_path)]) == 2
+    assert "can't read the checkpoint" in capsys.readouterr().err
+    (tmp_path / "x").write_text("no checkpoint")
+    assert cli.run(["chats", "--checkpoint", str(tmp_path / "x")]) == 2
+    assert "resume is not a checkpoint" in capsys.readouterr().err
+    account.script(Fault.none(), Fault.status(401))
+    assert cli.run(["chats", "--checkpoint", str(tmp_path / "no" / "folder")]) == 2
+    assert "but the checkpoint is lost: can't write" in capsys.readouterr().err
+    for options in (["--format", "json"], ["-o", str(tmp_path / "chats.jsonl")]):
+        assert cli.run(["chats", "--checkpoint", str(tmp_path / "y"), *options]) == 2
+        assert "--checkpoint is for lines that go to standard output" in capsys.readouterr().err
+
+
+def test_a_report(account: PlugChatSimulator, capsys: pytest.CaptureFixture[str]) -> None:
+    """One line on stderr; also of a walk that failed."""
+    assert cli.run(["chats", "--report"]) == 0
+    out, err = capsys.readouterr()
+    assert len(out.splitlines()) == 250
+    numbers = "chats 250, pages 3, requests 3, passes 1, duplicates left out 0, late finds 0"
+    assert re.fullmatch(rf"report: {numbers}, seconds \d\.\d\d; verified\n", err)
+    account.script(Fault.none(), Fault.status(401))
+    assert cli.run(["chats", "--report", "--consistency", "plain", "--limit", "150"]) == 2
+    assert "not verified: the walk failed: AuthenticationError" in capsys.readouterr().err
+
+
+def test_consistency_and_prefetch_reach_the_walk(
+    account: PlugChatSimulator, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """As the requests show."""
+    assert cli.run(["chats", "--consistency", "strict", "--page-size", "50"]) == 0
+    assert {request.page_size for request in account.requests} > {"50"}
+    account.requests.clear()
+    assert cli.run(["chats", "--prefetch", "4", "--page-size", "25"]) == 0
+    assert 12 <= len(account.requests) <= 22
+    assert len(capsys.readouterr().out.splitlines()) == 500
+
+
+def test_a_walk_that_must_be_verified(account: PlugChatSimulator, capsys: pytest.CaptureFixture[str]) -> None:
+    """Exit code 4 if it is not, after all chats."""
+    account.traffic(bumps=20.0)
+    assert cli.run(["chats", "--page-size", "5", "--require-verified"]) == 4
+    out, err = capsys.readouterr()
+    assert len(out.splitlines()) > 200
+    assert "the walk is not verified" in err
+
+
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
@@ -245,6 +335,19 @@ def test_the_demo_checks_what_it_shows(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(PlugChatSession, "list_chats", lose)
     with pytest.raises(AssertionError, match="are not the simulator's"):
         cli.run(["demo"])
+
+
+def test_the_busy_demo(capsys: pytest.CaptureFixture[str]) -> None:
+    """plain loses chats and exact does not, side by side."""
+    assert cli.run(["demo", "--busy"]) == 0
+    out = capsys.readouterr().out
+    rows = {cells[1]: cells for line in out.splitlines() if len(cells := re.split(r"\s*│\s*", line)) > 8}
+    assert list(rows) == ["plain", "exact", "strict"]
+    missed = {name: int(cells[4]) for name, cells in rows.items()}
+    twice = {name: int(cells[5]) for name, cells in rows.items()}
+    assert missed["plain"] > 0 == missed["exact"] == missed["strict"]
+    assert twice["plain"] > 0 == twice["exact"] == twice["strict"]
+    assert [cells[8] for cells in rows.values()] == ['no: consistency="plain" proves nothing', "yes", "yes"]
 
 
 def test_the_demo_says_what_is_wrong_with_its_options(capsys: pytest.CaptureFixture[str]) -> None:

@@ -251,3 +251,92 @@ def test_a_simulator_that_does_not_run_says_so() -> None:
     """There is no URL before it listens, and leaving it unentered does no harm."""
     with pytest.raises(RuntimeError, match="not running"):
         _ = PlugChatSimulator().base_url
+
+
+# Traffic.
+
+
+async def test_traffic_between_requests(sim: PlugChatSimulator) -> None:
+    """So many messages, new chats and deletions an interval, on average; the list stays sorted by time."""
+    before = {chat.phone: chat for chat in sim.chats}
+    sim.traffic(bumps=3.0, inserts=1.0, deletes=0.5, seed=1)
+    for _ in range(40):
+        await ask(sim)
+    after = {chat.phone: chat for chat in sim.chats}
+    times = [chat.last_message_time.timestamp() for chat in sim.chats if chat.last_message_time]
+    assert times == sorted(times, reverse=True)
+    assert 25 <= len(after.keys() - before.keys()) <= 55
+    assert 10 <= len(before.keys() - after.keys()) <= 30
+    messages = sum(after[phone].unread - before[phone].unread for phone in after.keys() & before.keys())
+    assert 60 <= messages <= 160
+
+
+async def test_traffic_is_reproducible() -> None:
+    """The same seed makes the same things happen; rates may be fractions; nothing happens before the first request."""
+    lists: list[tuple[Chat, ...]] = []
+    for seed in (1, 1, 2):
+        async with PlugChatSimulator(50) as sim:
+            fresh = sim.chats
+            sim.traffic(bumps=0.5, deletes=0.25, seed=seed)
+            assert sim.chats == fresh
+            _, chats, _ = await ask(sim, "page=1&pageSize=50")
+            assert [chat["phone"] for chat in chats] == [chat.phone for chat in fresh]
+            for _ in range(10):
+                await ask(sim)
+            lists.append(sim.chats)
+    assert lists[0] == lists[1] != lists[2]
+
+
+async def test_traffic_ends(sim: PlugChatSimulator) -> None:
+    """The call without arguments ends it."""
+    sim.traffic(bumps=5.0)
+    await ask(sim)
+    sim.traffic()
+    chats = sim.chats
+    await ask(sim)
+    assert sim.chats == chats
+
+
+async def test_traffic_by_the_clock() -> None:
+    """An interval every so many seconds, also if it was chosen before the start; it ends with the simulator."""
+    sim = PlugChatSimulator(20)
+    sim.traffic(bumps=3.0, every=0.001)
+    chats = sim.chats
+    async with sim:
+        while sim.chats == chats:
+            await asyncio.sleep(0.001)
+        sim.traffic(bumps=3.0)
+        chats = sim.chats
+        await asyncio.sleep(0.02)
+        assert sim.chats == chats
+        sim.traffic(bumps=3.0, every=0.001)
+    await asyncio.sleep(0)
+    chats = sim.chats
+    await asyncio.sleep(0.02)
+    assert sim.chats == chats
+
+
+async def test_traffic_on_an_empty_list() -> None:
+    """Nothing to bump or delete."""
+    async with PlugChatSimulator(0) as sim:
+        sim.traffic(bumps=5.0, deletes=5.0)
+        assert (await ask(sim))[1] == []
+        sim.traffic(inserts=5.0)
+        await ask(sim)
+        await ask(sim)
+        assert sim.chats
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"bumps": -1}, "bumps must be a finite number of at least 0, got -1"),
+        ({"inserts": float("nan")}, "inserts must be a finite number"),
+        ({"deletes": 10_001}, "deletes must be at most 10000, got 10001"),
+        ({"every": 0}, "every must be a finite number above 0, got 0"),
+    ],
+)
+def test_traffic_says_what_is_wrong_with_its_arguments(options: dict[str, Any], message: str) -> None:
+    """As everywhere."""
+    with pytest.raises(InvalidValueError, match=message):
+        PlugChatSimulator().traffic(**options)
