@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Callable
 
 from attrs import define, field
 
-from plugchat_async._walk import Fetch, Peek
+from plugchat_async._walk import Fetch, Peek, StopOn
 from plugchat_async.models import Page
 
 FetchPage = Callable[[int, int], Awaitable[Page]]
@@ -20,10 +20,12 @@ class PagesAhead:
     It begins slowly: no more are ahead than were taken, so that a walk never asks for twice the pages that it needs.
 
     horizon: the place in the list from which on no chat is wanted (None: there is none).
+    requests: how many were made.
     """
 
     _fetch: FetchPage
     _depth: int
+    _stop_on: StopOn
     _horizon: int | None
     requests: int = 0
     _taken: int = 0
@@ -34,18 +36,22 @@ class PagesAhead:
         key = (step.number, step.size)
         if self._depth == 0 or step.after is None:
             await self.close()
-            self.requests += 1
-            return await self._fetch(*key)
+            return await self._run(key)
         self._taken = self._taken + 1 if key in self._tasks else 1
         wanted = self._wanted(step.after, key)
         await self._cancel(self._tasks.keys() - wanted)
-        for other in wanted:
-            if other not in self._tasks:
-                self.requests += 1
-                self._tasks[other] = asyncio.create_task(_run(self._fetch, *other))
-                # What nobody waits for any more is no lost error.
-                self._tasks[other].add_done_callback(_look_at_exception)
-        return await self._tasks.pop(key)
+        fresh = [other for other in wanted if other not in self._tasks]
+        for other in fresh:
+            task = self._tasks[other] = asyncio.create_task(self._run(other))
+            # What nobody waits for any more is no lost error.
+            task.add_done_callback(_look_at_exception)
+        if fresh and key not in fresh:
+            await asyncio.sleep(0)  # let them begin before the caller goes to work
+        page = await self._tasks[key]
+        del self._tasks[key]
+        if self._ends(page):
+            await self._cancel({other for other, task in self._tasks.items() if not task.done()})
+        return page
 
     def peek(self, step: Peek) -> Page:
         """Give a page that has arrived, else an empty one."""
@@ -55,37 +61,48 @@ class PagesAhead:
         """Cancel all that is under way, and wait until it is gone."""
         await self._cancel(set(self._tasks))
 
+    async def _run(self, key: Key) -> Page:
+        self.requests += 1
+        return await self._fetch(*key)
+
     def _wanted(self, after: Callable[[int, int], Key], key: Key) -> list[Key]:
         """Give the page that is asked for, and those after it that may be asked for now."""
         wanted = [key]
         for _ in range(min(self._depth, self._taken)):
+            number, size = key
             arrived = self._arrived(key)
-            if (arrived and arrived.is_last) or self._failed(key):
+            if (arrived and self._ends(arrived)) or self._has_failed(key):
                 break  # there will be no page after it
-            number, size = key = after(*key)
-            if self._horizon is not None and (number - 1) * size >= self._horizon:
+            if self._horizon is not None and number * size >= self._horizon:
                 break
+            key = after(number, size)
             wanted.append(key)
         return wanted
 
+    def _ends(self, page: Page) -> bool:
+        return not page.chats or (page.is_last and self._stop_on == "short")
+
     def _arrived(self, key: Key) -> Page | None:
         task = self._tasks.get(key)
-        return task.result() if task and task.done() and not self._failed(key) else None
+        return task.result() if task and task.done() and not self._has_failed(key) else None
 
-    def _failed(self, key: Key) -> bool:
+    def _has_failed(self, key: Key) -> bool:
         task = self._tasks.get(key)
         return task is not None and task.done() and (task.cancelled() or task.exception() is not None)
 
     async def _cancel(self, keys: set[Key]) -> None:
+        """Cancel requests, and wait until they are gone, even if the waiting is cancelled itself."""
         tasks = [self._tasks.pop(key) for key in keys]
         for task in tasks:
             task.cancel()
-        if tasks:
-            await asyncio.wait(tasks)
-
-
-async def _run(fetch: FetchPage, number: int, size: int) -> Page:
-    return await fetch(number, size)
+        cancelled: asyncio.CancelledError | None = None
+        while pending := [task for task in tasks if not task.done()]:
+            try:
+                await asyncio.wait(pending)
+            except asyncio.CancelledError as error:
+                cancelled = error
+        if cancelled is not None:
+            raise cancelled
 
 
 def _look_at_exception(task: asyncio.Task[Page]) -> None:

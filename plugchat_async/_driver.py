@@ -2,8 +2,7 @@
 
 import inspect
 import logging
-from collections.abc import AsyncGenerator, Callable
-from contextlib import closing
+from collections.abc import Callable
 
 from attrs import frozen
 
@@ -20,7 +19,6 @@ from plugchat_async._walk import (
     Step,
     StopOn,
     Terms,
-    Walk,
     advance,
     begin,
     pack,
@@ -48,6 +46,7 @@ _NO_SUCH_PAGE = frozenset({400, 404, 410, 416, 422})
 MOST_PREFETCH = 1000
 # What the walk is sent where it does not look.
 _NOTHING = Page(1, 1, (), b"")
+_LEFT = "the caller ended the walk"
 
 
 @frozen(kw_only=True)
@@ -104,40 +103,101 @@ class WalkOptions:
 
 
 def _check_callback(name: str, value: object, argument: str) -> None:
-    if value is not None and (not callable(value) or inspect.iscoroutinefunction(value)):
+    # `async def` makes no plain function, neither of a function nor of an object's __call__.
+    called = value if inspect.isroutine(value) else getattr(value, "__call__", None)  # noqa: B004
+    if value is not None and (not callable(value) or inspect.iscoroutinefunction(called)):
         raise InvalidTypeError(f"{name} must be a plain function of {argument}", "Give a function that is not async.")
 
 
-async def drive(
-    standing: Standing, options: WalkOptions, fetch: FetchPage, sizes: PageSizes, monotonic: Callable[[], float]
-) -> AsyncGenerator[Page, None]:
-    """Walk. A page is fetched wholly, then yielded; only requests made ahead of time are under way meanwhile."""
-    ledger = Ledger()
-    terms = Terms(options.max_pages, sizes, ahead=options.prefetch > 0, ledger=ledger)
-    horizon = None if options.limit is None else (standing.start_page - 1) * standing.page_size + options.limit
-    ahead = PagesAhead(fetch, options.prefetch, horizon)
-    started = monotonic()
-    unfinished = "the caller ended the walk"
-    try:
-        with closing(walk(standing, terms)) as steps:
-            step: Step | None = next(steps)
-            while step is not None:
-                page = _NOTHING
-                if isinstance(step, Deliver):
-                    if options.on_page is not None:
-                        options.on_page(step.page)
-                    yield step.page
-                else:
-                    page = await _answer(step, ahead, standing)
-                step = _advance(steps, page, standing)
-        unfinished = ""
-    except PlugChatError as error:
-        unfinished = f"the walk failed: {type(error).__name__}"
-        raise
-    finally:
-        await ahead.close()
+class Drive:
+    """A walk that is under way. `next` gives its pages, `close` must be called at the end, and gives its report.
+
+    It is no async generator: where one stands within another, Python closes both at the same time, and they collide.
+    """
+
+    def __init__(
+        self,
+        standing: Standing,
+        options: WalkOptions,
+        *,
+        fetch: FetchPage,
+        sizes: PageSizes,
+        monotonic: Callable[[], float],
+    ) -> None:
+        self._standing = standing
+        self._options = options
+        self._monotonic = monotonic
+        self._ledger = Ledger()
+        self._ahead = PagesAhead(fetch, options.prefetch, standing.stop_on, _horizon(standing, options.limit))
+        self._steps = walk(standing, Terms(options.max_pages, sizes, ahead=options.prefetch > 0, ledger=self._ledger))
+        self._started: float | None = None
+        self._unfinished = _LEFT
+
+    async def next(self) -> Page | None:
+        """Give the next page, or None at the end of the list.
+
+        A page is fetched wholly, then given: only requests made ahead of time are under way meanwhile.
+        """
+        try:
+            step = self._advance(_NOTHING)
+            while not isinstance(step, Deliver | None):
+                page = await self._answer(step)
+                step = self._advance(page)
+                del page
+        except PlugChatError as error:
+            self._unfinished = f"the walk failed: {type(error).__name__}"
+            raise
+        if step is None:
+            self._unfinished = ""
+            return None
+        if self._options.on_page is not None:
+            self._options.on_page(step.page)
+        return step.page
+
+    async def close(self) -> None:
+        """End the walk: cancel what is under way, and report, whatever else happens. Closing it twice does no harm.
+
+        ConsistencyError if the walk has reached its end, was to be verified, and is not.
+        """
+        self._steps.close()
+        try:
+            await self._ahead.close()
+        finally:
+            if self._started is not None:
+                self._report(self._monotonic() - self._started)
+            self._started = None
+
+    def _advance(self, page: Page) -> Step | None:
+        try:
+            if self._started is None:
+                self._started = self._monotonic()
+                return next(self._steps)
+            return advance(self._steps, page)
+        except PlugChatError as error:
+            error.checkpoint = pack(self._standing)
+            raise
+
+    async def _answer(self, step: Fetch | Peek) -> Page:
+        """Give the page that a step asks for; an error says where the walk goes on."""
+        if isinstance(step, Peek):
+            return self._ahead.peek(step)
+        try:
+            return await self._ahead.get(step)
+        except PlugChatError as error:
+            refused = isinstance(error, UnexpectedStatusError) and error.status in _NO_SUCH_PAGE
+            unknown = step.probe == "far" and not isinstance(error, SessionStateError)
+            if unknown or (step.probe == "check" and refused):
+                return Page(step.number, step.size, (), b"")
+            error.page = step.resume_page
+            if error.page_size is None:
+                error.page_size = step.size
+            error.checkpoint = pack(self._standing)
+            raise
+
+    def _report(self, elapsed: float) -> None:
+        ledger, unfinished = self._ledger, self._unfinished
         report = WalkReport(
-            ahead.requests,
+            self._ahead.requests,
             ledger.pages,
             ledger.chats,
             ledger.duplicates,
@@ -145,38 +205,26 @@ async def drive(
             ledger.phases,
             ledger.verified and not unfinished,
             unfinished or ledger.reason,
-            monotonic() - started,
+            elapsed,
         )
         logger.debug("%r", report)
-        if options.on_report is not None:
-            options.on_report(report)
-    if not ledger.verified and standing.consistency != "plain":
-        if options.require_verified:
+        if self._options.on_report is not None:
+            try:
+                self._options.on_report(report)
+            except Exception:
+                if not unfinished:
+                    raise
+                # It must not take the place of what ended the walk.
+                logger.exception("on_report failed")
+        if unfinished or ledger.verified or self._standing.consistency == "plain":
+            return
+        if self._options.require_verified:
             raise ConsistencyError(f"the walk is not verified: {ledger.reason}", reason=ledger.reason)
         logger.warning("it is not certain that no chat was missed: %s", ledger.reason)
 
 
-def _advance(steps: Walk, page: Page, standing: Standing) -> Step | None:
-    try:
-        return advance(steps, page)
-    except PlugChatError as error:
-        error.checkpoint = pack(standing)
-        raise
-
-
-async def _answer(step: Fetch | Peek, ahead: PagesAhead, standing: Standing) -> Page:
-    """Give the page that a step asks for; an error says where the walk goes on."""
-    if isinstance(step, Peek):
-        return ahead.peek(step)
-    try:
-        return await ahead.get(step)
-    except PlugChatError as error:
-        refused = isinstance(error, UnexpectedStatusError) and error.status in _NO_SUCH_PAGE
-        unknown = step.probe == "far" and not isinstance(error, SessionStateError)
-        if unknown or (step.probe == "check" and refused):
-            return Page(step.number, step.size, (), b"")
-        error.page = step.resume_page
-        if error.page_size is None:
-            error.page_size = step.size
-        error.checkpoint = pack(standing)
-        raise
+def _horizon(standing: Standing, limit: int | None) -> int | None:
+    """Give the place in the list from which on no chat is wanted, or None if all are."""
+    if limit is None:
+        return None
+    return limit + (standing.end if standing.stage == "cover" else (standing.number - 1) * standing.size)

@@ -37,7 +37,8 @@ def print_report(report: WalkReport) -> None:
     verdict = "verified" if report.verified else f"not verified: {report.reason}"
     sys.stderr.write(
         f"report: chats {report.chats}, pages {report.pages}, requests {report.requests}, passes {report.phases}, "
-        f"duplicates left out {report.duplicates}, late finds {report.late_finds}, seconds {report.elapsed:.2f}; {verdict}\n"
+        f"duplicates left out {report.duplicates}, late finds {report.late_finds}, seconds {report.elapsed:.2f}; "
+        f"{verdict}\n"
     )
 
 

@@ -4,14 +4,13 @@ import asyncio
 import os
 import ssl
 from collections.abc import AsyncGenerator
-from contextlib import aclosing
 from types import TracebackType
 from typing import Final, Self, TypedDict, Unpack
 
 import aiohttp
 
 from plugchat_async._arguments import check_int, check_optional_int, check_seconds, check_type
-from plugchat_async._driver import OnPage, OnReport, WalkOptions, drive
+from plugchat_async._driver import Drive, OnPage, OnReport, WalkOptions
 from plugchat_async._exchange import Exchange, TimeSource
 from plugchat_async._retry import RetryPolicy
 from plugchat_async._secret import Secret
@@ -250,10 +249,13 @@ class PlugChatSession:
             on_page=on_page,
             on_report=on_report,
         )
-        async with aclosing(self._walk(options)) as pages:
-            async for page in pages:
+        walk = self._walk(options)
+        try:
+            while (page := await walk.next()) is not None:
                 yield page
                 del page  # while the next page is waited for
+        finally:
+            await walk.close()
 
     async def iter_chats(
         self,
@@ -292,17 +294,16 @@ class PlugChatSession:
             on_report=on_report,
         )
         left = limit
-        async with aclosing(self._walk(options)) as pages:
-            if limit == 0:
-                return
-            async for page in pages:
-                for chat in page.chats[:left]:
+        walk = self._walk(options)
+        try:
+            while left != 0 and (page := await walk.next()) is not None:
+                chats = page.chats[:left]
+                for chat in chats:
                     yield chat
-                if left is not None:
-                    left -= len(page.chats)
-                    if left <= 0:
-                        return
-                del page  # while the next page is waited for
+                left = None if left is None else left - len(chats)
+                del page, chats  # while the next page is waited for
+        finally:
+            await walk.close()
 
     async def list_chats(self, page_size: int = 100, **options: Unpack[ChatsOptions]) -> list[Chat]:
         """Give what `iter_chats` yields, as a list. `options`: as for `iter_chats`.
@@ -326,7 +327,8 @@ class PlugChatSession:
                 "Make one session for each event loop, inside of it.",
             )
 
-    def _walk(self, options: WalkOptions) -> AsyncGenerator[Page, None]:
+    def _walk(self, options: WalkOptions) -> Drive:
         standing = options.standing()
         self._check_open()
-        return drive(standing, options, self.fetch_page, self._sizes, self._exchange.time_source.monotonic)
+        monotonic = self._exchange.time_source.monotonic
+        return Drive(standing, options, fetch=self.fetch_page, sizes=self._sizes, monotonic=monotonic)

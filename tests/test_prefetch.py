@@ -8,15 +8,18 @@ from contextlib import aclosing, suppress
 from typing import Any
 
 import pytest
+from attrs import evolve
 from hypothesis import given
 from hypothesis import strategies as st
 
 from fakes import FakeTime
 from moving import MovingList
 from plugchat_async import (
+    AuthenticationError,
     Chat,
     ChatsOptions,
     ConsistencyError,
+    InvalidTypeError,
     Page,
     PlugChatError,
     PlugChatSession,
@@ -24,7 +27,7 @@ from plugchat_async import (
     UnexpectedStatusError,
     WalkReport,
 )
-from plugchat_async._driver import WalkOptions, drive
+from plugchat_async._driver import Drive, WalkOptions
 from plugchat_async._walk import Consistency, PageSizes
 from plugchat_async.testing import Fault, PlugChatSimulator
 
@@ -53,6 +56,7 @@ class Pages:
         self.in_flight += 1
         self.most_in_flight = max(self.most_in_flight, self.in_flight)
         try:
+            await asyncio.sleep(0)
             await self.arrivals.setdefault(number, asyncio.Event()).wait()
         except asyncio.CancelledError:
             self.cancelled.append(number)
@@ -74,9 +78,15 @@ class Pages:
         return page
 
 
-def driven(fetch: Any, **options: Any) -> AsyncGenerator[Page, None]:
+async def driven(fetch: Any, **options: Any) -> AsyncGenerator[Page, None]:
     walk = WalkOptions(page_size=10, **options)
-    return drive(walk.standing(), walk, fetch, PageSizes(), lambda: 0.0)
+    under_way = Drive(walk.standing(), walk, fetch=fetch, sizes=PageSizes(), monotonic=lambda: 0.0)
+    try:
+        while (page := await under_way.next()) is not None:
+            yield page
+            del page
+    finally:
+        await under_way.close()
 
 
 async def turns(count: int = 20) -> None:
@@ -185,6 +195,48 @@ async def test_limit_asks_for_no_page_that_it_does_not_need(
     assert len(sim.requests) == pages
 
 
+async def test_limit_counts_from_where_a_walk_goes_on() -> None:
+    """And so do the pages that are asked for ahead."""
+    first = Pages(1000, faults={51: ServerError("down")})
+    for number in range(1, 60):
+        first.arrive(number)
+    with pytest.raises(ServerError) as caught:
+        async for _ in driven(first.fetch, consistency="exact", prefetch=2):
+            pass
+    second = Pages(1000)
+    walk = driven(second.fetch, resume=caught.value.checkpoint, limit=100, prefetch=8)
+    for number in range(51, 70):
+        second.arrive(number)
+    asked: list[int] = []
+    async with aclosing(walk):
+        for _ in range(10):
+            await anext(walk)
+            asked.append(len(second.asked))
+    assert second.asked == list(range(51, 61))
+    assert asked == [2, 4, 6, 8, 10, 10, 10, 10, 10, 10]
+
+
+async def test_short_pages_are_no_end_for_a_walk_to_an_empty_one() -> None:
+    """A server that filters after paging: what is asked for ahead goes on behind them."""
+    pages = Pages(200)
+
+    async def filtering(number: int, size: int) -> Page:
+        page = await pages.fetch(number, size)
+        return evolve(page, chats=tuple(chat for chat in page.chats if int(chat.phone) % 3))
+
+    for number in range(40):
+        pages.arrive(number)
+    walk = driven(filtering, consistency="plain", stop_on="empty", prefetch=8)
+    asked: list[int] = []
+    found = 0
+    async for page in walk:
+        asked.append(len(pages.asked))
+        found += len(page.chats)
+    assert found == 133
+    assert asked[:9] == [2, 4, 6, 8, 10, 12, 14, 16, 17]
+    assert len(pages.asked) <= 29
+
+
 async def test_nothing_is_asked_for_past_a_page_that_is_known_to_be_short() -> None:
     """Page 3 has arrived, and is short, while the caller still looks at page 1."""
     pages = Pages(25)
@@ -287,7 +339,7 @@ async def test_what_is_in_flight_behind_the_end_is_cancelled() -> None:
     async for _ in driven(pages.fetch, consistency="plain", prefetch=3):
         pass
     assert pages.in_flight == 0
-    assert pages.cancelled == [number for number in pages.asked if number > 3]
+    assert sorted(pages.cancelled) == [number for number in pages.asked if number > 3]
     assert pages.cancelled
 
 
@@ -390,6 +442,71 @@ async def test_a_session_that_is_closed_in_the_middle_ends_the_walk() -> None:
         await turns()
 
 
+async def test_a_cancellation_while_closing_leaves_nothing() -> None:
+    """Requests that take their time to end are waited for, and the report is given."""
+    ended = 0
+
+    async def fetch(number: int, size: int) -> Page:
+        nonlocal ended
+        try:
+            if number > 2:
+                await asyncio.Event().wait()
+        except asyncio.CancelledError:
+            await turns(10)
+            ended += 1
+            raise
+        return MovingList(100).page(number, size)
+
+    before = tasks()
+    reports: list[WalkReport] = []
+
+    async def leave() -> None:
+        async with aclosing(driven(fetch, consistency="plain", prefetch=4, on_report=reports.append)) as walk:
+            await anext(walk)
+            await anext(walk)
+
+    leaving = asyncio.create_task(leave())
+    await turns(8)
+    assert not leaving.done()
+    assert ended == 0
+    for _ in range(2):
+        leaving.cancel()
+        await turns(2)
+    with pytest.raises(asyncio.CancelledError):
+        await leaving
+    assert ended > 0
+    assert tasks() == before
+    assert [report.reason for report in reports] == ["the caller ended the walk"]
+
+
+def test_a_loop_may_end_while_a_walk_is_suspended() -> None:
+    """Python closes what is open then, without a complaint; also what only the garbage collector finds."""
+    complaints: list[dict[str, Any]] = []
+    reports: list[WalkReport] = []
+    kept: list[Any] = []
+
+    async def main() -> None:
+        asyncio.get_running_loop().set_exception_handler(lambda _, context: complaints.append(context))
+        async with PlugChatSimulator(60, latency=0.001) as sim:
+            session = await PlugChatSession(sim.token, base_url=sim.base_url).open()
+            for make in (session.iter_pages, session.iter_chats):
+                walk: Any = make(10, prefetch=4, on_report=reports.append)
+                kept.append(walk)
+                await anext(walk)
+                ring: list[Any] = [make(10, prefetch=4, on_report=reports.append)]
+                ring.append(ring)
+                await anext(ring[0])
+                del ring
+            gc.collect()
+            await asyncio.sleep(0.02)
+            await asyncio.get_running_loop().shutdown_asyncgens()
+            await session.close()
+
+    asyncio.run(main())
+    assert complaints == []
+    assert [report.reason for report in reports] == ["the caller ended the walk"] * 4
+
+
 # Reports.
 
 
@@ -454,3 +571,38 @@ async def test_what_a_callback_raises_comes_out(plugchat: PlugChatSession) -> No
         await plugchat.list_chats(100, on_report=refuse)
     with pytest.raises(ZeroDivisionError):
         await plugchat.list_chats(100, on_page=refuse, prefetch=2)
+
+
+async def test_a_report_that_fails_hides_no_error(
+    sim: PlugChatSimulator, plugchat: PlugChatSession, caplog: pytest.LogCaptureFixture
+) -> None:
+    """What ended the walk comes out; what the callback raised is logged."""
+
+    def refuse(_: object) -> None:
+        raise ZeroDivisionError
+
+    sim.script(Fault.status(401))
+    with pytest.raises(AuthenticationError):
+        await plugchat.list_chats(100, on_report=refuse)
+    assert caplog.messages == ["on_report failed"]
+
+
+class Asynchronous:
+    """A callable that is no plain function, though it is not seen at once."""
+
+    async def __call__(self, _: object) -> None:
+        raise AssertionError
+
+
+@pytest.mark.parametrize("name", ["on_page", "on_report"])
+async def test_a_callback_is_no_coroutine_function(plugchat: PlugChatSession, name: str) -> None:
+    """Nor an object with an asynchronous __call__: nobody would await it. Any other callable is taken."""
+    options: dict[str, Any]
+    callback: Any
+    for callback in (asyncio.sleep, Asynchronous(), 5):
+        options = {name: callback}
+        with pytest.raises(InvalidTypeError, match=f"{name} must be a plain function"):
+            await plugchat.list_chats(100, **options)
+    for callback in (repr, list[object]().append, lambda _: None):
+        options = {name: callback}
+        await plugchat.list_chats(100, **options)

@@ -1,0 +1,104 @@
+"""A server in its own process that does little but write bytes: `python -m benchmarks.server` prints where it listens.
+
+It knows no tokens and no errors. Chats are counted from 0, newest first; a chat's phone is its number.
+"""
+
+import argparse
+import asyncio
+import re
+import subprocess
+import sys
+from collections.abc import Generator
+from contextlib import contextmanager
+from typing import cast
+
+_QUERY = re.compile(rb"page=(\d+)&pageSize=(\d+)")
+# The newest chat's time.
+_NOW = 1_622_991_687
+
+
+def body_of(first: int, stop: int) -> bytes:
+    """Give the JSON of chats `first` up to `stop`, spelled as in the vendor's example."""
+    chats = (
+        f'{{"name":"Chat {i}","phone":"5511{900_000_000 + i}","unread":"0","lastMessageTime":"{_NOW - i}",'
+        '"isMuted":"0","isMarkedSpam":"false","profileThumbnail":null,"messagesUnread":0}'
+        for i in range(first, stop)
+    )
+    return f"[{','.join(chats)}]".encode()
+
+
+class Server(asyncio.Protocol):
+    """Answers each request after `latency` seconds with its page of `chats` chats."""
+
+    def __init__(self, chats: int, latency: float, answers: dict[bytes, bytes]) -> None:
+        self._chats = chats
+        self._latency = latency
+        # Answers that were prepared before.
+        self._answers = answers
+        self._received = b""
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Keep the transport to answer on."""
+        self._transport = cast("asyncio.Transport", transport)
+
+    def data_received(self, data: bytes) -> None:
+        """Answer each request whose head is complete."""
+        self._received += data
+        while b"\r\n\r\n" in self._received:
+            head, _, self._received = self._received.partition(b"\r\n\r\n")
+            found = _QUERY.search(head)
+            assert found is not None, head
+            answer = self._answer(found)
+            if self._latency:
+                asyncio.get_running_loop().call_later(self._latency, self._write, answer)
+            else:
+                self._write(answer)
+
+    def _answer(self, found: re.Match[bytes]) -> bytes:
+        answer = self._answers.get(found[0])
+        if answer is None:
+            number, size = int(found[1]), int(found[2])
+            body = body_of(min((number - 1) * size, self._chats), min(number * size, self._chats))
+            answer = (
+                b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n" % len(body) + body
+            )
+            if self._chats <= 100_000:
+                self._answers[found[0]] = answer
+        return answer
+
+    def _write(self, answer: bytes) -> None:
+        if not self._transport.is_closing():
+            self._transport.write(answer)
+
+
+@contextmanager
+def running(chats: int, *, latency: float = 0.0) -> Generator[str]:
+    """Run a server in a process of its own; gives its base URL."""
+    command = [sys.executable, "-m", "benchmarks.server", str(chats), str(latency)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        try:
+            yield process.stdout.readline().strip()
+        finally:
+            process.communicate()  # closes its standard input
+
+
+async def serve(chats: int, latency: float) -> None:
+    """Serve until standard input ends, if only because the process that asked for it is gone."""
+    answers: dict[bytes, bytes] = {}
+    server = await asyncio.get_running_loop().create_server(lambda: Server(chats, latency, answers), "127.0.0.1", 0)
+    print(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}", flush=True)
+    await asyncio.to_thread(sys.stdin.read)
+
+
+def main() -> None:
+    """Read the arguments, and serve."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("chats", type=int)
+    parser.add_argument("latency", type=float, help="seconds before each answer")
+    arguments = parser.parse_args()
+    asyncio.run(serve(arguments.chats, arguments.latency))
+
+
+if __name__ == "__main__":
+    main()
