@@ -137,6 +137,35 @@ def test_a_limit_can_be_raised() -> None:
     assert second.ledger.verified
 
 
+def test_max_pages_counts_what_a_walk_reads() -> None:
+    """A walk that goes on has all of them before it."""
+    kinds: list[Consistency] = ["plain", "exact"]
+    for consistency in kinds:
+        first = begun(1, consistency)
+        with pytest.raises(PageLimitError):
+            first.run(MovingList(100).page, max_pages=5)
+        second = Walked(unpack(pack(first.standing)))
+        with pytest.raises(PageLimitError):
+            second.run(MovingList(100).page, max_pages=5)
+        assert second.got == [str(name) for name in range(5, 10)]
+
+
+@pytest.mark.parametrize("consistency", ["plain", "exact"])
+def test_a_check_of_a_walk_to_an_empty_page_is_gone_on_from(consistency: Consistency) -> None:
+    """Whichever of its requests failed."""
+    listed = MovingList(40)
+
+    def capped(number: int, size: int) -> Page:
+        return Page(number, size, listed.page(number, size).chats[:10], b"")
+
+    for at in range(1, 5):
+        first = begun(20, consistency, stop_on="empty")
+        with pytest.raises(ServerError):
+            first.run(failing(capped, at))
+        second = Walked(unpack(pack(first.standing)), got=first.got).run(capped)
+        assert sorted(second.got, key=int) == [str(name) for name in range(40)]
+
+
 # The text.
 
 
@@ -198,6 +227,7 @@ def test_a_changed_checkpoint_is_read_if_it_makes_sense() -> None:
         packed(margin=-1),
         packed(tied=0),
         packed(phase=-1),
+        base64.urlsafe_b64encode(zlib.compress(b'{"version": 1, "standing": ' + b"[" * 100_000)).decode(),
     ],
 )
 def test_what_is_no_checkpoint_is_refused(text: str) -> None:

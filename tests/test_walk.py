@@ -212,13 +212,30 @@ def test_a_full_page_clears_its_size() -> None:
 
 
 def test_a_list_that_moves_during_the_check_is_no_cap() -> None:
-    """A new chat pushes a known one to the checked page: no cap, and the chat is not delivered again."""
-    lists = iter([list(range(50)), [99, *range(50)]])
+    """A new chat pushes a known one to the checked page: page 1 has grown, so there is no cap; nothing is repeated."""
+    lists = iter([list(range(50)), [99, *range(50)], [99, *range(50)]])
 
     def server(page: int, size: int) -> Sequence[int]:
         return next(lists)[(page - 1) * size : page * size]
 
     assert walk(server, 100).chats == list(range(50))
+
+
+def test_a_capped_list_that_moves_during_the_check_is_seen() -> None:
+    """The one chat behind the cap jumps: the checked page shows one that is known, but page 1 has not grown."""
+    ids = list(range(51))
+    asked = 0
+
+    def server(page: int, size: int) -> Sequence[int]:
+        nonlocal asked
+        asked += 1
+        if asked == 2:
+            ids.insert(0, ids.pop())
+        return ids[(page - 1) * min(size, 50) : page * min(size, 50)]
+
+    walked = walk(server, 100)
+    assert walked.asked == [(1, 100), (2, 50), (1, 100)]
+    assert walked.chats == [*range(50), 49]
 
 
 def test_a_short_page_of_a_server_that_ignores_page_is_found_out() -> None:

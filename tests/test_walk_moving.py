@@ -349,6 +349,140 @@ def test_a_capped_page_size_loses_nothing(
     assert walked.standing.size == cap
 
 
+def capping(read: Read, cap: int, *, limit_only: bool = False) -> Read:
+    """Cap pageSize: the rows and the place that they begin at, or the rows only."""
+
+    def capped(number: int, size: int) -> Page:
+        page = read(number, size if limit_only else min(size, cap))
+        return Page(number, size, page.chats[:cap], b"")
+
+    return capped
+
+
+@pytest.mark.parametrize(
+    ("consistency", "kinds"), [("exact", ("bump", "insert")), ("strict", ("bump", "insert", "delete"))]
+)
+@pytest.mark.parametrize("cap", [5, 10, 15])
+@pytest.mark.parametrize("limit_only", [False, True])
+@pytest.mark.parametrize("ahead", [0, 2])
+def test_a_list_just_over_a_cap_may_move_during_the_check(
+    consistency: Consistency, kinds: tuple[str, ...], cap: int, limit_only: bool, ahead: int
+) -> None:
+    """Whatever happens between the first requests, and in a second walk of the same session: verified is complete."""
+    for chats in (cap, cap + 1, cap + 2):
+        for kind in kinds:
+            for place in {0, cap - 1, cap}:
+                listed = MovingList(chats)
+                sizes = PageSizes()
+                for _ in range(3):
+                    listed.there = {name for name, _ in listed.items}
+                    read = capping(moving(listed, [(1, (kind, place))]), cap, limit_only=limit_only)
+                    walked = walk_over(read, 50, consistency, ahead=ahead, sizes=sizes)
+                    assert walked.twice == 0
+                    if walked.ledger.verified:
+                        assert listed.there <= set(walked.got), (chats, kind, place, walked.asked)
+
+
+def test_what_was_whole_is_checked_again_when_it_has_moved() -> None:
+    """Five chats were all there are; then one comes, and those five get messages: it is behind the cap."""
+    listed = MovingList(5)
+    sizes = PageSizes()
+    walk_over(capping(listed.page, 5), 50, "exact", sizes=sizes)
+    assert walk_over(capping(listed.page, 5), 50, "exact", sizes=sizes).asked == [(1, 50)]
+    listed.happen(("insert", 0))
+    for _ in range(5):
+        listed.happen(("bump", 5))
+    assert len(walk_over(capping(listed.page, 5), 50, "exact", sizes=sizes).got) == 6
+
+
+@pytest.mark.parametrize("total", [5, 8, 16, 40, 50])
+@pytest.mark.parametrize(("size", "cap"), [(4, 4), (5, 5), (3, 5), (1, 1), (2, 3), (20, 5), (25, 10), (500, 10)])
+@pytest.mark.parametrize("limit_only", [False, True])
+def test_strict_does_not_take_a_capped_window_for_the_end(total: int, size: int, cap: int, limit_only: bool) -> None:
+    """Where pages are tiny it asks for larger windows, which the server may cap, too."""
+    listed = MovingList(total)
+    for ahead in (0, 3):
+        walked = walk_over(capping(listed.page, cap, limit_only=limit_only), size, "strict", ahead=ahead)
+        assert set(walked.got) == listed.there
+
+
+@pytest.mark.parametrize("ahead", [0, 3])
+@pytest.mark.parametrize("consistency", PROVING)
+def test_a_filtering_server_is_read_to_its_empty_page_but_not_verified(consistency: Consistency, ahead: int) -> None:
+    """Short pages are no end for stop_on="empty", and so nothing can be counted or covered."""
+    listed = MovingList(12)
+
+    def filtering(number: int, size: int) -> Page:
+        page = listed.page(number, size)
+        return evolve(page, chats=tuple(chat for chat in page.chats if int(chat.phone) % 4 != 3))
+
+    walked = walk_over(filtering, 4, consistency, stop_on="empty", ahead=ahead)
+    assert sorted(map(int, walked.got)) == [i for i in range(12) if i % 4 != 3]
+    assert not walked.ledger.verified
+    assert walked.ledger.reason
+
+
+@pytest.mark.parametrize("size", [1, 2, 3, 4])
+@pytest.mark.parametrize("consistency", PROVING)
+def test_pinned_chats_may_fill_tiny_pages(consistency: Consistency, size: int) -> None:
+    """Their times say nothing of those behind them."""
+    tops = [("pin0", 1), ("pin1", -60), ("pin2", -3)]
+
+    def pinning(listed: MovingList, request: int, place: int) -> Read:
+        script = moving(listed, [(request, ("bump", place))])
+
+        def read(number: int, size: int) -> Page:
+            script(number, size)
+            return page_of(number, size, (tops + listed.items)[(number - 1) * size : number * size])
+
+        return read
+
+    for place in range(3, 9):
+        for request in range(1, 6):
+            listed = MovingList(12)
+            listed.there |= {name for name, _ in tops}
+            walked = walk_over(pinning(listed, request, place), size, consistency)
+            assert walked.twice == 0
+            assert listed.there <= set(walked.got)
+            assert len(walked.asked) < 60
+
+
+def test_passes_end_wherever_they_begin() -> None:
+    """Also those that follow a cover that was given up late."""
+    listed = MovingList(60)
+    requests = 0
+
+    def read(number: int, size: int) -> Page:
+        nonlocal requests
+        requests += 1
+        for _ in range(6):
+            listed.happen(("bump", 50))
+        page = listed.page(number, size)
+        return evolve(page, chats=page.chats[::-1]) if requests == 25 else page
+
+    walked = walk_over(read, 10, "strict")
+    assert not walked.ledger.verified
+    assert requests < 500
+
+
+def test_a_long_busy_list_is_no_server_that_ignores_page() -> None:
+    """With tiny pages chats repeat honestly, again and again, and there are other chats a thousand pages on."""
+    listed = MovingList(1100)
+    requests = 0
+
+    def read(number: int, size: int) -> Page:
+        nonlocal requests
+        requests += 1
+        if requests % 2 and number < 2000:
+            listed.happen(("bump", 1000))
+        return listed.page(number, size)
+
+    kinds: list[Consistency] = ["plain", "exact"]
+    for consistency in kinds:
+        walked = walk_over(read, 1, consistency, max_pages=5000)
+        assert len(walked.got) > 1000
+
+
 def test_a_page_ahead_serves_as_the_check_of_a_cap() -> None:
     """Page 2 has arrived with page 1: the walk goes on in pages of the cap, and fetches those ahead at once."""
     listed = MovingList(230)

@@ -40,7 +40,7 @@ def passes(standing: Standing, terms: Terms) -> Walk:
     blind = 0
     if standing.phase:
         standing.restart_pass()
-    while True:
+    for _ in range(MOST_PASSES):
         late_finds = ledger.late_finds
         yield from read_pages(standing, terms, Pass(standing, terms), ahead=False)
         if not standing.repeated or not standing.countable:
@@ -56,9 +56,7 @@ def passes(standing: Standing, terms: Terms) -> Walk:
                 ledger.reason = "the list moved, and is not sorted by time: so it is not known which chats did"
                 return
         standing.begin_pass(bound)
-        if standing.phase == MOST_PASSES:
-            ledger.reason = f"the list moved too fast: chats still changed places after {MOST_PASSES} passes"
-            return
+    ledger.reason = f"the list moved too fast: chats still changed places after {MOST_PASSES} passes"
 
 
 def pass_ahead(standing: Standing, terms: Terms) -> Generator[Step, Page, bool]:
@@ -115,7 +113,8 @@ class Pass:
     def _is_enough(self, page: Page) -> bool:
         """Tell whether all chats behind this page are older than the bound."""
         bound = self._standing.bound
-        if bound is None or not self._standing.ordered:
+        # The last chat of a tiny page 1 may be pinned, and older than those behind it.
+        if bound is None or not self._standing.ordered or page.number * page.size <= MOST_PINNED:
             return False
         last = page.chats[-1].last_message_time
         return last is not None and last < bound

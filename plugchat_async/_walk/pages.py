@@ -69,6 +69,7 @@ def read_pages(standing: Standing, terms: Terms, reader: Reader, *, ahead: bool)
     """
     after = next_page if ahead else None
     repeated = 0
+    left = terms.max_pages
     terms.ledger.phases += 1
     page = yield Fetch(standing.number, standing.size, resume_page=standing.number, after=after)
     while page.chats:
@@ -84,6 +85,7 @@ def read_pages(standing: Standing, terms: Terms, reader: Reader, *, ahead: bool)
         if taken.enough:
             return
         standing.number += 1
+        left -= 1
         following: Page | None = None
         if not page.is_last:
             terms.sizes.saw_full(page)
@@ -91,7 +93,7 @@ def read_pages(standing: Standing, terms: Terms, reader: Reader, *, ahead: bool)
             following = yield from check_cap(page, standing, terms.sizes)
         if ends and following is None:
             return
-        if standing.number - standing.start_page == terms.max_pages:
+        if not left:
             raise PageLimitError(
                 f"the list had not ended after max_pages={terms.max_pages} pages",
                 page=standing.number,

@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Generator
+from datetime import datetime
 
 from attrs import define, field
 
@@ -14,8 +15,9 @@ logger = logging.getLogger("plugchat_async.walk")
 
 # A server that counts pages answers this far past any end with nothing.
 FAR_PAGES = 1_000_000
-# At which repeated page to look how far. Some servers refuse deep pages, and yet go round in the near ones.
-_LOOKS_AHEAD = {1: FAR_PAGES, 16: 1000}
+# Some servers refuse deep pages, and yet ignore `page` in the near ones: when to look once more, nearer.
+_SECOND_LOOK = 16
+_NEAR_PAGES = 1000
 
 
 @define
@@ -23,16 +25,16 @@ class PageSizes:
     """What a session has learnt about its server's page sizes, so that a check is not made in every walk."""
 
     _honoured: int = field(default=0, init=False)
-    _whole: frozenset[str] = field(default=frozenset(), init=False)
+    _whole: frozenset[tuple[str, datetime | None]] = field(default=frozenset(), init=False)
     _caps: set[int] = field(factory=set[int], init=False)
 
     def suspects(self, page: Page) -> bool:
         """Tell whether a short first page may be a full page of a smaller size than was asked for.
 
         Caps are round numbers. What clears a page: that its size, or a larger one, was honoured before, or that these
-        same chats were checked and were all there are.
+        same chats were checked, were all there are, and have not moved since.
         """
-        return page.size > self._honoured and is_round(len(page.chats)) and phones_of(page) != self._whole
+        return page.size > self._honoured and is_round(len(page.chats)) and _state_of(page) != self._whole
 
     def saw_full(self, page: Page) -> None:
         """Note that a page holds as many chats as were asked for."""
@@ -40,14 +42,18 @@ class PageSizes:
 
     def saw_whole(self, page: Page) -> None:
         """Note that the page was checked and is the whole list."""
-        self._whole = phones_of(page)
+        self._whole = _state_of(page)
 
-    def saw_cap(self, page: Page) -> None:
-        """Note that the page's length is a cap, and say so the first time."""
-        length = len(page.chats)
+    def saw_cap(self, asked: int, length: int) -> None:
+        """Note that the server caps the size that was asked for to a length, and say so the first time."""
         if length not in self._caps:
             self._caps.add(length)
-            logger.warning("the server caps pageSize=%d to %d: going on with pages of %d", page.size, length, length)
+            logger.warning("the server caps pageSize=%d to %d: going on with pages of %d", asked, length, length)
+
+
+def _state_of(page: Page) -> frozenset[tuple[str, datetime | None]]:
+    """Give the chats with their times: while these stay as they were, no other chat can have come before them."""
+    return frozenset((chat.phone, chat.last_message_time) for chat in page.chats)
 
 
 def is_round(length: int) -> bool:
@@ -61,12 +67,13 @@ def next_page(number: int, size: int) -> tuple[int, int]:
 
 
 def look_far_ahead(page: Page, repeated: int = 1) -> Generator[Step, Page, None]:
-    """Raise PageRepeatedError if there are chats far past any end. It looks at the first repeat, and a later one."""
-    distance = _LOOKS_AHEAD.get(repeated)
-    if distance is None:
+    """Raise PageRepeatedError if there are chats far past any end. It looks at the first repeat, and at a later one."""
+    if repeated not in (1, _SECOND_LOOK):
         return
+    distance = FAR_PAGES if repeated == 1 else _NEAR_PAGES
     far = yield Fetch(page.number + distance, page.size, resume_page=page.number, probe="far")
-    if far.chats:
+    # An honest list may be that long, but has other chats there.
+    if far.chats and (repeated == 1 or phones_of(far) <= phones_of(page)):
         raise PageRepeatedError(
             f"page {page.number} repeats an earlier page, and page {far.number} is not empty",
             page=page.number,
@@ -89,27 +96,39 @@ def check_cap(page: Page, standing: Standing, sizes: PageSizes) -> Generator[Ste
         if not phones_of(arrived) <= phones_of(page):
             _go_on_capped(page, standing, sizes)
             return (yield Fetch(number, length, resume_page=number, after=next_page))
-    # In pages of this length: some servers cap the rows, but count the pages in the size that was asked for.
+    # In pages of this length: some servers cap the rows, but count the pages in the size that was asked for. A walk
+    # that is resumed here goes on in them, too.
     standing.size = length
     following = yield Fetch(number, length, resume_page=number, probe="check")
+    if (yield from _is_capped(page, following, standing)):
+        _go_on_capped(page, standing, sizes)
+        return following
     standing.size = size
-    # A list that moved meanwhile shows a chat again; only a capped one has new chats there.
+    if not following.chats:
+        sizes.saw_whole(page)
+    return None
+
+
+def _is_capped(page: Page, following: Page, standing: Standing) -> Generator[Step, Page, bool]:
+    """Tell whether the page after a short one, in pages of its length, shows that it was a full one."""
+    length = len(page.chats)
+    if not following.chats:
+        return False
     if phones_of(following) <= phones_of(page):
         if len(following.chats) >= length:
             yield from look_far_ahead(following)
-        sizes.saw_whole(page)
-        return None
+        # The list moved meanwhile: it has grown, if it is not capped.
+        again = yield Fetch(1, page.size, resume_page=following.number, probe="check")
+        return len(again.chats) == length
     if standing.stop_on == "empty":
         # Servers that filter after paging send short pages, too: fewer still of fewer.
-        again = yield Fetch(1, length, resume_page=number, probe="check")
-        if len(again.chats) < length:
-            return None
-    _go_on_capped(page, standing, sizes)
-    return following
+        again = yield Fetch(1, length, resume_page=following.number, probe="check")
+        return len(again.chats) >= length
+    return True
 
 
 def _go_on_capped(page: Page, standing: Standing, sizes: PageSizes) -> None:
-    sizes.saw_cap(page)
+    sizes.saw_cap(page.size, len(page.chats))
     standing.size = len(page.chats)
     standing.short = False  # it was as full as a page can be
 

@@ -105,7 +105,7 @@ def unpack(text: str) -> Standing:
         if bytes(version) != str(CHECKPOINT_VERSION).encode():
             raise InvalidValueError(f"resume is a checkpoint of version {bytes(version).decode()[:20]}", hint)
         standing = msgspec.json.decode(body, type=_Packed).standing
-    except (ValueError, zlib.error, binascii.Error, msgspec.DecodeError) as error:
+    except (ValueError, zlib.error, binascii.Error, msgspec.DecodeError, RecursionError) as error:
         if isinstance(error, InvalidValueError):
             raise
         raise InvalidValueError("resume is not a checkpoint", hint) from None

@@ -13,7 +13,8 @@ as far as it can. If too many chats were deleted meanwhile, they don't overlap, 
 each time.
 
 Read one after another, newest first, windows also find a chat that is put back because its last message was deleted:
-the part of the list that is still to be read only grows. Asked for ahead of time, they don't.
+the part of the list that is still to be read only grows. Asked for ahead of time, they don't, and neither way do they
+find one that jumped to the front and was put back, both during the walk, or one that moves up, but not to the front.
 """
 
 from collections.abc import Callable, Generator
@@ -22,9 +23,9 @@ from functools import lru_cache
 
 from attrs import define
 
-from plugchat_async._walk.exact import MOST_PASSES, is_sorted, times_of, without_seen
+from plugchat_async._walk.exact import MOST_PASSES, MOST_PINNED, is_sorted, times_of, without_seen
 from plugchat_async._walk.pages import Terms
-from plugchat_async._walk.sizes import check_cap, look_far_ahead
+from plugchat_async._walk.sizes import look_far_ahead
 from plugchat_async._walk.standing import Standing
 from plugchat_async._walk.steps import Deliver, Fetch, Step, phones_of
 from plugchat_async.errors import PageLimitError
@@ -46,10 +47,12 @@ def cover(standing: Standing, terms: Terms) -> Generator[Step, Page, str]:
 
     TOO_FAST says that the list was covered once, but not the chats that jumped to its front since.
     """
+    if standing.stop_on == "empty":
+        return 'short pages are no end with stop_on="empty", so nothing shows that there is one'
     if standing.phase:
         standing.restart_pass()
     standing.margin = standing.margin or least_margin(standing.size)
-    while True:
+    for _ in range(MOST_PASSES):
         terms.ledger.phases += 1
         descent = _Descent(standing, terms)
         yield from descent.windows()
@@ -58,8 +61,7 @@ def cover(standing: Standing, terms: Terms) -> Generator[Step, Page, str]:
         if descent.count == 1:
             return ""
         standing.begin_pass(standing.newest)
-        if standing.phase == MOST_PASSES:
-            return TOO_FAST
+    return TOO_FAST
 
 
 @define
@@ -117,8 +119,8 @@ class _Descent:
             # Chats of the same time as the last one count as one: the window must begin before all of them.
             overlap = standing.margin + standing.tied - 1
             return next_window(standing.end - self._back, standing.size, overlap)
-        # The last page 1 must show a chat behind those of the newest time, however tiny pages are.
-        return 1, standing.size if standing.bound is None else max(standing.size, 2 * standing.margin)
+        # Page 1 must show chats behind those that are pinned and those of the newest time, however tiny pages are.
+        return 1, max(standing.size, MOST_PINNED + 2 * standing.margin)
 
     def _is_behind_a_gap(self, number: int, times: list[datetime]) -> bool:
         """Tell whether a window does not overlap with the one before it; then the next one steps back."""
@@ -143,7 +145,10 @@ class _Descent:
         standing.frontier = times[-1] if standing.frontier is None else min(standing.frontier, times[-1])
         standing.end = (page.number - 1) * page.size + len(page.chats)
         standing.tied = times.count(times[-1])
-        self._honoured |= page.size != standing.size and not page.is_last
+        if page.number > 1 and not page.is_last:
+            self._honoured |= page.size != standing.size
+            if standing.size < standing.page_size:
+                self._terms.sizes.saw_cap(standing.page_size, standing.size)
         self._back = 0
 
     def _after(self, number: int, size: int) -> tuple[int, int]:
@@ -172,25 +177,26 @@ class _Descent:
 
     def _is_end(self, page: Page) -> Generator[Step, Page, bool]:
         """Tell whether a short window is the end of the list."""
-        standing, terms = self._standing, self._terms
-        if page.number == 1 and not standing.phase:
-            if terms.sizes.suspects(page):
-                following = yield from check_cap(page, standing, terms.sizes)
-                if following is not None:
-                    standing.margin = least_margin(standing.size)
-                    yield from self._deliver(following)
-                    return False
-        elif page.size > standing.size or (page.size != standing.size and not self._honoured):
-            # The size is of our own choice, and the server may know only some: look with the size that it knows.
-            end = (page.number - 1) * page.size + len(page.chats)
-            number = end // standing.size + 1
-            for again in range(number, number + _MOST_PAGES_TO_THE_END):
-                whole = yield Fetch(again, standing.size, resume_page=page.number)
-                if not phones_of(whole) <= standing.seen:
-                    break
-                if whole.is_last:
-                    return True
-            self.reason = "the server does not honour every pageSize"
+        standing = self._standing
+        first = not standing.end and not standing.phase and page.size == standing.size
+        if first and self._terms.sizes.suspects(page):
+            # It may be as full as the server lets a page be. That no chat follows it would prove nothing, since chats
+            # may have been deleted; that the next window overlaps, and is short, does.
+            standing.size = len(page.chats)
+            standing.margin = least_margin(standing.size)
+            return False
+        if page.size == standing.size or (page.size < standing.size and self._honoured):
+            return True
+        # The size is of our own choice, and the server may know only some: look with the size that it knows.
+        end = (page.number - 1) * page.size + len(page.chats)
+        number = end // standing.size + 1
+        for again in range(number, number + _MOST_PAGES_TO_THE_END):
+            whole = yield Fetch(again, standing.size, resume_page=page.number)
+            if not phones_of(whole) <= standing.seen:
+                break
+            if whole.is_last:
+                return True
+        self.reason = "the server does not honour every pageSize"
         return True
 
 
