@@ -15,7 +15,7 @@ import pytest
 import plugchat_async
 from fakes import served
 from plugchat_async import PlugChatError, PlugChatSession, RetryPolicy
-from plugchat_async.testing import PlugChatSimulator
+from plugchat_async.testing import Fault, PlugChatSimulator
 
 README = (Path(__file__).parent.parent / "README.md").read_text()
 EXAMPLES = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
@@ -28,10 +28,16 @@ def example(word: str) -> str:
 
 
 @pytest.fixture
-def environment() -> Iterator[dict[str, str]]:
-    """The variables that lead to a running simulator."""
+def account() -> Iterator[PlugChatSimulator]:
+    """A running simulator."""
     with served(PlugChatSimulator(250, seed=7)) as sim:
-        yield {**os.environ, "PLUGCHAT_TOKEN": sim.token, "PLUGCHAT_BASE_URL": sim.base_url}
+        yield sim
+
+
+@pytest.fixture
+def environment(account: PlugChatSimulator) -> dict[str, str]:
+    """The variables that lead to it."""
+    return {**os.environ, "PLUGCHAT_TOKEN": account.token, "PLUGCHAT_BASE_URL": account.base_url}
 
 
 def run(code: str, environment: dict[str, str]) -> str:
@@ -50,6 +56,18 @@ def test_the_main_example(environment: dict[str, str]) -> None:
 def test_the_testing_example(environment: dict[str, str]) -> None:
     """It passes."""
     assert run(example("Fault.reset()"), environment) == ""
+
+
+def test_the_walk_that_goes_on(environment: dict[str, str], account: PlugChatSimulator) -> None:
+    """It goes on after an error, prints each chat once, and its report says so."""
+    account.script(Fault.none(), Fault.status(401))
+    lines = run(example("resume=checkpoint"), environment).splitlines()
+    phones = [line for line in lines if not line.startswith("WalkReport")]
+    assert sorted(phones) == sorted(chat.phone for chat in account.chats)
+    assert [line.rpartition("reason=")[2].partition(",")[0] for line in lines if line not in phones] == [
+        "'the walk failed: AuthenticationError'",
+        "''",
+    ]
 
 
 def test_the_bot(environment: dict[str, str]) -> None:
