@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from moving import Event, MovingList, Read, begun, moving, page_of, walk_over
-from plugchat_async import Page, PageLimitError
+from plugchat_async import Page, PageLimitError, PageRepeatedError
 from plugchat_async._walk import Consistency, Deliver, Fetch, Ledger, PageSizes, StopOn, Terms, advance, walk
 from plugchat_async._walk.exact import MOST_BLIND_PASSES, MOST_PASSES
 from plugchat_async._walk.sizes import is_round
@@ -404,6 +404,22 @@ def test_strict_does_not_take_a_capped_window_for_the_end(total: int, size: int,
     for ahead in (0, 3):
         walked = walk_over(capping(listed.page, cap, limit_only=limit_only), size, "strict", ahead=ahead)
         assert set(walked.got) == listed.there
+
+
+def test_strict_does_not_follow_a_list_that_never_ends() -> None:
+    """A window is short, but in the size that is known pages go on, with chats that were all read."""
+    listed = MovingList(40)
+
+    def read(number: int, size: int) -> Page:
+        if size == 10:
+            return evolve(listed.page(1, size), number=number)
+        return page_of(number, size, listed.items[7:10])
+
+    walked = begun(10, "strict")
+    with pytest.raises(PageRepeatedError):
+        walked.run(read)
+    assert walked.ledger.reason == "the server does not honour every pageSize"
+    assert [number for number, size in walked.asked if size == 10][:5] == [1, 2, 3, 4, 1]
 
 
 @pytest.mark.parametrize("ahead", [0, 3])

@@ -10,13 +10,10 @@ from plugchat_async._walk.strict import TOO_FAST, cover
 
 def begin(standing: Standing, *, ahead: bool) -> None:
     """Say at which stage a new walk begins."""
-    match standing.consistency:
-        case "plain":
-            standing.stage = "pages"
-        case "exact":
-            standing.stage = "ahead" if ahead else "passes"
-        case "strict":
-            standing.stage = "cover"
+    if standing.consistency == "strict":
+        standing.stage = "cover"
+    elif standing.consistency == "exact":
+        standing.stage = "ahead" if ahead else "passes"
 
 
 def walk(standing: Standing, terms: Terms) -> Walk:
