@@ -21,6 +21,9 @@ class PagesAhead:
 
     horizon: the place in the list from which on no chat is wanted (None: there is none).
     requests: how many were made.
+
+    ahead: the requests under way or arrived, in the order in which they will be wanted. last: the last that was made.
+    taken: how many pages were taken in a row. no_more: a page has arrived that ends the list, or has failed.
     """
 
     _fetch: FetchPage
@@ -28,8 +31,10 @@ class PagesAhead:
     _stop_on: StopOn
     _horizon: int | None
     requests: int = 0
+    _ahead: dict[Key, asyncio.Task[Page]] = field(factory=dict[Key, "asyncio.Task[Page]"])
+    _last: Key = (0, 0)
     _taken: int = 0
-    _tasks: dict[Key, asyncio.Task[Page]] = field(factory=dict[Key, "asyncio.Task[Page]"])
+    _no_more: bool = False
 
     async def get(self, step: Fetch) -> Page:
         """Give the page that a step asks for, or raise what came of it."""
@@ -37,62 +42,65 @@ class PagesAhead:
         if self._depth == 0 or step.after is None:
             await self.close()
             return await self._run(key)
-        self._taken = self._taken + 1 if key in self._tasks else 1
-        wanted = self._wanted(step.after, key)
-        await self._cancel(self._tasks.keys() - wanted)
-        fresh = [other for other in wanted if other not in self._tasks]
-        for other in fresh:
-            task = self._tasks[other] = asyncio.create_task(self._run(other))
-            # What nobody waits for any more is no lost error.
-            task.add_done_callback(_look_at_exception)
-        if fresh and key not in fresh:
+        if key != next(iter(self._ahead), None):
+            await self.close()
+            self._taken, self._no_more = 0, False
+            self._begin(key)
+        self._taken += 1
+        arrived = self._ahead[key].done()
+        if self._begin_more(step.after) and arrived:
             await asyncio.sleep(0)  # let them begin before the caller goes to work
-        page = await self._tasks[key]
-        del self._tasks[key]
+        page = await self._ahead[key]
+        del self._ahead[key]
         if self._ends(page):
-            await self._cancel({other for other, task in self._tasks.items() if not task.done()})
+            await self._cancel({other for other, task in self._ahead.items() if not task.done()})
         return page
 
     def peek(self, step: Peek) -> Page:
         """Give a page that has arrived, else an empty one."""
-        return self._arrived((step.number, step.size)) or Page(step.number, step.size, (), b"")
+        task = self._ahead.get((step.number, step.size))
+        if task is not None and task.done() and task.exception() is None:
+            return task.result()
+        return Page(step.number, step.size, (), b"")
 
     async def close(self) -> None:
         """Cancel all that is under way, and wait until it is gone."""
-        await self._cancel(set(self._tasks))
+        await self._cancel(set(self._ahead))
+
+    def _begin_more(self, after: Callable[[int, int], Key]) -> bool:
+        """Make the requests that may be made now, and tell whether there were any."""
+        made = False
+        # The first one ahead is the page that is wanted now.
+        while len(self._ahead) - 1 < min(self._depth, self._taken) and not self._no_more:
+            number, size = self._last
+            if self._horizon is not None and number * size >= self._horizon:
+                break
+            self._begin(after(number, size))
+            made = True
+        return made
+
+    def _begin(self, key: Key) -> None:
+        self._last = key
+        self._ahead[key] = asyncio.create_task(self._run(key))
+        # What nobody waits for any more is no lost error.
+        self._ahead[key].add_done_callback(_look_at_exception)
 
     async def _run(self, key: Key) -> Page:
         self.requests += 1
-        return await self._fetch(*key)
-
-    def _wanted(self, after: Callable[[int, int], Key], key: Key) -> list[Key]:
-        """Give the page that is asked for, and those after it that may be asked for now."""
-        wanted = [key]
-        for _ in range(min(self._depth, self._taken)):
-            number, size = key
-            arrived = self._arrived(key)
-            if (arrived and self._ends(arrived)) or self._has_failed(key):
-                break  # there will be no page after it
-            if self._horizon is not None and number * size >= self._horizon:
-                break
-            key = after(number, size)
-            wanted.append(key)
-        return wanted
+        ends = True
+        try:
+            page = await self._fetch(*key)
+            ends = self._ends(page)
+        finally:
+            self._no_more |= ends
+        return page
 
     def _ends(self, page: Page) -> bool:
         return not page.chats or (page.is_last and self._stop_on == "short")
 
-    def _arrived(self, key: Key) -> Page | None:
-        task = self._tasks.get(key)
-        return task.result() if task and task.done() and not self._has_failed(key) else None
-
-    def _has_failed(self, key: Key) -> bool:
-        task = self._tasks.get(key)
-        return task is not None and task.done() and (task.cancelled() or task.exception() is not None)
-
     async def _cancel(self, keys: set[Key]) -> None:
         """Cancel requests, and wait until they are gone, even if the waiting is cancelled itself."""
-        tasks = [self._tasks.pop(key) for key in keys]
+        tasks = [self._ahead.pop(key) for key in keys]
         for task in tasks:
             task.cancel()
         cancelled: asyncio.CancelledError | None = None

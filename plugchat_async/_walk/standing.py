@@ -36,8 +36,8 @@ class Standing:
 
     Of a cover:
     frontier: everything newer was read (None: nothing was). end: how many places of the list the windows went down.
-    margin: by how many chats the next window overlaps at least, if their times differ. tied: how many chats at the end
-    of the last window have its last time. objection: why there can be no cover.
+    margin: by how many chats the next window overlaps at least. tied: how many chats at the end of the last window
+    have its last time. objection: why there can be no cover.
     """
 
     consistency: Consistency

@@ -116,8 +116,8 @@ class _Descent:
         """Give the number and size of the next window."""
         standing = self._standing
         if standing.end > self._back:
-            # Chats of the same time as the last one count as one: the window must begin before all of them.
-            overlap = standing.margin + standing.tied - 1
+            # The window must begin before all chats of the same time as the last one.
+            overlap = max(standing.margin, standing.tied + 1)
             return next_window(standing.end - self._back, standing.size, overlap)
         # Page 1 must show chats behind those that are pinned and those of the newest time, however tiny pages are.
         return 1, max(standing.size, MOST_PINNED + 2 * standing.margin)
@@ -152,7 +152,7 @@ class _Descent:
         self._back = 0
 
     def _after(self, number: int, size: int) -> tuple[int, int]:
-        return next_window(number * size, self._standing.size, self._standing.margin + self._standing.tied - 1)
+        return next_window(number * size, self._standing.size, self._standing.margin)
 
     def _count(self, page: Page) -> None:
         self.count += 1

@@ -10,6 +10,8 @@ import aiohttp
 from plugchat_async import (
     Attempt,
     Chat,
+    ChatsOptions,
+    ConsistencyError,
     DecodeError,
     MethodNotAllowedError,
     Page,
@@ -20,6 +22,7 @@ from plugchat_async import (
     RetryPolicy,
     ServiceError,
     SessionOptions,
+    WalkReport,
 )
 from plugchat_async.testing import Fault, PlugChatSimulator, SimulatedRequest
 
@@ -38,9 +41,23 @@ async def walks(plugchat: PlugChatSession) -> None:
         assert_type(page.is_last, bool)
     assert_type(await plugchat.fetch_page(1, 100), Page)
     assert_type(await plugchat.list_chats(), list[Chat])
+    options: ChatsOptions = {"prefetch": 4, "consistency": "strict", "require_verified": True}
+    assert_type(await plugchat.list_chats(50, **options), list[Chat])
+    try:
+        async for page in plugchat.iter_pages(resume="...", on_report=reported):
+            assert_type(page.left_out, int)
+    except ConsistencyError as error:
+        assert_type(error.checkpoint, str | None)
+        assert_type(error.reason, str)
     async with aclosing(plugchat.iter_chats()) as chats:
         assert_type(chats, AsyncGenerator[Chat, None])
         assert_type(await anext(chats), Chat)
+
+
+def reported(report: WalkReport) -> None:
+    """What a report holds."""
+    assert_type(report.verified, bool)
+    assert_type(report.elapsed, float)
 
 
 async def sessions(client: aiohttp.ClientSession) -> None:
@@ -56,6 +73,7 @@ def wrong_calls(plugchat: PlugChatSession, page: Page, chat: Chat) -> None:
     """What the type checkers must refuse: without an error here, the ignore is one."""
     plugchat.iter_chats(page_size="10")  # type: ignore[arg-type] # pyright: ignore[reportArgumentType]
     plugchat.iter_chats(stop_on="never")  # type: ignore[arg-type] # pyright: ignore[reportArgumentType]
+    plugchat.iter_chats(consistency="exactly")  # type: ignore[arg-type] # pyright: ignore[reportArgumentType]
     plugchat.iter_chats(100, 2)  # type: ignore[call-arg] # pyright: ignore[reportCallIssue]
     PlugChatSession("token", ssl=False)  # type: ignore[call-arg] # pyright: ignore[reportCallIssue]
     chat.unread = 1  # type: ignore[misc] # pyright: ignore[reportAttributeAccessIssue]
