@@ -19,6 +19,7 @@ from plugchat_async import (
     PlugChatError,
     PlugChatSession,
     ServiceError,
+    WalkReport,
     __version__,
 )
 from plugchat_async._walk import Consistency
@@ -128,6 +129,7 @@ def chats(
             "Leave it out, or use --format jsonl or csv, and no --output.",
         )
     resume = read_checkpoint(checkpoint)
+    reports: list[WalkReport] = []
     options: ChatsOptions = {
         "start_page": start_page,
         "limit": limit,
@@ -135,7 +137,7 @@ def chats(
         "prefetch": prefetch,
         "require_verified": require_verified,
         "resume": resume,
-        "on_report": print_report if report else None,
+        "on_report": reports.append,
     }
 
     async def fetch() -> None:
@@ -148,7 +150,11 @@ def chats(
                     await write_chats(style, walk, out, header=resume is None)
 
     try:
-        _run_async(fetch())
+        try:
+            _run_async(fetch())
+        finally:
+            if report and reports:  # when the display is gone
+                print_report(reports[0])
     except PlugChatError as error:
         # Of a file nothing is kept, of a stream all that went out: only then can a reader go on.
         print_error(error, going_on(error, checkpoint, consistency) if streams else "")

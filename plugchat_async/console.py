@@ -13,7 +13,7 @@ from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Column, Table
 from rich.text import Text
 
-from plugchat_async import Chat, InvalidValueError, Page, PlugChatError, WalkReport
+from plugchat_async import Chat, ConsistencyError, InvalidValueError, Page, PlugChatError, WalkReport
 from plugchat_async._formats import csv_header, to_csv, to_json
 from plugchat_async._walk import Consistency
 
@@ -54,7 +54,12 @@ def read_checkpoint(file: Path | None) -> str | None:
 
 def going_on(error: PlugChatError, file: Path | None, consistency: Consistency) -> str:
     """Say how to go on with a walk whose chats went out; the checkpoint is written into `file` for that."""
+    if isinstance(error, ConsistencyError):
+        if file is not None:
+            file.unlink(missing_ok=True)  # all went out
+        return ""
     if file is not None and error.checkpoint is not None:
+        sys.stdout.flush()  # what does not arrive must not be passed over next time
         try:
             # It holds phones: for its owner only.
             file.touch(mode=0o600)

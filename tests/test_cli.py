@@ -209,6 +209,33 @@ def test_a_checkpoint_is_gone_on_from(
     assert not checkpoint.exists()
 
 
+def test_a_checkpoint_is_of_no_use_when_all_went_out(
+    account: PlugChatSimulator, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    """The walk that goes on ends, but is not verified: the next one begins anew."""
+    checkpoint = tmp_path / "checkpoint"
+    command = ["chats", "--page-size", "5", "--checkpoint", str(checkpoint), "--require-verified"]
+    account.script(*[Fault.none()] * 10, Fault.status(401))
+    assert cli.run(command) == 2
+    assert checkpoint.exists()
+    account.traffic(bumps=20.0)
+    assert cli.run(command) == 4
+    assert not checkpoint.exists()
+
+
+def test_what_did_not_arrive_is_not_passed_over(account: PlugChatSimulator, tmp_path: Path) -> None:
+    """The reader of the pipe is gone when the walk fails: there is no checkpoint behind what it got."""
+    checkpoint = tmp_path / "checkpoint"
+    account.script(Fault.none(), Fault.delay(0.5), Fault.status(401))
+    process = subprocess.Popen(
+        [*PLUGCHAT, "chats", "--page-size", "10", "--checkpoint", str(checkpoint)], stdout=subprocess.PIPE
+    )
+    assert process.stdout is not None
+    process.stdout.close()
+    assert process.wait(30) == 141
+    assert not checkpoint.exists()
+
+
 def test_a_stream_that_failed_says_how_to_go_on_next_time(
     account: PlugChatSimulator, capsys: pytest.CaptureFixture[str]
 ) -> None:
