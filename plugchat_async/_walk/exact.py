@@ -17,7 +17,6 @@ What no pass can see is a deletion: the list moves up, and the next page begins 
 
 from collections.abc import Generator
 from datetime import datetime
-from itertools import islice
 from operator import ge
 
 from attrs import define, evolve, field
@@ -105,9 +104,9 @@ class Pass:
         self.phones = phones = phones_of(page)
         again = phones & self._read
         self._watch(page, again)
-        fresh = without_seen(page, standing, self._terms)
-        self._read |= phones
-        standing.seen |= phones
+        fresh = without_seen(page, phones, standing, self._terms)
+        if standing.phase:
+            self._read |= phones
         return Taken(fresh, repeats=bool(again) and again == phones, enough=self._is_enough(page))
 
     def _is_enough(self, page: Page) -> bool:
@@ -139,22 +138,24 @@ class Pass:
         oldest, newest = self._standing.oldest, self._standing.newest
         if oldest is None or newest is None:
             return False
+        if again and any(chat.phone in again and time < oldest for chat, time in zip(page.chats, times, strict=True)):
+            # A chat that was read before and is older now has been put back, its last message deleted.
+            return True
         return (
             # What is newer than that has been pushed down, and was read before, or has jumped.
             (oldest < times[0] < newest and page.chats[0].phone not in again)
             # A time that more chats have than a page holds says nothing of their order.
             or (times[0] == times[-1] == oldest and len(again) < len(page.chats))
-            # A chat that was read before and is older than that has been put back, its last message deleted.
-            or any(chat.phone in again and time < oldest for chat, time in zip(page.chats, times, strict=True))
         )
 
 
-def without_seen(page: Page, standing: Standing, terms: Terms) -> Page:
-    """Leave out the chats that were delivered before, and count."""
-    ledger = terms.ledger
+def without_seen(page: Page, phones: frozenset[str], standing: Standing, terms: Terms) -> Page:
+    """Leave out the chats that were delivered before, count, and take all `phones` of the page for delivered now."""
+    ledger, seen = terms.ledger, standing.seen
     new: tuple[Chat, ...] = page.chats
-    if not standing.seen.isdisjoint([chat.phone for chat in page.chats]):
-        new = tuple(chat for chat in page.chats if chat.phone not in standing.seen)
+    if not seen.isdisjoint(phones):
+        new = tuple(chat for chat in page.chats if chat.phone not in seen)
+    seen |= phones
     left_out = len(page.chats) - len(new)
     ledger.chats += len(new)
     ledger.duplicates += left_out
@@ -165,11 +166,11 @@ def without_seen(page: Page, standing: Standing, terms: Terms) -> Page:
 
 def times_of(page: Page) -> list[datetime]:
     """Give the times of a page's chats, or none if one has none."""
-    times = [chat.last_message_time for chat in page.chats if chat.last_message_time is not None]
+    times = [time for chat in page.chats if (time := chat.last_message_time) is not None]
     return times if len(times) == len(page.chats) else []
 
 
 def is_sorted(page: Page, times: list[datetime]) -> bool:
     """Tell whether the newest is first. Pinned chats may be on top of page 1."""
     pinned = min(MOST_PINNED, len(times) - 1) if page.number == 1 else 0
-    return any(all(map(ge, times[i:], islice(times, i + 1, None))) for i in range(pinned + 1))
+    return any(all(map(ge, times[top:], times[top + 1 :])) for top in range(pinned + 1))
