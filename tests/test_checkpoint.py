@@ -179,7 +179,7 @@ def test_a_checkpoint_keeps_all_of_a_standing() -> None:
         assert unpack(pack(walked.standing)) == walked.standing
 
 
-@pytest.mark.parametrize(("consistency", "most"), [("plain", 350), ("exact", 9 * 10_000)])
+@pytest.mark.parametrize(("consistency", "most"), [("plain", 160), ("exact", 9 * 10_000)])
 def test_a_checkpoint_is_small(consistency: Consistency, most: int) -> None:
     """Nothing but where it stands for plain; some bytes a chat for the others, here real-looking phones."""
     standing = Standing(consistency=consistency, page_size=100, size=100)

@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Annotated, Literal
 
 import msgspec
-from attrs import asdict, define, field, frozen
+from attrs import define, field, fields, frozen
 
 from plugchat_async.errors import InvalidValueError
 
@@ -90,9 +90,10 @@ class _Packed:
 
 def pack(standing: Standing) -> str:
     """Give a checkpoint: a text that `unpack` reads, some bytes for each chat that was seen."""
+    told = {a.name: value for a in fields(Standing) if (value := getattr(standing, a.name)) != a.default}
     # Sorted, neighbours share their beginnings: that is what makes it small.
-    fields = asdict(standing, recurse=False) | {"seen": sorted(standing.seen)}
-    body = msgspec.json.encode({"version": CHECKPOINT_VERSION, "standing": fields})
+    told["seen"] = sorted(standing.seen)
+    body = msgspec.json.encode({"version": CHECKPOINT_VERSION, "standing": told})
     return base64.urlsafe_b64encode(zlib.compress(body)).decode("ascii")
 
 
