@@ -13,6 +13,9 @@ from plugchat_async._walk import Consistency, Standing, Step, Terms, walker
 from plugchat_async._walk.exact import Pass
 from plugchat_async._walk.pages import read_pages
 
+# Many traces, on machines that may be slow, with coverage measured.
+pytestmark = pytest.mark.timeout(300)
+
 Script = tuple[tuple[int, Event], ...]
 
 
