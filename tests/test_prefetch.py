@@ -343,6 +343,28 @@ async def test_what_is_in_flight_behind_the_end_is_cancelled() -> None:
     assert pages.cancelled
 
 
+@pytest.mark.parametrize(("second", "asked"), [("arrives", 6), ("hangs", 5), ("fails", 5)])
+async def test_a_page_that_has_arrived_shows_a_cap(second: str, asked: int) -> None:
+    """Page 2 of ten, page 1 being capped to five: the walk goes on ahead in fives at once, and else after a check."""
+    listed = MovingList(17)
+    sizes: list[tuple[int, int]] = []
+
+    async def capped(number: int, size: int) -> Page:
+        sizes.append((number, size))
+        if (number, size) == (1, 10):
+            await turns(5)
+        if (number, size) == (2, 10) and second == "fails":
+            raise UnexpectedStatusError("HTTP 400")
+        if (number, size) == (2, 10) and second == "hangs":
+            await asyncio.Event().wait()
+        return evolve(listed.page(number, min(size, 5)), size=size)
+
+    walk = driven(capped, consistency="plain", prefetch=4)
+    assert len([chat async for page in walk for chat in page.chats]) == 17
+    assert sizes[:3] == [(1, 10), (2, 10), (2, 5)]
+    assert len(sizes) == asked
+
+
 # Nothing is left.
 
 
