@@ -218,7 +218,7 @@ def test_a_checkpoint_is_of_no_use_when_all_went_out(
     account.script(*[Fault.none()] * 10, Fault.status(401))
     assert cli.run(command) == 2
     assert checkpoint.exists()
-    account.traffic(bumps=20.0)
+    account.traffic(inserts=2.5)
     assert cli.run(command) == 4
     assert not checkpoint.exists()
 
@@ -290,7 +290,7 @@ def test_consistency_and_prefetch_reach_the_walk(
 
 def test_a_walk_that_must_be_verified(account: PlugChatSimulator, capsys: pytest.CaptureFixture[str]) -> None:
     """Exit code 4 if it is not, after all chats."""
-    account.traffic(bumps=20.0)
+    account.traffic(inserts=2.5)
     assert cli.run(["chats", "--page-size", "5", "--require-verified"]) == 4
     out, err = capsys.readouterr()
     assert len(out.splitlines()) > 200

@@ -570,7 +570,7 @@ async def test_a_walk_that_must_be_verified(
 ) -> None:
     """It raises at the end, after all chats; without require_verified a warning is logged."""
     await plugchat.list_chats(100, require_verified=True)
-    sim.traffic(bumps=20, seed=1)
+    sim.traffic(inserts=2.5, seed=1)
     got: list[Chat] = []
     with pytest.raises(ConsistencyError, match="the walk is not verified: the list moved too fast") as caught:
         async for chat in plugchat.iter_chats(5, require_verified=True):

@@ -205,8 +205,8 @@ async def never_quiet() -> None:
         PlugChatSimulator(20, token=TOKEN) as sim,
         PlugChatSession(TOKEN, base_url=sim.base_url) as session,
     ):
-        sim.traffic(bumps=20)
-        await session.list_chats(2, require_verified=True)
+        sim.traffic(inserts=2)
+        await session.list_chats(4, require_verified=True)
 
 
 async def not_open() -> None:

@@ -1,16 +1,15 @@
 """`exact`: every chat once, although chats jump to the front while the list is read.
 
-The model: the list is sorted by time, newest first. A chat that gets a message, or a new one, goes to the front. The
-proofs count, and need little of that.
+The proofs count.
 
-- *A pass over the whole list that reads no chat twice has read them all.* If its last page, the short one, is number k
-  and holds r chats, the list holds (k-1)·size + r chats at that instant. As many were read, all different, and none
-  has been deleted since: so it is those. The order of the list does not enter, nor does the order of reading, but that
-  the last page must be read last.
+- *As many chats were seen as the list holds.* A short page, number k with r chats, says that the list holds
+  (k-1)·size + r chats at that instant. None that was seen before has been deleted: so if as many were seen, it is
+  those. In which order the list stands does not enter, nor in which order its pages were read, nor how it moved. A pass
+  over the list that reads no chat twice is of this kind.
 - *A pass that reads a chat twice* shows that chats moved down, so another may have jumped from the unread part to the
-  front. It has a newer time then than any chat had when the pass began: the *next pass* goes down from the front until
-  the times are older than that. If it reads no chat twice, the first argument holds for the part of the list that it
-  went through; if it does, another pass follows. For this the list must be sorted.
+  front. If the list is sorted by time, that one has a newer time than any chat had when the pass began: the *next pass*
+  goes down from the front until the times are older than that. If it reads no chat twice, it has seen as many chats as
+  there are in the part of the list that it went through; if it does, another pass follows.
 
 What no pass can see is a deletion: the list moves up, and the next page begins one chat too late. See `strict`.
 """
@@ -29,6 +28,8 @@ from plugchat_async.models import Chat, Page
 MOST_PASSES = 10
 # How many passes over the whole list are worth it where its order can't be trusted.
 MOST_BLIND_PASSES = 5
+# How often to read the front and the end of a list again before it is covered instead.
+MOST_COUNTS = 3
 # As many chats as WhatsApp lets one pin on top of the list, whatever their times.
 MOST_PINNED = 3
 
@@ -41,10 +42,13 @@ def passes(standing: Standing, terms: Terms) -> Walk:
         standing.restart_pass()
     for _ in range(MOST_PASSES):
         late_finds = ledger.late_finds
-        yield from read_pages(standing, terms, Pass(standing, terms), ahead=False)
-        if not standing.repeated or not standing.countable:
-            ledger.verified = not standing.repeated and standing.countable
-            ledger.reason = "" if ledger.verified else "pages had other lengths than were asked for"
+        reader = Pass(standing, terms)
+        yield from read_pages(standing, terms, reader, ahead=False)
+        if not standing.countable:
+            ledger.reason = "pages had other lengths than were asked for"
+            return
+        if not standing.repeated or reader.saw_all:
+            ledger.verified = True
             return
         bound = standing.bound
         if standing.ordered:
@@ -61,38 +65,47 @@ def passes(standing: Standing, terms: Terms) -> Walk:
 def pass_ahead(standing: Standing, terms: Terms) -> Generator[Step, Page, bool]:
     """Read the list in one pass, pages being asked for ahead of time. Tell whether that proves that none was missed.
 
-    Pages may be read in any order then, so the last one is read again when all the others have been.
+    Pages may be read in any order then. So the last one is read again when all the others have been, and counted; if
+    the list has moved, after its front was read again.
     """
-    reader = Pass(standing, terms)
-    yield from read_pages(standing, terms, reader, ahead=True)
-    if standing.repeated or not standing.countable:
-        return False
-    # The last page is the short one, or the empty one behind a last full one.
-    number, of_last_page = (
-        (standing.number - 1, reader.phones) if standing.short else (standing.number, frozenset[str]())
-    )
-    if number == 1:
-        return True
-    page = yield Fetch(number, standing.size, resume_page=standing.number)
+    if not standing.phase:
+        reader = Pass(standing, terms)
+        yield from read_pages(standing, terms, reader, ahead=True)
+        if not standing.countable:
+            return False
+        if standing.number == 1 + standing.short:
+            return True  # one page was all
+    for _ in range(MOST_COUNTS):
+        if standing.phase:
+            standing.restart_pass()
+            yield from read_pages(standing, terms, Pass(standing, terms), ahead=False)
+        if (standing.phase or not standing.repeated) and (yield from _count(standing, terms)):
+            return True
+        if not standing.ordered:
+            return False
+        standing.begin_pass(standing.newest)
+    return False
+
+
+def _count(standing: Standing, terms: Terms) -> Generator[Step, Page, bool]:
+    """Read the page on which the list must end if all its chats were seen, and tell whether it does."""
+    number = len(standing.seen) // standing.size + 1
+    page = yield Fetch(number, standing.size, resume_page=number)
     terms.ledger.pages += 1
-    known = phones_of(page) & standing.seen
-    taken = reader.take(page)
-    if taken.page.chats:
-        yield Deliver(taken.page)
-    return page.is_last and known <= of_last_page
+    fresh = without_seen(page, phones_of(page), standing, terms)
+    if fresh.chats:
+        yield Deliver(fresh)
+    return page.is_last and (number - 1) * standing.size + len(page.chats) == len(standing.seen)
 
 
 @define
 class Pass:
-    """Takes the pages of a pass: leaves out what was delivered before, and watches for what the proofs need.
-
-    phones: the keys of the last page that was taken.
-    """
+    """Takes the pages of a pass: leaves out what was delivered before, and watches for what the proofs need."""
 
     _standing: Standing
     _terms: Terms
     _read: set[str] = field(init=False)
-    phones: frozenset[str] = field(default=frozenset(), init=False)
+    _enough: bool = field(default=False, init=False)
 
     def __attrs_post_init__(self) -> None:
         # What was read in this pass; in the first one that is what was ever seen.
@@ -101,13 +114,19 @@ class Pass:
     def take(self, page: Page) -> Taken:
         """Read a page."""
         standing = self._standing
-        self.phones = phones = phones_of(page)
+        phones = phones_of(page)
         again = phones & self._read
         self._watch(page, again)
         fresh = without_seen(page, phones, standing, self._terms)
         if standing.phase:
             self._read |= phones
-        return Taken(fresh, repeats=bool(again) and again == phones, enough=self._is_enough(page))
+        self._enough = self._is_enough(page)
+        return Taken(fresh, repeats=bool(again) and again == phones, enough=self._enough)
+
+    @property
+    def saw_all(self) -> bool:
+        """Whether the pass has come to the end of the list, and as many chats were seen as there are places in it."""
+        return not self._enough and len(self._standing.seen) == self._standing.places
 
     def _is_enough(self, page: Page) -> bool:
         """Tell whether all chats behind this page are older than the bound."""
@@ -122,6 +141,7 @@ class Pass:
         """Note what speaks against the pass. The same chat twice in one page is the server's doing, and does not."""
         standing = self._standing
         standing.repeated |= bool(again)
+        standing.places += len(page.chats)
         standing.countable &= len(page.chats) <= page.size and not standing.short
         standing.short |= page.is_last
         times = times_of(page)

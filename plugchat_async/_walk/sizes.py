@@ -97,13 +97,13 @@ def check_cap(page: Page, standing: Standing, sizes: PageSizes) -> Generator[Ste
             _go_on_capped(page, standing, sizes)
             return (yield Fetch(number, length, resume_page=number, after=next_page))
     # In pages of this length: some servers cap the rows, but count the pages in the size that was asked for. A walk
-    # that is resumed here goes on in them, too.
-    standing.size = length
+    # that is resumed here goes on in them, too, as if this one had been full.
+    standing.size, standing.short = length, False
     following = yield Fetch(number, length, resume_page=number, probe="check")
     if (yield from _is_capped(page, following, standing)):
         _go_on_capped(page, standing, sizes)
         return following
-    standing.size = size
+    standing.size, standing.short = size, True
     if not following.chats:
         sizes.saw_whole(page)
     return None

@@ -33,6 +33,7 @@ class Standing:
     bound: it ends at chats older than this (None: at the end of the list). newest: the newest time on its first page.
     oldest: the oldest time that ends one of its pages. repeated: a chat was read in two of its pages. ordered: nothing
     speaks against the list being sorted by time. countable: each page but the last was full. short: a page was not.
+    places: how many chats were read.
 
     Of a cover:
     frontier: everything newer was read (None: nothing was). end: how many places of the list the windows went down.
@@ -57,6 +58,7 @@ class Standing:
     ordered: bool = True
     countable: bool = True
     short: bool = False
+    places: int = 0
 
     frontier: _Time = None
     end: int = 0
@@ -76,7 +78,7 @@ class Standing:
         self.newest = self.oldest = self.frontier = None
         self.repeated = self.short = False
         self.ordered = self.countable = True
-        self.end = 0
+        self.end = self.places = 0
         self.tied = 1
 
 
