@@ -77,13 +77,15 @@ class WalkOptions:
         check_type("resume", self.resume, str, optional=True)
         _check_callback("on_page", self.on_page, "a Page")
         _check_callback("on_report", self.on_report, "a WalkReport")
-        if self.start_page > 1 and self.consistency != "plain":
+        if self.resume is None and self.start_page > 1 and self.consistency != "plain":
             raise InvalidValueError(
                 f"consistency={self.consistency!r} reads the whole list: start_page must be 1, got {self.start_page}",
                 'To go on after an error, give resume=error.checkpoint; else give consistency="plain".',
             )
         if self.resume is not None:
             standing = unpack(self.resume)
+            if self.prefetch and standing.stage == "passes" and not standing.phase:
+                standing.stage = "ahead"  # what was read in order is as good as what was not
         else:
             standing = Standing(
                 consistency=self.consistency,
@@ -163,9 +165,9 @@ class Drive:
         try:
             await self._ahead.close()
         finally:
-            if self._started is not None:
-                self._report(self._monotonic() - self._started)
-            self._started = None
+            started, self._started = self._started, None
+            if started is not None:
+                self._report(self._monotonic() - started)
 
     def _advance(self, page: Page) -> Step | None:
         try:

@@ -26,6 +26,7 @@ from plugchat_async._walk import Consistency
 from plugchat_async.console import (
     Format,
     complain,
+    forget_checkpoint,
     format_for,
     going_on,
     opened,
@@ -99,7 +100,7 @@ def chats(
     token: TokenOption = None,
     base_url: Annotated[str, Parameter(env_var=BASE_URL_VARIABLE, help="Where the service is.")] = DEFAULT_BASE_URL,
     page_size: Annotated[Whole, Parameter(help="Chats to ask for at a time.")] = 100,
-    start_page: Annotated[Whole, Parameter(help="The page to begin with.")] = 1,
+    start_page: Annotated[Whole, Parameter(help="The page to begin with; only with --consistency plain.")] = 1,
     limit: Annotated[Whole | None, Parameter(help="Chats to fetch at most; all without it.")] = None,
     consistency: Annotated[
         Consistency,
@@ -107,12 +108,15 @@ def chats(
     ] = "exact",
     prefetch: Annotated[Whole, Parameter(help="Pages to ask for ahead of time.")] = 0,
     require_verified: Annotated[
-        bool, Parameter(negative=(), help="Fail at the end if chats may have been missed.")
+        bool, Parameter(negative=(), help="Fail at the end of the list if chats may have been missed.")
     ] = False,
     report: Annotated[bool, Parameter(negative=(), help="Say on stderr what the walk did.")] = False,
     checkpoint: Annotated[
         Path | None,
-        Parameter(help="Keep here where to go on, if the walk fails; go on from there, if there is such a file."),
+        Parameter(
+            help="If the walk fails, keep in this file where it was; if there is such a file, go on from there. "
+            "For jsonl and csv, appended to one file with >>."
+        ),
     ] = None,
     format: FormatOption = None,  # noqa: A002 - the option's name
     output: OutputOption = None,
@@ -128,6 +132,8 @@ def chats(
             "--checkpoint is for lines that go to standard output: all else is written whole or not at all",
             "Leave it out, or use --format jsonl or csv, and no --output.",
         )
+    if checkpoint is not None and limit is not None:
+        raise InvalidValueError("--limit would begin anew behind a --checkpoint", "Leave one of them out.")
     resume = read_checkpoint(checkpoint)
     reports: list[WalkReport] = []
     options: ChatsOptions = {
@@ -159,13 +165,16 @@ def chats(
         # Of a file nothing is kept, of a stream all that went out: only then can a reader go on.
         print_error(error, going_on(error, checkpoint, consistency) if streams else "")
         return _exit_code(error)
+    except KeyboardInterrupt:
+        forget_checkpoint(checkpoint)  # more has gone out than it knows
+        raise
     except OSError as error:
         if output is None:
             raise  # `run` knows what to say of stdout
         complain(f"can't write {output}: {error.strerror}", "Check the folder, its permissions and the free space.")
         return EXIT_LOCAL
-    if checkpoint is not None:
-        checkpoint.unlink(missing_ok=True)
+    sys.stdout.flush()
+    forget_checkpoint(checkpoint)
     return EXIT_OK
 
 

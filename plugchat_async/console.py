@@ -15,7 +15,7 @@ from rich.text import Text
 
 from plugchat_async import Chat, ConsistencyError, InvalidValueError, Page, PlugChatError, WalkReport
 from plugchat_async._formats import csv_header, to_csv, to_json
-from plugchat_async._walk import Consistency
+from plugchat_async._walk import Consistency, unpack
 
 Format = Literal["table", "json", "jsonl", "csv"]
 
@@ -44,29 +44,43 @@ def print_report(report: WalkReport) -> None:
 
 def read_checkpoint(file: Path | None) -> str | None:
     """Give what `going_on` has written, or None if it has not. InvalidValueError for what can't be read."""
-    if file is None or not file.exists():
+    if file is None:
         return None
+    if not file.parent.is_dir():
+        raise InvalidValueError(f"there is no folder for the checkpoint {file}", "Name another --checkpoint.")
     try:
-        return file.read_text("ascii").strip()
+        if not file.exists():
+            return None
+        text = file.read_text("ascii").strip()
+        unpack(text)
     except (OSError, ValueError) as error:
-        raise InvalidValueError(f"can't read the checkpoint {file}: {error}", "Name another file.") from None
+        reason = error.strerror if isinstance(error, OSError) else "it holds none"
+        raise InvalidValueError(f"can't read the checkpoint {file}: {reason}", "Name another --checkpoint.") from None
+    return text
+
+
+def forget_checkpoint(file: Path | None) -> None:
+    """Remove a checkpoint from which nothing is to be gone on."""
+    if file is not None:
+        file.unlink(missing_ok=True)
 
 
 def going_on(error: PlugChatError, file: Path | None, consistency: Consistency) -> str:
     """Say how to go on with a walk whose chats went out; the checkpoint is written into `file` for that."""
     if isinstance(error, ConsistencyError):
-        if file is not None:
-            file.unlink(missing_ok=True)  # all went out
+        forget_checkpoint(file)  # all went out
         return ""
     if file is not None and error.checkpoint is not None:
         sys.stdout.flush()  # what does not arrive must not be passed over next time
+        beside = file.with_name(f".{file.name}.{os.getpid()}.part")
         try:
             # It holds phones: for its owner only.
-            file.touch(mode=0o600)
-            file.write_text(error.checkpoint + "\n", "ascii")
+            beside.touch(mode=0o600)
+            beside.write_text(error.checkpoint + "\n", "ascii")
+            beside.replace(file)
         except OSError as problem:
             return f" What was written is good, but the checkpoint is lost: can't write {file}: {problem.strerror}."
-        return " What was written is good; the same command goes on behind it."
+        return " The same command goes on behind what was written."
     if error.page is None or error.page == 1:
         return ""
     if consistency == "plain":
@@ -140,15 +154,16 @@ async def write_chats(style: Format, walk: AsyncGenerator[Chat, None], out: Text
 
     header: whether csv begins with the names of its columns.
     """
+    head = csv_header() + "\n" if header else ""
     match style:
         case "jsonl":
             async for chat in walk:
                 out.write(to_json(chat) + "\n")
         case "csv":
-            if header:
-                out.write(csv_header() + "\n")
             async for chat in walk:
-                out.write(to_csv(chat) + "\n")
+                out.write(head + to_csv(chat) + "\n")
+                head = ""
+            out.write(head)
         case "json":
             # Whole or not at all: half an array is no JSON.
             lines = [to_json(chat) async for chat in walk]

@@ -343,6 +343,6 @@ class PageLimitError(PaginationError):
 class ConsistencyError(PaginationError):
     """The list has ended, and it is not certain that no chat was missed. `reason`: that of the `WalkReport`."""
 
-    advice: ClassVar[str] = "What was found was yielded. Walk again when the account is quieter, or with larger pages."
+    advice: ClassVar[str] = "Walk again when the account is quieter, or with larger pages."
 
     reason: str = ""

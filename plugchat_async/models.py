@@ -57,9 +57,11 @@ class Page:
 class WalkReport:
     """What a walk did, and whether it is known to have missed nothing.
 
+    A walk that was resumed has a report of its own.
+
     requests: pages that were asked for, checks and pages fetched ahead in vain included; repeated requests are not.
-    pages: pages that were read. chats: how many were yielded.
-    duplicates: chats that were read again and left out; "plain" leaves out none.
+    pages: pages that were read. chats: how many chats they held, those left out not counted.
+    duplicates: chats that were read again and left out, as where pages overlap; "plain" leaves out none.
     late_finds: chats that were yielded after the first pass over the list, because they had jumped to its front.
     phases: passes over the list, or over the front of it.
     verified: whether it is proven, under what `consistency` assumes, that each chat that existed all the while was

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from moving import MovingList, Read, Walked, begun, moving
 from plugchat_async import InvalidValueError, Page, PageLimitError, ServerError
+from plugchat_async._driver import WalkOptions
 from plugchat_async._walk import Consistency, Standing, pack, unpack
 from plugchat_async._walk.standing import CHECKPOINT_VERSION
 
@@ -124,6 +125,7 @@ def test_a_capped_walk_goes_on_in_pages_of_its_cap(consistency: Consistency, lim
         assert walked.got[:50] == [str(name) for name in range(50)]
         assert sorted(walked.got) == sorted(listed.there)
         assert failed == (at < 3 or consistency == "strict")
+        assert walked.ledger.verified == (consistency != "plain")
 
 
 def test_a_limit_can_be_raised() -> None:
@@ -135,6 +137,47 @@ def test_a_limit_can_be_raised() -> None:
     assert second.got == [str(name) for name in range(45)]
     assert second.asked == [(3, 10), (4, 10), (5, 10)]
     assert second.ledger.verified
+
+
+def test_the_last_request_that_failed_is_all_that_is_asked_again() -> None:
+    """A prefetching walk counts what was seen, in whichever walk that was."""
+    listed = MovingList(205)
+    whole = begun(10, "exact", ahead=4).run(listed.page, ahead=4)
+    walked, failed = walk_with_a_break(listed.page, "exact", len(whole.asked) - 1, size=10, ahead=4)
+    assert failed
+    assert walked.ledger.verified
+    assert walked.asked[-1] == (21, 10)
+    assert len(walked.asked) <= 3
+
+
+def test_strict_goes_on_with_few_pages_at_a_time() -> None:
+    """max_pages counts the pages of each walk."""
+    listed = MovingList(60)
+    standing = begun(10, "strict").standing
+    got: list[str] = []
+    for _ in range(40):
+        walked = Walked(standing, got=got)
+        try:
+            walked.run(listed.page, max_pages=1)
+        except PageLimitError:
+            standing = unpack(pack(walked.standing))
+            got = walked.got
+        else:
+            break
+    assert walked.ledger.verified
+    assert sorted(walked.got, key=int) == [str(name) for name in range(60)]
+
+
+def test_prefetch_may_begin_when_a_walk_goes_on() -> None:
+    """What was read in order counts as well."""
+    first = begun(10, "exact")
+    with pytest.raises(ServerError):
+        first.run(failing(MovingList(205).page, 5))
+    options = WalkOptions(page_size=1, resume=pack(first.standing), prefetch=4)
+    second = Walked(options.standing(), got=first.got).run(MovingList(205).page, ahead=4)
+    assert second.got == [str(name) for name in range(205)]
+    assert second.ledger.verified
+    assert second.asked[:3] == [(6, 10), (7, 10), (8, 10)]
 
 
 def test_max_pages_counts_what_a_walk_reads() -> None:

@@ -191,7 +191,7 @@ def test_a_checkpoint_is_gone_on_from(
     account.script(Fault.none(), Fault.none(), Fault.status(401))
     assert cli.run(command) == 2
     out, err = capsys.readouterr()
-    assert "the same command goes on behind it" in err
+    assert "The same command goes on behind what was written" in err
     assert checkpoint.stat().st_mode & 0o777 == 0o600
     assert account.token not in checkpoint.read_text()
     phones = [chat.phone for chat in account.chats]
@@ -220,6 +220,25 @@ def test_a_checkpoint_is_of_no_use_when_all_went_out(
     assert checkpoint.exists()
     account.traffic(inserts=2.5)
     assert cli.run(command) == 4
+    assert not checkpoint.exists()
+
+
+def test_an_interrupted_walk_leaves_no_old_checkpoint(account: PlugChatSimulator, tmp_path: Path) -> None:
+    """More has gone out than it knows."""
+    checkpoint = tmp_path / "checkpoint"
+    command = [*PLUGCHAT, "chats", "--page-size", "10", "--checkpoint", str(checkpoint)]
+    account.script(Fault.none(), Fault.status(401))
+    assert subprocess.run(command, capture_output=True, timeout=30, check=False).returncode == 2
+    assert checkpoint.exists()
+    account.script(Fault.none(), Fault.hang())
+    asked = len(account.requests)
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    deadline = time.monotonic() + 30
+    while len(account.requests) < asked + 2 and time.monotonic() < deadline:
+        time.sleep(0.01)
+    process.send_signal(signal.SIGINT)
+    process.communicate(timeout=30)
+    assert process.returncode == 130
     assert not checkpoint.exists()
 
 
@@ -255,10 +274,16 @@ def test_a_checkpoint_that_is_of_no_use(
     assert "can't read the checkpoint" in capsys.readouterr().err
     (tmp_path / "x").write_text("no checkpoint")
     assert cli.run(["chats", "--checkpoint", str(tmp_path / "x")]) == 2
-    assert "resume is not a checkpoint" in capsys.readouterr().err
-    account.script(Fault.none(), Fault.status(401))
+    assert "can't read the checkpoint" in capsys.readouterr().err
     assert cli.run(["chats", "--checkpoint", str(tmp_path / "no" / "folder")]) == 2
+    assert "there is no folder for the checkpoint" in capsys.readouterr().err
+    account.script(Fault.none(), Fault.status(401))
+    assert cli.run(["chats", "--checkpoint", str(tmp_path / ("y" * 250))]) == 2
     assert "but the checkpoint is lost: can't write" in capsys.readouterr().err
+    assert cli.run(["chats", "--checkpoint", str(tmp_path / "y"), "--limit", "5"]) == 2
+    assert "--limit would begin anew" in capsys.readouterr().err
+    assert cli.run(["chats", "--checkpoint", str(tmp_path / "x" / "y")]) == 2
+    assert "there is no folder" in capsys.readouterr().err
     for options in (["--format", "json"], ["-o", str(tmp_path / "chats.jsonl")]):
         assert cli.run(["chats", "--checkpoint", str(tmp_path / "y"), *options]) == 2
         assert "--checkpoint is for lines that go to standard output" in capsys.readouterr().err

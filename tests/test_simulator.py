@@ -316,6 +316,19 @@ async def test_traffic_by_the_clock() -> None:
     assert sim.chats == chats
 
 
+async def test_traffic_by_the_clock_is_the_loops() -> None:
+    """Elsewhere there is nothing to run it; after the end it moves nothing."""
+    sim = PlugChatSimulator(20)
+    async with sim:
+        with pytest.raises(RuntimeError, match="in the simulator's event loop"):
+            await asyncio.to_thread(sim.traffic, bumps=3.0, every=0.001)
+        await asyncio.to_thread(sim.traffic, bumps=3.0)
+    sim.traffic(bumps=3.0, every=0.001)
+    chats = sim.chats
+    await asyncio.sleep(0.02)
+    assert sim.chats == chats
+
+
 async def test_traffic_on_an_empty_list() -> None:
     """Nothing to bump or delete."""
     async with PlugChatSimulator(0) as sim:

@@ -410,6 +410,26 @@ def test_what_was_whole_is_checked_again_when_it_has_moved() -> None:
     assert len(walk_over(capping(listed.page, 5), 50, "exact", sizes=sizes).got) == 6
 
 
+@pytest.mark.parametrize(("chats", "reason"), [(12, "more chats have the newest time than page 1 shows"), (5, "")])
+def test_many_chats_of_the_newest_time_are_read_ten_times_by_nobody(chats: int, reason: str) -> None:
+    """A page 1 of a single time can't go back beyond it."""
+    items: list[tuple[str, int | None]] = [(str(i), min(0, chats - 1 - i)) for i in range(200)]
+    walked = walk_over(always(items), 10, "strict")
+    assert len(walked.got) == 200
+    assert walked.ledger.reason == reason
+    assert len(walked.asked) < 80
+
+
+def test_a_capped_oversize_window_is_no_end() -> None:
+    """Where pages are tiny, page 1 is asked for with seven chats: five may be a cap, whatever was deleted behind."""
+    for size in (1, 5, 6):
+        for chats, deleted in ((9, 0), (8, 3), (6, 1)):
+            listed = MovingList(chats)
+            script = [(1, ("delete", 0))] * deleted
+            walked = walk_over(capping(moving(listed, script), 5), size, "strict")
+            assert listed.there <= set(walked.got) or not walked.ledger.verified
+
+
 @pytest.mark.parametrize("total", [5, 8, 16, 40, 50])
 @pytest.mark.parametrize(("size", "cap"), [(4, 4), (5, 5), (3, 5), (1, 1), (2, 3), (20, 5), (25, 10), (500, 10)])
 @pytest.mark.parametrize("limit_only", [False, True])

@@ -21,11 +21,11 @@ from collections.abc import Callable, Generator
 from datetime import datetime
 from functools import lru_cache
 
-from attrs import define
+from attrs import define, field
 
 from plugchat_async._walk.exact import MOST_PASSES, MOST_PINNED, is_sorted, times_of, without_seen
 from plugchat_async._walk.pages import Terms
-from plugchat_async._walk.sizes import look_far_ahead
+from plugchat_async._walk.sizes import is_round, look_far_ahead
 from plugchat_async._walk.standing import Standing
 from plugchat_async._walk.steps import Deliver, Fetch, Step, phones_of
 from plugchat_async.errors import PageLimitError
@@ -60,6 +60,8 @@ def cover(standing: Standing, terms: Terms) -> Generator[Step, Page, str]:
             return descent.reason
         if descent.count == 1:
             return ""
+        if descent.level:
+            return "more chats have the newest time than page 1 shows"
         standing.begin_pass(standing.newest)
     return TOO_FAST
 
@@ -68,22 +70,25 @@ def cover(standing: Standing, terms: Terms) -> Generator[Step, Page, str]:
 class _Descent:
     """Overlapping windows from the front of the list down: to its end, or until its chats are older than the bound.
 
-    count: how many windows were read. reason: why it came to nothing.
+    count: how many windows were read. reason: why it came to nothing. level: page 1 has but one time, the bound.
     honoured: a window of a size of our own choice came back full.
     """
 
     _standing: Standing
     _terms: Terms
-    count: int = 0
-    reason: str = ""
-    _misses: int = 0
-    _back: int = 0
-    _honoured: bool = False
+    count: int = field(default=0, init=False)
+    reason: str = field(default="", init=False)
+    level: bool = field(default=False, init=False)
+    _misses: int = field(default=0, init=False)
+    _back: int = field(default=0, init=False)
+    _honoured: bool = field(default=False, init=False)
+    _left: int = field(default=0, init=False)
 
     def windows(self) -> Generator[Step, Page, None]:
         """Read them."""
         standing = self._standing
         self.count = 1 if standing.end else 0  # before the walk was resumed
+        self._left = self._terms.max_pages
         # On the way to a bound, one page is hoped to be enough.
         after = self._after if self._terms.ahead and standing.bound is None else None
         going_on = True
@@ -97,8 +102,14 @@ class _Descent:
         if not size:
             self.reason = "too many chats have the same time for pages to overlap"
             return False
+        self._left -= 1
+        if self._left < 0:
+            raise PageLimitError(
+                f"the list had not ended after max_pages={self._terms.max_pages} pages", page=number, page_size=size
+            )
         page = yield Fetch(number, size, resume_page=number, after=after)
-        self._count(page)
+        self.count += 1
+        self._terms.ledger.pages += 1
         times = times_of(page)
         self.reason = _objection(page, times)
         yield from self._deliver(page)
@@ -106,6 +117,7 @@ class _Descent:
             return False
         if self._is_behind_a_gap(number, times):
             return not self.reason
+        self.level |= number == 1 and times[0] == times[-1] == standing.bound
         if page.is_last and (yield from self._is_end(page)):
             return False
         yield from self._go_on(page, times)
@@ -154,16 +166,6 @@ class _Descent:
     def _after(self, number: int, size: int) -> tuple[int, int]:
         return next_window(number * size, self._standing.size, self._standing.margin)
 
-    def _count(self, page: Page) -> None:
-        self.count += 1
-        self._terms.ledger.pages += 1
-        if self.count > self._terms.max_pages:
-            raise PageLimitError(
-                f"the list had not ended after max_pages={self._terms.max_pages} pages",
-                page=page.number,
-                page_size=page.size,
-            )
-
     def _miss(self) -> None:
         self._misses += 1
         if self._misses == MOST_MISSES:
@@ -177,17 +179,22 @@ class _Descent:
     def _is_end(self, page: Page) -> Generator[Step, Page, bool]:
         """Tell whether a short window is the end of the list."""
         standing = self._standing
-        first = not standing.end and not standing.phase and page.size == standing.size
+        first = not standing.end and not standing.phase
         if first and self._terms.sizes.suspects(page):
             # It may be as full as the server lets a page be. That no chat follows it would prove nothing, since chats
             # may have been deleted; that the next window overlaps, and is short, does.
-            standing.size = len(page.chats)
+            standing.size = min(standing.size, len(page.chats))
             standing.margin = least_margin(standing.size)
             return False
         if page.size == standing.size or (page.size < standing.size and self._honoured):
             return True
-        # The size is of our own choice, and the server may know only some: look with the size that it knows.
         end = (page.number - 1) * page.size + len(page.chats)
+        if page.size > standing.size and is_round(len(page.chats)):
+            # It, too, may be as full as the server lets it be; then a later window must show the end.
+            if end <= standing.end:
+                self.reason = "the server does not honour every pageSize"
+            return False
+        # The size is of our own choice, and the server may know only some: look with the size that it knows.
         number = end // standing.size + 1
         for again in range(number, number + _MOST_PAGES_TO_THE_END):
             whole = yield Fetch(again, standing.size, resume_page=page.number)

@@ -77,6 +77,7 @@ class PlugChatSimulator:
         self._past_end: PastEnd = past_end
         self._script: deque[Fault] = deque()
         self._runner: web.AppRunner | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
         self._every: float | None = None
         self._clock: asyncio.Task[None] | None = None
         self.token = token
@@ -105,12 +106,14 @@ class PlugChatSimulator:
         await runner.setup()
         await web.TCPSite(runner, "127.0.0.1", self._port).start()
         self._runner = runner
+        self._loop = asyncio.get_running_loop()
         self._start_clock()
         return self
 
     async def __aexit__(
         self, exc_type: type[BaseException] | None, exc: BaseException | None, tb: TracebackType | None
     ) -> None:
+        self._loop = None
         if self._clock is not None:
             self._clock.cancel()
         if self._runner is not None:
@@ -155,9 +158,13 @@ class PlugChatSimulator:
             inserts=check_number("inserts", inserts, most=_MOST_EVENTS),
             deletes=check_number("deletes", deletes, most=_MOST_EVENTS),
         )
-        self._every = None if every is None else check_seconds("every", every, zero=False)
+        interval = None if every is None else check_seconds("every", every, zero=False)
+        moves_clock = self._loop is not None and (interval is not None or self._clock is not None)
+        if moves_clock and self._loop is not _running_loop():
+            raise RuntimeError("call traffic(every=...) in the simulator's event loop, or before it is started")
+        self._every = interval
         self._account.begin_traffic(traffic, seed=seed)
-        if self._runner is not None:
+        if moves_clock:
             self._start_clock()
 
     def _start_clock(self) -> None:
@@ -210,6 +217,13 @@ class PlugChatSimulator:
         elif page > last and self._past_end == "last":
             page = last
         return self._account.window(page, size)
+
+
+def _running_loop() -> asyncio.AbstractEventLoop | None:
+    try:
+        return asyncio.get_running_loop()
+    except RuntimeError:
+        return None
 
 
 def _positive(text: str | None) -> int | None:
