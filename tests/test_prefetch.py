@@ -21,6 +21,7 @@ from plugchat_async import (
     ConsistencyError,
     InvalidTypeError,
     Page,
+    PageLimitError,
     PlugChatError,
     PlugChatSession,
     ServerError,
@@ -529,6 +530,49 @@ def test_a_loop_may_end_while_a_walk_is_suspended() -> None:
     assert [report.reason for report in reports] == ["the caller ended the walk"] * 4
 
 
+async def test_behind_the_end_nothing_is_under_way_while_the_caller_looks_at_the_last_page() -> None:
+    """It is cancelled at once, and costs no retries meanwhile."""
+    pages = Pages(25)
+    for number in (1, 2):
+        pages.arrive(number)
+    async with aclosing(driven(pages.fetch, consistency="plain", prefetch=3)) as walk:
+        await anext(walk)
+        await anext(walk)
+        taking = asyncio.ensure_future(anext(walk))
+        await turns()
+        assert pages.in_flight > 1
+        pages.arrive(3)
+        assert (await taking).number == 3
+        assert pages.in_flight == 0
+
+
+# Options.
+
+
+@pytest.mark.parametrize("name", ["iter_pages", "iter_chats"])
+async def test_options_reach_the_walk(sim: PlugChatSimulator, plugchat: PlugChatSession, name: str) -> None:
+    """Those of iter_pages are those of iter_chats."""
+
+    async def requests(**options: Any) -> list[tuple[str | None, str | None]]:
+        sim.requests.clear()
+        async for _ in getattr(plugchat, name)(100, **options):
+            pass
+        return [(request.page, request.page_size) for request in sim.requests]
+
+    assert await requests() == [("1", "100"), ("2", "100"), ("3", "100")]
+    assert len(await requests(stop_on="empty")) == 4
+    assert len(await requests(consistency="plain", start_page=3)) == 1
+    assert len(await requests(prefetch=1)) > 3
+    assert ("1", "100") in (await requests(consistency="strict"))[1:]
+    with pytest.raises(PageLimitError) as caught:
+        await requests(max_pages=2)
+    assert await requests(resume=caught.value.checkpoint) == [("3", "100")]
+    sim.traffic(inserts=2.5, seed=1)
+    with pytest.raises(ConsistencyError):
+        async for _ in getattr(plugchat, name)(5, require_verified=True):
+            pass
+
+
 # Reports.
 
 
@@ -554,6 +598,24 @@ async def test_a_report_says_what_was_done(
     ahead = await report_of(plugchat, prefetch=2)
     assert (ahead.pages, ahead.chats, ahead.verified) == (4, 250, True)
     assert 4 <= ahead.requests <= 6
+
+
+@pytest.mark.parametrize(
+    ("consistency", "report"),
+    [
+        ("exact", WalkReport(4, 4, 250, 100, 1, 2, verified=True, reason="", elapsed=0.0)),
+        ("strict", WalkReport(4, 4, 250, 108, 1, 2, verified=True, reason="", elapsed=0.0)),
+    ],
+)
+async def test_a_report_of_a_busy_walk(
+    sim: PlugChatSimulator, plugchat: PlugChatSession, consistency: Consistency, report: WalkReport
+) -> None:
+    """The last chat jumps while page 1 is looked at: page 1 is read again, and brings it."""
+    reports: list[WalkReport] = []
+    async for page in plugchat.iter_pages(100, consistency=consistency, on_report=reports.append):
+        if page.number == 1 and page.left_out == 0:
+            sim.receive_message(sim.chats[249].phone)
+    assert reports == [report]
 
 
 async def test_a_report_of_a_walk_that_did_not_end(sim: PlugChatSimulator, plugchat: PlugChatSession) -> None:
