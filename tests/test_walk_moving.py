@@ -13,7 +13,7 @@ from plugchat_async import Page, PageLimitError, PageRepeatedError
 from plugchat_async._walk import Consistency, Deliver, Fetch, Ledger, PageSizes, StopOn, Terms, advance, walk
 from plugchat_async._walk.exact import MOST_BLIND_PASSES, MOST_PASSES
 from plugchat_async._walk.sizes import is_round
-from plugchat_async._walk.strict import least_margin, next_window
+from plugchat_async._walk.strict import TOO_FAST, least_margin, next_window
 
 KINDS: dict[Consistency, tuple[str, ...]] = {
     "exact": ("bump", "insert"),
@@ -290,6 +290,21 @@ def test_a_list_that_never_stops_is_given_up(consistency: Consistency) -> None:
     assert not walked.ledger.verified
     assert "moved too fast" in walked.ledger.reason
     assert walked.ledger.phases <= 2 * MOST_PASSES
+
+
+def test_strict_is_given_up_if_page_1_never_reaches_back() -> None:
+    """More chats than it shows jump before each time that it is read; all were read once, so no other pass follows."""
+    listed = MovingList(60)
+
+    def read(number: int, size: int) -> Page:
+        for _ in range(12 if number == 1 else 0):
+            listed.happen(("bump", 50))
+        return listed.page(number, size)
+
+    walked = walk_over(read, 10, "strict")
+    assert walked.ledger.reason == TOO_FAST
+    assert walked.ledger.phases == MOST_PASSES
+    assert listed.there == set(walked.got)
 
 
 @pytest.mark.parametrize("consistency", PROVING)
