@@ -72,19 +72,19 @@ def test_whatever_happens_nothing_is_missed(
 @pytest.mark.parametrize(
     ("consistency", "kinds", "chats", "size", "most", "count"),
     [
-        ("exact", BUMPS, 5, 2, 2, 3965),
-        ("exact", BUMPS, 7, 2, 2, 9245),
-        ("strict", ANY, 9, 4, 2, 38480),
+        ("exact", BUMPS, 5, 2, 2, 2379),
+        ("exact", BUMPS, 7, 2, 2, 5547),
+        ("strict", ANY, 9, 4, 2, 23088),
     ],
 )
 def test_whatever_happens_nothing_is_missed_by_pages_ahead(
     consistency: Consistency, kinds: tuple[str, ...], chats: int, size: int, most: int, count: int
 ) -> None:
-    """Three pages are asked for ahead, and answered in any order: five of them for each trace."""
+    """Three pages are asked for ahead, and answered in any order: three of them for each trace."""
     outcomes = Counter(
         missed(script, consistency, chats, size, ahead=3, order=order)
         for script in traces(chats, chats // size + 5, most, kinds)
-        for order in range(5)
+        for order in range(3)
     )
     assert outcomes == {(False, True): count}
 
