@@ -3,9 +3,10 @@
 import asyncio
 import gc
 import weakref
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Coroutine
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import aclosing, suppress
-from typing import Any
+from typing import Any, TypeVar
 
 import pytest
 from attrs import evolve
@@ -31,6 +32,8 @@ from plugchat_async import (
 from plugchat_async._driver import Drive, WalkOptions
 from plugchat_async._walk import Consistency, PageSizes
 from plugchat_async.testing import Fault, PlugChatSimulator
+
+T = TypeVar("T")
 
 BOTH: list[Consistency] = ["plain", "exact", "strict"]
 
@@ -90,6 +93,12 @@ async def driven(fetch: Any, **options: Any) -> AsyncGenerator[Page, None]:
         await under_way.close()
 
 
+def run_apart(main: Coroutine[Any, Any, T]) -> T:
+    """Run in an event loop of its own, in a thread of its own: pytest-asyncio keeps one for this thread."""
+    with ThreadPoolExecutor(1) as pool:
+        return pool.submit(asyncio.run, main).result()
+
+
 async def turns(count: int = 20) -> None:
     for _ in range(count):
         await asyncio.sleep(0)
@@ -137,8 +146,8 @@ def test_never_twice_the_pages_that_were_needed(chats: int, prefetch: int, consi
         assert reports[0].requests == len(pages.asked)
         return len(pages.asked), reports[0].pages
 
-    needed, _ = asyncio.run(walk(0))
-    asked, _ = asyncio.run(walk(prefetch))
+    needed, _ = run_apart(walk(0))
+    asked, _ = run_apart(walk(prefetch))
     certificate = 1 if consistency == "exact" and prefetch else 0
     assert asked <= 2 * needed + certificate
 
@@ -525,7 +534,7 @@ def test_a_loop_may_end_while_a_walk_is_suspended() -> None:
             await asyncio.get_running_loop().shutdown_asyncgens()
             await session.close()
 
-    asyncio.run(main())
+    run_apart(main())
     assert complaints == []
     assert [report.reason for report in reports] == ["the caller ended the walk"] * 4
 

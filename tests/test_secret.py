@@ -44,4 +44,4 @@ def test_redaction_takes_no_time_on_hostile_text() -> None:
         for text in ("\\" * 4096, " " * 4096, "a" * 4096, "&#0" * 1300, value * 3):
             started = time.process_time()
             secret.redact(text)
-            assert time.process_time() - started < 2.0
+            assert time.process_time() - started < 20.0  # a search that backtracks would take minutes
