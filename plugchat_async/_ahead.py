@@ -30,11 +30,11 @@ class PagesAhead:
     _depth: int
     _stop_on: StopOn
     _horizon: int | None
-    requests: int = 0
-    _ahead: dict[Key, asyncio.Task[Page]] = field(factory=dict[Key, "asyncio.Task[Page]"])
-    _last: Key = (0, 0)
-    _taken: int = 0
-    _no_more: bool = False
+    requests: int = field(default=0, init=False)
+    _ahead: dict[Key, asyncio.Task[Page]] = field(factory=dict[Key, "asyncio.Task[Page]"], init=False)
+    _last: Key = field(default=(0, 0), init=False)
+    _taken: int = field(default=0, init=False)
+    _no_more: bool = field(default=False, init=False)
 
     async def get(self, step: Fetch) -> Page:
         """Give the page that a step asks for, or raise what came of it."""

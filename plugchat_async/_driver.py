@@ -106,7 +106,7 @@ class WalkOptions:
 
 def _check_callback(name: str, value: object, argument: str) -> None:
     # `async def` makes no plain function, neither of a function nor of an object's __call__.
-    called = value if inspect.isroutine(value) else getattr(value, "__call__", None)  # noqa: B004
+    called = value if inspect.isroutine(value) else getattr(value, "__call__", None)  # noqa: B004 - not whether, but what
     if value is not None and (not callable(value) or inspect.iscoroutinefunction(called)):
         raise InvalidTypeError(f"{name} must be a plain function of {argument}", "Give a function that is not async.")
 
@@ -213,7 +213,7 @@ class Drive:
         if self._options.on_report is not None:
             try:
                 self._options.on_report(report)
-            except Exception:
+            except Exception:  # the caller's function may raise anything
                 if not unfinished:
                     raise
                 # It must not take the place of what ended the walk.

@@ -170,6 +170,7 @@ def chats(
         raise
     except OSError as error:
         if output is None:
+            forget_checkpoint(checkpoint)
             raise  # `run` knows what to say of stdout
         complain(f"can't write {output}: {error.strerror}", "Check the folder, its permissions and the free space.")
         return EXIT_LOCAL

@@ -71,6 +71,7 @@ def going_on(error: PlugChatError, file: Path | None, consistency: Consistency) 
         forget_checkpoint(file)  # all went out
         return ""
     if file is not None and error.checkpoint is not None:
+        forget_checkpoint(file)  # the one before is too old already
         sys.stdout.flush()  # what does not arrive must not be passed over next time
         beside = file.with_name(f".{file.name}.{os.getpid()}.part")
         try:

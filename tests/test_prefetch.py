@@ -35,7 +35,7 @@ from plugchat_async.testing import Fault, PlugChatSimulator
 
 T = TypeVar("T")
 
-BOTH: list[Consistency] = ["plain", "exact", "strict"]
+KINDS: list[Consistency] = ["plain", "exact", "strict"]
 
 
 class Pages:
@@ -112,28 +112,20 @@ async def test_it_begins_slowly() -> None:
     pages = Pages(1000)
     in_flight: list[int] = []
     async with aclosing(driven(pages.fetch, consistency="plain", prefetch=10)) as walk:
-        for _ in range(5):
+        while len(in_flight) < 5:
             taking = asyncio.ensure_future(anext(walk))
             await turns()
-            in_flight.append(pages.in_flight)
-            # All that is under way arrives at the same time.
-            for number in list(pages.asked):
-                pages.arrive(number)
+            if not taking.done():
+                in_flight.append(pages.in_flight)
+                # All that is under way arrives at the same time.
+                for number in pages.asked:
+                    pages.arrive(number)
             await taking
-            while pages.asked and pages.in_flight == 0 and len(in_flight) < 5:
-                taking = asyncio.ensure_future(anext(walk))
-                await turns()
-                if pages.in_flight:
-                    in_flight.append(pages.in_flight)
-                    for number in list(pages.asked):
-                        pages.arrive(number)
-                await taking
-    assert in_flight[0] == 2
-    assert pages.most_in_flight <= 11
+    assert in_flight == [2, 4, 8, 11, 11]
     assert pages.asked == sorted(set(pages.asked))
 
 
-@given(chats=st.integers(0, 400), prefetch=st.integers(0, 20), consistency=st.sampled_from(BOTH))
+@given(chats=st.integers(0, 400), prefetch=st.integers(0, 20), consistency=st.sampled_from(KINDS))
 def test_never_twice_the_pages_that_were_needed(chats: int, prefetch: int, consistency: Consistency) -> None:
     """Whatever the list's length."""
 
@@ -161,7 +153,7 @@ async def test_an_account_of_one_page_costs_one_request_more() -> None:
         assert pages.asked == asked
 
 
-@pytest.mark.parametrize("consistency", BOTH)
+@pytest.mark.parametrize("consistency", KINDS)
 @pytest.mark.parametrize("prefetch", [1, 2, 5])
 async def test_memory_is_bounded_by_a_page_more_than_k(consistency: Consistency, prefetch: int) -> None:
     """However slow the caller is."""
@@ -187,7 +179,7 @@ async def test_the_sessions_generators_hold_no_page_either(sim: PlugChatSimulato
         most = max(most, len(alive))
         return page
 
-    plugchat.fetch_page = watched  # type: ignore[method-assign]
+    plugchat.fetch_page = watched  # type: ignore[method-assign] # a stand-in that watches
     async for _ in plugchat.iter_chats(10, prefetch=3):
         pass
     assert most <= 4
@@ -401,7 +393,7 @@ async def test_closing_after_any_chat_leaves_nothing(prefetch: int) -> None:
     async with PlugChatSimulator(60, seed=1) as sim, PlugChatSession(sim.token, base_url=sim.base_url) as session:
         await session.fetch_page(1, 10)
         before = tasks()
-        for taken in range(0, 61, 5):
+        for taken in range(61):
             walk = session.iter_chats(10, prefetch=prefetch)
             for _ in range(taken):
                 await anext(walk)
@@ -410,7 +402,7 @@ async def test_closing_after_any_chat_leaves_nothing(prefetch: int) -> None:
 
 
 @pytest.mark.parametrize("prefetch", [0, 4])
-@pytest.mark.parametrize("consistency", ["exact", "strict"])
+@pytest.mark.parametrize("consistency", KINDS)
 async def test_cancelling_at_any_step_leaves_nothing(prefetch: int, consistency: Consistency) -> None:
     """The task is cancelled after its k-th turn of the loop, for every k until it ends first."""
     async with PlugChatSimulator(60, seed=1) as sim, PlugChatSession(sim.token, base_url=sim.base_url) as session:
@@ -426,14 +418,13 @@ async def test_cancelling_at_any_step_leaves_nothing(prefetch: int, consistency:
             task.cancel()
             with suppress(asyncio.CancelledError):
                 assert await task == list(sim.chats)
-            if steps % 7 == 0 or ended:
-                await left_over(session, before)
+            await left_over(session, before)
             if ended:
                 break
         else:
             raise AssertionError("the walk never ended")
         assert steps > 20
-        assert reports[-1].verified
+        assert reports[-1].verified == (consistency != "plain")
         assert {report.reason for report in reports[:-1]} == {"the caller ended the walk"}
 
 

@@ -316,6 +316,37 @@ def test_the_same_chat_twice_on_a_page_is_the_servers_own_doing(consistency: Con
     assert walked.ledger.verified
 
 
+@pytest.mark.parametrize("consistency", PROVING)
+def test_the_same_chat_twice_on_a_page_costs_no_more_with_pages_ahead(consistency: Consistency) -> None:
+    """Both places count."""
+    items: list[tuple[str, int | None]] = [(str(i // 2), -(i // 2)) for i in range(50)]
+    walked = walk_over(always(items), 10, consistency, ahead=2)
+    assert set(walked.got) == {name for name, _ in items}
+    assert walked.ledger.verified
+    if consistency == "exact":
+        assert sorted(walked.got) == sorted(name for name, _ in items)
+        assert walked.ledger.phases == 1
+        assert walked.asked[-1] == (6, 10)
+
+
+def test_a_proof_has_no_reason_against_it() -> None:
+    """A cover was given up on the way, since chats have no time; the passes that followed proved it."""
+    items: list[tuple[str, int | None]] = list(UNTIMED)
+    requests = 0
+
+    def read(number: int, size: int) -> Page:
+        nonlocal requests
+        requests += 1
+        if requests == 3:
+            items.insert(0, items.pop())
+        return page_of(number, size, items[(number - 1) * size : number * size])
+
+    walked = walk_over(read, 10, "exact", ahead=1)
+    assert set(walked.got) == {name for name, _ in UNTIMED}
+    assert walked.ledger.phases > 1
+    assert (walked.ledger.verified, walked.ledger.reason) == (True, "")
+
+
 def test_pages_of_other_lengths_prove_nothing() -> None:
     """A server that sends more than it was asked for, or filters after paging."""
     listed = MovingList(25)

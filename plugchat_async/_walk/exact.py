@@ -48,7 +48,7 @@ def passes(standing: Standing, terms: Terms) -> Walk:
             ledger.reason = "pages had other lengths than were asked for"
             return
         if not standing.repeated or reader.saw_all:
-            ledger.verified = True
+            ledger.verified, ledger.reason = True, ""  # whatever another walker said before
             return
         bound = standing.bound
         if standing.ordered:
@@ -89,13 +89,13 @@ def pass_ahead(standing: Standing, terms: Terms) -> Generator[Step, Page, bool]:
 
 def _count(standing: Standing, terms: Terms) -> Generator[Step, Page, bool]:
     """Read the page on which the list must end if all its chats were seen, and tell whether it does."""
-    number = len(standing.seen) // standing.size + 1
+    number = standing.delivered // standing.size + 1
     page = yield Fetch(number, standing.size, resume_page=number)
     terms.ledger.pages += 1
     fresh = without_seen(page, phones_of(page), standing, terms)
     if fresh.chats:
         yield Deliver(fresh)
-    return page.is_last and (number - 1) * standing.size + len(page.chats) == len(standing.seen)
+    return page.is_last and (number - 1) * standing.size + len(page.chats) == standing.delivered
 
 
 @define
@@ -126,7 +126,7 @@ class Pass:
     @property
     def saw_all(self) -> bool:
         """Whether the pass has come to the end of the list, and as many chats were seen as there are places in it."""
-        return not self._enough and len(self._standing.seen) == self._standing.places
+        return not self._enough and self._standing.delivered == self._standing.places
 
     def _is_enough(self, page: Page) -> bool:
         """Tell whether all chats behind this page are older than the bound."""
@@ -176,6 +176,7 @@ def without_seen(page: Page, phones: frozenset[str], standing: Standing, terms: 
     if not seen.isdisjoint(phones):
         new = tuple(chat for chat in page.chats if chat.phone not in seen)
     seen |= phones
+    standing.delivered += len(new)
     left_out = len(page.chats) - len(new)
     ledger.chats += len(new)
     ledger.duplicates += left_out

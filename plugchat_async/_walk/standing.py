@@ -27,7 +27,8 @@ class Standing:
     consistency, page_size, stop_on, start_page: as the caller gave them.
     size: chats to ask for at a time: `page_size`, or the cap that the server has.
     stage: which walker is at work. number: the page that is read next. phase: how many passes are behind.
-    seen: the phones of all chats that were delivered; "plain" keeps none.
+    seen: the phones of all chats that were delivered; "plain" keeps none. delivered: how many chats they were, which is
+    more if a page held the same phone twice.
 
     Of the pass that is under way:
     bound: it ends at chats older than this (None: at the end of the list). newest: the newest time on its first page.
@@ -50,6 +51,7 @@ class Standing:
     number: int = 1
     phase: int = 0
     seen: set[str] = field(factory=set[str], repr=False)
+    delivered: int = 0
 
     bound: _Time = None
     newest: _Time = None

@@ -151,7 +151,8 @@ class PlugChatSimulator:
         seed: the same one makes the same things happen (default 0).
         every: seconds that an interval lasts (default None: it lasts from one request to the next).
 
-        InvalidValueError and InvalidTypeError name an argument that is out of range.
+        InvalidValueError and InvalidTypeError name an argument that is out of range. RuntimeError if a clock is to be
+        started or stopped from outside the running simulator's event loop.
         """
         traffic = Traffic(
             bumps=check_number("bumps", bumps, most=_MOST_EVENTS),
