@@ -1,5 +1,7 @@
 """Checks of arguments, before any I/O: each message names the argument and its value, and what would be right."""
 
+import inspect
+
 from plugchat_async.errors import InvalidTypeError, InvalidValueError
 
 # More than any list has; what is longer by thousands of digits Python refuses to print.
@@ -58,3 +60,11 @@ def check_type(name: str, value: object, wanted: type, *, optional: bool = False
     if not isinstance(value, wanted) and not (optional and value is None):
         kind = f"{wanted.__module__.partition('.')[0]}.{wanted.__name__}".removeprefix("builtins.")
         raise InvalidTypeError(f"{name} must be of type {kind}, got {type(value).__name__}")
+
+
+def check_function(name: str, value: object, argument: str) -> None:
+    """Refuse `value` unless it is None or a plain function (of `argument`, in words)."""
+    # `async def` makes no plain function, neither of a function nor of an object's __call__.
+    called = value if inspect.isroutine(value) else getattr(value, "__call__", None)  # noqa: B004 - not whether, but what
+    if value is not None and (not callable(value) or inspect.iscoroutinefunction(called)):
+        raise InvalidTypeError(f"{name} must be a plain function of {argument}", "Give a function that is not async.")

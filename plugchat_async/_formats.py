@@ -2,39 +2,50 @@
 
 import csv
 import io
+from operator import attrgetter
 
 import attrs
 import msgspec
 
 from plugchat_async.models import Chat
 
-_COLUMNS = tuple(a.name for a in attrs.fields(Chat))
+COLUMNS = tuple(a.name for a in attrs.fields(Chat))
+# The column that comes first in files that hold chats of many accounts.
+ACCOUNT = "account"
+values_of = attrgetter(*COLUMNS)
 
 # What a spreadsheet may take for the beginning of a formula, full-width forms included (OWASP, "CSV Injection").
 _FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")  # noqa: RUF001 - meant
 
 
-def to_json(chat: Chat) -> str:
-    """Give a chat as a JSON object on one line: `Chat`'s own names, times as RFC 3339 in UTC."""
+def to_json(chat: Chat, account: str | None = None) -> str:
+    """Give a chat as a JSON object on one line: `Chat`'s own names, times as RFC 3339 in UTC.
+
+    account: the name of its account, which then comes first.
+    """
     # Not the chat itself: of a class with slots msgspec sorts the fields.
-    return msgspec.json.encode(attrs.asdict(chat, recurse=False)).decode()
+    fields = {} if account is None else {ACCOUNT: account}
+    fields |= zip(COLUMNS, values_of(chat), strict=True)
+    return msgspec.json.encode(fields).decode()
 
 
-def csv_header() -> str:
+def csv_header(*, account: bool = False) -> str:
     """Give CSV's first line, without its end."""
-    return ",".join(_COLUMNS)
+    return ",".join((ACCOUNT, *COLUMNS) if account else COLUMNS)
 
 
-def to_csv(chat: Chat) -> str:
+def to_csv(chat: Chat, account: str | None = None) -> str:
     """Give a chat as a line of CSV, without its end. RFC 4180, but for cells that could be run as a formula.
 
     Those begin with an apostrophe, which spreadsheets take for "this is text". None is an empty cell, times are
     RFC 3339 in UTC, booleans `true` and `false`.
+
+    account: the name of its account, which then comes first.
     """
     line = io.StringIO()
-    cells = [_cell(value) for value in attrs.astuple(chat)]
+    values = values_of(chat) if account is None else (account, *values_of(chat))
     # With this end both of its characters are quoted in cells; with none, "\r" would not be.
-    csv.writer(line, lineterminator="\r\n").writerow(cells)
+    csv.writer(line, lineterminator="\r\n").writerow([_cell(value) for value in values])
     return line.getvalue().removesuffix("\r\n")
 
 

@@ -20,10 +20,11 @@ PlugChatError
 │  ├─ NotAListError
 │  ├─ DecodeError                 .problems: each with index, field, what was expected and what came
 │  └─ ResponseTooLargeError
-└─ PaginationError                the pages do not add up to a list
-   ├─ PageRepeatedError
-   ├─ PageLimitError
-   └─ ConsistencyError
+├─ PaginationError                the pages do not add up to a list
+│  ├─ PageRepeatedError
+│  ├─ PageLimitError
+│  └─ ConsistencyError
+└─ OutputError                    a file can't be written
 
 `str(error)` says what happened and what to do about it. No error holds the token or an aiohttp object,
 and each one survives pickling: fields are positional, and all of them are plain values.
@@ -31,7 +32,9 @@ and each one survives pickling: fields are positional, and all of them are plain
 
 from typing import ClassVar
 
-from attrs import define, field, frozen
+from attrs import define, field
+
+from plugchat_async._evidence import Attempt, Problem
 
 # Where the vendor documents the call, its statuses and its headers.
 VENDOR_DOCS_URL = "https://github.com/fourpixelit/plug-chat-docs"
@@ -39,22 +42,6 @@ VENDOR_DOCS_URL = "https://github.com/fourpixelit/plug-chat-docs"
 # Enough of a body to recognise a gateway's error page, too little to flood a log.
 EXCERPT_CHARS = 200
 PROBLEMS_SHOWN = 10
-
-
-@frozen
-class Attempt:
-    """One request that went out, and what came back.
-
-    `outcome` is a status line such as "503 Service Unavailable", or what failed, in words; `repair` names what was
-    changed against the first request ("" if nothing was); `wait` is the pause after it in seconds (0.0 if none).
-    """
-
-    method: str
-    url: str
-    content_type: str | None
-    outcome: str
-    repair: str = ""
-    wait: float = 0.0
 
 
 # `slots=False` throughout: exceptions keep a __dict__, which pickling and `add_note` rely on. Fields stay positional,
@@ -66,7 +53,8 @@ class PlugChatError(Exception):
     Where they are known: `status` (HTTP), `url`, `page` and `page_size` (which page failed, and the size that it was
     counted in), `attempts` (each request and its outcome), `elapsed` (seconds spent on this page), and, of a walk,
     `checkpoint`: what `resume=` takes to go on with it. That text holds no token, but, unless the walk was "plain", the
-    phones of the chats that were yielded, some bytes each. `hint` says what to do.
+    phones of the chats that were yielded, some bytes each. `account`: whose error it is, where many are fetched.
+    `hint` says what to do.
     """
 
     advice: ClassVar[str] = "Read the message."
@@ -80,6 +68,7 @@ class PlugChatError(Exception):
     attempts: tuple[Attempt, ...] = ()
     elapsed: float | None = None
     checkpoint: str | None = field(default=None, repr=False)
+    account: str | None = None
 
     def __attrs_post_init__(self) -> None:
         if not self.hint:
@@ -96,6 +85,8 @@ class PlugChatError(Exception):
 
     def _context(self) -> list[str]:
         parts: list[str] = []
+        if self.account is not None:
+            parts.append(f"account {self.account!r}")
         if self.page is not None:
             parts.append(f"page {self.page}")
         if self.page_size is not None:
@@ -270,20 +261,6 @@ class NotAListError(ResponseError):
     )
 
 
-@frozen
-class Problem:
-    """One value of a page that can't be read. `index` counts the page's chats from 0; `field` is the vendor's name."""
-
-    index: int
-    field: str
-    expected: str
-    got: str
-
-    def __str__(self) -> str:
-        where = f"chat {self.index}, {self.field}" if self.field else f"chat {self.index}"
-        return f"{where}: expected {self.expected}, got {self.got}"
-
-
 @define(slots=False)
 class DecodeError(ResponseError):
     """The body is an array, but some of its chats can't be read.
@@ -303,7 +280,8 @@ class DecodeError(ResponseError):
         page = f"page {self.page}, " if self.page is not None else ""
         shown = "; ".join(f"{page}{problem}" for problem in self.problems[:PROBLEMS_SHOWN])
         more = len(self.problems) - PROBLEMS_SHOWN
-        return f"{self.message}: {shown}{f'; and {more} more' if more > 0 else ''}"
+        account = f" (account {self.account!r})" if self.account is not None else ""
+        return f"{self.message}{account}: {shown}{f'; and {more} more' if more > 0 else ''}"
 
 
 @define(slots=False)
@@ -346,3 +324,12 @@ class ConsistencyError(PaginationError):
     advice: ClassVar[str] = "Walk again when the account is quieter, or with larger pages."
 
     reason: str = ""
+
+
+@define(slots=False)
+class OutputError(PlugChatError):
+    """A file can't be written: no such folder, no permission, a full disk. Nothing half-written is left. `path`: it."""
+
+    advice: ClassVar[str] = "Check the folder, its permissions and the free space."
+
+    path: str | None = None

@@ -6,8 +6,7 @@ import re
 import pytest
 
 import plugchat_async
-from plugchat_async import errors
-from plugchat_async.errors import Attempt, DecodeError, PlugChatError, Problem, ServerError
+from plugchat_async import Attempt, DecodeError, PlugChatError, Problem, ServerError, errors
 
 CLASSES = sorted(
     (c for c in vars(errors).values() if inspect.isclass(c) and issubclass(c, PlugChatError)),

@@ -1,0 +1,71 @@
+"""Things one by one, from an iterable of either kind."""
+
+import asyncio
+from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Iterator
+from typing import Final, Generic, TypeVar, cast
+
+from plugchat_async.errors import InvalidTypeError
+
+T = TypeVar("T")
+# None may be what comes.
+_END: Final = object()
+
+
+class Source(Generic[T]):
+    """Gives what an iterable or async iterable gives, one by one, to whoever asks.
+
+    The iterable is never asked by two at the same time, nor once it has ended or failed.
+
+    name: the argument's, for messages. kind: what is to come; InvalidTypeError, here or from `next`, if it does not.
+    wanted: what is to be given (default None: all).
+    """
+
+    def __init__(self, name: str, things: object, kind: type[T], wanted: Callable[[T], bool] | None = None) -> None:
+        self._name = name
+        self._kind = kind
+        self._wanted = wanted
+        self._lock = asyncio.Lock()
+        self._ended = False
+        self._iterator: Iterator[object] | AsyncIterator[object]
+        if isinstance(things, AsyncIterable):
+            self._iterator = aiter(cast("AsyncIterable[object]", things))
+        elif isinstance(things, Iterable) and not isinstance(things, str | bytes):
+            self._iterator = iter(cast("Iterable[object]", things))
+        else:
+            raise InvalidTypeError(
+                f"{name} must be an iterable or async iterable of {kind.__name__}, got {type(things).__name__}"
+            )
+
+    async def next(self) -> T | None:
+        """Give the next one, or None at the end."""
+        if isinstance(self._iterator, AsyncIterator):
+            async with self._lock:
+                return await self._take_async(self._iterator)
+        return self._take(self._iterator)
+
+    def _take(self, iterator: Iterator[object]) -> T | None:
+        while not self._ended:
+            self._ended = True  # until there is one more
+            found = self._checked(next(iterator, _END))
+            if found is not None:
+                return found
+        return None
+
+    async def _take_async(self, iterator: AsyncIterator[object]) -> T | None:
+        while not self._ended:
+            self._ended = True
+            found = self._checked(await anext(iterator, _END))
+            if found is not None:
+                return found
+        return None
+
+    def _checked(self, thing: object) -> T | None:
+        """Give a thing if it is wanted. InvalidTypeError if it is of another kind."""
+        if thing is _END:
+            return None
+        if not isinstance(thing, self._kind):
+            kind = type(thing).__name__
+            del thing  # it may be a token
+            raise InvalidTypeError(f"{self._name} must give {self._kind.__name__}, got {kind}")
+        self._ended = False
+        return thing if self._wanted is None or self._wanted(thing) else None
