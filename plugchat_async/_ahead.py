@@ -1,7 +1,8 @@
 """Requests pages before they are wanted, so that the caller's work and the waiting overlap."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Collection
+from typing import Any
 
 from attrs import define, field
 
@@ -99,18 +100,21 @@ class PagesAhead:
         return not page.chats or (page.is_last and self._stop_on == "short")
 
     async def _cancel(self, keys: set[Key]) -> None:
-        """Cancel requests, and wait until they are gone, even if the waiting is cancelled itself."""
-        tasks = [self._ahead.pop(key) for key in keys]
-        for task in tasks:
-            task.cancel()
-        cancelled: asyncio.CancelledError | None = None
-        while pending := [task for task in tasks if not task.done()]:
-            try:
-                await asyncio.wait(pending)
-            except asyncio.CancelledError as error:
-                cancelled = error
-        if cancelled is not None:
-            raise cancelled
+        await cancel_all([self._ahead.pop(key) for key in keys])
+
+
+async def cancel_all(tasks: Collection[asyncio.Task[Any]]) -> None:
+    """Cancel tasks, and wait until they are gone, even if the waiting is cancelled itself."""
+    for task in tasks:
+        task.cancel()
+    cancelled: asyncio.CancelledError | None = None
+    while pending := [task for task in tasks if not task.done()]:
+        try:
+            await asyncio.wait(pending)
+        except asyncio.CancelledError as error:
+            cancelled = error
+    if cancelled is not None:
+        raise cancelled
 
 
 def _look_at_exception(task: asyncio.Task[Page]) -> None:

@@ -23,9 +23,10 @@ from cattrs.gen import make_dict_structure_fn, override
 from cattrs.preconf.msgspec import MsgspecJsonConverter
 from msgspec import UNSET, Meta, Raw, Struct
 
+from plugchat_async._evidence import Problem
 from plugchat_async._secret import Secret
 from plugchat_async._wire import excerpt, one_line
-from plugchat_async.errors import DecodeError, NotAListError, NotJSONError, Problem, ResponseError
+from plugchat_async.errors import DecodeError, NotAListError, NotJSONError, ResponseError
 from plugchat_async.models import Chat
 
 T = TypeVar("T")

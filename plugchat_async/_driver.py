@@ -1,13 +1,12 @@
 """Does what a walk asks for: requests its pages, some of them ahead of time, and hands them on."""
 
-import inspect
 import logging
 from collections.abc import Callable
 
 from attrs import frozen
 
 from plugchat_async._ahead import FetchPage, PagesAhead
-from plugchat_async._arguments import check_choice, check_int, check_type
+from plugchat_async._arguments import check_choice, check_function, check_int, check_type
 from plugchat_async._walk import (
     Consistency,
     Deliver,
@@ -27,7 +26,6 @@ from plugchat_async._walk import (
 )
 from plugchat_async.errors import (
     ConsistencyError,
-    InvalidTypeError,
     InvalidValueError,
     PlugChatError,
     SessionStateError,
@@ -75,8 +73,8 @@ class WalkOptions:
         check_choice("consistency", self.consistency, ("exact", "strict", "plain"))
         check_type("require_verified", self.require_verified, bool)
         check_type("resume", self.resume, str, optional=True)
-        _check_callback("on_page", self.on_page, "a Page")
-        _check_callback("on_report", self.on_report, "a WalkReport")
+        check_function("on_page", self.on_page, "a Page")
+        check_function("on_report", self.on_report, "a WalkReport")
         if self.resume is None and self.start_page > 1 and self.consistency != "plain":
             raise InvalidValueError(
                 f"consistency={self.consistency!r} reads the whole list: start_page must be 1, got {self.start_page}",
@@ -102,13 +100,6 @@ class WalkOptions:
                 'Give consistency="exact" or "strict", or leave out require_verified.',
             )
         return standing
-
-
-def _check_callback(name: str, value: object, argument: str) -> None:
-    # `async def` makes no plain function, neither of a function nor of an object's __call__.
-    called = value if inspect.isroutine(value) else getattr(value, "__call__", None)  # noqa: B004 - not whether, but what
-    if value is not None and (not callable(value) or inspect.iscoroutinefunction(called)):
-        raise InvalidTypeError(f"{name} must be a plain function of {argument}", "Give a function that is not async.")
 
 
 class Drive:

@@ -8,16 +8,24 @@ import logging
 import random
 import time
 from collections.abc import Awaitable, Callable
+from functools import partial
 
-from attrs import Factory, define, evolve, field, frozen
+from attrs import Factory, define, evolve, frozen
 
 from plugchat_async._decode import decode_chats
+from plugchat_async._evidence import Attempt
+from plugchat_async._limits import Limits
 from plugchat_async._repair import Repair, next_repair
 from plugchat_async._retry import GiveUp, RetryBudget, RetryPolicy, parse_retry_after
 from plugchat_async._secret import Secret
 from plugchat_async._transport import Failure, Transport
 from plugchat_async._wire import RequestShape, WireRequest, WireResponse, build_request, status_error, status_line
-from plugchat_async.errors import Attempt, PlugChatError, ResponseTooLargeError, SessionStateError
+from plugchat_async.errors import (
+    PlugChatError,
+    RateLimitedError,
+    ResponseTooLargeError,
+    SessionStateError,
+)
 from plugchat_async.models import Page
 
 logger = logging.getLogger("plugchat_async.exchange")
@@ -40,7 +48,7 @@ class TimeSource:
 
 @define
 class Exchange:
-    """Fetches pages. It keeps what a session shares between them: the request's shape, the slots, the retry budget.
+    """Fetches the pages of an account. It keeps what they share: the request's shape, the limits, the retry budget.
 
     timeout: seconds for one attempt, body included, counted from when it has its slot.
     """
@@ -51,9 +59,9 @@ class Exchange:
     policy: RetryPolicy
     repair: bool
     timeout: float
-    slots: asyncio.Semaphore
+    limits: Limits
     time_source: TimeSource
-    budget: RetryBudget = field(init=False, default=Factory(RetryBudget))
+    budget: RetryBudget
 
     async def fetch(self, number: int, size: int) -> Page:
         """Fetch one page, or raise the error that is left after repairs and retries."""
@@ -82,6 +90,8 @@ class Exchange:
                 # What another host says does not explain the refusal of the one that was asked for.
                 raise work.located(work.refusal)
             wait = self._next_wait(work, result)
+            if isinstance(result, RateLimitedError):
+                self._hold(result, wait)
             if wait is None:
                 raise work.located(result)
             logger.info("page %d: %s: retrying in %.2f s", number, result.message, wait)
@@ -90,12 +100,35 @@ class Exchange:
 
     async def _attempt(self, work: "_PageWork", request: WireRequest) -> WireResponse | Failure:
         # The wait for a slot is nobody's fault: it counts neither against the attempt nor against the deadline.
-        async with self.slots:
+        await self.limits.enter(self.time_source.monotonic, partial(self._wait_until_allowed, work))
+        try:
             started = self.time_source.monotonic()
-            left = self.policy.deadline - work.elapsed
+            left = max(0.0, self.policy.deadline - work.elapsed)
             outcome = await self.transport.send(request, timeout=min(self.timeout, left))
             work.elapsed += self.time_source.monotonic() - started
+        finally:
+            self.limits.leave()
         return outcome
+
+    def _hold(self, error: RateLimitedError, wait: float | None) -> None:
+        """Hold back all of the account's requests for as long as a 429 asks, as one of them waits, or would have."""
+        seconds = error.retry_after if wait is None else wait
+        if seconds is not None and seconds <= self.policy.max_retry_after:
+            self.limits.hold(self.time_source.monotonic() + seconds)
+
+    async def _wait_until_allowed(self, work: "_PageWork") -> None:
+        """Wait for what another request's 429 has asked for. RateLimitedError if the page's deadline is before that."""
+        while (wait := self.limits.not_before - self.time_source.monotonic()) > 0:
+            if work.elapsed + wait >= self.policy.deadline:
+                raise work.located(
+                    RateLimitedError(
+                        f"not asked for: the service limits this account's rate for another {wait:.1f} s, "
+                        f"and the deadline of {self.policy.deadline:g} s is before that",
+                        retry_after=wait,
+                    )
+                )
+            work.elapsed += wait
+            await self.time_source.sleep(wait)
 
     def _read(self, outcome: WireResponse | Failure, number: int, size: int) -> Page | PlugChatError:
         """Turn an outcome into a page or an error, which is not raised yet."""
@@ -130,7 +163,7 @@ class Exchange:
             error, attempt=work.attempt, elapsed=work.elapsed, chance=self.time_source.random()
         )
         if not isinstance(decision, GiveUp) and not self.budget.take(error):
-            decision = GiveUp("the session's retry budget is used up")
+            decision = GiveUp("the retry budget is used up")
         if isinstance(decision, GiveUp):
             if decision.reason:
                 error.message += f"; not repeated: {decision.reason}"

@@ -132,14 +132,18 @@ class RetryPolicy:
 
 @define
 class RetryBudget:
-    """A bucket of tokens that all of a session's retries share, so that an outage is not multiplied by its clients.
+    """A bucket of tokens that many retries share, so that an outage is not multiplied by its clients.
 
     A retry takes 14 tokens, one after 429 takes 5, a success gives 1 back, up to the capacity of 500: about 35
     retries may run ahead, after that one success in fourteen pays for one. The costs are those of the AWS SDKs'
     newer standard mode.
+
+    shared: another bucket, which pays first, so that this one is kept for when that is empty (default None). Each
+        success gives both a token.
     """
 
     capacity: int = 500
+    shared: "RetryBudget | None" = None
     tokens: int = field(init=False)
 
     def __attrs_post_init__(self) -> None:
@@ -147,6 +151,8 @@ class RetryBudget:
 
     def take(self, error: PlugChatError) -> bool:
         """Pay for a retry after `error`. False, and nothing paid, if there are too few tokens."""
+        if self.shared is not None and self.shared.take(error):
+            return True
         cost = 5 if isinstance(error, RateLimitedError) else 14
         if self.tokens < cost:
             return False
@@ -156,3 +162,5 @@ class RetryBudget:
     def refund(self) -> None:
         """Note a success."""
         self.tokens = min(self.capacity, self.tokens + 1)
+        if self.shared is not None:
+            self.shared.refund()

@@ -32,6 +32,7 @@ __version__ = "0.1.0"
 CHATS_PATH = "/api/whatsapp/chats"
 # The vendor's page names the first on its method line and the second in its URL example.
 DOCUMENTED_ORIGINS = ("https://app.plugchat.com.br", "https://www.plugchat.com.br")
+DEFAULT_BASE_URL = DOCUMENTED_ORIGINS[0]
 JSON_TYPE = "application/json"
 USER_AGENT = f"plugchat-async/{__version__}"
 

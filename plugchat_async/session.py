@@ -9,18 +9,17 @@ from typing import Final, Self, TypedDict, Unpack
 
 import aiohttp
 
-from plugchat_async._arguments import check_int, check_optional_int, check_seconds, check_type
+from plugchat_async._arguments import check_int, check_optional_int
+from plugchat_async._commons import Commons
 from plugchat_async._driver import Drive, OnPage, OnReport, WalkOptions
-from plugchat_async._exchange import Exchange, TimeSource
+from plugchat_async._exchange import TimeSource
 from plugchat_async._retry import RetryPolicy
 from plugchat_async._secret import Secret
-from plugchat_async._transport import Transport
 from plugchat_async._walk import Consistency, PageSizes, StopOn
-from plugchat_async._wire import DOCUMENTED_ORIGINS, RequestShape, parse_base_url, proxy_problem, token_problem
+from plugchat_async._wire import DEFAULT_BASE_URL, parse_base_url, proxy_problem, token_problem
 from plugchat_async.errors import InvalidValueError, PlugChatError, SessionStateError
 from plugchat_async.models import Chat, Page
 
-DEFAULT_BASE_URL: Final = DOCUMENTED_ORIGINS[0]
 TOKEN_VARIABLE: Final = "PLUGCHAT_TOKEN"  # noqa: S105 - the name of the variable
 BASE_URL_VARIABLE: Final = "PLUGCHAT_BASE_URL"
 
@@ -34,6 +33,7 @@ class SessionOptions(TypedDict, total=False):
     retry: RetryPolicy
     repair: bool
     max_concurrency: int
+    rate_limit: float | None
     max_response_bytes: int
     proxy: str | None
     ssl_context: ssl.SSLContext | None
@@ -75,6 +75,8 @@ class PlugChatSession:
     retry: a RetryPolicy (default: 3 attempts, 60 s a page).
     repair: whether 405 and 415 are answered with a changed request (default True).
     max_concurrency: requests in flight at most (default 64).
+    rate_limit: requests a second at most, evenly spaced but for a hundredth of a second's, which may go out at once; by
+        the event loop's clock (default None: no limit).
     max_response_bytes: the largest body, decompressed, that is read (default 16 MiB).
     proxy: URL of an HTTP proxy (default None: none; the environment's proxies are not used).
     ssl_context: an ssl.SSLContext to verify servers with (default None: Python's).
@@ -91,6 +93,7 @@ class PlugChatSession:
         retry: RetryPolicy = RetryPolicy(),  # noqa: B008 - frozen
         repair: bool = True,
         max_concurrency: int = 64,
+        rate_limit: float | None = None,
         max_response_bytes: int = 16 * 1024 * 1024,
         proxy: str | None = None,
         ssl_context: ssl.SSLContext | None = None,
@@ -109,34 +112,20 @@ class PlugChatSession:
             if problem is not None:
                 raise problem
         self._origin = str(parsed)
-        # Only an injected session can add anything to a request.
-        shape = RequestShape(self._origin, bare=client_session is None)
-        check_type("client_session", client_session, aiohttp.ClientSession, optional=True)
-        check_type("ssl_context", ssl_context, ssl.SSLContext, optional=True)
-        check_type("retry", retry, RetryPolicy)
-        check_type("repair", repair, bool)
-        check_type("time_source", time_source, TimeSource)
-        if client_session is not None and ssl_context is not None:
-            raise InvalidValueError(
-                "ssl_context can't be set on an injected client_session",
-                "Give it to that session's connector.",
-            )
-        self._transport = Transport(
-            borrowed=client_session,
+        commons = Commons(
+            client_session=client_session,
+            timeout=timeout,
+            retry=retry,
+            repair=repair,
+            max_concurrency=max_concurrency,
+            rate_limit=rate_limit,
+            max_response_bytes=max_response_bytes,
             proxy=hidden_proxy,
             ssl_context=ssl_context,
-            max_response_bytes=check_int("max_response_bytes", max_response_bytes, least=1),
-        )
-        self._exchange = Exchange(
-            transport=self._transport,
-            token=secret,
-            shape=shape,
-            policy=retry,
-            repair=repair,
-            timeout=check_seconds("timeout", timeout, zero=False),
-            slots=asyncio.Semaphore(check_int("max_concurrency", max_concurrency, least=1)),
             time_source=time_source,
         )
+        self._transport = commons.transport()
+        self._exchange = commons.exchange(self._transport, secret, self._origin)
         self._sizes = PageSizes()
 
     @classmethod

@@ -3,14 +3,16 @@
 import asyncio
 import ssl
 import threading
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Coroutine, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from types import TracebackType
-from typing import Self
+from typing import Any, Self, TypeVar
 
 from plugchat_async import TimeSource
 from plugchat_async.testing import PlugChatSimulator
 
+T = TypeVar("T")
 Handler = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 
 
@@ -28,6 +30,38 @@ class FakeTime:
         self.sleeps.append(seconds)
         self.now += seconds
         await asyncio.sleep(0)
+
+
+class VirtualLoop(asyncio.SelectorEventLoop):
+    """An event loop whose clock jumps to the next timer when there is nothing else to do. For code without sockets."""
+
+    _now = 0.0
+
+    def time(self) -> float:
+        return self._now
+
+    def _run_once(self) -> None:
+        handles: Any = self
+        if not handles._ready:
+            times = [timer.when() for timer in handles._scheduled if not timer.cancelled()]
+            # As on a real clock some time passes: else a timer that is set again for a rounding error never ends.
+            self._now = max(self._now + 1e-9, min(times, default=self._now))
+        run_once: Callable[[], None] = getattr(super(), "_run_once")  # noqa: B009 - it is private
+        run_once()
+
+
+def run_apart(main: Coroutine[Any, Any, T], *, virtually: bool = False) -> T:
+    """Run in an event loop of its own, in a thread of its own: pytest-asyncio keeps one for this thread.
+
+    virtually: let its clock jump, so that nothing is waited for.
+    """
+
+    def run() -> T:
+        with asyncio.Runner(loop_factory=VirtualLoop if virtually else None) as runner:
+            return runner.run(main)
+
+    with ThreadPoolExecutor(1) as pool:
+        return pool.submit(run).result()
 
 
 class RawServer:

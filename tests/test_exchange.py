@@ -16,6 +16,8 @@ from plugchat_async import (
     UnsupportedMediaTypeError,
 )
 from plugchat_async._exchange import Exchange
+from plugchat_async._limits import Limits
+from plugchat_async._retry import RetryBudget
 from plugchat_async._secret import Secret
 from plugchat_async._transport import Failure, Transport
 from plugchat_async._wire import RequestShape, WireRequest, WireResponse
@@ -53,8 +55,9 @@ def exchange(player: Player, policy: RetryPolicy | None = None, base_url: str = 
         policy=policy or RetryPolicy(),
         repair=True,
         timeout=30.0,
-        slots=asyncio.Semaphore(1),
+        limits=Limits(asyncio.Semaphore(1)),
         time_source=player.fake.source,
+        budget=RetryBudget(),
     )
 
 
@@ -82,11 +85,11 @@ async def test_waiting_for_a_slot_counts_for_nothing(fake_time: FakeTime) -> Non
     """A page that waited an hour for its turn still has its whole deadline."""
     player = Player(CLOSED, PAGE, fake=fake_time)
     work = exchange(player)
-    await work.slots.acquire()
+    await work.limits.slots.acquire()
     fetching = asyncio.create_task(work.fetch(1, 10))
     await asyncio.sleep(0)
     fake_time.now += 3600.0
-    work.slots.release()
+    work.limits.slots.release()
     await fetching
     assert player.timeouts == [30.0, 30.0]
 
@@ -98,7 +101,7 @@ async def test_no_slot_is_held_while_waiting_for_a_retry(fake_time: FakeTime) ->
     free: list[bool] = []
 
     async def sleep(seconds: float) -> None:
-        free.append(not work.slots.locked())
+        free.append(not work.limits.slots.locked())
 
     work.time_source = TimeSource(sleep=sleep)
     await work.fetch(1, 10)
@@ -133,7 +136,7 @@ async def test_two_pages_at_once_repair_each_for_itself(fake_time: FakeTime) -> 
     refused = WireResponse(405, {}, b"no")
     player = Player(refused, refused, PAGE, PAGE, PAGE, fake=fake_time)
     work = exchange(player, base_url="https://app.plugchat.com.br")
-    work.slots = asyncio.Semaphore(2)
+    work.limits.slots = asyncio.Semaphore(2)
     await asyncio.gather(work.fetch(1, 10), work.fetch(2, 10))
     assert work.shape.base_url == "https://www.plugchat.com.br"
     await work.fetch(3, 10)

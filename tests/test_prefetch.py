@@ -3,8 +3,7 @@
 import asyncio
 import gc
 import weakref
-from collections.abc import AsyncGenerator, Coroutine
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import AsyncGenerator
 from contextlib import aclosing, suppress
 from typing import Any, TypeVar
 
@@ -13,7 +12,7 @@ from attrs import evolve
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fakes import FakeTime
+from fakes import FakeTime, run_apart
 from moving import MovingList
 from plugchat_async import (
     AuthenticationError,
@@ -91,12 +90,6 @@ async def driven(fetch: Any, **options: Any) -> AsyncGenerator[Page, None]:
             del page
     finally:
         await under_way.close()
-
-
-def run_apart(main: Coroutine[Any, Any, T]) -> T:
-    """Run in an event loop of its own, in a thread of its own: pytest-asyncio keeps one for this thread."""
-    with ThreadPoolExecutor(1) as pool:
-        return pool.submit(asyncio.run, main).result()
 
 
 async def turns(count: int = 20) -> None:
@@ -379,7 +372,7 @@ async def left_over(session: PlugChatSession, before: set[Any]) -> None:
     """Check that no task, slot or connection is held any more, and that the session works."""
     await turns(50)
     assert tasks() == before
-    assert session._exchange.slots._value == 64
+    assert session._exchange.limits.slots._value == 64
     client = session._transport._own
     assert client is not None
     assert client.connector is not None

@@ -218,7 +218,7 @@ async def test_the_retry_budget_is_the_sessions(sim: PlugChatSimulator, fake_tim
         results = await asyncio.gather(*(session.fetch_page(1, 1) for _ in range(50)), return_exceptions=True)
         assert all(isinstance(result, ServerError) for result in results)
         assert len(sim.requests) == 50 + 35
-        with pytest.raises(ServerError, match="the session's retry budget is used up"):
+        with pytest.raises(ServerError, match="the retry budget is used up"):
             await session.fetch_page(1, 1)
 
 
