@@ -6,7 +6,14 @@ from typing import Any
 import aiohttp
 import pytest
 
-from plugchat_async import Chat, InvalidValueError
+from plugchat_async import (
+    Chat,
+    InvalidValueError,
+    PlugChatSession,
+    RetryPolicy,
+    ServerError,
+    UnexpectedStatusError,
+)
 from plugchat_async.testing import Fault, PlugChatSimulator
 
 
@@ -121,7 +128,7 @@ async def test_faults_of_the_connection(sim: PlugChatSimulator, fault: Fault) ->
     sim.script(fault, fault)
     with pytest.raises((aiohttp.ClientError, OSError)):
         await ask(sim)
-    sim._script.clear()
+    sim._scripts.clear()
     assert (await ask(sim))[0] == 200
 
 
@@ -353,3 +360,41 @@ def test_traffic_says_what_is_wrong_with_its_arguments(options: dict[str, Any], 
     """As everywhere."""
     with pytest.raises(InvalidValueError, match=message):
         PlugChatSimulator().traffic(**options)
+
+
+async def test_more_accounts_are_served_by_their_tokens(sim: PlugChatSimulator) -> None:
+    """Each with its chats, its faults and its traffic; a fate for all goes to whoever comes first."""
+    other = sim.add_account("other", 7, seed=3)
+    assert other.token == "other"
+    with pytest.raises(InvalidValueError, match="there is an account with that token"):
+        sim.add_account("other")
+    with pytest.raises(InvalidValueError, match="chats must be at least 0"):
+        sim.add_account("third", -1)
+    with pytest.raises(InvalidValueError, match="token is empty"):
+        sim.add_account("")
+    assert sim.add_account("fourth").chats != sim.add_account("fifth").chats
+    async with (
+        PlugChatSession(sim.token, base_url=sim.base_url, retry=RetryPolicy(attempts=1)) as first,
+        PlugChatSession("other", base_url=sim.base_url, retry=RetryPolicy(attempts=1)) as second,
+    ):
+        assert await second.list_chats() == list(other.chats)
+        sim.script(Fault.status(500), token="other")
+        sim.script(Fault.status(418))
+        with pytest.raises(UnexpectedStatusError):
+            await first.fetch_page(1, 10)
+        with pytest.raises(ServerError):
+            await second.fetch_page(1, 10)
+        assert (await second.fetch_page(1, 10)).chats == other.chats
+        newest = other.receive_message(other.chats[-1].phone)
+        assert (await second.fetch_page(1, 1)).chats == (newest,)
+        sim.traffic(inserts=3.0, seed=1)
+        before = len(sim.chats), len(other.chats)
+        for _ in range(5):
+            await second.fetch_page(1, 1)
+        assert len(sim.chats) == before[0]
+        assert len(other.chats) > before[1]
+        late = sim.add_account("late", 5)
+        sim.traffic(inserts=3.0, every=0.01)
+        await asyncio.sleep(0.1)
+        assert len(late.chats) > 5
+        assert len(sim.chats) > before[0]

@@ -18,10 +18,11 @@ class Traffic:
     deletes: float = 0.0
 
 
-class Account:
-    """Made-up chats, newest first. The same seed makes the same ones."""
+class SimulatedAccount:
+    """Made-up chats, newest first. The same seed makes the same ones. `token` is what it is asked for with."""
 
-    def __init__(self, chats: int, *, seed: int) -> None:
+    def __init__(self, chats: int, *, seed: int, token: str = "") -> None:
+        self.token = token
         self._people = People(seed)
         self._chats = self._people.chats(chats)
         self._traffic = Traffic()

@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections import deque
+from collections import defaultdict, deque
 from collections.abc import Mapping
 from types import TracebackType
 from typing import Literal, Self
@@ -11,9 +11,10 @@ from aiohttp import hdrs, web
 from attrs import frozen
 
 from plugchat_async._arguments import check_choice, check_int, check_number, check_optional_int, check_seconds
-from plugchat_async._wire import CHATS_PATH, JSON_TYPE
+from plugchat_async._wire import CHATS_PATH, JSON_TYPE, token_problem
+from plugchat_async.errors import InvalidValueError
 from plugchat_async.models import Chat
-from plugchat_async.testing.account import Account, Traffic
+from plugchat_async.testing.account import SimulatedAccount, Traffic
 from plugchat_async.testing.faults import Fault
 
 PastEnd = Literal["empty", "first", "last"]
@@ -34,7 +35,7 @@ class SimulatedRequest:
 
 
 class PlugChatSimulator:
-    """A Plug Chat account with made-up chats, served over HTTP.
+    """A Plug Chat account with made-up chats, or several, served over HTTP.
 
         async with PlugChatSimulator(chats=1000, seed=7) as sim, PlugChatSession(sim.token, base_url=sim.base_url) as s:
             assert await s.list_chats() == list(sim.chats)
@@ -48,6 +49,8 @@ class PlugChatSimulator:
     max_page_size: silently cap pageSize, as some servers do (default None).
     ignore_page: answer each request with the first page (default False).
     past_end: what a page past the end holds: "empty" (default), the "first" or the "last" page again.
+
+    `add_account` gives it more accounts, each with a token of its own.
 
     InvalidValueError and InvalidTypeError name an argument that is out of range.
     """
@@ -69,16 +72,18 @@ class PlugChatSimulator:
         check_optional_int("max_page_size", max_page_size, least=1)
         check_seconds("latency", latency, zero=True)
         check_choice("past_end", past_end, ("empty", "first", "last"))
-        self._account = Account(chats, seed=seed)
+        self._account = SimulatedAccount(chats, seed=seed, token=token)
+        self._accounts = {token: self._account}
         self._latency = latency
         self._port = port
         self._max_page_size = max_page_size
         self._ignore_page = ignore_page
         self._past_end: PastEnd = past_end
-        self._script: deque[Fault] = deque()
+        self._scripts: defaultdict[str | None, deque[Fault]] = defaultdict(deque)
         self._runner: web.AppRunner | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._every: float | None = None
+        self._traffic = Traffic()
         self._clock: asyncio.Task[None] | None = None
         self.token = token
         self.requests: list[SimulatedRequest] = []
@@ -119,9 +124,30 @@ class PlugChatSimulator:
         if self._runner is not None:
             await self._runner.cleanup()
 
-    def script(self, *faults: Fault) -> None:
-        """Give the next requests these fates, one each, in order. Later ones are answered honestly."""
-        self._script.extend(faults)
+    def add_account(self, token: str, chats: int = 100, *, seed: int | None = None) -> SimulatedAccount:
+        """Serve one more account, to requests with its token. The same `seed` makes the same chats (default: its own).
+
+        What it gives has `chats` (those that the account has now), and, like the simulator for its first account,
+        `receive_message`, `new_chat` and `delete_chat`. InvalidValueError if there is an account with that token, or it
+        can't be one.
+        """
+        check_int("chats", chats, least=0)
+        problem = token_problem(token)
+        if problem is not None:
+            raise problem
+        if token in self._accounts:
+            raise InvalidValueError("there is an account with that token", "Give each account a token of its own.")
+        seed = 1_000_003 * len(self._accounts) if seed is None else seed
+        account = self._accounts[token] = SimulatedAccount(chats, seed=seed, token=token)
+        account.begin_traffic(self._traffic, seed=seed)
+        return account
+
+    def script(self, *faults: Fault, token: str | None = None) -> None:
+        """Give the next requests these fates, one each, in order. Later ones are answered honestly.
+
+        token: only requests with this token (default None: those of all accounts that have no fate of their own).
+        """
+        self._scripts[token].extend(faults)
 
     def receive_message(self, phone: str) -> Chat:
         """Let a message arrive: the chat jumps to the front, one more unread. KeyError if there is no such chat."""
@@ -144,7 +170,7 @@ class PlugChatSimulator:
         seed: int = 0,
         every: float | None = None,
     ) -> None:
-        """Let the list move from now on: while requests are answered, or by the clock.
+        """Let the lists of all accounts move from now on: while an account's requests are answered, or by the clock.
 
         bumps, inserts, deletes: how many chats, on average, get a message, are new, or are deleted in an interval
             (default 0.0 each, at most 10,000; the call without arguments ends the traffic). Which ones is up to chance.
@@ -164,7 +190,9 @@ class PlugChatSimulator:
         if moves_clock and self._loop is not _running_loop():
             raise RuntimeError("call traffic(every=...) in the simulator's event loop, or before it is started")
         self._every = interval
-        self._account.begin_traffic(traffic, seed=seed)
+        self._traffic = traffic
+        for number, account in enumerate(self._accounts.values()):
+            account.begin_traffic(traffic, seed=seed + number)
         if moves_clock:
             self._start_clock()
 
@@ -176,7 +204,8 @@ class PlugChatSimulator:
     async def _tick(self, seconds: float) -> None:
         while True:
             await asyncio.sleep(seconds)
-            self._account.pass_interval()
+            for account in self._accounts.values():
+                account.pass_interval()
 
     async def _handle(self, request: web.Request) -> web.StreamResponse:
         self.requests.append(
@@ -189,35 +218,38 @@ class PlugChatSimulator:
             )
         )
         # A fault is a request's, in the order of arrival: it is taken before anything is waited for.
-        fault = self._script.popleft() if self._script else Fault.none()
+        token = request.headers.get(hdrs.AUTHORIZATION)
+        script = self._scripts[token if self._scripts.get(token) else None]
+        fault = script.popleft() if script else Fault.none()
         if self._latency:
             await asyncio.sleep(self._latency)
-        answer = self._answer(request)
-        if self._every is None:
-            self._account.pass_interval()
+        account = self._accounts.get(token or "")
+        answer = self._answer(request, account)
+        if self._every is None and account is not None:
+            account.pass_interval()
         return await fault.apply(request, answer)
 
-    def _answer(self, request: web.Request) -> web.Response:
+    def _answer(self, request: web.Request, account: SimulatedAccount | None) -> web.Response:
         if request.method != hdrs.METH_GET:
             return _refusal(405, f"{request.method} is not allowed here, use GET", {"Allow": "GET"})
-        if request.headers.get(hdrs.AUTHORIZATION) != self.token:
+        if account is None:
             return _refusal(401, "the token is missing or unknown")
         if request.content_type != JSON_TYPE or hdrs.CONTENT_TYPE not in request.headers:
             return _refusal(415, "send Content-Type: application/json", {"Accept": JSON_TYPE})
         page, size = _positive(request.query.get("page")), _positive(request.query.get("pageSize"))
         if page is None or size is None:
             return _refusal(400, "page and pageSize must be positive integers")
-        body = json.dumps([spell(chat) for chat in self._window(page, size)], ensure_ascii=False)
+        body = json.dumps([spell(chat) for chat in self._window(account, page, size)], ensure_ascii=False)
         return web.Response(body=body.encode(), content_type=JSON_TYPE, charset="utf-8")
 
-    def _window(self, page: int, size: int) -> list[Chat]:
+    def _window(self, account: SimulatedAccount, page: int, size: int) -> list[Chat]:
         size = size if self._max_page_size is None else min(size, self._max_page_size)
-        last = max(1, -(-len(self._account) // size))
+        last = max(1, -(-len(account) // size))
         if self._ignore_page or (page > last and self._past_end == "first"):
             page = 1
         elif page > last and self._past_end == "last":
             page = last
-        return self._account.window(page, size)
+        return account.window(page, size)
 
 
 def _running_loop() -> asyncio.AbstractEventLoop | None:
