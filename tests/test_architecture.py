@@ -13,9 +13,11 @@ PACKAGE = Path(plugchat_async.__file__).parent
 
 # Top to bottom: a module imports only from modules above it.
 ORDER = [
+    "_evidence",
     "errors",
     "models",
     "_arguments",
+    "_names",
     "_formats",
     "_secret",
     "_wire",
@@ -31,11 +33,25 @@ ORDER = [
     "_walk.strict",
     "_walk.walker",
     "_walk",
+    "_source",
+    "_files",
+    "_manifest",
     "_ahead",
     "_transport",
+    "_limits",
     "_exchange",
+    "_commons",
     "_driver",
     "session",
+    "accounts",
+    "_crew",
+    "bulk",
+    "_parquet",
+    "export",
+    "bulk_export",
+    "integrations",
+    "integrations.cluster",
+    "integrations.dask",
     "testing.people",
     "testing.account",
     "testing.faults",
@@ -44,6 +60,8 @@ ORDER = [
     "__init__",
     "console",
     "demo",
+    "cli_options",
+    "cli_bulk",
     "cli",
     "__main__",
 ]
@@ -60,7 +78,7 @@ PURE = [
     path
     for path in MODULES
     if name_of(path).partition(".")[0]
-    in {"_arguments", "_formats", "_secret", "_wire", "_decode", "_retry", "_repair", "_walk"}
+    in {"_arguments", "_names", "_formats", "_secret", "_wire", "_decode", "_retry", "_repair", "_walk"}
 ]
 
 
@@ -90,12 +108,16 @@ def test_libraries_stay_in_their_rooms(path: Path) -> None:
     """aiohttp only where requests are sent or served, cattrs only where JSON is read, rich only on the command line."""
     name = name_of(path)
     rooms = {
-        "aiohttp": {"_transport", "session", "testing.faults", "testing.simulator"},
+        "aiohttp": {"_transport", "_commons", "session", "testing.faults", "testing.simulator"},
+        "aiolimiter": {"_limits"},
         "cattrs": {"_decode"},
-        "msgspec": {"_decode", "_formats", "_walk.standing"},
-        "cyclopts": {"cli"},
+        "msgspec": {"_decode", "_formats", "_manifest", "_walk.standing", "bulk_export"},
+        "pyarrow": {"_parquet", "export", "integrations.dask"},
+        "polars": {"export"},
+        "distributed": {"integrations.cluster", "integrations.dask"},
+        "cyclopts": {"cli", "cli_bulk", "cli_options"},
         "rich": {"console", "demo"},
-        "uvloop": {"cli"},
+        "uvloop": {"cli_options"},
     }
     for module in imports(path):
         library = module.partition(".")[0]
@@ -114,19 +136,25 @@ def test_the_public_surface_is_pinned() -> None:
     """A name that comes or goes is a decision."""
     assert plugchat_async.__all__ == sorted(plugchat_async.__all__)
     assert set(plugchat_async.__all__) == {
+        "Account",
+        "AccountExport",
+        "AccountResult",
         "Attempt",
         "AuthenticationError",
+        "BulkOptions",
         "Chat",
         "ChatsOptions",
         "ConfigurationError",
         "ConnectionFailedError",
         "ConsistencyError",
         "DecodeError",
+        "ExportSummary",
         "InvalidTypeError",
         "InvalidValueError",
         "MethodNotAllowedError",
         "NotAListError",
         "NotJSONError",
+        "OutputError",
         "Page",
         "PageLimitError",
         "PageRepeatedError",
@@ -149,6 +177,14 @@ def test_the_public_surface_is_pinned() -> None:
         "UnsupportedMediaTypeError",
         "WalkReport",
         "__version__",
+        "export_many",
+        "fetch_many",
+        "read_accounts",
+        "to_arrow",
+        "to_polars",
+        "write_csv",
+        "write_jsonl",
+        "write_parquet",
     }
     assert all(hasattr(plugchat_async, name) for name in plugchat_async.__all__)
 
@@ -157,7 +193,8 @@ def test_nothing_optional_is_imported() -> None:
     """`import plugchat_async` loads neither the command line's libraries, nor a server, nor the simulator."""
     code = "import plugchat_async, sys; print(*sys.modules)"
     loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
-    optional = {"cyclopts", "rich", "uvloop", "pydantic", "plugchat_async.testing", "plugchat_async.cli"}
+    optional = {"cyclopts", "rich", "uvloop", "pydantic", "pyarrow", "polars", "distributed"}
+    optional |= {"plugchat_async.testing", "plugchat_async.cli"}
     assert not optional & set(loaded)
 
 

@@ -13,7 +13,7 @@ import aiohttp
 import pytest
 
 from fakes import FakeTime, RawServer, answering, http
-from plugchat_async import PlugChatError, PlugChatSession, errors
+from plugchat_async import Account, PlugChatError, PlugChatSession, errors, export_many, fetch_many
 from plugchat_async.testing import Fault, PlugChatSimulator
 
 TOKEN = "s3cr3t-t0ken-that-nobody-may-see"
@@ -225,6 +225,19 @@ def constructed(token: Any = TOKEN, **options: Any) -> Callable[[], Any]:
     return construct
 
 
+async def export_into_nowhere() -> None:
+    await export_many([Account("a", TOKEN)], "/dev/null/nowhere")
+
+
+def bulk(accounts: Any = None, **options: Any) -> Callable[[], Any]:
+    async def fetch() -> None:
+        fake = FakeTime()
+        async for _ in fetch_many(accounts or [Account("a", TOKEN)], time_source=fake.source, **options):
+            """The error is what is wanted."""
+
+    return fetch
+
+
 MAKERS: list[Callable[[], Any]] = [
     refused,
     bad_certificate,
@@ -246,6 +259,15 @@ MAKERS: list[Callable[[], Any]] = [
     constructed(base_url=f"https://app.plugchat.com.br/?token={TOKEN}"),
     constructed(proxy=f"socks5://user:{TOKEN}@x.example"),
     constructed(timeout=-1),
+    constructed(rate_limit=0),
+    export_into_nowhere,
+    bulk(on_error="never", proxy=f"http://user:{TOKEN}@x.example"),
+    bulk(stream=5, base_url=f"https://user:{TOKEN}@x.example"),
+    bulk(on_result=5, proxy=f"http://user:{TOKEN}@x.example"),
+    bulk(limit=-1, proxy=f"http://user:{TOKEN}@x.example"),
+    bulk(on_error="raise", base_url="http://127.0.0.1:1"),
+    bulk([TOKEN]),
+    bulk([(TOKEN,)]),
 ]
 
 
