@@ -1,0 +1,497 @@
+"""Files of chats: what is in them, and that they appear whole or not at all."""
+
+import asyncio
+import csv
+import errno
+import gc
+import importlib.util
+import json
+import os
+import re
+import subprocess
+import sys
+import tracemalloc
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
+from contextlib import aclosing
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Literal
+
+import polars as pl
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from plugchat_async import (
+    Chat,
+    ConfigurationError,
+    InvalidTypeError,
+    InvalidValueError,
+    OutputError,
+    PlugChatSession,
+    to_arrow,
+    to_polars,
+    write_csv,
+    write_jsonl,
+    write_parquet,
+)
+from plugchat_async._files import WholeFile, beside, sweep
+from plugchat_async.export import open_sink
+from plugchat_async.testing import Fault, PlugChatSimulator
+
+Write = Callable[[Any, Any], Coroutine[Any, Any, int]]
+Style = Literal["jsonl", "csv", "parquet"]
+WRITES: list[Write] = [write_jsonl, write_csv, write_parquet]
+TIME = datetime(2021, 6, 6, 15, 1, 27, tzinfo=UTC)
+CHATS = [
+    Chat("1", "Ana 😀", 3, TIME, is_muted=True, profile_thumbnail="https://x.example/1.jpg", messages_unread=0),
+    Chat("2", 'a "quoted", name\r\nof two lines', is_marked_spam=True),
+    Chat("3"),
+    Chat("4", "", 2**63 - 1, datetime(2021, 1, 1, 0, 0, 0, 123456, tzinfo=UTC), messages_unread=-(2**63)),
+]
+
+
+def rows_of(chats: list[Chat]) -> list[dict[str, object]]:
+    names = ("phone", "name", "unread", "last_message_time", "is_muted", "is_marked_spam", "profile_thumbnail")
+    return [{name: getattr(chat, name) for name in (*names, "messages_unread")} for chat in chats]
+
+
+def only(folder: Path) -> list[str]:
+    """The names of all files, hidden ones too."""
+    return sorted(path.name for path in folder.iterdir())
+
+
+# What is in them.
+
+
+async def test_parquet_has_the_documented_schema(tmp_path: Path) -> None:
+    """Text, 64-bit integers, UTC timestamps, booleans; null where there is nothing."""
+    assert await write_parquet(CHATS, tmp_path / "x.parquet") == 4
+    table = pq.read_table(tmp_path / "x.parquet")
+    assert [(field.name, str(field.type), field.nullable) for field in table.schema] == [
+        ("phone", "string", False),
+        ("name", "string", True),
+        ("unread", "int64", False),
+        ("last_message_time", "timestamp[us, tz=UTC]", True),
+        ("is_muted", "bool", False),
+        ("is_marked_spam", "bool", False),
+        ("profile_thumbnail", "string", True),
+        ("messages_unread", "int64", True),
+    ]
+    assert table.to_pylist() == rows_of(CHATS)
+    assert table.equals(to_arrow(CHATS))
+
+
+async def test_jsonl_has_an_object_a_line(tmp_path: Path) -> None:
+    """With the same names; times as RFC 3339."""
+    assert await write_jsonl(CHATS, str(tmp_path / "x.jsonl")) == 4
+    lines = (tmp_path / "x.jsonl").read_bytes().decode().splitlines()
+    read = [json.loads(line) for line in lines]
+    for row in read:
+        if row["last_message_time"] is not None:
+            row["last_message_time"] = datetime.fromisoformat(row["last_message_time"])
+    assert read == rows_of(CHATS)
+
+
+async def test_csv_has_a_heading(tmp_path: Path) -> None:
+    """Null is an empty cell."""
+    assert await write_csv(CHATS, tmp_path / "x.csv") == 4
+    with (tmp_path / "x.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [row["phone"] for row in rows] == ["1", "2", "3", "4"]
+    assert [row["name"] for row in rows] == [chat.name or "" for chat in CHATS]
+    assert rows[0]["last_message_time"] == "2021-06-06T15:01:27Z"
+    assert (rows[0]["is_muted"], rows[0]["is_marked_spam"], rows[2]["messages_unread"]) == ("true", "false", "")
+
+
+def test_arrow_and_polars_have_the_same_columns() -> None:
+    """A line each."""
+    frame = to_polars(iter(CHATS))
+    assert frame.to_dicts() == rows_of(CHATS)
+    assert frame.schema["last_message_time"] == pl.Datetime("us", "UTC")
+    assert to_arrow([]).num_rows == 0
+    assert to_polars([]).columns == to_arrow(CHATS).column_names
+
+
+@pytest.mark.parametrize("style", ["jsonl", "csv", "parquet"])
+def test_files_of_many_accounts_name_the_account_first(tmp_path: Path, style: Style) -> None:
+    """In each row."""
+    path = tmp_path / f"x.{style}"
+    sink = open_sink(style, path, "=Ana")
+    sink.write(CHATS[:1])
+    sink.write([])
+    sink.write(CHATS[1:3])
+    sink.commit()
+    assert sink.rows == 3
+    match style:
+        case "jsonl":
+            rows = [json.loads(line) for line in path.read_text().splitlines()]
+        case "csv":
+            with path.open(newline="") as file:
+                rows = list(csv.DictReader(file))
+        case "parquet":
+            rows = pq.read_table(path).to_pylist()
+    assert list(rows[0])[:2] == ["account", "phone"]
+    assert [row["account"] for row in rows] == ["'=Ana" if style == "csv" else "=Ana"] * 3
+    assert [row["phone"] for row in rows] == ["1", "2", "3"]
+
+
+@pytest.mark.parametrize("write", WRITES)
+async def test_a_walk_is_written_as_it_goes(
+    tmp_path: Path, write: Write, sim: PlugChatSimulator, plugchat: PlugChatSession
+) -> None:
+    """An async generator, closed at the end."""
+    walk = plugchat.iter_chats(50)
+    assert await write(walk, tmp_path / "x") == len(sim.chats)
+    assert [chat async for chat in walk] == []
+    assert only(tmp_path) == ["x"]
+
+
+@pytest.mark.parametrize("write", WRITES)
+async def test_no_chats_are_a_file_too(tmp_path: Path, write: Write) -> None:
+    """With its heading, where there is one."""
+    assert await write([], tmp_path / "x") == 0
+    text = (tmp_path / "x").read_bytes()
+    if write is write_parquet:
+        assert pq.read_table(tmp_path / "x").num_rows == 0
+    else:
+        assert text == (b"" if write is write_jsonl else text.splitlines()[0] + b"\n")
+
+
+async def test_row_groups_are_written_as_they_fill(tmp_path: Path) -> None:
+    """Of 16,384 chats, the last of what is left; none of more, however the chats come."""
+    assert await write_parquet((Chat(str(number)) for number in range(40_000)), tmp_path / "x") == 40_000
+    metadata = pq.ParquetFile(tmp_path / "x").metadata
+    groups = [metadata.row_group(index).num_rows for index in range(metadata.num_row_groups)]
+    assert sum(groups) == 40_000
+    assert max(groups) <= 16_384
+    assert len(groups) == 3
+    assert pq.read_table(tmp_path / "x")["phone"].to_pylist() == [str(number) for number in range(40_000)]
+
+
+@pytest.mark.parametrize("write", WRITES)
+async def test_the_chats_are_never_all_in_memory(tmp_path: Path, write: Write) -> None:
+    """Ten times the chats take no more of it."""
+
+    async def peak(count: int) -> int:
+        gc.collect()
+        tracemalloc.start()
+        before = pa.total_allocated_bytes()
+        most = 0
+
+        def chats() -> Iterator[Chat]:
+            nonlocal most
+            for number in range(count):
+                if number % 5000 == 0:
+                    most = max(most, pa.total_allocated_bytes() - before)
+                yield Chat(str(number), f"name {number}")
+
+        await write(chats(), tmp_path / "x")
+        most += tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        return most
+
+    await peak(10)  # what is imported on the way
+    small, large = await peak(20_000), await peak(80_000)
+    assert large < 1.5 * small + 1_000_000
+    assert large < 8_000_000
+
+
+async def test_a_number_of_more_than_64_bits_does_not_fit_into_parquet(tmp_path: Path) -> None:
+    """It fits into the others."""
+    for chat in (Chat("1", unread=2**63), Chat("1", messages_unread=-(2**63) - 1), Chat("1", unread=10**30)):
+        with pytest.raises(InvalidValueError, match="more than 64 bits") as caught:
+            await write_parquet([chat], tmp_path / "x")
+        assert "jsonl or csv" in caught.value.hint
+        with pytest.raises(InvalidValueError, match="more than 64 bits"):
+            to_arrow([chat])
+        assert only(tmp_path) == []
+    assert await write_jsonl([Chat("1", unread=10**30)], tmp_path / "x") == 1
+
+
+# Whole or not at all.
+
+
+class BoomError(Exception):
+    """The caller's own."""
+
+
+async def failing() -> AsyncIterator[Chat]:
+    for number in range(5000):
+        yield Chat(str(number))
+    raise BoomError
+
+
+def failing_plainly() -> Iterator[Chat]:
+    for number in range(5000):
+        yield Chat(str(number))
+    raise BoomError
+
+
+@pytest.mark.parametrize("before", [None, "the file from before"])
+@pytest.mark.parametrize("write", WRITES)
+@pytest.mark.parametrize("chats", [failing, failing_plainly])
+async def test_what_fails_leaves_no_file(
+    tmp_path: Path, write: Write, before: str | None, chats: Callable[[], object]
+) -> None:
+    """And what was there stays."""
+    path = tmp_path / "x"
+    if before is not None:
+        path.write_text(before)
+    with pytest.raises(BoomError):
+        await write(chats(), path)
+    assert only(tmp_path) == ([] if before is None else ["x"])
+    assert before is None or path.read_text() == before
+
+
+@pytest.mark.parametrize("write", WRITES)
+async def test_a_walk_that_fails_or_is_cancelled_leaves_no_file(
+    tmp_path: Path, write: Write, sim: PlugChatSimulator, plugchat: PlugChatSession
+) -> None:
+    """In the middle, with pages under way."""
+    sim.script(Fault.none(), Fault.status(401))
+    with pytest.raises(ConfigurationError):
+        await write(plugchat.iter_chats(10), tmp_path / "x")
+    assert only(tmp_path) == []
+    sim.script(Fault.none(), Fault.hang())
+    writing = asyncio.create_task(write(plugchat.iter_chats(10, prefetch=2), tmp_path / "x"))
+    while len(sim.requests) < 4:
+        await asyncio.sleep(0.01)
+    assert [name[:3] for name in only(tmp_path)] == [".x."]
+    writing.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await writing
+    assert only(tmp_path) == []
+
+
+@pytest.mark.parametrize("write", WRITES)
+async def test_a_full_disk_leaves_no_file(tmp_path: Path, write: Write, monkeypatch: pytest.MonkeyPatch) -> None:
+    """At whichever write it fills up, the last ones too; the error says so, and nothing is left open."""
+    done = 0
+
+    class Disk:
+        """A file on a disk that takes so many writes."""
+
+        def __init__(self, file: Any, room: int) -> None:
+            self.file = file
+            self.room = room
+
+        def write(self, data: bytes) -> int:
+            if self.room == 0:
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+            self.room -= 1
+            return int(self.file.write(data))
+
+        def __getattr__(self, name: str) -> Any:
+            return getattr(self.file, name)
+
+    before = WholeFile.__init__
+    for room in range(200):
+
+        def init(self: WholeFile, path: Path, room: int = room) -> None:
+            before(self, path)
+            disk: Any = Disk(self.file, room)
+            self.file = disk
+
+        monkeypatch.setattr(WholeFile, "__init__", init)
+        error: OutputError | None = None
+        try:
+            await write([Chat(str(number)) for number in range(3000)], tmp_path / "x")
+        except OutputError as caught:
+            error = caught
+        if error is None:
+            break
+        assert "No space left on device" in str(error)
+        assert str(error).endswith("Check the folder, its permissions and the free space.")
+        assert error.path == str(tmp_path / "x")
+        assert only(tmp_path) == []
+        done += 1
+    assert only(tmp_path) == ["x"]
+    assert done >= 3
+    gc.collect()
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
+@pytest.mark.parametrize("write", WRITES)
+async def test_a_device_that_is_full(write: Write) -> None:
+    """It is written as it is, and the error is the same."""
+    with pytest.raises(OutputError, match="No space left"):
+        await write([Chat(str(number)) for number in range(100_000)], "/dev/full")
+
+
+@pytest.mark.parametrize("write", WRITES)
+async def test_a_folder_that_does_not_allow_it(tmp_path: Path, write: Write) -> None:
+    """None, a file in its place, a path that no system takes."""
+    (tmp_path / "file").touch()
+    for path in ("none/x", "file/x", "a\0b", "x" * 300):
+        with pytest.raises(OutputError, match="can't write"):
+            await write(CHATS, tmp_path / path)
+    with pytest.raises(OutputError):
+        await write(CHATS, tmp_path)
+    assert only(tmp_path) == ["file"]
+
+
+async def test_a_walk_is_closed_even_if_the_file_can_not_be_begun(
+    tmp_path: Path, sim: PlugChatSimulator, plugchat: PlugChatSession
+) -> None:
+    """No request is sent, and no generator left open."""
+    walk = plugchat.iter_chats()
+    with pytest.raises(OutputError):
+        await write_jsonl(walk, tmp_path / "none" / "x")
+    assert [chat async for chat in walk] == []
+    assert sim.requests == []
+    plain = (chat for chat in CHATS)
+    with pytest.raises(OutputError):
+        await write_jsonl(plain, tmp_path / "none" / "x")
+    assert list(plain) == []
+
+
+async def test_a_link_stays_one_and_permissions_are_kept(tmp_path: Path) -> None:
+    """The file behind it is what is replaced."""
+    (tmp_path / "real").write_text("old")
+    (tmp_path / "real").chmod(0o600)
+    (tmp_path / "link").symlink_to("real")
+    await write_jsonl([Chat("1")], tmp_path / "link")
+    assert (tmp_path / "link").is_symlink()
+    assert '"phone":"1"' in (tmp_path / "real").read_text()
+    assert (tmp_path / "real").stat().st_mode & 0o777 == 0o600
+
+
+async def test_a_link_to_itself_is_told(tmp_path: Path) -> None:
+    """It has no file behind it, and nothing is left beside it."""
+    (tmp_path / "loop").symlink_to("loop")
+    with pytest.raises(OutputError, match="symbolic links"):
+        await write_jsonl([Chat("1")], tmp_path / "loop")
+    assert only(tmp_path) == ["loop"]
+
+
+async def test_a_pipe_is_written_as_it_is(tmp_path: Path) -> None:
+    """As /dev/stdout, which a shell may have made one of."""
+    reading, writing = os.pipe()
+    await write_jsonl([Chat("1")], f"/dev/fd/{writing}")
+    os.close(writing)
+    assert b'"phone":"1"' in os.read(reading, 1000)
+    os.close(reading)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs descriptors")
+def test_a_redirected_descriptor_is_shared(tmp_path: Path) -> None:
+    """What others write there stays before and behind it, in a file, too."""
+    code = "import asyncio, sys; from plugchat_async import Chat, write_csv; "
+    code += 'print("head", flush=True); asyncio.run(write_csv([Chat("1")], sys.argv[1])); print("foot")'
+    (tmp_path / "link").symlink_to("/dev/stdout")
+    for path in ("/dev/stdout", "/dev/fd/1", "/proc/self/fd/1", str(tmp_path / "link")):
+        with (tmp_path / "log").open("w") as log:
+            log.write("before\n")
+            log.flush()
+            subprocess.run([sys.executable, "-c", code, path], stdout=log, check=True)
+        lines = (tmp_path / "log").read_text().splitlines()
+        assert (lines[:2], lines[-2:]) == (["before", "head"], ["1,,0,,false,false,,", "foot"])
+    assert only(tmp_path) == ["link", "log"]
+
+
+async def test_a_descriptor_that_is_not_open(tmp_path: Path) -> None:
+    """It is told."""
+    with pytest.raises(OutputError, match="Bad file descriptor"):
+        await write_csv(CHATS, "/dev/fd/999999")
+    folder = os.open("/", os.O_RDONLY)
+    with pytest.raises(OutputError, match="Is a directory"):
+        await write_csv(CHATS, f"/dev/fd/{folder}")
+    os.close(folder)
+
+
+async def test_what_is_no_unicode_is_refused(tmp_path: Path) -> None:
+    """No service sends half a surrogate pair, but a caller may make one."""
+    for write in WRITES:
+        with pytest.raises((OutputError, InvalidValueError)):
+            await write([Chat("1", "\ud800")], tmp_path / "x")
+    assert only(tmp_path) == []
+
+
+async def test_too_many_open_files_have_a_hint_of_their_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is not the disk."""
+
+    def full(*_: object, **__: object) -> None:
+        raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+
+    monkeypatch.setattr(Path, "open", full)
+    with pytest.raises(OutputError, match="Too many open files") as caught:
+        await write_jsonl(CHATS, tmp_path / "x")
+    assert "fewer accounts" in caught.value.hint
+
+
+@pytest.mark.parametrize("write", WRITES)
+async def test_what_is_no_chat_is_refused(tmp_path: Path, write: Write) -> None:
+    """At once, or when it comes."""
+    with pytest.raises(InvalidTypeError, match="chats must be an iterable or async iterable of Chat, got NoneType"):
+        await write(None, tmp_path / "x")
+    with pytest.raises(InvalidTypeError, match="chats must give Chat, got str"):
+        await write([*CHATS, "5"], tmp_path / "x")
+    assert only(tmp_path) == []
+
+
+@pytest.mark.parametrize("missing", ["pyarrow", "polars"])
+async def test_a_missing_extra_is_named(tmp_path: Path, missing: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With the command that installs it."""
+    find = importlib.util.find_spec
+    monkeypatch.setattr("plugchat_async.export.find_spec", lambda name: None if name == missing else find(name))
+    extra = {"pyarrow": "parquet", "polars": "polars"}[missing]
+    with pytest.raises(ConfigurationError, match=r"needs") as caught:
+        to_polars(CHATS)
+    assert f"plugchat-async[{extra}]" in caught.value.hint
+    if missing == "pyarrow":
+        with pytest.raises(ConfigurationError, match="Parquet needs pyarrow"):
+            await write_parquet(CHATS, tmp_path / "x")
+        with pytest.raises(ConfigurationError, match="to_arrow needs pyarrow"):
+            to_arrow(CHATS)
+    assert only(tmp_path) == []
+
+
+# What killed processes leave.
+
+
+def test_leftovers_of_dead_processes_are_swept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not those of living ones, nor those that this one writes, nor files of other names."""
+    own = beside(tmp_path / "x").name
+    alive, dead = (own.replace(f"-{os.getpid()}-", f"-{pid}-") for pid in (os.getppid(), 999_999_999))
+    elsewhere = re.sub(r"[0-9a-f]{8}-", "01234567-", dead, count=1)
+    names = [alive, elsewhere, ".x.part", own[1:], own.upper()]
+    gone = [dead, own]
+    for name in [*names, *gone]:
+        (tmp_path / name).touch()
+    mine = WholeFile(tmp_path / "z")
+    sweep(tmp_path)
+    assert set(only(tmp_path)) == {*names, mine._beside.name if mine._beside else ""}
+    mine.discard()
+    sweep(tmp_path / "none")
+    assert set(only(tmp_path)) == set(names)
+    (tmp_path / gone[0]).touch()
+
+    def another_users(*_: object) -> None:
+        raise PermissionError
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "kill", another_users)
+        sweep(tmp_path)
+        assert gone[0] in only(tmp_path)
+    monkeypatch.setattr(os, "name", "nt")
+    (tmp_path / gone[0]).touch()
+    sweep(tmp_path)
+    assert gone[0] in only(tmp_path)
+
+
+def test_a_name_beside_fits_into_file_systems(tmp_path: Path) -> None:
+    """A long one is cut."""
+    assert len(beside(tmp_path / ("é" * 127)).name.encode()) < 255
+    assert beside(tmp_path / "x") != beside(tmp_path / "x")
+
+
+async def test_a_generator_that_is_left_half_way_leaves_nothing(tmp_path: Path, plugchat: PlugChatSession) -> None:
+    """A sink that is discarded, twice."""
+    async with aclosing(plugchat.iter_chats(10)) as walk:
+        sink = open_sink("parquet", tmp_path / "x")
+        sink.write([await anext(walk)])
+        sink.discard()
+        sink.discard()
+    assert only(tmp_path) == []
+    assert sys.getrefcount(sink) < 5
