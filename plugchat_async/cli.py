@@ -1,59 +1,61 @@
-"""The command line: `plugchat chats`, `plugchat simulate`, `plugchat demo`. Data goes to stdout, all else to stderr."""
+"""The command line: `plugchat chats | bulk | simulate | demo`. Data goes to stdout, all else to stderr."""
 
 import asyncio
 import io
 import os
-import re
 import sys
-from collections.abc import Coroutine, Sequence
+from collections.abc import Sequence
 from contextlib import AsyncExitStack, aclosing, suppress
 from pathlib import Path
-from typing import Annotated, Any, Final, cast
+from typing import Annotated, cast
 
-from cyclopts import App, CycloptsError, Parameter, Token, UnusedCliTokensError
+from cyclopts import App, CycloptsError, Parameter, UnusedCliTokensError
 
 from plugchat_async import (
     ChatsOptions,
-    ConfigurationError,
     InvalidValueError,
     PlugChatError,
     PlugChatSession,
-    ServiceError,
     WalkReport,
     __version__,
 )
-from plugchat_async._walk import Consistency
+from plugchat_async._arguments import check_int
+from plugchat_async._wire import DEFAULT_BASE_URL
+from plugchat_async.cli_bulk import BULK_EXAMPLES, bulk, spell_out_dask
+from plugchat_async.cli_options import (
+    EXIT_BROKEN_PIPE,
+    EXIT_CODES,
+    EXIT_CONFIGURATION,
+    EXIT_INTERRUPTED,
+    EXIT_LOCAL,
+    EXIT_OK,
+    BaseURLOption,
+    ConsistencyOption,
+    LimitOption,
+    PageSizeOption,
+    PrefetchOption,
+    RequireVerifiedOption,
+    Whole,
+    exit_code_of,
+    run_async,
+)
 from plugchat_async.console import (
     Format,
     complain,
     forget_checkpoint,
-    format_for,
     going_on,
     opened,
     print_error,
     print_report,
     progress,
     read_checkpoint,
+    style_for,
     write_chats,
 )
 from plugchat_async.demo import show_busy, show_quiet
-from plugchat_async.session import BASE_URL_VARIABLE, DEFAULT_BASE_URL, TOKEN_VARIABLE
+from plugchat_async.session import BASE_URL_VARIABLE, TOKEN_VARIABLE
 from plugchat_async.testing import PlugChatSimulator
 
-EXIT_OK: Final = 0
-EXIT_LOCAL: Final = 1
-EXIT_CONFIGURATION: Final = 2
-EXIT_SERVICE: Final = 3
-EXIT_ANSWER: Final = 4
-# 128 + the signal's number, as shells report it.
-EXIT_INTERRUPTED: Final = 130
-EXIT_BROKEN_PIPE: Final = 141
-
-_EXIT_CODES = (
-    "Exit codes: 0 done; 1 the output can't be written; 2 the configuration or the command is wrong; "
-    "3 the service or the network failed, try again later; 4 the service answered something unexpected; "
-    "130 interrupted; 141 the reader of a pipe is gone."
-)
 _CHATS_EXAMPLES = (
     "Examples: `plugchat chats --limit 20`; `plugchat chats -o chats.csv`; `plugchat chats | jq -r .name`."
 )
@@ -62,21 +64,12 @@ app = App(
     name="plugchat",
     help="All chats of a Plug Chat account.",
     version=__version__,
-    help_epilogue=_EXIT_CODES,
+    help_epilogue=EXIT_CODES,
     suppress_keyboard_interrupt=False,
     result_action="return_value",
 )
 
 
-def _whole(_: object, tokens: Sequence[Token]) -> int:
-    """Read an int as people write it; cyclopts alone would round 1.5."""
-    [token] = tokens
-    if not re.fullmatch(r"-?[0-9]{1,18}", token.value):
-        raise ValueError("not a whole number")
-    return int(token.value)
-
-
-Whole = Annotated[int, Parameter(converter=_whole)]
 TokenOption = Annotated[
     str | None,
     Parameter(
@@ -94,22 +87,17 @@ OutputOption = Annotated[
 ]
 
 
-@app.command(help_epilogue=f"{_CHATS_EXAMPLES}\n\n{_EXIT_CODES}")
+@app.command(help_epilogue=f"{_CHATS_EXAMPLES}\n\n{EXIT_CODES}")
 def chats(
     *,
     token: TokenOption = None,
-    base_url: Annotated[str, Parameter(env_var=BASE_URL_VARIABLE, help="Where the service is.")] = DEFAULT_BASE_URL,
-    page_size: Annotated[Whole, Parameter(help="Chats to ask for at a time.")] = 100,
+    base_url: BaseURLOption = DEFAULT_BASE_URL,
+    page_size: PageSizeOption = 100,
     start_page: Annotated[Whole, Parameter(help="The page to begin with; only with --consistency plain.")] = 1,
-    limit: Annotated[Whole | None, Parameter(help="Chats to fetch at most; all without it.")] = None,
-    consistency: Annotated[
-        Consistency,
-        Parameter(help="While the list moves: each chat once; so, too, if chats are deleted; or what comes."),
-    ] = "exact",
-    prefetch: Annotated[Whole, Parameter(help="Pages to ask for ahead of time.")] = 0,
-    require_verified: Annotated[
-        bool, Parameter(negative=(), help="Fail at the end of the list if chats may have been missed.")
-    ] = False,
+    limit: LimitOption = None,
+    consistency: ConsistencyOption = "exact",
+    prefetch: PrefetchOption = 0,
+    require_verified: RequireVerifiedOption = False,
     report: Annotated[bool, Parameter(negative=(), help="Say on stderr what the walk did.")] = False,
     checkpoint: Annotated[
         Path | None,
@@ -124,7 +112,7 @@ def chats(
     """Fetch the account's chats, in the service's order."""
     if not token:
         raise InvalidValueError("there is no token", f"Set {TOKEN_VARIABLE}, or give --token.")
-    style = format or format_for(output)
+    style = style_for(format, output)
     session = PlugChatSession(token, base_url=base_url or DEFAULT_BASE_URL)
     streams = output is None and style in ("jsonl", "csv")
     if checkpoint is not None and not streams:
@@ -149,34 +137,33 @@ def chats(
     async def fetch() -> None:
         # A display and streamed lines would write over each other on one terminal.
         async with session:
-            with progress(shown=not (streams and sys.stdout.isatty())) as on_page, opened(output) as out:
+            with progress(shown=not (streams and sys.stdout.isatty())) as on_page:
                 options["on_page"] = on_page
-                walk = session.iter_chats(page_size, **options)
-                async with aclosing(walk):
-                    await write_chats(style, walk, out, header=resume is None)
+                async with aclosing(session.iter_chats(page_size, **options)) as walk:
+                    await write_chats(style, walk, output, header=resume is None)
 
     try:
         try:
-            _run_async(fetch())
+            run_async(fetch())
         finally:
             if report and reports:  # when the display is gone
                 print_report(reports[0])
     except PlugChatError as error:
         # Of a file nothing is kept, of a stream all that went out: only then can a reader go on.
         print_error(error, going_on(error, checkpoint, consistency) if streams else "")
-        return _exit_code(error)
+        return exit_code_of(error)
     except KeyboardInterrupt:
         forget_checkpoint(checkpoint)  # more has gone out than it knows
         raise
-    except OSError as error:
-        if output is None:
-            forget_checkpoint(checkpoint)
-            raise  # `run` knows what to say of stdout
-        complain(f"can't write {output}: {error.strerror}", "Check the folder, its permissions and the free space.")
-        return EXIT_LOCAL
+    except OSError:  # stdout's: `run` knows what to say of it
+        forget_checkpoint(checkpoint)
+        raise
     sys.stdout.flush()
     forget_checkpoint(checkpoint)
     return EXIT_OK
+
+
+app.command(bulk, help_epilogue=f"{BULK_EXAMPLES}\n\n{EXIT_CODES}")
 
 
 @app.command
@@ -186,13 +173,22 @@ def simulate(
     seed: Annotated[Whole, Parameter(help="The same seed makes the same chats.")] = 0,
     port: Annotated[Whole, Parameter(help="Where to listen on loopback; 0 takes any free port.")] = 8765,
     latency: Annotated[float, Parameter(help="Seconds before each answer.")] = 0.0,
+    accounts: Annotated[Whole, Parameter(help="How many accounts to serve, each with as many chats.")] = 1,
+    accounts_file: Annotated[
+        Path | None, Parameter(help="Write the accounts into this file, as `plugchat bulk` reads them.")
+    ] = None,
 ) -> int:
-    """Serve a simulated account until Ctrl-C, to try code and commands against.
+    """Serve simulated accounts until Ctrl-C, to try code and commands against.
 
-    It prints the variables to set in another terminal.
+    It prints the variables to set in another terminal; they name the first account.
     """
+    check_int("accounts", accounts, least=1, most=100_000)
+    sim = PlugChatSimulator(chats, seed=seed, latency=latency, port=port)
+    names = {"account-1": sim.token}
+    for number in range(2, accounts + 1):
+        names[f"account-{number}"] = sim.add_account(f"{sim.token}-{number}", chats, seed=seed + number).token
 
-    async def serve(sim: PlugChatSimulator) -> None:
+    async def serve() -> None:
         async with AsyncExitStack() as stack:
             try:
                 await stack.enter_async_context(sim)
@@ -200,13 +196,18 @@ def simulate(
                 raise InvalidValueError(
                     f"can't listen on port {port}: {error.strerror}", "Choose another --port, or 0 for any."
                 ) from None
+            if accounts_file is not None:
+                with opened(accounts_file) as out:
+                    out.write("name,token,base_url\n")
+                    out.writelines(f"{name},{token},{sim.base_url}\n" for name, token in names.items())
             print(f"export {BASE_URL_VARIABLE}={sim.base_url}")
             print(f"export {TOKEN_VARIABLE}={sim.token}", flush=True)
-            print(f"serving {chats} chats, Ctrl-C ends it", file=sys.stderr)
+            of = f" each of {accounts} accounts" if accounts > 1 else ""
+            print(f"serving {chats} chats{of}, Ctrl-C ends it", file=sys.stderr)
             await asyncio.Event().wait()
 
     try:
-        _run_async(serve(PlugChatSimulator(chats, seed=seed, latency=latency, port=port)))
+        run_async(serve())
     except KeyboardInterrupt:
         return EXIT_OK  # the way to end it
     return EXIT_OK
@@ -219,7 +220,7 @@ def demo(
         Whole | None, Parameter(help="How many chats the simulated account has: 250, or with --busy 1000.")
     ] = None,
     seed: Annotated[Whole, Parameter(help="The same seed makes the same chats.")] = 7,
-    page_size: Annotated[Whole, Parameter(help="Chats to ask for at a time.")] = 100,
+    page_size: PageSizeOption = 100,
     busy: Annotated[bool, Parameter(negative=(), help="Let the account move, and compare.")] = False,
 ) -> int:
     """Fetch all chats of a simulated account inside this process: no token and no network needed.
@@ -228,9 +229,9 @@ def demo(
     a table compares what each --consistency makes of it.
     """
     if busy:
-        _run_async(show_busy(1000 if chats is None else chats, seed=seed, page_size=page_size))
+        run_async(show_busy(1000 if chats is None else chats, seed=seed, page_size=page_size))
     else:
-        _run_async(show_quiet(250 if chats is None else chats, seed=seed, page_size=page_size))
+        run_async(show_quiet(250 if chats is None else chats, seed=seed, page_size=page_size))
     return EXIT_OK
 
 
@@ -238,7 +239,7 @@ def run(arguments: Sequence[str]) -> int:
     """Run a command and give its exit code. Ctrl-C and a closed pipe end it without a traceback."""
     _prepare_stdout()
     try:
-        code: object = app(arguments, exit_on_error=False, print_error=False)
+        code: object = app(spell_out_dask(arguments), exit_on_error=False, print_error=False)
         sys.stdout.flush()  # here, where a closed pipe is still caught
     except UnusedCliTokensError:
         # Not shown: it may be a token that was given without its option.
@@ -249,7 +250,7 @@ def run(arguments: Sequence[str]) -> int:
         code = EXIT_CONFIGURATION
     except PlugChatError as error:
         print_error(error)
-        code = _exit_code(error)
+        code = exit_code_of(error)
     except KeyboardInterrupt:
         code = EXIT_INTERRUPTED
     except BrokenPipeError:
@@ -280,23 +281,3 @@ def _prepare_stdout() -> None:
             wrapper.reconfigure(errors="replace")
         else:
             wrapper.reconfigure(encoding="utf-8")
-
-
-def _run_async(main: Coroutine[Any, Any, object]) -> None:
-    """Run a coroutine, on uvloop where the extra `speed` has brought it."""
-    try:
-        import uvloop  # noqa: PLC0415 - the extra may be missing
-    except ModuleNotFoundError:
-        asyncio.run(main)
-    else:
-        uvloop.run(main)
-
-
-def _exit_code(error: PlugChatError) -> int:
-    match error:
-        case ConfigurationError():
-            return EXIT_CONFIGURATION
-        case ServiceError():
-            return EXIT_SERVICE
-        case _:
-            return EXIT_ANSWER

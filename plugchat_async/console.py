@@ -1,23 +1,34 @@
 """How the command line shows things: chats in four formats, files that appear whole, progress, errors."""
 
-import os
-import shutil
+import io
 import sys
 from collections.abc import AsyncGenerator, Callable, Generator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Literal, TextIO
+from typing import Final, Literal, TextIO
 
 from rich.console import Console
-from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Column, Table
 from rich.text import Text
 
 from plugchat_async import Chat, ConsistencyError, InvalidValueError, Page, PlugChatError, WalkReport
+from plugchat_async._files import WholeFile, beside, writing
 from plugchat_async._formats import csv_header, to_csv, to_json
 from plugchat_async._walk import Consistency, unpack
+from plugchat_async.bulk_export import AccountExport, ExportSummary, OnExport
+from plugchat_async.export import need_pyarrow, write_parquet
 
-Format = Literal["table", "json", "jsonl", "csv"]
+Format = Literal["table", "json", "jsonl", "csv", "parquet"]
+
+_BY_SUFFIX: Final[dict[str, Format]] = {
+    "": "jsonl",
+    ".jsonl": "jsonl",
+    ".json": "json",
+    ".csv": "csv",
+    ".txt": "table",
+    ".parquet": "parquet",
+}
 
 
 def complain(what_happened: str, hint: str) -> None:
@@ -73,12 +84,12 @@ def going_on(error: PlugChatError, file: Path | None, consistency: Consistency) 
     if file is not None and error.checkpoint is not None:
         forget_checkpoint(file)  # the one before is too old already
         sys.stdout.flush()  # what does not arrive must not be passed over next time
-        beside = file.with_name(f".{file.name}.{os.getpid()}.part")
+        part = beside(file)
         try:
             # It holds phones: for its owner only.
-            beside.touch(mode=0o600)
-            beside.write_text(error.checkpoint + "\n", "ascii")
-            beside.replace(file)
+            part.touch(mode=0o600)
+            part.write_text(error.checkpoint + "\n", "ascii")
+            part.replace(file)
         except OSError as problem:
             return f" What was written is good, but the checkpoint is lost: can't write {file}: {problem.strerror}."
         return " The same command goes on behind what was written."
@@ -92,37 +103,40 @@ def going_on(error: PlugChatError, file: Path | None, consistency: Consistency) 
     return " What was written is good; with --checkpoint FILE it can be gone on with next time."
 
 
-def format_for(output: Path | None) -> Format:
-    """Give the format that fits stdout, or a file's name. InvalidValueError for a name that says none."""
-    if output is None:
+def style_for(style: Format | None, output: Path | None) -> Format:
+    """Give the format that was asked for, or that fits stdout or a file's name.
+
+    InvalidValueError for a name that says none, and for Parquet on stdout; ConfigurationError without pyarrow.
+    """
+    if style is None and output is None:
         return "table" if sys.stdout.isatty() else "jsonl"
-    by_suffix: dict[str, Format] = {"": "jsonl", ".jsonl": "jsonl", ".json": "json", ".csv": "csv", ".txt": "table"}
-    found = by_suffix.get(output.suffix.lower())
-    if found is None:
-        raise InvalidValueError(f"no format is known by the name {output.suffix}", "Give --format.")
-    return found
+    if style is None and output is not None:
+        style = _BY_SUFFIX.get(output.suffix.lower())
+        if style is None:
+            raise InvalidValueError(f"no format is known by the name {output.suffix}", "Give --format.")
+    assert style is not None, "it was given, or found"
+    if style == "parquet":
+        if output is None:
+            raise InvalidValueError("Parquet is no text for standard output", "Name an --output.")
+        need_pyarrow("Parquet")
+    return style
 
 
 @contextmanager
 def opened(output: Path | None) -> Generator[TextIO]:
-    """Give stdout, or a file that takes its name only when it is complete."""
+    """Give stdout, or a file that takes its name only when it is complete. OutputError if that can't be written."""
     if output is None:
         yield sys.stdout
         return
-    target = output.resolve()  # a link stays one
-    if target.exists() and not target.is_file():
-        with target.open("w", encoding="utf-8", newline="") as device:
-            yield device
-        return
-    beside = target.with_name(f".{target.name}.{os.getpid()}.part")
+    whole = WholeFile(output)
     try:
-        with beside.open("w", encoding="utf-8", newline="") as file:
-            if target.exists():
-                shutil.copymode(target, beside)  # before it holds anything
-            yield file
-        beside.replace(target)
+        with writing(output):
+            out = io.TextIOWrapper(whole.file, encoding="utf-8", newline="")
+            yield out
+            out.flush()
+        whole.commit()
     finally:
-        beside.unlink(missing_ok=True)
+        whole.discard()
 
 
 @contextmanager
@@ -150,11 +164,73 @@ def progress(*, shown: bool) -> Generator[Callable[[Page], object] | None]:
         yield on_page
 
 
-async def write_chats(style: Format, walk: AsyncGenerator[Chat, None], out: TextIO, *, header: bool) -> None:
-    """Write a walk's chats; jsonl and csv as they come, json and table when all are there.
+@contextmanager
+def bulk_progress(accounts: int) -> Generator[OnExport | None]:
+    """Show accounts done and failed, chats a second and the time left on stderr, if that is a terminal."""
+    console = Console(stderr=True)
+    if not console.is_terminal:
+        yield None
+        return
+    columns = (
+        SpinnerColumn(),
+        TextColumn("{task.completed:.0f} of {task.total:.0f} accounts, {task.fields[failed]} failed"),
+        BarColumn(),
+        TextColumn("{task.fields[rate]:,.0f} chats/s,"),
+        TimeRemainingColumn(elapsed_when_finished=True),
+        TextColumn("left"),
+    )
+    with Progress(*columns, console=console, transient=True, redirect_stdout=False, redirect_stderr=False) as display:
+        task_id = display.add_task("", total=accounts, failed=0, rate=0.0)
+        task = display.tasks[0]
+        chats = 0
+
+        def on_result(export: AccountExport) -> None:
+            nonlocal chats
+            if export.earlier:  # it takes no time, and says nothing of what is left
+                display.update(task_id, total=(task.total or 0) - 1)
+                return
+            chats += export.chats
+            rate = chats / elapsed if (elapsed := task.elapsed) else 0.0
+            failed = task.fields["failed"] + (export.error is not None)
+            display.update(task_id, advance=1, failed=failed, rate=rate)
+
+        yield on_result
+
+
+def summary_table(summary: ExportSummary) -> Table:
+    """Lay out what came of an export."""
+    # Text, not str: a folder's name is no markup.
+    table = Table("", Column("", justify="right"), title=Text(_printable(str(summary.folder))), show_header=False)
+    table.add_row("accounts finished", str(summary.finished))
+    if summary.earlier:
+        table.add_row("finished by an earlier run", str(summary.earlier))
+    table.add_row("accounts failed", str(summary.failed))
+    for error, count in sorted(summary.errors.items()):
+        table.add_row(f"  {error}", str(count))
+    if summary.unverified:
+        table.add_row("finished, but chats may be missing", str(summary.unverified))
+    table.add_row("chats", f"{summary.chats:,}")
+    table.add_row("seconds", f"{summary.elapsed:.1f}")
+    table.add_row("chats a second", f"{summary.chats / summary.elapsed:,.0f}" if summary.elapsed else "")
+    return table
+
+
+async def write_chats(style: Format, walk: AsyncGenerator[Chat, None], output: Path | None, *, header: bool) -> None:
+    """Write a walk's chats to a file or stdout; jsonl and csv as they come, json and table when all are there.
 
     header: whether csv begins with the names of its columns.
     """
+    if style == "parquet":
+        assert output is not None, "`style_for` asks for it"
+        await write_parquet(walk, output)
+        return
+    with opened(output) as out:
+        await _write_text(style, walk, out, header=header)
+
+
+async def _write_text(
+    style: Literal["table", "json", "jsonl", "csv"], walk: AsyncGenerator[Chat, None], out: TextIO, *, header: bool
+) -> None:
     head = csv_header() + "\n" if header else ""
     match style:
         case "jsonl":

@@ -116,6 +116,18 @@ def test_a_file_that_cannot_be_written(
     assert account.requests == []
 
 
+@pytest.mark.parametrize("options", [["--page-size", "0"], ["--start-page", "2"], ["--prefetch", "5000"]])
+def test_a_wrong_option_is_not_taken_for_a_disk_that_is_full(
+    account: PlugChatSimulator, tmp_path: Path, capsys: pytest.CaptureFixture[str], options: list[str]
+) -> None:
+    """With -o, too."""
+    assert cli.run(["chats", "-o", str(tmp_path / "x.csv"), *options]) == 2
+    err = capsys.readouterr().err
+    assert "can't write" not in err
+    assert "free space" not in err
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_a_link_stays_a_link_and_a_mode_stays(account: PlugChatSimulator, tmp_path: Path) -> None:
     """What is written is the file behind it, readable by whom it was before."""
     target, link = tmp_path / "private.jsonl", tmp_path / "link.jsonl"
@@ -266,8 +278,12 @@ def test_a_stream_that_failed_says_how_to_go_on_next_time(
     assert "gone on with" not in capsys.readouterr().err
 
 
+def no_space(*_: object) -> None:
+    raise OSError(28, "No space left on device")
+
+
 def test_a_checkpoint_that_is_of_no_use(
-    account: PlugChatSimulator, capsys: pytest.CaptureFixture[str], tmp_path: Path
+    account: PlugChatSimulator, capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It can't be read, can't be written, is none, or is asked for where output appears whole."""
     assert cli.run(["chats", "--checkpoint", str(tmp_path)]) == 2
@@ -278,7 +294,9 @@ def test_a_checkpoint_that_is_of_no_use(
     assert cli.run(["chats", "--checkpoint", str(tmp_path / "no" / "folder")]) == 2
     assert "there is no folder for the checkpoint" in capsys.readouterr().err
     account.script(Fault.none(), Fault.status(401))
-    assert cli.run(["chats", "--checkpoint", str(tmp_path / ("y" * 250))]) == 2
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "replace", no_space)
+        assert cli.run(["chats", "--checkpoint", str(tmp_path / "y")]) == 2
     assert "but the checkpoint is lost: can't write" in capsys.readouterr().err
     assert cli.run(["chats", "--checkpoint", str(tmp_path / "y"), "--limit", "5"]) == 2
     assert "--limit would begin anew" in capsys.readouterr().err
