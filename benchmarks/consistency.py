@@ -14,7 +14,7 @@ from attrs import frozen
 from plugchat_async import Page, WalkReport
 from plugchat_async._driver import Drive, WalkOptions
 from plugchat_async._walk import Consistency, PageSizes
-from plugchat_async.testing.account import Account, Traffic
+from plugchat_async.testing.account import SimulatedAccount, Traffic
 
 CHATS, PAGE_SIZE = 1000, 100
 RATES = (0.0, 0.1, 1.0, 10.0)
@@ -32,7 +32,7 @@ class Outcome:
 
 async def walk(consistency: Consistency, prefetch: int, rate: float, seed: int, *, deletes: bool) -> Outcome:
     """Walk over one account."""
-    account = Account(CHATS, seed=seed)
+    account = SimulatedAccount(CHATS, seed=seed)
     before = {chat.phone for chat in account.chats}
     deleted = rate / 10 if deletes else 0.0
     account.begin_traffic(Traffic(bumps=0.9 * rate - deleted, inserts=0.1 * rate, deletes=deleted), seed=seed)

@@ -1,6 +1,7 @@
 """A server in its own process that does little but write bytes: `python -m benchmarks.server` prints where it listens.
 
-It knows no tokens and no errors. Chats are counted from 0, newest first; a chat's phone is its number.
+Of tokens it knows only those that name a fault, which it then commits, and those that begin with "own-", whose chats
+are named after them. Chats are counted from 0, newest first; a chat's phone is its number.
 """
 
 import argparse
@@ -12,6 +13,45 @@ from collections.abc import Generator
 from contextlib import contextmanager
 from typing import cast
 
+# What is written to requests whose token is the fault's name; then the connection is closed. None: never anything.
+FAULTS: dict[bytes, bytes | None] = {
+    **{
+        b"status-%d" % status: b"HTTP/1.1 %d X\r\nContent-Length: 2\r\n%s\r\nno" % (status, headers)
+        for status, headers in {
+            302: b"Location: https://elsewhere.example/\r\n",
+            400: b"",
+            401: b"",
+            403: b"",
+            404: b"",
+            408: b"",
+            405: b"Allow: GET\r\n",
+            415: b"",
+            418: b"",
+            425: b"",
+            429: b"",
+            500: b"",
+            502: b"",
+            503: b"Retry-After: 3600\r\n",
+            504: b"",
+        }.items()
+    },
+    b"close": b"",
+    b"hang": None,
+    b"garbage": b"\x16\x03\x01\x00 not HTTP at all\r\n\r\n",
+    b"too-large": b"HTTP/1.1 200 OK\r\nContent-Length: 999999999\r\n\r\n[",
+    b"truncated": b"HTTP/1.1 200 OK\r\nContent-Length: 5000\r\n\r\n[",
+    **{
+        name: b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%s" % (len(body), body)
+        for name, body in {
+            b"html": b"<html>log in</html>",
+            b"object": b"{}",
+            b"empty": b"",
+            b"broken": b'[{"phone": "1", ]',
+            b"malformed": b'[{"phone": 5}]',
+        }.items()
+    },
+}
+_FAULT = re.compile(rb"^Authorization: ([a-z0-9-]+)\r?$", re.MULTILINE | re.IGNORECASE)
 _QUERY = re.compile(rb"page=(\d+)&pageSize=(\d+)")
 # The newest chat's time.
 _NOW = 1_622_991_687
@@ -46,13 +86,26 @@ class Server(asyncio.Protocol):
         self._received += data
         while b"\r\n\r\n" in self._received:
             head, _, self._received = self._received.partition(b"\r\n\r\n")
+            token = _FAULT.search(head)
+            if token is not None and token[1] in FAULTS:
+                self._fail(FAULTS[token[1]])
+                return
+            own = token is not None and token[1].startswith(b"own-")
             found = _QUERY.search(head)
             assert found is not None, head
             answer = self._answer(found)
+            if own and token is not None:
+                # Of the same length: the heads of answers say how long they are.
+                answer = answer.replace(b'"name":"Chat ', b'"name":"%5s' % token[1][4:])
             if self._latency:
                 asyncio.get_running_loop().call_later(self._latency, self._write, answer)
             else:
                 self._write(answer)
+
+    def _fail(self, answer: bytes | None) -> None:
+        if answer is not None:
+            self._write(answer)
+            self._transport.close()
 
     def _answer(self, found: re.Match[bytes]) -> bytes:
         answer = self._answers.get(found[0])
