@@ -10,11 +10,13 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import pyarrow.parquet as pq
 import pytest
 
 import plugchat_async
 from fakes import served
-from plugchat_async import PlugChatError, PlugChatSession, RetryPolicy
+from plugchat_async import PlugChatError, PlugChatSession, RetryPolicy, to_arrow
+from plugchat_async.bulk import BulkSettings
 from plugchat_async.testing import Fault, PlugChatSimulator
 
 README = (Path(__file__).parent.parent / "README.md").read_text()
@@ -40,10 +42,10 @@ def environment(account: PlugChatSimulator) -> dict[str, str]:
     return {**os.environ, "PLUGCHAT_TOKEN": account.token, "PLUGCHAT_BASE_URL": account.base_url}
 
 
-def run(code: str, environment: dict[str, str]) -> str:
-    """Run code in a process of its own, warnings being errors, and give what it prints."""
+def run(code: str, environment: dict[str, str], folder: Path | None = None) -> str:
+    """Run code in a process of its own, in a folder, warnings being errors, and give what it prints."""
     command = [sys.executable, "-W", "error", "-c", code]
-    done = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=60, check=False)
+    done = subprocess.run(command, capture_output=True, text=True, env=environment, cwd=folder, timeout=60, check=False)
     assert (done.returncode, done.stderr) == (0, "")
     return done.stdout
 
@@ -104,6 +106,69 @@ print(answer.status_code, json.dumps(answer.json()))
     )
 
 
+@pytest.fixture
+def folder(account: PlugChatSimulator, tmp_path: Path) -> Path:
+    """A folder with a file of three accounts, one of which fails."""
+    account.add_account("second", 30, seed=1)
+    lines = [
+        "name,token,base_url",
+        *(f"{token},{token},{account.base_url}" for token in (account.token, "second", "x")),
+    ]
+    (tmp_path / "accounts.csv").write_text("\n".join(lines))
+    return tmp_path
+
+
+def test_many_accounts(environment: dict[str, str], folder: Path) -> None:
+    """A line for each, with its chats or why it failed."""
+    lines = run(example("fetch_many(read_accounts"), environment, folder).splitlines()
+    assert {"simulated-token 250 chats", "second 30 chats"} <= set(lines)
+    assert len(lines) == 3
+    assert any(line.startswith("x failed: HTTP 401") for line in lines)
+
+
+def test_files(environment: dict[str, str], folder: Path) -> None:
+    """A walk as Parquet, and a folder of accounts."""
+    out = run(example("export_many(read_accounts"), environment, folder)
+    assert out.startswith("250 chats\n")
+    assert "finished=2, failed=1" in out
+    assert pq.read_table(folder / "chats.parquet").num_rows == 250
+    assert (folder / "out" / "second.parquet").exists()
+
+
+def test_dask(environment: dict[str, str], folder: Path) -> None:
+    """A file of its own, as processes need it."""
+    (folder / "example.py").write_text(example("fetch_many_dask(read_accounts"))
+    command = [sys.executable, "example.py"]
+    done = subprocess.run(command, capture_output=True, text=True, env=environment, cwd=folder, timeout=100, check=True)
+    assert "finished=2, failed=1" in done.stdout
+    assert sum(pq.read_table(part).num_rows for part in (folder / "parts").glob("*.parquet")) == 280
+
+
+def test_the_schema_is_as_told() -> None:
+    """Each column of the table is there, and no other."""
+    section = README.partition("| column | type |")[2].partition("In CSV")[0]
+    told = [
+        str(name)
+        for row in section.splitlines()
+        for name in re.findall(r"`(\w+)`", row.partition("| ")[2].split("|")[0])
+    ]
+    assert sorted(told) == sorted(["account", *to_arrow([]).column_names])
+
+
+def test_every_option_of_fetch_many_is_told() -> None:
+    """Those that others have not, with their defaults; the rest by a reference."""
+    section = README.partition("| option of `fetch_many`")[2].partition("After a 429")[0]
+    own = {"concurrency", "on_error", "stream", "on_result", "max_concurrency", "rate_limit", "account_rate_limit"}
+    for name in own | {"isolate", "base_url"}:
+        assert f"`{name}`" in section
+    others = set(inspect.signature(BulkSettings).parameters) - own - {"isolate", "base_url"}
+    elsewhere = {
+        *inspect.signature(PlugChatSession).parameters,
+        *inspect.signature(PlugChatSession.iter_chats).parameters,
+    }
+    assert others <= elsewhere
+
+
 def test_every_error_is_in_the_table() -> None:
     """All classes but the base, and no other."""
     section = README.partition("## When something goes wrong")[2].partition("### Retries")[0]
@@ -147,3 +212,8 @@ def test_the_two_commands_are_marked_for_ci() -> None:
     """CI runs what a reader would paste."""
     for name in ("demo", "tests"):
         assert re.search(rf"<!-- run: {name} -->\n```sh\npython3 -m venv \.venv && .+\n```", README)
+
+
+def test_no_figure_is_left_to_be_filled_in() -> None:
+    """Names in capitals with underscores are those of variables."""
+    assert set(re.findall(r"\b[A-Z]+_[A-Z_]+\b", README)) == {"PLUGCHAT_TOKEN", "PLUGCHAT_BASE_URL"}
