@@ -148,8 +148,10 @@ def served(sim: PlugChatSimulator) -> Iterator[PlugChatSimulator]:
     thread.start()
     try:
         asyncio.run_coroutine_threadsafe(sim.__aenter__(), loop).result(10)
-        yield sim
-        asyncio.run_coroutine_threadsafe(sim.__aexit__(None, None, None), loop).result(10)
+        try:
+            yield sim
+        finally:
+            asyncio.run_coroutine_threadsafe(sim.__aexit__(None, None, None), loop).result(10)
     finally:
         loop.call_soon_threadsafe(loop.stop)
         thread.join(10)
