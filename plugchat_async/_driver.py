@@ -6,7 +6,7 @@ from collections.abc import Callable
 from attrs import frozen
 
 from plugchat_async._ahead import FetchPage, PagesAhead
-from plugchat_async._arguments import check_choice, check_function, check_int, check_type
+from plugchat_async._arguments import check_choice, check_function, check_int, check_optional_int, check_type
 from plugchat_async._walk import (
     Consistency,
     Deliver,
@@ -51,7 +51,7 @@ _LEFT = "the caller ended the walk"
 class WalkOptions:
     """The options of a walk, as the session's methods take and describe them."""
 
-    page_size: int
+    page_size: int = 100
     start_page: int = 1
     limit: int | None = None
     stop_on: StopOn = "short"
@@ -66,6 +66,7 @@ class WalkOptions:
     def standing(self) -> Standing:
         """Check the options, and give where the walk begins. InvalidValueError or InvalidTypeError if one is wrong."""
         check_int("page_size", self.page_size, least=1)
+        check_optional_int("limit", self.limit, least=0)
         check_int("start_page", self.start_page, least=1)
         check_int("max_pages", self.max_pages, least=1)
         check_int("prefetch", self.prefetch, least=0, most=MOST_PREFETCH)

@@ -20,16 +20,20 @@ _MOST_RATE: Final = 1_000_000
 _CATCH_UP: Final = 0.01
 
 
-def rate_limiter(name: str, rate: object, *, catch_up: bool = True) -> AsyncLimiter | None:
+def check_rate(name: str, rate: object) -> None:
+    """Refuse what is neither None nor a number of requests a second above 0."""
+    if rate is not None:
+        check_number(name, rate, zero=False, most=_MOST_RATE, unit=" of requests a second")
+
+
+def rate_limiter(rate: float | None, *, catch_up: bool = True) -> AsyncLimiter | None:
     """Give a limiter of `rate` requests a second, evenly spaced, or None if there is no limit.
 
     catch_up: whether a hundredth of a second's requests may go out at once, so that timers may be that late.
-
-    InvalidValueError or InvalidTypeError if it is no number above 0.
     """
     if rate is None:
         return None
-    number = max(_LEAST_RATE, check_number(name, rate, zero=False, most=_MOST_RATE, unit=" of requests a second"))
+    number = max(_LEAST_RATE, rate)
     # A bucket of one second's requests would let twice as many through in its first second.
     capacity = 1 + number * _CATCH_UP if catch_up else 1.0
     return AsyncLimiter(capacity, capacity / number)

@@ -5,10 +5,10 @@ import ssl
 from collections.abc import AsyncGenerator, AsyncIterable, Callable, Iterable
 from typing import Any, Literal, TypeAlias, TypedDict, Unpack, overload
 
-from attrs import field, frozen
+from attrs import AttrsInstance, field, fields, frozen
 
-from plugchat_async._arguments import check_choice, check_function, check_optional_int, check_type
-from plugchat_async._commons import Commons
+from plugchat_async._arguments import check_choice, check_function, check_type
+from plugchat_async._commons import Commons, RequestOptions
 from plugchat_async._crew import AccountResult, Crew
 from plugchat_async._driver import WalkOptions
 from plugchat_async._exchange import TimeSource
@@ -52,70 +52,25 @@ class BulkOptions(TypedDict, total=False):
     time_source: TimeSource
 
 
-@frozen(kw_only=True)
+@frozen
 class BulkSettings:
-    """The same, with their defaults, checked. The base URL is trimmed, and the proxy hidden: it may hold a password."""
+    """The same, with their defaults, checked: those of each walk, those of requests, a trimmed base URL."""
 
-    page_size: int = 100
-    limit: int | None = None
-    stop_on: StopOn = "short"
-    consistency: Consistency = "exact"
-    prefetch: int = 0
-    max_pages: int = 100_000
-    require_verified: bool = False
-    isolate: bool = False
+    walk: WalkOptions = field(default=WalkOptions())
+    requests: RequestOptions = field(default=RequestOptions())
     base_url: str = DEFAULT_BASE_URL
-    timeout: float = 30.0
-    retry: RetryPolicy = field(default=RetryPolicy())
-    repair: bool = True
-    max_concurrency: int = 64
-    rate_limit: float | None = None
-    account_rate_limit: float | None = None
-    max_response_bytes: int = 16 * 1024 * 1024
-    proxy: Secret | None = None
-    ssl_context: ssl.SSLContext | None = None
-    time_source: TimeSource = field(default=TimeSource())
+    isolate: bool = False
 
     def __attrs_post_init__(self) -> None:
-        check_optional_int("limit", self.limit, least=0)
         check_type("isolate", self.isolate, bool)
-        self.walk_options().standing()
-        self.commons()
-
-    def walk_options(self) -> WalkOptions:
-        """Give the options of each walk."""
-        return WalkOptions(
-            page_size=self.page_size,
-            limit=self.limit,
-            stop_on=self.stop_on,
-            consistency=self.consistency,
-            prefetch=self.prefetch,
-            max_pages=self.max_pages,
-            require_verified=self.require_verified,
-        )
-
-    def commons(self) -> Commons:
-        """Make what the accounts share."""
-        return Commons(
-            client_session=None,
-            timeout=self.timeout,
-            retry=self.retry,
-            repair=self.repair,
-            max_concurrency=self.max_concurrency,
-            rate_limit=self.rate_limit,
-            account_rate_limit=self.account_rate_limit,
-            max_response_bytes=self.max_response_bytes,
-            proxy=self.proxy,
-            ssl_context=self.ssl_context,
-            time_source=self.time_source,
-        )
+        self.walk.standing()
 
     def crew(self, accounts: Source[Account], *, concurrency: int, pages: bool) -> Crew:
         """Make the workers that walk `accounts`."""
         return Crew(
             accounts,
-            self.commons(),
-            self.walk_options(),
+            Commons(self.requests),
+            self.walk,
             concurrency=concurrency,
             origin=self.base_url,
             isolate=self.isolate,
@@ -133,8 +88,21 @@ def settings_of(options: BulkOptions) -> BulkSettings:
     for problem in problems:
         if problem is not None:
             raise problem
-    others: dict[str, Any] = {**options}
-    return BulkSettings(proxy=hidden, base_url=str(origin), **others)
+    unknown = options.keys() - BulkOptions.__optional_keys__
+    if unknown:
+        raise TypeError(f"unexpected keyword arguments: {', '.join(sorted(unknown))}")
+    return BulkSettings(
+        WalkOptions(**_taken(options, WalkOptions)),
+        RequestOptions(proxy=hidden, **_taken(options, RequestOptions)),
+        str(origin),
+        options.get("isolate", False),
+    )
+
+
+def _taken(options: BulkOptions, kind: type[AttrsInstance]) -> dict[str, Any]:
+    """Give those of the options that a class takes."""
+    names = {field.name for field in fields(kind)}
+    return {name: value for name, value in options.items() if name in names}
 
 
 @overload

@@ -123,7 +123,7 @@ async def export_many(
     source = Source("accounts", accounts, Account, wanted)
     crew = settings.crew(source, concurrency=concurrency, pages=True)
     make_folder(out)
-    with Record(out, format, "accounts", limit=settings.limit, fresh=fresh, on_result=on_result) as record:
+    with Record(out, format, "accounts", limit=settings.walk.limit, fresh=fresh, on_result=on_result) as record:
 
         def path_of(name: str) -> Path:
             return out / f"{file_name(name)}.{format}"

@@ -104,23 +104,17 @@ def bulk(
                 dask, listed, output, fresh=fresh, concurrency=concurrency, on_result=on_result, options=options
             )
         else:
-            summaries: list[ExportSummary] = []
-
-            async def export() -> None:
-                summaries.append(
-                    await export_many(
-                        listed,
-                        output,
-                        format=format or "jsonl",
-                        fresh=fresh,
-                        concurrency=concurrency,
-                        on_result=on_result,
-                        **options,
-                    )
+            summary = run_async(
+                export_many(
+                    listed,
+                    output,
+                    format=format or "jsonl",
+                    fresh=fresh,
+                    concurrency=concurrency,
+                    on_result=on_result,
+                    **options,
                 )
-
-            run_async(export())
-            [summary] = summaries
+            )
     sys.stdout.write(drawn(summary_table(summary), sys.stdout))
     if summary.earlier:
         sys.stderr.write("Accounts that an earlier run had finished were not fetched again; --fresh does that.\n")
@@ -143,9 +137,8 @@ def _with_dask(
     """Export with a cluster: the one at an address, or one of this machine."""
     if find_spec("distributed") is None or find_spec("pyarrow") is None:
         raise ConfigurationError("--dask needs Dask", "Install the extra: pip install 'plugchat-async[dask]'.")
-    # The extra may be missing.
-    from plugchat_async.integrations.cluster import connected  # noqa: PLC0415
-    from plugchat_async.integrations.dask import fetch_many_dask  # noqa: PLC0415
+    from plugchat_async.integrations.cluster import connected  # noqa: PLC0415 - the extra may be missing
+    from plugchat_async.integrations.dask import fetch_many_dask  # noqa: PLC0415 - as above
 
     with connected(None if address in ("", _LOCAL) else address) as client:
         if not client.nthreads():

@@ -3,13 +3,15 @@
 import asyncio
 import re
 from collections.abc import Coroutine, Sequence
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, Final, TypeVar
 
 from cyclopts import Parameter, Token
 
 from plugchat_async._walk import Consistency
 from plugchat_async.errors import ConfigurationError, OutputError, PlugChatError, ServiceError
 from plugchat_async.session import BASE_URL_VARIABLE
+
+T = TypeVar("T")
 
 EXIT_OK: Final = 0
 EXIT_LOCAL: Final = 1
@@ -50,14 +52,13 @@ RequireVerifiedOption = Annotated[
 ]
 
 
-def run_async(main: Coroutine[Any, Any, object]) -> None:
-    """Run a coroutine, on uvloop where the extra `speed` has brought it."""
+def run_async(main: Coroutine[Any, Any, T]) -> T:
+    """Run a coroutine, on uvloop where the extra `speed` has brought it, and give what it does."""
     try:
         import uvloop  # noqa: PLC0415 - the extra may be missing
     except ModuleNotFoundError:
-        asyncio.run(main)
-    else:
-        uvloop.run(main)
+        return asyncio.run(main)
+    return uvloop.run(main)
 
 
 def exit_code_of(error: PlugChatError) -> int:

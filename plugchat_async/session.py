@@ -9,8 +9,8 @@ from typing import Final, Self, TypedDict, Unpack
 
 import aiohttp
 
-from plugchat_async._arguments import check_int, check_optional_int
-from plugchat_async._commons import Commons
+from plugchat_async._arguments import check_int
+from plugchat_async._commons import Commons, RequestOptions
 from plugchat_async._driver import Drive, OnPage, OnReport, WalkOptions
 from plugchat_async._exchange import TimeSource
 from plugchat_async._retry import RetryPolicy
@@ -112,8 +112,7 @@ class PlugChatSession:
             if problem is not None:
                 raise problem
         self._origin = str(parsed)
-        commons = Commons(
-            client_session=client_session,
+        options = RequestOptions(
             timeout=timeout,
             retry=retry,
             repair=repair,
@@ -124,6 +123,7 @@ class PlugChatSession:
             ssl_context=ssl_context,
             time_source=time_source,
         )
+        commons = Commons(options, client_session)
         self._transport = commons.transport()
         self._exchange = commons.exchange(self._transport, secret, self._origin)
         self._sizes = PageSizes()
@@ -275,7 +275,7 @@ class PlugChatSession:
         """
         options = WalkOptions(
             page_size=page_size,
-            limit=check_optional_int("limit", limit, least=0),
+            limit=limit,
             start_page=start_page,
             stop_on=stop_on,
             consistency=consistency,

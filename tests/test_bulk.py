@@ -3,7 +3,6 @@
 import asyncio
 import contextlib
 import gc
-import inspect
 import itertools
 import logging
 import pickle
@@ -12,6 +11,7 @@ import traceback
 from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
+import attrs
 import pytest
 import trustme
 
@@ -32,6 +32,8 @@ from plugchat_async import (
     ServerError,
     fetch_many,
 )
+from plugchat_async._commons import RequestOptions
+from plugchat_async._driver import WalkOptions
 from plugchat_async._retry import RetryBudget
 from plugchat_async._source import Source
 from plugchat_async.bulk import BulkSettings
@@ -407,8 +409,10 @@ def test_wrong_options_are_refused_at_once(options: dict[str, Any]) -> None:
 
 
 def test_the_options_are_those_that_are_told() -> None:
-    """The dictionary's names are the settings', and no other is taken."""
-    assert set(BulkOptions.__annotations__) == set(inspect.signature(BulkSettings).parameters)
+    """Each name of the dictionary is an option of walks, of requests or of the settings, and no other is taken."""
+    told = {name for kind in (WalkOptions, RequestOptions, BulkSettings) for name in attrs.fields_dict(kind)}
+    one_walks = {"start_page", "resume", "on_page", "on_report"}
+    assert set(BulkOptions.__annotations__) == told - one_walks - {"walk", "requests"}
     unknown: Any = {"start_page": 2}
     with pytest.raises(TypeError, match="start_page"):
         fetch_many([], **unknown)

@@ -30,10 +30,11 @@ from plugchat_async import (
     InvalidValueError,
     OutputError,
     ServiceError,
+    TimeSource,
     export_many,
 )
 from plugchat_async._manifest import MANIFEST
-from plugchat_async.bulk import BulkSettings, settings_of
+from plugchat_async.bulk import settings_of
 from plugchat_async.integrations import dask as dask_module
 from plugchat_async.integrations.cluster import reaching_cluster
 from plugchat_async.integrations.dask import fetch_many_dask
@@ -241,7 +242,11 @@ if __name__ == "__main__":
             process.kill()
     summary = fetch_many_dask(accounts(sim), client=client, out=tmp_path, batch_size=7)
     assert summary.finished + summary.earlier == 30
-    time.sleep(0.3)  # for what still runs
+    deadline = time.monotonic() + 60
+    # What a worker was in the middle of goes on when nobody wants it any more.
+    while sum(client.run(lambda dask_worker: dask_worker.state.executing_count).values()):
+        assert time.monotonic() < deadline
+        time.sleep(0.005)
     assert rows(tmp_path) == whole(sim)
     assert hidden(tmp_path) == []
 
@@ -405,7 +410,7 @@ def test_what_dask_raises_for_a_lost_cluster_is_ours(client: Any, error: BaseExc
         {"client": None},
         {"accounts": None},
         {"accounts": 5},
-        {"time_source": BulkSettings().time_source},
+        {"time_source": TimeSource()},
         {"page_size": 0},
         {"proxy": "x"},
         {"base_url": "http://x.example"},

@@ -99,9 +99,7 @@ def played(
     transport = Clocked(*outcomes, seconds=seconds)
 
     async def main() -> None:
-        limits = Limits(
-            asyncio.Semaphore(slots), rate_limiter("overall", overall), rate_limiter("own", own, catch_up=False)
-        )
+        limits = Limits(asyncio.Semaphore(slots), rate_limiter(overall), rate_limiter(own, catch_up=False))
         await body(exchange(transport, limits, policy), transport)
 
     run_apart(main(), virtually=True)
@@ -161,7 +159,7 @@ def test_turns_do_not_pile_up_while_slots_are_rare() -> None:
     transport = Clocked()
 
     async def main() -> None:
-        limits = Limits(asyncio.Semaphore(1), None, rate_limiter("own", 2.0, catch_up=False))
+        limits = Limits(asyncio.Semaphore(1), None, rate_limiter(2.0, catch_up=False))
         work = exchange(transport, limits)
         await limits.slots.acquire()
         fetching = [asyncio.create_task(work.fetch(number, 10)) for number in range(1, 7)]
@@ -192,9 +190,9 @@ def test_a_cancelled_wait_for_the_overall_rate_gives_its_slot_back() -> None:
 
     async def main() -> None:
         for limits in (
-            Limits(asyncio.Semaphore(1), rate_limiter("overall", 0.01)),
-            Limits(asyncio.Semaphore(1), None, rate_limiter("own", 0.01, catch_up=False)),
-            Limits(asyncio.Semaphore(1), rate_limiter("overall", 0.01), rate_limiter("own", 0.01, catch_up=False)),
+            Limits(asyncio.Semaphore(1), rate_limiter(0.01)),
+            Limits(asyncio.Semaphore(1), None, rate_limiter(0.01, catch_up=False)),
+            Limits(asyncio.Semaphore(1), rate_limiter(0.01), rate_limiter(0.01, catch_up=False)),
         ):
             enter = partial(limits.enter, asyncio.get_running_loop().time, partial(asyncio.sleep, 0))
             await enter()
@@ -230,7 +228,7 @@ def test_a_rate_is_a_number() -> None:
 
 def test_a_rate_of_next_to_nothing_is_one_a_day() -> None:
     """Dividing by it must not fail."""
-    limiter = rate_limiter("rate_limit", 5e-324)
+    limiter = rate_limiter(5e-324)
     assert limiter is not None
     assert limiter.max_rate / limiter.time_period == pytest.approx(1 / 86_400)
 

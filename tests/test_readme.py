@@ -15,8 +15,7 @@ import pytest
 
 import plugchat_async
 from fakes import served
-from plugchat_async import PlugChatError, PlugChatSession, RetryPolicy, to_arrow
-from plugchat_async.bulk import BulkSettings
+from plugchat_async import BulkOptions, PlugChatError, PlugChatSession, RetryPolicy, to_arrow
 from plugchat_async.testing import Fault, PlugChatSimulator
 
 README = (Path(__file__).parent.parent / "README.md").read_text()
@@ -161,7 +160,7 @@ def test_every_option_of_fetch_many_is_told() -> None:
     own = {"concurrency", "on_error", "stream", "on_result", "max_concurrency", "rate_limit", "account_rate_limit"}
     for name in own | {"isolate", "base_url"}:
         assert f"`{name}`" in section
-    others = set(inspect.signature(BulkSettings).parameters) - own - {"isolate", "base_url"}
+    others = set(BulkOptions.__annotations__) - own - {"isolate", "base_url"}
     elsewhere = {
         *inspect.signature(PlugChatSession).parameters,
         *inspect.signature(PlugChatSession.iter_chats).parameters,

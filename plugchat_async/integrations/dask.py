@@ -27,6 +27,7 @@ from distributed import Client, as_completed
 from distributed.scheduler import KilledWorker
 
 from plugchat_async._arguments import check_function, check_int, check_optional_int, check_type
+from plugchat_async._commons import RequestOptions
 from plugchat_async._crew import MOST_CONCURRENCY
 from plugchat_async._files import writing
 from plugchat_async._names import AccountNames
@@ -107,7 +108,7 @@ def fetch_many_dask(
     with writing(Path(out)):
         folder = Path(os.path.realpath(out))
     make_folder(folder)
-    with Record(folder, "parquet", "parts", limit=settings.limit, fresh=fresh, on_result=on_result) as record:
+    with Record(folder, "parquet", "parts", limit=settings.walk.limit, fresh=fresh, on_result=on_result) as record:
         job = _Job(str(folder), record.manifest.id, concurrency, _plain(settings))
         with writing(job.lease):
             job.lease.touch()
@@ -143,7 +144,13 @@ class _Job:
 
 def _plain(settings: BulkSettings) -> dict[str, Any]:
     """Give the settings as what can be handed on: clocks and chance are the workers' own."""
-    return attrs.asdict(settings, recurse=False, filter=lambda field, _: field.name not in _LOCAL)
+    requests = attrs.asdict(settings.requests, recurse=False, filter=lambda field, _: field.name not in _LOCAL)
+    return {**attrs.asdict(settings, recurse=False), "requests": requests}
+
+
+def _settings(plain: dict[str, Any]) -> BulkSettings:
+    others = {**plain}
+    return BulkSettings(requests=RequestOptions(**others.pop("requests")), **others)
 
 
 def _batch_size(accounts: Iterable[Account], client: Any) -> int:
@@ -241,9 +248,8 @@ async def _fetch(batch: Sequence[Account], job: _Job) -> list[AccountExport]:
     # With the column `account`, whatever is in it.
     part = ParquetSink(Path(job.folder) / f"{job.key_of(batch)}-{token_hex(4)}.parquet", "")
     try:
-        crew = BulkSettings(**job.settings).crew(
-            Source("accounts", batch, Account), concurrency=job.concurrency, pages=True
-        )
+        source = Source("accounts", batch, Account)
+        crew = _settings(job.settings).crew(source, concurrency=job.concurrency, pages=True)
         await run_export(crew, lambda name: _AccountOfPart(part, name), exports.append)
         if not job.lease.exists():
             raise OutputError(
