@@ -41,7 +41,8 @@ class PagesAhead:
         """Give the page that a step asks for, or raise what came of it."""
         key = (step.number, step.size)
         if self._depth == 0 or step.after is None:
-            await self.close()
+            if self._ahead:
+                await self.close()
             return await self._run(key)
         if key != next(iter(self._ahead), None):
             await self.close()

@@ -7,12 +7,13 @@ import asyncio
 import logging
 import random
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Generator
 from functools import partial
+from typing import TypeVar
 
 from attrs import Factory, define, evolve, frozen
 
-from plugchat_async._decode import decode_chats
+from plugchat_async._decode import decode_slices
 from plugchat_async._evidence import Attempt
 from plugchat_async._limits import Limits
 from plugchat_async._repair import Repair, next_repair
@@ -29,6 +30,8 @@ from plugchat_async.errors import (
 from plugchat_async.models import Page
 
 logger = logging.getLogger("plugchat_async.exchange")
+
+T = TypeVar("T")
 
 
 @frozen
@@ -69,7 +72,7 @@ class Exchange:
         while True:
             request = build_request(work.shape, self.token, number, size)
             outcome = await self._attempt(work, request)
-            result = self._read(outcome, number, size)
+            result = await self._read(outcome, number, size)
             if isinstance(result, Page):
                 self.budget.refund()
                 self._keep(work)
@@ -130,8 +133,8 @@ class Exchange:
             work.elapsed += wait
             await self.time_source.sleep(wait)
 
-    def _read(self, outcome: WireResponse | Failure, number: int, size: int) -> Page | PlugChatError:
-        """Turn an outcome into a page or an error, which is not raised yet."""
+    async def _read(self, outcome: WireResponse | Failure, number: int, size: int) -> Page | PlugChatError:
+        """Turn an outcome into a page or an error, which is not raised yet. Others have their turn meanwhile."""
         if isinstance(outcome, Failure):
             return outcome.error
         if outcome.status != 200:
@@ -145,7 +148,7 @@ class Exchange:
             limit = self.transport.max_response_bytes
             error = ResponseTooLargeError(f"the body is larger than max_response_bytes={limit}", limit=limit)
         else:
-            chats = decode_chats(outcome.body, self.token)
+            chats = await _with_pauses(decode_slices(outcome.body, self.token))
             if isinstance(chats, tuple):
                 return Page(number, size, chats, outcome.body)
             error = chats
@@ -175,6 +178,17 @@ class Exchange:
         if work.repairs and work.shape != self.shape:
             logger.warning("repaired by %s: kept for this session", " and ".join(work.repairs))
             self.shape = work.shape
+
+
+async def _with_pauses(steps: Generator[None, None, T]) -> T:
+    """Give what a generator returns. Whenever it yields, all else that is ready to run does."""
+    while True:
+        try:
+            next(steps)
+        except StopIteration as end:
+            result: T = end.value
+            return result
+        await asyncio.sleep(0)
 
 
 @define

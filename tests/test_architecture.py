@@ -111,7 +111,7 @@ def test_libraries_stay_in_their_rooms(path: Path) -> None:
         "aiohttp": {"_transport", "_commons", "session", "testing.faults", "testing.simulator"},
         "aiolimiter": {"_limits"},
         "cattrs": {"_decode"},
-        "msgspec": {"_decode", "_formats", "_manifest", "_walk.standing", "bulk_export"},
+        "msgspec": {"models", "_decode", "_formats", "_manifest", "_walk.standing", "bulk_export"},
         "pyarrow": {"_parquet", "export", "integrations.dask"},
         "polars": {"export"},
         "distributed": {"integrations.cluster", "integrations.dask"},

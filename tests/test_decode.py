@@ -1,8 +1,10 @@
 import codecs
 import json
+from collections.abc import Generator
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 from unittest.mock import patch
 
 import msgspec
@@ -14,6 +16,8 @@ from plugchat_async import Chat, DecodeError, NotAListError, NotJSONError, Respo
 from plugchat_async import _decode as decode_module
 from plugchat_async._decode import decode_chats
 from plugchat_async._secret import Secret
+
+T = TypeVar("T")
 
 TOKEN = Secret("1nEFbU3EktLnV7LIIzX")
 VENDOR_EXAMPLE = (Path(__file__).parent / "payloads" / "vendor_example.json").read_bytes()
@@ -297,6 +301,30 @@ def test_the_fast_lane_is_taken() -> None:
     assert fast(VENDOR_EXAMPLE) == decode(VENDOR_EXAMPLE)
 
 
+def large_page(chats: int, **odd: Any) -> bytes:
+    """A page of so many chats, with `odd` in the last one."""
+    rows = [
+        {"phone": str(i), "name": "},{", "unread": "1", "lastMessageTime": str(2 * 10**9 - i)} for i in range(chats)
+    ]
+    rows[-1] |= odd
+    return json.dumps(rows).encode()
+
+
+def pauses(body: bytes) -> int:
+    """How often the caller may do something else while a body is read."""
+    return sum(1 for _ in decode_module.decode_slices(body, TOKEN))
+
+
+@pytest.mark.parametrize("odd", [{}, {"unread": None}], ids=["fast lane", "exact lane"])
+def test_a_large_page_is_read_in_slices(odd: dict[str, object]) -> None:
+    """Of ten thousand chats none is lost or changed, and the event loop has its turn every few hundred of them."""
+    chats = decode(large_page(10_000, **odd))
+    assert [chat.phone for chat in chats] == [str(i) for i in range(10_000)]
+    assert {chat.name for chat in chats} == {"},{"}
+    assert pauses(large_page(10_000, **odd)) >= (10_000 // 128 - 1 if odd else 2)
+    assert pauses(large_page(100)) == 0
+
+
 def test_the_parsers_words_for_a_cut_body_are_as_expected() -> None:
     """It has no error class for it."""
     with pytest.raises(msgspec.DecodeError) as caught:
@@ -317,6 +345,8 @@ SCALARS = (
 KEYS = st.sampled_from(
     ["phone", "name", "unread", "lastMessageTime", "isMuted", "isMarkedSpam", "profileThumbnail", "messagesUnread", "x"]
 )
+# Where a body may be cut into slices, and what only looks like it.
+CUTS = st.lists(st.sampled_from(["},{", '"', "\\", "[{", "}]", "x", "} ,\n{"]), max_size=4).map("".join)
 CHATS = st.dictionaries(KEYS, SCALARS | st.lists(SCALARS, max_size=2)) | SCALARS
 ANYTHING = st.recursive(SCALARS, lambda c: st.lists(c, max_size=4) | st.dictionaries(KEYS | st.text(max_size=3), c))
 NUMBERS = st.integers() | st.floats() | st.integers().map(str) | st.sampled_from(["1e3", "1.0", "-0", "null", "9" * 30])
@@ -330,13 +360,13 @@ TIMES = (
 PLAUSIBLE = st.fixed_dictionaries(
     {"phone": st.text(max_size=5)},
     optional={
-        "name": st.none() | st.text(max_size=5),
+        "name": st.none() | st.text(max_size=5) | CUTS,
         "unread": NUMBERS,
         "lastMessageTime": st.none() | TIMES,
         "isMuted": FLAGS,
         "isMarkedSpam": FLAGS,
         "messagesUnread": st.none() | NUMBERS,
-        "x": SCALARS,
+        "x": SCALARS | st.lists(st.fixed_dictionaries({"phone": CUTS}), max_size=3),
     },
 )
 BODIES = (
@@ -361,19 +391,29 @@ def mutated(draw: st.DrawFn) -> bytes:
     return bytes(body)
 
 
+def finish(steps: Generator[None, None, T]) -> T:
+    """What a generator returns."""
+    while True:
+        try:
+            next(steps)
+        except StopIteration as end:
+            result: T = end.value
+            return result
+
+
 def exact(body: bytes) -> tuple[Chat, ...] | None:
     """What the exact lane alone makes of a body."""
-    converter = decode_module._build_converter()
     try:
-        return converter._load_exactly(body)
+        return finish(decode_module._read_exactly(body))
     except Exception:  # noqa: BLE001 - any refusal will do: it is compared with the fast lane's
         return None
 
 
 def fast(body: bytes) -> tuple[Chat, ...] | None:
     """What the fast lane alone makes of a body: None if it refuses."""
-    with patch.object(decode_module._ChatsConverter, "_load_exactly", lambda *_: None):
-        return decode_module._build_converter().loads(body, decode_module._CHATS)
+    with suppress(decode_module._RefusedError):
+        return finish(decode_module._read_fast(body))
+    return None
 
 
 @settings(max_examples=500)
@@ -392,3 +432,21 @@ def test_the_lanes_agree(body: bytes) -> None:
     assert isinstance(answer, (tuple, ResponseError))
     if quick is not None:
         assert answer == quick
+
+
+@settings(max_examples=500)
+@given(BODIES | mutated(), st.integers(0, 60), st.sampled_from([None, 0, 2]))
+@example(VENDOR_EXAMPLE, 10, None)
+@example(b'[{"phone":"1","name":"},{"},{"phone":"2"}]', 5, None)
+@example(b'[{"phone":"1","x":[{"phone":"8"},{"phone":"9"}]},{"phone":"2"}]', 1, None)
+@example(b'[{"phone":"1"},{"phone":"2"},{"phone":"3"}', 1, None)
+@example(b'[{"phone":"1"},{"phone":"2"},]', 1, None)
+def test_where_slices_end_changes_nothing(body: bytes, slice_bytes: int, indent: int | None) -> None:
+    """Cut at any place where it may be cut, a body gives the same chats, or the same error, as in one piece."""
+    with suppress(ValueError, RecursionError):
+        body = json.dumps(json.loads(body), indent=indent).encode()
+    whole = decode_chats(body, TOKEN)
+    with patch.object(decode_module, "_SLICE_BYTES", slice_bytes):
+        in_slices = decode_chats(body, TOKEN)
+    assert repr(in_slices) == repr(whole)
+    assert isinstance(in_slices, tuple) == isinstance(whole, tuple)

@@ -185,3 +185,20 @@ async def test_errors_are_raised_without_others_behind_them(fake_time: FakeTime)
     with pytest.raises(PlugChatError) as caught:
         await exchange(Player(CLOSED, fake=fake_time), RetryPolicy(attempts=1)).fetch(1, 10)
     assert (caught.value.__context__, caught.value.__cause__) == (None, None)
+
+
+async def test_a_large_page_leaves_others_their_turn(fake_time: FakeTime) -> None:
+    """While ten thousand chats are decoded the event loop runs what else is ready, several times."""
+
+    async def turns_of(chats: int) -> int:
+        body = b"[" + b",".join(b'{"phone":"%d","name":"%s"}' % (i, b"x" * 80) for i in range(chats)) + b"]"
+        player = Player(WireResponse(200, {}, body), fake=fake_time)
+        fetching = asyncio.create_task(exchange(player).fetch(1, chats))
+        turns = 0
+        while not fetching.done():
+            await asyncio.sleep(0)
+            turns += 1
+        assert len((await fetching).chats) == chats
+        return turns
+
+    assert await turns_of(10_000) >= await turns_of(100) + 3

@@ -1,4 +1,6 @@
 import copy
+import gc
+import inspect
 import pickle
 from datetime import UTC, datetime
 
@@ -6,6 +8,8 @@ import attrs
 import pytest
 
 from plugchat_async import Chat, Page
+from plugchat_async._decode import decode_chats
+from plugchat_async._secret import Secret
 
 CHAT = Chat("5511999999999", "Plug-suporte", 3, datetime(2021, 6, 6, tzinfo=UTC), is_muted=True)
 
@@ -18,6 +22,35 @@ def test_a_chat_is_a_frozen_value() -> None:
     with pytest.raises(attrs.exceptions.FrozenInstanceError):
         setattr(CHAT, "unread", 0)  # noqa: B010 - type checkers know that it is frozen
     assert not hasattr(CHAT, "__dict__")
+
+
+def test_a_chat_is_an_attrs_class() -> None:
+    """All that attrs offers works on it, though it is laid out as a struct."""
+    assert [a.name for a in attrs.fields(Chat)][:3] == ["phone", "name", "unread"]
+    assert attrs.evolve(CHAT, unread=4) == Chat(CHAT.phone, CHAT.name, 4, CHAT.last_message_time, is_muted=True)
+    assert Chat(**attrs.asdict(CHAT)) == CHAT
+    assert Chat(*attrs.astuple(CHAT)) == CHAT
+    assert Chat("5511999999999") != CHAT
+    match CHAT:
+        case Chat(phone, name, unread=3):
+            assert (phone, name) == (CHAT.phone, CHAT.name)
+        case _:
+            pytest.fail("patterns do not match")
+    assert repr(Chat("1")).startswith("Chat(phone='1', name=None, unread=0, last_message_time=None, is_muted=False,")
+    assert inspect.getdoc(Chat) == (Chat.__doc__ or "").replace("\n    ", "\n").rstrip()
+    assert (Chat.__module__, Chat.__qualname__) == ("plugchat_async.models", "Chat")
+    with pytest.raises(TypeError, match="phone"):
+        Chat(**attrs.asdict(CHAT, filter=attrs.filters.exclude("phone")))
+    with pytest.raises(attrs.exceptions.FrozenInstanceError):
+        delattr(CHAT, "unread")
+
+
+def test_the_collector_has_no_work_with_chats() -> None:
+    """A million of them are a million less to go through."""
+    chats = decode_chats(b'[{"phone":"1","name":"a","lastMessageTime":"1622991687"}]', Secret("unused"))
+    assert isinstance(chats, tuple)
+    assert not gc.is_tracked(chats[0])
+    assert not gc.is_tracked(CHAT)
 
 
 @pytest.mark.parametrize(("count", "last"), [(0, True), (1, True), (2, False), (3, False)])

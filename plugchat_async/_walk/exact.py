@@ -16,14 +16,13 @@ What no pass can see is a deletion: the list moves up, and the next page begins 
 
 from collections.abc import Generator
 from datetime import datetime
-from operator import ge
 
 from attrs import define, evolve, field
 
 from plugchat_async._walk.pages import Taken, Terms, read_pages
 from plugchat_async._walk.standing import Standing
-from plugchat_async._walk.steps import Deliver, Fetch, Step, Walk, phones_of
-from plugchat_async.models import Chat, Page
+from plugchat_async._walk.steps import Deliver, Fetch, Step, Walk
+from plugchat_async.models import Page
 
 MOST_PASSES = 10
 # How many passes over the whole list are worth it where its order can't be trusted.
@@ -92,7 +91,7 @@ def _count(standing: Standing, terms: Terms) -> Generator[Step, Page, bool]:
     number = standing.delivered // standing.size + 1
     page = yield Fetch(number, standing.size, resume_page=number)
     terms.ledger.pages += 1
-    fresh = without_seen(page, phones_of(page), standing, terms)
+    fresh = without_seen(page, standing, terms)
     if fresh.chats:
         yield Deliver(fresh)
     return page.is_last and (number - 1) * standing.size + len(page.chats) == standing.delivered
@@ -104,24 +103,23 @@ class Pass:
 
     _standing: Standing
     _terms: Terms
-    _read: set[str] = field(init=False)
+    _read: set[str] = field(factory=set[str], init=False)
     _enough: bool = field(default=False, init=False)
-
-    def __attrs_post_init__(self) -> None:
-        # What was read in this pass; in the first one that is what was ever seen.
-        self._read = set() if self._standing.phase else self._standing.seen
 
     def take(self, page: Page) -> Taken:
         """Read a page."""
         standing = self._standing
-        phones = phones_of(page)
-        again = phones & self._read
+        # Lists, and no sets, go into sets of a million: sets of sets are built twice as slowly.
+        phones = [chat.phone for chat in page.chats]
+        known = standing.seen.intersection(phones)
+        # In the first pass what was read is what was ever seen.
+        again = self._read.intersection(phones) if standing.phase else known
         self._watch(page, again)
-        fresh = without_seen(page, phones, standing, self._terms)
+        fresh = without_known(page, phones, known, standing, self._terms)
         if standing.phase:
-            self._read |= phones
+            self._read.update(phones)
         self._enough = self._is_enough(page)
-        return Taken(fresh, repeats=bool(again) and again == phones, enough=self._enough)
+        return Taken(fresh, repeats=bool(again) and again.issuperset(phones), enough=self._enough)
 
     @property
     def saw_all(self) -> bool:
@@ -137,7 +135,7 @@ class Pass:
         last = page.chats[-1].last_message_time
         return last is not None and last < bound
 
-    def _watch(self, page: Page, again: frozenset[str]) -> None:
+    def _watch(self, page: Page, again: set[str]) -> None:
         """Note what speaks against the pass. The same chat twice in one page is the server's doing, and does not."""
         standing = self._standing
         standing.repeated |= bool(again)
@@ -153,7 +151,7 @@ class Pass:
         standing.ordered = standing.ordered and is_sorted(page, times) and not self._is_odd(page, times, again)
         standing.oldest = times[-1] if standing.oldest is None else min(standing.oldest, times[-1])
 
-    def _is_odd(self, page: Page, times: list[datetime], again: frozenset[str]) -> bool:
+    def _is_odd(self, page: Page, times: list[datetime], again: set[str]) -> bool:
         """Tell whether a page does not go on where those before it ended: down from the oldest chat that was read."""
         oldest, newest = self._standing.oldest, self._standing.newest
         if oldest is None or newest is None:
@@ -169,13 +167,17 @@ class Pass:
         )
 
 
-def without_seen(page: Page, phones: frozenset[str], standing: Standing, terms: Terms) -> Page:
-    """Leave out the chats that were delivered before, count, and take all `phones` of the page for delivered now."""
-    ledger, seen = terms.ledger, standing.seen
-    new: tuple[Chat, ...] = page.chats
-    if not seen.isdisjoint(phones):
-        new = tuple(chat for chat in page.chats if chat.phone not in seen)
-    seen |= phones
+def without_seen(page: Page, standing: Standing, terms: Terms) -> Page:
+    """Leave out the chats that were delivered before, and take all chats of the page for delivered now."""
+    phones = [chat.phone for chat in page.chats]
+    return without_known(page, phones, standing.seen.intersection(phones), standing, terms)
+
+
+def without_known(page: Page, phones: list[str], known: set[str], standing: Standing, terms: Terms) -> Page:
+    """Leave out the chats whose phones are known, count, and take all `phones` of the page for delivered now."""
+    ledger = terms.ledger
+    new = tuple(chat for chat in page.chats if chat.phone not in known) if known else page.chats
+    standing.seen.update(phones)
     standing.delivered += len(new)
     left_out = len(page.chats) - len(new)
     ledger.chats += len(new)
@@ -194,4 +196,5 @@ def times_of(page: Page) -> list[datetime]:
 def is_sorted(page: Page, times: list[datetime]) -> bool:
     """Tell whether the newest is first. Pinned chats may be on top of page 1."""
     pinned = min(MOST_PINNED, len(times) - 1) if page.number == 1 else 0
-    return any(all(map(ge, times[top:], times[top + 1 :])) for top in range(pinned + 1))
+    # Sorting a list that is sorted takes half the time of comparing each of its neighbours.
+    return any(times[top:] == sorted(times[top:], reverse=True) for top in range(pinned + 1))

@@ -172,7 +172,7 @@ class _Descent:
             self.reason = "the list moved too fast: windows of it did not overlap"
 
     def _deliver(self, page: Page) -> Generator[Step, Page, None]:
-        fresh = without_seen(page, phones_of(page), self._standing, self._terms)
+        fresh = without_seen(page, self._standing, self._terms)
         if fresh.chats:
             yield Deliver(fresh)
 
