@@ -14,7 +14,7 @@ FetchPage = Callable[[int, int], Awaitable[Page]]
 Key = tuple[int, int]
 
 
-@define
+@define(eq=False, repr=False)
 class PagesAhead:
     """Requests pages, up to `depth` of them before they are wanted.
 
@@ -39,11 +39,11 @@ class PagesAhead:
 
     async def get(self, step: Fetch) -> Page:
         """Give the page that a step asks for, or raise what came of it."""
-        key = (step.number, step.size)
         if self._depth == 0 or step.after is None:
-            if self._ahead:
-                await self.close()
-            return await self._run(key)
+            await self.close()
+            self.requests += 1
+            return await self._fetch(step.number, step.size)
+        key = (step.number, step.size)
         if key != next(iter(self._ahead), None):
             await self.close()
             self._taken, self._no_more = 0, False
@@ -67,7 +67,8 @@ class PagesAhead:
 
     async def close(self) -> None:
         """Cancel all that is under way, and wait until it is gone."""
-        await self._cancel(set(self._ahead))
+        if self._ahead:
+            await self._cancel(set(self._ahead))
 
     def _begin_more(self, after: Callable[[int, int], Key]) -> bool:
         """Make the requests that may be made now, and tell whether there were any."""

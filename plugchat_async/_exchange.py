@@ -11,7 +11,7 @@ from collections.abc import Awaitable, Callable, Generator
 from functools import partial
 from typing import TypeVar
 
-from attrs import Factory, define, evolve, frozen
+from attrs import Factory, define, evolve, field, frozen
 
 from plugchat_async._decode import decode_slices
 from plugchat_async._evidence import Attempt
@@ -20,7 +20,7 @@ from plugchat_async._repair import Repair, next_repair
 from plugchat_async._retry import GiveUp, RetryBudget, RetryPolicy, parse_retry_after
 from plugchat_async._secret import Secret
 from plugchat_async._transport import Failure, Transport
-from plugchat_async._wire import RequestShape, WireRequest, WireResponse, build_request, status_error, status_line
+from plugchat_async._wire import Requests, RequestShape, WireRequest, WireResponse, status_error, status_line
 from plugchat_async.errors import (
     PlugChatError,
     RateLimitedError,
@@ -49,7 +49,7 @@ class TimeSource:
     random: Callable[[], float] = random.random
 
 
-@define
+@define(eq=False, repr=False)
 class Exchange:
     """Fetches the pages of an account. It keeps what they share: the request's shape, the limits, the retry budget.
 
@@ -65,12 +65,13 @@ class Exchange:
     limits: Limits
     time_source: TimeSource
     budget: RetryBudget
+    _requests: Requests = field(init=False, default=Factory(lambda self: Requests(self.token), takes_self=True))
 
     async def fetch(self, number: int, size: int) -> Page:
         """Fetch one page, or raise the error that is left after repairs and retries."""
         work = _PageWork(number, size, self.shape, self.shape)
         while True:
-            request = build_request(work.shape, self.token, number, size)
+            request = self._requests.build(work.shape, number, size)
             outcome = await self._attempt(work, request)
             result = await self._read(outcome, number, size)
             if isinstance(result, Page):
@@ -191,7 +192,7 @@ async def _with_pauses(steps: Generator[None, None, T]) -> T:
         await asyncio.sleep(0)
 
 
-@define
+@define(eq=False, repr=False)
 class _PageWork:
     """What happened so far to one page.
 

@@ -6,14 +6,16 @@ An attempt gives back a response or a failure, and raises nothing but CancelledE
 
 import asyncio
 import ssl
-from types import SimpleNamespace
-from typing import Any, Final
+from typing import Any, Final, cast
 from urllib.parse import urlsplit
 
 import aiohttp
-from attrs import define, frozen
+from aiohttp.client_proto import ResponseHandler
+from aiohttp.tracing import Trace
+from msgspec import Struct
 from yarl import URL
 
+from plugchat_async._alarm import Alarm
 from plugchat_async._secret import Secret
 from plugchat_async._wire import WireRequest, WireResponse
 from plugchat_async.errors import (
@@ -35,8 +37,7 @@ _HEADER_CHARS: Final = 2048
 _NO_TIMEOUT: Final = aiohttp.ClientTimeout(total=None, connect=None, sock_connect=None, sock_read=None)
 
 
-@frozen
-class Failure:
+class Failure(Struct, frozen=True):
     """An attempt without a response. `stale`: an idle connection turned out to be closed, so nothing was answered."""
 
     error: PlugChatError
@@ -61,6 +62,7 @@ class Transport:
         self._proxy = proxy
         self._ssl_context = ssl_context
         self.max_response_bytes = max_response_bytes
+        self._alarm = Alarm()
         self._own: aiohttp.ClientSession | None = None
         self._closed = False
 
@@ -72,7 +74,7 @@ class Transport:
         options: dict[str, Any] = {}
         if self._borrowed is None:
             # The session limits what is in flight, so the connector need not.
-            connector: aiohttp.BaseConnector | None = aiohttp.TCPConnector(limit=0, ssl=self._ssl_context or True)
+            connector: aiohttp.BaseConnector | None = _Connector(limit=0, ssl=self._ssl_context or True)
         else:
             # aiohttp has no public name for these three. The proxy is the way out of a closed network: bare requests
             # take it, too.
@@ -93,13 +95,15 @@ class Transport:
             # The default jar would send one account's cookies with another's requests.
             cookie_jar=aiohttp.DummyCookieJar(),
             middlewares=(_send_once,),
-            trace_configs=[_trace_reuse()],
+            # Only our own connector tells what it knows of a request.
+            request_class=_Request if self._borrowed is None else aiohttp.ClientRequest,
             **options,
         )
 
     async def close(self) -> None:
         """Close what is ours, and leave what was borrowed."""
         self._closed = True
+        self._alarm.close()
         if self._own is not None:
             await self._own.close()
 
@@ -111,7 +115,7 @@ class Transport:
         attempt = _Attempt(request)
         cancellation: tuple[object, ...] | None = None
         try:
-            async with asyncio.timeout(timeout):
+            with self._alarm.within(timeout):
                 await self._ask(attempt, client)
         except asyncio.CancelledError as error:
             cancellation = error.args
@@ -126,6 +130,7 @@ class Transport:
                 isinstance(cause, ValueError) and (client is self._own or "AUTHORIZATION" in str(cause))
             ):
                 attempt.error = _translate(cause, request)
+                attempt.stale = isinstance(cause, _DroppedError) and cause.reused
             else:
                 raise
         if cancellation is not None:
@@ -136,7 +141,6 @@ class Transport:
     async def _ask(self, attempt: "_Attempt", client: aiohttp.ClientSession) -> None:
         """Send the request and note what comes. aiohttp's objects live in this frame, which no error leads to."""
         url = URL(attempt.request.url, encoded=True)
-        own = client is self._own
         async with client.request(
             "GET",
             url,
@@ -146,12 +150,10 @@ class Transport:
             auto_decompress=True,
             timeout=_NO_TIMEOUT,
             proxy=None if self._proxy is None else self._proxy.value,
-            # Only our own tracing knows what to make of it.
-            trace_request_ctx=attempt if own else None,
             # Given with a request they replace the session's own, which aiohttp has no public name for.
-            middlewares=None if own else (_send_once, *getattr(client, "_middlewares", ())),
+            middlewares=None if client is self._own else (_send_once, *getattr(client, "_middlewares", ())),
         ) as answer:
-            attempt.head = _head(answer, url)
+            attempt.head = _head(answer, attempt.request, url)
             attempt.head.body, attempt.head.complete = await self._read(answer)
 
     def _client_for(self, request: WireRequest) -> aiohttp.ClientSession:
@@ -175,7 +177,7 @@ class Transport:
         chunks: list[bytes] = []
         size = 0
         # Chunks come decompressed, a few hundred kilobytes at a time: a bomb is met at the limit, not after it.
-        async for chunk in answer.content.iter_any():
+        while chunk := await answer.content.readany():
             chunks.append(chunk)
             size += len(chunk)
             if size > limit:
@@ -184,14 +186,13 @@ class Transport:
         return b"".join(chunks), True
 
 
-@define
-class _Attempt:
+class _Attempt(Struct):
     """What became known of an attempt. It holds nothing of aiohttp's: tracebacks may show it."""
 
     request: WireRequest
     head: WireResponse | None = None
     error: PlugChatError | None = None
-    reused: bool = False
+    stale: bool = False
 
     def outcome(self) -> WireResponse | Failure:
         """Give the response, or the failure."""
@@ -200,14 +201,13 @@ class _Attempt:
             return self.head
         assert self.error is not None, "an attempt ends with a response or an error"
         self.error.url = self.request.url
-        lost = isinstance(self.error, ConnectionFailedError) and self.error.reason in ("closed", "reset")
-        return Failure(self.error, stale=lost and self.reused and self.head is None)
+        return Failure(self.error, self.stale)
 
 
-def _head(answer: aiohttp.ClientResponse, url: URL) -> WireResponse:
+def _head(answer: aiohttp.ClientResponse, request: WireRequest, url: URL) -> WireResponse:
     """Give the response, its body still to be read."""
     if answer.status == 200:
-        return WireResponse(200, {}, b"", complete=False, sent_url=str(url))
+        return WireResponse(200, {}, b"", complete=False, sent_url=request.url)
     sent = answer.request_info
     headers: dict[str, str] = {}
     for name, raw in answer.headers.items():
@@ -227,6 +227,28 @@ def _head(answer: aiohttp.ClientResponse, url: URL) -> WireResponse:
     )
 
 
+class _Request(aiohttp.ClientRequest):
+    """A request of our own session. `fresh`: a connection was made for it; else it goes over one that was left open."""
+
+    fresh = False
+
+
+class _Connector(aiohttp.TCPConnector):
+    """Notes which requests a connection is made for.
+
+    aiohttp's tracing would tell, too, but takes 12 µs a request for it, whether anything goes wrong or not.
+    """
+
+    async def _create_connection(
+        self,
+        req: aiohttp.ClientRequest,
+        traces: list[Trace],
+        timeout: aiohttp.ClientTimeout,  # noqa: ASYNC109 - aiohttp's argument
+    ) -> ResponseHandler:
+        cast("_Request", req).fresh = True
+        return await super()._create_connection(req, traces, timeout)
+
+
 async def _send_once(request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType) -> aiohttp.ClientResponse:
     """Middleware that keeps aiohttp from silently repeating a GET whose connection was lost.
 
@@ -237,25 +259,21 @@ async def _send_once(request: aiohttp.ClientRequest, handler: aiohttp.ClientHand
         return await handler(request)
     except aiohttp.ClientConnectorError:
         raise  # never repeated by aiohttp, and says more
-    except aiohttp.ServerDisconnectedError:
-        raise _DroppedError("closed", "the server closed the connection without an answer") from None
-    except aiohttp.ClientOSError:
-        raise _DroppedError("reset", "the connection was reset") from None
+    except (aiohttp.ServerDisconnectedError, aiohttp.ClientOSError) as cause:
+        dropped = isinstance(cause, aiohttp.ServerDisconnectedError)
+    raise _DroppedError(closed=dropped, reused=isinstance(request, _Request) and not request.fresh)
 
 
 class _DroppedError(Exception):
-    """A lost connection, on its way past aiohttp's own retry: a ConnectionFailedError's reason, and its message."""
+    """A connection that was lost before there was an answer, on its way past aiohttp's own retry.
 
+    closed: in good order, else reset. reused: an earlier request had left it open.
+    """
 
-def _trace_reuse() -> aiohttp.TraceConfig:
-    """Trace whether an attempt went over a connection that an earlier request left open."""
-
-    async def on_reuse(_: aiohttp.ClientSession, context: SimpleNamespace, __: object) -> None:
-        context.trace_request_ctx.reused = True
-
-    trace = aiohttp.TraceConfig()
-    trace.on_connection_reuseconn.append(on_reuse)
-    return trace
+    def __init__(self, *, closed: bool, reused: bool) -> None:
+        super().__init__()
+        self.closed = closed
+        self.reused = reused
 
 
 # First match wins: a ClientSSLError is a ClientConnectorError, which is an OSError.
@@ -285,8 +303,10 @@ _HINTS: Final = {
 def _translate(cause: Exception, request: WireRequest) -> PlugChatError:
     """The one place where foreign errors become ours. Their text is not taken over: it may hold headers."""
     match cause:
-        case _DroppedError(args=(reason, message)):
-            return _connection_failed(request, reason, message)
+        case _DroppedError(closed=True):
+            return _connection_failed(request, "closed", "the server closed the connection without an answer")
+        case _DroppedError():
+            return _connection_failed(request, "reset", "the connection was reset")
         # Before ValueError, which it is, too.
         case aiohttp.ClientConnectorCertificateError():
             # Only an error that OpenSSL made says what is wrong.

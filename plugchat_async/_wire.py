@@ -169,7 +169,7 @@ class RequestShape:
         }
 
 
-@frozen
+@frozen(eq=False)
 class WireRequest:
     """One request to send. `repr` leaves out the headers: they hold the token."""
 
@@ -178,13 +178,23 @@ class WireRequest:
     headers: Mapping[str, str] = field(repr=False)
 
 
-def build_request(shape: RequestShape, token: Secret, page: int, page_size: int) -> WireRequest:
-    """Build the request for a page. Pages count from 1."""
-    url = f"{shape.base_url}{CHATS_PATH}?page={page}&pageSize={page_size}"
-    return WireRequest(shape, url, shape.headers(token))
+class Requests:
+    """The requests of an account, one for each page. What they have in common is built once."""
+
+    def __init__(self, token: Secret) -> None:
+        self._token = token
+        self._shape: RequestShape | None = None
+        self._url = ""
+        self._headers: Mapping[str, str] = {}
+
+    def build(self, shape: RequestShape, page: int, page_size: int) -> WireRequest:
+        """Build the request for a page. Pages count from 1."""
+        if shape is not self._shape:
+            self._shape, self._url, self._headers = shape, f"{shape.base_url}{CHATS_PATH}", shape.headers(self._token)
+        return WireRequest(shape, f"{self._url}?page={page}&pageSize={page_size}", self._headers)
 
 
-@define
+@define(eq=False)
 class WireResponse:
     """A response as read. Its body is filled in when it has been.
 

@@ -3,7 +3,7 @@
 import asyncio
 import os
 import ssl
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Awaitable
 from types import TracebackType
 from typing import Final, Self, TypedDict, Unpack
 
@@ -180,8 +180,7 @@ class PlugChatSession:
         """
         check_int("number", number, least=1)
         check_int("page_size", page_size, least=1)
-        self._check_open()
-        return await self._exchange.fetch(number, page_size)
+        return await self._fetch(number, page_size)
 
     async def iter_pages(
         self,
@@ -309,6 +308,10 @@ class PlugChatSession:
             error.checkpoint = None
             raise
 
+    def _fetch(self, number: int, page_size: int) -> Awaitable[Page]:
+        self._check_open()
+        return self._exchange.fetch(number, page_size)
+
     def _check_open(self) -> None:
         if self._closed:
             raise SessionStateError("the session is closed", "Make a new PlugChatSession: a closed one stays closed.")
@@ -324,4 +327,4 @@ class PlugChatSession:
         standing = options.standing()
         self._check_open()
         monotonic = self._exchange.time_source.monotonic
-        return Drive(standing, options, fetch=self.fetch_page, sizes=self._sizes, monotonic=monotonic)
+        return Drive(standing, options, fetch=self._fetch, sizes=self._sizes, monotonic=monotonic)

@@ -15,9 +15,9 @@ from plugchat_async import (
 )
 from plugchat_async._secret import Secret
 from plugchat_async._wire import (
+    Requests,
     RequestShape,
     WireResponse,
-    build_request,
     excerpt,
     parse_base_url,
     status_error,
@@ -29,7 +29,7 @@ TOKEN = Secret("1nEFbU3EktLnV7LIIzX")
 
 def test_the_request_is_the_vendors() -> None:
     """URL, parameters and headers as the vendor's page gives them."""
-    request = build_request(RequestShape("https://app.plugchat.com.br"), TOKEN, 3, 50)
+    request = Requests(TOKEN).build(RequestShape("https://app.plugchat.com.br"), 3, 50)
     assert request.url == "https://app.plugchat.com.br/api/whatsapp/chats?page=3&pageSize=50"
     headers = dict(request.headers)
     assert headers.pop("User-Agent").startswith("plugchat-async/")
@@ -40,6 +40,17 @@ def test_the_request_is_the_vendors() -> None:
         "Accept-Encoding": "gzip, deflate",
     }
     assert "1nEF" not in repr(request)
+
+
+def test_what_requests_have_in_common_is_built_once() -> None:
+    """Until a repair changes it; and then it is changed."""
+    requests, shape = Requests(TOKEN), RequestShape("https://x.example")
+    assert requests.build(shape, 1, 10).headers is requests.build(shape, 2, 10).headers
+    repaired = requests.build(RequestShape("https://y.example", content_type=None), 3, 10)
+    assert repaired.url == "https://y.example/api/whatsapp/chats?page=3&pageSize=10"
+    assert "Content-Type" not in repaired.headers
+    assert requests.build(shape, 4, 10).url.startswith("https://x.example/")
+    assert "1nEF" not in repr(requests)
 
 
 def test_a_shape_may_leave_out_the_content_type() -> None:
