@@ -92,6 +92,23 @@ async def driven(fetch: Any, **options: Any) -> AsyncGenerator[Page, None]:
         await under_way.close()
 
 
+@pytest.mark.parametrize(("seen", "pauses"), [(10, 0), (39, 0), (41, 1), (1000, 48)])
+async def test_a_long_memory_is_freed_with_pauses(monkeypatch: pytest.MonkeyPatch, seen: int, pauses: int) -> None:
+    """Others have their turn meanwhile, and there is no pause where there is little to free."""
+    monkeypatch.setattr("plugchat_async._driver._AT_A_TIME", 20)
+    walk = WalkOptions(page_size=10)
+    standing = walk.standing()
+    standing.seen.update(map(str, range(seen)))
+    under_way = Drive(standing, walk, fetch=Pages(1).fetch, sizes=PageSizes(), monotonic=lambda: 0.0)
+    closing = asyncio.create_task(under_way.close())
+    turn = 0
+    while not closing.done():
+        await asyncio.sleep(0)
+        turn += 1
+    assert turn - 1 == pauses
+    assert len(standing.seen) == seen - 20 * pauses
+
+
 async def turns(count: int = 20) -> None:
     for _ in range(count):
         await asyncio.sleep(0)

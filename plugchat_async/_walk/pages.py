@@ -6,7 +6,7 @@ recognised: one that silently caps `pageSize` (every page looks short), and one 
 
 from typing import Protocol
 
-from attrs import define, frozen
+from msgspec import Struct
 
 from plugchat_async._walk.sizes import PageSizes, check_cap, look_far_ahead, next_page
 from plugchat_async._walk.standing import Standing
@@ -15,8 +15,7 @@ from plugchat_async.errors import PageLimitError
 from plugchat_async.models import Page
 
 
-@define
-class Ledger:
+class Ledger(Struct):
     """What a walk has done so far: its side of a `WalkReport`; see there."""
 
     pages: int = 0
@@ -28,8 +27,7 @@ class Ledger:
     reason: str = ""
 
 
-@define
-class Terms:
+class Terms(Struct):
     """What a walker works with besides its standing.
 
     max_pages: how many pages to read at most in one pass. ahead: whether pages may be asked for ahead of time.
@@ -41,8 +39,7 @@ class Terms:
     ledger: Ledger
 
 
-@frozen
-class Taken:
+class Taken(Struct):
     """What a reader made of a page.
 
     page: what the caller is to get of it. repeats: an earlier page held the same. enough: the pass may end here.

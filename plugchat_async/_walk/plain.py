@@ -14,7 +14,7 @@ def plain(standing: Standing, terms: Terms) -> Walk:
     yield from read_pages(standing, terms, _Plain(terms), ahead=terms.ahead)
 
 
-@define
+@define(eq=False, repr=False)
 class _Plain:
     """Takes pages as they are, and remembers just enough to know one again.
 

@@ -20,7 +20,7 @@ _SECOND_LOOK = 16
 _NEAR_PAGES = 1000
 
 
-@define
+@define(eq=False, repr=False)
 class PageSizes:
     """What a session has learnt about its server's page sizes, so that a check is not made in every walk."""
 

@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Annotated, Literal
 
 import msgspec
-from attrs import define, field, fields, frozen
+from attrs import define, field, fields
 
 from plugchat_async.errors import InvalidValueError
 
@@ -84,8 +84,7 @@ class Standing:
         self.tied = 1
 
 
-@frozen(kw_only=True)
-class _Packed:
+class _Packed(msgspec.Struct):
     """A checkpoint's JSON."""
 
     version: int

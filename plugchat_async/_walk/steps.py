@@ -3,13 +3,12 @@
 from collections.abc import Callable, Generator
 from typing import Literal
 
-from attrs import frozen
+from msgspec import Struct
 
 from plugchat_async.models import Page
 
 
-@frozen
-class Fetch:
+class Fetch(Struct):
     """Ask for a page, and send it back into the walk.
 
     resume_page: what an error that comes of it gives as its `page`.
@@ -26,16 +25,14 @@ class Fetch:
     after: Callable[[int, int], tuple[int, int]] | None = None
 
 
-@frozen
-class Peek:
+class Peek(Struct):
     """Send back a page if it has already arrived, having been asked for ahead; if not, an empty one."""
 
     number: int
     size: int
 
 
-@frozen
-class Deliver:
+class Deliver(Struct):
     """Give a page to the caller. What is sent back is not looked at."""
 
     page: Page

@@ -66,7 +66,7 @@ def cover(standing: Standing, terms: Terms) -> Generator[Step, Page, str]:
     return TOO_FAST
 
 
-@define
+@define(eq=False, repr=False)
 class _Descent:
     """Overlapping windows from the front of the list down: to its end, or until its chats are older than the bound.
 
