@@ -1,13 +1,12 @@
 """Async SDK for the Plug Chat WhatsApp gateway: every chat of an account, typed, and errors that help."""
 
-from plugchat_async._crew import AccountResult
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
 from plugchat_async._evidence import Attempt, Problem
 from plugchat_async._exchange import TimeSource
 from plugchat_async._retry import RetryPolicy
 from plugchat_async._wire import __version__
-from plugchat_async.accounts import Account, read_accounts
-from plugchat_async.bulk import BulkOptions, fetch_many
-from plugchat_async.bulk_export import AccountExport, ExportSummary, export_many
 from plugchat_async.errors import (
     AuthenticationError,
     ConfigurationError,
@@ -35,9 +34,32 @@ from plugchat_async.errors import (
     UnexpectedStatusError,
     UnsupportedMediaTypeError,
 )
-from plugchat_async.export import to_arrow, to_polars, write_csv, write_jsonl, write_parquet
 from plugchat_async.models import Chat, Page, WalkReport
 from plugchat_async.session import ChatsOptions, PlugChatSession, SessionOptions
+
+if TYPE_CHECKING:
+    from plugchat_async._crew import AccountResult
+    from plugchat_async.accounts import Account, read_accounts
+    from plugchat_async.bulk import BulkOptions, fetch_many
+    from plugchat_async.bulk_export import AccountExport, ExportSummary, export_many
+    from plugchat_async.export import to_arrow, to_polars, write_csv, write_jsonl, write_parquet
+
+# What a program with one account does not need is loaded when it is asked for (PEP 562).
+_LATER = {
+    "Account": "accounts",
+    "AccountExport": "bulk_export",
+    "AccountResult": "_crew",
+    "BulkOptions": "bulk",
+    "ExportSummary": "bulk_export",
+    "export_many": "bulk_export",
+    "fetch_many": "bulk",
+    "read_accounts": "accounts",
+    "to_arrow": "export",
+    "to_polars": "export",
+    "write_csv": "export",
+    "write_jsonl": "export",
+    "write_parquet": "export",
+}
 
 __all__ = [
     "Account",
@@ -90,3 +112,14 @@ __all__ = [
     "write_jsonl",
     "write_parquet",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _LATER:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = globals()[name] = getattr(import_module(f"{__name__}.{_LATER[name]}"), name)
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_LATER})

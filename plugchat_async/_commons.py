@@ -16,7 +16,7 @@ from plugchat_async._wire import RequestShape
 from plugchat_async.errors import InvalidValueError
 
 
-@frozen(kw_only=True)
+@frozen(kw_only=True, eq=False, repr=False)
 class RequestOptions:
     """The options of requests, as `PlugChatSession` and `fetch_many` take and describe them.
 

@@ -1,8 +1,8 @@
-"""JSON bytes -> the chats of a page: a cattrs converter with a fast lane and an exact lane.
+"""JSON bytes -> the chats of a page, in a fast lane and an exact lane.
 
 The vendor's table and its example disagree about types, so both spellings are read everywhere. The fast lane lets
 msgspec parse the page straight into `Chat`s, and either gives all of them or refuses. Only then the exact lane reads
-the page again, value by value, and accepts it or says of each bad value where it is and what was expected.
+the page again, value by value, by cattrs, and accepts it or says of each bad value where it is and what was expected.
 
 Both lanes read a value with the same parser and the same type, so that what the fast lane accepts, the exact lane
 accepts alike. The exact lane accepts a little more: null for an optional field, a byte order mark, a lone surrogate.
@@ -10,80 +10,19 @@ accepts alike. The exact lane accepts a little more: null for an optional field,
 Neither keeps an event loop waiting: a large page is read in slices, between which the caller may do something else.
 """
 
-import codecs
 import re
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Generator
 from contextlib import suppress
-from datetime import UTC, datetime
-from typing import Any, TypeVar, cast
+from datetime import UTC
 
 import msgspec
-from attrs import fields
-from cattrs import ClassValidationError, IterableValidationError
-from cattrs.gen import make_dict_structure_fn, override
-from cattrs.preconf.msgspec import MsgspecJsonConverter
-from msgspec import UNSET, Raw, UnsetType
 
-from plugchat_async._evidence import Problem
 from plugchat_async._secret import Secret
-from plugchat_async._wire import excerpt, one_line
-from plugchat_async.errors import DecodeError, NotAListError, NotJSONError, ResponseError
+from plugchat_async.errors import ResponseError
 from plugchat_async.models import Chat
 
-T = TypeVar("T")
-
-# A bad value's share of an error message, and how much of it is looked at for that.
-_VALUE_CHARS = 60
-_SHOWN_BYTES = 512
-
-# Where the exact lane stops to look for more problems, and how many chats it reads at a time.
-MOST_PROBLEMS = 1000
-_SLICE = 128
-
-
-# What is expected of a field, in words. Its type is `Chat`'s, read with `strict=False`: numbers and booleans may be
-# strings, too, as the vendor's example spells them.
-_EXPECTED = {
-    # Table and example: string. It is the chat's id, so an empty one can't be told from others.
-    "phone": "a non-empty string",
-    "name": "a string or null",
-    # Table: string. Example: "0".
-    "unread": "an integer",
-    # Table: string, "timestamp with date and time". Example: "1622991687". RFC 3339 with an offset is as clear; a time
-    # without one is another moment in each time zone.
-    "last_message_time": "epoch seconds",
-    # Table: string, 0 or 1. Example: "0".
-    "is_muted": "0 or 1, true or false",
-    # Table: boolean. Example: "false".
-    "is_marked_spam": "true or false, 0 or 1",
-    # Table: string. Example: a URL, or null.
-    "profile_thumbnail": "a string or null",
-    # Table: integer, discontinued. Example: 0.
-    "messages_unread": "an integer or null",
-}
-
-
-class _MalformedError(ValueError):
-    """A hook's refusal: what was expected, and the value's own bytes."""
-
-    def __init__(self, expected: str, got: bytes) -> None:
-        super().__init__(expected, got)
-        self.expected = expected
-        self.got = got
-
-
-# A chat whose values are still to be read, in `Chat`'s order, under the vendor's names.
-_RawRow = msgspec.defstruct("_RawRow", [(a.name, Raw | UnsetType, UNSET) for a in fields(Chat)], rename="camel")
-_VENDOR_NAMES = dict(zip(_RawRow.__struct_fields__, _RawRow.__struct_encode_fields__, strict=True))
-
-# What msgspec raises on input: DecodeError for syntax and types; UnicodeDecodeError, and ValueError for the year
-# 10000, are ValueErrors; RecursionError for nested arrays.
-_REFUSALS = (msgspec.DecodeError, ValueError, RecursionError)
-
-_CHATS = tuple[Chat, ...]
-_decode_chats = msgspec.json.Decoder(_CHATS, strict=False).decode
-_decode_raws = msgspec.json.Decoder(list[Raw]).decode
-_decode_raw_row = msgspec.json.Decoder(_RawRow).decode
+# `strict=False` reads numbers and booleans from strings, too, as the vendor's example spells them.
+_decode = msgspec.json.Decoder(tuple[Chat, ...], strict=False).decode
 
 # A page is read in slices of some thousand chats, which take a third of a millisecond.
 _SLICE_BYTES = 256 * 1024
@@ -92,145 +31,7 @@ _BETWEEN = re.compile(rb"\}[ \t\r\n]*,[ \t\r\n]*\{")
 
 
 class _RefusedError(Exception):
-    """The fast lane could not read a page."""
-
-
-class _ChatsConverter(MsgspecJsonConverter):
-    """cattrs' converter for msgspec: its loads hook for chats is the fast lane, its structure hooks the exact one."""
-
-    def loads(self, data: bytes, cl: type[T], **kwargs: Any) -> T:
-        """Read JSON. _RefusedError if these are chats that the fast lane can't read."""
-        if cl is not _CHATS:
-            return super().loads(data, cl, **kwargs)
-        try:
-            chats = _decode_chats(data)
-        except _REFUSALS:
-            raise _RefusedError from None
-        for chat in chats:  # 0.03 µs a chat; all() over a generator takes 0.05
-            time = chat.last_message_time
-            # Epoch seconds are in UTC, RFC 3339 may say otherwise.
-            if time is not None and time.tzinfo is not UTC:
-                raise _RefusedError
-        return cast("T", chats)
-
-
-def _read_fast(body: bytes) -> Generator[None, None, tuple[Chat, ...]]:
-    """Read a page in the fast lane, a slice at a time."""
-    if len(body) <= 2 * _SLICE_BYTES:
-        return _load_chats(body)
-    chats: list[Chat] = []
-    opening, start = b"", 0
-    # A cut that hits a string leaves the slice before it without an end, which is refused. So a slice that is read ends
-    # between two chats, and the next one begins there.
-    while cut := _BETWEEN.search(body, start + _SLICE_BYTES):
-        chats += _load_chats(b"%b%b]" % (opening, body[start : cut.start() + 1]))
-        opening, start = b"[", cut.end() - 1
-        yield
-    chats += _load_chats(opening + body[start:])
-    return tuple(chats)
-
-
-def _read_exactly(body: bytes) -> Generator[None, None, tuple[Chat, ...]]:
-    """Read a page in the exact lane, some chats at a time. _UnreadableError, or what msgspec raises, if it can't be."""
-    try:
-        raws = _decode_raws(body)
-    except _REFUSALS:
-        raws = _decode_raws(_mend(body))
-    chats: list[Chat] = []
-    problems: list[tuple[int, str, Exception]] = []
-    # Each problem costs some 50 µs, and a small body may hold a million of them.
-    for start in range(0, len(raws), _SLICE):
-        if start:
-            yield
-        try:
-            chats += _converter.structure(raws[start : start + _SLICE], _CHATS)
-        except IterableValidationError as error:
-            problems += [(start + index, field, cause) for index, field, cause in _flatten(error)]
-            if len(problems) >= MOST_PROBLEMS:
-                break
-    if problems:
-        raise _UnreadableError(problems)
-    return tuple(chats)
-
-
-class _UnreadableError(Exception):
-    """What the exact lane could not read: (index, field, hook's error) of each value."""
-
-    def __init__(self, problems: list[tuple[int, str, Exception]]) -> None:
-        super().__init__(problems)
-        self.problems = problems
-
-
-def _flatten(page_error: IterableValidationError) -> Iterator[tuple[int, str, Exception]]:
-    """Take cattrs' groups apart: index, the vendor's name of the field ("" for the chat as a whole), error."""
-    for chat_error, note in page_error.group_exceptions()[0]:
-        if isinstance(chat_error, ClassValidationError):
-            for value_error, attribute in chat_error.group_exceptions()[0]:
-                yield int(note.index), _VENDOR_NAMES[attribute.name], value_error
-        else:
-            yield int(note.index), "", chat_error
-
-
-def _mend(data: bytes) -> bytes:
-    """Take out what valid enough JSON may hold but msgspec refuses.
-
-    A leading byte order mark may be ignored (RFC 8259, 8.1). A surrogate without its other half (8.2) is what is left
-    of an emoji in a name that was cut: it becomes U+FFFD, the replacement character.
-    """
-    data = data.removeprefix(codecs.BOM_UTF8)
-    if not _SURROGATE.search(data):  # megabytes of other escapes need not be gone through
-        return data
-    return _ESCAPES.sub(lambda match: rb"\ufffd" if match["lone"] else match[0], data)
-
-
-_SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")
-# Each escape is consumed whole, so that an escaped backslash before a "u" is not taken for one.
-_ESCAPES = re.compile(
-    rb"\\(?:u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}|(?P<lone>u[dD][89a-fA-F][0-9a-fA-F]{2})|.)",
-    re.DOTALL,
-)
-
-
-def _build_converter() -> _ChatsConverter:
-    converter = _ChatsConverter()
-    overrides: dict[str, Any] = {
-        a.name: override(rename=_VENDOR_NAMES[a.name], struct_hook=_structure_value(a.name, a.type))
-        for a in fields(Chat)
-    }
-    structure_values = make_dict_structure_fn(Chat, converter, **overrides)
-
-    def _structure_chat(raw: Raw, _: type[Chat]) -> Chat:
-        try:
-            row = _decode_raw_row(raw)
-        except _REFUSALS:
-            raise _MalformedError("an object", bytes(raw)) from None
-        values = {
-            vendor_name: bytes(value)
-            for name, vendor_name in _VENDOR_NAMES.items()
-            # An optional field that is null is as good as absent.
-            if (value := getattr(row, name)) is not UNSET and (name == "phone" or bytes(value) != b"null")
-        }
-        return structure_values(values, Chat)
-
-    converter.register_structure_hook(Chat, _structure_chat)
-    return converter
-
-
-def _structure_value(name: str, wire_type: Any) -> Callable[[bytes, Any], Any]:
-    decode = msgspec.json.Decoder(wire_type, strict=False).decode
-
-    def structure(raw: bytes, _: Any) -> Any:
-        try:
-            value = decode(raw)
-            return value.astimezone(UTC) if isinstance(value, datetime) else value
-        except (*_REFUSALS, OverflowError):  # OverflowError: an offset moved the time out of the calendar
-            raise _MalformedError(_EXPECTED[name], raw) from None
-
-    return structure
-
-
-_converter = _build_converter()
-_load_chats = _converter.get_loads_hook(_CHATS)
+    """The fast lane can't read a page."""
 
 
 def decode_slices(body: bytes, token: Secret) -> Generator[None, None, tuple[Chat, ...] | ResponseError]:
@@ -241,10 +42,9 @@ def decode_slices(body: bytes, token: Secret) -> Generator[None, None, tuple[Cha
     """
     with suppress(_RefusedError):
         return (yield from _read_fast(body))
-    try:
-        return (yield from _read_exactly(body))
-    except (_UnreadableError, *_REFUSALS) as cause:
-        return _error_of(cause, body, token)
+    from plugchat_async._exact import decode_exactly  # noqa: PLC0415 - 7 ms of imports that most programs don't need
+
+    return (yield from decode_exactly(body, token))
 
 
 def decode_chats(body: bytes, token: Secret) -> tuple[Chat, ...] | ResponseError:
@@ -258,57 +58,30 @@ def decode_chats(body: bytes, token: Secret) -> tuple[Chat, ...] | ResponseError
             return result
 
 
-def _error_of(cause: Exception, body: bytes, token: Secret) -> ResponseError:
-    """Say why the exact lane could not read a body."""
-    match cause:
-        case _UnreadableError():
-            problems = tuple(_problem(index, field, error, token) for index, field, error in cause.problems)
-            count = f"{'at least ' if len(problems) >= MOST_PROBLEMS else ''}{len(problems)}"
-            return DecodeError(f"{count} value{'' if len(problems) == 1 else 's'} can't be read", problems=problems)
-        case RecursionError():
-            return NotJSONError(f"the body is nested too deeply: {excerpt(body, token)}")
-        case msgspec.ValidationError():
-            return NotAListError(f"the body is not a JSON array: {excerpt(body, token)}")
-        case _ if _is_cut(body):
-            message = f"the JSON ends in the middle, after {len(body)} bytes"
-            return NotJSONError(message, "The answer was cut: try again later.", truncated=True)
-        case _:
-            return NotJSONError(f"the body is not JSON: {excerpt(body, token)}")
+def _read_fast(body: bytes) -> Generator[None, None, tuple[Chat, ...]]:
+    """Read a page in the fast lane, a slice at a time."""
+    if len(body) <= 2 * _SLICE_BYTES:
+        return _read_slice(body)
+    chats: list[Chat] = []
+    opening, start = b"", 0
+    # A cut that hits a string leaves the slice before it without an end, which is refused. So a slice that is read ends
+    # between two chats, and the next one begins there.
+    while cut := _BETWEEN.search(body, start + _SLICE_BYTES):
+        chats += _read_slice(b"%b%b]" % (opening, body[start : cut.start() + 1]))
+        opening, start = b"[", cut.end() - 1
+        yield
+    chats += _read_slice(opening + body[start:])
+    return tuple(chats)
 
 
-def _is_cut(body: bytes) -> bool:
-    """Tell whether a body that is not JSON is the beginning of an array."""
-    mended = _mend(body)
-    # After a sign, a point or an "e" the parser misses a digit, not the rest: so it is given one.
-    return mended.lstrip().startswith(b"[") and _TRUNCATED in (_complaint(mended), _complaint(mended + b"0"))
-
-
-def _complaint(text: bytes) -> str:
-    complaint = ""
+def _read_slice(json: bytes) -> tuple[Chat, ...]:
     try:
-        _decode_raws(text)
-    except msgspec.DecodeError as error:
-        complaint = str(error)
-    return complaint
-
-
-# msgspec has no error class of its own for it; a test holds this text to the installed version.
-_TRUNCATED = "Input data was truncated"
-
-
-def _problem(index: int, field: str, error: Exception, token: Secret) -> Problem:
-    match error:
-        case _MalformedError(expected=expected, got=got):
-            return Problem(index, field, expected, _shown(got, token))
-        case _:  # cattrs' KeyError for the one field that must be there
-            return Problem(index, field, _EXPECTED["phone"], "nothing")
-
-
-def _shown(raw: bytes, token: Secret) -> str:
-    """Give a JSON value as people read it: strings as Python writes them, all else as it came."""
-    text = raw[:_SHOWN_BYTES].decode("utf-8", "replace")
-    if raw.startswith(b'"') and len(raw) <= _SHOWN_BYTES:
-        with suppress(*_REFUSALS):
-            # Redacted before Python's own escapes come in between.
-            text = repr(token.redact(msgspec.json.decode(raw, type=str)))
-    return one_line(text, token, _VALUE_CHARS)
+        chats = _decode(json)
+    except (msgspec.DecodeError, ValueError, RecursionError):
+        raise _RefusedError from None
+    for chat in chats:  # 0.03 µs a chat; all() over a generator takes 0.05
+        time = chat.last_message_time
+        # Epoch seconds are in UTC, RFC 3339 may say otherwise.
+        if time is not None and time.tzinfo is not UTC:
+            raise _RefusedError
+    return chats

@@ -6,12 +6,14 @@ whole milliseconds, waits 50 ms more than is needed, and keeps a thread for its 
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
-from aiolimiter import AsyncLimiter
 from attrs import Factory, define, field
 
 from plugchat_async._arguments import check_number
+
+if TYPE_CHECKING:
+    from aiolimiter import AsyncLimiter
 
 # A day between two requests is as good as none.
 _LEAST_RATE: Final = 1 / 86_400
@@ -26,20 +28,22 @@ def check_rate(name: str, rate: object) -> None:
         check_number(name, rate, zero=False, most=_MOST_RATE, unit=" of requests a second")
 
 
-def rate_limiter(rate: float | None, *, catch_up: bool = True) -> AsyncLimiter | None:
+def rate_limiter(rate: float | None, *, catch_up: bool = True) -> "AsyncLimiter | None":
     """Give a limiter of `rate` requests a second, evenly spaced, or None if there is no limit.
 
     catch_up: whether a hundredth of a second's requests may go out at once, so that timers may be that late.
     """
     if rate is None:
         return None
+    from aiolimiter import AsyncLimiter  # noqa: PLC0415 - 6 ms of imports, since it reads its own metadata
+
     number = max(_LEAST_RATE, rate)
     # A bucket of one second's requests would let twice as many through in its first second.
     capacity = 1 + number * _CATCH_UP if catch_up else 1.0
     return AsyncLimiter(capacity, capacity / number)
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class Limits:
     """What holds back the requests of one account. Some of it is shared with other accounts.
 
@@ -51,8 +55,8 @@ class Limits:
     """
 
     slots: asyncio.Semaphore
-    overall: AsyncLimiter | None = None
-    own: AsyncLimiter | None = None
+    overall: "AsyncLimiter | None" = None
+    own: "AsyncLimiter | None" = None
     not_before: float = field(default=0.0, init=False)
     _turn: asyncio.Lock = field(init=False, default=Factory(asyncio.Lock))
 

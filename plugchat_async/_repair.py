@@ -6,13 +6,13 @@ for the rest of the session if it works. Pure: (shape, response, repairs tried) 
 
 from collections.abc import Collection, Iterator
 
-from attrs import evolve, frozen
+from attrs import evolve
+from msgspec import Struct
 
 from plugchat_async._wire import JSON_TYPE, RequestShape, WireResponse
 
 
-@frozen
-class Repair:
+class Repair(Struct, frozen=True):
     """A change to the request: what it is called, in words for logs and errors, and the shape that has it.
 
     `switches_host`: it asks another server, whose refusal then says nothing about the first one's.

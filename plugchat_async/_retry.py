@@ -9,6 +9,7 @@ from email.utils import parsedate_to_datetime
 from typing import Final
 
 from attrs import define, field, frozen
+from msgspec import Struct
 
 from plugchat_async._arguments import check_int, check_seconds
 from plugchat_async.errors import (
@@ -68,15 +69,13 @@ def is_transient(error: PlugChatError) -> bool:
             return error.status in RETRIED_STATUSES
 
 
-@frozen
-class Wait:
+class Wait(Struct, frozen=True):
     """Repeat the request after so many seconds."""
 
     seconds: float
 
 
-@frozen
-class GiveUp:
+class GiveUp(Struct, frozen=True):
     """Raise the error. `reason` says why it is not repeated, "" where that needs no words."""
 
     reason: str = ""
@@ -130,7 +129,7 @@ class RetryPolicy:
         return Wait(wait)
 
 
-@define
+@define(eq=False, repr=False)
 class RetryBudget:
     """A bucket of tokens that many retries share, so that an outage is not multiplied by its clients.
 

@@ -6,7 +6,7 @@ from functools import cached_property
 from attrs import frozen
 
 
-@frozen(repr=False, eq=False)
+@frozen(slots=False, repr=False, eq=False)
 class Secret:
     """A token, or a URL that may hold a password. It prints as `***`; `redact` takes it out of what a server sent."""
 

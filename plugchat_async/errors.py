@@ -32,7 +32,7 @@ and each one survives pickling: fields are positional, and all of them are plain
 
 from typing import ClassVar
 
-from attrs import define, field
+from attrs import define, field, fields
 
 from plugchat_async._evidence import Attempt, Problem
 
@@ -45,8 +45,8 @@ PROBLEMS_SHOWN = 10
 
 
 # `slots=False` throughout: exceptions keep a __dict__, which pickling and `add_note` rely on. Fields stay positional,
-# since unpickling calls the class with them.
-@define(slots=False)
+# since unpickling calls the class with them. Classes without fields of their own inherit all of it.
+@define(slots=False, repr=False)
 class PlugChatError(Exception):
     """The base of all errors of this package.
 
@@ -77,6 +77,11 @@ class PlugChatError(Exception):
     def __str__(self) -> str:
         return f"{self.what_happened}. {self.hint}"
 
+    def __repr__(self) -> str:
+        # One for all: attrs would write one for each class, which is most of what importing them takes.
+        told = ", ".join(f"{a.name}={getattr(self, a.name)!r}" for a in fields(type(self)) if a.repr)
+        return f"{type(self).__name__}({told})"
+
     @property
     def what_happened(self) -> str:
         """The message with its context, without the hint: one line."""
@@ -100,35 +105,30 @@ class PlugChatError(Exception):
         return parts
 
 
-@define(slots=False)
 class ConfigurationError(PlugChatError):
     """Yours to mend: the same call will fail again until the configuration or the code changes."""
 
     advice: ClassVar[str] = "Correct the configuration and try again."
 
 
-@define(slots=False)
 class InvalidValueError(ConfigurationError, ValueError):
     """An argument has a value that can't be used. Raised before any I/O; the message names argument and value."""
 
     advice: ClassVar[str] = "Correct the argument."
 
 
-@define(slots=False)
 class InvalidTypeError(ConfigurationError, TypeError):
     """An argument has the wrong type. Raised before any I/O; the message names argument and value."""
 
     advice: ClassVar[str] = "Correct the argument."
 
 
-@define(slots=False)
 class SessionStateError(ConfigurationError, RuntimeError):
     """The session is not open, is closed, or belongs to another event loop."""
 
     advice: ClassVar[str] = "Use the session inside `async with PlugChatSession(...)`."
 
 
-@define(slots=False)
 class AuthenticationError(ConfigurationError):
     """401 or 403: the service does not accept the token."""
 
@@ -138,7 +138,7 @@ class AuthenticationError(ConfigurationError):
     )
 
 
-@define(slots=False)
+@define(slots=False, repr=False)
 class MethodNotAllowedError(ConfigurationError):
     """405, and no repair helped. `allow`: the methods that the server named, None without Allow (RFC 9110, 15.5.6)."""
 
@@ -150,7 +150,7 @@ class MethodNotAllowedError(ConfigurationError):
     allow: tuple[str, ...] | None = None
 
 
-@define(slots=False)
+@define(slots=False, repr=False)
 class UnsupportedMediaTypeError(ConfigurationError):
     """415, and no repair helped.
 
@@ -168,7 +168,7 @@ class UnsupportedMediaTypeError(ConfigurationError):
     accept: str | None = None
 
 
-@define(slots=False)
+@define(slots=False, repr=False)
 class RedirectedError(ConfigurationError):
     """3xx. Never followed: it would hand the token to wherever the answer points. `target`: that origin, if given."""
 
@@ -180,14 +180,13 @@ class RedirectedError(ConfigurationError):
     target: str | None = None
 
 
-@define(slots=False)
 class ServiceError(PlugChatError):
     """Theirs or the network's: the same call may work later. It was retried, where that can help."""
 
     advice: ClassVar[str] = "Try again later."
 
 
-@define(slots=False)
+@define(slots=False, repr=False)
 class ConnectionFailedError(ServiceError):
     """No answer, or only a part of one.
 
@@ -200,14 +199,13 @@ class ConnectionFailedError(ServiceError):
     reason: str = ""
 
 
-@define(slots=False)
 class RequestTimeoutError(ServiceError):
     """No complete answer within `timeout` seconds, or within what was left of the page's deadline; or 408."""
 
     advice: ClassVar[str] = "The service is slow: try again later, with smaller pages or a longer timeout and deadline."
 
 
-@define(slots=False)
+@define(slots=False, repr=False)
 class RateLimitedError(ServiceError):
     """429. `retry_after`: seconds that the server asked to wait, counted from its answer, or None if it did not say."""
 
@@ -216,7 +214,7 @@ class RateLimitedError(ServiceError):
     retry_after: float | None = None
 
 
-@define(slots=False)
+@define(slots=False, repr=False)
 class ServerError(ServiceError):
     """5xx or 425. `retry_after`: seconds that the server asked to wait, or None if it did not say."""
 
@@ -227,7 +225,6 @@ class ServerError(ServiceError):
     retry_after: float | None = None
 
 
-@define(slots=False)
 class UnexpectedStatusError(PlugChatError):
     """A status that this call does not know, such as 400 or 404."""
 
@@ -236,14 +233,13 @@ class UnexpectedStatusError(PlugChatError):
     )
 
 
-@define(slots=False)
 class ResponseError(PlugChatError):
     """200, but the body is not what the vendor's page promises."""
 
     advice: ClassVar[str] = "Check base_url; if it is right, tell Plug Chat's support what came back."
 
 
-@define(slots=False)
+@define(slots=False, repr=False)
 class NotJSONError(ResponseError):
     """The body is empty, HTML, or broken JSON. `truncated`: it is JSON that ends in the middle (retried)."""
 
@@ -252,7 +248,6 @@ class NotJSONError(ResponseError):
     truncated: bool = False
 
 
-@define(slots=False)
 class NotAListError(ResponseError):
     """The body is JSON, but not an array of chats."""
 
@@ -261,7 +256,7 @@ class NotAListError(ResponseError):
     )
 
 
-@define(slots=False)
+@define(slots=False, repr=False)
 class DecodeError(ResponseError):
     """The body is an array, but some of its chats can't be read.
 
@@ -284,7 +279,7 @@ class DecodeError(ResponseError):
         return f"{self.message}{account}: {shown}{f'; and {more} more' if more > 0 else ''}"
 
 
-@define(slots=False)
+@define(slots=False, repr=False)
 class ResponseTooLargeError(ResponseError):
     """The decoded body is larger than `limit` bytes. Reading stopped there."""
 
@@ -293,14 +288,12 @@ class ResponseTooLargeError(ResponseError):
     limit: int | None = None
 
 
-@define(slots=False)
 class PaginationError(PlugChatError):
     """The pages do not add up to a list that ends."""
 
     advice: ClassVar[str] = "What was read until here is good; tell Plug Chat's support how the pages behave."
 
 
-@define(slots=False)
 class PageRepeatedError(PaginationError):
     """A page repeated an earlier one, and a page far past any end came back with chats: `page` is not honoured."""
 
@@ -310,14 +303,13 @@ class PageRepeatedError(PaginationError):
     )
 
 
-@define(slots=False)
 class PageLimitError(PaginationError):
     """The walk asked for `max_pages` pages and the list had not ended."""
 
     advice: ClassVar[str] = "Raise max_pages, use larger pages, or go on with `resume=error.checkpoint`."
 
 
-@define(slots=False)
+@define(slots=False, repr=False)
 class ConsistencyError(PaginationError):
     """The list has ended, and it is not certain that no chat was missed. `reason`: that of the `WalkReport`."""
 
@@ -326,7 +318,7 @@ class ConsistencyError(PaginationError):
     reason: str = ""
 
 
-@define(slots=False)
+@define(slots=False, repr=False)
 class OutputError(PlugChatError):
     """A file can't be written: no such folder, no permission, a full disk. Nothing half-written is left. `path`: it."""
 

@@ -21,6 +21,7 @@ ORDER = [
     "_formats",
     "_secret",
     "_wire",
+    "_exact",
     "_decode",
     "_retry",
     "_repair",
@@ -37,6 +38,7 @@ ORDER = [
     "_files",
     "_manifest",
     "_ahead",
+    "_alarm",
     "_transport",
     "_limits",
     "_exchange",
@@ -78,7 +80,7 @@ PURE = [
     path
     for path in MODULES
     if name_of(path).partition(".")[0]
-    in {"_arguments", "_names", "_formats", "_secret", "_wire", "_decode", "_retry", "_repair", "_walk"}
+    in {"_arguments", "_names", "_formats", "_secret", "_wire", "_exact", "_decode", "_retry", "_repair", "_walk"}
 ]
 
 
@@ -110,8 +112,11 @@ def test_libraries_stay_in_their_rooms(path: Path) -> None:
     rooms = {
         "aiohttp": {"_transport", "_commons", "session", "testing.faults", "testing.simulator"},
         "aiolimiter": {"_limits"},
-        "cattrs": {"_decode"},
-        "msgspec": {"models", "_decode", "_formats", "_manifest", "_walk.standing", "bulk_export"},
+        "cattrs": {"_exact"},
+        "msgspec": {
+            *("models", "_exact", "_decode", "_formats", "_manifest", "bulk_export"),
+            *("_walk.standing", "_walk.steps", "_walk.pages", "_retry", "_repair", "_transport"),
+        },
         "pyarrow": {"_parquet", "export", "integrations.dask"},
         "polars": {"export"},
         "distributed": {"integrations.cluster", "integrations.dask"},
@@ -195,7 +200,26 @@ def test_nothing_optional_is_imported() -> None:
     loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
     optional = {"cyclopts", "rich", "uvloop", "pydantic", "pyarrow", "polars", "distributed"}
     optional |= {"plugchat_async.testing", "plugchat_async.cli"}
+    # What is needed now and then is loaded then.
+    optional |= {"aiolimiter", "cattrs", "plugchat_async.bulk", "plugchat_async.export", "plugchat_async.bulk_export"}
     assert not optional & set(loaded)
+
+
+def test_what_is_loaded_later_is_there() -> None:
+    """As if it had been loaded at once: by name, in `dir`, and from then on without a detour."""
+    code = """
+import plugchat_async, sys
+assert "fetch_many" in dir(plugchat_async) and "fetch_many" not in vars(plugchat_async)
+assert "plugchat_async.bulk" not in sys.modules
+assert plugchat_async.fetch_many.__module__ == "plugchat_async.bulk"
+assert "fetch_many" in vars(plugchat_async)
+assert not hasattr(plugchat_async, "no_such_name")
+for name in plugchat_async._LATER:
+    assert getattr(plugchat_async, name).__name__ == name
+from plugchat_async import *
+assert export_many and read_accounts
+"""
+    subprocess.run([sys.executable, "-c", code], check=True)
 
 
 def test_modules_are_of_a_size() -> None:

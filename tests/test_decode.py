@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from plugchat_async import Chat, DecodeError, NotAListError, NotJSONError, ResponseError
 from plugchat_async import _decode as decode_module
+from plugchat_async import _exact as exact_module
 from plugchat_async._decode import decode_chats
 from plugchat_async._secret import Secret
 
@@ -241,7 +242,7 @@ def test_a_page_of_problems_does_not_keep_the_event_loop() -> None:
     """A million bad items in two megabytes: a thousand of them are told, in well under the time for all."""
     error = refuse(b"[" + b"0," * 1_000_000 + b"0]")
     assert isinstance(error, DecodeError)
-    assert decode_module.MOST_PROBLEMS <= len(error.problems) < decode_module.MOST_PROBLEMS + decode_module._SLICE
+    assert exact_module.MOST_PROBLEMS <= len(error.problems) < exact_module.MOST_PROBLEMS + exact_module._SLICE
     assert error.message == f"at least {len(error.problems)} values can't be read"
     assert len(str(error)) < 1000
 
@@ -290,12 +291,6 @@ def test_invalid_utf8_is_a_problem_of_its_field() -> None:
     assert decode(b'[{"phone":"1","other":"\xff"}]') == (Chat("1"),)
 
 
-def test_the_converter_stays_a_cattrs_converter() -> None:
-    """Its loads hook reads other types as cattrs does."""
-    converter = decode_module._build_converter()
-    assert converter.get_loads_hook(list[int])(b'[1, "2"]') == [1, 2]
-
-
 def test_the_fast_lane_is_taken() -> None:
     """An ordinary page never reaches the exact lane."""
     assert fast(VENDOR_EXAMPLE) == decode(VENDOR_EXAMPLE)
@@ -329,7 +324,7 @@ def test_the_parsers_words_for_a_cut_body_are_as_expected() -> None:
     """It has no error class for it."""
     with pytest.raises(msgspec.DecodeError) as caught:
         msgspec.json.decode(b"[")
-    assert str(caught.value) == decode_module._TRUNCATED
+    assert str(caught.value) == exact_module._TRUNCATED
 
 
 SCALARS = (
@@ -404,7 +399,7 @@ def finish(steps: Generator[None, None, T]) -> T:
 def exact(body: bytes) -> tuple[Chat, ...] | None:
     """What the exact lane alone makes of a body."""
     try:
-        return finish(decode_module._read_exactly(body))
+        return finish(exact_module._read(body))
     except Exception:  # noqa: BLE001 - any refusal will do: it is compared with the fast lane's
         return None
 

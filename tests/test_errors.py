@@ -80,3 +80,15 @@ def test_a_problem_of_a_whole_chat_names_no_field() -> None:
     """A chat that is no object has no field to name."""
     assert str(Problem(17, "", "an object", "null")) == "chat 17: expected an object, got null"
     assert str(DecodeError("1 value", problems=(Problem(1, "", "an object", "null"),))).startswith("1 value: chat 1:")
+
+
+def test_a_repr_tells_all_fields_but_checkpoints() -> None:
+    """Also those that the class itself adds, in their order."""
+    error = ServerError("HTTP 503", status=503, retry_after=2.0, checkpoint="long")
+    assert repr(error) == (
+        f"ServerError(message='HTTP 503', hint={error.hint!r}, status=503, url=None, page=None, page_size=None, "
+        "attempts=(), elapsed=None, account=None, retry_after=2.0)"
+    )
+    assert repr(DecodeError("bad", problems=(Problem(0, "phone", "a", "b"),))).endswith(
+        "problems=(Problem(index=0, field='phone', expected='a', got='b'),))"
+    )
