@@ -1,26 +1,21 @@
-"""Many accounts at once: `python -m benchmarks.bulk` (on Linux).
+"""Many accounts at once, over loopback, against a server in a process of its own.
 
-Against a server in a process of its own, over loopback:
-
-- *speed*: many accounts, compared with one session that reads one account of the same total with `prefetch`. Each
-  round does one after the other; the ratio is that of one round, its median is printed, and its range.
-- *memory*: the peak of resident memory above that after the imports, in a process for each number of accounts.
+- *speed*: many accounts, compared with one session that reads one account of the same total with `prefetch`.
 - *failures*: every tenth account fails, each in one of all ways that the server and the addresses know; the others'
   chats are compared with those of a run in which none fails.
+
+Their memory is in `benchmarks.growth`.
 """
 
-import argparse
 import asyncio
 import hashlib
-import json
-import statistics
-import subprocess
-import sys
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Coroutine, Iterator
+from functools import partial
+from typing import Any
 
-from benchmarks.memory import peak
+from benchmarks.measure import Result, Value, interleaved, ratios, spread
 from benchmarks.server import FAULTS, running
 from plugchat_async import Account, BulkOptions, Chat, PlugChatSession, RetryPolicy, fetch_many
 
@@ -55,32 +50,14 @@ async def fetch_one(base_url: str) -> int:
     return chats
 
 
-async def speed(many_url: str, one_url: str, count: int, rounds: int) -> None:
-    """Print chats a second of both, and their ratio."""
-    rates: dict[str, list[float]] = {"many": [], "one": []}
-    for number in range(rounds + 1):
-        for name, coroutine in (("many", fetch_all(many_url, count)), ("one", fetch_one(one_url))):
-            started = time.perf_counter()
-            chats = await coroutine
-            seconds = time.perf_counter() - started
-            if chats != count * CHATS:
-                raise SystemExit(f"{name}: {chats} chats instead of {count * CHATS}")
-            if number:  # in the first round the server prepares its answers
-                rates[name].append(chats / seconds)
-    ratios = [many / one for many, one in zip(rates["many"], rates["one"], strict=True)]
-    print(f"{count} accounts of {CHATS} chats, {PAGE_SIZE} a page, {rounds} rounds, medians")
-    print(f"  many accounts: {statistics.median(rates['many']):,.0f} chats/s")
-    print(f"  one account, prefetch {PREFETCH}: {statistics.median(rates['one']):,.0f} chats/s")
-    print(f"  ratio: {statistics.median(ratios):.2f} ({min(ratios):.2f} to {max(ratios):.2f})", flush=True)
-
-
-def memory(base_url: str, counts: list[int]) -> None:
-    """Print the peak memory for each number of accounts."""
-    print(f"{CHATS} chats each, {CONCURRENCY} accounts at a time: peak memory above that after the imports")
-    for count in counts:
-        command = [sys.executable, "-m", "benchmarks.bulk", "--peak", base_url, str(count)]
-        done = subprocess.run(command, capture_output=True, text=True, check=True)
-        print(f"  {count:>6} accounts: {json.loads(done.stdout) / 1e6:.1f} MB", flush=True)
+def seconds_for(work: Callable[[], Coroutine[Any, Any, int]], chats: int) -> float:
+    """Give the seconds that it takes to fetch so many chats."""
+    started = time.perf_counter()
+    found = asyncio.run(work())
+    seconds = time.perf_counter() - started
+    if found != chats:
+        raise SystemExit(f"{found} chats instead of {chats}")
+    return seconds
 
 
 def digest(chats: tuple[Chat, ...]) -> str:
@@ -100,8 +77,8 @@ async def digests(accounts: list[Account], options: BulkOptions) -> tuple[dict[s
     return found, errors
 
 
-async def failures(base_url: str, count: int) -> None:
-    """Print what became of the accounts that did not fail, beside a tenth that did."""
+async def failures(base_url: str, count: int) -> dict[str, Value]:
+    """Tell what became of the accounts that did not fail, beside a tenth that did."""
     options: BulkOptions = {"base_url": base_url, "page_size": PAGE_SIZE, "timeout": 2.0}
     options["retry"] = RetryPolicy(base=0.05, cap=0.1)
     ways = [Account("", name.decode()) for name in FAULTS]
@@ -121,31 +98,37 @@ async def failures(base_url: str, count: int) -> None:
     if none_failed or failed.total() != count - len(good_names):
         raise SystemExit(f"{none_failed.total()} and {failed.total()} accounts failed")
     same = sum(alone[name] == beside.get(name) for name in good_names)
-    print(f"{count} accounts, {failed.total()} of which fail, in {len(used)} ways")
-    print(f"  the others: {len(good_names)}, with the same chats as without failures: {same}")
-    print(f"  errors: {', '.join(f'{name} {number}' for name, number in sorted(failed.items()))}")
+    return {
+        "what": f"of {count - failed.total():,} accounts the same chats, beside {failed.total():,} that fail "
+        f"in {len(used)} ways",
+        "value": same,
+    }
 
 
-def main() -> None:
-    """Read the arguments, and measure."""
-    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--accounts", type=int, default=1000, help="how many accounts (default 1000)")
-    parser.add_argument("--rounds", type=int, default=5, help="rounds of the comparison (default 5)")
-    parser.add_argument("--most", type=int, default=10_000, help="the most accounts for the memory (default 10,000)")
-    parser.add_argument("--peak", nargs=2, metavar=("BASE_URL", "ACCOUNTS"), help=argparse.SUPPRESS)
-    arguments = parser.parse_args()
-    if arguments.peak:
-        base_url, count = arguments.peak
-        before = peak()
-        asyncio.run(fetch_all(base_url, int(count)))
-        print(peak() - before)
-        return
-    with running(CHATS) as many_url, running(arguments.accounts * CHATS) as one_url:
-        asyncio.run(speed(many_url, one_url, arguments.accounts, arguments.rounds))
+def measure(accounts: int = 1000, rounds: int = 7) -> Result:
+    """Fetch many accounts, and one of the same total."""
+    chats = accounts * CHATS
+    with running(CHATS) as many_url, running(chats) as one_url:
+        contenders = {
+            "many": partial(seconds_for, partial(fetch_all, many_url, accounts), chats),
+            "one": partial(seconds_for, partial(fetch_one, one_url), chats),
+        }
+        interleaved(contenders, 1)  # the servers prepare their answers
+        took = interleaved(contenders, rounds)
     with running(CHATS) as base_url:
-        memory(base_url, [count for count in (100, 1000, 10_000) if count <= arguments.most])
-        asyncio.run(failures(base_url, arguments.accounts))
-
-
-if __name__ == "__main__":
-    main()
+        failing = asyncio.run(failures(base_url, accounts))
+    rows: list[dict[str, Value]] = [
+        {"what": f"{accounts:,} accounts, chats/s", **spread("value", [chats / seconds for seconds in took["many"]])},
+        {"what": f"one account, prefetch {PREFETCH}, chats/s", **spread("value", [chats / s for s in took["one"]])},
+        {"what": "ratio", **spread("value", ratios(took["one"], took["many"]))},
+        failing,
+    ]
+    return Result(
+        "bulk",
+        "Many accounts at once",
+        f"{accounts:,} accounts of {CHATS} chats, {PAGE_SIZE} a page, by fetch_many with concurrency={CONCURRENCY}, "
+        f"beside one session that reads one account of the same total. Medians of {rounds} rounds; the ratio is that "
+        "of one round.",
+        {"what": "what", "value": "value", "value_min": "least", "value_max": "most"},
+        rows,
+    )

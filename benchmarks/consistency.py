@@ -1,16 +1,16 @@
-"""What walks miss and repeat while the list moves, and what it costs not to: `python -m benchmarks.consistency`.
+"""What walks miss and repeat while the list moves, and what it costs not to.
 
 The walks run over the simulator's account, without HTTP: one request is one interval, in which so many chats are active
 on average: nine of ten get a message, one is new. With deletions, one of ten is deleted instead of getting a message.
 """
 
-import argparse
 import asyncio
 import statistics
 from collections import Counter
 
 from attrs import frozen
 
+from benchmarks.measure import Result, Value
 from plugchat_async import Page, WalkReport
 from plugchat_async._driver import Drive, WalkOptions
 from plugchat_async._walk import Consistency, PageSizes
@@ -53,41 +53,50 @@ async def walk(consistency: Consistency, prefetch: int, rate: float, seed: int, 
     return Outcome(len(there - found.keys()), found.total() - len(found), reports[0])
 
 
-async def print_table(seeds: int, prefetch: int) -> None:
-    """Measure, and print."""
-    print(
-        f"{CHATS} chats, {PAGE_SIZE} a page, prefetch {prefetch}, {seeds} seeds; a quiet plain walk takes 11 requests"
-    )
-    print(
-        f"{'deletions':<10}{'active a request':>17}  {'consistency':<12}{'missed':>8}{'repeated':>10}"
-        f"{'extra requests':>16}{'most':>6}{'verified':>10}{'wrongly':>9}"
-    )
-    print(f"{'':<41}{'per 1000 chats':>18}{'mean':>16}{'':>6}{'%':>10}{'%':>9}")
+async def outcomes_of(seeds: int, prefetch: int) -> list[dict[str, Value]]:
+    """Walk with each kind at each rate, with deletions and without."""
+    rows: list[dict[str, Value]] = []
     for deletes in (False, True):
         for rate in RATES:
             for kind in KINDS:
                 outcomes = [await walk(kind, prefetch, rate, seed, deletes=deletes) for seed in range(seeds)]
                 extra = [outcome.report.requests - 11 for outcome in outcomes]
                 verified = [outcome for outcome in outcomes if outcome.report.verified]
-                wrongly = [outcome for outcome in verified if outcome.missed]
-                print(
-                    f"{'yes' if deletes else 'no':<10}{rate:>17g}  {kind:<12}"
-                    f"{statistics.mean(outcome.missed for outcome in outcomes) * 1000 / CHATS:>8.2f}"
-                    f"{statistics.mean(outcome.twice for outcome in outcomes) * 1000 / CHATS:>10.2f}"
-                    f"{statistics.mean(extra):>16.2f}{max(extra):>6}"
-                    f"{100 * len(verified) / seeds:>10.1f}{100 * len(wrongly) / seeds:>9.1f}",
-                    flush=True,
+                rows.append(
+                    {
+                        "prefetch": prefetch,
+                        "deletions": "yes" if deletes else "no",
+                        "active": rate,
+                        "consistency": kind,
+                        "missed": statistics.mean(outcome.missed for outcome in outcomes) * 1000 / CHATS,
+                        "repeated": statistics.mean(outcome.twice for outcome in outcomes) * 1000 / CHATS,
+                        "extra": statistics.mean(extra),
+                        "most": max(extra),
+                        "verified": 100 * len(verified) / seeds,
+                        "wrongly": 100 * sum(outcome.missed > 0 for outcome in verified) / seeds,
+                    }
                 )
+    return rows
 
 
-def main() -> None:
-    """Read the arguments."""
-    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--seeds", type=int, default=200, help="walks for each row (default 200)")
-    parser.add_argument("--prefetch", type=int, default=0, help="pages to ask for ahead (default 0)")
-    arguments = parser.parse_args()
-    asyncio.run(print_table(arguments.seeds, arguments.prefetch))
-
-
-if __name__ == "__main__":
-    main()
+def measure(seeds: int = 200, prefetches: tuple[int, ...] = (0, 8)) -> Result:
+    """Walk over lists that move."""
+    return Result(
+        "consistency",
+        "What walks miss and repeat while the list moves",
+        f"{seeds} walks each over {CHATS:,} chats, {PAGE_SIZE} a page. Missed and repeated: of 1,000 chats. A quiet "
+        "plain walk takes 11 requests. Verified wrongly: although a chat was missed.",
+        {
+            "prefetch": "prefetch",
+            "deletions": "deletions",
+            "active": "active chats a request",
+            "consistency": "consistency",
+            "missed": "missed",
+            "repeated": "repeated",
+            "extra": "extra requests",
+            "most": "at most",
+            "verified": "verified, %",
+            "wrongly": "wrongly, %",
+        },
+        [row for prefetch in prefetches for row in asyncio.run(outcomes_of(seeds, prefetch))],
+    )

@@ -1,13 +1,12 @@
-"""Two Dask workers against one: `python -m benchmarks.dask`.
+"""Two Dask workers against one.
 
 The load is the client's CPU: pages of 1,000 chats are fetched from loopback, decoded, and written as Parquet. The
 server runs in a process of its own, which writes prepared bytes; on a machine of two cores it takes its share of them,
-which is printed, too. One process (`export_many`, a file for each account), and clusters of one and of two workers of
-one thread each (a file for each batch), do the same accounts in turn, each round into new folders; the ratio is that of
-one round, its median is printed, and its range. Starting the clusters is not measured.
+which is told, too. One process (`export_many`, a file for each account), and clusters of one and of two workers of one
+thread each (a file for each batch), do the same accounts in turn, each round into new folders. Starting the clusters is
+not measured.
 """
 
-import argparse
 import asyncio
 import os
 import resource
@@ -21,6 +20,7 @@ from typing import Any
 
 from distributed import Client, LocalCluster
 
+from benchmarks.measure import Result, Value, interleaved, ratios, spread
 from benchmarks.server import running
 from plugchat_async import Account, export_many
 from plugchat_async.integrations.dask import fetch_many_dask
@@ -60,14 +60,9 @@ def export(client: Any, base_url: str, count: int) -> float:
     return seconds
 
 
-def main() -> None:
-    """Read the arguments, and measure."""
-    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--accounts", type=int, default=640, help=f"how many accounts of {CHATS} chats (default 640)")
-    parser.add_argument("--rounds", type=int, default=5, help="how often it is done (default 5)")
-    arguments = parser.parse_args()
+def measure(accounts: int = 640, rounds: int = 5) -> Result:
+    """Export the same accounts in one process, and on clusters of one and of two workers."""
     make: Any = partial(LocalCluster, threads_per_worker=1, dashboard_address="127.0.0.1:0")
-    seconds: dict[str, list[float]] = {"one process": [], "one worker": [], "two workers": []}
     with (
         make(n_workers=1) as one,
         make(n_workers=2) as two,
@@ -77,30 +72,33 @@ def main() -> None:
         clients: dict[str, Any] = {"one process": None, "one worker": one_client, "two workers": two_client}
         before = resource.getrusage(resource.RUSAGE_CHILDREN)
         with running(CHATS) as base_url:
-            for number in range(arguments.rounds + 1):
-                for name, client in clients.items():
-                    took = export(client, base_url, arguments.accounts)
-                    if number:  # the first round warms up
-                        seconds[name].append(took)
+            contenders = {name: partial(export, client, base_url, accounts) for name, client in clients.items()}
+            interleaved(contenders, 1)  # warms up
+            took = interleaved(contenders, rounds)
         after = resource.getrusage(resource.RUSAGE_CHILDREN)
     server = (after.ru_utime + after.ru_stime) - (before.ru_utime + before.ru_stime)
-    pages = arguments.accounts * (CHATS // PAGE_SIZE + 1)
-    chats = arguments.accounts * CHATS
-    print(f"{arguments.accounts} accounts of {CHATS} chats, {PAGE_SIZE} a page, {arguments.rounds} rounds, medians")
-    for name, own in seconds.items():
-        ratios = [alone / both for alone, both in zip(own, seconds["two workers"], strict=True)]
-        compared = (
-            f"; two workers are {statistics.median(ratios):.2f} times as fast ({min(ratios):.2f} to {max(ratios):.2f})"
-        )
-        rate = f"{chats / statistics.median(own):,.0f} chats/s"
-        print(f"  {name}: {rate}{compared if name != 'two workers' else ''}")
-    server_us = server / (3 * (arguments.rounds + 1) * pages) * 1e6
-    client_us = statistics.median(seconds["one process"]) / pages * 1e6
-    print(
-        f"  {os.cpu_count()} cores, shared with the server: {server_us:.0f} us of its CPU a page, "
-        f"beside {client_us:.0f} us of one process"
+    pages = accounts * (CHATS // PAGE_SIZE + 1)
+    rows: list[dict[str, Value]] = [
+        {
+            "by": name,
+            "rate": accounts * CHATS / statistics.median(own),
+            **spread("slower", ratios(own, took["two workers"])),
+        }
+        for name, own in took.items()
+    ]
+    return Result(
+        "dask",
+        "Dask workers",
+        f"{accounts:,} accounts of {CHATS:,} chats, {PAGE_SIZE:,} a page, into Parquet. Medians of {rounds} "
+        f"rounds; the ratio is that of one. {os.cpu_count()} cores, shared with the server, which takes "
+        f"{server / (3 * (rounds + 1) * pages) * 1e6:.0f} us of CPU a page, beside "
+        f"{statistics.median(took['one process']) / pages * 1e6:.0f} us of one process.",
+        {
+            "by": "by",
+            "rate": "chats/s",
+            "slower": "x time of two workers",
+            "slower_min": "least",
+            "slower_max": "most",
+        },
+        rows,
     )
-
-
-if __name__ == "__main__":
-    main()

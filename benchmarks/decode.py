@@ -1,16 +1,17 @@
 """How long it takes to read a page: this SDK's decoder against what else reads the same bytes.
 
-    python -m benchmarks.decode [--rounds N]
+- `plugchat_async`: bytes to `Chat`s.
+- `pydantic v2`: a model with the same fields, `validate_json`.
+- `plain cattrs`: a converter with one hook a type, over msgspec's JSON.
+- `msgspec struct`: with the same fields, and nothing checked but types.
+- `orjson`: dicts, with the strings as they come.
 
-All contenders run in turn in each round, so that a machine's moods meet all of them; the ratios are medians of the
-rounds' own ratios. Every contender is first checked to read the same chats. Nothing is asserted about time.
+Every contender is first checked to read the same chats.
 """
 
-import argparse
-import statistics
-import time
 from collections.abc import Callable
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 
 import attrs
@@ -21,6 +22,7 @@ from cattrs.preconf.msgspec import MsgspecJsonConverter
 from pydantic import BaseModel, ConfigDict, TypeAdapter
 from pydantic.alias_generators import to_camel
 
+from benchmarks.measure import Result, Value, interleaved, ratios, seconds_of, spread
 from plugchat_async import Chat
 from plugchat_async._decode import decode_chats
 from plugchat_async._secret import Secret
@@ -93,21 +95,10 @@ def contenders() -> dict[str, tuple[Decoder, Callable[[Any], list[tuple[object, 
     }
 
 
-def time_once(decode: Decoder, body: bytes, repeats: int) -> float:
-    """Give the seconds that one call takes, over `repeats` calls."""
-    started = time.perf_counter()
-    for _ in range(repeats):
-        decode(body)
-    return (time.perf_counter() - started) / repeats
-
-
-def main() -> None:
-    """Run all contenders on pages of 10, 100 and 1,000 chats, and print the table."""
-    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--rounds", type=int, default=40, help="how often all contenders run in turn (default 40)")
-    rounds = parser.parse_args().rounds
+def measure(rounds: int = 40) -> Result:
+    """Read pages of 10, 100 and 1,000 chats."""
     everyone = contenders()
-    print(f"{'chats a page':>12}  {'contender':<38}{'µs a chat':>10}{'min':>8}{'max':>8}{'x pydantic':>12}")
+    rows: list[dict[str, Value]] = []
     for size in PAGE_SIZES:
         body = orjson.dumps([spell(chat) for chat in PlugChatSimulator(size, seed=1).chats])
         expected = everyone["plugchat_async"][1](decode_chats(body, SECRET))
@@ -115,18 +106,37 @@ def main() -> None:
             if as_tuples(decode(body)) != expected:
                 raise SystemExit(f"{name} does not read the same chats")
         repeats = max(1, 2000 // size)
-        times: dict[str, list[float]] = {name: [] for name in everyone}
-        for _ in range(rounds):
-            for name, (decode, _) in everyone.items():
-                times[name].append(time_once(decode, body, repeats))
+        times = interleaved(
+            {name: partial(seconds_of, partial(decode, body), repeats) for name, (decode, _) in everyone.items()},
+            rounds,
+        )
         for name, own in times.items():
-            ratio = statistics.median(a / b for a, b in zip(own, times["pydantic v2"], strict=True))
-            per_chat = [seconds * 1e6 / size for seconds in own]
-            print(
-                f"{size:>12}  {name:<38}{statistics.median(per_chat):>10.2f}{min(per_chat):>8.2f}"
-                f"{max(per_chat):>8.2f}{ratio:>12.2f}"
+            rows.append(
+                {
+                    "page_size": size,
+                    "contender": name,
+                    **spread("us", [seconds * 1e6 / size for seconds in own]),
+                    **spread("pydantic", ratios(own, times["pydantic v2"])),
+                    **spread("msgspec", ratios(own, times["msgspec struct"])),
+                }
             )
-
-
-if __name__ == "__main__":
-    main()
+    return Result(
+        "decode",
+        "Decoding a page",
+        f"Medians of {rounds} rounds, in each of which all contenders read the same bytes in turn. Ratios are those of "
+        "one round.",
+        {
+            "page_size": "chats a page",
+            "contender": "contender",
+            "us": "us a chat",
+            "us_min": "least",
+            "us_max": "most",
+            "pydantic": "x pydantic",
+            "pydantic_min": "least",
+            "pydantic_max": "most",
+            "msgspec": "x msgspec",
+            "msgspec_min": "least",
+            "msgspec_max": "most",
+        },
+        rows,
+    )

@@ -6,12 +6,18 @@ are named after them. Chats are counted from 0, newest first; a chat's phone is 
 
 import argparse
 import asyncio
+import os
 import re
+import ssl
 import subprocess
 import sys
 from collections.abc import Generator
 from contextlib import contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import cast
+
+import trustme
 
 # What is written to requests whose token is the fault's name; then the connection is closed. None: never anything.
 FAULTS: dict[bytes, bytes | None] = {
@@ -57,10 +63,11 @@ _QUERY = re.compile(rb"page=(\d+)&pageSize=(\d+)")
 _NOW = 1_622_991_687
 
 
-def body_of(first: int, stop: int) -> bytes:
-    """Give the JSON of chats `first` up to `stop`, spelled as in the vendor's example."""
+def body_of(first: int, stop: int, *, odd: bool = False) -> bytes:
+    """Give the JSON of chats `first` up to `stop`, spelled as in the vendor's example; if `odd`, with nulls in it."""
+    unread = "null" if odd else '"0"'
     chats = (
-        f'{{"name":"Chat {i}","phone":"5511{900_000_000 + i}","unread":"0","lastMessageTime":"{_NOW - i}",'
+        f'{{"name":"Chat {i}","phone":"5511{900_000_000 + i}","unread":{unread},"lastMessageTime":"{_NOW - i}",'
         '"isMuted":"0","isMarkedSpam":"false","profileThumbnail":null,"messagesUnread":0}'
         for i in range(first, stop)
     )
@@ -70,9 +77,10 @@ def body_of(first: int, stop: int) -> bytes:
 class Server(asyncio.Protocol):
     """Answers each request after `latency` seconds with its page of `chats` chats."""
 
-    def __init__(self, chats: int, latency: float, answers: dict[bytes, bytes]) -> None:
+    def __init__(self, chats: int, latency: float, answers: dict[bytes, bytes], *, odd: bool) -> None:
         self._chats = chats
         self._latency = latency
+        self._odd = odd
         # Answers that were prepared before.
         self._answers = answers
         self._received = b""
@@ -111,7 +119,7 @@ class Server(asyncio.Protocol):
         answer = self._answers.get(found[0])
         if answer is None:
             number, size = int(found[1]), int(found[2])
-            body = body_of(min((number - 1) * size, self._chats), min(number * size, self._chats))
+            body = body_of(min((number - 1) * size, self._chats), min(number * size, self._chats), odd=self._odd)
             answer = (
                 b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n" % len(body) + body
             )
@@ -125,9 +133,10 @@ class Server(asyncio.Protocol):
 
 
 @contextmanager
-def running(chats: int, *, latency: float = 0.0) -> Generator[str]:
+def running(chats: int, *, latency: float = 0.0, odd: bool = False, certificate: Path | None = None) -> Generator[str]:
     """Run a server in a process of its own; gives its base URL."""
-    command = [sys.executable, "-m", "benchmarks.server", str(chats), str(latency)]
+    command = [sys.executable, "-m", "benchmarks.server", str(chats), str(latency), *(["--odd"] if odd else [])]
+    command += [] if certificate is None else ["--certificate", str(certificate)]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         try:
@@ -136,11 +145,30 @@ def running(chats: int, *, latency: float = 0.0) -> Generator[str]:
             process.communicate()  # closes its standard input
 
 
-async def serve(chats: int, latency: float) -> None:
+@contextmanager
+def running_tls(chats: int) -> Generator[tuple[str, dict[str, str]]]:
+    """Run a server that speaks TLS; gives its base URL, and the environment in which processes trust it."""
+    with TemporaryDirectory() as folder:
+        certificate, authority = Path(folder) / "server.pem", Path(folder) / "authority.pem"
+        made = trustme.CA()
+        made.cert_pem.write_to_path(authority)
+        made.issue_cert("localhost").private_key_and_cert_chain_pem.write_to_path(certificate)
+        with running(chats, certificate=certificate) as base_url:
+            yield base_url, {**os.environ, "SSL_CERT_FILE": str(authority)}
+
+
+async def serve(chats: int, latency: float, *, odd: bool, certificate: str | None) -> None:
     """Serve until standard input ends, if only because the process that asked for it is gone."""
+    context = None
+    if certificate is not None:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(certificate)
     answers: dict[bytes, bytes] = {}
-    server = await asyncio.get_running_loop().create_server(lambda: Server(chats, latency, answers), "127.0.0.1", 0)
-    print(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}", flush=True)
+    server = await asyncio.get_running_loop().create_server(
+        lambda: Server(chats, latency, answers, odd=odd), "127.0.0.1", 0, ssl=context
+    )
+    origin = "http://127.0.0.1" if context is None else "https://localhost"
+    print(f"{origin}:{server.sockets[0].getsockname()[1]}", flush=True)
     await asyncio.to_thread(sys.stdin.read)
 
 
@@ -149,8 +177,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("chats", type=int)
     parser.add_argument("latency", type=float, help="seconds before each answer")
-    arguments = parser.parse_args()
-    asyncio.run(serve(arguments.chats, arguments.latency))
+    parser.add_argument("--odd", action="store_true", help="send nulls where the vendor has none")
+    parser.add_argument("--certificate", help="speak TLS: a file of the key and its certificates")
+    told = parser.parse_args()
+    asyncio.run(serve(told.chats, told.latency, odd=told.odd, certificate=told.certificate))
 
 
 if __name__ == "__main__":

@@ -1,0 +1,56 @@
+"""All benchmarks, or some: `python -m benchmarks [NAME ...]`. They print tables, and write JSON and pictures."""
+
+import argparse
+import time
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+from benchmarks.measure import Result, load
+
+RESULTS = Path(__file__).parent / "results"
+
+# The options of each one's `measure` for a run that only shows that it runs.
+QUICK: dict[str, dict[str, Any]] = {
+    "decode": {"rounds": 3},
+    "walk": {"rounds": 1, "lists": {10: 20, 100: 20, 1000: 5}},
+    "journey": {"rounds": 1, "lists": {100: 20}},
+    "prefetch": {"rounds": 1, "lists": {0.005: 20}},
+    "growth": {"chats": (1000, 20_000), "accounts": (1, 100)},
+    "startup": {"rounds": 1},
+    "responsiveness": {"rounds": 1, "lists": ((100, 10), (10_000, 2))},
+    "consistency": {"seeds": 5},
+    "bulk": {"accounts": 100, "rounds": 1},
+    "dask": {"accounts": 16, "rounds": 1},
+}
+
+
+def main() -> None:
+    """Read the arguments, measure, print and write."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("name", nargs="*", choices=[[], *QUICK], help="which ones (default: all)")
+    parser.add_argument("--quick", action="store_true", help="only show that they run; the figures mean nothing")
+    parser.add_argument(
+        "--results", type=Path, help=f"where to write (default: {RESULTS.name}/ beside them; if quick: nowhere)"
+    )
+    parser.add_argument("--draw", action="store_true", help="only draw what was written before")
+    arguments = parser.parse_args()
+    folder: Path | None = arguments.results or (None if arguments.quick else RESULTS)
+    for name in arguments.name or QUICK:
+        result: Result
+        if arguments.draw:
+            result = load((folder or RESULTS) / f"{name}.json")
+        else:
+            started = time.monotonic()
+            result = import_module(f"benchmarks.{name}").measure(**(QUICK[name] if arguments.quick else {}))
+            print(result.text(), f"({time.monotonic() - started:.0f} s)\n", sep="\n", flush=True)
+        if folder is not None:
+            if not arguments.draw:
+                result.save(folder)
+            from benchmarks.plots import draw  # noqa: PLC0415 - matplotlib would be in the memory that is measured
+
+            draw(result, folder)
+
+
+if __name__ == "__main__":
+    main()

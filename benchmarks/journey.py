@@ -1,0 +1,157 @@
+"""Where the microseconds of a page go: the same pages, with one layer more each time.
+
+    python -m benchmarks.journey BASE_URL PAGE_SIZE PAGES
+
+is the process that a round runs in; it prints the CPU of each layer, as JSON. Its layers have their turns one after
+the other, several times.
+"""
+
+import argparse
+import asyncio
+import json
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Coroutine
+from functools import partial
+from typing import Any
+
+import aiohttp
+
+from benchmarks.measure import Result, Value, interleaved, spread
+from benchmarks.server import running
+from benchmarks.walkers import HEADERS, PATH, TOKEN
+from plugchat_async import PlugChatSession
+from plugchat_async._decode import decode_chats
+from plugchat_async._secret import Secret
+from plugchat_async._transport import Transport
+from plugchat_async._walk import Consistency
+from plugchat_async._wire import Requests, RequestShape
+
+# Chats a page, and pages.
+LISTS = {10: 300, 100: 300, 1000: 60}
+TIMES = 5
+SECRET = Secret(TOKEN)
+Layer = Callable[[str, int, int], Coroutine[Any, Any, None]]
+
+
+async def floor(base_url: str, size: int, pages: int) -> None:
+    """Use aiohttp as one would; the body is read."""
+    async with aiohttp.ClientSession(headers=HEADERS) as session:
+        for page in range(1, pages + 1):
+            params = {"page": page, "pageSize": size}
+            async with session.get(f"{base_url}{PATH}", params=params) as response:
+                await response.read()
+
+
+def sending(*, decode: bool) -> Layer:
+    """The transport: capped read, no hidden retry, one bound on the time."""
+
+    async def layer(base_url: str, size: int, pages: int) -> None:
+        requests, shape = Requests(SECRET), RequestShape(base_url, bare=True)
+        transport = Transport(borrowed=None, proxy=None, ssl_context=None, max_response_bytes=2**24)
+        transport.open()
+        for page in range(1, pages + 1):
+            outcome = await transport.send(requests.build(shape, page, size), timeout=30.0)
+            if decode:
+                decode_chats(getattr(outcome, "body", b""), SECRET)
+        await transport.close()
+
+    return layer
+
+
+async def fetching(base_url: str, size: int, pages: int) -> None:
+    """A session's pages: slots, deadline, retries, repairs."""
+    async with PlugChatSession(TOKEN, base_url=base_url) as session:
+        for page in range(1, pages + 1):
+            await session.fetch_page(page, size)
+
+
+def walking(consistency: Consistency) -> Layer:
+    """Walks in pages."""
+
+    async def layer(base_url: str, size: int, _: int) -> None:
+        async with PlugChatSession(TOKEN, base_url=base_url) as session:
+            async for _page in session.iter_pages(size, consistency=consistency):
+                pass
+
+    return layer
+
+
+async def chats(base_url: str, size: int, _: int) -> None:
+    """Walks in chats."""
+    async with PlugChatSession(TOKEN, base_url=base_url) as session:
+        async for _chat in session.iter_chats(size):
+            pass
+
+
+LAYERS: dict[str, Layer] = {
+    "aiohttp, body read (the floor)": floor,
+    "transport": sending(decode=False),
+    "decoding": sending(decode=True),
+    "slots, deadline, retries": fetching,
+    "the walk": walking("plain"),
+    "each chat once": walking("exact"),
+    "chats instead of pages": chats,
+}
+
+
+def cpu_of(layer: Layer, base_url: str, size: int, pages: int) -> float:
+    """Give the microseconds of CPU that a page takes."""
+    started = time.process_time()
+    asyncio.run(layer(base_url, size, pages))
+    return (time.process_time() - started) / pages * 1e6
+
+
+def in_a_process(base_url: str, size: int, pages: int) -> dict[str, float]:
+    """Give the median of each layer, measured in a process of its own."""
+    command = [sys.executable, "-m", "benchmarks.journey", base_url, str(size), str(pages)]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    told: dict[str, float] = json.loads(done.stdout)
+    return told
+
+
+def measure(rounds: int = 7, lists: dict[int, int] = LISTS) -> Result:
+    """Let pages of 10, 100 and 1,000 chats travel."""
+    rows: list[dict[str, Value]] = []
+    for size, pages in lists.items():
+        with running(pages * size - 1) as base_url:
+            found = [in_a_process(base_url, size, pages) for _ in range(rounds)]
+        before: list[float] = [0.0] * rounds
+        for name in LAYERS:
+            own = [told[name] for told in found]
+            added = [mine - less for mine, less in zip(own, before, strict=True)]
+            before = own
+            rows.append({"page_size": size, "layer": name, **spread("added", added), "all": statistics.median(own)})
+    return Result(
+        "journey",
+        "A page's journey: CPU that each layer adds",
+        f"Microseconds a page, of the client. Medians of {rounds} processes, in each of which all layers had "
+        f"{TIMES} turns; what a layer adds is the difference to the one above it, in the same process.",
+        {
+            "page_size": "chats a page",
+            "layer": "layer",
+            "added": "adds, us",
+            "added_min": "least",
+            "added_max": "most",
+            "all": "so far, us",
+        },
+        rows,
+    )
+
+
+def main() -> None:
+    """Be the process of one round."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("base_url")
+    parser.add_argument("page_size", type=int)
+    parser.add_argument("pages", type=int)
+    arguments = parser.parse_args()
+    where = arguments.base_url, arguments.page_size, arguments.pages
+    took = interleaved({name: partial(cpu_of, layer, *where) for name, layer in LAYERS.items()}, TIMES + 1)
+    print(json.dumps({name: statistics.median(own[1:]) for name, own in took.items()}))
+
+
+if __name__ == "__main__":
+    main()

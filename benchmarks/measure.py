@@ -1,0 +1,123 @@
+"""What the benchmarks have in common: rounds, results, and the machine that they come from."""
+
+import json
+import os
+import platform
+import statistics
+import time
+from collections.abc import Callable, Iterable, Mapping
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+from typing import TypeVar
+
+from attrs import asdict, frozen
+
+T = TypeVar("T")
+Value = str | int | float | None
+
+# What the figures depend on.
+PACKAGES = (
+    *("plugchat-async", "aiohttp", "attrs", "cattrs", "msgspec", "multidict", "yarl", "uvloop"),
+    *("httpx", "httpx2", "niquests", "orjson", "pydantic"),
+)
+
+
+@frozen
+class Result:
+    """A table of figures.
+
+    name: that of the file. title, about: what was measured, and how. columns: the headings of the keys of `rows`.
+    """
+
+    name: str
+    title: str
+    about: str
+    columns: dict[str, str]
+    rows: list[dict[str, Value]]
+
+    def text(self) -> str:
+        """Give it as a table for a terminal."""
+        cells = [list(self.columns.values())]
+        cells += [[_shown(row.get(key)) for key in self.columns] for row in self.rows]
+        widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
+        lines = [
+            "  ".join(
+                cell.ljust(width) if isinstance(self.rows[0].get(key), str) else cell.rjust(width)
+                for key, cell, width in zip(self.columns, line, widths, strict=True)
+            ).rstrip()
+            for line in cells
+        ]
+        return "\n".join([self.title, *lines, "", self.about, ""])
+
+    def save(self, folder: Path) -> None:
+        """Write it as JSON, with the machine, the date and the versions."""
+        folder.mkdir(parents=True, exist_ok=True)
+        told = {**asdict(self), "measured": surroundings()}
+        (folder / f"{self.name}.json").write_text(json.dumps(told, indent=1) + "\n")
+
+
+def load(path: Path) -> Result:
+    """Read a result that was saved."""
+    told = json.loads(path.read_text())
+    return Result(**{name: told[name] for name in ("name", "title", "about", "columns", "rows")})
+
+
+def surroundings() -> dict[str, Value | dict[str, str]]:
+    """Tell on what, when and with what it is measured."""
+    return {
+        "date": f"{datetime.now(UTC):%Y-%m-%d}",
+        "processor": _processor(),
+        "cores": os.cpu_count(),
+        "system": f"{platform.system()} {platform.release().partition('-')[0]}",
+        "python": f"{platform.python_implementation()} {platform.python_version()}",
+        "packages": {name: version(name) for name in PACKAGES},
+    }
+
+
+def _processor() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        return platform.processor() or platform.machine()
+    return next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), platform.machine())
+
+
+def interleaved(contenders: Mapping[str, Callable[[], T]], rounds: int) -> dict[str, list[T]]:
+    """Let all contenders have their turn in each round, so that a machine's moods meet all of them alike."""
+    measured: dict[str, list[T]] = {name: [] for name in contenders}
+    for _ in range(rounds):
+        for name, once in contenders.items():
+            measured[name].append(once())
+    return measured
+
+
+def ratios(own: Iterable[float], base: Iterable[float]) -> list[float]:
+    """Give the ratio of each round."""
+    return [mine / others for mine, others in zip(own, base, strict=True)]
+
+
+def spread(key: str, values: Iterable[float]) -> dict[str, Value]:
+    """Give a row's median, under `key`, and its least and most."""
+    values = list(values)
+    return {key: statistics.median(values), f"{key}_min": min(values), f"{key}_max": max(values)}
+
+
+def seconds_of(call: Callable[[], object], repeats: int = 1) -> float:
+    """Give the seconds that a call takes, over some repeats."""
+    started = time.perf_counter()
+    for _ in range(repeats):
+        call()
+    return (time.perf_counter() - started) / repeats
+
+
+def _shown(value: Value) -> str:
+    match value:
+        case None:
+            return ""
+        case float():
+            return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.1f}" if abs(value) >= 10 else f"{value:.2f}"
+        case int():
+            return f"{value:,}"
+        case _:
+            return str(value)

@@ -1,0 +1,88 @@
+"""What a chat costs, from the first request to the caller's loop, with this SDK and with what else one would take.
+
+Each contender of `benchmarks.walkers` runs in a new process in each round: where a process happens to have its memory
+makes more of a difference than most improvements. Its first walk is not measured, but looked at: all contenders must
+have found the same chats. The server is another process, which writes prepared bytes.
+"""
+
+import json
+import statistics
+import subprocess
+import sys
+from contextlib import ExitStack
+from functools import partial
+
+from benchmarks.measure import Result, Value, interleaved, ratios, spread
+from benchmarks.server import running, running_tls
+from benchmarks.walkers import WALKS
+
+# Chats a page, and pages.
+LISTS = {10: 400, 100: 300, 1000: 60}
+# Over TLS only these: the others have stores of trusted authorities of their own.
+TLS = ("floor", "plugchat_async", "by hand")
+
+
+def walk(name: str, base_url: str, page_size: int, pages: int, environment: dict[str, str] | None) -> dict[str, float]:
+    """Let a contender walk in a process of its own."""
+    command = [sys.executable, "-m", "benchmarks.walkers", name, base_url, str(page_size), str(pages)]
+    done = subprocess.run(command, capture_output=True, text=True, check=True, env=environment)
+    told: dict[str, float] = json.loads(done.stdout)
+    return told
+
+
+def rows_of(over: str, size: int, pages: int, rounds: int) -> list[dict[str, Value]]:
+    """Let the contenders walk one list, and compare them."""
+    chats = pages * size - size // 2
+    with ExitStack() as stack:
+        if over == "http":
+            names, environment, base_url = tuple(WALKS), None, stack.enter_context(running(chats))
+        else:
+            names, (base_url, environment) = TLS, stack.enter_context(running_tls(chats))
+        once = {name: partial(walk, name, base_url, size, pages, environment) for name in names}
+        found = interleaved(once, rounds)
+    seen = {(told["chats"], told["digest"]) for name in names if name != "floor" for told in found[name]}
+    if len(seen) != 1 or {count for count, _ in seen} != {chats}:
+        raise SystemExit(f"the contenders did not find the same chats: {seen}")
+    cpu = {name: [told["cpu"] / pages * 1e6 for told in found[name]] for name in names}
+    httpx = cpu.get("httpx + pydantic")
+    return [
+        {
+            "over": over,
+            "page_size": size,
+            "contender": name,
+            **spread("cpu", own),
+            "rate": statistics.median(chats / told["wall"] for told in found[name]),
+            **spread("floor", ratios(own, cpu["floor"])),
+            **(spread("httpx", ratios(httpx, own)) if httpx else {}),
+        }
+        for name, own in cpu.items()
+    ]
+
+
+def measure(rounds: int = 9, lists: dict[int, int] = LISTS) -> Result:
+    """Walk in pages of 10, 100 and 1,000 chats, over plain HTTP, and some over TLS."""
+    rows = [
+        row for over in ("http", "https") for size, pages in lists.items() for row in rows_of(over, size, pages, rounds)
+    ]
+    return Result(
+        "walk",
+        "Walks: CPU of the client",
+        f"Medians of {rounds} rounds, each contender in a new process in each round, side by side on one machine. CPU: "
+        "microseconds of the client's process. Ratios are those of one round; httpx: with pydantic.",
+        {
+            "over": "over",
+            "page_size": "chats a page",
+            "contender": "contender",
+            "cpu": "CPU a page",
+            "cpu_min": "least",
+            "cpu_max": "most",
+            "rate": "chats/s",
+            "floor": "x floor's CPU",
+            "floor_min": "least",
+            "floor_max": "most",
+            "httpx": "chats a CPU second, x httpx",
+            "httpx_min": "least",
+            "httpx_max": "most",
+        },
+        rows,
+    )

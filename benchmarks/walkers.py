@@ -1,0 +1,211 @@
+"""Whole walks over an account, each by another stack, each in a process of its own.
+
+    python -m benchmarks.walkers NAME BASE_URL PAGE_SIZE PAGES
+
+walks twice, and prints as JSON what the first walk brought and what the second one took. The contenders do what one
+would write, or get, for this call: they ask for pages until one is short, and give its chats to whoever iterates over
+them. All send the same headers and keep their connection.
+
+- `floor`: aiohttp; the bodies are read, and nothing is done with them. It is told how many pages there are.
+- `by hand`: aiohttp and orjson, and a loop over dicts that makes a `Chat` of each.
+- `httpx + pydantic`, `httpx2 + pydantic`: in the manner of the page iterators of generated SDKs (Stainless, Fern,
+  Speakeasy), which give `response.json()` to pydantic, but without their own layers in between.
+- `httpx + pydantic, bytes`: the same with `validate_json`, as they could.
+- `niquests + msgspec`: msgspec structs of the bytes.
+- `plugchat_async`, also on uvloop, and as `plain`, which does not remember whom it has seen.
+"""
+
+import argparse
+import asyncio
+import hashlib
+import json
+import time
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from datetime import UTC, datetime
+from importlib import import_module
+from itertools import count
+from typing import Any
+
+from plugchat_async import Chat, PlugChatSession
+from plugchat_async._walk import Consistency
+
+TOKEN = "benchmark"  # noqa: S105 - of no account
+PATH = "/api/whatsapp/chats"
+HEADERS = {"Authorization": TOKEN, "Content-Type": "application/json", "Accept": "application/json"}
+FIELDS = (
+    *("phone", "name", "unread", "last_message_time"),
+    *("is_muted", "is_marked_spam", "profile_thumbnail", "messages_unread"),
+)
+
+# Of an URL, a page size, and the number of pages: the chats.
+Walk = Callable[[str, int, int], AbstractAsyncContextManager[AsyncIterator[Any]]]
+
+
+@asynccontextmanager
+async def floor(base_url: str, page_size: int, pages: int) -> AsyncGenerator[AsyncIterator[Any]]:
+    """Read the bodies of so many pages."""
+    import aiohttp
+
+    async with aiohttp.ClientSession(headers=HEADERS) as session:
+
+        async def bodies() -> AsyncIterator[bytes]:
+            for page in range(1, pages + 1):
+                params = {"page": page, "pageSize": page_size}
+                async with session.get(f"{base_url}{PATH}", params=params) as response:
+                    yield await response.read()
+
+        yield bodies()
+
+
+@asynccontextmanager
+async def by_hand(base_url: str, page_size: int, _: int) -> AsyncGenerator[AsyncIterator[Any]]:
+    """Make chats of dicts."""
+    import aiohttp
+    import orjson
+
+    async with aiohttp.ClientSession(headers=HEADERS) as session:
+
+        async def chats() -> AsyncIterator[Chat]:
+            for page in count(1):
+                params = {"page": page, "pageSize": page_size}
+                async with session.get(f"{base_url}{PATH}", params=params) as response:
+                    rows: list[dict[str, Any]] = orjson.loads(await response.read())
+                for row in rows:
+                    yield Chat(
+                        row["phone"],
+                        row["name"],
+                        int(row["unread"]),
+                        datetime.fromtimestamp(int(row["lastMessageTime"]), UTC),
+                        row["isMuted"] == "1",
+                        row["isMarkedSpam"] == "true",
+                        row["profileThumbnail"],
+                        row["messagesUnread"],
+                    )
+                if len(rows) < page_size:
+                    return
+
+        yield chats()
+
+
+def with_pydantic(library: str, *, from_bytes: bool = False) -> Walk:
+    """Let pydantic make models, over httpx or its successor."""
+    from pydantic import TypeAdapter
+
+    from benchmarks.decode import PydanticChat
+
+    client: Any = import_module(library).AsyncClient
+    models = TypeAdapter(list[PydanticChat])
+    validate = models.validate_json if from_bytes else models.validate_python
+
+    @asynccontextmanager
+    async def walk(base_url: str, page_size: int, _: int) -> AsyncGenerator[AsyncIterator[Any]]:
+        async with client(base_url=base_url, headers=HEADERS) as session:
+
+            async def chats() -> AsyncIterator[PydanticChat]:
+                for page in count(1):
+                    response = await session.get(PATH, params={"page": page, "pageSize": page_size})
+                    response.raise_for_status()
+                    found = validate(response.content if from_bytes else response.json())
+                    for chat in found:
+                        yield chat
+                    if len(found) < page_size:
+                        return
+
+            yield chats()
+
+    return walk
+
+
+@asynccontextmanager
+async def with_niquests(base_url: str, page_size: int, _: int) -> AsyncGenerator[AsyncIterator[Any]]:
+    """Let msgspec make structs, over niquests."""
+    import msgspec
+    import niquests
+
+    from benchmarks.decode import MsgspecChat
+
+    decode = msgspec.json.Decoder(list[MsgspecChat], strict=False).decode
+    async with niquests.AsyncSession() as session:
+        session.headers.update(list(HEADERS.items()))
+
+        async def chats() -> AsyncIterator[MsgspecChat]:
+            for page in count(1):
+                params = {"page": str(page), "pageSize": str(page_size)}
+                response = await session.get(f"{base_url}{PATH}", params=params)
+                response.raise_for_status()
+                found = decode(response.content or b"")
+                for chat in found:
+                    yield chat
+                if len(found) < page_size:
+                    return
+
+        yield chats()
+
+
+def ours(consistency: Consistency = "exact") -> Walk:
+    """Walk with this SDK."""
+
+    @asynccontextmanager
+    async def walk(base_url: str, page_size: int, _: int) -> AsyncGenerator[AsyncIterator[Any]]:
+        async with PlugChatSession(TOKEN, base_url=base_url) as session:
+            yield session.iter_chats(page_size, consistency=consistency)
+
+    return walk
+
+
+WALKS: dict[str, Callable[[], Walk]] = {
+    "floor": lambda: floor,
+    "plugchat_async": ours,
+    "plugchat_async, uvloop": ours,
+    "plugchat_async, plain": lambda: ours("plain"),
+    "by hand": lambda: by_hand,
+    "niquests + msgspec": lambda: with_niquests,
+    "httpx2 + pydantic": lambda: with_pydantic("httpx2"),
+    "httpx + pydantic, bytes": lambda: with_pydantic("httpx", from_bytes=True),
+    "httpx + pydantic": lambda: with_pydantic("httpx"),
+}
+
+
+async def look(walk: Walk, base_url: str, page_size: int, pages: int) -> tuple[int, str]:
+    """Give the number of chats, and a text that is the same for the same chats (of the floor: "")."""
+    digest = hashlib.sha256()
+    number = 0
+    async with walk(base_url, page_size, pages) as chats:
+        async for chat in chats:
+            if not isinstance(chat, bytes):
+                number += 1
+                values = [getattr(chat, name) for name in FIELDS]
+                # Each library has an UTC of its own.
+                told = [value.timestamp() if isinstance(value, datetime) else value for value in values]
+                digest.update(repr(told).encode())
+    return number, digest.hexdigest() if number else ""
+
+
+async def measure(walk: Walk, base_url: str, page_size: int, pages: int) -> tuple[float, float]:
+    """Give the seconds, and those of this process's CPU, that a walk takes whose chats are dropped as they come."""
+    started, cpu = time.perf_counter(), time.process_time()
+    async with walk(base_url, page_size, pages) as chats:
+        async for _ in chats:
+            pass
+    return time.perf_counter() - started, time.process_time() - cpu
+
+
+def main() -> None:
+    """Read the arguments, and walk."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("name", choices=WALKS)
+    parser.add_argument("base_url")
+    parser.add_argument("page_size", type=int)
+    parser.add_argument("pages", type=int)
+    arguments = parser.parse_args()
+    run: Any = import_module("uvloop").run if arguments.name.endswith("uvloop") else asyncio.run
+    walk = WALKS[arguments.name]()
+    where = arguments.base_url, arguments.page_size, arguments.pages
+    number, digest = run(look(walk, *where))
+    wall, cpu = run(measure(walk, *where))
+    print(json.dumps({"chats": number, "digest": digest, "wall": wall, "cpu": cpu}))
+
+
+if __name__ == "__main__":
+    main()
