@@ -2,6 +2,10 @@
 
 import asyncio
 from types import TracebackType
+from typing import Final
+
+# Seconds by which uvloop's timers, which count whole milliseconds, may ring too early.
+_EARLY: Final = 0.001
 
 
 class Alarm:
@@ -14,7 +18,9 @@ class Alarm:
 
     def __init__(self) -> None:
         self._bounds: dict[Bound, None] = {}
-        self._timer: asyncio.TimerHandle | None = None
+        self._timer: asyncio.Handle | None = None
+        # When it rings. Not asked of the timer: one of uvloop's that rings at once does not know.
+        self._rings = 0.0
         self._closed = False
 
     def within(self, seconds: float) -> "Bound":
@@ -29,16 +35,19 @@ class Alarm:
 
     def watch(self, bound: "Bound", loop: asyncio.AbstractEventLoop) -> None:
         """See to it that a bound expires."""
+        if self._timer is None or bound.end < self._rings:
+            self._set(bound.end, loop)
         self._bounds[bound] = None
-        if self._timer is None or bound.end < self._timer.when():
-            self._silence()
-            self._timer = loop.call_at(bound.end, self._ring, loop)
 
     def forget(self, bound: "Bound") -> None:
         """Let a bound be. The timer stays: the next one would set it again."""
         self._bounds.pop(bound, None)
         if self._closed and not self._bounds:
             self._silence()
+
+    def _set(self, moment: float, loop: asyncio.AbstractEventLoop) -> None:
+        self._silence()
+        self._timer, self._rings = loop.call_at(moment, self._ring, loop), moment
 
     def _silence(self) -> None:
         if self._timer is not None:
@@ -47,12 +56,12 @@ class Alarm:
 
     def _ring(self, loop: asyncio.AbstractEventLoop) -> None:
         self._timer = None
-        now = loop.time()
-        for bound in [bound for bound in self._bounds if bound.end <= now]:
+        due = loop.time() + _EARLY
+        for bound in [bound for bound in self._bounds if bound.end <= due]:
             self.forget(bound)
             bound.expire()
         if self._bounds:
-            self._timer = loop.call_at(min(bound.end for bound in self._bounds), self._ring, loop)
+            self._set(min(bound.end for bound in self._bounds), loop)
 
 
 class Bound:

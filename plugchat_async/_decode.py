@@ -26,6 +26,8 @@ _decode = msgspec.json.Decoder(tuple[Chat, ...], strict=False).decode
 
 # A page is read in slices of some thousand chats, which take a third of a millisecond.
 _SLICE_BYTES = 256 * 1024
+# How many cuts in a row may be no ends of chats before the exact lane has a look.
+_MOST_MISSES = 16
 # Between two objects of an array, or in a string that looks like it.
 _BETWEEN = re.compile(rb"\}[ \t\r\n]*,[ \t\r\n]*\{")
 
@@ -64,11 +66,20 @@ def _read_fast(body: bytes) -> Generator[None, None, tuple[Chat, ...]]:
         return _read_slice(body)
     chats: list[Chat] = []
     opening, start = b"", 0
-    # A cut that hits a string leaves the slice before it without an end, which is refused. So a slice that is read ends
-    # between two chats, and the next one begins there.
-    while cut := _BETWEEN.search(body, start + _SLICE_BYTES):
-        chats += _read_slice(b"%b%b]" % (opening, body[start : cut.start() + 1]))
-        opening, start = b"[", cut.end() - 1
+    place, misses = _SLICE_BYTES, 0
+    while cut := _BETWEEN.search(body, place):
+        try:
+            chats += _read_slice(b"%b%b]" % (opening, body[start : cut.start() + 1]))
+        except _RefusedError:
+            # If the cut has hit a string, or objects within a chat, the slice has no end. So one that is read ends
+            # between two chats, and the next one begins there.
+            misses += 1
+            if misses > _MOST_MISSES:
+                raise
+            place = cut.end()
+        else:
+            opening, start = b"[", cut.end() - 1
+            place, misses = start + _SLICE_BYTES, 0
         yield
     chats += _read_slice(opening + body[start:])
     return tuple(chats)

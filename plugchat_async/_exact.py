@@ -9,13 +9,12 @@ import re
 from collections.abc import Callable, Generator, Iterator
 from contextlib import suppress
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, cast
 
 import msgspec
-from attrs import fields
 from cattrs import ClassValidationError, Converter, IterableValidationError
 from cattrs.gen import make_dict_structure_fn, override
-from msgspec import UNSET, Raw, UnsetType
+from msgspec import UNSET, Raw, Struct, UnsetType
 
 from plugchat_async._evidence import Problem
 from plugchat_async._secret import Secret
@@ -32,8 +31,11 @@ MOST_PROBLEMS = 1000
 _SLICE = 128
 
 
-# What is expected of a field, in words. Its type is `Chat`'s, read with `strict=False`: numbers and booleans may be
-# strings, too, as the vendor's example spells them.
+# How `Chat`'s fields are spelled, and what they are read with: not strictly, since numbers and booleans may be strings,
+# as in the vendor's example.
+_WIRE_FIELDS = msgspec.structs.fields(cast("type[Struct]", Chat))
+_VENDOR_NAMES = {wire.name: wire.encode_name for wire in _WIRE_FIELDS}
+# What is expected of a field, in words.
 _EXPECTED = {
     # Table and example: string. It is the chat's id, so an empty one can't be told from others.
     "phone": "a non-empty string",
@@ -63,9 +65,8 @@ class _MalformedError(ValueError):
         self.got = got
 
 
-# A chat whose values are still to be read, in `Chat`'s order, under the vendor's names.
-_RawRow = msgspec.defstruct("_RawRow", [(a.name, Raw | UnsetType, UNSET) for a in fields(Chat)], rename="camel")
-_VENDOR_NAMES = dict(zip(_RawRow.__struct_fields__, _RawRow.__struct_encode_fields__, strict=True))
+# A chat whose values are still to be read.
+_RawRow = msgspec.defstruct("_RawRow", [(name, Raw | UnsetType, UNSET) for name in _VENDOR_NAMES], rename=_VENDOR_NAMES)
 
 # What msgspec raises on input: DecodeError for syntax and types; UnicodeDecodeError, and ValueError for the year
 # 10000, are ValueErrors; RecursionError for nested arrays.
@@ -151,8 +152,8 @@ _ESCAPES = re.compile(
 def _build_converter() -> Converter:
     converter = Converter()
     overrides: dict[str, Any] = {
-        a.name: override(rename=_VENDOR_NAMES[a.name], struct_hook=_structure_value(a.name, a.type))
-        for a in fields(Chat)
+        wire.name: override(rename=wire.encode_name, struct_hook=_structure_value(wire.name, wire.type))
+        for wire in _WIRE_FIELDS
     }
     structure_values = make_dict_structure_fn(Chat, converter, **overrides)
 

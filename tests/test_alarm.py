@@ -1,6 +1,8 @@
 """Bounds on time: late is late, whoever else is at it, and nothing is left of them."""
 
 import asyncio
+import sys
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from unittest.mock import patch
 
@@ -46,6 +48,30 @@ def test_each_bound_ends_at_its_own_time() -> None:
         assert await outcome(alarm, 3.0, 4.0) == ("late", 3.0)
 
     run_apart(main(), virtually=True)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs uvloop, which is not made for Windows")
+def test_bounds_on_uvloop() -> None:
+    """Its timers ring up to a millisecond early, and some of them can't say when."""
+
+    async def main() -> None:
+        alarm = Alarm()
+
+        async def late(milliseconds: float) -> None:
+            for _ in range(4):
+                with pytest.raises(TimeoutError), alarm.within(milliseconds / 1000):
+                    await asyncio.Event().wait()
+            with alarm.within(30.0):
+                await asyncio.sleep(0)
+
+        await asyncio.gather(*(late(0.1 * tenth) for tenth in range(60)))
+        assert not getattr(alarm, "_bounds")  # noqa: B009 - nothing is left
+        alarm.close()
+
+    import uvloop
+
+    with ThreadPoolExecutor(1) as pool:
+        pool.submit(uvloop.run, main()).result()
 
 
 def test_one_timer_serves_all() -> None:

@@ -320,6 +320,20 @@ def test_a_large_page_is_read_in_slices(odd: dict[str, object]) -> None:
     assert pauses(large_page(100)) == 0
 
 
+@pytest.mark.parametrize("labels", [1, 3, 16, 40])
+def test_chats_that_hold_objects_are_cut_between_them(labels: int) -> None:
+    """A cut that falls into a chat is no end of a slice; only where they hold very many is the exact lane asked."""
+    held = {"labels": [{"id": number} for number in range(labels)], "unread": "1"}
+    rows = [{"phone": str(i), **held} for i in range(20_000 if labels < 16 else 5000)]
+    with patch.object(exact_module, "decode_exactly", side_effect=AssertionError):
+        if labels <= 16:
+            assert len(decode(json.dumps(rows).encode())) == len(rows)
+        else:
+            with pytest.raises(AssertionError):
+                decode(json.dumps(rows).encode())
+    assert [chat.phone for chat in decode(json.dumps(rows).encode())] == [row["phone"] for row in rows]
+
+
 def test_the_parsers_words_for_a_cut_body_are_as_expected() -> None:
     """It has no error class for it."""
     with pytest.raises(msgspec.DecodeError) as caught:

@@ -2,9 +2,11 @@ import copy
 import gc
 import inspect
 import pickle
+import typing
 from datetime import UTC, datetime
 
 import attrs
+import cattrs
 import pytest
 
 from plugchat_async import Chat, Page
@@ -43,6 +45,13 @@ def test_a_chat_is_an_attrs_class() -> None:
         Chat(**attrs.asdict(CHAT, filter=attrs.filters.exclude("phone")))
     with pytest.raises(attrs.exceptions.FrozenInstanceError):
         delattr(CHAT, "unread")
+
+
+def test_a_chat_has_plain_types() -> None:
+    """What the JSON parser is told besides is no type to its users, nor to cattrs."""
+    assert typing.get_type_hints(Chat)["phone"] is str
+    assert typing.get_type_hints(Chat)["last_message_time"] == datetime | None
+    assert cattrs.structure({"phone": "1", "unread": 2}, Chat) == Chat("1", unread=2)
 
 
 def test_the_collector_has_no_work_with_chats() -> None:
