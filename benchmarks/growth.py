@@ -11,13 +11,11 @@ Memory is the peak of what is resident, less what it was after the imports. The 
 import argparse
 import asyncio
 import json
-import subprocess
-import sys
 import time
 from pathlib import Path
 
 from benchmarks.bulk import fetch_all
-from benchmarks.measure import Result, Value
+from benchmarks.measure import Result, Value, in_a_process
 from benchmarks.server import running
 from plugchat_async import PlugChatSession
 from plugchat_async._walk import Consistency
@@ -47,14 +45,6 @@ async def walk(base_url: str, consistency: Consistency, prefetch: int) -> int:
     return count
 
 
-def in_a_process(*arguments: str) -> dict[str, float]:
-    """Measure in a process of its own."""
-    command = [sys.executable, "-m", "benchmarks.growth", *arguments]
-    done = subprocess.run(command, capture_output=True, text=True, check=True)
-    told: dict[str, float] = json.loads(done.stdout)
-    return told
-
-
 def row(of: str, count: int, chats: int, told: dict[str, float]) -> dict[str, Value]:
     """Give a row, after a look at the number of chats."""
     if told["chats"] != chats:
@@ -76,11 +66,11 @@ def measure(chats: tuple[int, ...] = CHATS, accounts: tuple[int, ...] = ACCOUNTS
     for consistency, prefetch in WALKS:
         for count in chats:
             with running(count) as base_url:
-                told = in_a_process("--walk", base_url, consistency, str(prefetch))
+                told = in_a_process("growth", "--walk", base_url, consistency, prefetch)
             rows.append(row(f"chats, {consistency}{f', prefetch {prefetch}' if prefetch else ''}", count, count, told))
     with running(CHATS_OF_AN_ACCOUNT) as base_url:
         for count in accounts:
-            told = in_a_process("--accounts", base_url, str(count))
+            told = in_a_process("growth", "--accounts", base_url, count)
             rows.append(row("accounts", count, count * CHATS_OF_AN_ACCOUNT, told))
     return Result(
         "growth",

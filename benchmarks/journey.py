@@ -10,20 +10,16 @@ import argparse
 import asyncio
 import json
 import statistics
-import subprocess
-import sys
 import time
 from collections.abc import Callable, Coroutine
 from functools import partial
 from typing import Any
 
-import aiohttp
-
-from benchmarks.measure import Result, Value, interleaved, spread
+from benchmarks.decode import read
+from benchmarks.measure import Result, Value, in_a_process, interleaved, spread
 from benchmarks.server import running
-from benchmarks.walkers import HEADERS, PATH, TOKEN
+from benchmarks.walkers import TOKEN, Walk, floor, ours
 from plugchat_async import PlugChatSession
-from plugchat_async._decode import decode_chats
 from plugchat_async._secret import Secret
 from plugchat_async._transport import Transport
 from plugchat_async._walk import Consistency
@@ -36,13 +32,15 @@ SECRET = Secret(TOKEN)
 Layer = Callable[[str, int, int], Coroutine[Any, Any, None]]
 
 
-async def floor(base_url: str, size: int, pages: int) -> None:
-    """Use aiohttp as one would; the body is read."""
-    async with aiohttp.ClientSession(headers=HEADERS) as session:
-        for page in range(1, pages + 1):
-            params = {"page": page, "pageSize": size}
-            async with session.get(f"{base_url}{PATH}", params=params) as response:
-                await response.read()
+def draining(walk: Walk) -> Layer:
+    """A contender's walk, whose chats are dropped as they come."""
+
+    async def layer(base_url: str, size: int, pages: int) -> None:
+        async with walk(base_url, size, pages) as found:
+            async for _ in found:
+                pass
+
+    return layer
 
 
 def sending(*, decode: bool) -> Layer:
@@ -55,7 +53,7 @@ def sending(*, decode: bool) -> Layer:
         for page in range(1, pages + 1):
             outcome = await transport.send(requests.build(shape, page, size), timeout=30.0)
             if decode:
-                decode_chats(getattr(outcome, "body", b""), SECRET)
+                read(getattr(outcome, "body", b""))
         await transport.close()
 
     return layer
@@ -79,21 +77,14 @@ def walking(consistency: Consistency) -> Layer:
     return layer
 
 
-async def chats(base_url: str, size: int, _: int) -> None:
-    """Walks in chats."""
-    async with PlugChatSession(TOKEN, base_url=base_url) as session:
-        async for _chat in session.iter_chats(size):
-            pass
-
-
 LAYERS: dict[str, Layer] = {
-    "aiohttp, body read (the floor)": floor,
+    "aiohttp, body read (the floor)": draining(floor),
     "transport": sending(decode=False),
     "decoding": sending(decode=True),
     "slots, deadline, retries": fetching,
     "the walk": walking("plain"),
     "each chat once": walking("exact"),
-    "chats instead of pages": chats,
+    "chats instead of pages": draining(ours()),
 }
 
 
@@ -104,20 +95,12 @@ def cpu_of(layer: Layer, base_url: str, size: int, pages: int) -> float:
     return (time.process_time() - started) / pages * 1e6
 
 
-def in_a_process(base_url: str, size: int, pages: int) -> dict[str, float]:
-    """Give the median of each layer, measured in a process of its own."""
-    command = [sys.executable, "-m", "benchmarks.journey", base_url, str(size), str(pages)]
-    done = subprocess.run(command, capture_output=True, text=True, check=True)
-    told: dict[str, float] = json.loads(done.stdout)
-    return told
-
-
 def measure(rounds: int = 7, lists: dict[int, int] = LISTS) -> Result:
     """Let pages of 10, 100 and 1,000 chats travel."""
     rows: list[dict[str, Value]] = []
     for size, pages in lists.items():
         with running(pages * size - 1) as base_url:
-            found = [in_a_process(base_url, size, pages) for _ in range(rounds)]
+            found = [in_a_process("journey", base_url, size, pages) for _ in range(rounds)]
         before: list[float] = [0.0] * rounds
         for name in LAYERS:
             own = [told[name] for told in found]

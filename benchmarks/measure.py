@@ -4,12 +4,14 @@ import json
 import os
 import platform
 import statistics
+import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from attrs import asdict, frozen
 
@@ -109,6 +111,14 @@ def seconds_of(call: Callable[[], object], repeats: int = 1) -> float:
     for _ in range(repeats):
         call()
     return (time.perf_counter() - started) / repeats
+
+
+def in_a_process(module: str, *arguments: object, environment: Mapping[str, str] | None = None) -> dict[str, Any]:
+    """Give what one of the benchmarks' modules, run in a process of its own, prints as JSON."""
+    command = [sys.executable, "-m", f"benchmarks.{module}", *map(str, arguments)]
+    done = subprocess.run(command, capture_output=True, text=True, check=True, env=environment)
+    told: dict[str, Any] = json.loads(done.stdout)
+    return told
 
 
 def _shown(value: Value) -> str:

@@ -5,14 +5,11 @@ makes more of a difference than most improvements. Its first walk is not measure
 have found the same chats. The server is another process, which writes prepared bytes.
 """
 
-import json
 import statistics
-import subprocess
-import sys
 from contextlib import ExitStack
 from functools import partial
 
-from benchmarks.measure import Result, Value, interleaved, ratios, spread
+from benchmarks.measure import Result, Value, in_a_process, interleaved, ratios, spread
 from benchmarks.server import running, running_tls
 from benchmarks.walkers import WALKS
 
@@ -20,14 +17,6 @@ from benchmarks.walkers import WALKS
 LISTS = {10: 400, 100: 300, 1000: 60}
 # Over TLS only these: the others have stores of trusted authorities of their own.
 TLS = ("floor", "plugchat_async", "by hand")
-
-
-def walk(name: str, base_url: str, page_size: int, pages: int, environment: dict[str, str] | None) -> dict[str, float]:
-    """Let a contender walk in a process of its own."""
-    command = [sys.executable, "-m", "benchmarks.walkers", name, base_url, str(page_size), str(pages)]
-    done = subprocess.run(command, capture_output=True, text=True, check=True, env=environment)
-    told: dict[str, float] = json.loads(done.stdout)
-    return told
 
 
 def rows_of(over: str, size: int, pages: int, rounds: int) -> list[dict[str, Value]]:
@@ -38,7 +27,8 @@ def rows_of(over: str, size: int, pages: int, rounds: int) -> list[dict[str, Val
             names, environment, base_url = tuple(WALKS), None, stack.enter_context(running(chats))
         else:
             names, (base_url, environment) = TLS, stack.enter_context(running_tls(chats))
-        once = {name: partial(walk, name, base_url, size, pages, environment) for name in names}
+        process = partial(in_a_process, environment=environment)
+        once = {name: partial(process, "walkers", name, base_url, size, pages) for name in names}
         found = interleaved(once, rounds)
     seen = {(told["chats"], told["digest"]) for name in names if name != "floor" for told in found[name]}
     if len(seen) != 1 or {count for count, _ in seen} != {chats}:
@@ -51,6 +41,7 @@ def rows_of(over: str, size: int, pages: int, rounds: int) -> list[dict[str, Val
             "page_size": size,
             "contender": name,
             **spread("cpu", own),
+            "cpu_chat": statistics.median(own) / size,
             "rate": statistics.median(chats / told["wall"] for told in found[name]),
             **spread("floor", ratios(own, cpu["floor"])),
             **(spread("httpx", ratios(httpx, own)) if httpx else {}),
@@ -76,6 +67,7 @@ def measure(rounds: int = 9, lists: dict[int, int] = LISTS) -> Result:
             "cpu": "CPU a page",
             "cpu_min": "least",
             "cpu_max": "most",
+            "cpu_chat": "CPU a chat",
             "rate": "chats/s",
             "floor": "x floor's CPU",
             "floor_min": "least",

@@ -49,17 +49,6 @@ def decode_slices(body: bytes, token: Secret) -> Generator[None, None, tuple[Cha
     return (yield from decode_exactly(body, token))
 
 
-def decode_chats(body: bytes, token: Secret) -> tuple[Chat, ...] | ResponseError:
-    """Read the body of a page without a pause, as `decode_slices` does."""
-    slices = decode_slices(body, token)
-    while True:
-        try:
-            next(slices)
-        except StopIteration as end:
-            result: tuple[Chat, ...] | ResponseError = end.value
-            return result
-
-
 def _read_fast(body: bytes) -> Generator[None, None, tuple[Chat, ...]]:
     """Read a page in the fast lane, a slice at a time."""
     if len(body) <= 2 * _SLICE_BYTES:

@@ -1,10 +1,9 @@
 import codecs
 import json
-from collections.abc import Generator
 from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 from unittest.mock import patch
 
 import msgspec
@@ -12,28 +11,32 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from fakes import finish
 from plugchat_async import Chat, DecodeError, NotAListError, NotJSONError, ResponseError
 from plugchat_async import _decode as decode_module
 from plugchat_async import _exact as exact_module
-from plugchat_async._decode import decode_chats
+from plugchat_async._decode import decode_slices
 from plugchat_async._secret import Secret
-
-T = TypeVar("T")
 
 TOKEN = Secret("1nEFbU3EktLnV7LIIzX")
 VENDOR_EXAMPLE = (Path(__file__).parent / "payloads" / "vendor_example.json").read_bytes()
 
 
+def read(body: bytes) -> tuple[Chat, ...] | ResponseError:
+    """What becomes of a body."""
+    return finish(decode_slices(body, TOKEN))
+
+
 def decode(body: bytes) -> tuple[Chat, ...]:
     """The chats of a body that can be read."""
-    chats = decode_chats(body, TOKEN)
+    chats = read(body)
     assert isinstance(chats, tuple), chats
     return chats
 
 
 def refuse(body: bytes) -> ResponseError:
     """The error of a body that can't be read."""
-    error = decode_chats(body, TOKEN)
+    error = read(body)
     assert isinstance(error, ResponseError), error
     return error
 
@@ -257,7 +260,7 @@ def test_problems_count_chats_across_slices() -> None:
 def test_a_chat_nested_too_deeply_for_its_place_is_no_object() -> None:
     """Near the parser's limit the page may still be read where a chat is not."""
     for depth in range(900, 1100):
-        answer = decode_chats(b'[{"phone":"1","x":' + b"[" * depth + b"]" * depth + b"}]", TOKEN)
+        answer = read(b'[{"phone":"1","x":' + b"[" * depth + b"]" * depth + b"}]")
         assert isinstance(answer, (tuple, ResponseError))
         if isinstance(answer, DecodeError):
             assert "expected an object" in str(answer)
@@ -307,7 +310,7 @@ def large_page(chats: int, **odd: Any) -> bytes:
 
 def pauses(body: bytes) -> int:
     """How often the caller may do something else while a body is read."""
-    return sum(1 for _ in decode_module.decode_slices(body, TOKEN))
+    return sum(1 for _ in decode_slices(body, TOKEN))
 
 
 @pytest.mark.parametrize("odd", [{}, {"unread": None}], ids=["fast lane", "exact lane"])
@@ -400,16 +403,6 @@ def mutated(draw: st.DrawFn) -> bytes:
     return bytes(body)
 
 
-def finish(steps: Generator[None, None, T]) -> T:
-    """What a generator returns."""
-    while True:
-        try:
-            next(steps)
-        except StopIteration as end:
-            result: T = end.value
-            return result
-
-
 def exact(body: bytes) -> tuple[Chat, ...] | None:
     """What the exact lane alone makes of a body."""
     try:
@@ -432,12 +425,12 @@ def fast(body: bytes) -> tuple[Chat, ...] | None:
 @example(b'[{"phone":"1","unread":1e999}]')
 @example(b'[{"phone":"1","phone":"2","unread":"1"}]')
 def test_the_lanes_agree(body: bytes) -> None:
-    """What the fast lane reads, the exact lane reads alike; and decode_chats raises nothing, whatever the body."""
+    """What the fast lane reads, the exact lane reads alike; and nothing raises nothing, whatever the body."""
     quick = fast(body)
     if quick is not None:
         assert exact(body) == quick
         assert all(chat.last_message_time is None or chat.last_message_time.tzinfo is UTC for chat in quick)
-    answer = decode_chats(body, TOKEN)
+    answer = read(body)
     assert isinstance(answer, (tuple, ResponseError))
     if quick is not None:
         assert answer == quick
@@ -454,8 +447,8 @@ def test_where_slices_end_changes_nothing(body: bytes, slice_bytes: int, indent:
     """Cut at any place where it may be cut, a body gives the same chats, or the same error, as in one piece."""
     with suppress(ValueError, RecursionError):
         body = json.dumps(json.loads(body), indent=indent).encode()
-    whole = decode_chats(body, TOKEN)
+    whole = read(body)
     with patch.object(decode_module, "_SLICE_BYTES", slice_bytes):
-        in_slices = decode_chats(body, TOKEN)
+        in_slices = read(body)
     assert repr(in_slices) == repr(whole)
     assert isinstance(in_slices, tuple) == isinstance(whole, tuple)

@@ -9,8 +9,9 @@ import attrs
 import cattrs
 import pytest
 
+from fakes import finish
 from plugchat_async import Chat, Page
-from plugchat_async._decode import decode_chats
+from plugchat_async._decode import decode_slices
 from plugchat_async._secret import Secret
 
 CHAT = Chat("5511999999999", "Plug-suporte", 3, datetime(2021, 6, 6, tzinfo=UTC), is_muted=True)
@@ -56,7 +57,7 @@ def test_a_chat_has_plain_types() -> None:
 
 def test_the_collector_has_no_work_with_chats() -> None:
     """A million of them are a million less to go through."""
-    chats = decode_chats(b'[{"phone":"1","name":"a","lastMessageTime":"1622991687"}]', Secret("unused"))
+    chats = finish(decode_slices(b'[{"phone":"1","name":"a","lastMessageTime":"1622991687"}]', Secret("unused")))
     assert isinstance(chats, tuple)
     assert not gc.is_tracked(chats[0])
     assert not gc.is_tracked(CHAT)
