@@ -88,7 +88,7 @@ async def failures(base_url: str, count: int) -> dict[str, Value]:
     used: set[str] = set()
     for number, good in enumerate(some_accounts(count)):
         way = ways[number // 10 % len(ways)]
-        used.add(way.token + str(way.base_url))
+        used.add(f"{way.token} {way.base_url}")
         accounts.append(good if number % 10 else Account(good.name, way.token, way.base_url))
     alone, none_failed = await digests(list(some_accounts(count)), options)
     beside, failed = await digests(accounts, options)

@@ -47,11 +47,11 @@ def sending(*, decode: bool) -> Layer:
     """The transport: capped read, no hidden retry, one bound on the time."""
 
     async def layer(base_url: str, size: int, pages: int) -> None:
-        requests, shape = Requests(SECRET), RequestShape(base_url, bare=True)
+        requests, shape = Requests(), RequestShape(base_url, bare=True)
         transport = Transport(borrowed=None, proxy=None, ssl_context=None, max_response_bytes=2**24)
         transport.open()
         for page in range(1, pages + 1):
-            outcome = await transport.send(requests.build(shape, page, size), timeout=30.0)
+            outcome = await transport.send(requests.build(shape, SECRET, page, size), timeout=30.0)
             if decode:
                 read(getattr(outcome, "body", b""))
         await transport.close()

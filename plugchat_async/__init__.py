@@ -31,6 +31,7 @@ from plugchat_async.errors import (
     ServerError,
     ServiceError,
     SessionStateError,
+    TokenError,
     UnexpectedStatusError,
     UnsupportedMediaTypeError,
 )
@@ -99,6 +100,7 @@ __all__ = [
     "SessionOptions",
     "SessionStateError",
     "TimeSource",
+    "TokenError",
     "UnexpectedStatusError",
     "UnsupportedMediaTypeError",
     "WalkReport",

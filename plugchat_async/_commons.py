@@ -11,6 +11,7 @@ from plugchat_async._exchange import Exchange, TimeSource
 from plugchat_async._limits import Limits, check_rate, rate_limiter
 from plugchat_async._retry import RetryBudget, RetryPolicy
 from plugchat_async._secret import Secret
+from plugchat_async._token import TokenSource
 from plugchat_async._transport import Transport
 from plugchat_async._wire import RequestShape
 from plugchat_async.errors import InvalidValueError
@@ -43,7 +44,16 @@ class RequestOptions:
         check_rate("account_rate_limit", self.account_rate_limit)
         check_int("max_response_bytes", self.max_response_bytes, least=1)
         check_type("ssl_context", self.ssl_context, ssl.SSLContext, optional=True)
+        _check_verifies(self.ssl_context)
         check_type("time_source", self.time_source, TimeSource)
+
+
+def _check_verifies(context: ssl.SSLContext | None) -> None:
+    if context is not None and not (context.verify_mode == ssl.CERT_REQUIRED and context.check_hostname):
+        raise InvalidValueError(
+            "ssl_context does not verify servers: who answers would get the token",
+            "Give ssl.create_default_context(cafile=...), with the certificate of your own authority, if you have one.",
+        )
 
 
 class Commons:
@@ -76,7 +86,7 @@ class Commons:
             max_response_bytes=self._options.max_response_bytes,
         )
 
-    def exchange(self, transport: Transport, token: Secret, origin: str, *, reserve: int = 0) -> Exchange:
+    def exchange(self, transport: Transport, token: Secret | TokenSource, origin: str, *, reserve: int = 0) -> Exchange:
         """Make an account's exchange. `reserve`: how many tokens of the retry budget are its own."""
         return Exchange(
             transport=transport,

@@ -9,11 +9,11 @@ from plugchat_async._ahead import cancel_all
 from plugchat_async._arguments import check_int
 from plugchat_async._commons import Commons
 from plugchat_async._driver import Drive, WalkOptions
-from plugchat_async._secret import Secret
 from plugchat_async._source import Source
+from plugchat_async._token import hidden_token
 from plugchat_async._transport import Transport
 from plugchat_async._walk import PageSizes
-from plugchat_async._wire import parse_base_url, token_problem
+from plugchat_async._wire import parse_base_url
 from plugchat_async.accounts import Account
 from plugchat_async.errors import ConfigurationError, PlugChatError
 from plugchat_async.models import Chat, Page, WalkReport
@@ -179,10 +179,12 @@ class Crew:
         self, account: Account, transport: Transport, chats: list[Chat], reports: list[WalkReport]
     ) -> None:
         origin = self._origin if account.base_url is None else parse_base_url(account.base_url)
-        for problem in (token_problem(account.token), origin):
-            if isinstance(problem, PlugChatError):
-                raise problem
-        exchange = self._commons.exchange(transport, Secret(account.token), str(origin), reserve=_RESERVE)
+        token = hidden_token(account.token)
+        if isinstance(token, PlugChatError):
+            raise token
+        if isinstance(origin, PlugChatError):
+            raise origin
+        exchange = self._commons.exchange(transport, token, origin, reserve=_RESERVE)
         options = evolve(self._options, on_report=reports.append)
         drive = Drive(
             options.standing(),

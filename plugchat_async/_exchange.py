@@ -19,9 +19,11 @@ from plugchat_async._limits import Limits
 from plugchat_async._repair import Repair, next_repair
 from plugchat_async._retry import GiveUp, RetryBudget, RetryPolicy, parse_retry_after
 from plugchat_async._secret import Secret
+from plugchat_async._token import TokenSource
 from plugchat_async._transport import Failure, Transport
 from plugchat_async._wire import Requests, RequestShape, WireRequest, WireResponse, status_error, status_line
 from plugchat_async.errors import (
+    AuthenticationError,
     PlugChatError,
     RateLimitedError,
     ResponseTooLargeError,
@@ -57,7 +59,7 @@ class Exchange:
     """
 
     transport: Transport
-    token: Secret
+    token: Secret | TokenSource
     shape: RequestShape
     policy: RetryPolicy
     repair: bool
@@ -65,25 +67,27 @@ class Exchange:
     limits: Limits
     time_source: TimeSource
     budget: RetryBudget
-    _requests: Requests = field(init=False, default=Factory(lambda self: Requests(self.token), takes_self=True))
+    _requests: Requests = field(init=False, default=Factory(Requests))
 
     async def fetch(self, number: int, size: int) -> Page:
         """Fetch one page, or raise the error that is left after repairs and retries."""
         work = _PageWork(number, size, self.shape, self.shape)
         while True:
-            request = self._requests.build(work.shape, number, size)
-            outcome = await self._attempt(work, request)
-            result = await self._read(outcome, number, size)
+            request, outcome = await self._attempt(work)
+            result = await self._read(outcome, number, size, request.token)
             if isinstance(result, Page):
                 self.budget.refund()
                 self._keep(work)
                 return result
             if isinstance(result, SessionStateError):
                 raise work.located(result)  # nothing was sent
-            work.note(request, outcome, result, self.token)
+            work.note(request, outcome, result)
             if isinstance(outcome, Failure) and outcome.stale and not work.replaced_stale:
                 # An idle connection had been closed: the server never saw the request, and is not to blame.
                 work.replaced_stale = True
+                continue
+            if isinstance(result, AuthenticationError) and await self._renew(work, request.token):
+                logger.info("page %d: %s: trying the newest token", number, result.message)
                 continue
             repair = self._next_repair(work, outcome)
             if repair is not None:
@@ -102,17 +106,37 @@ class Exchange:
             work.wait(wait)
             await self.time_source.sleep(wait)
 
-    async def _attempt(self, work: "_PageWork", request: WireRequest) -> WireResponse | Failure:
+    async def _attempt(self, work: "_PageWork") -> tuple[WireRequest, WireResponse | Failure]:
         # The wait for a slot is nobody's fault: it counts neither against the attempt nor against the deadline.
         await self.limits.enter(self.time_source.monotonic, partial(self._wait_until_allowed, work))
         try:
+            # Asked for only now: it may have changed during the wait.
+            token = self.token if isinstance(self.token, Secret) else await self._newest(work, self.token)
+            request = self._requests.build(work.shape, token, work.number, work.size)
             started = self.time_source.monotonic()
-            left = max(0.0, self.policy.deadline - work.elapsed)
-            outcome = await self.transport.send(request, timeout=min(self.timeout, left))
+            outcome = await self.transport.send(request, timeout=self._time_for(work))
             work.elapsed += self.time_source.monotonic() - started
         finally:
             self.limits.leave()
-        return outcome
+        return request, outcome
+
+    def _time_for(self, work: "_PageWork") -> float:
+        return min(self.timeout, max(0.0, self.policy.deadline - work.elapsed))
+
+    async def _newest(self, work: "_PageWork", source: TokenSource) -> Secret:
+        started = self.time_source.monotonic()
+        token = await source.newest(self._time_for(work))
+        work.elapsed += self.time_source.monotonic() - started
+        if isinstance(token, Secret):
+            return token
+        raise work.located(token)
+
+    async def _renew(self, work: "_PageWork", refused: Secret) -> bool:
+        """Tell whether there is a newer token than the one that was refused. A page is tried with one more at most."""
+        if isinstance(self.token, Secret) or work.renewed:
+            return False
+        work.renewed = True
+        return (await self._newest(work, self.token)).value != refused.value
 
     def _hold(self, error: RateLimitedError, wait: float | None) -> None:
         """Hold back all of the account's requests for as long as a 429 asks, as one of them waits, or would have."""
@@ -134,7 +158,9 @@ class Exchange:
             work.elapsed += wait
             await self.time_source.sleep(wait)
 
-    async def _read(self, outcome: WireResponse | Failure, number: int, size: int) -> Page | PlugChatError:
+    async def _read(
+        self, outcome: WireResponse | Failure, number: int, size: int, token: Secret
+    ) -> Page | PlugChatError:
         """Turn an outcome into a page or an error, which is not raised yet. Others have their turn meanwhile."""
         if isinstance(outcome, Failure):
             return outcome.error
@@ -143,17 +169,17 @@ class Exchange:
             retry_after = parse_retry_after(
                 headers.get("retry-after"), now=self.time_source.time(), date=headers.get("date")
             )
-            return status_error(outcome, self.token, retry_after)
+            return status_error(outcome, token, retry_after)
         error: PlugChatError
         if not outcome.complete:
             limit = self.transport.max_response_bytes
             error = ResponseTooLargeError(f"the body is larger than max_response_bytes={limit}", limit=limit)
         else:
-            chats = await _with_pauses(decode_slices(outcome.body, self.token))
+            chats = await _with_pauses(decode_slices(outcome.body, token))
             if isinstance(chats, tuple):
                 return Page(number, size, chats, outcome.body)
             error = chats
-        error.status, error.url = outcome.status, self.token.redact(outcome.sent_url)
+        error.status, error.url = outcome.status, token.redact(outcome.sent_url)
         return error
 
     def _next_repair(self, work: "_PageWork", outcome: WireResponse | Failure) -> Repair | None:
@@ -198,6 +224,7 @@ class _PageWork:
 
     shape: what the page is asked for with now. began: what it was asked for with at first.
     attempt: how many of the policy's attempts were begun; repairs and a replaced idle connection don't count.
+    renewed: whether a newer token was looked for, since the first one was refused.
     refusal: the error of the host that was asked for, once another one is tried.
     """
 
@@ -208,17 +235,22 @@ class _PageWork:
     attempt: int = 1
     elapsed: float = 0.0
     replaced_stale: bool = False
+    renewed: bool = False
     repairs: list[str] = Factory(list[str])
     refusal: PlugChatError | None = None
     attempts: list[Attempt] = Factory(list[Attempt])
 
-    def note(self, request: WireRequest, outcome: WireResponse | Failure, error: PlugChatError, token: Secret) -> None:
+    def note(self, request: WireRequest, outcome: WireResponse | Failure, error: PlugChatError) -> None:
         """Write down a failed attempt."""
         if isinstance(outcome, Failure):
             method, url, content_type, said = "GET", request.url, request.shape.content_type, error.message
         else:
             # An injected session may have put anything into the URL.
-            method, url, content_type = outcome.sent_method, token.redact(outcome.sent_url), outcome.sent_content_type
+            method, url, content_type = (
+                outcome.sent_method,
+                request.token.redact(outcome.sent_url),
+                outcome.sent_content_type,
+            )
             said = error.message if outcome.status == 200 else status_line(outcome.status)
         self.attempts.append(Attempt(method, url, content_type, said, " and ".join(self.repairs)))
 

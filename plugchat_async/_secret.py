@@ -8,9 +8,13 @@ from attrs import frozen
 
 @frozen(slots=False, repr=False, eq=False)
 class Secret:
-    """A token, or a URL that may hold a password. It prints as `***`; `redact` takes it out of what a server sent."""
+    """A token, or a URL that may hold a password. It prints as `***`; `redact` takes it out of what a server sent.
+
+    former: the token that it has replaced, which is taken out, too (default None).
+    """
 
     value: str
+    former: str | None = None
 
     def __repr__(self) -> str:
         return "***"
@@ -25,17 +29,22 @@ class Secret:
 
     @cached_property
     def _pattern(self) -> re.Pattern[str]:
-        # A run of backslashes is one unit: how many there are depends on how often it was escaped.
-        units = [_any_spelling(unit) for unit in re.findall(r"\\+|[^\\]", self.value)]
-        head, rest = _FOLD.join(units[:_TELLING]), _FOLD.join(units[_TELLING:])
-        tail = rf"(?:{_FOLD}{rest}|[^\s\"'<>]*)" if rest else ""
-        return re.compile(head + tail, re.IGNORECASE)
+        patterns = [_pattern_of(value) for value in (self.value, self.former) if value is not None]
+        return re.compile("|".join(patterns), re.IGNORECASE)
 
 
 # So many characters of a secret give it away; fewer would take ordinary words for it.
 _TELLING = 8
 # Repetitions are bounded and possessive throughout: a body of backslashes or blanks must not keep the search busy.
 _FOLD = r"\s{0,8}+"
+
+
+def _pattern_of(value: str) -> str:
+    # A run of backslashes is one unit: how many there are depends on how often it was escaped.
+    units = [_any_spelling(unit) for unit in re.findall(r"\\+|[^\\]", value)]
+    head, rest = _FOLD.join(units[:_TELLING]), _FOLD.join(units[_TELLING:])
+    tail = rf"(?:{_FOLD}{rest}|[^\s\"'<>]*)" if rest else ""
+    return head + tail
 
 
 def _any_spelling(unit: str) -> str:

@@ -174,6 +174,7 @@ class WireRequest:
     """One request to send. `repr` leaves out the headers: they hold the token."""
 
     shape: RequestShape
+    token: Secret
     url: str
     headers: Mapping[str, str] = field(repr=False)
 
@@ -181,17 +182,18 @@ class WireRequest:
 class Requests:
     """The requests of an account, one for each page. What they have in common is built once."""
 
-    def __init__(self, token: Secret) -> None:
-        self._token = token
+    def __init__(self) -> None:
         self._shape: RequestShape | None = None
+        self._token: Secret | None = None
         self._url = ""
         self._headers: Mapping[str, str] = {}
 
-    def build(self, shape: RequestShape, page: int, page_size: int) -> WireRequest:
+    def build(self, shape: RequestShape, token: Secret, page: int, page_size: int) -> WireRequest:
         """Build the request for a page. Pages count from 1."""
-        if shape is not self._shape:
-            self._shape, self._url, self._headers = shape, f"{shape.base_url}{CHATS_PATH}", shape.headers(self._token)
-        return WireRequest(shape, f"{self._url}?page={page}&pageSize={page_size}", self._headers)
+        if shape is not self._shape or token is not self._token:
+            self._shape, self._token = shape, token
+            self._url, self._headers = f"{shape.base_url}{CHATS_PATH}", shape.headers(token)
+        return WireRequest(shape, token, f"{self._url}?page={page}&pageSize={page_size}", self._headers)
 
 
 @define(eq=False)

@@ -10,6 +10,7 @@ from typing import Final
 from attrs import define, field, frozen
 
 from plugchat_async._names import name_key
+from plugchat_async._token import TokenFunction
 from plugchat_async._wire import parse_base_url, token_problem
 from plugchat_async.errors import InvalidValueError, PlugChatError
 
@@ -24,12 +25,12 @@ _PROBLEMS_SHOWN: Final = 10
 class Account:
     """One account of many.
 
-    name: what you call it. token: its raw token, which `repr` leaves out (pickles hold it). base_url: where it is, if
-    not where the others are (default None).
+    name: what you call it. token: its raw token, or a function that gives the newest one, as `PlugChatSession` takes
+    it; `repr` leaves it out (pickles hold it). base_url: where it is, if not where the others are (default None).
     """
 
     name: str
-    token: str = field(repr=False)
+    token: str | TokenFunction = field(repr=False)
     base_url: str | None = None
 
 

@@ -4,6 +4,7 @@ PlugChatError
 ├─ ConfigurationError             yours: fix it and deploy again
 │  ├─ InvalidValueError           an argument's value; also a ValueError, raised before any I/O
 │  ├─ InvalidTypeError            an argument's type; also a TypeError, raised before any I/O
+│  ├─ TokenError                  the function that gives the token gave none
 │  ├─ SessionStateError           the session is not open here; also a RuntimeError
 │  ├─ AuthenticationError         401, 403
 │  ├─ MethodNotAllowedError       405, after the repairs
@@ -121,6 +122,15 @@ class InvalidTypeError(ConfigurationError, TypeError):
     """An argument has the wrong type. Raised before any I/O; the message names argument and value."""
 
     advice: ClassVar[str] = "Correct the argument."
+
+
+class TokenError(ConfigurationError):
+    """The function that gives the token failed, took too long, or gave what is no token. Nothing was sent.
+
+    What it raised is named, but not shown: it may hold the token.
+    """
+
+    advice: ClassVar[str] = "See what the function that you gave as the token does."
 
 
 class SessionStateError(ConfigurationError, RuntimeError):

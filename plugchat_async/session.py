@@ -15,8 +15,9 @@ from plugchat_async._driver import Drive, OnPage, OnReport, WalkOptions
 from plugchat_async._exchange import TimeSource
 from plugchat_async._retry import RetryPolicy
 from plugchat_async._secret import Secret
+from plugchat_async._token import TokenFunction, hidden_token
 from plugchat_async._walk import Consistency, PageSizes, StopOn
-from plugchat_async._wire import DEFAULT_BASE_URL, parse_base_url, proxy_problem, token_problem
+from plugchat_async._wire import DEFAULT_BASE_URL, parse_base_url, proxy_problem
 from plugchat_async.errors import InvalidValueError, PlugChatError, SessionStateError
 from plugchat_async.models import Chat, Page
 
@@ -66,7 +67,10 @@ class PlugChatSession:
     and needs no running event loop. Open the session with `async with`, or with `await open()` and `await close()`;
     it belongs to the event loop that it was opened in.
 
-    token: the account's raw token, as the Authorization header takes it. It is printed nowhere.
+    token: the account's raw token, as the Authorization header takes it. It is printed nowhere. Or, for tokens that
+        change, a function, plain or async, that gives the newest one. It is asked before each request, in `timeout`
+        seconds, and once more for a page after 401 and 403, which is asked for again if there is a newer token. Where
+        that takes time, let it keep what it knows. If it fails, that is a TokenError.
     base_url: an origin, with a path prefix at most (default https://app.plugchat.com.br). https, or http on loopback.
     client_session: an aiohttp.ClientSession to send through instead of one of our own (default None). It is never
         closed here, and its settings apply: headers, middlewares, cookies (so share it between no two accounts). A
@@ -85,7 +89,7 @@ class PlugChatSession:
 
     def __init__(
         self,
-        token: str,
+        token: str | TokenFunction,
         *,
         base_url: str = DEFAULT_BASE_URL,
         client_session: aiohttp.ClientSession | None = None,
@@ -104,13 +108,14 @@ class PlugChatSession:
         self._closed = False
         self._origin = ""
         # What may be a secret is no local of this frame any more when something is raised.
-        parsed = parse_base_url(base_url)
-        problems = (token_problem(token), parsed if isinstance(parsed, PlugChatError) else None, proxy_problem(proxy))
-        secret, hidden_proxy = Secret(token), None if proxy is None else Secret(proxy)
+        parsed, hidden = parse_base_url(base_url), hidden_token(token)
+        problems = (hidden, parsed, proxy_problem(proxy))
+        hidden_proxy = None if proxy is None else Secret(proxy)
         del token, base_url, proxy
         for problem in problems:
-            if problem is not None:
+            if isinstance(problem, PlugChatError):
                 raise problem
+        assert not isinstance(hidden, PlugChatError), "it would have been raised"
         self._origin = str(parsed)
         options = RequestOptions(
             timeout=timeout,
@@ -125,7 +130,7 @@ class PlugChatSession:
         )
         commons = Commons(options, client_session)
         self._transport = commons.transport()
-        self._exchange = commons.exchange(self._transport, secret, self._origin)
+        self._exchange = commons.exchange(self._transport, hidden, self._origin)
         self._sizes = PageSizes()
 
     @classmethod

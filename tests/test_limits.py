@@ -435,7 +435,7 @@ async def test_failing_accounts_do_not_use_up_the_others_retries(fake_time: Fake
         sim.script(Fault.status(503), Fault.status(502), token="good")
         bad = [Account(f"bad {number}", f"bad-{number}", sim.base_url) for number in range(60)]
         for account in bad:
-            sim.script(*[Fault.status(503)] * 3, token=account.token)
+            sim.script(*[Fault.status(503)] * 3, token=str(account.token))
         accounts = [*bad, Account("good", "good", sim.base_url)]
         results = [result async for result in fetch_many(accounts, concurrency=1, time_source=fake_time.source)]
         assert [result.account.name for result in results if result.error is None] == ["good"]

@@ -117,6 +117,19 @@ def folder(account: PlugChatSimulator, tmp_path: Path) -> Path:
     return tmp_path
 
 
+def test_tokens_that_change(environment: dict[str, str], account: PlugChatSimulator, tmp_path: Path) -> None:
+    """The file's token is sent."""
+    code = example("newest_token")
+    (tmp_path / "token").write_text(f"{account.token}\n")
+    for shown, used in (
+        ("/run/secrets/plugchat", str(tmp_path / "token")),
+        ("(newest_token)", f"(newest_token, base_url={account.base_url!r})"),
+    ):
+        assert shown in code
+        code = code.replace(shown, used)
+    assert run(code, environment) == "250 chats\n"
+
+
 def test_many_accounts(environment: dict[str, str], folder: Path) -> None:
     """A line for each, with its chats or why it failed."""
     lines = run(example("fetch_many(read_accounts"), environment, folder).splitlines()

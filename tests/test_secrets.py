@@ -238,6 +238,19 @@ def bulk(accounts: Any = None, **options: Any) -> Callable[[], Any]:
     return fetch
 
 
+def token_function(*, gives: bool) -> Callable[[], Any]:
+    def token() -> str:
+        if gives:
+            return f"{TOKEN}\n"
+        raise ValueError(TOKEN)
+
+    async def fetch() -> None:
+        async with PlugChatSession(token) as session:
+            await session.fetch_page(1, 10)
+
+    return fetch
+
+
 MAKERS: list[Callable[[], Any]] = [
     refused,
     bad_certificate,
@@ -254,6 +267,8 @@ MAKERS: list[Callable[[], Any]] = [
     constructed(f"Bearer {TOKEN}"),
     constructed(TOKEN + "é"),
     constructed(TOKEN.encode()),
+    token_function(gives=True),
+    token_function(gives=False),
     constructed(base_url="http://app.plugchat.com.br"),
     constructed(base_url=f"https://user:{TOKEN}@app.plugchat.com.br"),
     constructed(base_url=f"https://app.plugchat.com.br/?token={TOKEN}"),

@@ -397,17 +397,6 @@ async def test_connections_are_kept_alive() -> None:
     assert (server.connections, len(server.requests)) == (1, 3)
 
 
-async def test_no_cookie_is_kept() -> None:
-    """A cookie of one answer is not sent with the next request, as it may be another account's."""
-    async with (
-        RawServer(answering(http(ONE_CHAT, "Set-Cookie: account=a; Path=/"), close=False)) as server,
-        fetching(server) as session,
-    ):
-        await session.fetch_page(1, 10)
-        await session.fetch_page(2, 10)
-    assert all(b"cookie" not in request.lower() for request in server.requests)
-
-
 async def test_a_proxy_is_used_and_its_failure_named() -> None:
     """http requests go to the proxy; one that can't be reached is said to be the proxy."""
     async with RawServer(answering(http(ONE_CHAT))) as proxy:
@@ -702,7 +691,7 @@ RESPONSE_ERROR = aiohttp.ClientResponseError(
 def test_each_of_aiohttps_errors_has_its_reason(cause: Exception, reason: str) -> None:
     """First match wins, where one is also another; the host is named, and no other word of aiohttp's is."""
     shape = RequestShape("https://x.example", bare=True)
-    error = _translate(cause, Requests(Secret("s3cret")).build(shape, 1, 10))
+    error = _translate(cause, Requests().build(shape, Secret("s3cret"), 1, 10))
     assert isinstance(error, ConnectionFailedError)
     assert error.reason == reason
     assert error.message.startswith("x.example: ")

@@ -29,7 +29,7 @@ TOKEN = Secret("1nEFbU3EktLnV7LIIzX")
 
 def test_the_request_is_the_vendors() -> None:
     """URL, parameters and headers as the vendor's page gives them."""
-    request = Requests(TOKEN).build(RequestShape("https://app.plugchat.com.br"), 3, 50)
+    request = Requests().build(RequestShape("https://app.plugchat.com.br"), TOKEN, 3, 50)
     assert request.url == "https://app.plugchat.com.br/api/whatsapp/chats?page=3&pageSize=50"
     headers = dict(request.headers)
     assert headers.pop("User-Agent").startswith("plugchat-async/")
@@ -43,13 +43,14 @@ def test_the_request_is_the_vendors() -> None:
 
 
 def test_what_requests_have_in_common_is_built_once() -> None:
-    """Until a repair changes it; and then it is changed."""
-    requests, shape = Requests(TOKEN), RequestShape("https://x.example")
-    assert requests.build(shape, 1, 10).headers is requests.build(shape, 2, 10).headers
-    repaired = requests.build(RequestShape("https://y.example", content_type=None), 3, 10)
+    """Until a repair or a new token changes it; and then it is changed."""
+    requests, shape = Requests(), RequestShape("https://x.example")
+    assert requests.build(shape, TOKEN, 1, 10).headers is requests.build(shape, TOKEN, 2, 10).headers
+    repaired = requests.build(RequestShape("https://y.example", content_type=None), TOKEN, 3, 10)
     assert repaired.url == "https://y.example/api/whatsapp/chats?page=3&pageSize=10"
     assert "Content-Type" not in repaired.headers
-    assert requests.build(shape, 4, 10).url.startswith("https://x.example/")
+    assert requests.build(shape, TOKEN, 4, 10).url.startswith("https://x.example/")
+    assert requests.build(shape, Secret("newer"), 5, 10).headers["Authorization"] == "newer"
     assert "1nEF" not in repr(requests)
 
 
