@@ -80,9 +80,10 @@ class RawServer:
     `handler` is called for each request, after its head was read; the connection closes when it returns.
     """
 
-    def __init__(self, handler: Handler, *, ssl_context: ssl.SSLContext | None = None) -> None:
+    def __init__(self, handler: Handler, *, ssl_context: ssl.SSLContext | None = None, port: int = 0) -> None:
         self._handler = handler
         self._ssl_context = ssl_context
+        self._port = port
         self._server: asyncio.Server | None = None
         self._tasks: set[asyncio.Task[None]] = set()
         self.connections = 0
@@ -103,7 +104,8 @@ class RawServer:
         return len(self._tasks)
 
     async def __aenter__(self) -> Self:
-        self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0, ssl=self._ssl_context)
+        loop = asyncio.get_running_loop()
+        self._server = await loop.create_server(self._accept, "127.0.0.1", self._port, ssl=self._ssl_context)
         return self
 
     async def __aexit__(
@@ -115,11 +117,14 @@ class RawServer:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
+    def _accept(self) -> asyncio.StreamReaderProtocol:
+        self.connections += 1  # before the TLS handshake, which may fail
+        return asyncio.StreamReaderProtocol(asyncio.StreamReader(), self._serve)
+
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         task = asyncio.current_task()
         assert task is not None
         self._tasks.add(task)
-        self.connections += 1
         try:
             while not writer.is_closing():
                 self.requests.append(await reader.readuntil(b"\r\n\r\n"))

@@ -4,8 +4,6 @@ import asyncio
 import io
 import json
 import logging
-import pickle
-import traceback
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -15,6 +13,7 @@ import pytest
 from fakes import FakeTime, RawServer, answering, http
 from plugchat_async import Account, PlugChatError, PlugChatSession, errors, export_many, fetch_many
 from plugchat_async.testing import Fault, PlugChatSimulator
+from seen import texts
 
 TOKEN = "s3cr3t-t0ken-that-nobody-may-see"
 ECHO = f"no such token: {TOKEN}"
@@ -33,29 +32,6 @@ def logged() -> Iterator[io.StringIO]:
     yield stream
     logger.removeHandler(handler)
     logger.setLevel(logging.NOTSET)
-
-
-def texts(error: BaseException) -> Iterator[str]:
-    """All that can be read out of an error and of the errors behind it."""
-    seen: set[int] = set()
-    todo: list[BaseException | None] = [error]
-    while todo:
-        current = todo.pop()
-        if current is None or id(current) in seen:
-            continue
-        seen.add(id(current))
-        todo += [current.__cause__, current.__context__]
-        yield str(current)
-        yield repr(current)
-        yield repr(vars(current))
-        yield repr(current.args)
-        yield pickle.dumps(current).decode("latin-1")
-        # The frames of our own and of the libraries below; the test's own frames know the token by right.
-        shown = traceback.TracebackException.from_exception(current, capture_locals=True)
-        for frame in shown.stack:
-            if "/tests/" not in frame.filename:
-                yield "".join(traceback.StackSummary.from_list([frame]).format())
-                yield repr(frame.locals)
 
 
 def assert_unseen(error: BaseException, logged: io.StringIO) -> None:
