@@ -162,7 +162,7 @@ async def two_on_one(session: PlugChatSession) -> object:
         first = asyncio.create_task(anext(walk))
         await asyncio.sleep(0)
         try:
-            await anext(walk)
+            return await anext(walk)
         finally:
             await first
 
