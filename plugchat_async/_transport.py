@@ -11,6 +11,8 @@ from urllib.parse import urlsplit
 
 import aiohttp
 from aiohttp.client_proto import ResponseHandler
+from aiohttp.client_reqrep import ConnectionKey
+from aiohttp.connector import Connection
 from aiohttp.tracing import Trace
 from msgspec import Struct
 from yarl import URL
@@ -234,10 +236,19 @@ class _Request(aiohttp.ClientRequest):
 
 
 class _Connector(aiohttp.TCPConnector):
-    """Notes which requests a connection is made for.
+    """Notes which requests a connection is made for, and lets go of connections on which something came unasked.
 
-    aiohttp's tracing would tell, too, but takes 12 µs a request for it, whether anything goes wrong or not.
+    aiohttp's tracing would tell the first, too, but takes 12 µs a request for it, whether anything goes wrong or not.
     """
+
+    async def _get(self, key: ConnectionKey, traces: list[Trace]) -> Connection | None:
+        # An answer more than was asked for, late on an idle connection, would be taken for the next request's, perhaps
+        # another account's. aiohttp looks for it when a request ends, but not when the next one begins.
+        while (connection := await super()._get(key, traces)) is not None:
+            if connection.protocol is not None and not connection.protocol.should_close:
+                return connection
+            connection.close()
+        return None
 
     async def _create_connection(
         self,

@@ -177,8 +177,8 @@ def fetch_many(
         limits an account's rate, `prefetch` wants an `account_rate_limit`: a 429 makes all of the account's requests
         wait, but then they go out together.
     isolate: give each account connections of its own (default False: accounts share them, one after the other). No
-        cookie, header or error of one account reaches another in any case; but a server that sends more answers than it
-        was asked for could have one taken for the next request's on its connection.
+        cookie, header or error of one account reaches another in any case; but if a server sends an answer that nobody
+        asked for, just when the next request is on its way, it is taken for that one's.
 
     Accounts share a retry budget; when that is used up, each one has its own for two retries. At most one request of an
     account waits for its turn at a time, so that those that read many pages ahead delay no other. This is an async

@@ -1,5 +1,6 @@
 """Rows of connections, of what comes before a status, and of bodies."""
 
+import asyncio
 import gzip
 import json
 import socket
@@ -117,6 +118,25 @@ async def two_pages(session: PlugChatSession) -> object:
     return [await first_page(session), await first_page(session)]
 
 
+NOT_ASKED_FOR = http(b'[{"phone":"of somebody else"}]')
+
+
+async def answers_twice(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    """Answer, and some time later answer again."""
+    writer.write(HONEST)
+    await writer.drain()
+    await asyncio.sleep(0.01)
+    writer.write(NOT_ASKED_FOR)
+
+
+async def slowly_two_pages(session: PlugChatSession) -> object:
+    """Fetch two pages, with a pause in which anything may come."""
+    first = await session.fetch_page(1, 10)
+    await asyncio.sleep(0.1)
+    second = await session.fetch_page(2, 10)
+    return [chat.phone for chat in (*first.chats, *second.chats)]
+
+
 async def seven_pages(session: PlugChatSession) -> object:
     """Fetch seven pages, one after the other."""
     return sum([await first_page(session) for _ in range(7)])
@@ -164,6 +184,24 @@ HEAD = [
         gives=[1, 1],
         call=two_pages,
         requests=3,
+        connections=2,
+    ),
+    Row(
+        "Before the answer",
+        "an answer more than was asked for, late on a kept connection",
+        lambda: Peer(in_turn(answers_twice, sends(HONEST, end="keep"))),
+        gives=["5511999999999"] * 2,
+        call=slowly_two_pages,
+        requests=2,
+        connections=2,
+    ),
+    Row(
+        "Before the answer",
+        "an answer more than was asked for, at once",
+        lambda: Peer(in_turn(sends(HONEST + NOT_ASKED_FOR, end="keep"), sends(HONEST, end="keep"))),
+        gives=["5511999999999"] * 2,
+        call=slowly_two_pages,
+        requests=2,
         connections=2,
     ),
     Row(
