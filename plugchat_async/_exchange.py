@@ -94,9 +94,9 @@ class Exchange:
                 logger.warning("page %d: %s: trying %s", number, result.message, repair.name)
                 work.begin(repair, result)
                 continue
-            if work.refusal is not None:
-                # What another host says does not explain the refusal of the one that was asked for.
-                raise work.located(work.refusal)
+            cause = work.cause_of(result)
+            if cause is not result:
+                raise work.located(cause)
             wait = self._next_wait(work, result)
             if isinstance(result, RateLimitedError):
                 self._hold(result, wait)
@@ -185,7 +185,7 @@ class Exchange:
     def _next_repair(self, work: "_PageWork", outcome: WireResponse | Failure) -> Repair | None:
         if not self.repair or isinstance(outcome, Failure) or work.elapsed >= self.policy.deadline:
             return None
-        return next_repair(work.shape, outcome, work.repairs, work.began)
+        return next_repair(work.shape, outcome, work.names, work.began)
 
     def _next_wait(self, work: "_PageWork", error: PlugChatError) -> float | None:
         """Say how long to wait before the next attempt, or None if there is none; the error then says why."""
@@ -203,7 +203,7 @@ class Exchange:
     def _keep(self, work: "_PageWork") -> None:
         """A repair that worked is kept for the rest of the session."""
         if work.repairs and work.shape != self.shape:
-            logger.warning("repaired by %s: kept for this session", " and ".join(work.repairs))
+            logger.warning("repaired by %s: kept for this session", " and ".join(work.names))
             self.shape = work.shape
 
 
@@ -225,7 +225,7 @@ class _PageWork:
     shape: what the page is asked for with now. began: what it was asked for with at first.
     attempt: how many of the policy's attempts were begun; repairs and a replaced idle connection don't count.
     renewed: whether a newer token was looked for, since the first one was refused.
-    refusal: the error of the host that was asked for, once another one is tried.
+    repairs: those that were tried, each with the error that it was to mend.
     """
 
     number: int
@@ -236,8 +236,7 @@ class _PageWork:
     elapsed: float = 0.0
     replaced_stale: bool = False
     renewed: bool = False
-    repairs: list[str] = Factory(list[str])
-    refusal: PlugChatError | None = None
+    repairs: list[tuple[Repair, PlugChatError]] = Factory(list[tuple[Repair, PlugChatError]])
     attempts: list[Attempt] = Factory(list[Attempt])
 
     def note(self, request: WireRequest, outcome: WireResponse | Failure, error: PlugChatError) -> None:
@@ -252,14 +251,24 @@ class _PageWork:
                 outcome.sent_content_type,
             )
             said = error.message if outcome.status == 200 else status_line(outcome.status)
-        self.attempts.append(Attempt(method, url, content_type, said, " and ".join(self.repairs)))
+        self.attempts.append(Attempt(method, url, content_type, said, " and ".join(self.names)))
 
     def begin(self, repair: Repair, error: PlugChatError) -> None:
         """Go on with a changed request."""
         self.shape = repair.shape
-        self.repairs.append(repair.name)
-        if repair.switches_host:
-            self.refusal = error
+        self.repairs.append((repair, error))
+
+    @property
+    def names(self) -> list[str]:
+        """What the repairs are called."""
+        return [repair.name for repair, _ in self.repairs]
+
+    def cause_of(self, error: PlugChatError) -> PlugChatError:
+        """Give the error to raise, where one of the repairs has only made it worse: what came before that one."""
+        for repair, before in reversed(self.repairs):
+            if not repair.explains(error.status):
+                error = before
+        return error
 
     def wait(self, seconds: float) -> None:
         """Go on with the same request, after a wait."""

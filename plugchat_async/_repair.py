@@ -5,6 +5,7 @@ for the rest of the session if it works. Pure: (shape, response, repairs tried) 
 """
 
 from collections.abc import Collection, Iterator
+from http import HTTPStatus
 
 from attrs import evolve
 from msgspec import Struct
@@ -15,12 +16,18 @@ from plugchat_async._wire import JSON_TYPE, RequestShape, WireResponse
 class Repair(Struct, frozen=True):
     """A change to the request: what it is called, in words for logs and errors, and the shape that has it.
 
-    `switches_host`: it asks another server, whose refusal then says nothing about the first one's.
+    switches_host: it asks another server, whose refusal then says nothing about the first one's.
+    departs: it leaves out what the vendor documents, so that being called a bad request (400) says nothing, either.
     """
 
     name: str
     shape: RequestShape
     switches_host: bool = False
+    departs: bool = False
+
+    def explains(self, status: int | None) -> bool:
+        """Tell whether an error with this status, after the repair, is the one to raise; else what came before is."""
+        return not self.switches_host and not (self.departs and status == HTTPStatus.BAD_REQUEST)
 
 
 def next_repair(
@@ -57,7 +64,7 @@ def _repairs_for_415(shape: RequestShape, response: WireResponse, began: Request
         yield Repair("canonical headers", evolve(shape, bare=True))
     if shape.content_type is not None and began.content_type is not None:
         # Bare, since a header that an injected session adds can't be taken off a single request.
-        yield Repair("no Content-Type", evolve(shape, content_type=None, bare=True))
+        yield Repair("no Content-Type", evolve(shape, content_type=None, bare=True), departs=True)
     elif shape.content_type is None and began.content_type is None:
         # An earlier page went without, which was kept: perhaps only because a server was inconsistent.
         yield Repair("the documented Content-Type", evolve(shape, content_type=JSON_TYPE))

@@ -287,16 +287,17 @@ class _DroppedError(Exception):
         self.reused = reused
 
 
+_CLOSED: Final = ("closed", "the server closed the connection without an answer")
+_RESET: Final = ("reset", "the connection was reset")
 # First match wins: a ClientSSLError is a ClientConnectorError, which is an OSError.
 _REASONS: Final[tuple[tuple[type[Exception], str, str], ...]] = (
     (aiohttp.ServerFingerprintMismatch, "certificate", "the server's certificate has another fingerprint"),
-    (aiohttp.ClientProxyConnectionError, "proxy", "the proxy can't be reached"),
     (aiohttp.ClientHttpProxyError, "proxy", "the proxy refused the connection"),
     (aiohttp.ClientConnectorDNSError, "dns", "the host name can't be resolved"),
     (aiohttp.ClientSSLError, "tls", "the TLS handshake failed"),
     (aiohttp.ClientConnectorError, "unreachable", "the server can't be reached"),
     (aiohttp.ClientPayloadError, "truncated", "the connection broke in the middle of the answer"),
-    (OSError, "reset", "the connection was reset"),
+    (OSError, *_RESET),
     (aiohttp.ClientConnectionError, "closed", "the connection was closed"),
 )
 # A ClientResponseError is left: aiohttp calls what it can't parse a status 400, which nobody sent.
@@ -314,28 +315,29 @@ _HINTS: Final = {
 def _translate(cause: Exception, request: WireRequest) -> PlugChatError:
     """The one place where foreign errors become ours. Their text is not taken over: it may hold headers."""
     match cause:
-        case _DroppedError(closed=True):
-            return _connection_failed(request, "closed", "the server closed the connection without an answer")
         case _DroppedError():
-            return _connection_failed(request, "reset", "the connection was reset")
+            reason, message = _CLOSED if cause.closed else _RESET
         # Before ValueError, which it is, too.
         case aiohttp.ClientConnectorCertificateError():
             # Only an error that OpenSSL made says what is wrong.
             said: str = getattr(cause.certificate_error, "verify_message", "the server's certificate can't be verified")
-            return _connection_failed(request, "certificate", said)
+            reason, message = "certificate", said
         # aiohttp.InvalidURL, or an injected session's auth beside our Authorization.
         case ValueError():
             return ConfigurationError(
                 "aiohttp refused to send the request",
                 "Check base_url; an injected client_session must not have `auth`, nor a netrc entry with trust_env.",
             )
-        case aiohttp.ClientConnectorError(os_error=ConnectionRefusedError()) if not isinstance(
-            cause, aiohttp.ClientProxyConnectionError
-        ):
-            return _connection_failed(request, "refused", "the connection was refused")
+        case aiohttp.ClientProxyConnectionError():
+            reason, message = "proxy", "the proxy can't be reached"
+        case aiohttp.ClientConnectorError(os_error=ConnectionRefusedError()):
+            reason, message = "refused", "the connection was refused"
+        # The server was reached: it is the handshake that it, or something on the way, has broken off.
+        case aiohttp.ClientConnectorError(os_error=ConnectionResetError() | ConnectionAbortedError()):
+            reason, message = "tls", "the connection was lost in the TLS handshake"
         case _:
             reason, message = next(((r, m) for kind, r, m in _REASONS if isinstance(cause, kind)), _MALFORMED)
-            return _connection_failed(request, reason, message)
+    return _connection_failed(request, reason, message)
 
 
 def _connection_failed(request: WireRequest, reason: str, message: str) -> ConnectionFailedError:

@@ -123,6 +123,25 @@ async def test_a_lost_connection_to_the_other_host_does_not_replace_the_405(fake
     assert [attempt.outcome for attempt in caught.value.attempts] == ["405 Method Not Allowed", "closed"]
 
 
+async def test_a_bad_request_without_content_type_does_not_replace_the_415(fake_time: FakeTime) -> None:
+    """It is no request that the vendor's page knows."""
+    player = Player(WireResponse(415, {}, b"no"), WireResponse(400, {}, b"what?"), fake=fake_time)
+    with pytest.raises(UnsupportedMediaTypeError) as caught:
+        await exchange(player).fetch(1, 10)
+    assert [attempt.outcome for attempt in caught.value.attempts] == ["415 Unsupported Media Type", "400 Bad Request"]
+
+
+async def test_nothing_that_the_other_host_says_replaces_the_405(fake_time: FakeTime) -> None:
+    """Not what it says to a request that was changed once more, either."""
+    player = Player(
+        *(WireResponse(status, {}, b"no") for status in (405, 415, 404)),
+        fake=fake_time,
+    )
+    with pytest.raises(MethodNotAllowedError) as caught:
+        await exchange(player, base_url="https://app.plugchat.com.br").fetch(1, 10)
+    assert len(caught.value.attempts) == 3
+
+
 async def test_a_stale_connection_to_the_other_host_is_replaced(fake_time: FakeTime) -> None:
     """Nothing was answered there yet."""
     player = Player(WireResponse(405, {}, b"no"), STALE, PAGE, fake=fake_time)

@@ -13,6 +13,7 @@ from matrix.cell import Row, first_page
 from matrix.peers import (
     HONEST,
     TOKEN,
+    End,
     NamelessPeer,
     Peer,
     authority,
@@ -55,6 +56,8 @@ def failed(reason: str, **changed: Any) -> dict[str, Any]:
 
 
 UNVERIFIED: dict[str, Any] = {"requests": 0, "connections": 1, "waits": ()}
+
+BROKEN_OFF: list[tuple[str, End]] = [("that is closed", "close"), ("that is reset", "reset")]
 
 CONNECT = [
     Row("Connecting", "nobody listens", Peer, **failed("the connection was refused", requests=0, connections=0)),
@@ -99,6 +102,15 @@ CONNECT = [
         "http asked of a server that speaks https",
         lambda: Peer(sends(HONEST), tls=server_tls(authority())),
         **failed("localhost", requests=0),
+    ),
+    *(
+        Row(
+            "Connecting",
+            f"a TLS handshake {name}",
+            partial(Peer, raw=sends(end=end), https=True),
+            **failed("the connection was lost in the TLS handshake", requests=0),
+        )
+        for name, end in BROKEN_OFF
     ),
     Row(
         "Connecting",
