@@ -28,10 +28,12 @@ class Alarm:
         return Bound(self, seconds)
 
     def close(self) -> None:
-        """Leave no timer behind in the event loop, once what is under way has ended."""
+        """End what is under way, and leave no timer behind in the event loop, then and when what begins later ends."""
         self._closed = True
-        if not self._bounds:
-            self._silence()
+        self._silence()
+        for bound in list(self._bounds):
+            self.forget(bound)
+            bound.expire()
 
     def watch(self, bound: "Bound", loop: asyncio.AbstractEventLoop) -> None:
         """See to it that a bound expires."""

@@ -122,7 +122,9 @@ class Transport:
         except asyncio.CancelledError as error:
             cancellation = error.args
         except TimeoutError:
-            attempt.error = RequestTimeoutError(f"no complete answer within {timeout:g} s")
+            # Closing ends it, too: aiohttp leaves who waits for a body waiting.
+            closed = self._closed_error(client)
+            attempt.error = closed or RequestTimeoutError(f"no complete answer within {timeout:g} s")
         except Exception as cause:  # what is neither aiohttp's nor the network's is raised again
             # What comes out of a session that is closed in the middle is no promise of aiohttp's.
             if closed := self._closed_error(client):

@@ -95,20 +95,21 @@ def test_one_timer_serves_all() -> None:
     run_apart(main(), virtually=True)
 
 
-def test_a_closed_alarm_leaves_no_timer_but_still_watches_what_is_under_way() -> None:
-    """Who closes it in the middle of a request does not make that one endless."""
+def test_a_closed_alarm_ends_what_is_under_way_and_leaves_no_timer() -> None:
+    """Several requests at once; and one that begins only then does not become endless."""
 
     async def main() -> None:
         alarm = Alarm()
         assert await outcome(alarm, 30.0, 1.0) == ("done", 1.0)
         alarm.close()
         assert timers() == 0
-        under_way = asyncio.create_task(outcome(alarm, 30.0, 1e6))
+        under_way = [asyncio.create_task(outcome(alarm, seconds, 1e6)) for seconds in (30.0, 20.0)]
         await asyncio.sleep(0)
         alarm.close()
-        assert await under_way == ("late", 30.0)
-        under_way = asyncio.create_task(outcome(alarm, 30.0, 1.0))
-        assert await under_way == ("done", 1.0)
+        assert await asyncio.gather(*under_way) == [("late", 0.0)] * 2
+        assert timers() == 0
+        assert await outcome(alarm, 30.0, 1e6) == ("late", 30.0)
+        assert await outcome(alarm, 30.0, 1.0) == ("done", 1.0)
         assert timers() == 0
 
     run_apart(main(), virtually=True)

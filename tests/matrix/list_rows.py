@@ -148,6 +148,14 @@ async def closed_during_a_walk(session: PlugChatSession) -> object:
     return None
 
 
+async def closed_during_an_answer(session: PlugChatSession) -> object:
+    """Close the session when the head of an answer is there, and its body is waited for."""
+    task = asyncio.create_task(session.fetch_page(1, 10))
+    await asyncio.sleep(0.1)
+    await session.close()
+    return await task
+
+
 async def abandoned(session: PlugChatSession) -> object:
     """Leave a walk at its first chat, with requests made ahead."""
     async with aclosing(session.iter_chats(10, prefetch=3)) as walk:
@@ -240,6 +248,15 @@ def concurrency() -> Iterator[Row]:
         "the session is closed during a walk",
         lambda: PagesPeer(honest),
         call=closed_during_a_walk,
+        error=SessionStateError,
+        says="the session is closed",
+        usable=False,
+    )
+    yield Row(
+        "At once",
+        "the session is closed while an answer stops in the middle",
+        lambda: Peer(sends(b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n[", end="hang")),
+        call=closed_during_an_answer,
         error=SessionStateError,
         says="the session is closed",
         usable=False,
