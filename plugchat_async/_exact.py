@@ -219,7 +219,7 @@ def _complaint(text: bytes) -> str:
     complaint = ""
     try:
         _decode_raws(text)
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, RecursionError) as error:  # how deep is too deep depends on how deep the caller is
         complaint = str(error)
     return complaint
 
