@@ -15,6 +15,14 @@ from plugchat_async.testing import PlugChatSimulator
 
 # Machines are slow now and then: no test fails for the time that it took.
 hypothesis.settings.register_profile("patient", deadline=None)
+# A mutant is judged by the same examples in each run, and that one fails is enough to know.
+hypothesis.settings.register_profile(
+    "mutants",
+    deadline=None,
+    derandomize=True,
+    database=None,
+    phases=(hypothesis.Phase.explicit, hypothesis.Phase.generate),
+)
 hypothesis.settings.load_profile("patient")
 
 if "stream_writer" in inspect.signature(aiohttp.ClientResponse.__init__).parameters:
@@ -28,6 +36,11 @@ if "stream_writer" in inspect.signature(aiohttp.ClientResponse.__init__).paramet
             super().__init__(*args, **kwargs)
 
     setattr(aioresponses.core, "ClientResponse", _ClientResponse)  # noqa: B010 - the module does not export it
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    # What tries thousands of traces comes last: most faults show earlier.
+    items.sort(key=lambda item: item.path.name == "test_walk_traces.py")
 
 
 @pytest.fixture
