@@ -10,6 +10,7 @@ from plugchat_async import Chat, Page
 from plugchat_async._walk import (
     Consistency,
     Deliver,
+    Fetch,
     Ledger,
     PageSizes,
     Peek,
@@ -106,6 +107,11 @@ class Walked:
         step: Step | None = next(steps)
         while step is not None:
             page = Page(1, 1, (), b"")
+            if isinstance(step, Fetch):
+                # Each error names the page at which it can be gone on.
+                assert step.resume_page >= 1
+                # What is read again, or one page after the other, is not asked for ahead.
+                assert step.after is None or (ahead and not self.standing.bound and self.standing.stage != "passes")
             match step:
                 case Deliver():
                     self.pages.append(step.page)

@@ -70,3 +70,10 @@ def test_a_retry_policy_checks_its_arguments(argument: str) -> None:
     options: dict[str, Any] = {argument: -1}
     with pytest.raises(InvalidValueError, match=f"RetryPolicy {argument} must be"):
         RetryPolicy(**options)
+
+
+def test_a_retry_policy_may_wait_for_nothing() -> None:
+    """Every wait may be zero, but a page needs some time."""
+    assert RetryPolicy(base=0, cap=0.0, max_retry_after=0) == RetryPolicy(base=0.0, cap=0.0, max_retry_after=0.0)
+    with pytest.raises(InvalidValueError, match="RetryPolicy deadline must be a finite number above 0"):
+        RetryPolicy(deadline=0)

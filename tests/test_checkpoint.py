@@ -11,7 +11,7 @@ from attrs import asdict, evolve
 from hypothesis import given
 from hypothesis import strategies as st
 
-from moving import MovingList, Read, Walked, begun, moving
+from moving import MovingList, Read, Walked, begun, moving, page_of
 from plugchat_async import InvalidValueError, Page, PageLimitError, ServerError
 from plugchat_async._driver import WalkOptions
 from plugchat_async._walk import Consistency, Standing, pack, unpack
@@ -212,9 +212,10 @@ def test_a_checkpoint_keeps_all_of_a_standing() -> None:
     listed = MovingList(30)
     kinds: list[Consistency] = ["plain", "exact", "strict"]
     for consistency in kinds:
-        walked = begun(7, consistency)
-        walked.run(moving(listed, EVENTS))
-        assert unpack(pack(walked.standing)) == walked.standing
+        for read in (moving(listed, EVENTS), lambda number, size: page_of(number, size, [("1", None)])):
+            walked = begun(7, consistency)
+            walked.run(read)
+            assert unpack(pack(walked.standing)) == walked.standing
 
 
 @pytest.mark.parametrize(("consistency", "most"), [("plain", 160), ("exact", 9 * 10_000)])
@@ -228,6 +229,9 @@ def test_a_checkpoint_is_small(consistency: Consistency, most: int) -> None:
     assert len(text) <= most
     assert text.isascii()
     assert json.loads(json.dumps(text)) == text
+
+
+WHAT_TO_GIVE = "Give the `checkpoint` of an error as it was; without one, begin anew."
 
 
 def packed(**changes: object) -> str:
@@ -251,6 +255,7 @@ def test_a_changed_checkpoint_is_read_if_it_makes_sense() -> None:
         "x",
         "é",
         pack(Standing(consistency="exact", page_size=5, size=5))[:-8],
+        pack(Standing(consistency="exact", page_size=5, size=5)) + "\n",
         base64.urlsafe_b64encode(b"no zlib").decode(),
         base64.urlsafe_b64encode(zlib.compress(b"no JSON")).decode(),
         base64.urlsafe_b64encode(zlib.compress(b"[]")).decode(),
@@ -270,15 +275,23 @@ def test_a_changed_checkpoint_is_read_if_it_makes_sense() -> None:
 )
 def test_what_is_no_checkpoint_is_refused(text: str) -> None:
     """With an error that says what to give."""
-    with pytest.raises(InvalidValueError, match="resume is not a checkpoint") as caught:
+    with pytest.raises(InvalidValueError) as caught:
         unpack(text)
-    assert "as it was" in caught.value.hint
+    assert str(caught.value) == f"resume is not a checkpoint. {WHAT_TO_GIVE}"
 
 
-def test_a_checkpoint_of_another_version_is_refused() -> None:
-    """It names the version."""
-    with pytest.raises(InvalidValueError, match="a checkpoint of version 2"):
-        unpack(packed(version=2))
+@pytest.mark.parametrize(("version", "said"), [(2, "2"), (None, "null"), (10**30, "1" + 19 * "0")])
+def test_a_checkpoint_of_another_version_is_refused(version: int | None, said: str) -> None:
+    """It names the version, the beginning of it if it is absurd."""
+    with pytest.raises(InvalidValueError) as caught:
+        unpack(packed(version=version))
+    assert str(caught.value) == f"resume is a checkpoint of version {said}. {WHAT_TO_GIVE}"
+
+
+def test_a_checkpoint_without_a_version_is_refused() -> None:
+    """Whatever else it holds."""
+    with pytest.raises(InvalidValueError, match="a checkpoint of version null"):
+        unpack(base64.urlsafe_b64encode(zlib.compress(b'{"standing": {}}')).decode())
 
 
 def test_a_checkpoint_does_not_change_the_walk() -> None:

@@ -50,6 +50,9 @@ def test_415_first_restores_our_headers_then_goes_without() -> None:
     replaced = WireResponse(415, {}, b"", sent_content_type="text/plain")
     assert names(OWN, replaced) == ["canonical headers", "no Content-Type"]
     assert names(OWN, WireResponse(415, {}, b"")) == ["no Content-Type"]
+    repair = next_repair(OWN, replaced, [], OWN)
+    assert repair is not None
+    assert repair.shape == evolve(OWN, bare=True)
     bare = evolve(OWN, content_type=None, bare=True)
     repair = next_repair(OWN, replaced, ["canonical headers"], OWN)
     assert repair is not None
@@ -65,6 +68,13 @@ def test_415_for_want_of_a_kept_repair_restores_the_content_type() -> None:
     assert repair is not None
     assert repair.shape == evolve(OWN, bare=True)
     assert next_repair(bare, refused, ["no Content-Type"], OWN) is None
+
+
+def test_415_despite_a_restored_content_type_ends_the_repairs() -> None:
+    """The page began without one, so that was refused, too."""
+    began = evolve(OWN, content_type=None, bare=True)
+    restored = evolve(OWN, bare=True)
+    assert next_repair(restored, WireResponse(415, {}, b""), ["the documented Content-Type"], began) is None
 
 
 def test_nothing_else_is_repaired() -> None:

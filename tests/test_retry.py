@@ -1,4 +1,5 @@
 import math
+import time
 
 import pytest
 from hypothesis import given
@@ -34,7 +35,10 @@ NOW = 784_111_777.0  # Sun, 06 Nov 1994 08:49:37 GMT, the date of RFC 9110's exa
         ("9" * 20, 1e20),
         ("9" * 5000, math.inf),
         ("1000000000", 1e9),
-        *[(text, None) for text in ("1.5", "-1", "+1", "1e9", "NaN", "inf", "1, 2", "soon", "٣", "1 s", "0x10")],
+        *[
+            (text, None)
+            for text in ("1.5", "-1", "+1", "1e9", "NaN", "inf", "1, 2", "soon", "٣", "1 s", "0x10", "1X", "\xa01")
+        ],
         ("Sun, 06 Nov 1994 08:49:47 GMT", 10.0),
         ("Sunday, 06-Nov-94 08:49:47 GMT", 10.0),
         ("Sun Nov  6 08:49:47 1994", 10.0),
@@ -55,7 +59,21 @@ def test_the_servers_own_clock_is_preferred() -> None:
     """A date is counted from the response's Date header; one that can't be read is ignored."""
     date = "Sun, 06 Nov 1994 08:49:47 GMT"
     assert parse_retry_after(date, now=0.0, date="Sun, 06 Nov 1994 08:49:37 GMT") == 10.0
-    assert parse_retry_after(date, now=NOW, date="yesterday") == 10.0
+    for unreadable in ("yesterday", "\xa0Sun, 06 Nov 1994 08:49:46 GMT", "XSun, 06 Nov 1994 08:49:46 GMT"):
+        assert parse_retry_after(date, now=NOW, date=unreadable) == 10.0
+
+
+@pytest.mark.skipif(not hasattr(time, "tzset"), reason="the system has one time zone")
+def test_dates_mean_gmt_whatever_the_local_time_zone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also in asctime's form, which names no zone."""
+    monkeypatch.setenv("TZ", "XXX+05")
+    time.tzset()
+    try:
+        for text in ("Sun, 06 Nov 1994 08:49:47 GMT", "Sun Nov  6 08:49:47 1994"):
+            assert parse_retry_after(text, now=NOW) == 10.0
+    finally:
+        monkeypatch.undo()
+        time.tzset()
 
 
 @given(st.text(), st.text())
@@ -126,6 +144,8 @@ def test_no_wait_is_begun_that_would_pass_the_deadline() -> None:
     assert sum(waits(policy, ServerError(status=503))) < 10.0
     decision = policy.decide(ServerError(status=503), attempt=1, elapsed=9.8, chance=1.0)
     assert decision == GiveUp("the deadline of 10 s leaves no time for a wait of 0.5 s")
+    # A request that is sent when the deadline is reached has no time for its answer.
+    assert policy.decide(ServerError(status=503), attempt=1, elapsed=9.5, chance=1.0) == decision
 
 
 def test_retry_after_is_the_least_wait() -> None:
@@ -183,3 +203,17 @@ def test_the_budget_pays_for_35_retries_and_is_refilled_by_successes() -> None:
     for _ in range(1000):
         budget.refund()
     assert budget.tokens == 500
+
+
+def test_a_shared_budget_pays_first() -> None:
+    """The same price; the reserve is touched only when the shared tokens don't suffice, and both are refilled."""
+    shared = RetryBudget(capacity=20)
+    budget = RetryBudget(capacity=28, shared=shared)
+    assert budget.take(RateLimitedError())
+    assert (shared.tokens, budget.tokens) == (15, 28)
+    assert budget.take(ServerError())
+    assert (shared.tokens, budget.tokens) == (1, 28)
+    assert [budget.take(ServerError()) for _ in range(3)] == [True, True, False]
+    assert (shared.tokens, budget.tokens) == (1, 0)
+    budget.refund()
+    assert (shared.tokens, budget.tokens) == (2, 1)

@@ -17,6 +17,8 @@ class Walked:
 
     def __init__(self) -> None:
         self.asked: list[tuple[int, int]] = []
+        # What is asked for with each request, whether it is a probe, and which page its error names.
+        self.requests: list[tuple[int, int, str, int]] = []
         self.chats: list[int] = []
 
 
@@ -50,6 +52,7 @@ def walk(
             walked.chats.extend(int(chat.phone) for chat in step.page.chats)
         elif not isinstance(step, Peek):
             walked.asked.append((step.number, step.size))
+            walked.requests.append((step.number, step.size, step.probe, step.resume_page))
             ids = server(step.number, step.size)
             page = Page(step.number, step.size, tuple(Chat(str(i)) for i in ids), b"")
         step = advance(walker, page)
@@ -172,11 +175,33 @@ def test_a_capped_list_can_not_be_begun_in_the_middle(server: Callable[[int, int
     with pytest.raises(PaginationError, match="caps pageSize=100 to 50: page 3 is not the page meant") as caught:
         walk(server(500, 50), 100, start_page=3)
     assert "start_page=1" in caught.value.hint
+    assert (caught.value.page, caught.value.page_size) == (3, 50)
+
+
+def test_a_short_page_served_again_is_no_cap_in_the_middle() -> None:
+    """What follows it is no other page, so none was missed."""
+    assert walk(lambda page, size: honest(50)(min(page, 3), size), 20, start_page=3).chats == list(range(40, 50))
 
 
 def test_a_walk_to_an_empty_page_may_begin_in_the_middle() -> None:
     """Short pages mean nothing then."""
     assert walk(honest(50), 20, start_page=3, stop_on="empty").asked == [(3, 20), (4, 20)]
+
+
+@pytest.mark.parametrize(
+    ("total", "size", "start_page", "requests"),
+    [
+        (25, 10, 1, [(1, 10, "", 1), (2, 10, "", 2), (3, 10, "", 3)]),
+        (5, 10, 1, [(1, 10, "", 1), (2, 5, "check", 2)]),
+        (30, 20, 2, [(2, 20, "", 2), (3, 20, "check", 3)]),
+        (50, 20, 3, [(3, 20, "", 3), (4, 20, "check", 4)]),
+    ],
+)
+def test_a_check_is_known_as_one(
+    total: int, size: int, start_page: int, requests: list[tuple[int, int, str, int]]
+) -> None:
+    """A server may answer it with 404, which ends the list; any other error names the page where the walk goes on."""
+    assert walk(honest(total), size, start_page=start_page).requests == requests
 
 
 def test_a_cap_is_logged(caplog: pytest.LogCaptureFixture) -> None:
@@ -234,14 +259,15 @@ def test_a_capped_list_that_moves_during_the_check_is_seen() -> None:
         return ids[(page - 1) * min(size, 50) : page * min(size, 50)]
 
     walked = walk(server, 100)
-    assert walked.asked == [(1, 100), (2, 50), (1, 100)]
+    assert walked.requests == [(1, 100, "", 1), (2, 50, "check", 2), (1, 100, "check", 2)]
     assert walked.chats == [*range(50), 49]
 
 
-def test_a_short_page_of_a_server_that_ignores_page_is_found_out() -> None:
-    """The checked page is full and the same: that is no end, and the far page shows it."""
+def test_a_short_page_of_a_server_that_ignores_page_is_found_out(caplog: pytest.LogCaptureFixture) -> None:
+    """The checked page is full and the same: that is no end, nor a cap, and the far page shows it."""
     with pytest.raises(PageRepeatedError):
         walk(lambda _page, size: honest(500)(1, min(size, 50)), 100)
+    assert not caplog.messages
 
 
 def test_a_filtering_server_is_not_taken_for_a_capping_one() -> None:
@@ -252,7 +278,8 @@ def test_a_filtering_server_is_not_taken_for_a_capping_one() -> None:
 
     walked = walk(filtering, 40, stop_on="empty")
     assert walked.chats == [i for i in range(100) if i % 4 != 3]
-    assert walked.asked == [(1, 40), (2, 30), (1, 30), (2, 40), (3, 40), (4, 40)]
+    checks = [(2, 30, "check", 2), (1, 30, "check", 2)]
+    assert walked.requests == [(1, 40, "", 1), *checks, *((number, 40, "", number) for number in (2, 3, 4))]
 
 
 def test_a_server_that_ignores_page_is_found_out() -> None:
@@ -262,7 +289,7 @@ def test_a_server_that_ignores_page_is_found_out() -> None:
         walk(lambda _, size: range(size), 10, walked=walked)
     assert (caught.value.page, caught.value.page_size) == (2, 10)
     assert walked.chats == list(range(10))
-    assert walked.asked == [(1, 10), (2, 10), (2 + FAR_PAGES, 10)]
+    assert walked.requests == [(1, 10, "", 1), (2, 10, "", 2), (2 + FAR_PAGES, 10, "far", 2)]
 
 
 def test_a_cycle_of_pages_is_found_out() -> None:

@@ -12,7 +12,7 @@ from moving import Event, MovingList, Read, begun, moving, page_of, walk_over
 from plugchat_async import Page, PageLimitError, PageRepeatedError
 from plugchat_async._walk import Consistency, Deliver, Fetch, Ledger, PageSizes, StopOn, Terms, advance, walk
 from plugchat_async._walk.exact import MOST_BLIND_PASSES, MOST_PASSES
-from plugchat_async._walk.sizes import is_round
+from plugchat_async._walk.sizes import FAR_PAGES, is_round
 from plugchat_async._walk.strict import TOO_FAST, least_margin, next_window
 
 KINDS: dict[Consistency, tuple[str, ...]] = {
@@ -91,6 +91,72 @@ def test_strict_costs_less_than_a_fifth_more(chats: int, size: int, most: int) -
     walked = walk_over(MovingList(chats).page, size, "strict", max_pages=200)
     assert walked.ledger.verified
     assert len(walked.asked) <= most < 1.2 * (chats // size + 1)
+
+
+@pytest.mark.parametrize("consistency", ["plain", *PROVING])
+def test_pages_are_asked_for_before_they_are_wanted(consistency: Consistency) -> None:
+    """One before the first page is delivered, then more at a time."""
+    listed = MovingList(95)
+    delivered: list[int] = []
+    walked = begun(10, consistency, ahead=4)
+
+    def read(number: int, size: int) -> Page:
+        delivered.append(len(walked.got))
+        return listed.page(number, size)
+
+    walked.run(read, ahead=4)
+    assert delivered[:4] == [0, 0, 10, 10]
+
+
+@pytest.mark.parametrize(("ties", "jumps"), [(1, 1), (1, 2), (3, 1)])
+@pytest.mark.parametrize(("ahead", "again"), [(0, [(1, 10)]), (3, [(1, 10), (10, 10)])])
+def test_what_jumps_costs_exact_one_page_more(ties: int, jumps: int, ahead: int, again: list[tuple[int, int]]) -> None:
+    """The front, as far as there is news; with pages ahead the last one is counted, too."""
+    script: list[tuple[int, Event]] = [(3, ("bump", 80))] * jumps
+    walked = walk_over(moving(MovingList(95, ties=ties), script), 10, "exact", ahead=ahead)
+    assert walked.asked[-len(again) :] == again
+    pages = 10 + len(again)
+    assert walked.ledger == Ledger(pages, 95, 10 * len(again) - 5 * (len(again) - 1), jumps, 2, verified=True)
+
+
+def test_more_chats_than_a_page_holds_may_jump_within_the_newest_second() -> None:
+    """Those behind page 1 are no older than the bound."""
+    items = [(str(i), -i) for i in range(20)]
+
+    def read(number: int, size: int) -> Page:
+        if number == 3 and items[0] == ("0", 0):
+            items[:] = [(name, 0) for name, _ in items[15:]] + items[:15]
+        return page_of(number, size, items[(number - 1) * size : number * size])
+
+    walked = walk_over(read, 4, "exact")
+    assert len(walked.got) == 20
+    assert walked.ledger.verified
+
+
+def test_a_pass_that_saw_no_order_keeps_its_bound() -> None:
+    """It went to the end of the list; the next one ends again where nothing can have moved."""
+    listed = MovingList(95)
+    move = moving(listed, [(3, ("bump", 80)), (11, ("delete", 50)), (11, ("bump", 60))])
+
+    def read(number: int, size: int) -> Page:
+        page = move(number, size)
+        return evolve(page, chats=page.chats[::-1]) if len(walked.asked) == 11 else page
+
+    walked = begun(10, "exact")
+    walked.run(read)
+    assert walked.ledger.verified
+    assert walked.asked[10:] == [(number, 10) for number in range(1, 11)] + [(1, 10)]
+
+
+@pytest.mark.parametrize("size", [10, 20, 50])
+def test_strict_asks_once_past_the_end(size: int) -> None:
+    """No window ends where another one has; the last one is short, and page 1 shows what has jumped."""
+    walked = walk_over(MovingList(95).page, size, "strict")
+    *ends, front = [number * size for number, size in walked.asked]
+    assert ends == sorted(set(ends))
+    assert [end > 95 for end in ends] == [False] * (len(ends) - 1) + [True]
+    assert front == size
+    assert walked.ledger.pages == len(walked.asked)
 
 
 class Walk(RuleBasedStateMachine):
@@ -173,6 +239,7 @@ def restless(items: list[tuple[str, int | None]]) -> Read:
 
 
 UNTIMED: list[tuple[str, int | None]] = [(str(i), None) for i in range(25)]
+UNSORTED = "the list moved, and is not sorted by time: so it is not known which chats did"
 SHUFFLED: list[tuple[str, int | None]] = [(str(i), i * 7 % 25) for i in range(25)]
 
 
@@ -204,20 +271,40 @@ def test_a_growing_list_without_order_is_read_again_but_not_verified() -> None:
 
     walked = walk_over(read, 10, "exact")
     assert not walked.ledger.verified
-    assert "not sorted by time" in walked.ledger.reason
+    assert walked.ledger.reason == UNSORTED
     assert walked.ledger.phases == MOST_BLIND_PASSES
     assert {str(i) for i in range(30)} <= set(walked.got)
 
 
+def test_a_pass_without_order_that_finds_nothing_is_the_last() -> None:
+    """A chat is gone, so the count proves nothing, and two that were read jump: more passes would find no more."""
+    items = list(UNTIMED)
+    requests = 0
+
+    def read(number: int, size: int) -> Page:
+        nonlocal requests
+        requests += 1
+        if requests in (2, 5, 8):
+            items.insert(0, items.pop())
+        elif requests == 4:
+            del items[12]
+        return page_of(number, size, items[(number - 1) * size : number * size])
+
+    walked = walk_over(read, 10, "exact")
+    assert (walked.ledger.verified, walked.ledger.reason) == (False, UNSORTED)
+    # The second pass found one.
+    assert (walked.ledger.late_finds, walked.ledger.phases) == (1, 3)
+
+
 @pytest.mark.parametrize(
-    ("items", "reason"), [(UNTIMED, "there are chats without a time"), (SHUFFLED, "not sorted by time")]
+    ("items", "reason"), [(UNTIMED, "there are chats without a time"), (SHUFFLED, "the list is not sorted by time")]
 )
 def test_strict_needs_order(items: list[tuple[str, int | None]], reason: str) -> None:
     """Without it the list is read as exact reads it, and the report says why it is not verified."""
     walked = walk_over(always(items), 10, "strict")
     assert sorted(walked.got) == sorted(name for name, _ in items)
     assert not walked.ledger.verified
-    assert reason in walked.ledger.reason
+    assert walked.ledger.reason == reason
 
 
 @pytest.mark.parametrize("consistency", PROVING)
@@ -365,12 +452,19 @@ def test_pages_of_other_lengths_prove_nothing() -> None:
 
 @pytest.mark.parametrize("consistency", PROVING)
 def test_max_pages_holds_for_each_pass(consistency: Consistency) -> None:
-    """The walk ends with an error that says so."""
-    with pytest.raises(PageLimitError, match="max_pages=3"):
-        walk_over(MovingList(100).page, 10, consistency, max_pages=3)
+    """The walk ends with an error that says so, and where."""
+    walked = begun(10, consistency)
+    with pytest.raises(PageLimitError, match="max_pages=3") as caught:
+        walked.run(MovingList(100).page, max_pages=3)
+    assert len(walked.asked) == 3
+    assert (caught.value.page, caught.value.page_size) == {"exact": (4, 10), "strict": (3, 9)}[consistency]
 
 
 # Servers that don't know every size.
+
+
+DISHONOURED = "the server does not honour every pageSize"
+UNJOINED = "the list moved too fast: windows of it did not overlap"
 
 
 @pytest.mark.parametrize("total", [101, 120, 150, 195, 197, 200, 330])
@@ -386,6 +480,8 @@ def test_strict_sees_a_server_that_knows_few_sizes(known: tuple[int, ...], total
     assert set(walked.got) == listed.there
     assert walked.twice == 0
     assert not walked.ledger.verified
+    assert walked.ledger.reason in (DISHONOURED, UNJOINED)
+    assert walked.ledger.reason == DISHONOURED or 10 not in known
 
 
 @pytest.mark.parametrize("consistency", ["exact", "strict"])
@@ -485,6 +581,65 @@ def test_strict_does_not_take_a_capped_window_for_the_end(total: int, size: int,
     for ahead in (0, 3):
         walked = walk_over(capping(listed.page, cap, limit_only=limit_only), size, "strict", ahead=ahead)
         assert set(walked.got) == listed.there
+        assert walked.ledger.reason in ("", DISHONOURED, UNJOINED)
+
+
+def test_strict_finds_out_at_once_that_page_is_ignored() -> None:
+    """The first window that is wholly above the one before it is reason enough to look."""
+    walked = begun(10, "strict")
+    with pytest.raises(PageRepeatedError):
+        walked.run(lambda number, size: evolve(MovingList(95).page(1, size), number=number))
+    assert walked.asked == [(1, 10), (2, 8), (2 + FAR_PAGES, 8)]
+
+
+def test_strict_tells_of_a_cap_once_and_of_none_where_there_is_none(caplog: pytest.LogCaptureFixture) -> None:
+    """Windows are smaller than the pages that were asked for, but those sizes are of its own choice."""
+    walk_over(MovingList(95).page, 20, "strict")
+    walk_over(MovingList(90).page, 100, "strict")
+    assert not caplog.messages
+    walk_over(capping(MovingList(230).page, 50), 100, "strict")
+    assert caplog.messages == ["the server caps pageSize=100 to 50: going on with pages of 50"]
+
+
+def test_strict_overlaps_by_more_once_chats_were_deleted() -> None:
+    """So many that two windows did not; by a quarter of a page at most."""
+    listed = MovingList(200)
+    walked = walk_over(moving(listed, [(2, ("delete", 0))] * 6), 40, "strict")
+    assert walked.ledger.verified
+    assert least_margin(40) < walked.standing.margin <= 40 // 4
+    # The window that came too late is read from farther up.
+    begins = [(number - 1) * size for number, size in walked.asked]
+    assert begins[2] > begins[3] > begins[1]
+
+
+@pytest.mark.parametrize("size", [4, 5, 8])
+@pytest.mark.parametrize("ties", [2, 3, 4])
+def test_deletions_among_equal_times_are_no_hole(size: int, ties: int) -> None:
+    """A window that begins with the time that the one before it ends with may have left out others of that time."""
+    for request in range(1, 6):
+        for deleted in range(1, 9):
+            listed = MovingList(4 * size, ties=ties)
+            walked = walk_over(moving(listed, [(request, ("delete", 0))] * deleted), size, "strict")
+            assert walked.twice == 0
+            assert listed.there <= set(walked.got) or not walked.ledger.verified
+
+
+def test_a_page_1_of_one_time_is_got_past_when_chats_jump() -> None:
+    """Then it shows two times, and goes down beyond the newer one."""
+    items = [(str(i), min(0, 11 - i)) for i in range(60)]
+    jumped = False
+
+    def read(number: int, size: int) -> Page:
+        nonlocal jumped
+        if len(walked.got) == len(items) and not jumped:
+            items.insert(0, (items.pop()[0], 1))
+            jumped = True
+        return page_of(number, size, items[(number - 1) * size : number * size])
+
+    walked = begun(12, "strict")
+    walked.run(read)
+    assert len(walked.got) == 60
+    assert (walked.ledger.verified, walked.ledger.reason) == (True, "")
 
 
 def test_strict_does_not_follow_a_list_that_never_ends() -> None:
@@ -499,7 +654,7 @@ def test_strict_does_not_follow_a_list_that_never_ends() -> None:
     walked = begun(10, "strict")
     with pytest.raises(PageRepeatedError):
         walked.run(read)
-    assert walked.ledger.reason == "the server does not honour every pageSize"
+    assert walked.ledger.reason == DISHONOURED
     assert [number for number, size in walked.asked if size == 10][:5] == [1, 2, 3, 4, 1]
 
 
@@ -516,14 +671,21 @@ def test_a_filtering_server_is_read_to_its_empty_page_but_not_verified(consisten
     walked = walk_over(filtering, 4, consistency, stop_on="empty", ahead=ahead)
     assert sorted(map(int, walked.got)) == [i for i in range(12) if i % 4 != 3]
     assert not walked.ledger.verified
-    assert walked.ledger.reason
+    assert (
+        walked.ledger.reason
+        == {
+            "exact": "pages had other lengths than were asked for",
+            "strict": 'short pages are no end with stop_on="empty", so nothing shows that there is one',
+        }[consistency]
+    )
 
 
+@pytest.mark.parametrize("times", [(1, -60, -3), (-50, -60, -70)])
 @pytest.mark.parametrize("size", [1, 2, 3, 4])
 @pytest.mark.parametrize("consistency", PROVING)
-def test_pinned_chats_may_fill_tiny_pages(consistency: Consistency, size: int) -> None:
+def test_pinned_chats_may_fill_tiny_pages(consistency: Consistency, size: int, times: tuple[int, ...]) -> None:
     """Their times say nothing of those behind them."""
-    tops = [("pin0", 1), ("pin1", -60), ("pin2", -3)]
+    tops = [(f"pin{i}", time) for i, time in enumerate(times)]
 
     def pinning(listed: MovingList, request: int, place: int) -> Read:
         script = moving(listed, [(request, ("bump", place))])
@@ -583,15 +745,32 @@ def test_a_long_busy_list_is_no_server_that_ignores_page() -> None:
 def test_a_page_ahead_serves_as_the_check_of_a_cap() -> None:
     """Page 2 has arrived with page 1: the walk goes on in pages of the cap, and fetches those ahead at once."""
     listed = MovingList(230)
-    asked: list[tuple[int, int]] = []
+    # And how many chats had been delivered before it was asked.
+    asked: list[tuple[int, int, int]] = []
+    walked = begun(100, "plain", ahead=4)
 
     def read(number: int, size: int) -> Page:
-        asked.append((number, size))
+        asked.append((number, size, len(walked.got)))
         return evolve(listed.page(number, min(size, 50)), size=size)
 
-    walked = walk_over(read, 100, "plain", ahead=4)
+    walked.run(read, ahead=4)
     assert len(walked.got) == 230
-    assert asked[:5] == [(1, 100), (2, 100), (2, 50), (3, 50), (4, 50)]
+    assert asked[:5] == [(1, 100, 0), (2, 100, 0), (2, 50, 50), (3, 50, 50), (4, 50, 50)]
+
+
+def test_the_same_page_ahead_shows_no_cap(caplog: pytest.LogCaptureFixture) -> None:
+    """The server ignores `page`."""
+    listed = MovingList(230)
+    with pytest.raises(PageRepeatedError):
+        walk_over(lambda number, size: evolve(listed.page(1, 50), number=number, size=size), 100, "plain", ahead=4)
+    assert not caplog.messages
+
+
+def test_plain_counts_what_it_reads_and_proves_nothing() -> None:
+    """Chats that come twice are counted twice."""
+    walked = walk_over(moving(MovingList(25), [(1, ("bump", 24))]), 10, "plain")
+    assert walked.ledger == Ledger(3, 25, 0, 0, 1, verified=False, reason='consistency="plain" proves nothing')
+    assert walked.twice == 1
 
 
 def test_an_empty_page_ahead_clears_no_cap() -> None:
@@ -629,6 +808,16 @@ def test_no_window_goes_down_farther(end: int, size: int, overlap: int) -> None:
     )
     if best > end:
         assert number * chosen == best
+
+
+@given(end=st.integers(1, 400), size=st.integers(1, 12), overlap=st.integers(2, 40))
+def test_a_window_is_larger_than_a_page_only_where_it_must_be(end: int, size: int, overlap: int) -> None:
+    """By as little as gets on; where 32 chats don't, there is none."""
+    _, chosen = next_window(end, size, overlap)
+    start = max(0, end - overlap)
+    gets_on = [larger for larger in range(size + 1, 33) if (start // larger + 1) * larger > end]
+    assert chosen <= size or chosen == gets_on[0]
+    assert chosen or not gets_on
 
 
 @pytest.mark.parametrize(("size", "margin"), [(1, 2), (16, 2), (24, 3), (32, 4), (1000, 4)])

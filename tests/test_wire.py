@@ -20,6 +20,7 @@ from plugchat_async._wire import (
     WireResponse,
     excerpt,
     parse_base_url,
+    proxy_problem,
     status_error,
     token_problem,
 )
@@ -76,6 +77,11 @@ def test_a_shape_may_leave_out_the_content_type() -> None:
         ("http://127.0.0.1:1", "http://127.0.0.1:1"),
         ("http://127.9.9.9", "http://127.9.9.9"),
         ("http://[::1]:8080", "http://[::1]:8080"),
+        ("https://[1:2:3:4:5:6:7:8]", "https://[1:2:3:4:5:6:7:8]"),
+        ("https://x.example:65535", "https://x.example:65535"),
+        (f"https://{'a' * 63}.example", f"https://{'a' * 63}.example"),
+        ("https://gateway.example/X/", "https://gateway.example/X"),
+        ("https://gateway.example/X//api/whatsapp/chats/", "https://gateway.example/X"),
     ],
 )
 def test_base_urls_are_trimmed(given: str, parsed: str) -> None:
@@ -91,38 +97,40 @@ def test_base_urls_are_trimmed(given: str, parsed: str) -> None:
         ("http://x.localhost", "must be https"),  # whatever a resolver makes of it
         ("http://192.168.0.1", "must be https"),
         ("http://127.1", "must be https"),
-        ("http://[v1.localhost]", "not a URL"),
-        ("http://[::1]evil.example", "not a URL"),
-        ("http://evil.example[::1]", "not a URL"),
-        ("https://app.plugchat.com.br\\evil.example", "not a URL"),
+        ("http://[v1.localhost]", "is not a URL"),
+        ("http://[::1]evil.example", "is not a URL"),
+        ("http://evil.example[::1]", "is not a URL"),
+        ("https://app.plugchat.com.br\\evil.example", "is not a URL"),
         ("ftp://app.plugchat.com.br", "does not begin with https://"),
         ("app.plugchat.com.br", "does not begin with https://"),
         ("hunter2", "does not begin with https://"),
         ("", "does not begin with https://"),
-        ("https://", "not a URL"),
-        ("https://.", "not a URL"),
-        ("https://a..b", "not a URL"),
-        (f"https://{'a' * 64}.example", "not a URL"),
-        ("https://a b", "not a URL"),
-        ("https://a\nb", "not a URL"),
-        ("https://plug.chat.çom", "not a URL"),
-        ("https://x.example/a b", "not a URL"),
-        ("https://[::1", "not a URL"),
-        ("https://[::1%25eth0]", "not a URL"),
-        ("https://[::1::2]", "not a URL"),
-        ("https://x.example:", "not a URL"),
-        ("https://x.example:99999", "not a URL"),
-        ("https://x.example:0", "not a URL"),
-        ("https://user:hunter2@x.example", "user information"),
-        ("https://x.example/?key=hunter2", "a query"),
-        ("https://x.example/#hunter2", "a fragment"),
+        ("https://", "is not a URL"),
+        ("https://.", "is not a URL"),
+        ("https://a..b", "is not a URL"),
+        (f"https://{'a' * 64}.example", "is not a URL"),
+        ("https://a b", "is not a URL"),
+        ("https://a\nb", "is not a URL"),
+        ("https://plug.chat.çom", "is not a URL"),
+        ("https://x.example/a b", "is not a URL"),
+        ("https://[::1", "is not a URL"),
+        ("https://[::1%25eth0]", "is not a URL"),
+        ("https://[::1::2]", "is not a URL"),
+        ("https://x.example:", "is not a URL"),
+        ("https://x.example:99999", "is not a URL"),
+        ("https://x.example:65536", "is not a URL"),
+        ("https://x.example:0", "is not a URL"),
+        ("https://user:hunter2@x.example", "holds user information."),
+        ("https://x.example/?key=hunter2", "holds a query."),
+        ("https://x.example/#hunter2", "holds a fragment."),
     ],
 )
 def test_bad_base_urls_are_refused(given: str, message: str) -> None:
-    """https only, but for loopback; nothing that may be a secret is shown."""
+    """https only, but for loopback; it is said what to give, and nothing that may be a secret is shown."""
     problem = parse_base_url(given)
     assert isinstance(problem, InvalidValueError)
-    assert message in str(problem)
+    assert str(problem).startswith(f"base_url {message}")
+    assert problem.hint.startswith("Use https:" if message == "must be https" else "Give an origin such as https:")
     assert "hunter2" not in str(problem)
 
 
@@ -133,28 +141,52 @@ def test_a_base_url_is_a_str() -> None:
     assert "base_url must be a str, got bytes" in str(problem)
 
 
+EMPTY = "token is empty. Copy the token from the Plug Chat panel."
+BEARER = "token begins with 'Bearer'. Plug Chat takes the raw token: give it without 'Bearer'."
+BLANKS = (
+    "token holds blanks, control characters or characters outside ASCII. "
+    "Copy the token again, without the space around it."
+)
+
+
 @pytest.mark.parametrize(
     ("token", "said"),
     [
-        ("", "empty"),
-        (" s3cret", "blanks"),
-        ("s3cret ", "blanks"),
-        ("s3 cret", "blanks"),
-        ("s3cret\r\n", "blanks"),
-        ("s3cret\0", "blanks"),
-        ("s3crét", "ASCII"),
-        ("Bearer s3cret", "Bearer"),
-        ("bEARER s3cret", "Bearer"),
-        (b"s3cret", "must be a str, got bytes"),
-        (None, "must be a str, got NoneType"),
+        ("", EMPTY),
+        (" s3cret", BLANKS),
+        ("s3cret ", BLANKS),
+        ("s3 cret", BLANKS),
+        ("s3cret\r\n", BLANKS),
+        ("s3cret\0", BLANKS),
+        ("s3crét", BLANKS),
+        ("Bearer s3cret", BEARER),
+        ("bEARER s3cret", BEARER),
+        (b"s3cret", "token must be a str, got bytes. Correct the argument."),
+        (None, "token must be a str, got NoneType. Correct the argument."),
     ],
 )
 def test_bad_tokens_are_refused_without_being_shown(token: object, said: str) -> None:
-    """The error says what is wrong, not what was given."""
-    problem = token_problem(token)
-    assert problem is not None
-    assert said in str(problem)
-    assert "s3" not in str(problem)
+    """The error says what is wrong and what to do, not what was given."""
+    assert str(token_problem(token)) == said
+
+
+@pytest.mark.parametrize(
+    ("proxy", "said"),
+    [
+        (None, None),
+        ("http://proxy.example:8080", None),
+        ("HTTPS://user:hunter2@proxy.example/", None),
+        (7, "proxy must be a str, got int. Correct the argument."),
+        *[
+            (proxy, "proxy must begin with http:// or https:// and name a host. Give the proxy's URL.")
+            for proxy in ("", "proxy.example:8080", "socks5://user:hunter2@x", "http://", "http:///hunter2")
+        ],
+    ],
+)
+def test_a_proxy_is_an_http_url(proxy: object, said: str | None) -> None:
+    """What is none is refused without being shown, since it may hold a password."""
+    problem = proxy_problem(proxy)
+    assert (None if problem is None else str(problem)) == said
 
 
 def test_a_good_token_has_no_problem_and_prints_as_stars() -> None:
@@ -228,6 +260,7 @@ def test_415_tells_what_was_sent_and_what_is_accepted() -> None:
         ("", None),
         ("https://[::1", None),
         ("javascript:alert(1)", None),
+        ("ftp://other.example/x", None),
     ],
 )
 def test_a_redirect_names_the_targets_origin_only(location: str, target: str | None) -> None:
@@ -236,7 +269,30 @@ def test_a_redirect_names_the_targets_origin_only(location: str, target: str | N
     error = status_error(response, TOKEN, None)
     assert isinstance(error, RedirectedError)
     assert error.target == target
-    assert "token" not in error.message
+    assert error.message == f"HTTP 302 Found: redirected to {target or 'nowhere'}"
+
+
+def test_a_redirect_without_a_location_has_no_target() -> None:
+    """Not even the origin that was asked."""
+    error = status_error(WireResponse(302, {}, b"", sent_url="https://app.plugchat.com.br/api"), TOKEN, None)
+    assert isinstance(error, RedirectedError)
+    assert error.target is None
+
+
+@pytest.mark.parametrize(
+    ("status", "hint"),
+    [
+        (400, "The server refused page, page_size or the headers"),
+        (404, "There is no /api/whatsapp/chats there: check base_url"),
+        (407, "The proxy wants credentials"),
+        (401, AuthenticationError.advice),
+        (418, UnexpectedStatusError.advice),
+        (503, ServerError.advice),
+    ],
+)
+def test_a_status_has_its_hint(status: int, hint: str) -> None:
+    """Some say more than their error's class does about what to do."""
+    assert status_error(WireResponse(status, {}, b""), TOKEN, None).hint.startswith(hint)
 
 
 def test_what_the_server_says_is_shown_without_the_token() -> None:
@@ -259,7 +315,9 @@ def test_an_excerpt_is_one_printable_line_of_200_characters() -> None:
     """A token at the cut is replaced before the cut."""
     assert excerpt(b"  a\r\n\tb\x00\x1b[31m c ", TOKEN) == "'a b [31m c'"
     assert excerpt(b"", TOKEN) == "an empty body"
-    assert len(excerpt(b"x" * 1000, TOKEN)) == 200 + 2
+    assert excerpt(b" " * 5000 + b"<h1>", TOKEN) == "'<h1>'"
+    assert excerpt(b"x" * 200, TOKEN) == f"'{'x' * 200}'"
+    assert excerpt(b"x" * 1000, TOKEN) == f"'{'x' * 199}…'"
     cut = excerpt(b"x" * 190 + TOKEN.value.encode() + b"y" * 100, TOKEN)
     assert "1nEF" not in cut
     assert "\ufffd" in excerpt(b"\xff", TOKEN)
