@@ -10,10 +10,17 @@ import pytest
 
 import soak
 from plugchat_async import ServerError
-from soak import Known, Sample, Served, Soak, Spec, Walk, grown, main, room, specs
+from soak import main
+from soaking.accounts import MARK, Known, Spec, specs
+from soaking.descriptors import room
+from soaking.growth import Sample, grown
+from soaking.plants import Plants
+from soaking.simulator import Served
+from soaking.tally import Tally
+from soaking.walk import Walk
 
 SOAK = Path(soak.__file__)
-QUIET = Spec(f"{soak.MARK}-7", 5, 7, "quiet")
+QUIET = Spec(f"{MARK}-7", 5, 7, "quiet")
 
 
 def soaked(*arguments: str, limit: int | None = None) -> tuple[int, str]:
@@ -66,7 +73,7 @@ def test_what_is_planted_is_noticed() -> None:
     assert code == 1
     for words in (
         "chats were lost",
-        "it hangs: Soak.alone",
+        "it hangs: alone:",
         "a foreign error came out: Traceback",
         "KeyError: 'planted'",
         "tasks are left: <Task pending",
@@ -104,17 +111,13 @@ def test_what_is_wrong_with_a_walk_is_noticed() -> None:
     assert "1 chats came that the account never had" in walk.wrong(whole=False)
 
 
-def make() -> Soak:
-    return Soak(walks=1, seconds=1, grace=1, seed=1, most=1, plants=frozenset())
-
-
 def test_how_a_walk_ends_is_noticed() -> None:
     """With a token in its error, or cancelled though nobody had told it so."""
-    one = make()
+    one = Tally(Plants())
     known = Known.of(QUIET)
     one.finish(one.begin(known, "exact"), ServerError(f"it was {QUIET.token}"))
     assert one.violations == {"a token is in the text of ServerError": 1}
-    one = make()
+    one = Tally(Plants())
     one.finish(one.begin(known, "exact"), None, cancelled=True)
     assert one.violations == {"a walk was cancelled that nobody had cancelled": 1}
 
