@@ -2,7 +2,7 @@
 
 import asyncio
 from types import TracebackType
-from typing import Final
+from typing import Any, Final
 
 # Seconds by which uvloop's timers, which count whole milliseconds, may ring too early.
 _EARLY: Final = 0.001
@@ -30,10 +30,13 @@ class Alarm:
     def close(self) -> None:
         """End what is under way, and leave no timer behind in the event loop, then and when what begins later ends."""
         self._closed = True
-        self._silence()
         for bound in list(self._bounds):
-            self.forget(bound)
-            bound.expire()
+            # Who closes it in the middle of its own work sees to that itself, and need not be interrupted.
+            if bound.task is not asyncio.current_task():
+                self.forget(bound)
+                bound.expire()
+        if not self._bounds:
+            self._silence()
 
     def watch(self, bound: "Bound", loop: asyncio.AbstractEventLoop) -> None:
         """See to it that a bound expires."""
@@ -69,6 +72,8 @@ class Alarm:
 class Bound:
     """What an alarm watches over: a part of a task's work. `end`: when it must be done, by the event loop's clock."""
 
+    task: asyncio.Task[Any]
+
     def __init__(self, alarm: Alarm, seconds: float) -> None:
         self._alarm = alarm
         self._seconds = seconds
@@ -79,7 +84,7 @@ class Bound:
         loop = asyncio.get_running_loop()
         task = asyncio.current_task(loop)
         assert task is not None, "nobody else can be cancelled"
-        self._task = task
+        self.task = task
         self._cancelling = task.cancelling()
         self.end = loop.time() + self._seconds
         self._alarm.watch(self, loop)
@@ -89,10 +94,10 @@ class Bound:
     ) -> None:
         self._alarm.forget(self)
         # Who cancels the task at the same time is to see it cancelled.
-        if self._expired and self._task.uncancel() <= self._cancelling and kind is asyncio.CancelledError:
+        if self._expired and self.task.uncancel() <= self._cancelling and kind is asyncio.CancelledError:
             raise TimeoutError from error
 
     def expire(self) -> None:
         """End it."""
         self._expired = True
-        self._task.cancel()
+        self.task.cancel()

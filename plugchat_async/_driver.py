@@ -32,6 +32,7 @@ from plugchat_async.errors import (
     InvalidValueError,
     PlugChatError,
     SessionStateError,
+    TokenError,
     UnexpectedStatusError,
 )
 from plugchat_async.models import Page, WalkReport
@@ -194,7 +195,7 @@ class Drive:
             return await self._ahead.get(step)
         except PlugChatError as error:
             refused = isinstance(error, UnexpectedStatusError) and error.status in _NO_SUCH_PAGE
-            unknown = step.probe == "far" and not isinstance(error, SessionStateError)
+            unknown = step.probe == "far" and not isinstance(error, SessionStateError | TokenError)
             if unknown or (step.probe == "check" and refused):
                 return Page(step.number, step.size, (), b"")
             error.page = step.resume_page

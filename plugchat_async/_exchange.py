@@ -28,6 +28,7 @@ from plugchat_async.errors import (
     RateLimitedError,
     ResponseTooLargeError,
     SessionStateError,
+    TokenError,
 )
 from plugchat_async.models import Page
 
@@ -79,14 +80,15 @@ class Exchange:
                 self.budget.refund()
                 self._keep(work)
                 return result
+            if not isinstance(outcome, Failure) or outcome.sent:
+                work.note(request, outcome, result)
             if isinstance(result, SessionStateError):
-                raise work.located(result)  # nothing was sent
-            work.note(request, outcome, result)
+                raise work.located(result)
             if isinstance(outcome, Failure) and outcome.stale and not work.replaced_stale:
                 # An idle connection had been closed: the server never saw the request, and is not to blame.
                 work.replaced_stale = True
                 continue
-            if isinstance(result, AuthenticationError) and await self._renew(work, request.token):
+            if isinstance(result, AuthenticationError) and await self._renew(work, result):
                 logger.info("page %d: %s: trying the newest token", number, result.message)
                 continue
             repair = self._next_repair(work, outcome)
@@ -94,25 +96,20 @@ class Exchange:
                 logger.warning("page %d: %s: trying %s", number, result.message, repair.name)
                 work.begin(repair, result)
                 continue
-            cause = work.cause_of(result)
-            if cause is not result:
-                raise work.located(cause)
             wait = self._next_wait(work, result)
             if isinstance(result, RateLimitedError):
                 self._hold(result, wait)
             if wait is None:
-                raise work.located(result)
+                raise work.located(work.cause_of(result))
             logger.info("page %d: %s: retrying in %.2f s", number, result.message, wait)
             work.wait(wait)
-            await self.time_source.sleep(wait)
+            await self._sleep(work, wait)
 
     async def _attempt(self, work: "_PageWork") -> tuple[WireRequest, WireResponse | Failure]:
         # The wait for a slot is nobody's fault: it counts neither against the attempt nor against the deadline.
-        await self.limits.enter(self.time_source.monotonic, partial(self._wait_until_allowed, work))
+        await self.limits.enter(self.time_source.monotonic, partial(self._get_ready, work))
         try:
-            # Asked for only now: it may have changed during the wait.
-            token = self.token if isinstance(self.token, Secret) else await self._newest(work, self.token)
-            request = self._requests.build(work.shape, token, work.number, work.size)
+            request = self._requests.build(work.shape, work.token, work.number, work.size)
             started = self.time_source.monotonic()
             outcome = await self.transport.send(request, timeout=self._time_for(work))
             work.elapsed += self.time_source.monotonic() - started
@@ -123,20 +120,53 @@ class Exchange:
     def _time_for(self, work: "_PageWork") -> float:
         return min(self.timeout, max(0.0, self.policy.deadline - work.elapsed))
 
-    async def _newest(self, work: "_PageWork", source: TokenSource) -> Secret:
+    async def _get_ready(self, work: "_PageWork") -> None:
+        """Wait until the account may be asked, and see which token it is asked with.
+
+        Before the slot and the rates, since a function may take its time to give one, and so that one request of an
+        account asks it at a time.
+        """
+        await self._wait_until_allowed(work)
+        if isinstance(self.token, Secret):
+            work.token = self.token
+        elif work.renewed is not None:
+            work.token, work.renewed = work.renewed, None
+        else:
+            token = await self._newest(work, self.token)
+            if not isinstance(token, Secret):
+                raise work.located(token)
+            work.token = token.following(work.refused) if work.refused else token
+
+    async def _newest(self, work: "_PageWork", source: TokenSource) -> Secret | TokenError:
         started = self.time_source.monotonic()
         token = await source.newest(self._time_for(work))
         work.elapsed += self.time_source.monotonic() - started
-        if isinstance(token, Secret):
-            return token
-        raise work.located(token)
+        return token
 
-    async def _renew(self, work: "_PageWork", refused: Secret) -> bool:
+    async def _renew(self, work: "_PageWork", error: PlugChatError) -> bool:
         """Tell whether there is a newer token than the one that was refused. A page is tried with one more at most."""
-        if isinstance(self.token, Secret) or work.renewed:
+        if isinstance(self.token, Secret) or work.refused is not None or self._time_for(work) <= 0:
             return False
-        work.renewed = True
-        return (await self._newest(work, self.token)).value != refused.value
+        work.refused = work.token
+        newest = await self._newest(work, self.token)
+        if isinstance(newest, TokenError):
+            error.message += f"; there is no newer token: {newest.message}"
+            return False
+        work.renewed = newest.following(work.refused)
+        return newest.value != work.refused.value
+
+    async def _sleep(self, work: "_PageWork", seconds: float) -> None:
+        """Wait, unless the session is closed meanwhile: SessionStateError."""
+        try:
+            with self.transport.until_closed():
+                await self.time_source.sleep(seconds)
+        except TimeoutError:
+            closed = self.transport.closed_error()
+            if closed is None:
+                raise  # it is the time source's own
+        else:
+            return
+        raise work.located(closed)
 
     def _hold(self, error: RateLimitedError, wait: float | None) -> None:
         """Hold back all of the account's requests for as long as a 429 asks, as one of them waits, or would have."""
@@ -156,7 +186,7 @@ class Exchange:
                     )
                 )
             work.elapsed += wait
-            await self.time_source.sleep(wait)
+            await self._sleep(work, wait)
 
     async def _read(
         self, outcome: WireResponse | Failure, number: int, size: int, token: Secret
@@ -224,7 +254,8 @@ class _PageWork:
 
     shape: what the page is asked for with now. began: what it was asked for with at first.
     attempt: how many of the policy's attempts were begun; repairs and a replaced idle connection don't count.
-    renewed: whether a newer token was looked for, since the first one was refused.
+    token: what the next request is sent with; not there before it has been seen to.
+    refused: the token that was refused, once a newer one was looked for. renewed: the newer one, until it is sent.
     repairs: those that were tried, each with the error that it was to mend.
     """
 
@@ -232,10 +263,12 @@ class _PageWork:
     size: int
     shape: RequestShape
     began: RequestShape
+    token: Secret = field(init=False)
     attempt: int = 1
     elapsed: float = 0.0
     replaced_stale: bool = False
-    renewed: bool = False
+    refused: Secret | None = None
+    renewed: Secret | None = None
     repairs: list[tuple[Repair, PlugChatError]] = Factory(list[tuple[Repair, PlugChatError]])
     attempts: list[Attempt] = Factory(list[Attempt])
 

@@ -4,13 +4,17 @@ import asyncio
 import inspect
 from collections.abc import Awaitable, Callable
 from pathlib import PurePath
-from typing import TypeAlias, cast
+from typing import Final, TypeAlias, cast
 
 from attrs import define
 
 from plugchat_async._secret import Secret
 from plugchat_async._wire import token_problem
 from plugchat_async.errors import InvalidTypeError, InvalidValueError, TokenError
+
+_THE_FUNCTION: Final = "the function that gives the token"
+# So many of the tokens before are not shown, either.
+_MOST_FORMER: Final = 3
 
 TokenFunction: TypeAlias = Callable[[], str | Awaitable[str]]
 
@@ -30,22 +34,39 @@ class TokenSource:
 
         seconds: how long an async function may take.
         """
+        task = asyncio.current_task()
+        assert task is not None, "requests are made by tasks"
+        cancelling = task.cancelling()
         waiting = asyncio.timeout(seconds)
+        cancelled = False
+        given: object = None
         try:
             given = self._function()
             if inspect.isawaitable(given):
                 async with waiting:
-                    given = await given
+                    # Others may wait for the same future: it is not ours to cancel.
+                    given = await (asyncio.shield(given) if asyncio.isfuture(given) else given)
+        except asyncio.CancelledError:
+            cancelled = True
         except Exception as cause:  # noqa: BLE001 - a user's function may raise anything
             if isinstance(cause, TimeoutError) and waiting.expired():
-                return TokenError(f"the function that gives the token took longer than {seconds:g} s")
-            return TokenError(f"the function that gives the token failed: {_name(cause)}")
-        problem = token_problem(given)
+                return TokenError(f"{_THE_FUNCTION} took longer than {seconds:g} s")
+            return TokenError(f"{_THE_FUNCTION} failed: {_name(cause)}")
+        if cancelled:
+            if task.cancelling() > cancelling:
+                raise asyncio.CancelledError  # anew: the frames of the first one may hold the token
+            return TokenError(f"{_THE_FUNCTION} was cancelled by somebody else")
+        return self._wrapped(given)
+
+    def _wrapped(self, given: object) -> Secret | TokenError:
+        value = plain_text(given)
+        problem = token_problem(value)
         if problem is not None:
-            return TokenError(f"the function that gives the token gave none that can be sent: {problem.message}")
-        if self._last is None or self._last.value != given:
-            # What is answered to a new token may still speak of the one before.
-            self._last = Secret(given, None if self._last is None else self._last.value)
+            return TokenError(f"{_THE_FUNCTION} gave none that can be sent: {problem.message}")
+        if self._last is None or self._last.value != value:
+            # What is answered to a new token may still speak of those before.
+            former = () if self._last is None else (self._last.value, *self._last.former)
+            self._last = Secret(str(value), former[:_MOST_FORMER])
         return self._last
 
 
@@ -55,7 +76,13 @@ def hidden_token(token: object) -> Secret | TokenSource | InvalidValueError | In
         return TokenSource(cast("TokenFunction", token))
     if not isinstance(token, str):
         return InvalidTypeError(f"token must be a str, or a function that gives one, got {type(token).__name__}")
-    return token_problem(token) or Secret(token)
+    value = plain_text(token)
+    return token_problem(value) or Secret(str(value))
+
+
+def plain_text(token: object) -> object:
+    """Give a str as it is, without what a class derived from it makes of that: so what is checked is what is sent."""
+    return str.__str__(token) if isinstance(token, str) else token
 
 
 def _name(cause: Exception) -> str:

@@ -1,4 +1,4 @@
-"""One HTTP attempt over aiohttp: a capped read, and aiohttp's errors turned into ours.
+"""One HTTP attempt over aiohttp: a capped read, no hidden retry, one bound on the time.
 
 An attempt gives back a response or a failure, and raises nothing but CancelledError: an error that is raised inside
 `except` would carry aiohttp's error as its context, whose repr prints the Authorization header.
@@ -7,7 +7,6 @@ An attempt gives back a response or a failure, and raises nothing but CancelledE
 import asyncio
 import ssl
 from typing import Any, Final, cast
-from urllib.parse import urlsplit
 
 import aiohttp
 from aiohttp.client_proto import ResponseHandler
@@ -17,19 +16,17 @@ from aiohttp.tracing import Trace
 from msgspec import Struct
 from yarl import URL
 
-from plugchat_async._alarm import Alarm
+from plugchat_async._alarm import Alarm, Bound
+from plugchat_async._failures import DroppedError, translate
 from plugchat_async._secret import Secret
 from plugchat_async._wire import WireRequest, WireResponse
-from plugchat_async.errors import (
-    ConfigurationError,
-    ConnectionFailedError,
-    PlugChatError,
-    RequestTimeoutError,
-    SessionStateError,
-)
+from plugchat_async.errors import PlugChatError, RequestTimeoutError, SessionStateError
 
 # Of an answer other than 200 only an excerpt is shown.
 ERROR_BODY_BYTES: Final = 64 * 1024
+
+# Seconds that nothing takes.
+_AGES: Final = 1e9
 
 # No header that is read here is longer; a hundred lines of one may be, and would be gone through each time.
 _HEADER_CHARS: Final = 2048
@@ -40,10 +37,14 @@ _NO_TIMEOUT: Final = aiohttp.ClientTimeout(total=None, connect=None, sock_connec
 
 
 class Failure(Struct, frozen=True):
-    """An attempt without a response. `stale`: an idle connection turned out to be closed, so nothing was answered."""
+    """An attempt without a response.
+
+    stale: an idle connection turned out to be closed, so nothing was answered. sent: whether it went as far as sending.
+    """
 
     error: PlugChatError
     stale: bool = False
+    sent: bool = True
 
 
 class Transport:
@@ -109,11 +110,15 @@ class Transport:
         if self._own is not None:
             await self._own.close()
 
+    def until_closed(self) -> Bound:
+        """Give a context manager whose body raises TimeoutError where it waits while the transport is closed."""
+        return self._alarm.within(_AGES)
+
     async def send(self, request: WireRequest, *, timeout: float) -> WireResponse | Failure:  # noqa: ASYNC109 - bounds the attempt, body included
         """Send one request and read its answer, in `timeout` seconds."""
         client = self._client_for(request)
         if closed := self._closed_error(client):
-            return Failure(closed)
+            return Failure(closed, sent=False)
         attempt = _Attempt(request)
         cancellation: tuple[object, ...] | None = None
         try:
@@ -129,12 +134,12 @@ class Transport:
             # What comes out of a session that is closed in the middle is no promise of aiohttp's.
             if closed := self._closed_error(client):
                 attempt.error = closed
-            elif isinstance(cause, (aiohttp.ClientError, _DroppedError, OSError)) or (
+            elif isinstance(cause, (aiohttp.ClientError, DroppedError, OSError)) or (
                 # Other ValueErrors of a borrowed session are its own code's.
                 isinstance(cause, ValueError) and (client is self._own or "AUTHORIZATION" in str(cause))
             ):
-                attempt.error = _translate(cause, request)
-                attempt.stale = isinstance(cause, _DroppedError) and cause.reused
+                attempt.error = translate(cause, request)
+                attempt.stale = isinstance(cause, DroppedError) and cause.reused
             else:
                 raise
         if cancellation is not None:
@@ -164,12 +169,16 @@ class Transport:
         assert self._own is not None, "the session checks that it is open"
         return self._own if request.shape.bare or self._borrowed is None else self._borrowed
 
+    def closed_error(self) -> SessionStateError | None:
+        """Say that it is closed, if it is."""
+        if not self._closed:
+            return None
+        return SessionStateError("the session is closed", "Close it when nothing uses it any more.")
+
     def _closed_error(self, client: aiohttp.ClientSession) -> SessionStateError | None:
-        if self._closed:
-            return SessionStateError("the session is closed", "Close it when nothing uses it any more.")
-        if client.closed:
+        if client.closed and not self._closed:
             return SessionStateError("the injected client_session is closed", "Keep it open as long as this session.")
-        return None
+        return self.closed_error()
 
     async def _read(self, answer: aiohttp.ClientResponse) -> tuple[bytes, bool]:
         """Read the body, decompressed, up to the limit. Whether it is complete comes with it."""
@@ -274,74 +283,4 @@ async def _send_once(request: aiohttp.ClientRequest, handler: aiohttp.ClientHand
         raise  # never repeated by aiohttp, and says more
     except (aiohttp.ServerDisconnectedError, aiohttp.ClientOSError) as cause:
         dropped = isinstance(cause, aiohttp.ServerDisconnectedError)
-    raise _DroppedError(closed=dropped, reused=isinstance(request, _Request) and not request.fresh)
-
-
-class _DroppedError(Exception):
-    """A connection that was lost before there was an answer, on its way past aiohttp's own retry.
-
-    closed: in good order, else reset. reused: an earlier request had left it open.
-    """
-
-    def __init__(self, *, closed: bool, reused: bool) -> None:
-        super().__init__()
-        self.closed = closed
-        self.reused = reused
-
-
-_CLOSED: Final = ("closed", "the server closed the connection without an answer")
-_RESET: Final = ("reset", "the connection was reset")
-# First match wins: a ClientSSLError is a ClientConnectorError, which is an OSError.
-_REASONS: Final[tuple[tuple[type[Exception], str, str], ...]] = (
-    (aiohttp.ServerFingerprintMismatch, "certificate", "the server's certificate has another fingerprint"),
-    (aiohttp.ClientHttpProxyError, "proxy", "the proxy refused the connection"),
-    (aiohttp.ClientConnectorDNSError, "dns", "the host name can't be resolved"),
-    (aiohttp.ClientSSLError, "tls", "the TLS handshake failed"),
-    (aiohttp.ClientConnectorError, "unreachable", "the server can't be reached"),
-    (aiohttp.ClientPayloadError, "truncated", "the connection broke in the middle of the answer"),
-    (OSError, *_RESET),
-    (aiohttp.ClientConnectionError, "closed", "the connection was closed"),
-)
-# A ClientResponseError is left: aiohttp calls what it can't parse a status 400, which nobody sent.
-_MALFORMED: Final = ("malformed", "the answer is not valid HTTP")
-_HINTS: Final = {
-    "certificate": (
-        "Check base_url and this machine's clock; if the server's authority is your own, "
-        "give an ssl_context that trusts it."
-    ),
-    "dns": "Check the host name in base_url, and this machine's DNS.",
-    "proxy": "Check the proxy option.",
-}
-
-
-def _translate(cause: Exception, request: WireRequest) -> PlugChatError:
-    """The one place where foreign errors become ours. Their text is not taken over: it may hold headers."""
-    match cause:
-        case _DroppedError():
-            reason, message = _CLOSED if cause.closed else _RESET
-        # Before ValueError, which it is, too.
-        case aiohttp.ClientConnectorCertificateError():
-            # Only an error that OpenSSL made says what is wrong.
-            said: str = getattr(cause.certificate_error, "verify_message", "the server's certificate can't be verified")
-            reason, message = "certificate", said
-        # aiohttp.InvalidURL, or an injected session's auth beside our Authorization.
-        case ValueError():
-            return ConfigurationError(
-                "aiohttp refused to send the request",
-                "Check base_url; an injected client_session must not have `auth`, nor a netrc entry with trust_env.",
-            )
-        case aiohttp.ClientProxyConnectionError():
-            reason, message = "proxy", "the proxy can't be reached"
-        case aiohttp.ClientConnectorError(os_error=ConnectionRefusedError()):
-            reason, message = "refused", "the connection was refused"
-        # The server was reached: it is the handshake that it, or something on the way, has broken off.
-        case aiohttp.ClientConnectorError(os_error=ConnectionResetError() | ConnectionAbortedError()):
-            reason, message = "tls", "the connection was lost in the TLS handshake"
-        case _:
-            reason, message = next(((r, m) for kind, r, m in _REASONS if isinstance(cause, kind)), _MALFORMED)
-    return _connection_failed(request, reason, message)
-
-
-def _connection_failed(request: WireRequest, reason: str, message: str) -> ConnectionFailedError:
-    host = urlsplit(request.url).netloc
-    return ConnectionFailedError(f"{host}: {message}", _HINTS.get(reason, ""), reason=reason)
+    raise DroppedError(closed=dropped, reused=isinstance(request, _Request) and not request.fresh)

@@ -147,11 +147,11 @@ class RequestShape:
     bare: bool = False
 
     def with_other_origin(self) -> "RequestShape | None":
-        """Give the shape for the other documented host, or None if this one's is not a documented one."""
+        """Give the documented shape for the other documented host, or None if this one's is not a documented one."""
         if self.base_url not in DOCUMENTED_ORIGINS:
             return None
         first, second = DOCUMENTED_ORIGINS
-        return evolve(self, base_url=second if self.base_url == first else first)
+        return evolve(self, base_url=second if self.base_url == first else first, content_type=JSON_TYPE)
 
     def headers(self, token: Secret) -> dict[str, str]:
         """Build the headers that every request carries.

@@ -125,7 +125,7 @@ class InvalidTypeError(ConfigurationError, TypeError):
 
 
 class TokenError(ConfigurationError):
-    """The function that gives the token failed, took too long, or gave what is no token. Nothing was sent.
+    """The function that gives the token failed, took too long, or gave what is no token. That request was not sent.
 
     What it raised is named, but not shown: it may hold the token.
     """

@@ -68,9 +68,9 @@ class PlugChatSession:
     it belongs to the event loop that it was opened in.
 
     token: the account's raw token, as the Authorization header takes it. It is printed nowhere. Or, for tokens that
-        change, a function, plain or async, that gives the newest one. It is asked before each request, in `timeout`
-        seconds, and once more for a page after 401 and 403, which is asked for again if there is a newer token. Where
-        that takes time, let it keep what it knows. If it fails, that is a TokenError.
+        change, a function, plain or async, that gives the newest one. It is asked before each request, one at a time,
+        and after 401 and 403, once for a page, which is tried again with a newer one. Where that takes time, let it
+        keep what it knows. If it fails, or as an async function takes longer than `timeout`, that is a TokenError.
     base_url: an origin, with a path prefix at most (default https://app.plugchat.com.br). https, or http on loopback.
     client_session: an aiohttp.ClientSession to send through instead of one of our own (default None). It is never
         closed here, and its settings apply: headers, middlewares, cookies (so share it between no two accounts). A

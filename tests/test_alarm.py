@@ -115,6 +115,24 @@ def test_a_closed_alarm_ends_what_is_under_way_and_leaves_no_timer() -> None:
     run_apart(main(), virtually=True)
 
 
+def test_who_closes_an_alarm_in_the_middle_of_its_own_work_is_not_interrupted() -> None:
+    """Neither then nor later; and it is watched still."""
+
+    async def main() -> None:
+        alarm = Alarm()
+        with alarm.within(30.0):
+            alarm.close()
+            await asyncio.sleep(1.0)
+        await asyncio.sleep(1.0)
+        assert timers() == 0
+        with pytest.raises(TimeoutError), alarm.within(30.0):
+            alarm.close()
+            await asyncio.sleep(1e6)
+        assert timers() == 0
+
+    run_apart(main(), virtually=True)
+
+
 def test_a_cancelled_task_stays_cancelled() -> None:
     """Before the bound, and in the same turn of the event loop: its canceller is not told of a timeout."""
 

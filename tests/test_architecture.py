@@ -40,6 +40,7 @@ ORDER = [
     "_ahead",
     "_alarm",
     "_token",
+    "_failures",
     "_transport",
     "_limits",
     "_exchange",
@@ -111,7 +112,7 @@ def test_libraries_stay_in_their_rooms(path: Path) -> None:
     """aiohttp only where requests are sent or served, cattrs only where JSON is read, rich only on the command line."""
     name = name_of(path)
     rooms = {
-        "aiohttp": {"_transport", "_commons", "session", "testing.faults", "testing.simulator"},
+        "aiohttp": {"_failures", "_transport", "_commons", "session", "testing.faults", "testing.simulator"},
         "aiolimiter": {"_limits"},
         "cattrs": {"_exact"},
         "msgspec": {

@@ -12,6 +12,7 @@ from plugchat_async import (
     PlugChatError,
     RequestTimeoutError,
     RetryPolicy,
+    SessionStateError,
     TimeSource,
     UnsupportedMediaTypeError,
 )
@@ -115,12 +116,79 @@ async def test_a_success_refunds_the_budget(fake_time: FakeTime) -> None:
     assert work.budget.tokens == 500 - 14 + 1
 
 
-async def test_a_lost_connection_to_the_other_host_does_not_replace_the_405(fake_time: FakeTime) -> None:
-    """It is not retried there either: the question was whether it takes the request."""
-    player = Player(WireResponse(405, {}, b"no"), CLOSED, fake=fake_time)
+async def test_a_lost_connection_to_the_other_host_is_retried_but_does_not_replace_the_405(fake_time: FakeTime) -> None:
+    """It may be the host that works; if it is not, the error is about the one that was asked for."""
+    player = Player(WireResponse(405, {}, b"no"), CLOSED, PAGE, fake=fake_time)
+    work = exchange(player, base_url="https://app.plugchat.com.br")
+    await work.fetch(1, 10)
+    assert work.shape.base_url == "https://www.plugchat.com.br"
+    player = Player(WireResponse(405, {}, b"no"), *[CLOSED] * 3, fake=fake_time)
     with pytest.raises(MethodNotAllowedError) as caught:
         await exchange(player, base_url="https://app.plugchat.com.br").fetch(1, 10)
-    assert [attempt.outcome for attempt in caught.value.attempts] == ["405 Method Not Allowed", "closed"]
+    assert [attempt.outcome for attempt in caught.value.attempts] == ["405 Method Not Allowed", *["closed"] * 3]
+
+
+async def test_a_429_of_the_other_host_is_waited_for(fake_time: FakeTime) -> None:
+    """By all of the account's requests, as a 429 of the first host would be."""
+    busy = WireResponse(429, {"retry-after": "5"}, b"no")
+    player = Player(WireResponse(405, {}, b"no"), busy, PAGE, fake=fake_time)
+    work = exchange(player, base_url="https://app.plugchat.com.br")
+    await work.fetch(1, 10)
+    assert fake_time.sleeps == [5.0]
+    assert work.limits.not_before == 5.0
+
+
+async def test_the_other_host_is_asked_as_documented(fake_time: FakeTime) -> None:
+    """Though the first one was, at last, without Content-Type."""
+    player = Player(WireResponse(415, {}, b"no"), WireResponse(405, {}, b"no"), PAGE, fake=fake_time)
+    await exchange(player, base_url="https://app.plugchat.com.br").fetch(1, 10)
+    assert [request.headers.get("Content-Type") for request in player.sent] == [
+        "application/json",
+        None,
+        "application/json",
+    ]
+
+
+async def test_an_attempt_that_closing_has_ended_is_told(fake_time: FakeTime) -> None:
+    """What was sent is among the attempts; what was not is not."""
+    for sent, attempts in ((True, 1), (False, 0)):
+        player = Player(Failure(SessionStateError("closed"), sent=sent), fake=fake_time)
+        with pytest.raises(SessionStateError) as caught:
+            await exchange(player).fetch(1, 10)
+        assert len(caught.value.attempts) == attempts
+
+
+async def test_closing_ends_a_wait(fake_time: FakeTime) -> None:
+    """Whoever waits to repeat a request is told at once."""
+
+    async def sleep(_: float) -> None:
+        await asyncio.Event().wait()
+
+    player = Player(CLOSED, fake=fake_time)
+    work = exchange(player)
+    work.time_source = TimeSource(sleep=sleep)
+    task = asyncio.create_task(work.fetch(1, 10))
+    while not player.sent or player.outcomes:
+        await asyncio.sleep(0)
+    for _ in range(5):
+        await asyncio.sleep(0)
+    await player.close()
+    with pytest.raises(SessionStateError, match="the session is closed") as caught:
+        await task
+    assert len(caught.value.attempts) == 1
+    assert caught.value.__context__ is None
+
+
+async def test_a_sleep_that_fails_is_the_time_sources_own_affair(fake_time: FakeTime) -> None:
+    """It comes out as it is."""
+
+    async def sleep(_: float) -> None:
+        raise TimeoutError("mine")
+
+    work = exchange(Player(CLOSED, fake=fake_time))
+    work.time_source = TimeSource(sleep=sleep)
+    with pytest.raises(TimeoutError, match="mine"):
+        await work.fetch(1, 10)
 
 
 async def test_a_bad_request_without_content_type_does_not_replace_the_415(fake_time: FakeTime) -> None:

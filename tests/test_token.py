@@ -17,6 +17,7 @@ from plugchat_async import (
     PlugChatError,
     PlugChatSession,
     RetryPolicy,
+    TimeSource,
     TokenError,
     fetch_many,
 )
@@ -205,6 +206,163 @@ async def test_cancelling_while_the_function_is_asked(rotating: PlugChatSimulato
         assert (await session.fetch_page(1, 10)).number == 1
 
 
+async def test_who_asks_at_the_same_time_is_not_cancelled_with_another(rotating: PlugChatSimulator) -> None:
+    """A function may give all of them the same future: it is not cancelled with the first who does not want to wait."""
+    refreshing: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+    async with PlugChatSession(lambda: refreshing, base_url=rotating.base_url) as session:
+        impatient, patient = (asyncio.create_task(session.fetch_page(1, size)) for size in (10, 20))
+        await asyncio.sleep(0)
+        impatient.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await impatient
+        refreshing.set_result(NEW)
+        assert len((await patient).chats) == 20
+
+
+async def test_a_function_that_somebody_else_cancels(rotating: PlugChatSimulator) -> None:
+    """That is no cancellation of who waits for it; of many accounts it is one's failure, and no other's."""
+    gone: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+    gone.cancel()
+    accounts = [Account("gone", lambda: gone, rotating.base_url), Account("good", NEW, rotating.base_url)]
+    results = {result.account.name: result async for result in fetch_many(accounts, page_size=10)}
+    assert len(results["good"].chats) == 25
+    with pytest.raises(TokenError, match="was cancelled by somebody else"):
+        raise results["gone"].error or AssertionError
+
+
+async def test_a_slow_function_lets_no_request_past_a_rate(rotating: PlugChatSimulator) -> None:
+    """What waits for a token waits for its turn afterwards."""
+    began = asyncio.get_running_loop().time()
+
+    async def slowly() -> str:
+        await asyncio.sleep(max(0.0, began + 0.1 - asyncio.get_running_loop().time()))
+        return NEW
+
+    async with PlugChatSession(slowly, base_url=rotating.base_url, rate_limit=50) as session:
+        await asyncio.gather(*(session.fetch_page(1, size) for size in range(1, 9)))
+    # From when the token is there: seven intervals, but for the hundredth of a second that may go at once.
+    assert asyncio.get_running_loop().time() - began >= 0.1 + 7 / 50 - 0.04
+
+
+async def test_a_slow_function_lets_no_request_past_a_429(rotating: PlugChatSimulator, fake_time: FakeTime) -> None:
+    """What another request was told meanwhile holds for this one, too."""
+    asked, answer = asyncio.Event(), asyncio.Event()
+    first = True
+
+    async def slowly() -> str:
+        nonlocal first
+        if not first:
+            asked.set()
+            await answer.wait()
+        first = False
+        return NEW
+
+    rotating.script(Fault.status(429, headers={"Retry-After": "5"}))
+    times: list[tuple[int, float]] = []
+    async with PlugChatSession(slowly, base_url=rotating.base_url, time_source=fake_time.source) as session:
+        pages = [asyncio.create_task(session.fetch_page(number, 10)) for number in (1, 2)]
+        for page in pages:
+            page.add_done_callback(lambda page: times.append((page.result().number, fake_time.now)))
+        await asked.wait()
+        while not fake_time.sleeps:
+            await asyncio.sleep(0)
+        answer.set()
+        await asyncio.gather(*pages)
+    assert sorted(times) == [(1, 5.0), (2, 5.0)]
+    assert len(rotating.requests) == 3
+
+
+async def test_a_renewed_token_is_the_one_that_is_sent() -> None:
+    """The function is asked once after the refusal; of both tokens none is shown, though each one is new."""
+    vault = Vault(*(f"t0ken-number-{number}" for number in range(9)))
+    async with (
+        PlugChatSimulator(7, token=NEW) as sim,
+        PlugChatSession(vault, base_url=sim.base_url) as session,
+    ):
+        sim.script(*[Fault.status(401, body=f"neither {vault.tokens[0]} nor {vault.tokens[1]}")] * 2)
+        with pytest.raises(AuthenticationError, match=r"neither \*\*\* nor \*\*\*") as caught:
+            await session.fetch_page(1, 10)
+    assert vault.asked == 2
+    assert sent(sim) == ["t0ken-number-0", "t0ken-number-1"]
+    assert "t0ken" not in repr(caught.value)
+
+
+async def test_tokens_of_several_changes_are_not_shown() -> None:
+    """The last few."""
+    vault = Vault("first-t0ken", "second-t0ken", "third-t0ken", "fourth-t0ken")
+    async with (
+        PlugChatSimulator(7, token=NEW) as sim,
+        PlugChatSession(vault, base_url=sim.base_url) as session,
+    ):
+        sim.script(*[Fault.answer("[]")] * 3, Fault.status(400, body=" ".join(vault.tokens)))
+        for number in (1, 2, 3):
+            await session.fetch_page(number, 10)
+        with pytest.raises(PlugChatError, match=r"'\*\*\* \*\*\* \*\*\* \*\*\*'"):
+            await session.fetch_page(4, 10)
+
+
+async def test_a_renewal_that_fails_leaves_the_refusal(fake_time: FakeTime) -> None:
+    """The error is what the server said, with what became of the newer token."""
+    tokens = iter([OLD])
+    async with (
+        PlugChatSimulator(7, token=NEW) as sim,
+        PlugChatSession(lambda: next(tokens), base_url=sim.base_url) as session,
+    ):
+        with pytest.raises(AuthenticationError, match="there is no newer token: the function .* failed: StopIteration"):
+            await session.fetch_page(1, 10)
+
+
+async def test_nothing_is_renewed_past_the_deadline(fake_time: FakeTime) -> None:
+    """The page has had its time: the refusal is the error."""
+    vault = Vault(OLD, NEW)
+    ticks = iter([0.0] * 6 + [99.0] * 99)
+    source = TimeSource(monotonic=lambda: next(ticks))
+    async with (
+        PlugChatSimulator(7, token=NEW) as sim,
+        PlugChatSession(vault, base_url=sim.base_url, time_source=source) as session,
+    ):
+        with pytest.raises(AuthenticationError):
+            await session.fetch_page(1, 10)
+    assert vault.asked == 1
+
+
+async def test_a_failing_function_is_no_empty_page() -> None:
+    """A walk that looks far ahead, and has no token for that, does not take it for the end of the list."""
+    asked = 0
+
+    def thrice() -> str:
+        nonlocal asked
+        asked += 1
+        if asked == 3:
+            raise KeyError
+        return NEW
+
+    async with (
+        PlugChatSimulator(20, token=NEW, ignore_page=True) as sim,
+        PlugChatSession(thrice, base_url=sim.base_url) as session,
+    ):
+        with pytest.raises(TokenError):
+            await session.list_chats(10)
+
+
+async def test_a_text_of_ones_own_class_is_sent_as_the_text_that_it_is(rotating: PlugChatSimulator) -> None:
+    """What a class makes of `str` or `lower` changes nothing, be it given or given by a function."""
+
+    class Shy(str):
+        __slots__ = ()
+
+        def __str__(self) -> str:
+            return "***"
+
+        def lower(self) -> str:
+            raise KeyError(self)
+
+    for token in (Shy(NEW), lambda: Shy(NEW)):
+        async with PlugChatSession(token, base_url=rotating.base_url) as session:
+            await session.fetch_page(1, 10)
+    assert sent(rotating) == [NEW, NEW]
+
+
 async def test_accounts_may_have_functions(rotating: PlugChatSimulator) -> None:
     """Of many accounts each may have a function; one that fails is that account's failure alone."""
     accounts = [
@@ -228,6 +386,6 @@ def test_other_things_are_no_tokens() -> None:
 
 def test_two_secrets_are_taken_out() -> None:
     """However each of them is spelled."""
-    secret = Secret(NEW, OLD)
+    secret = Secret(NEW, (OLD,))
     assert secret.redact(f"{NEW.upper()} and {OLD.replace('-', '%2D')}!") == "*** and ***!"
     assert repr(secret) == "***"

@@ -33,8 +33,8 @@ from plugchat_async import (
     TimeSource,
     UnexpectedStatusError,
 )
+from plugchat_async._failures import translate
 from plugchat_async._secret import Secret
-from plugchat_async._transport import _translate
 from plugchat_async._wire import Requests, RequestShape
 
 ONE_CHAT = b'[{"phone":"1"}]'
@@ -694,7 +694,7 @@ RESPONSE_ERROR = aiohttp.ClientResponseError(
 def test_each_of_aiohttps_errors_has_its_reason(cause: Exception, reason: str) -> None:
     """First match wins, where one is also another; the host is named, and no other word of aiohttp's is."""
     shape = RequestShape("https://x.example", bare=True)
-    error = _translate(cause, Requests().build(shape, Secret("s3cret"), 1, 10))
+    error = translate(cause, Requests().build(shape, Secret("s3cret"), 1, 10))
     assert isinstance(error, ConnectionFailedError)
     assert error.reason == reason
     assert error.message.startswith("x.example: ")
