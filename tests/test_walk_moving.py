@@ -11,7 +11,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 from moving import Event, MovingList, Read, begun, moving, page_of, walk_over
 from plugchat_async import Page, PageLimitError, PageRepeatedError
 from plugchat_async._walk import Consistency, Deliver, Fetch, Ledger, PageSizes, StopOn, Terms, advance, walk
-from plugchat_async._walk.exact import MOST_BLIND_PASSES, MOST_PASSES
+from plugchat_async._walk.exact import MOST_BLIND_PASSES, MOST_PASSES, is_sorted, times_of
 from plugchat_async._walk.sizes import FAR_PAGES, is_round
 from plugchat_async._walk.strict import TOO_FAST, least_margin, next_window
 
@@ -825,3 +825,35 @@ def test_a_window_is_larger_than_a_page_only_where_it_must_be(end: int, size: in
 def test_margins(size: int, margin: int) -> None:
     """Two chats at least, four at most."""
     assert least_margin(size) == margin
+
+
+@pytest.mark.parametrize(
+    ("number", "times", "in_order"),
+    [
+        (1, [9, 8, 8, 7], True),
+        (2, [9, 8, 8, 7], True),
+        (1, [1, 2, 3, 9, 8], True),
+        (1, [1, 2, 3, 4, 9, 8], False),
+        (1, [1, 2], True),
+        (1, [9, 7, 8, 6, 5, 5, 6], False),
+        (2, [1, 9, 8], False),
+        (2, [8, 9], False),
+    ],
+)
+def test_pinned_chats_are_on_top_of_page_1_only(number: int, times: list[int], in_order: bool) -> None:
+    """Up to three of them; everywhere else the newest is first."""
+    page = page_of(number, 10, [(str(place), time) for place, time in enumerate(times)])
+    assert is_sorted(page, times_of(page)) == in_order
+
+
+def test_a_page_has_times_if_all_of_its_chats_have() -> None:
+    """One without says nothing of its place, so that the others prove nothing, either."""
+    assert len(times_of(page_of(1, 10, [("a", 2), ("b", 1)]))) == 2
+    assert times_of(page_of(1, 10, [("a", 2), ("b", None)])) == []
+
+
+def test_a_page_says_how_many_chats_were_left_out() -> None:
+    """Those that the walk had yielded before; the others are there."""
+    walked = walk_over(moving(MovingList(25), [(1, ("bump", 20))]), 10, "exact")
+    assert [(page.number, len(page.chats), page.left_out) for page in walked.pages][:2] == [(1, 10, 0), (2, 9, 1)]
+    assert sum(page.left_out for page in walked.pages) == walked.ledger.duplicates > 0
