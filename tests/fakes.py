@@ -1,7 +1,9 @@
 """Stand-ins for time and for misbehaving servers."""
 
 import asyncio
+import socket
 import ssl
+import struct
 import threading
 from collections.abc import Awaitable, Callable, Coroutine, Generator, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -134,6 +136,13 @@ class RawServer:
         finally:
             self._tasks.discard(task)
             writer.close()
+
+
+def reset(writer: asyncio.StreamWriter) -> None:
+    """End a connection with RST instead of FIN."""
+    # To linger for no seconds is how a socket is told so.
+    writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    writer.transport.abort()
 
 
 def http(body: bytes, *headers: str, status: str = "200 OK") -> bytes:

@@ -10,7 +10,6 @@ import re
 import shutil
 import signal
 import socket
-import struct
 import subprocess
 import sys
 import time
@@ -22,6 +21,8 @@ from types import TracebackType
 from typing import NamedTuple, Self, TypeVar
 
 import pytest
+
+from fakes import reset
 
 T = TypeVar("T")
 
@@ -325,10 +326,7 @@ async def _spoil(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, tro
             left -= len(piece[:left])
             if left == 0:
                 if trouble.reset:
-                    # To linger for no seconds is how a socket is told to send RST instead of FIN.
-                    linger = struct.pack("ii", 1, 0)
-                    writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
-                    writer.transport.abort()
+                    reset(writer)
                 return
         if trouble.drip is not None:
             await asyncio.sleep(trouble.pause)

@@ -6,14 +6,13 @@ import json
 import re
 import socket
 import ssl
-import struct
 from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
 from typing import Any, Literal
 
 import trustme
 
-from fakes import Handler, RawServer, http
+from fakes import Handler, RawServer, http, reset
 
 TOKEN = "s3cr3t-t0ken-that-nobody-may-see"
 HONEST = http(b'[{"phone":"5511999999999"}]')
@@ -153,9 +152,7 @@ def sends(*pieces: bytes, end: End = "close") -> Handler:
             writer.close()
         elif end == "reset":
             await asyncio.sleep(0)  # the bytes are on their way
-            # To linger for no seconds is how a socket is told to send RST instead of FIN.
-            writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-            writer.transport.abort()
+            reset(writer)
         elif end == "hang":
             await until_gone(reader)
 
