@@ -81,3 +81,17 @@ def test_nothing_else_is_repaired() -> None:
     """Other statuses say nothing about how the request was made."""
     for status in (200, 400, 401, 404, 406, 414, 500):
         assert names(APP, WireResponse(status, {}, b"", altered=True, sent_content_type=None)) == []
+
+
+def test_what_a_changed_request_is_told_may_explain_nothing() -> None:
+    """Another host says nothing of the first one, and a bad request without Content-Type nothing of one with it."""
+    refused = WireResponse(415, {}, b"", sent_content_type="text/plain")
+    canonical = next_repair(APP, refused, [], APP)
+    without = next_repair(APP, refused, ["canonical headers"], APP)
+    other = next_repair(APP, WireResponse(405, {}, b""), [], APP)
+    assert canonical is not None
+    assert without is not None
+    assert other is not None
+    assert [canonical.explains(status) for status in (400, 404, 500, None)] == [True] * 4
+    assert [without.explains(status) for status in (400, 404, 500, None)] == [False, True, True, True]
+    assert [other.explains(status) for status in (400, 404, 500, None)] == [False] * 4
