@@ -89,7 +89,11 @@ def whole(sim: PlugChatSimulator, count: int = 30) -> Counter[tuple[str, str]]:
 
 
 def hidden(folder: Path) -> list[str]:
-    return [path.name for path in folder.iterdir() if path.name.startswith(".")]
+    """What is left of temporary files, once workers that are still at it have come to their end."""
+    until = time.monotonic() + 30
+    while (names := [path.name for path in folder.iterdir() if path.name.startswith(".")]) and time.monotonic() < until:
+        time.sleep(0.01)
+    return names
 
 
 def test_batches_become_parts(client: Any, sim: PlugChatSimulator, tmp_path: Path) -> None:
