@@ -64,14 +64,14 @@ class Limits:
         """Send nothing before a moment. An earlier one changes nothing."""
         self.not_before = max(self.not_before, until)
 
-    async def enter(self, monotonic: Callable[[], float], wait_until_allowed: Callable[[], Awaitable[object]]) -> None:
+    async def enter(self, monotonic: Callable[[], float], get_ready: Callable[[], Awaitable[object]]) -> None:
         """Wait until a request may be sent. `leave` must follow.
 
-        wait_until_allowed: waits for `not_before`, or raises.
+        get_ready: waits for `not_before`, and does what else is to be done before a slot is taken; or raises.
         """
         async with self._turn:
             while True:
-                await wait_until_allowed()
+                await get_ready()
                 if self.own is not None:
                     await self.own.acquire()
                 turn_came = asyncio.get_running_loop().time()

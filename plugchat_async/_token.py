@@ -1,4 +1,4 @@
-"""The token of each request: always the same one, or the newest that a function knows."""
+"""Tokens that change: a function knows the newest one. And what users give as a token, wrapped."""
 
 import asyncio
 import inspect
@@ -59,7 +59,7 @@ class TokenSource:
         return self._wrapped(given)
 
     def _wrapped(self, given: object) -> Secret | TokenError:
-        value = plain_text(given)
+        value = _plain_text(given)
         problem = token_problem(value)
         if problem is not None:
             return TokenError(f"{_THE_FUNCTION} gave none that can be sent: {problem.message}")
@@ -76,11 +76,11 @@ def hidden_token(token: object) -> Secret | TokenSource | InvalidValueError | In
         return TokenSource(cast("TokenFunction", token))
     if not isinstance(token, str):
         return InvalidTypeError(f"token must be a str, or a function that gives one, got {type(token).__name__}")
-    value = plain_text(token)
+    value = _plain_text(token)
     return token_problem(value) or Secret(str(value))
 
 
-def plain_text(token: object) -> object:
+def _plain_text(token: object) -> object:
     """Give a str as it is, without what a class derived from it makes of that: so what is checked is what is sent."""
     return str.__str__(token) if isinstance(token, str) else token
 

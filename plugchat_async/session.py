@@ -174,7 +174,10 @@ class PlugChatSession:
         return self
 
     async def close(self) -> None:
-        """Close the session, and its connections if they are its own. Closing it twice does no harm."""
+        """Close the session, and its connections if they are its own. Closing it twice does no harm.
+
+        Requests that are under way, or wait to be repeated, end with SessionStateError.
+        """
         self._closed = True
         await self._transport.close()
 

@@ -73,6 +73,12 @@ async def show_the_token(_: PlugChatSession) -> None:
     raise ConnectionFailedError(f"refused: {TOKEN}")
 
 
+async def say_nothing_to_do(_: PlugChatSession) -> None:
+    error = ConnectionFailedError("refused")
+    error.hint = ""
+    raise error
+
+
 async def log_the_token(_: PlugChatSession) -> None:
     logging.getLogger("plugchat_async.x").debug("it is %s", TOKEN)
 
@@ -98,6 +104,10 @@ async def nothing(_: PlugChatSession) -> None:
         (
             honest(show_the_token, error=ConnectionFailedError, requests=0, connections=0),
             ["the error shows the token"],
+        ),
+        (
+            honest(say_nothing_to_do, error=ConnectionFailedError, requests=0, connections=0),
+            ["it does not say what to do"],
         ),
         (honest(log_the_token, requests=0, connections=0), ["the log shows the token"]),
         (honest(leave_an_error, requests=0, connections=0), ["not retrieved: Future exception was never retrieved"]),

@@ -100,6 +100,19 @@ async def test_no_cookie_goes_from_one_request_to_another() -> None:
     assert not any(b"cookie" in request.lower() for request in server.requests)
 
 
+async def test_no_netrc_is_read(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """A machine's own credentials for a host neither replace the token nor go beside it."""
+    (tmp_path / "netrc").write_text("machine localhost login somebody password else")
+    monkeypatch.setenv("NETRC", str(tmp_path / "netrc"))
+    async with (
+        RawServer(answering(http(b"[]"))) as server,
+        PlugChatSession("s3cret", base_url=server.base_url) as session,
+    ):
+        await session.fetch_page(1, 10)
+    assert server.requests[0].lower().count(b"authorization") == 1
+    assert b"Authorization: s3cret\r\n" in server.requests[0]
+
+
 async def test_a_token_goes_with_its_own_accounts_requests() -> None:
     """Though accounts share their connections."""
     async with RawServer(answering(http(b"[]"), close=False)) as server:

@@ -145,6 +145,7 @@ def written(chats: Sequence[Chat]) -> bytes:
     ).encode()
 
 
+# That of the tests' `fakes` is not on the path of a program in this folder.
 def _finish(steps: Generator[None, None, T]) -> T:
     while True:
         try:

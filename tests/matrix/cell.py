@@ -161,7 +161,7 @@ def _judge(verdict: Verdict, row: Row, error: Exception | None, given: object) -
             verdict.expect(what, got, wanted)
     if error is not None and any(TOKEN.lower() in text.lower() for text in texts(error)):
         verdict.problems.append("the error shows the token")
-    if isinstance(error, PlugChatError) and not error.hint and not error.advice:
+    if isinstance(error, PlugChatError) and not (error.hint and verdict.said.endswith(error.hint)):
         verdict.problems.append("it does not say what to do")
 
 

@@ -143,7 +143,7 @@ RETRY_AFTER = [
     rate_limited("inf", "inf"),
     rate_limited("empty", ""),
     rate_limited("two headers", "1", "2"),
-    rate_limited("digits of another script", "\u00b2"),
+    rate_limited("digits of another script", "\u0663".encode().decode("latin-1")),  # UTF-8, on the wire
     rate_limited("words", "in a while"),
     rate_limited("a date that is past", "Sun, 09 Sep 2001 01:46:39 GMT"),
     rate_limited("a date five seconds ahead", "Sun, 09 Sep 2001 01:46:45 GMT", waits=(5.0, 5.0)),

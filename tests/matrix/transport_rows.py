@@ -8,7 +8,7 @@ import zlib
 from functools import partial
 from typing import Any
 
-from fakes import http
+from fakes import Handler, http
 from matrix.cell import Row, first_page
 from matrix.peers import (
     HONEST,
@@ -154,6 +154,13 @@ async def seven_pages(session: PlugChatSession) -> object:
     return sum([await first_page(session) for _ in range(7)])
 
 
+def then_honest(*handlers: Handler) -> Peer:
+    """Do these things, one a request, and then answer honestly."""
+    return Peer(in_turn(*handlers, sends(HONEST, end="keep")))
+
+
+ENDS: list[tuple[str, End]] = [("closes", "close"), ("is reset", "reset")]
+TWICE = [("late on a kept connection", answers_twice), ("at once", sends(HONEST + NOT_ASKED_FOR, end="keep"))]
 HEADERS = b"".join(b"X-%d: x\r\n" % number for number in range(129))
 HINTS = b"HTTP/1.1 103 Early Hints\r\nLink: </style.css>; rel=preload\r\n\r\n"
 HEAD = [
@@ -180,41 +187,29 @@ HEAD = [
         lambda: Peer(endlessly(HINTS, HINTS * 100)),
         **TIMED_OUT,
     ),
-    Row(
-        "Before the answer",
-        "a kept connection that closes as the second request is written",
-        lambda: Peer(in_turn(sends(HONEST, end="keep"), sends(end="close"), sends(HONEST, end="keep"))),
-        gives=[1, 1],
-        call=two_pages,
-        requests=3,
-        connections=2,
+    *(
+        Row(
+            "Before the answer",
+            f"a kept connection that {ends} as the second request is written",
+            partial(then_honest, sends(HONEST, end="keep"), sends(end=end)),
+            gives=[1, 1],
+            call=two_pages,
+            requests=3,
+            connections=2,
+        )
+        for ends, end in ENDS
     ),
-    Row(
-        "Before the answer",
-        "a kept connection that is reset as the second request is written",
-        lambda: Peer(in_turn(sends(HONEST, end="keep"), sends(end="reset"), sends(HONEST, end="keep"))),
-        gives=[1, 1],
-        call=two_pages,
-        requests=3,
-        connections=2,
-    ),
-    Row(
-        "Before the answer",
-        "an answer more than was asked for, late on a kept connection",
-        lambda: Peer(in_turn(answers_twice, sends(HONEST, end="keep"))),
-        gives=["5511999999999"] * 2,
-        call=slowly_two_pages,
-        requests=2,
-        connections=2,
-    ),
-    Row(
-        "Before the answer",
-        "an answer more than was asked for, at once",
-        lambda: Peer(in_turn(sends(HONEST + NOT_ASKED_FOR, end="keep"), sends(HONEST, end="keep"))),
-        gives=["5511999999999"] * 2,
-        call=slowly_two_pages,
-        requests=2,
-        connections=2,
+    *(
+        Row(
+            "Before the answer",
+            f"an answer more than was asked for, {when}",
+            partial(then_honest, twice),
+            gives=["5511999999999"] * 2,
+            call=slowly_two_pages,
+            requests=2,
+            connections=2,
+        )
+        for when, twice in TWICE
     ),
     Row(
         "Before the answer",
