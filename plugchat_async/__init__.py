@@ -3,6 +3,8 @@
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from plugchat_async._commons import SessionOptions
+from plugchat_async._driver import ChatsOptions
 from plugchat_async._evidence import Attempt, Problem
 from plugchat_async._exchange import TimeSource
 from plugchat_async._retry import RetryPolicy
@@ -36,7 +38,7 @@ from plugchat_async.errors import (
     UnsupportedMediaTypeError,
 )
 from plugchat_async.models import Chat, Page, WalkReport
-from plugchat_async.session import ChatsOptions, PlugChatSession, SessionOptions
+from plugchat_async.session import PlugChatSession
 
 if TYPE_CHECKING:
     from plugchat_async._crew import AccountResult

@@ -2,6 +2,7 @@
 
 import asyncio
 import ssl
+from typing import TypedDict
 
 import aiohttp
 from attrs import field, frozen
@@ -15,6 +16,22 @@ from plugchat_async._token import TokenSource
 from plugchat_async._transport import Transport
 from plugchat_async._wire import RequestShape
 from plugchat_async.errors import InvalidValueError
+
+
+class SessionOptions(TypedDict, total=False):
+    """The keyword options of `PlugChatSession`, for functions that pass them on."""
+
+    base_url: str
+    client_session: aiohttp.ClientSession | None
+    timeout: float
+    retry: RetryPolicy
+    repair: bool
+    max_concurrency: int
+    rate_limit: float | None
+    max_response_bytes: int
+    proxy: str | None
+    ssl_context: ssl.SSLContext | None
+    time_source: TimeSource
 
 
 @frozen(kw_only=True, eq=False, repr=False)

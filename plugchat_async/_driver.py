@@ -5,7 +5,7 @@ import logging
 from collections import deque
 from collections.abc import Callable
 from itertools import islice
-from typing import Final
+from typing import Final, TypedDict
 
 from attrs import frozen
 
@@ -53,6 +53,21 @@ _NOTHING = Page(1, 1, (), b"")
 # How many texts to free at a time, which takes a millisecond; up to twice as many are freed without a pause.
 _AT_A_TIME = 10_000
 _LEFT = "the caller ended the walk"
+
+
+class ChatsOptions(TypedDict, total=False):
+    """The keyword options of `PlugChatSession.iter_chats`, for functions that pass them on."""
+
+    limit: int | None
+    start_page: int
+    stop_on: StopOn
+    consistency: Consistency
+    prefetch: int
+    max_pages: int
+    require_verified: bool
+    resume: str | None
+    on_page: OnPage | None
+    on_report: OnReport | None
 
 
 @frozen(kw_only=True, eq=False, repr=False)

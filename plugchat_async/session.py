@@ -5,13 +5,13 @@ import os
 import ssl
 from collections.abc import AsyncGenerator, Awaitable
 from types import TracebackType
-from typing import Final, Self, TypedDict, Unpack
+from typing import Final, Self, Unpack
 
 import aiohttp
 
 from plugchat_async._arguments import check_int
-from plugchat_async._commons import Commons, RequestOptions
-from plugchat_async._driver import Drive, OnPage, OnReport, WalkOptions
+from plugchat_async._commons import Commons, RequestOptions, SessionOptions
+from plugchat_async._driver import ChatsOptions, Drive, OnPage, OnReport, WalkOptions
 from plugchat_async._exchange import TimeSource
 from plugchat_async._retry import RetryPolicy
 from plugchat_async._secret import Secret
@@ -23,37 +23,6 @@ from plugchat_async.models import Chat, Page
 
 TOKEN_VARIABLE: Final = "PLUGCHAT_TOKEN"  # noqa: S105 - the name of the variable
 BASE_URL_VARIABLE: Final = "PLUGCHAT_BASE_URL"
-
-
-class SessionOptions(TypedDict, total=False):
-    """The keyword options of `PlugChatSession`, for functions that pass them on."""
-
-    base_url: str
-    client_session: aiohttp.ClientSession | None
-    timeout: float
-    retry: RetryPolicy
-    repair: bool
-    max_concurrency: int
-    rate_limit: float | None
-    max_response_bytes: int
-    proxy: str | None
-    ssl_context: ssl.SSLContext | None
-    time_source: TimeSource
-
-
-class ChatsOptions(TypedDict, total=False):
-    """The keyword options of `PlugChatSession.iter_chats`, for functions that pass them on."""
-
-    limit: int | None
-    start_page: int
-    stop_on: StopOn
-    consistency: Consistency
-    prefetch: int
-    max_pages: int
-    require_verified: bool
-    resume: str | None
-    on_page: OnPage | None
-    on_report: OnReport | None
 
 
 class PlugChatSession:
