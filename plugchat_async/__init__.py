@@ -37,7 +37,7 @@ from plugchat_async.errors import (
     UnexpectedStatusError,
     UnsupportedMediaTypeError,
 )
-from plugchat_async.models import Chat, Page, WalkReport
+from plugchat_async.models import Chat, ChatAdded, ChatChanged, ChatEvent, ChatRemoved, Page, WalkReport
 from plugchat_async.session import PlugChatSession
 
 if TYPE_CHECKING:
@@ -46,6 +46,7 @@ if TYPE_CHECKING:
     from plugchat_async.bulk import BulkOptions, fetch_many
     from plugchat_async.bulk_export import AccountExport, ExportSummary, export_many
     from plugchat_async.export import to_arrow, to_polars, write_csv, write_jsonl, write_parquet
+    from plugchat_async.watch import Outage, WatchOptions, WatchState
 
 # What a program with one account does not need is loaded when it is asked for (PEP 562).
 _LATER = {
@@ -54,6 +55,9 @@ _LATER = {
     "AccountResult": "_crew",
     "BulkOptions": "bulk",
     "ExportSummary": "bulk_export",
+    "Outage": "watch",
+    "WatchOptions": "watch",
+    "WatchState": "watch",
     "export_many": "bulk_export",
     "fetch_many": "bulk",
     "read_accounts": "accounts",
@@ -72,6 +76,10 @@ __all__ = [
     "AuthenticationError",
     "BulkOptions",
     "Chat",
+    "ChatAdded",
+    "ChatChanged",
+    "ChatEvent",
+    "ChatRemoved",
     "ChatsOptions",
     "ConfigurationError",
     "ConnectionFailedError",
@@ -83,6 +91,7 @@ __all__ = [
     "MethodNotAllowedError",
     "NotAListError",
     "NotJSONError",
+    "Outage",
     "OutputError",
     "Page",
     "PageLimitError",
@@ -106,6 +115,8 @@ __all__ = [
     "UnexpectedStatusError",
     "UnsupportedMediaTypeError",
     "WalkReport",
+    "WatchOptions",
+    "WatchState",
     "__version__",
     "export_many",
     "fetch_many",

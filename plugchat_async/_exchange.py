@@ -155,7 +155,7 @@ class Exchange:
         work.renewed = newest.following(work.refused)
         return newest.value != work.refused.value
 
-    async def _sleep(self, work: "_PageWork", seconds: float) -> None:
+    async def pause(self, seconds: float) -> None:
         """Wait, unless the session is closed meanwhile: SessionStateError."""
         try:
             with self.transport.until_closed():
@@ -166,7 +166,14 @@ class Exchange:
                 raise  # it is the time source's own
         else:
             return
-        raise work.located(closed)
+        raise closed
+
+    async def _sleep(self, work: "_PageWork", seconds: float) -> None:
+        try:
+            await self.pause(seconds)
+        except SessionStateError as closed:
+            work.located(closed)
+            raise
 
     def _hold(self, error: RateLimitedError, wait: float | None) -> None:
         """Hold back all of the account's requests for as long as a 429 asks, as one of them waits, or would have."""

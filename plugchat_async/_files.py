@@ -42,6 +42,18 @@ def writing(path: Path) -> Generator[None]:
         raise OutputError(f"can't write {path}: {trouble}", hint, path=str(path))
 
 
+def write_private(path: Path, text: str) -> None:
+    """Write a file that only its owner may read. It changes wholly or not at all; OutputError if that fails."""
+    with writing(path):
+        part = beside(path)
+        try:
+            part.touch(mode=0o600)
+            part.write_text(text, "utf-8")
+            part.replace(path)
+        finally:
+            part.unlink(missing_ok=True)
+
+
 class WholeFile:
     """A file to be. Write into `file`, in bytes; then `commit`, or `discard`, which does nothing after a commit.
 

@@ -12,8 +12,8 @@ from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeEl
 from rich.table import Column, Table
 from rich.text import Text
 
-from plugchat_async import Chat, ConsistencyError, InvalidValueError, Page, PlugChatError, WalkReport
-from plugchat_async._files import WholeFile, beside, writing
+from plugchat_async import Chat, ConsistencyError, InvalidValueError, OutputError, Page, PlugChatError, WalkReport
+from plugchat_async._files import WholeFile, write_private, writing
 from plugchat_async._formats import csv_header, to_csv, to_json
 from plugchat_async._walk import Consistency, unpack
 from plugchat_async.bulk_export import AccountExport, ExportSummary, OnExport
@@ -84,14 +84,10 @@ def going_on(error: PlugChatError, file: Path | None, consistency: Consistency) 
     if file is not None and error.checkpoint is not None:
         forget_checkpoint(file)  # the one before is too old already
         sys.stdout.flush()  # what does not arrive must not be passed over next time
-        part = beside(file)
         try:
-            # It holds phones: for its owner only.
-            part.touch(mode=0o600)
-            part.write_text(error.checkpoint + "\n", "ascii")
-            part.replace(file)
-        except OSError as problem:
-            return f" What was written is good, but the checkpoint is lost: can't write {file}: {problem.strerror}."
+            write_private(file, error.checkpoint + "\n")  # it holds phones
+        except OutputError as problem:
+            return f" What was written is good, but the checkpoint is lost: {problem.message}."
         return " The same command goes on behind what was written."
     if error.page is None or error.page == 1:
         return ""

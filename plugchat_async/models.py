@@ -1,7 +1,7 @@
-"""What a caller gets: a `Chat`, the `Page` it came on, and the `WalkReport` of a whole walk."""
+"""What a caller gets: a `Chat`, the `Page` it came on, the `WalkReport` of a whole walk, and what happens to chats."""
 
 from datetime import datetime
-from typing import Annotated, TypeVar, cast, final
+from typing import Annotated, TypeAlias, TypeVar, cast, final
 
 from attrs import NOTHING, field, fields, frozen, has
 from msgspec import Meta, defstruct
@@ -103,3 +103,38 @@ class WalkReport:
     verified: bool
     reason: str
     elapsed: float
+
+
+@frozen
+class ChatAdded:
+    """A chat that was not there when the list was looked at before: somebody has written for the first time."""
+
+    chat: Chat
+
+
+@frozen
+class ChatChanged:
+    """A chat that is not as it was: messages have come or were read, it was muted or renamed.
+
+    old, new: what it was when it was looked at before, and what it is. fields: the names of the fields in which the two
+    differ, in `Chat`'s order.
+    """
+
+    old: Chat
+    new: Chat
+    fields: tuple[str, ...]
+
+    @property
+    def chat(self) -> Chat:
+        """The chat as it is, as the other events have it."""
+        return self.new
+
+
+@frozen
+class ChatRemoved:
+    """A chat that is not there any more. `chat`: what it was when it was looked at last."""
+
+    chat: Chat
+
+
+ChatEvent: TypeAlias = ChatAdded | ChatChanged | ChatRemoved

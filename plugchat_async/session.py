@@ -5,7 +5,7 @@ import os
 import ssl
 from collections.abc import AsyncGenerator, Awaitable
 from types import TracebackType
-from typing import Final, Self, Unpack
+from typing import TYPE_CHECKING, Final, Self, Unpack
 
 import aiohttp
 
@@ -19,7 +19,10 @@ from plugchat_async._token import TokenFunction, hidden_token
 from plugchat_async._walk import Consistency, PageSizes, StopOn
 from plugchat_async._wire import DEFAULT_BASE_URL, parse_base_url, proxy_problem
 from plugchat_async.errors import InvalidValueError, PlugChatError, SessionStateError
-from plugchat_async.models import Chat, Page
+from plugchat_async.models import Chat, ChatEvent, Page
+
+if TYPE_CHECKING:
+    from plugchat_async.watch import WatchOptions
 
 TOKEN_VARIABLE: Final = "PLUGCHAT_TOKEN"  # noqa: S105 - the name of the variable
 BASE_URL_VARIABLE: Final = "PLUGCHAT_BASE_URL"
@@ -284,6 +287,45 @@ class PlugChatSession:
         except PlugChatError as error:
             error.checkpoint = None
             raise
+
+    def watch_chats(self, **options: "Unpack[WatchOptions]") -> AsyncGenerator[ChatEvent, None]:
+        """Look at the list now and then, and give what has happened: ChatAdded, ChatChanged, ChatRemoved. Without end.
+
+            async with aclosing(plugchat.watch_chats(state=WatchState.load("watch.state"))) as watch:
+                async for event in watch: ...
+
+        A look reads as many pages as have chats with new messages, usually one. What happens to the others without a
+        message (deleted, read, muted, renamed) is seen when the whole list is read: every `sweep_interval`, and when a
+        chat is missing among those that were read. An account whose chats fit on a page is seen whole each time. Of one
+        look, the oldest message's event comes first. Changes that are undone before the next look are not seen.
+
+        interval: seconds from the beginning of a look to that of the next one (default 30.0).
+        page_size: chats to ask for at a time (default 100).
+        state: what the caller knows already (default None: nothing), and goes on to know. Save it when an event is
+            dealt with, and give it back after a restart: what happened meanwhile is given, and nothing twice.
+        sweep_interval: seconds after which the whole list is read again (default 600.0; 0.0: at each look).
+        report_existing: whether a watch without a state begins with a ChatAdded for each chat (default False).
+        ignore: names of `Chat`'s fields whose changes alone are no event, such as "profile_thumbnail" (default: none).
+        looks: how many times to look (default None: without end). If the last one fails, its error is raised.
+        max_outage: seconds of an outage after which its error is raised (default None: it is waited for).
+        on_outage: a plain function, called with an Outage when a look has failed, and when looking works again (default
+            None; both are logged as warnings). ServiceErrors and ResponseErrors are waited for, longer each time up to
+            five minutes or `interval`, and as long as a 429 asks; all others are raised.
+
+        A chat is given as removed if that is proven, as by consistency="strict", or if two readings of the whole list
+        in a row did not have it. A list that is not sorted by the last message's time is read as a whole at each look.
+
+        InvalidValueError and InvalidTypeError at once, if an argument is wrong, or at the first step, if another watch
+        has the state.
+        """
+        # Those that don't watch need not load it.
+        from plugchat_async._watcher import Watch, WatchTools  # noqa: PLC0415
+        from plugchat_async.watch import WatchSettings  # noqa: PLC0415
+
+        return Watch(
+            WatchTools(self._fetch, self._walk, self._exchange.pause, self._sizes, self._exchange.time_source),
+            WatchSettings(**options),
+        ).events()
 
     def _fetch(self, number: int, page_size: int) -> Awaitable[Page]:
         self._check_open()

@@ -19,6 +19,7 @@ ORDER = [
     "_arguments",
     "_names",
     "_formats",
+    "_packing",
     "_secret",
     "_wire",
     "_exact",
@@ -47,7 +48,9 @@ ORDER = [
     "_exchange",
     "_commons",
     "_driver",
+    "_snapshot",
     "watch",
+    "_watcher",
     "session",
     "accounts",
     "_crew",
@@ -90,7 +93,20 @@ PURE = [
     path
     for path in MODULES
     if name_of(path).partition(".")[0]
-    in {"_arguments", "_names", "_formats", "_secret", "_wire", "_exact", "_decode", "_retry", "_repair", "_walk"}
+    in {
+        "_arguments",
+        "_names",
+        "_formats",
+        "_packing",
+        "_secret",
+        "_wire",
+        "_exact",
+        "_decode",
+        "_retry",
+        "_repair",
+        "_walk",
+    }
+    | {"_snapshot"}
 ]
 
 
@@ -124,7 +140,7 @@ def test_libraries_stay_in_their_rooms(path: Path) -> None:
         "aiolimiter": {"_limits"},
         "cattrs": {"_exact"},
         "msgspec": {
-            *("models", "_exact", "_decode", "_formats", "_manifest", "bulk_export"),
+            *("models", "_exact", "_decode", "_formats", "_packing", "_manifest", "_snapshot", "bulk_export"),
             *("_walk.standing", "_walk.steps", "_walk.pages", "_retry", "_repair", "_transport"),
         },
         "pyarrow": {"_parquet", "export", "integrations.dask"},
@@ -163,6 +179,10 @@ def test_the_public_surface_is_pinned() -> None:
         "AuthenticationError",
         "BulkOptions",
         "Chat",
+        "ChatAdded",
+        "ChatChanged",
+        "ChatEvent",
+        "ChatRemoved",
         "ChatsOptions",
         "ConfigurationError",
         "ConnectionFailedError",
@@ -175,6 +195,7 @@ def test_the_public_surface_is_pinned() -> None:
         "NotAListError",
         "NotJSONError",
         "OutputError",
+        "Outage",
         "Page",
         "PageLimitError",
         "PageRepeatedError",
@@ -197,6 +218,8 @@ def test_the_public_surface_is_pinned() -> None:
         "UnexpectedStatusError",
         "UnsupportedMediaTypeError",
         "WalkReport",
+        "WatchOptions",
+        "WatchState",
         "__version__",
         "export_many",
         "fetch_many",

@@ -238,9 +238,7 @@ def packed(**changes: object) -> str:
     """A checkpoint, changed by hand."""
     fields = asdict(Standing(consistency="exact", page_size=5, size=5)) | {"seen": []} | changes
     version = fields.pop("version", CHECKPOINT_VERSION)
-    return base64.urlsafe_b64encode(
-        zlib.compress(json.dumps({"version": version, "standing": fields}).encode())
-    ).decode()
+    return base64.urlsafe_b64encode(zlib.compress(json.dumps({"version": version, "value": fields}).encode())).decode()
 
 
 def test_a_changed_checkpoint_is_read_if_it_makes_sense() -> None:
@@ -270,7 +268,7 @@ def test_a_changed_checkpoint_is_read_if_it_makes_sense() -> None:
         packed(margin=-1),
         packed(tied=0),
         packed(phase=-1),
-        base64.urlsafe_b64encode(zlib.compress(b'{"version": 1, "standing": ' + b"[" * 100_000)).decode(),
+        base64.urlsafe_b64encode(zlib.compress(b'{"version": 1, "value": ' + b"[" * 100_000)).decode(),
     ],
 )
 def test_what_is_no_checkpoint_is_refused(text: str) -> None:
@@ -291,7 +289,7 @@ def test_a_checkpoint_of_another_version_is_refused(version: int | None, said: s
 def test_a_checkpoint_without_a_version_is_refused() -> None:
     """Whatever else it holds."""
     with pytest.raises(InvalidValueError, match="a checkpoint of version null"):
-        unpack(base64.urlsafe_b64encode(zlib.compress(b'{"standing": {}}')).decode())
+        unpack(base64.urlsafe_b64encode(zlib.compress(b'{"value": {}}')).decode())
 
 
 def test_a_checkpoint_does_not_change_the_walk() -> None:

@@ -1,14 +1,12 @@
 """Where a walk stands: all that it must know to go on, in this process or in another."""
 
-import base64
-import binascii
-import zlib
 from datetime import datetime
 from typing import Annotated, Literal
 
 import msgspec
 from attrs import define, field, fields
 
+from plugchat_async._packing import from_text, to_text
 from plugchat_async.errors import InvalidValueError
 
 Consistency = Literal["exact", "strict", "plain"]
@@ -84,35 +82,18 @@ class Standing:
         self.tied = 1
 
 
-class _Packed(msgspec.Struct):
-    """A checkpoint's JSON."""
-
-    version: int
-    standing: Standing
-
-
 def pack(standing: Standing) -> str:
     """Give a checkpoint: a text that `unpack` reads, some bytes for each chat that was seen."""
     told = {a.name: value for a in fields(Standing) if (value := getattr(standing, a.name)) != a.default}
     # Sorted, neighbours share their beginnings: that is what makes it small.
     told["seen"] = sorted(standing.seen)
-    body = msgspec.json.encode({"version": CHECKPOINT_VERSION, "standing": told})
-    return base64.urlsafe_b64encode(zlib.compress(body)).decode("ascii")
+    return to_text(CHECKPOINT_VERSION, told)
 
 
 def unpack(text: str) -> Standing:
     """Read a checkpoint. InvalidValueError if it is none, or one of another version of this package."""
     hint = "Give the `checkpoint` of an error as it was; without one, begin anew."
-    try:
-        body = zlib.decompress(base64.b64decode(text, altchars=b"-_", validate=True))
-        version = msgspec.json.decode(body, type=dict[str, msgspec.Raw]).get("version", msgspec.Raw(b"null"))
-        if bytes(version) != str(CHECKPOINT_VERSION).encode():
-            raise InvalidValueError(f"resume is a checkpoint of version {bytes(version).decode()[:20]}", hint)
-        standing = msgspec.json.decode(body, type=_Packed).standing
-    except (ValueError, zlib.error, binascii.Error, msgspec.DecodeError, RecursionError) as error:
-        if isinstance(error, InvalidValueError):
-            raise
-        raise InvalidValueError("resume is not a checkpoint", hint) from None
+    standing = from_text(text, Standing, version=CHECKPOINT_VERSION, name="resume", what="a checkpoint", hint=hint)
     counted_from_1 = (standing.page_size, standing.size, standing.number, standing.start_page, standing.tied)
     if min(counted_from_1) < 1 or min(standing.phase, standing.end, standing.margin) < 0:
         raise InvalidValueError("resume is not a checkpoint", hint)

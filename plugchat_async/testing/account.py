@@ -52,6 +52,12 @@ class SimulatedAccount:
         """Take a chat off the list and give it back. KeyError if there is no such chat."""
         return self._chats.pop(self._index(phone))
 
+    def mark_read(self, phone: str) -> Chat:
+        """Let the owner read a chat: no more unread, and it stays where it is. KeyError if there is no such chat."""
+        index = self._index(phone)
+        self._chats[index] = evolve(self._chats[index], unread=0)
+        return self._chats[index]
+
     def begin_traffic(self, traffic: Traffic, *, seed: int) -> None:
         """Choose what happens in each interval from now on."""
         self._traffic = traffic

@@ -128,8 +128,8 @@ class PlugChatSimulator:
         """Serve one more account, to requests with its token. The same `seed` makes the same chats (default: its own).
 
         What it gives has `chats` (those that the account has now), and, like the simulator for its first account,
-        `receive_message`, `new_chat` and `delete_chat`. InvalidValueError if there is an account with that token, or it
-        can't be one.
+        `receive_message`, `new_chat`, `delete_chat` and `mark_read`. InvalidValueError if there is an account with
+        that token, or it can't be one.
         """
         check_int("chats", chats, least=0)
         problem = token_problem(token)
@@ -160,6 +160,10 @@ class PlugChatSimulator:
     def delete_chat(self, phone: str) -> Chat:
         """Take a chat off the list and give it back. KeyError if there is no such chat."""
         return self._account.delete_chat(phone)
+
+    def mark_read(self, phone: str) -> Chat:
+        """Let the owner read a chat: no more unread, and it stays where it is. KeyError if there is no such chat."""
+        return self._account.mark_read(phone)
 
     def traffic(
         self,

@@ -1,0 +1,36 @@
+"""Values as short texts that can be kept anywhere and read again: JSON, compressed, in letters and digits. Pure."""
+
+import base64
+import binascii
+import zlib
+from typing import TypeVar
+
+import msgspec
+
+from plugchat_async.errors import InvalidValueError
+
+T = TypeVar("T")
+
+
+def to_text(version: int, value: object) -> str:
+    """Give a text that `from_text` reads. `value`: what msgspec can write."""
+    body = msgspec.json.encode({"version": version, "value": value})
+    return base64.urlsafe_b64encode(zlib.compress(body)).decode("ascii")
+
+
+def from_text(text: str, kind: type[T], *, version: int, name: str, what: str, hint: str) -> T:
+    """Read a value. InvalidValueError if it is none of its kind, or one of another version of this package.
+
+    name, what, hint: what the text is called in the error, what it is to be, and what to do about it.
+    """
+    try:
+        body = zlib.decompress(base64.b64decode(text, altchars=b"-_", validate=True))
+        found = msgspec.json.decode(body, type=dict[str, msgspec.Raw])
+        of_version = bytes(found.get("version", msgspec.Raw(b"null")))
+        if of_version != str(version).encode():
+            raise InvalidValueError(f"{name} is {what} of version {of_version.decode()[:20]}", hint)
+        return msgspec.json.decode(found["value"], type=kind)
+    except (ValueError, KeyError, zlib.error, binascii.Error, msgspec.DecodeError, RecursionError) as error:
+        if isinstance(error, InvalidValueError):
+            raise
+        raise InvalidValueError(f"{name} is not {what}", hint) from None

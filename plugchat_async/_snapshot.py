@@ -1,0 +1,197 @@
+"""What is known of a list that is watched, and what a new look at it says: events. Pure.
+
+The list is sorted by the last message, newest first, and messages make chats jump to its front. So a look reads the
+front, down to where times are older than the newest one of the look before: all chats with messages since then have
+been seen. What it can't see is what happens deeper down without a message: chats that are deleted, read, muted or
+renamed. For that the whole list is swept now and then, by a walk; and at once if a chat is missing among those that
+were read.
+"""
+
+from collections.abc import Collection, Generator, Iterable
+from datetime import UTC, datetime
+from typing import Annotated
+
+import msgspec
+from attrs import define, field
+
+from plugchat_async._formats import COLUMNS, values_of
+from plugchat_async._packing import from_text, to_text
+from plugchat_async._walk.exact import MOST_PINNED, is_sorted, times_of
+from plugchat_async.models import Chat, ChatAdded, ChatChanged, ChatEvent, ChatRemoved, Page
+
+STATE_VERSION = 1
+# With pages of a few chats a busy account repeats them honestly.
+_MOST_REPEATS = 5
+_OLDEST = datetime.min.replace(tzinfo=UTC)
+
+
+@define(kw_only=True)
+class Snapshot:
+    """The list as it was when it was looked at last.
+
+    chats: by their phones, the newest message first. begun: whether all chats are in it.
+    bound: messages since the last look are not older than this (None: nothing is known of their times).
+    swept: when the whole list was read last, in epoch seconds (None: it is to be read again).
+    doubted: chats that were not seen by a sweep that proves nothing. They may be gone.
+    """
+
+    chats: dict[str, Chat] = field(factory=dict[str, Chat])
+    begun: bool = False
+    bound: datetime | None = None
+    swept: float | None = None
+    doubted: set[str] = field(factory=set[str])
+
+    def events(
+        self, seen: Iterable[Chat], ignored: Collection[str], *, silent: bool = False
+    ) -> Generator[ChatEvent, None, None]:
+        """Take what was seen into the snapshot, chat by chat, and give what that means, the oldest message first.
+
+        A chat is in the snapshot before its event is given: so at each event the snapshot is what the caller knows.
+
+        ignored: names of fields whose changes mean nothing. silent: new chats mean nothing, either.
+        """
+        for chat in sorted(seen, key=_time_of):
+            old = self.chats.get(chat.phone)
+            self.doubted.discard(chat.phone)
+            self.chats[chat.phone] = chat
+            if old is None:
+                if not silent:
+                    yield ChatAdded(chat)
+            elif old != chat:
+                names = changed_fields(old, chat)
+                if not set(names) <= set(ignored):
+                    yield ChatChanged(old, chat, names)
+
+    def removals(self, phones: Iterable[str]) -> Generator[ChatEvent, None, None]:
+        """Take chats off the snapshot, and give that they are gone, the oldest message first."""
+        for chat in sorted((self.chats[phone] for phone in phones), key=_time_of):
+            self.doubted.discard(chat.phone)
+            yield ChatRemoved(self.chats.pop(chat.phone))
+
+    def bring_forward(self, seen: Iterable[str]) -> None:
+        """Put chats in front, in this order."""
+        front = {phone: self.chats[phone] for phone in seen}
+        if list(front) != [phone for phone, _ in zip(self.chats, front, strict=False)]:
+            self.chats = front | {phone: chat for phone, chat in self.chats.items() if phone not in front}
+
+    def sort(self) -> None:
+        """Put the newest message first."""
+        self.chats = {chat.phone: chat for chat in sorted(self.chats.values(), key=_time_of, reverse=True)}
+
+    def missing_above(self, until: datetime, seen: Collection[str]) -> bool:
+        """Tell whether a chat whose message is newer than `until` is not among those seen."""
+        older = 0
+        for phone, chat in self.chats.items():
+            if _time_of(chat) <= until:
+                older += 1
+                if older > MOST_PINNED:  # those may be on top, whatever their times
+                    break
+            elif phone not in seen and phone not in self.doubted:
+                return True
+        return False
+
+
+def _time_of(chat: Chat) -> datetime:
+    return chat.last_message_time or _OLDEST
+
+
+def changed_fields(old: Chat, new: Chat) -> tuple[str, ...]:
+    """Name the fields in which two states of a chat differ, in `Chat`'s order."""
+    return tuple(name for name, was, now in zip(COLUMNS, values_of(old), values_of(new), strict=True) if was != now)
+
+
+@define(eq=False, repr=False)
+class Front:
+    """The front of the list, read page by page as far as is needed to know all that got a message.
+
+    bound: that of the snapshot.
+
+    seen: the chats of its pages by their phones; of one that was read twice what was read first. newest: the newest
+    time on page 1. until: the last time that was read. ordered: nothing speaks against the list being sorted by time.
+    ended: a page was short. pages: how many were read. whole: page 1 is known to be the whole list.
+    repeats: how many pages in a row had no chat that is new to this look.
+    """
+
+    bound: datetime | None
+    seen: dict[str, Chat] = field(factory=dict[str, Chat], init=False)
+    newest: datetime | None = field(default=None, init=False)
+    until: datetime | None = field(default=None, init=False)
+    ordered: bool = field(default=True, init=False)
+    ended: bool = field(default=False, init=False)
+    pages: int = field(default=0, init=False)
+    whole: bool = field(default=False, init=False)
+    repeats: int = field(default=0, init=False)
+
+    def take(self, page: Page) -> bool:
+        """Read a page, and tell whether the next one is wanted."""
+        self.pages += 1
+        self.ended = page.is_last
+        known = len(self.seen)
+        for chat in page.chats:
+            self.seen.setdefault(chat.phone, chat)
+        times = times_of(page)
+        if not times:
+            self.ordered = self.ordered and not page.chats
+            return False
+        if page.number == 1:
+            self.newest = max(times)
+        self.until = times[-1]
+        self.ordered = self.ordered and is_sorted(page, times)
+        self.repeats = 0 if len(self.seen) > known else self.repeats + 1
+        if self.ended or self.bound is None or not self.ordered or self.stuck:
+            return False
+        return self.until >= self.bound or page.number * page.size <= MOST_PINNED
+
+    @property
+    def stuck(self) -> bool:
+        """Whether the server seems to give the same page again and again; chats that are pushed down repeat, too."""
+        return self.repeats >= _MOST_REPEATS
+
+    def leaves_out(self, snapshot: Snapshot) -> bool:
+        """Tell whether a chat that should be among those seen is not."""
+        if self.ended:
+            return any(phone not in self.seen and phone not in snapshot.doubted for phone in snapshot.chats)
+        return self.until is None or snapshot.missing_above(self.until, self.seen)
+
+
+# A chat as a row of its values.
+_Row = tuple[
+    Annotated[str, msgspec.Meta(min_length=1)],
+    str | None,
+    int,
+    Annotated[datetime, msgspec.Meta(tz=True)] | None,
+    bool,
+    bool,
+    str | None,
+    int | None,
+]
+
+
+class _Packed(msgspec.Struct):
+    """A snapshot's JSON."""
+
+    chats: list[_Row]
+    begun: bool
+    bound: Annotated[datetime, msgspec.Meta(tz=True)] | None
+    swept: float | None
+    doubted: set[str]
+
+
+def pack(snapshot: Snapshot) -> str:
+    """Give a snapshot as a text that `unpack` reads: some hundred bytes for each chat."""
+    rows = [values_of(chat) for chat in snapshot.chats.values()]
+    packed = _Packed(rows, snapshot.begun, snapshot.bound, snapshot.swept, snapshot.doubted)
+    return to_text(STATE_VERSION, packed)
+
+
+def unpack(text: str) -> Snapshot:
+    """Read a snapshot. InvalidValueError if it is none, or one of another version of this package."""
+    hint = "Give what `dumps` gave, as it was; without it, a watch begins anew."
+    packed = from_text(text, _Packed, version=STATE_VERSION, name="the text", what="the state of a watch", hint=hint)
+    return Snapshot(
+        chats={row[0]: Chat(*row) for row in packed.chats},
+        begun=packed.begun,
+        bound=packed.bound,
+        swept=packed.swept,
+        doubted=packed.doubted,
+    )
