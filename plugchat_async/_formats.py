@@ -1,4 +1,4 @@
-"""Chats as text: JSON, JSON lines, CSV. One chat, one line. Pure."""
+"""Chats and events as text: JSON, JSON lines, CSV. One of them, one line. Pure."""
 
 import csv
 import io
@@ -7,7 +7,7 @@ from operator import attrgetter
 import attrs
 import msgspec
 
-from plugchat_async.models import Chat
+from plugchat_async.models import Chat, ChatAdded, ChatChanged, ChatEvent
 
 COLUMNS = tuple(a.name for a in attrs.fields(Chat))
 # The column that comes first in files that hold chats of many accounts.
@@ -27,6 +27,21 @@ def to_json(chat: Chat, account: str | None = None) -> str:
     fields = {} if account is None else {ACCOUNT: account}
     fields |= zip(COLUMNS, values_of(chat), strict=True)
     return msgspec.json.encode(fields).decode()
+
+
+def event_to_json(event: ChatEvent) -> str:
+    """Give an event as a JSON object on one line: `event` ("added", "changed", "removed"), `chat` as it is or was last.
+
+    A change also has `fields`, the names of those that differ, and `old`, what the chat was.
+    """
+    match event:
+        case ChatAdded(chat):
+            return f'{{"event":"added","chat":{to_json(chat)}}}'
+        case ChatChanged(old, new, fields):
+            names = msgspec.json.encode(fields).decode()
+            return f'{{"event":"changed","fields":{names},"chat":{to_json(new)},"old":{to_json(old)}}}'
+        case _:
+            return f'{{"event":"removed","chat":{to_json(event.chat)}}}'
 
 
 def csv_header(*, account: bool = False) -> str:

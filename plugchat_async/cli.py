@@ -1,4 +1,4 @@
-"""The command line: `plugchat chats | bulk | simulate | demo`. Data goes to stdout, all else to stderr."""
+"""The command line: `plugchat chats | bulk | watch | simulate | demo`. Data goes to stdout, all else to stderr."""
 
 import asyncio
 import io
@@ -35,10 +35,13 @@ from plugchat_async.cli_options import (
     PageSizeOption,
     PrefetchOption,
     RequireVerifiedOption,
+    TokenOption,
     Whole,
     exit_code_of,
+    needed,
     run_async,
 )
+from plugchat_async.cli_watch import WATCH_EXAMPLES, watch
 from plugchat_async.console import (
     Format,
     complain,
@@ -70,13 +73,6 @@ app = App(
 )
 
 
-TokenOption = Annotated[
-    str | None,
-    Parameter(
-        env_var=TOKEN_VARIABLE,
-        help="The account's token. Others on this machine can see a command's options: prefer the variable.",
-    ),
-]
 FormatOption = Annotated[
     Format | None,
     Parameter(help="Default: what the name of --output ends in, else a table on a terminal and jsonl in a pipe."),
@@ -110,10 +106,9 @@ def chats(
     output: OutputOption = None,
 ) -> int:
     """Fetch the account's chats, in the service's order."""
-    if not token:
-        raise InvalidValueError("there is no token", f"Set {TOKEN_VARIABLE}, or give --token.")
+    known_token = needed(token)
     style = style_for(format, output)
-    session = PlugChatSession(token, base_url=base_url or DEFAULT_BASE_URL)
+    session = PlugChatSession(known_token, base_url=base_url or DEFAULT_BASE_URL)
     streams = output is None and style in ("jsonl", "csv")
     if checkpoint is not None and not streams:
         raise InvalidValueError(
@@ -164,6 +159,7 @@ def chats(
 
 
 app.command(bulk, help_epilogue=f"{BULK_EXAMPLES}\n\n{EXIT_CODES}")
+app.command(watch, help_epilogue=f"{WATCH_EXAMPLES}\n\n{EXIT_CODES}")
 
 
 @app.command
@@ -173,6 +169,9 @@ def simulate(
     seed: Annotated[Whole, Parameter(help="The same seed makes the same chats.")] = 0,
     port: Annotated[Whole, Parameter(help="Where to listen on loopback; 0 takes any free port.")] = 8765,
     latency: Annotated[float, Parameter(help="Seconds before each answer.")] = 0.0,
+    busy: Annotated[
+        bool, Parameter(negative=(), help="Let something happen each second: messages, new chats, deleted ones.")
+    ] = False,
     accounts: Annotated[Whole, Parameter(help="How many accounts to serve, each with as many chats.")] = 1,
     accounts_file: Annotated[
         Path | None, Parameter(help="Write the accounts into this file, as `plugchat bulk` reads them.")
@@ -187,6 +186,9 @@ def simulate(
     names = {"account-1": sim.token}
     for number in range(2, accounts + 1):
         names[f"account-{number}"] = sim.add_account(f"{sim.token}-{number}", chats, seed=seed + number).token
+
+    if busy:
+        sim.traffic(bumps=2.0, inserts=0.2, deletes=0.05, seed=seed, every=1.0)
 
     async def serve() -> None:
         async with AsyncExitStack() as stack:

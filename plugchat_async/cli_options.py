@@ -8,8 +8,8 @@ from typing import Annotated, Any, Final, TypeVar
 from cyclopts import Parameter, Token
 
 from plugchat_async._walk import Consistency
-from plugchat_async.errors import ConfigurationError, OutputError, PlugChatError, ServiceError
-from plugchat_async.session import BASE_URL_VARIABLE
+from plugchat_async.errors import ConfigurationError, InvalidValueError, OutputError, PlugChatError, ServiceError
+from plugchat_async.session import BASE_URL_VARIABLE, TOKEN_VARIABLE
 
 T = TypeVar("T")
 
@@ -36,6 +36,22 @@ def _whole(_: object, tokens: Sequence[Token]) -> int:
     if not re.fullmatch(r"-?[0-9]{1,18}", token.value):
         raise ValueError("not a whole number")
     return int(token.value)
+
+
+TokenOption = Annotated[
+    str | None,
+    Parameter(
+        env_var=TOKEN_VARIABLE,
+        help="The account's token. Others on this machine can see a command's options: prefer the variable.",
+    ),
+]
+
+
+def needed(token: str | None) -> str:
+    """Give the token. InvalidValueError if there is none."""
+    if not token:
+        raise InvalidValueError("there is no token", f"Set {TOKEN_VARIABLE}, or give --token.")
+    return token
 
 
 Whole = Annotated[int, Parameter(converter=_whole)]

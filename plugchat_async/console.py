@@ -255,6 +255,14 @@ def drawn(table: Table, out: TextIO) -> str:
     return captured.get()
 
 
+def marked(mark: str, style: str, text: str, out: TextIO) -> str:
+    """Give a line for `out` that begins with a mark, in colour where `out` is a terminal that shows any."""
+    console = Console(file=out, soft_wrap=True, highlight=False)
+    with console.capture() as captured:
+        console.print(Text.assemble((mark, style), " ", _printable(text)))
+    return captured.get()
+
+
 def chats_table(found: Sequence[Chat]) -> Table:
     """Lay chats out as a table."""
     table = Table(

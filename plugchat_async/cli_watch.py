@@ -1,0 +1,111 @@
+"""`plugchat watch`: what happens to an account's chats, printed as it happens."""
+
+import sys
+from contextlib import aclosing
+from datetime import datetime
+from pathlib import Path
+from typing import Annotated, Final, Literal
+
+from cyclopts import Parameter
+
+from plugchat_async import Chat, ChatAdded, ChatChanged, ChatEvent, PlugChatSession, WatchState
+from plugchat_async._formats import event_to_json
+from plugchat_async._wire import DEFAULT_BASE_URL
+from plugchat_async.cli_options import (
+    EXIT_OK,
+    BaseURLOption,
+    PageSizeOption,
+    TokenOption,
+    Whole,
+    needed,
+    run_async,
+)
+from plugchat_async.console import marked
+
+WATCH_EXAMPLES: Final = (
+    "Examples: `plugchat watch`; `plugchat watch --state watch.state >> events.jsonl`; "
+    "from cron: `plugchat watch --state watch.state --looks 1`."
+)
+
+
+def watch(
+    *,
+    token: TokenOption = None,
+    base_url: BaseURLOption = DEFAULT_BASE_URL,
+    interval: Annotated[float, Parameter(help="Seconds from one look to the next.")] = 30.0,
+    page_size: PageSizeOption = 100,
+    sweep_interval: Annotated[float, Parameter(help="Seconds after which the whole list is read again.")] = 600.0,
+    state: Annotated[
+        Path | None,
+        Parameter(help="Keep in this file what is known, and go on from there the next time: nothing comes twice."),
+    ] = None,
+    existing: Annotated[bool, Parameter(negative=(), help="Begin with the chats that are there.")] = False,
+    looks: Annotated[Whole | None, Parameter(help="How many times to look; without it, until Ctrl-C.")] = None,
+    format: Annotated[  # noqa: A002 - the option's name
+        Literal["text", "jsonl"] | None, Parameter(help="Default: text on a terminal, jsonl in a pipe.")
+    ] = None,
+) -> int:
+    """Print what happens to the account's chats: added, changed and removed ones, as it happens, until Ctrl-C.
+
+    An outage is waited for, and told on stderr. A pipe gets a JSON object on each line.
+    """
+    session = PlugChatSession(needed(token), base_url=base_url or DEFAULT_BASE_URL)
+    known = WatchState() if state is None else WatchState.load(state)
+    if state is not None:
+        known.save(state)  # a file that can't be written is known now, not after the first event
+    as_text = format == "text" or (format is None and sys.stdout.isatty())
+
+    async def show() -> None:
+        async with (
+            session,
+            aclosing(
+                session.watch_chats(
+                    interval=interval,
+                    page_size=page_size,
+                    sweep_interval=sweep_interval,
+                    state=known,
+                    report_existing=existing,
+                    looks=looks,
+                )
+            ) as events,
+        ):
+            async for event in events:
+                sys.stdout.write(_line(event) if as_text else event_to_json(event) + "\n")
+                sys.stdout.flush()  # who reads along wants it now; and only what went out is known
+                if state is not None:
+                    known.save(state)
+
+    try:
+        run_async(show())
+    except KeyboardInterrupt:
+        return EXIT_OK  # the way to end it
+    finally:
+        # What was looked at without an event, too: the next run need not read it again.
+        if state is not None:
+            known.save(state)
+    return EXIT_OK
+
+
+def _line(event: ChatEvent) -> str:
+    """Tell an event in a line, with the time of this machine."""
+    chat = event.chat
+    who = f"{datetime.now().astimezone():%H:%M:%S}  {chat.name or chat.phone}"
+    match event:
+        case ChatAdded():
+            return marked("+", "bold green", f"{who}: new, {chat.unread} unread", sys.stdout)
+        case ChatChanged(old, new, fields):
+            changes = ", ".join(_change(old, new, name) for name in fields)
+            return marked("~", "bold yellow", f"{who}: {changes}", sys.stdout)
+        case _:
+            return marked("-", "bold red", f"{who}: removed", sys.stdout)
+
+
+def _change(old: Chat, new: Chat, name: str) -> str:
+    match name:
+        case "last_message_time":
+            time = new.last_message_time
+            return f"last message {'unknown' if time is None else f'{time:%Y-%m-%d %H:%M:%S} UTC'}"
+        case "profile_thumbnail":
+            return "picture changed"  # the URLs would fill the screen
+        case _:
+            return f"{name.replace('_', ' ')} {getattr(old, name)} → {getattr(new, name)}"

@@ -1,0 +1,171 @@
+"""`plugchat watch`, and `plugchat simulate --busy` that it can be tried on."""
+
+import json
+import os
+import signal
+import stat
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from fakes import served
+from plugchat_async import Chat, ChatAdded, ChatChanged, ChatRemoved, cli
+from plugchat_async._formats import event_to_json, to_json
+from plugchat_async.cli_watch import _line
+from plugchat_async.testing import Fault, PlugChatSimulator
+
+PLUGCHAT = [sys.executable, "-W", "error", "-m", "plugchat_async"]
+
+
+@pytest.fixture
+def account(monkeypatch: pytest.MonkeyPatch) -> Iterator[PlugChatSimulator]:
+    """An account of 30 chats, and the environment to reach it."""
+    with served(PlugChatSimulator(30, seed=7, token="s3cret-token")) as sim:
+        monkeypatch.setenv("PLUGCHAT_TOKEN", sim.token)
+        monkeypatch.setenv("PLUGCHAT_BASE_URL", sim.base_url)
+        yield sim
+
+
+def test_what_is_there_can_be_shown(account: PlugChatSimulator, capsys: pytest.CaptureFixture[str]) -> None:
+    """In a pipe as JSON lines, the oldest first."""
+    assert cli.run(["watch", "--existing", "--looks", "1"]) == 0
+    out, err = capsys.readouterr()
+    events = [json.loads(line) for line in out.splitlines()]
+    assert [event["event"] for event in events] == ["added"] * 30
+    assert [event["chat"]["phone"] for event in events] == [chat.phone for chat in reversed(account.chats)]
+    assert err == ""
+
+
+def test_a_state_is_gone_on_with(
+    account: PlugChatSimulator, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    """What happened between two runs is printed by the second, once; the file is private."""
+    state = tmp_path / "watch.state"
+    command = ["watch", "--state", str(state), "--looks", "1"]
+    assert cli.run(command) == 0
+    assert capsys.readouterr().out == ""
+    assert stat.S_IMODE(state.stat().st_mode) == 0o600
+    changed = account.receive_message(account.chats[9].phone)
+    assert cli.run(command) == 0
+    [event] = map(json.loads, capsys.readouterr().out.splitlines())
+    assert event["chat"] == json.loads(to_json(changed))
+    assert cli.run(command) == 0
+    assert capsys.readouterr().out == ""
+
+
+def test_events_as_text(account: PlugChatSimulator, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    """A line for each, with a mark, the time, and what is different."""
+    command = ["watch", "--state", str(tmp_path / "s"), "--looks", "1", "--format", "text"]
+    assert cli.run(command) == 0
+    changed, gone = account.receive_message(account.chats[9].phone), account.delete_chat(account.chats[20].phone)
+    added = account.new_chat()
+    assert cli.run(command) == 0
+    lines = [line.split(maxsplit=2) for line in capsys.readouterr().out.splitlines()]
+    assert [mark for mark, _, _ in lines] == ["~", "+", "-"]
+    assert lines[0][2].startswith(
+        f"{changed.name or changed.phone}: unread {changed.unread - 1} → {changed.unread}, last"
+    )
+    assert lines[1][2] == f"{added.name or added.phone}: new, 1 unread"
+    assert lines[2][2] == f"{gone.name or gone.phone}: removed"
+
+
+def test_what_a_change_says() -> None:
+    """The new time, whether the picture is another, and else both values; a name can't steer the terminal."""
+    old = Chat("1", "\x1b[2J", profile_thumbnail="a", is_muted=False)
+    new = Chat("1", "\x1b[2J", profile_thumbnail="b", is_muted=True)
+    line = _line(ChatChanged(old, new, ("last_message_time", "is_muted", "profile_thumbnail")))
+    assert line.endswith("\ufffd[2J: last message unknown, is muted False → True, picture changed\n")
+
+
+def test_events_as_json() -> None:
+    """What they are called, the chat as it is or was last, and of a change what it was."""
+    old, new = Chat("1"), Chat("1", unread=2)
+    assert json.loads(event_to_json(ChatAdded(new))) == {"event": "added", "chat": json.loads(to_json(new))}
+    assert json.loads(event_to_json(ChatRemoved(old))) == {"event": "removed", "chat": json.loads(to_json(old))}
+    assert json.loads(event_to_json(ChatChanged(old, new, ("unread",)))) == {
+        "event": "changed",
+        "fields": ["unread"],
+        "chat": json.loads(to_json(new)),
+        "old": json.loads(to_json(old)),
+    }
+
+
+def test_a_state_that_can_not_be_written(
+    account: PlugChatSimulator, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    """It is said before anything is asked for."""
+    assert cli.run(["watch", "--state", str(tmp_path / "none" / "s")]) == 1
+    assert "can't write" in capsys.readouterr().err
+    assert account.requests == []
+
+
+def test_a_file_that_is_no_state(
+    account: PlugChatSimulator, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    """It is not written over."""
+    (tmp_path / "s").write_text("mine")
+    assert cli.run(["watch", "--state", str(tmp_path / "s")]) == 2
+    assert "it holds no state of a watch" in capsys.readouterr().err
+    assert (tmp_path / "s").read_text() == "mine"
+
+
+def test_without_a_token(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    """As with the other commands."""
+    monkeypatch.delenv("PLUGCHAT_TOKEN", raising=False)
+    assert cli.run(["watch"]) == 2
+    assert "there is no token" in capsys.readouterr().err
+
+
+def test_the_last_look_failed(account: PlugChatSimulator, capsys: pytest.CaptureFixture[str]) -> None:
+    """The exit code says whose fault it was."""
+    account.script(Fault.status(401))
+    assert cli.run(["watch", "--looks", "1"]) == 2
+    account.script(Fault.answer("{}"))
+    assert cli.run(["watch", "--looks", "1"]) == 4
+    assert "s3cret" not in capsys.readouterr().err
+
+
+def test_ctrl_c_ends_it(account: PlugChatSimulator, tmp_path: Path) -> None:
+    """With exit code 0, and all that was printed is in the state."""
+    state = tmp_path / "s"
+    command = [*PLUGCHAT, "watch", "--existing", "--interval", "0.05", "--state", str(state)]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    printed = [process.stdout.readline() for _ in range(30)]
+    process.send_signal(signal.SIGINT)
+    rest, err = process.communicate(timeout=30)
+    assert (process.returncode, rest, err) == (0, "", "")
+    assert len(printed) == 30
+    assert cli.run(["watch", "--state", str(state), "--looks", "1"]) == 0
+
+
+def test_a_busy_account() -> None:
+    """`simulate --busy` and `watch` together: something happens within seconds."""
+    simulator = subprocess.Popen(
+        [*PLUGCHAT, "simulate", "--busy", "--port", "0", "--chats", "20"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+    )
+    assert simulator.stdout is not None
+    try:
+        variables = dict(simulator.stdout.readline().removeprefix("export ").strip().split("=", 1) for _ in range(2))
+        watch = subprocess.Popen(
+            [*PLUGCHAT, "watch", "--interval", "0.1"],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            text=True,
+            env={**os.environ, **variables},
+        )
+        assert watch.stdout is not None
+        assert json.loads(watch.stdout.readline())["event"] in ("added", "changed", "removed")
+        watch.send_signal(signal.SIGINT)
+        watch.communicate(timeout=30)
+        assert watch.returncode == 0
+    finally:
+        simulator.send_signal(signal.SIGINT)
+        simulator.communicate(timeout=30)
+    assert simulator.returncode == 0
