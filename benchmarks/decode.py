@@ -65,7 +65,7 @@ class MsgspecChat(msgspec.Struct, rename="camel"):
 
 def read(body: bytes) -> Any:
     """Read a page as a session does, but without pauses."""
-    slices = decode_slices(body, SECRET)
+    slices = decode_slices(body, SECRET, Chat)
     while True:
         try:
             next(slices)

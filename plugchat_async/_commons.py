@@ -2,7 +2,7 @@
 
 import asyncio
 import ssl
-from typing import TypedDict
+from typing import Any, TypedDict
 
 import aiohttp
 from attrs import field, frozen
@@ -14,8 +14,9 @@ from plugchat_async._retry import RetryBudget, RetryPolicy
 from plugchat_async._secret import Secret
 from plugchat_async._token import TokenSource
 from plugchat_async._transport import Transport
-from plugchat_async._wire import RequestShape
+from plugchat_async._wire import CHATS_PATH, RequestShape
 from plugchat_async.errors import InvalidValueError
+from plugchat_async.models import Chat
 
 
 class SessionOptions(TypedDict, total=False):
@@ -103,13 +104,26 @@ class Commons:
             max_response_bytes=self._options.max_response_bytes,
         )
 
-    def exchange(self, transport: Transport, token: Secret | TokenSource, origin: str, *, reserve: int = 0) -> Exchange:
-        """Make an account's exchange. `reserve`: how many tokens of the retry budget are its own."""
+    def exchange(
+        self,
+        transport: Transport,
+        token: Secret | TokenSource,
+        origin: str,
+        *,
+        path: str = CHATS_PATH,
+        item: type[Any] = Chat,
+        reserve: int = 0,
+    ) -> Exchange:
+        """Make an account's exchange for a call.
+
+        path: of the call. item: the class of what it gives. reserve: how many tokens of the retry budget are its own.
+        """
         return Exchange(
             transport=transport,
             token=token,
             # Only an injected session can add anything to a request.
-            shape=RequestShape(origin, bare=self._client_session is None),
+            shape=RequestShape(origin, path, bare=self._client_session is None),
+            item=item,
             policy=self._options.retry,
             repair=self._options.repair,
             timeout=self._options.timeout,

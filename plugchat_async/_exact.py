@@ -6,12 +6,15 @@ and few pages need it: so it is loaded with the first one that does, not with th
 
 import codecs
 import re
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator, Iterator, Mapping
 from contextlib import suppress
 from datetime import UTC, datetime
-from typing import Any, cast
+from functools import cache
+from types import GenericAlias
+from typing import Any, TypeVar, cast
 
 import msgspec
+from attrs import fields, frozen
 from cattrs import ClassValidationError, Converter, IterableValidationError
 from cattrs.gen import make_dict_structure_fn, override
 from msgspec import UNSET, Raw, Struct, UnsetType
@@ -20,7 +23,9 @@ from plugchat_async._evidence import Problem
 from plugchat_async._secret import Secret
 from plugchat_async._wire import excerpt, one_line
 from plugchat_async.errors import DecodeError, NotAListError, NotJSONError, ResponseError
-from plugchat_async.models import Chat
+from plugchat_async.models import EXPECTED
+
+T = TypeVar("T")
 
 # A bad value's share of an error message, and how much of it is looked at for that.
 _VALUE_CHARS = 60
@@ -29,31 +34,6 @@ _SHOWN_BYTES = 512
 # Where the exact lane stops to look for more problems, and how many chats it reads at a time.
 MOST_PROBLEMS = 1000
 _SLICE = 128
-
-
-# How `Chat`'s fields are spelled, and what they are read with: not strictly, since numbers and booleans may be strings,
-# as in the vendor's example.
-_WIRE_FIELDS = msgspec.structs.fields(cast("type[Struct]", Chat))
-_VENDOR_NAMES = {wire.name: wire.encode_name for wire in _WIRE_FIELDS}
-# What is expected of a field, in words.
-_EXPECTED = {
-    # Table and example: string. It is the chat's id, so an empty one can't be told from others.
-    "phone": "a non-empty string",
-    "name": "a string or null",
-    # Table: string. Example: "0".
-    "unread": "an integer",
-    # Table: string, "timestamp with date and time". Example: "1622991687". RFC 3339 with an offset is as clear; a time
-    # without one is another moment in each time zone.
-    "last_message_time": "epoch seconds",
-    # Table: string, 0 or 1. Example: "0".
-    "is_muted": "0 or 1, true or false",
-    # Table: boolean. Example: "false".
-    "is_marked_spam": "true or false, 0 or 1",
-    # Table: string. Example: a URL, or null.
-    "profile_thumbnail": "a string or null",
-    # Table: integer, discontinued. Example: 0.
-    "messages_unread": "an integer or null",
-}
 
 
 class _MalformedError(ValueError):
@@ -65,50 +45,69 @@ class _MalformedError(ValueError):
         self.got = got
 
 
-# A chat whose values are still to be read.
-_RawRow = msgspec.defstruct("_RawRow", [(name, Raw | UnsetType, UNSET) for name in _VENDOR_NAMES], rename=_VENDOR_NAMES)
-
 # What msgspec raises on input: DecodeError for syntax and types; UnicodeDecodeError, and ValueError for the year
 # 10000, are ValueErrors; RecursionError for nested arrays.
 _REFUSALS = (msgspec.DecodeError, ValueError, RecursionError)
 
-_CHATS = tuple[Chat, ...]
 _decode_raws = msgspec.json.Decoder(list[Raw]).decode
-_decode_raw_row = msgspec.json.Decoder(_RawRow).decode
 
 
-def decode_exactly(body: bytes, token: Secret) -> Generator[None, None, tuple[Chat, ...] | ResponseError]:
+@frozen
+class _Spelling:
+    """How an item is spelled.
+
+    names: the vendor's name of each field. expected: what is expected of a field, in words. converter: reads items, and
+    a page of them, page_type.
+    """
+
+    names: Mapping[str, str]
+    expected: Mapping[str, str]
+    converter: Converter
+    page_type: Any
+
+
+@cache
+def _spelling_of(item: Any) -> _Spelling:
+    wire_fields = msgspec.structs.fields(cast("type[Struct]", item))
+    names = {wire.name: wire.encode_name for wire in wire_fields}
+    expected = {a.name: a.metadata[EXPECTED] for a in fields(item)}
+    converter = _build_converter(item, wire_fields, expected)
+    return _Spelling(names, expected, converter, GenericAlias(tuple, (item, ...)))
+
+
+def decode_exactly(body: bytes, token: Secret, item: type[T]) -> Generator[None, None, tuple[T, ...] | ResponseError]:
     """Read the body of a page, and pause after every few hundred microseconds.
 
     Gives an error back instead of raising it, see `decode_slices`.
     """
+    spelling = _spelling_of(item)  # type: ignore[arg-type]
     try:
-        return (yield from _read(body))
+        return (yield from _read(body, spelling))
     except (_UnreadableError, *_REFUSALS) as cause:
-        return _error_of(cause, body, token)
+        return _error_of(cause, body, token, spelling)
 
 
-def _read(body: bytes) -> Generator[None, None, tuple[Chat, ...]]:
-    """Read a page, some chats at a time. _UnreadableError, or what msgspec raises, if it can't be read."""
+def _read(body: bytes, spelling: _Spelling) -> Generator[None, None, tuple[Any, ...]]:
+    """Read a page, some items at a time. _UnreadableError, or what msgspec raises, if it can't be read."""
     try:
         raws = _decode_raws(body)
     except _REFUSALS:
         raws = _decode_raws(_mend(body))
-    chats: list[Chat] = []
+    items: list[Any] = []
     problems: list[tuple[int, str, Exception]] = []
     # Each problem costs some 50 µs, and a small body may hold a million of them.
     for start in range(0, len(raws), _SLICE):
         if start:
             yield
         try:
-            chats += _converter.structure(raws[start : start + _SLICE], _CHATS)
+            items += spelling.converter.structure(raws[start : start + _SLICE], spelling.page_type)
         except IterableValidationError as error:
-            problems += [(start + index, field, cause) for index, field, cause in _flatten(error)]
+            problems += [(start + index, field, cause) for index, field, cause in _flatten(error, spelling)]
             if len(problems) >= MOST_PROBLEMS:
                 break
     if problems:
         raise _UnreadableError(problems)
-    return tuple(chats)
+    return tuple(items)
 
 
 class _UnreadableError(Exception):
@@ -119,14 +118,14 @@ class _UnreadableError(Exception):
         self.problems = problems
 
 
-def _flatten(page_error: IterableValidationError) -> Iterator[tuple[int, str, Exception]]:
-    """Take cattrs' groups apart: index, the vendor's name of the field ("" for the chat as a whole), error."""
-    for chat_error, note in page_error.group_exceptions()[0]:
-        if isinstance(chat_error, ClassValidationError):
-            for value_error, attribute in chat_error.group_exceptions()[0]:
-                yield int(note.index), _VENDOR_NAMES[attribute.name], value_error
+def _flatten(page_error: IterableValidationError, spelling: _Spelling) -> Iterator[tuple[int, str, Exception]]:
+    """Take cattrs' groups apart: index, the vendor's name of the field ("" for the item as a whole), error."""
+    for item_error, note in page_error.group_exceptions()[0]:
+        if isinstance(item_error, ClassValidationError):
+            for value_error, attribute in item_error.group_exceptions()[0]:
+                yield int(note.index), spelling.names[attribute.name], value_error
         else:
-            yield int(note.index), "", chat_error
+            yield int(note.index), "", item_error
 
 
 def _mend(data: bytes) -> bytes:
@@ -149,32 +148,40 @@ _ESCAPES = re.compile(
 )
 
 
-def _build_converter() -> Converter:
+def _build_converter(
+    item: type[T], wire_fields: tuple[msgspec.structs.FieldInfo, ...], expected: Mapping[str, str]
+) -> Converter:
     converter = Converter()
     overrides: dict[str, Any] = {
-        wire.name: override(rename=wire.encode_name, struct_hook=_structure_value(wire.name, wire.type))
-        for wire in _WIRE_FIELDS
+        wire.name: override(rename=wire.encode_name, struct_hook=_structure_value(wire.type, expected[wire.name]))
+        for wire in wire_fields
     }
-    structure_values = make_dict_structure_fn(Chat, converter, **overrides)
+    structure_values = make_dict_structure_fn(item, converter, **overrides)
+    names = {wire.name: wire.encode_name for wire in wire_fields}
+    required = {wire.name for wire in wire_fields if wire.required}
+    # An item whose values are still to be read.
+    row_type = msgspec.defstruct("_Row", [(name, Raw | UnsetType, UNSET) for name in names], rename=names)
+    decode_row = msgspec.json.Decoder(row_type).decode
 
-    def _structure_chat(raw: Raw, _: type[Chat]) -> Chat:
+    def _structure_item(raw: Raw, _: type[T]) -> T:
         try:
-            row = _decode_raw_row(raw)
+            row = decode_row(raw)
         except _REFUSALS:
             raise _MalformedError("an object", bytes(raw)) from None
         values = {
             vendor_name: bytes(value)
-            for name, vendor_name in _VENDOR_NAMES.items()
+            for name, vendor_name in names.items()
             # An optional field that is null is as good as absent.
-            if (value := getattr(row, name)) is not UNSET and (name == "phone" or bytes(value) != b"null")
+            if (value := getattr(row, name)) is not UNSET and (name in required or bytes(value) != b"null")
         }
-        return structure_values(values, Chat)
+        return structure_values(values, item)
 
-    converter.register_structure_hook(Chat, _structure_chat)
+    converter.register_structure_hook(item, _structure_item)
     return converter
 
 
-def _structure_value(name: str, wire_type: Any) -> Callable[[bytes, Any], Any]:
+def _structure_value(wire_type: Any, expected: str) -> Callable[[bytes, Any], Any]:
+    # Not strictly, since numbers and booleans may be strings, as in the vendor's example.
     decode = msgspec.json.Decoder(wire_type, strict=False).decode
 
     def structure(raw: bytes, _: Any) -> Any:
@@ -182,19 +189,16 @@ def _structure_value(name: str, wire_type: Any) -> Callable[[bytes, Any], Any]:
             value = decode(raw)
             return value.astimezone(UTC) if isinstance(value, datetime) else value
         except (*_REFUSALS, OverflowError):  # OverflowError: an offset moved the time out of the calendar
-            raise _MalformedError(_EXPECTED[name], raw) from None
+            raise _MalformedError(expected, raw) from None
 
     return structure
 
 
-_converter = _build_converter()
-
-
-def _error_of(cause: Exception, body: bytes, token: Secret) -> ResponseError:
+def _error_of(cause: Exception, body: bytes, token: Secret, spelling: _Spelling) -> ResponseError:
     """Say why a body could not be read."""
     match cause:
         case _UnreadableError():
-            problems = tuple(_problem(index, field, error, token) for index, field, error in cause.problems)
+            problems = tuple(_problem(index, field, error, token, spelling) for index, field, error in cause.problems)
             count = f"{'at least ' if len(problems) >= MOST_PROBLEMS else ''}{len(problems)}"
             return DecodeError(f"{count} value{'' if len(problems) == 1 else 's'} can't be read", problems=problems)
         case RecursionError():
@@ -228,12 +232,15 @@ def _complaint(text: bytes) -> str:
 _TRUNCATED = "Input data was truncated"
 
 
-def _problem(index: int, field: str, error: Exception, token: Secret) -> Problem:
+def _problem(index: int, field: str, error: Exception, token: Secret, spelling: _Spelling) -> Problem:
     match error:
         case _MalformedError(expected=expected, got=got):
             return Problem(index, field, expected, _shown(got, token))
-        case _:  # cattrs' KeyError for the one field that must be there
-            return Problem(index, field, _EXPECTED["phone"], "nothing")
+        case _:  # cattrs' KeyError for a field that must be there
+            [expected] = (
+                spelling.expected[name] for name, vendor_name in spelling.names.items() if vendor_name == field
+            )
+            return Problem(index, field, expected, "nothing")
 
 
 def _shown(raw: bytes, token: Secret) -> str:

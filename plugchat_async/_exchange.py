@@ -30,7 +30,7 @@ from plugchat_async.errors import (
     SessionStateError,
     TokenError,
 )
-from plugchat_async.models import Page
+from plugchat_async.models import Chat, Page
 
 logger = logging.getLogger("plugchat_async.exchange")
 
@@ -56,6 +56,7 @@ class TimeSource:
 class Exchange:
     """Fetches the pages of an account. It keeps what they share: the request's shape, the limits, the retry budget.
 
+    item: the class of what a page holds: Chat, or that of another call, which a Page calls its chats all the same.
     timeout: seconds for one attempt, body included, counted from when it has its slot.
     """
 
@@ -68,6 +69,7 @@ class Exchange:
     limits: Limits
     time_source: TimeSource
     budget: RetryBudget
+    item: type[Chat] = Chat
     _requests: Requests = field(init=False, default=Factory(Requests))
 
     async def fetch(self, number: int, size: int) -> Page:
@@ -212,7 +214,7 @@ class Exchange:
             limit = self.transport.max_response_bytes
             error = ResponseTooLargeError(f"the body is larger than max_response_bytes={limit}", limit=limit)
         else:
-            chats = await _with_pauses(decode_slices(outcome.body, token))
+            chats = await _with_pauses(decode_slices(outcome.body, token, self.item))
             if isinstance(chats, tuple):
                 return Page(number, size, chats, outcome.body)
             error = chats

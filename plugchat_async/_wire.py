@@ -139,10 +139,12 @@ def _is_loopback(host: str) -> bool:
 class RequestShape:
     """What is the same in all of a session's requests. A repair changes one thing of it.
 
+    path: of the call, below the base URL.
     bare: send past whatever an injected client session adds: its default headers and middlewares.
     """
 
     base_url: str
+    path: str = CHATS_PATH
     content_type: str | None = JSON_TYPE
     bare: bool = False
 
@@ -192,7 +194,7 @@ class Requests:
         """Build the request for a page. Pages count from 1."""
         if shape is not self._shape or token is not self._token:
             self._shape, self._token = shape, token
-            self._url, self._headers = f"{shape.base_url}{CHATS_PATH}", shape.headers(token)
+            self._url, self._headers = f"{shape.base_url}{shape.path}", shape.headers(token)
         return WireRequest(shape, token, f"{self._url}?page={page}&pageSize={page_size}", self._headers)
 
 

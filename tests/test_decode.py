@@ -25,12 +25,12 @@ VENDOR_EXAMPLE = (Path(__file__).parent / "payloads" / "vendor_example.json").re
 @pytest.fixture(autouse=True)
 def fresh_converter(monkeypatch: pytest.MonkeyPatch) -> None:
     """Each test builds the converter, or what builds it when it is imported would be nobody's to test."""
-    monkeypatch.setattr(exact_module, "_converter", exact_module._build_converter())
+    exact_module._spelling_of.cache_clear()
 
 
 def read(body: bytes) -> tuple[Chat, ...] | ResponseError:
     """What becomes of a body."""
-    return finish(decode_slices(body, TOKEN))
+    return finish(decode_slices(body, TOKEN, Chat))
 
 
 def decode(body: bytes) -> tuple[Chat, ...]:
@@ -334,7 +334,7 @@ def large_page(chats: int, **odd: Any) -> bytes:
 
 def pauses(body: bytes) -> int:
     """How often the caller may do something else while a body is read."""
-    return sum(1 for _ in decode_slices(body, TOKEN))
+    return sum(1 for _ in decode_slices(body, TOKEN, Chat))
 
 
 @pytest.mark.parametrize("odd", [{}, {"unread": None}], ids=["fast lane", "exact lane"])
@@ -446,7 +446,7 @@ def mutated(draw: st.DrawFn) -> bytes:
 def exact(body: bytes) -> tuple[Chat, ...] | None:
     """What the exact lane alone makes of a body."""
     try:
-        return finish(exact_module._read(body))
+        return finish(exact_module._read(body, exact_module._spelling_of(Chat)))
     except Exception:  # noqa: BLE001 - any refusal will do: it is compared with the fast lane's
         return None
 
@@ -454,7 +454,7 @@ def exact(body: bytes) -> tuple[Chat, ...] | None:
 def fast(body: bytes) -> tuple[Chat, ...] | None:
     """What the fast lane alone makes of a body: None if it refuses."""
     with suppress(decode_module._RefusedError):
-        return finish(decode_module._read_fast(body))
+        return finish(decode_module._read_fast(body, decode_module._decoder(Chat)))
     return None
 
 

@@ -57,24 +57,24 @@ def test_built_pages_go_deep() -> None:
         if target._fast(body) is not None:
             found["fast"] += 1
         else:
-            answer = target._finish(decoder.decode_slices(body, target.TOKEN))
+            answer = target._finish(decoder.decode_slices(body, target.TOKEN, Chat))
             found["exact" if isinstance(answer, tuple) else type(answer).__name__] += 1
     assert min(found[kind] for kind in ("fast", "exact", "DecodeError", "NotJSONError")) >= 20, found
 
 
 def test_what_is_read_may_be_written() -> None:
     """The vendor's example, written by the target, holds the same values."""
-    chats = target._finish(decoder.decode_slices(SEEDS[0].read_bytes(), target.TOKEN))
+    chats = target._finish(decoder.decode_slices(SEEDS[0].read_bytes(), target.TOKEN, Chat))
     assert isinstance(chats, tuple)
     rows = json.loads(target.written(chats))
     assert [row["phone"] for row in rows] == [chat.phone for chat in chats]
-    assert target._finish(decoder.decode_slices(target.written(chats), target.TOKEN)) == chats
+    assert target._finish(decoder.decode_slices(target.written(chats), target.TOKEN, Chat)) == chats
 
 
 def mislead(change: Callable[[tuple[Chat, ...]], tuple[Chat, ...]]) -> Any:
     """Let the fast lane's parser change what it has read."""
-    right = decoder._decode
-    return patch.object(decoder, "_decode", lambda body: change(right(body)))
+    right = decoder._decoder(Chat)
+    return patch.object(decoder, "_decoder", lambda _: lambda body: change(right(body)))
 
 
 @pytest.mark.parametrize(
@@ -104,14 +104,14 @@ def test_a_slice_that_ends_elsewhere_is_reported() -> None:
 
 def test_an_error_of_another_kind_is_reported() -> None:
     """What comes out of the decoder that is no error of its own comes out of the target, too."""
-    with patch.object(decoder, "_decode", side_effect=KeyError("planted")), pytest.raises(KeyError, match="planted"):
+    with patch.object(decoder, "_decoder", side_effect=KeyError("planted")), pytest.raises(KeyError, match="planted"):
         target.run_one(b"[]")
 
 
 def test_a_body_nested_as_deeply_as_can_be_is_no_json() -> None:
     """Wherever the parser's limit is met, with something behind the list that makes it no JSON."""
     for depth in range(800, 1000):
-        answer = target._finish(decoder.decode_slices(b"[" * depth + b"]" * depth + b"x", target.TOKEN))
+        answer = target._finish(decoder.decode_slices(b"[" * depth + b"]" * depth + b"x", target.TOKEN, Chat))
         assert isinstance(answer, NotJSONError)
 
 

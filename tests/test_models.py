@@ -57,7 +57,7 @@ def test_a_chat_has_plain_types() -> None:
 
 def test_the_collector_has_no_work_with_chats() -> None:
     """A million of them are a million less to go through."""
-    chats = finish(decode_slices(b'[{"phone":"1","name":"a","lastMessageTime":"1622991687"}]', Secret("unused")))
+    chats = finish(decode_slices(b'[{"phone":"1","name":"a","lastMessageTime":"1622991687"}]', Secret("unused"), Chat))
     assert isinstance(chats, tuple)
     assert not gc.is_tracked(chats[0])
     assert not gc.is_tracked(CHAT)

@@ -66,8 +66,8 @@ def run_one(data: bytes) -> None:
 
 def check(body: bytes) -> None:
     """See what becomes of a body, in both lanes, in slices, and when it is written and read again."""
-    answer = _finish(decoder.decode_slices(body, TOKEN))
-    exact = _finish(decode_exactly(body, TOKEN))
+    answer = _finish(decoder.decode_slices(body, TOKEN, Chat))
+    exact = _finish(decode_exactly(body, TOKEN, Chat))
     quick = _fast(body)
     in_slices = _in_slices(body, len(body) % 61)
     # The parser's limit is that of Python's stack: what is nested that deeply depends on who reads it.
@@ -84,7 +84,7 @@ def check(body: bytes) -> None:
 
 def _fast(body: bytes) -> tuple[Chat, ...] | None:
     try:
-        return _finish(decoder._read_fast(body))
+        return _finish(decoder._read_fast(body, decoder._decoder(Chat)))
     except decoder._RefusedError:
         return None
 
@@ -93,7 +93,7 @@ def _in_slices(body: bytes, slice_bytes: int) -> Answer:
     usual = decoder._SLICE_BYTES
     decoder._SLICE_BYTES = slice_bytes
     try:
-        return _finish(decoder.decode_slices(body, TOKEN))
+        return _finish(decoder.decode_slices(body, TOKEN, Chat))
     finally:
         decoder._SLICE_BYTES = usual
 
@@ -110,7 +110,7 @@ def _check_chats(chats: tuple[Chat, ...], body: bytes) -> None:
         time = chat.last_message_time
         if not (chat.phone and (time is None or time.tzinfo is UTC)):
             raise DisagreementError(f"no chat should be {chat!r}, of {body!r}")
-    again = _finish(decoder.decode_slices(written(chats), TOKEN))
+    again = _finish(decoder.decode_slices(written(chats), TOKEN, Chat))
     _agree("decoded", chats, "written and decoded again", again, body)
 
 
