@@ -3,70 +3,60 @@
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from plugchat_async._commons import SessionOptions
-from plugchat_async._driver import ChatsOptions
-from plugchat_async._evidence import Attempt, Problem
-from plugchat_async._exchange import TimeSource
-from plugchat_async._retry import RetryPolicy
-from plugchat_async._wire import __version__
-from plugchat_async.errors import (
-    AuthenticationError,
-    ConfigurationError,
-    ConnectionFailedError,
-    ConsistencyError,
-    DecodeError,
-    InvalidTypeError,
-    InvalidValueError,
-    MethodNotAllowedError,
-    NotAListError,
-    NotJSONError,
-    OutputError,
-    PageLimitError,
-    PageRepeatedError,
-    PaginationError,
-    PlugChatError,
-    RateLimitedError,
-    RedirectedError,
-    RequestTimeoutError,
-    ResponseError,
-    ResponseTooLargeError,
-    ServerError,
-    ServiceError,
-    SessionStateError,
-    TokenError,
-    UnexpectedStatusError,
-    UnsupportedMediaTypeError,
-)
-from plugchat_async.models import Chat, ChatAdded, ChatChanged, ChatEvent, ChatRemoved, Page, WalkReport
-from plugchat_async.session import PlugChatSession
-
 if TYPE_CHECKING:
+    from plugchat_async._commons import SessionOptions
     from plugchat_async._crew import AccountResult
+    from plugchat_async._driver import ChatsOptions
+    from plugchat_async._evidence import Attempt, Problem
+    from plugchat_async._exchange import TimeSource
+    from plugchat_async._retry import RetryPolicy
+    from plugchat_async._wire import __version__
     from plugchat_async.accounts import Account, read_accounts
     from plugchat_async.bulk import BulkOptions, fetch_many
     from plugchat_async.bulk_export import AccountExport, ExportSummary, export_many
+    from plugchat_async.errors import (
+        AuthenticationError,
+        ConfigurationError,
+        ConnectionFailedError,
+        ConsistencyError,
+        DecodeError,
+        InvalidTypeError,
+        InvalidValueError,
+        MethodNotAllowedError,
+        NotAListError,
+        NotJSONError,
+        OutputError,
+        PageLimitError,
+        PageRepeatedError,
+        PaginationError,
+        PlugChatError,
+        RateLimitedError,
+        RedirectedError,
+        RequestTimeoutError,
+        ResponseError,
+        ResponseTooLargeError,
+        ServerError,
+        ServiceError,
+        SessionStateError,
+        TokenError,
+        UnexpectedStatusError,
+        UnsupportedMediaTypeError,
+    )
     from plugchat_async.export import to_arrow, to_polars, write_csv, write_jsonl, write_parquet
+    from plugchat_async.models import Chat, ChatAdded, ChatChanged, ChatEvent, ChatRemoved, Page, WalkReport
+    from plugchat_async.session import PlugChatSession
     from plugchat_async.watch import Outage, WatchOptions, WatchState
 
-# What a program with one account does not need is loaded when it is asked for (PEP 562).
-_LATER = {
-    "Account": "accounts",
-    "AccountExport": "bulk_export",
-    "AccountResult": "_crew",
-    "BulkOptions": "bulk",
-    "ExportSummary": "bulk_export",
-    "Outage": "watch",
-    "WatchOptions": "watch",
-    "WatchState": "watch",
-    "export_many": "bulk_export",
-    "fetch_many": "bulk",
-    "read_accounts": "accounts",
-    "to_arrow": "export",
-    "to_polars": "export",
-    "write_csv": "export",
-    "write_jsonl": "export",
-    "write_parquet": "export",
-}
+    from . import accounts as accounts
+    from . import bulk as bulk
+    from . import bulk_export as bulk_export
+    from . import errors as errors
+    from . import export as export
+    from . import integrations as integrations
+    from . import models as models
+    from . import session as session
+    from . import testing as testing
+    from . import watch as watch
 
 __all__ = [
     "Account",
@@ -128,14 +118,44 @@ __all__ = [
     "write_parquet",
 ]
 
+# Importing the package loads none of it: a name's module is loaded when the name is asked for (PEP 562). For pytest
+# imports the package in every project where its plugin is installed, and a program with one account does not need what
+# is there for many.
+_NAMES = {
+    "_commons": ("SessionOptions",),
+    "_crew": ("AccountResult",),
+    "_driver": ("ChatsOptions",),
+    "_evidence": ("Attempt", "Problem"),
+    "_exchange": ("TimeSource",),
+    "_retry": ("RetryPolicy",),
+    "_wire": ("__version__",),
+    "accounts": ("Account", "read_accounts"),
+    "bulk": ("BulkOptions", "fetch_many"),
+    "bulk_export": ("AccountExport", "ExportSummary", "export_many"),
+    "errors": tuple(name for name in __all__ if name.endswith("Error")),
+    "export": ("to_arrow", "to_polars", "write_csv", "write_jsonl", "write_parquet"),
+    "models": ("Chat", "ChatAdded", "ChatChanged", "ChatEvent", "ChatRemoved", "Page", "WalkReport"),
+    "session": ("PlugChatSession",),
+    "watch": ("Outage", "WatchOptions", "WatchState"),
+}
+_HOME = {name: module for module, names in _NAMES.items() for name in names}
+# As attributes after `import plugchat_async`, too.
+_MODULES = frozenset(
+    {"accounts", "bulk", "bulk_export", "errors", "export", "integrations", "models", "session", "testing", "watch"}
+)
+
 
 if not TYPE_CHECKING:  # with it, type checkers would believe in any name
 
     def __getattr__(name: str) -> Any:
-        if name not in _LATER:
+        if name in _MODULES:
+            return import_module(f"{__name__}.{name}")
+        if name not in _HOME:
             raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-        return getattr(import_module(f"{__name__}.{_LATER[name]}"), name)
+        # Kept here, so that this is done once for each name.
+        value = globals()[name] = getattr(import_module(f"{__name__}.{_HOME[name]}"), name)
+        return value
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *_LATER})
+    return sorted({*globals(), *_HOME, *_MODULES})

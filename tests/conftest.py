@@ -13,6 +13,8 @@ from fakes import FakeTime
 from plugchat_async import PlugChatSession
 from plugchat_async.testing import PlugChatSimulator
 
+pytest_plugins = ["pytester"]
+
 # Machines are slow now and then: no test fails for the time that it took.
 hypothesis.settings.register_profile("patient", deadline=None)
 # A mutant is judged by the same examples in each run, and that one fails is enough to know.

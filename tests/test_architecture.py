@@ -233,31 +233,61 @@ def test_the_public_surface_is_pinned() -> None:
     assert all(hasattr(plugchat_async, name) for name in plugchat_async.__all__)
 
 
+def loaded_by(code: str) -> set[str]:
+    """The modules that a process has loaded after `code`."""
+    code = f"{code}\nimport sys; print(*sys.modules)"
+    return set(subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split())
+
+
+def test_importing_the_package_loads_none_of_it() -> None:
+    """Nor any library: pytest imports it in every project where the plugin is installed."""
+    bare = loaded_by("import importlib, typing")
+    assert loaded_by("import plugchat_async, plugchat_async.testing") - bare == {
+        "plugchat_async",
+        "plugchat_async.testing",
+    }
+
+
 def test_nothing_optional_is_imported() -> None:
-    """`import plugchat_async` loads neither the command line's libraries, nor a server, nor the simulator."""
-    code = "import plugchat_async, sys; print(*sys.modules)"
-    loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
+    """A session comes without the command line's libraries, without a server, and without what many accounts need."""
+    loaded = loaded_by("from plugchat_async import PlugChatSession")
     optional = {"cyclopts", "rich", "uvloop", "pydantic", "pyarrow", "polars", "distributed"}
     optional |= {"plugchat_async.testing", "plugchat_async.cli"}
     # What is needed now and then is loaded then.
     optional |= {"aiolimiter", "cattrs", "plugchat_async.bulk", "plugchat_async.export", "plugchat_async.bulk_export"}
-    assert not optional & set(loaded)
+    assert not optional & loaded
 
 
-def test_what_is_loaded_later_is_there() -> None:
-    """As if it had been loaded at once: by name, in `dir`, and by a star."""
-    code = """
-import plugchat_async, sys
-assert "fetch_many" in dir(plugchat_async) and "fetch_many" not in vars(plugchat_async)
-assert "plugchat_async.bulk" not in sys.modules
-assert plugchat_async.fetch_many.__module__ == "plugchat_async.bulk"
-assert not hasattr(plugchat_async, "no_such_name")
-for name in plugchat_async._LATER:
-    assert getattr(plugchat_async, name).__name__ == name
-from plugchat_async import *
-assert export_many and read_accounts
+@pytest.mark.parametrize("package", ["plugchat_async", "plugchat_async.testing"])
+def test_what_is_loaded_later_is_there(package: str) -> None:
+    """As if it had been loaded at once: by name, in `dir`, by a star and for pickles. It is looked for only once."""
+    code = f"""
+import pickle, {package} as package
+assert not set(package.__all__) - {{"__version__"}} & set(vars(package))
+assert not hasattr(package, "no_such_name")
+for name in package.__all__:
+    assert name in dir(package)
+    thing = getattr(package, name)
+    assert vars(package)[name] is thing
+    # A union has no name, and none of its own when it is unpickled.
+    assert name == "__version__" or getattr(thing, "__name__", name) == name
+    assert pickle.loads(pickle.dumps(thing)) == thing
+from {package} import *
+assert not set(package.__all__) - set(globals())
 """
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+# What a program has no use for: the command line's modules.
+PROGRAM = {"cli", "cli_bulk", "cli_doctor", "cli_options", "cli_watch", "console", "demo"}
+PUBLIC = {name_of(path).partition(".")[0] for path in MODULES if not name_of(path).startswith("_")} - PROGRAM
+
+
+@pytest.mark.parametrize("module", sorted(PUBLIC))
+def test_modules_are_attributes_of_the_package(module: str) -> None:
+    """`import plugchat_async` is enough to use them, and `dir` lists them."""
+    code = f"import plugchat_async\nassert '{module}' in dir(plugchat_async)\nassert plugchat_async.{module}.__doc__"
+    assert f"plugchat_async.{module}" in loaded_by(code)
 
 
 def test_modules_are_of_a_size() -> None:

@@ -188,8 +188,10 @@ def test_every_error_is_in_the_table() -> None:
     named = set(re.findall(r"`(\w+Error)`", " ".join(rows)))
     assert named == {
         name
-        for name, value in vars(plugchat_async).items()
-        if inspect.isclass(value) and issubclass(value, PlugChatError) and value is not PlugChatError
+        for name in plugchat_async.__all__
+        if inspect.isclass(value := getattr(plugchat_async, name))
+        and issubclass(value, PlugChatError)
+        and value is not PlugChatError
     }
 
 

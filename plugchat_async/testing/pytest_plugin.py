@@ -1,0 +1,246 @@
+"""The pytest plugin: a simulated account and a session on it for users' tests, and markers that set them up.
+
+    @pytest.mark.plugchat_faults(Fault.status(503))
+    async def test_my_code(plugchat_session: PlugChatSession, plugchat_simulator: PlugChatSimulator) -> None:
+        assert await count_unread(plugchat_session) == sum(chat.unread for chat in plugchat_simulator.chats)
+
+pytest imports this module in every run of every project where the package is installed. So it imports what pytest has
+loaded anyway, and no more: the names of the package are loaded when a test asks for a fixture.
+
+Which event loop the fixtures run in is up to the test. An async test and the simulator share one loop, as they do with
+`async with PlugChatSimulator()`: between two awaits of the test nothing is served, so what it does to the list happens
+at once, and faults meet requests in the order in which they were sent. In a thread of its own the simulator would race
+with the test for both. A sync test has no loop, and blocks while it waits for its code under test: there the simulator
+is served from a thread.
+"""
+
+import inspect
+import sys
+import threading
+from collections.abc import AsyncIterator, Callable, Coroutine, Generator, Iterator, Mapping
+from contextlib import contextmanager
+from functools import partial
+from types import ModuleType
+from typing import Any, TypeVar
+
+import pytest
+
+import plugchat_async
+from plugchat_async import testing
+
+T = TypeVar("T")
+Decorator = Callable[[Callable[..., object]], object]
+
+_MARKERS = {
+    "plugchat_faults(*faults)": "what the first requests to plugchat_simulator meet, one each, in order, such as "
+    "plugchat_async.testing.Fault.status(503). Several markers add up: the module's, the class's, then the test's.",
+    "plugchat_simulator(**options)": "options of PlugChatSimulator for the fixture plugchat_simulator, as chats=1000. "
+    "Several markers add up; where they give the same option, the test's own counts, then the class's.",
+    "plugchat_session(**options)": "options of PlugChatSession for the fixture plugchat_session, as timeout=5.0, or "
+    "token='wrong'. Several markers add up as those of plugchat_simulator do.",
+}
+
+# Seconds that a thread may take to start serving, or to end it.
+_PATIENCE = 10.0
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Register the markers."""
+    for marker, meaning in _MARKERS.items():
+        config.addinivalue_line("markers", f"{marker}: {meaning}")
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Refuse a test whose own faults would never happen. Those of a class or module may be meant for other tests."""
+    own = any(marker.name == "plugchat_faults" for marker in item.own_markers)
+    if own and "plugchat_simulator" not in getattr(item, "fixturenames", ()):
+        raise _misuse(
+            "plugchat_faults",
+            "this test does not use plugchat_simulator, plugchat_session or plugchat_env, so no fault would happen. "
+            "Add one of them to its arguments.",
+        )
+
+
+@pytest.fixture
+def plugchat_simulator(request: pytest.FixtureRequest) -> "Iterator[testing.PlugChatSimulator]":
+    """A running PlugChatSimulator: an account of 100 made-up chats, the same in every run, for this test alone.
+
+    @pytest.mark.plugchat_simulator(chats=1000, seed=7) sets its options, and @pytest.mark.plugchat_faults(
+    Fault.status(503), Fault.reset()) the fates of its first requests. In an async test it runs in the test's event
+    loop. In a sync test it runs in a thread, so that the code under test may block: call its methods between requests
+    there, not while one is answered, and let no clock move its list (`traffic` without `every`).
+    """
+    loop = _in_loop(request)
+    if loop is not None:
+        yield request.getfixturevalue(f"_plugchat_simulator_{loop}")
+        return
+    simulator = _make_simulator(request.node)
+    with _served_from_thread(simulator):
+        yield simulator
+
+
+@pytest.fixture
+def plugchat_session(
+    request: pytest.FixtureRequest,
+    plugchat_simulator: "testing.PlugChatSimulator",  # noqa: ARG001 - for pytest, which counts what a test asks for
+) -> "plugchat_async.PlugChatSession":
+    """An open PlugChatSession on plugchat_simulator, in the test's event loop. It is closed after the test.
+
+    It waits for nothing between its retries: its clock jumps over the waits, which are each half of the longest
+    that they could be, so that a test takes no time and the same course in each run. What a server takes to answer is
+    real. @pytest.mark.plugchat_session(timeout=5.0, time_source=TimeSource()) sets its options; those waits are real.
+    """
+    loop = _in_loop(request)
+    if loop is None:
+        pytest.fail(
+            f"plugchat_session needs an asyncio event loop, and {request.node.name} will not run in one. Make it an "
+            "`async def` test, install pytest-asyncio, and mark the test with @pytest.mark.asyncio, or all tests with "
+            "asyncio_mode = \"auto\" in pytest's configuration. (anyio's plugin will do, with its backend 'asyncio'.) "
+            "A sync test can use plugchat_simulator and plugchat_env.",
+            pytrace=False,
+        )
+    session: plugchat_async.PlugChatSession = request.getfixturevalue(f"_plugchat_session_{loop}")
+    return session
+
+
+@pytest.fixture
+def plugchat_env(plugchat_simulator: "testing.PlugChatSimulator", monkeypatch: pytest.MonkeyPatch) -> None:
+    """PLUGCHAT_TOKEN and PLUGCHAT_BASE_URL lead to plugchat_simulator, for code that calls PlugChatSession.from_env().
+
+    The sessions that such code makes wait between their retries as they do in earnest.
+    """
+    monkeypatch.setenv(plugchat_async.session.TOKEN_VARIABLE, plugchat_simulator.token)
+    monkeypatch.setenv(plugchat_async.session.BASE_URL_VARIABLE, plugchat_simulator.base_url)
+
+
+def _in_loop(request: pytest.FixtureRequest) -> str | None:
+    """Give the ending of the names of the fixtures in the loop that the test will run in. None if it runs in none."""
+    item = request.node
+    # Not imported here: where it takes part in the run, pytest has imported it.
+    pytest_asyncio = sys.modules.get("pytest_asyncio")
+    if pytest_asyncio is not None and pytest_asyncio.is_async_test(item):
+        # A test may share its loop with those of its class, its module, or all. "scope" is the old "loop_scope".
+        given = item.get_closest_marker("asyncio").kwargs
+        default = request.config.getini("asyncio_default_test_loop_scope")
+        scope = given.get("loop_scope") or given.get("scope") or default
+        return _registered(request.config, f"asyncio_{scope}", partial(pytest_asyncio.fixture, loop_scope=scope))
+    if "anyio_backend" in request.fixturenames and inspect.iscoroutinefunction(request.function):
+        backend = request.getfixturevalue("anyio_backend")
+        if "asyncio" in (backend, backend[0]):  # it may be a pair, of the name and its options
+            return _registered(request.config, "anyio", pytest.fixture)
+    return None
+
+
+def _registered(config: pytest.Config, ending: str, fixture: Callable[..., Decorator]) -> str:
+    """See to it that there are fixtures which the plugin that runs a test's loop takes for its own.
+
+    `fixture` is that plugin's decorator. They are made when they are needed, so that other test runs do not depend on
+    what plugins they have, in which version.
+    """
+    if not config.pluginmanager.has_plugin(f"plugchat_{ending}"):
+
+        @fixture(name=f"_plugchat_simulator_{ending}")
+        async def simulator(request: pytest.FixtureRequest) -> "AsyncIterator[testing.PlugChatSimulator]":
+            async with _make_simulator(request.node) as running:
+                yield running
+
+        @fixture(name=f"_plugchat_session_{ending}")
+        async def session(
+            request: pytest.FixtureRequest, plugchat_simulator: "testing.PlugChatSimulator"
+        ) -> "AsyncIterator[plugchat_async.PlugChatSession]":
+            async with _make_session(request.node, plugchat_simulator) as opened:
+                yield opened
+
+        plugin = ModuleType(f"plugchat_{ending}")
+        vars(plugin).update(simulator=simulator, session=session)
+        config.pluginmanager.register(plugin, plugin.__name__)
+    return ending
+
+
+def _make_simulator(item: pytest.Item) -> "testing.PlugChatSimulator":
+    faults = _faults(item)
+    simulator = _make(testing.PlugChatSimulator, item, "plugchat_simulator", {})
+    simulator.script(*faults)
+    return simulator
+
+
+def _make_session(item: pytest.Item, simulator: "testing.PlugChatSimulator") -> "plugchat_async.PlugChatSession":
+    defaults = {"token": simulator.token, "base_url": simulator.base_url, "time_source": _time_without_waits()}
+    return _make(plugchat_async.PlugChatSession, item, "plugchat_session", defaults)
+
+
+def _make(cls: type[T], item: pytest.Item, name: str, defaults: Mapping[str, object]) -> T:
+    """Make what a fixture gives, with the options of the markers of its name."""
+    known = inspect.signature(cls).parameters
+    options: dict[str, Any] = {**defaults}
+    for marker in _markers(item, name):
+        wrong = [*marker.args, *(option for option in marker.kwargs if option not in known)]
+        if wrong:
+            raise _misuse(name, f"it takes options of {cls.__name__}, by name: {', '.join(known)}. Got {wrong[0]!r}.")
+        options |= marker.kwargs
+    try:
+        return cls(**options)
+    except plugchat_async.ConfigurationError as error:
+        raise _misuse(name, str(error)) from None
+
+
+def _faults(item: pytest.Item) -> "list[testing.Fault]":
+    faults: list[testing.Fault] = []
+    for marker in _markers(item, "plugchat_faults"):
+        wrong = [one for one in (*marker.args, *marker.kwargs) if not isinstance(one, testing.Fault)]
+        if wrong or not marker.args:
+            got = repr(wrong[0]) if wrong else "none"
+            example = "plugchat_faults(Fault.status(503), Fault.reset())"
+            raise _misuse("plugchat_faults", f"it takes one or more Faults, as in {example}. Got {got}.")
+        faults += marker.args
+    return faults
+
+
+def _markers(item: pytest.Item, name: str) -> list[pytest.Mark]:
+    """Those of a test, from the outside in: the module's, the class's, its own from top to bottom."""
+    return list(item.iter_markers(name))[::-1]
+
+
+def _misuse(marker: str, problem: str) -> BaseException:
+    return pytest.fail.Exception(f"@pytest.mark.{marker}: {problem}", pytrace=False)
+
+
+def _time_without_waits() -> "plugchat_async.TimeSource":
+    real = plugchat_async.TimeSource()
+    skipped = 0.0
+
+    async def sleep(seconds: float) -> None:
+        nonlocal skipped
+        skipped += seconds
+        await real.sleep(0)
+
+    return plugchat_async.TimeSource(
+        monotonic=lambda: real.monotonic() + skipped,
+        time=lambda: real.time() + skipped,
+        sleep=sleep,
+        random=lambda: 0.5,
+    )
+
+
+@contextmanager
+def _served_from_thread(simulator: "testing.PlugChatSimulator") -> Generator[None]:
+    import asyncio  # noqa: PLC0415 - it takes half as long to import as pytest, and most test runs do without
+
+    loop = asyncio.new_event_loop()
+    thread = threading.Thread(target=loop.run_forever, name="plugchat_simulator", daemon=True)
+
+    def run(step: Coroutine[Any, Any, object]) -> None:
+        asyncio.run_coroutine_threadsafe(step, loop).result(_PATIENCE)
+
+    thread.start()
+    try:
+        run(simulator.__aenter__())
+        try:
+            yield
+        finally:
+            run(simulator.__aexit__(None, None, None))
+    finally:
+        loop.call_soon_threadsafe(loop.stop)
+        thread.join(_PATIENCE)
+        loop.close()
