@@ -71,17 +71,21 @@ def test_the_walk_that_goes_on(environment: dict[str, str], account: PlugChatSim
     ]
 
 
-def test_the_bot(environment: dict[str, str]) -> None:
-    """It prints unread chats and goes on until it is stopped."""
+def test_the_bot(environment: dict[str, str], account: PlugChatSimulator, tmp_path: Path) -> None:
+    """It tells of what happened since its state was saved, and goes on until it is stopped."""
+    learn = [sys.executable, "-m", "plugchat_async", "watch", "--looks", "1", "--state", "bot.state"]
+    subprocess.run(learn, env=environment, cwd=tmp_path, timeout=60, check=True)
+    chat = account.receive_message(account.chats[100].phone)
     bot = subprocess.Popen(
-        [sys.executable, "-c", example("asyncio.sleep(30)")],
+        [sys.executable, "-c", example('WatchState.load("bot.state")')],
         env=environment,
+        cwd=tmp_path,
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
         text=True,
     )
     assert bot.stdout is not None
-    assert bot.stdout.readline().endswith(" unread\n")
+    assert bot.stdout.readline() == f"{chat.name or chat.phone}: {chat.unread} unread\n"
     assert bot.poll() is None
     bot.send_signal(signal.SIGINT)
     bot.communicate(timeout=30)
