@@ -32,7 +32,7 @@ class Snapshot:
     chats: by their phones, the newest message first. begun: whether all chats are in it.
     bound: messages since the last look are not older than this (None: nothing is known of their times).
     swept: when the whole list was read last, in epoch seconds (None: it is to be read again).
-    doubted: chats that were not seen by a sweep that proves nothing. They may be gone.
+    doubted: chats that were not seen by what proves nothing. They may be gone.
     """
 
     chats: dict[str, Chat] = field(factory=dict[str, Chat])
@@ -62,11 +62,17 @@ class Snapshot:
                 if not set(names) <= set(ignored):
                     yield ChatChanged(old, chat, names)
 
-    def removals(self, phones: Iterable[str]) -> Generator[ChatEvent, None, None]:
-        """Take chats off the snapshot, and give that they are gone, the oldest message first."""
-        for chat in sorted((self.chats[phone] for phone in phones), key=_time_of):
-            self.doubted.discard(chat.phone)
+    def removals_but(self, seen: Collection[str], *, proven: bool) -> Generator[ChatEvent, None, None]:
+        """Take the chats off the snapshot that are not among those seen, and give that they are gone, the oldest first.
+
+        proven: no other chat is in the list. If not, a chat is gone when it was not seen twice in a row. So, too, if
+        nothing at all was seen: a gateway that has lost its phone for a while shows an empty list.
+        """
+        missing = self.chats.keys() - seen
+        gone = missing if proven and seen else missing & self.doubted
+        for chat in sorted((self.chats[phone] for phone in gone), key=_time_of):
             yield ChatRemoved(self.chats.pop(chat.phone))
+        self.doubted = missing - gone
 
     def bring_forward(self, seen: Iterable[str]) -> None:
         """Put chats in front, in this order."""

@@ -107,7 +107,7 @@ class Watch:
         snapshot = self._snapshot
         yield from snapshot.events(front.seen.values(), self._settings.ignore, silent=self._is_silent)
         if front.whole:
-            yield from snapshot.removals(snapshot.chats.keys() - front.seen.keys())
+            yield from snapshot.removals_but(front.seen, proven=True)
             snapshot.begun, snapshot.swept = True, self._tools.time_source.time()
         snapshot.bring_forward(front.seen)
         if not front.stuck:
@@ -166,13 +166,10 @@ class Watch:
                 self._size = len(front.seen)
 
     def _events_of_sweep(self, sweep: "Sweep") -> Generator[ChatEvent, None, None]:
-        """Give what a sweep says. Who was not seen is gone if that is proven, or if he was not seen twice in a row."""
+        """Give what a sweep says."""
         snapshot = self._snapshot
         yield from snapshot.events(sweep.seen.values(), self._settings.ignore, silent=self._is_silent)
-        missing = snapshot.chats.keys() - sweep.seen.keys()
-        gone = missing if sweep.verified else missing & snapshot.doubted
-        yield from snapshot.removals(gone)
-        snapshot.doubted = missing - gone
+        yield from snapshot.removals_but(sweep.seen, proven=sweep.verified)
         snapshot.sort()
         snapshot.begun, snapshot.swept = True, sweep.began
 

@@ -313,7 +313,8 @@ class PlugChatSession:
             five minutes or `interval`, and as long as a 429 asks; all others are raised.
 
         A chat is given as removed if that is proven, as by consistency="strict", or if two readings of the whole list
-        in a row did not have it. A list that is not sorted by the last message's time is read as a whole at each look.
+        in a row did not have it; an empty list proves nothing. A list that is not sorted by the last message's time is
+        read as a whole at each look.
 
         InvalidValueError and InvalidTypeError at once, if an argument is wrong, or at the first step, if another watch
         has the state.

@@ -234,7 +234,25 @@ async def test_an_empty_account_fills(clock: WatchTime) -> None:
         chat = sim.new_chat()
         assert await look(session, state) == [ChatAdded(chat)]
         sim.delete_chat(chat.phone)
+        assert await look(session, state) == []
         assert await look(session, state) == [ChatRemoved(chat)]
+
+
+async def test_a_list_that_is_empty_for_a_moment_removes_nobody(
+    sim: PlugChatSimulator, session: PlugChatSession
+) -> None:
+    """As of a gateway that has lost its phone: it is believed the second time."""
+    state = WatchState()
+    await look(session, state)
+    empty = Fault.answer("[]")
+    for faults in ([empty], [Fault.none(), empty]):  # the front, and the whole list
+        sim.script(*faults)
+        assert await look(session, state, sweep_interval=0.0) == []
+        changed = sim.receive_message(sim.chats[9].phone)
+        [event] = await look(session, state)
+        assert event.chat == changed
+        assert len(state.chats) == 250
+        assert not sim._scripts[None]
 
 
 async def test_a_capped_page_is_not_taken_for_the_list(clock: WatchTime) -> None:
