@@ -50,6 +50,7 @@ if TYPE_CHECKING:
     from . import accounts as accounts
     from . import bulk as bulk
     from . import bulk_export as bulk_export
+    from . import doctor as doctor
     from . import errors as errors
     from . import export as export
     from . import integrations as integrations
@@ -141,7 +142,19 @@ _NAMES = {
 _HOME = {name: module for module, names in _NAMES.items() for name in names}
 # As attributes after `import plugchat_async`, too.
 _MODULES = frozenset(
-    {"accounts", "bulk", "bulk_export", "errors", "export", "integrations", "models", "session", "testing", "watch"}
+    {
+        "accounts",
+        "bulk",
+        "bulk_export",
+        "doctor",
+        "errors",
+        "export",
+        "integrations",
+        "models",
+        "session",
+        "testing",
+        "watch",
+    }
 )
 
 

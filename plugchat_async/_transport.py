@@ -51,6 +51,8 @@ class Transport:
     """Sends single requests, over aiohttp sessions of its own or one that it borrows.
 
     `bare` requests go past a borrowed session's default headers, middlewares and cookies, over its connector.
+
+    keep_headers: keep the headers of every answer (default False: a page's are not looked at).
     """
 
     def __init__(
@@ -60,11 +62,13 @@ class Transport:
         proxy: Secret | None,
         ssl_context: ssl.SSLContext | None,
         max_response_bytes: int,
+        keep_headers: bool = False,
     ) -> None:
         self._borrowed = borrowed
         self._proxy = proxy
         self._ssl_context = ssl_context
         self.max_response_bytes = max_response_bytes
+        self._keep_headers = keep_headers
         self._alarm = Alarm()
         self._own: aiohttp.ClientSession | None = None
         self._closed = False
@@ -162,7 +166,7 @@ class Transport:
             # Given with a request they replace the session's own, which aiohttp has no public name for.
             middlewares=None if client is self._own else (_send_once, *getattr(client, "_middlewares", ())),
         ) as answer:
-            attempt.head = _head(answer, attempt.request, url)
+            attempt.head = _head(answer, attempt.request, url, keep_headers=self._keep_headers)
             attempt.head.body, attempt.head.complete = await self._read(answer)
 
     def _client_for(self, request: WireRequest) -> aiohttp.ClientSession:
@@ -217,9 +221,9 @@ class _Attempt(Struct):
         return Failure(self.error, self.stale)
 
 
-def _head(answer: aiohttp.ClientResponse, request: WireRequest, url: URL) -> WireResponse:
+def _head(answer: aiohttp.ClientResponse, request: WireRequest, url: URL, *, keep_headers: bool) -> WireResponse:
     """Give the response, its body still to be read."""
-    if answer.status == 200:
+    if answer.status == 200 and not keep_headers:
         return WireResponse(200, {}, b"", complete=False, sent_url=request.url)
     sent = answer.request_info
     headers: dict[str, str] = {}

@@ -1,4 +1,4 @@
-"""The command line: `plugchat chats | bulk | watch | simulate | demo`. Data goes to stdout, all else to stderr."""
+"""The command line, `plugchat`, and its commands for one account. Data goes to stdout, all else to stderr."""
 
 import asyncio
 import io
@@ -22,6 +22,7 @@ from plugchat_async import (
 from plugchat_async._arguments import check_int
 from plugchat_async._wire import DEFAULT_BASE_URL
 from plugchat_async.cli_bulk import BULK_EXAMPLES, bulk, spell_out_dask
+from plugchat_async.cli_doctor import DOCTOR_EXAMPLES, doctor
 from plugchat_async.cli_options import (
     EXIT_BROKEN_PIPE,
     EXIT_CODES,
@@ -160,6 +161,7 @@ def chats(
 
 app.command(bulk, help_epilogue=f"{BULK_EXAMPLES}\n\n{EXIT_CODES}")
 app.command(watch, help_epilogue=f"{WATCH_EXAMPLES}\n\n{EXIT_CODES}")
+app.command(doctor, help_epilogue=f"{DOCTOR_EXAMPLES}\n\n{EXIT_CODES}")
 
 
 @app.command

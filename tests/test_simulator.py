@@ -220,13 +220,22 @@ def test_chats_come_and_go() -> None:
     ("options", "pages"),
     [
         ({"max_page_size": 3}, {1: [0, 1, 2], 2: [3, 4, 5], 5: []}),
+        ({"ignore_page_size": 6}, {1: [0, 1, 2, 3, 4, 5], 2: [6, 7, 8, 9], 3: []}),
+        ({"ignore_page_size": 6, "max_page_size": 5}, {1: [0, 1, 2, 3, 4], 3: []}),
+        ({"first_page": 0}, {0: [0, 1, 2, 3], 1: [4, 5, 6, 7], 2: [8, 9], 3: []}),
+        ({"first_page": 0, "past_end": "last"}, {2: [8, 9], 9: [8, 9]}),
+        ({"order": "oldest"}, {1: [9, 8, 7, 6], 3: [1, 0]}),
+        ({"pinned": 2}, {1: [8, 9, 0, 1], 3: [6, 7]}),
+        ({"order": "oldest", "pinned": 1}, {1: [0, 9, 8, 7], 3: [2, 1]}),
+        ({"twice": 2}, {1: [0, 0, 1, 1], 2: [2, 3, 4, 5], 3: [6, 7, 8, 9], 4: []}),
+        ({"twice": 2, "past_end": "last"}, {4: [6, 7, 8, 9]}),
         ({"ignore_page": True}, {1: [0, 1, 2, 3], 2: [0, 1, 2, 3]}),
         ({"past_end": "first"}, {3: [8, 9], 4: [0, 1, 2, 3]}),
         ({"past_end": "last"}, {3: [8, 9], 9: [8, 9]}),
     ],
 )
 async def test_servers_that_page_wrongly(options: dict[str, Any], pages: dict[int, list[int]]) -> None:
-    """A silent cap, a page that is ignored, a page that is served again."""
+    """What is counted, cut, sorted or served again in another way than the vendor's page has it."""
     async with PlugChatSimulator(10, **options) as sim:
         for page, indices in pages.items():
             _, chats, _ = await ask(sim, f"page={page}&pageSize=4")
@@ -245,8 +254,102 @@ async def test_a_simulator_runs_once(sim: PlugChatSimulator) -> None:
         await sim.__aenter__()
 
 
+async def test_a_shuffled_list_keeps_its_order() -> None:
+    """All chats, in an order of its own, in which they stay while another one gets a message."""
+    async with PlugChatSimulator(50, order="shuffled") as sim:
+        first = [chat["phone"] for chat in (await ask(sim, "page=1&pageSize=50"))[1]]
+        phones = [chat.phone for chat in sim.chats]
+        assert first != phones
+        assert sorted(first) == sorted(phones)
+        sim.receive_message(phones[30])
+        assert [chat["phone"] for chat in (await ask(sim, "page=1&pageSize=50"))[1]] == first
+
+
+async def test_chats_of_the_same_time() -> None:
+    """So many neighbours have the newest one's; if they are to move, they do in each answer, and no other chat does."""
+    async with PlugChatSimulator(10, ties=4) as sim:
+        answers = [(await ask(sim, "page=1&pageSize=10"))[1] for _ in range(2)]
+        assert answers[0] == answers[1]
+        times = [chat.last_message_time for chat in sim.chats]
+        expected = [time.timestamp() for time in (*[times[0]] * 4, *[times[4]] * 4, *[times[8]] * 2) if time]
+        assert [int(chat["lastMessageTime"]) for chat in answers[0]] == expected
+        phones = [chat.phone for chat in sim.chats]
+        assert [chat["phone"] for chat in answers[0]] == phones
+    async with PlugChatSimulator(10, ties=4, ties_move=True) as sim:
+        orders = [tuple(chat["phone"] for chat in (await ask(sim, "page=1&pageSize=10"))[1]) for _ in range(4)]
+        assert len(set(orders)) == 4
+        for order in orders:
+            assert [set(order[:4]), set(order[4:8]), set(order[8:])] == [
+                set(phones[:4]),
+                set(phones[4:8]),
+                set(phones[8:]),
+            ]
+
+
+async def test_pages_that_count_from_0_begin_there() -> None:
+    """Page 0 is the first; still no other number is taken."""
+    async with PlugChatSimulator(5, first_page=0) as sim:
+        for bad in ("-1", "x", ""):
+            assert (await ask(sim, f"page={bad}&pageSize=5"))[0] == 400
+        assert (await ask(sim, "page=0&pageSize=0"))[0] == 400
+
+
+async def test_a_page_size_that_is_refused() -> None:
+    """400, and what is the most."""
+    async with PlugChatSimulator(5, refuse_page_size=3) as sim:
+        assert (await ask(sim, "page=1&pageSize=3"))[0] == 200
+        assert (await ask(sim, "page=1&pageSize=4"))[:2] == (400, {"error": "pageSize must be at most 3"})
+
+
 @pytest.mark.parametrize(
-    "options", [{"chats": -1}, {"port": 65536}, {"max_page_size": 0}, {"latency": -1}, {"past_end": "x"}]
+    ("content_type", "given", "without", "other"),
+    [("required", 200, 415, 415), ("refused", 415, 200, 415), ("ignored", 200, 200, 200)],
+)
+async def test_what_is_made_of_a_content_type(content_type: Any, given: int, without: int, other: int) -> None:
+    """It is wanted, not wanted, or not looked at."""
+    async with PlugChatSimulator(5, content_type=content_type) as sim:
+        sent: tuple[dict[str, str], ...] = ({}, {"Content-Type": ""}, {"Content-Type": "text/plain"})
+        assert [(await ask(sim, **headers))[0] for headers in sent] == [given, without, other]
+
+
+async def test_another_method_than_get() -> None:
+    """POST is answered, and GET is not allowed."""
+    async with PlugChatSimulator(5, method="POST") as sim:
+        status, _, headers = await ask(sim)
+        assert (status, headers["Allow"]) == (405, "POST")
+        assert len((await ask(sim, method="POST"))[1]) == 5
+
+
+async def test_a_limited_rate(sim: PlugChatSimulator) -> None:
+    """So many answers, which count down; then 429, with a wait. Without a limit nothing tells of one."""
+    async with PlugChatSimulator(5, rate_limit=2) as limited:
+        answers = [await ask(limited) for _ in range(4)]
+    assert [status for status, _, _ in answers] == [200, 200, 429, 429]
+    assert [headers["X-RateLimit-Remaining"] for _, _, headers in answers] == ["1", "0", "0", "0"]
+    assert {headers["X-RateLimit-Limit"] for _, _, headers in answers} == {"2"}
+    assert [headers.get("Retry-After") for _, _, headers in answers] == [None, None, "30", "30"]
+    assert not [name for name in (await ask(sim))[2] if "limit" in name.lower()]
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"chats": -1},
+        {"port": 65536},
+        {"max_page_size": 0},
+        {"latency": -1},
+        {"past_end": "x"},
+        {"first_page": 2},
+        {"ignore_page_size": 0},
+        {"refuse_page_size": 0},
+        {"order": "x"},
+        {"pinned": -1},
+        {"ties": 0},
+        {"twice": -1},
+        {"content_type": "x"},
+        {"method": "PUT"},
+        {"rate_limit": -1},
+    ],
 )
 def test_a_simulator_checks_its_arguments(options: dict[str, Any]) -> None:
     """As the session does."""

@@ -5,19 +5,18 @@ import json
 from collections import defaultdict, deque
 from collections.abc import Mapping
 from types import TracebackType
-from typing import Literal, Self
+from typing import Self
 
 from aiohttp import hdrs, web
 from attrs import frozen
 
-from plugchat_async._arguments import check_choice, check_int, check_number, check_optional_int, check_seconds
+from plugchat_async._arguments import check_int, check_number, check_seconds
 from plugchat_async._wire import CHATS_PATH, JSON_TYPE, token_problem
 from plugchat_async.errors import InvalidValueError
 from plugchat_async.models import Chat
 from plugchat_async.testing.account import SimulatedAccount, Traffic
 from plugchat_async.testing.faults import Fault
-
-PastEnd = Literal["empty", "first", "last"]
+from plugchat_async.testing.quirks import RETRY_AFTER, ContentType, Method, Order, PastEnd, Quirks
 
 # In an interval, of each kind.
 _MOST_EVENTS = 10_000
@@ -46,9 +45,25 @@ class PlugChatSimulator:
     chats: how many chats the account has (default 100). The same `seed` (default 0) makes the same chats.
     latency: seconds before each answer (default 0.0).
     token: what Authorization must hold (default "simulated-token"). port: where to listen (default 0: any free port).
-    max_page_size: silently cap pageSize, as some servers do (default None).
+
+    What it does in its own way, if it is told to:
+
+    first_page: what the first page is called, 1 (default) or 0.
+    max_page_size: silently cap pageSize, as some servers do (default None). ignore_page_size: so many chats are on each
+        page, whatever is asked for (default None). refuse_page_size: answer 400 if more are asked for (default None).
     ignore_page: answer each request with the first page (default False).
     past_end: what a page past the end holds: "empty" (default), the "first" or the "last" page again.
+    order: in which the chats are listed: "newest" first (default), "oldest" first, or "shuffled".
+    pinned: how many of the oldest chats are on top of the list (default 0).
+    ties: so many neighbours have the same last_message_time (default 1). ties_move: chats of the same time come in
+        another order in each answer (default False).
+    twice: how many of the first chats are listed twice (default 0).
+    content_type: whether Content-Type: application/json is "required" (default), "refused", or "ignored".
+    method: which one is allowed, "GET" (default) or "POST".
+    rate_limit: how many requests are answered, in all; later ones get 429 with Retry-After: 30 (default None). All
+        answers then have X-RateLimit-Limit and X-RateLimit-Remaining.
+
+    `chats` are those of the account, newest first, however they are listed.
 
     `add_account` gives it more accounts, each with a token of its own.
 
@@ -63,22 +78,45 @@ class PlugChatSimulator:
         latency: float = 0.0,
         token: str = "simulated-token",  # noqa: S107 - it protects nothing
         port: int = 0,
+        first_page: int = 1,
         max_page_size: int | None = None,
+        ignore_page_size: int | None = None,
+        refuse_page_size: int | None = None,
         ignore_page: bool = False,
         past_end: PastEnd = "empty",
+        order: Order = "newest",
+        pinned: int = 0,
+        ties: int = 1,
+        ties_move: bool = False,
+        twice: int = 0,
+        content_type: ContentType = "required",
+        method: Method = "GET",
+        rate_limit: int | None = None,
     ) -> None:
         check_int("chats", chats, least=0)
         check_int("port", port, least=0, most=65535)
-        check_optional_int("max_page_size", max_page_size, least=1)
         check_seconds("latency", latency, zero=True)
-        check_choice("past_end", past_end, ("empty", "first", "last"))
+        self._quirks = Quirks(
+            first_page=first_page,
+            max_page_size=max_page_size,
+            ignore_page_size=ignore_page_size,
+            refuse_page_size=refuse_page_size,
+            ignore_page=ignore_page,
+            past_end=past_end,
+            order=order,
+            pinned=pinned,
+            ties=ties,
+            ties_move=ties_move,
+            twice=twice,
+            content_type=content_type,
+            method=method,
+            rate_limit=rate_limit,
+        )
+        self._answered = 0
         self._account = SimulatedAccount(chats, seed=seed, token=token)
         self._accounts = {token: self._account}
         self._latency = latency
         self._port = port
-        self._max_page_size = max_page_size
-        self._ignore_page = ignore_page
-        self._past_end: PastEnd = past_end
         self._scripts: defaultdict[str | None, deque[Fault]] = defaultdict(deque)
         self._runner: web.AppRunner | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -228,32 +266,50 @@ class PlugChatSimulator:
         if self._latency:
             await asyncio.sleep(self._latency)
         account = self._accounts.get(token or "")
-        answer = self._answer(request, account)
+        answer = self._within_limit(self._answer(request, account))
         if self._every is None and account is not None:
             account.pass_interval()
         return await fault.apply(request, answer)
 
+    def _within_limit(self, answer: web.Response) -> web.Response:
+        """Count an answer, and put another one in its place where that is too many."""
+        self._answered += 1
+        limit = self._quirks.rate_limit
+        if limit is None:
+            return answer
+        if self._answered > limit:
+            answer = _refusal(429, "too many requests", {hdrs.RETRY_AFTER: str(RETRY_AFTER)})
+        answer.headers["X-RateLimit-Limit"] = str(limit)
+        answer.headers["X-RateLimit-Remaining"] = str(max(0, limit - self._answered))
+        return answer
+
     def _answer(self, request: web.Request, account: SimulatedAccount | None) -> web.Response:
-        if request.method != hdrs.METH_GET:
-            return _refusal(405, f"{request.method} is not allowed here, use GET", {"Allow": "GET"})
+        quirks = self._quirks
+        if request.method != quirks.method:
+            return _refusal(405, f"{request.method} is not allowed here, use {quirks.method}", {"Allow": quirks.method})
         if account is None:
             return _refusal(401, "the token is missing or unknown")
-        if request.content_type != JSON_TYPE or hdrs.CONTENT_TYPE not in request.headers:
-            return _refusal(415, "send Content-Type: application/json", {"Accept": JSON_TYPE})
-        page, size = _positive(request.query.get("page")), _positive(request.query.get("pageSize"))
-        if page is None or size is None:
+        refusal = self._refuse_type(request)
+        if refusal is not None:
+            return refusal
+        page, size = _number(request.query.get("page")), _number(request.query.get("pageSize"))
+        if page is None or page < quirks.first_page or not size:
             return _refusal(400, "page and pageSize must be positive integers")
-        body = json.dumps([spell(chat) for chat in self._window(account, page, size)], ensure_ascii=False)
+        if quirks.refuse_page_size is not None and size > quirks.refuse_page_size:
+            return _refusal(400, f"pageSize must be at most {quirks.refuse_page_size}")
+        window = quirks.window(account, page, size, self._answered)
+        body = json.dumps([spell(chat) for chat in window], ensure_ascii=False)
         return web.Response(body=body.encode(), content_type=JSON_TYPE, charset="utf-8")
 
-    def _window(self, account: SimulatedAccount, page: int, size: int) -> list[Chat]:
-        size = size if self._max_page_size is None else min(size, self._max_page_size)
-        last = max(1, -(-len(account) // size))
-        if self._ignore_page or (page > last and self._past_end == "first"):
-            page = 1
-        elif page > last and self._past_end == "last":
-            page = last
-        return account.window(page, size)
+    def _refuse_type(self, request: web.Request) -> web.Response | None:
+        has_one = hdrs.CONTENT_TYPE in request.headers
+        match self._quirks.content_type:
+            case "required" if not has_one or request.content_type != JSON_TYPE:
+                return _refusal(415, "send Content-Type: application/json", {"Accept": JSON_TYPE})
+            case "refused" if has_one:
+                return _refusal(415, "send no Content-Type: there is no body")
+            case _:
+                return None
 
 
 def _running_loop() -> asyncio.AbstractEventLoop | None:
@@ -263,9 +319,9 @@ def _running_loop() -> asyncio.AbstractEventLoop | None:
         return None
 
 
-def _positive(text: str | None) -> int | None:
+def _number(text: str | None) -> int | None:
     # 18 digits are more pages than there are; int() of thousands is refused by Python.
-    return int(text) if text and text.isascii() and text.isdigit() and len(text) <= 18 and int(text) > 0 else None
+    return int(text) if text and text.isascii() and text.isdigit() and len(text) <= 18 else None
 
 
 def _refusal(status: int, message: str, headers: Mapping[str, str] | None = None) -> web.Response:

@@ -1,0 +1,200 @@
+"""What the chats that came mean, and how they came. Pure: answers -> a finding."""
+
+import math
+import statistics
+from collections import Counter
+from collections.abc import Sequence
+from datetime import datetime
+from itertools import groupby
+from typing import Final
+
+from plugchat_async._doctor.findings import Finding, Value, failed, ok, skipped, warning
+from plugchat_async._doctor.probe import DEFAULT_SIZE, TOO_FEW, Answer
+from plugchat_async._walk.exact import MOST_PINNED, times_of
+from plugchat_async.errors import RateLimitedError
+
+# So many chats must follow those that may be pinned, before their order is more than chance.
+_LEAST_SORTED: Final = 5
+# Seconds that a page may take before it is called slow.
+_SLOW: Final = 5.0
+
+_UNSORTED_ADVICE: Final = (
+    "A walk is exact as long as no chat moves while it runs. If one does, it can't be proven that none was missed, and "
+    'the walk ends unverified; consistency="strict" always does. Use require_verified=True where that matters, and '
+    "walk when the account is quiet."
+)
+
+
+def judge_order(first: Answer) -> Finding:
+    """Say whether a first page is sorted by time, newest first. The largest one that there is tells most."""
+    page = first.page
+    if len(page.chats) < 2:
+        return skipped("order", TOO_FEW)
+    times = times_of(page)
+    if not times:
+        without = sum(chat.last_message_time is None for chat in page.chats)
+        return warning(
+            "order",
+            f"{without} of {len(page.chats)} chats have no last_message_time, so they can't be sorted by it",
+            _UNSORTED_ADVICE,
+            sorted=False,
+            pinned=None,
+        )
+    pinned = _pinned(times)
+    if pinned is None or (pinned and len(times) - pinned < _LEAST_SORTED):
+        if len(times) < MOST_PINNED + _LEAST_SORTED:
+            return skipped("order", f"{TOO_FEW}, since up to {MOST_PINNED} may be pinned on top")
+        if times == sorted(times):
+            found = f"the {len(times)} chats of a page are sorted by time, but the oldest is first"
+        else:
+            found = f"the {len(times)} chats of a page are not sorted by time"
+        return warning("order", found, _UNSORTED_ADVICE, sorted=False, pinned=None)
+    top = f", below {pinned} pinned on top" if pinned else ""
+    return ok("order", f"{len(times)} chats are sorted by time, newest first{top}", sorted=True, pinned=pinned)
+
+
+def _pinned(times: list[datetime]) -> int | None:
+    """Say how many chats are on top of a sorted list, whatever their times; None if it is not sorted."""
+    for top in range(min(MOST_PINNED, len(times) - 1) + 1):
+        if times[top:] == sorted(times[top:], reverse=True):
+            return top
+    return None
+
+
+def judge_ties(first: Answer, answers: Sequence[Answer], cap: int | None) -> Finding:
+    """Say how many chats have the same time as a neighbour, and whether these keep their order.
+
+    first: the largest first page. answers: all that there are. cap: how many chats a page has at most, if known.
+    """
+    size = DEFAULT_SIZE if cap is None else min(cap, DEFAULT_SIZE)
+    times = times_of(first.page)
+    if len(times) < 2:
+        return skipped("ties", TOO_FEW if len(first.chats) < 2 else "there are chats without a time")
+    groups = [count for _, run in groupby(times) if (count := len(list(run))) > 1]
+    borders = sum(times[place - 1] == times[place] for place in range(size, len(times), size))
+    largest = max(groups, default=1)
+    kept = _keep_their_order(answers)
+    found = f"of {len(times)} chats {sum(groups)} have the same second as a neighbour"
+    facts: dict[str, Value] = {"tied": sum(groups), "largest": largest, "on_borders": borders, "kept": kept}
+    if groups:
+        found += f", {largest} at most together"
+        found += f", {borders} times across a border of pages of {size}" if borders else ""
+    if not kept:
+        found += "; their order changes from answer to answer"
+        advice = (
+            'consistency="exact" misses such a chat where one page ends between two of them, and nothing shows it. '
+            f'Use consistency="strict", with a page_size above {2 * largest}.'
+        )
+        if borders:
+            return failed("ties", found, advice, "answer", **facts)
+        return warning("ties", found, advice, **facts)
+    if largest * 2 > size:
+        return warning(
+            "ties",
+            found,
+            'If the list moves, a walk may end unverified, and consistency="strict" can\'t overlap its pages: use a '
+            f"page_size above {2 * largest}.",
+            **facts,
+        )
+    return ok("ties", found, "", **facts)
+
+
+def _keep_their_order(answers: Sequence[Answer]) -> bool:
+    """Tell whether chats of the same time come in the same order in all answers."""
+    known: dict[datetime | None, tuple[str, ...]] = {}
+    for answer in answers:
+        for time, run in groupby(answer.chats, lambda chat: chat.last_message_time):
+            tied = tuple(chat.phone for chat in run)
+            before = known.get(time, ())
+            if not _agree(before, tied):
+                return False
+            known[time] = max(before, tied, key=len)
+    return True
+
+
+def _agree(one: tuple[str, ...], two: tuple[str, ...]) -> bool:
+    common = set(one) & set(two)
+    first, second = (dict.fromkeys(phone for phone in phones if phone in common) for phones in (one, two))
+    return list(first) == list(second)
+
+
+def judge_duplicates(answers: Sequence[Answer]) -> Finding:
+    """Say whether an answer holds a phone twice."""
+    largest = max(answers, key=lambda answer: len(answer.chats), default=None)
+    if largest is None or len(largest.chats) < 2:
+        return skipped("duplicates", TOO_FEW)
+    most = max((_repeated(answer) for answer in answers), default=0)
+    if most:
+        return warning(
+            "duplicates",
+            f"{most} phones come twice in one answer",
+            "All of these chats are yielded, and what consistency promises (each chat once, none missed) is not "
+            "proven of them: tell them apart by their other fields, and tell Plug Chat's support.",
+            phones=most,
+        )
+    return ok("duplicates", "no phone comes twice in one answer", phones=0)
+
+
+def _repeated(answer: Answer) -> int:
+    return sum(count > 1 for count in Counter(answer.phones).values())
+
+
+def judge_latency(answers: Sequence[Answer], timeout: float) -> Finding:
+    """Say how long answers took."""
+    answered = [answer for answer in answers if answer.status is not None]
+    if not answered:
+        return skipped("latency", "nothing was answered")
+    median = statistics.median(answer.seconds for answer in answered)
+    worst = max(answered, key=lambda answer: answer.seconds)
+    found = (
+        f"{median:.3f} s is the median of {len(answered)} answers, and {worst.seconds:.3f} s the worst "
+        f"(page={worst.number}, pageSize={worst.size})"
+    )
+    facts: dict[str, Value] = {"median": round(median, 6), "worst": round(worst.seconds, 6), "answers": len(answered)}
+    if worst.seconds > timeout / 2 or median > _SLOW:
+        return warning(
+            "latency",
+            found,
+            f"Requests end after a timeout of {timeout:g} s: use smaller pages, or a longer timeout; `prefetch` asks "
+            "for pages ahead.",
+            **facts,
+        )
+    return ok("latency", found, "", **facts)
+
+
+def judge_rate_limit(answers: Sequence[Answer]) -> Finding:
+    """Say what was seen of limits on the rate: 429, and headers."""
+    if not answers:
+        return skipped("rate_limit", "nothing was asked")
+    seen: dict[str, str] = {}
+    for answer in answers:
+        seen.update(answer.rates)
+    headers = tuple(f"{name}: {value}" for name, value in seen.items())
+    shown = f" ({'; '.join(headers)})" if headers else ""
+    limited = next((answer.error for answer in answers if isinstance(answer.error, RateLimitedError)), None)
+    if limited is not None:
+        wait = limited.retry_after
+        if wait is not None and math.isinf(wait):  # more digits than a number has
+            wait = None
+        asks = "does not say for how long" if wait is None else f"asks to wait {wait:g} s"
+        count = sum(answer.status is not None for answer in answers)
+        return failed(
+            "rate_limit",
+            f"answer {count} was HTTP 429, which {asks}{shown}",
+            "Run this again after that. Sessions wait by themselves, for 60 s at most; rate_limit (requests a second) "
+            "keeps them below the limit.",
+            "service",
+            limited=True,
+            retry_after=wait,
+            headers=headers,
+        )
+    if headers:
+        return ok(
+            "rate_limit",
+            f"no 429, but headers that tell of a limit{shown}",
+            "Give sessions a rate_limit (requests a second) below it.",
+            limited=False,
+            retry_after=None,
+            headers=headers,
+        )
+    return ok("rate_limit", f"none seen in {len(answers)} requests", limited=False, retry_after=None, headers=())
