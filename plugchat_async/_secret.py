@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterator
 from functools import lru_cache
+from itertools import accumulate
 
 from attrs import frozen
 
@@ -63,12 +64,13 @@ def _spans(value: str, text: str) -> Iterator[tuple[int, int]]:
 
 def _end_of(units: list[str], text: str, start: int) -> int:
     """Say where the secret ends that begins at `start`; 0 if none does."""
-    ends = _follow(units[:_TELLING], text, {start})
-    if not ends or len(units) <= _TELLING:
+    telling = next((n for n, length in enumerate(accumulate(map(len, units)), 1) if length >= _TELLING), len(units))
+    ends = _follow(units[:telling], text, {start})
+    if not ends or len(units) == telling:
         return max(ends, default=0)
     word = _REST_OF_A_WORD.match(text, max(ends))
     assert word is not None, "it may be empty"
-    return max(_follow(units[_TELLING:], text, ends), default=word.end())
+    return max(_follow(units[telling:], text, ends), default=word.end())
 
 
 def _follow(units: list[str], text: str, places: set[int]) -> set[int]:

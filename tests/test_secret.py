@@ -103,6 +103,7 @@ def test_a_long_token_takes_no_longer_than_a_short_one() -> None:
 
 
 @given(TOKENS.filter(lambda token: len(token) > 8), WAYS, st.integers(8, 30))
+@example("000000\\\\0", [0], 8)
 def test_the_beginning_of_a_token_gives_it_away(token: str, ways: list[int], count: int) -> None:
     """What is cut off after eight characters or more is hidden as far as it goes, however it is spelled."""
     shown = Secret(token).redact(f'said "{spelled(token[:count], ways).rstrip()}" to nobody')
