@@ -7,7 +7,7 @@ import sys
 from collections.abc import Sequence
 from contextlib import AsyncExitStack, aclosing, suppress
 from pathlib import Path
-from typing import Annotated, cast
+from typing import Annotated, Literal, cast
 
 from cyclopts import App, CycloptsError, Parameter, UnusedCliTokensError
 
@@ -62,6 +62,16 @@ from plugchat_async.testing import PlugChatSimulator
 
 _CHATS_EXAMPLES = (
     "Examples: `plugchat chats --limit 20`; `plugchat chats -o chats.csv`; `plugchat chats | jq -r .name`."
+)
+_SIMULATE_EXAMPLES = (
+    "Examples: `plugchat simulate`; `plugchat simulate --busy --latency 0.05`; "
+    "`plugchat simulate --accounts 50 --accounts-file accounts.csv`."
+)
+_DEMO_EXAMPLES = "Examples: `plugchat demo`; `plugchat demo --busy --chats 5000`."
+_COMPLETION_EXAMPLES = (
+    "Examples: `source <(plugchat completion bash)` in ~/.bashrc; "
+    "`plugchat completion zsh > ~/.zfunc/_plugchat`; "
+    "`plugchat completion fish > ~/.config/fish/completions/plugchat.fish`."
 )
 
 app = App(
@@ -164,7 +174,7 @@ app.command(watch, help_epilogue=f"{WATCH_EXAMPLES}\n\n{EXIT_CODES}")
 app.command(doctor, help_epilogue=f"{DOCTOR_EXAMPLES}\n\n{EXIT_CODES}")
 
 
-@app.command
+@app.command(help_epilogue=_SIMULATE_EXAMPLES)
 def simulate(
     *,
     chats: Annotated[Whole, Parameter(help="How many chats the simulated account has.")] = 1000,
@@ -217,7 +227,7 @@ def simulate(
     return EXIT_OK
 
 
-@app.command
+@app.command(help_epilogue=_DEMO_EXAMPLES)
 def demo(
     *,
     chats: Annotated[
@@ -236,6 +246,15 @@ def demo(
         run_async(show_busy(1000 if chats is None else chats, seed=seed, page_size=page_size))
     else:
         run_async(show_quiet(250 if chats is None else chats, seed=seed, page_size=page_size))
+    return EXIT_OK
+
+
+@app.command(help_epilogue=_COMPLETION_EXAMPLES)
+def completion(
+    shell: Annotated[Literal["bash", "zsh", "fish", "powershell"], Parameter(help="Which shell is to complete.")], /
+) -> int:
+    """Print a script with which a shell completes commands and options of `plugchat`."""
+    sys.stdout.write(app.generate_completion(shell=shell))
     return EXIT_OK
 
 

@@ -604,3 +604,48 @@ def test_on_a_terminal_there_are_a_table_and_a_progress_display(account: PlugCha
     assert account.chats[0].phone in shown[out_terminal].decode()
     assert re.search(r"[12] pages, [12]00 chats, [\d,]+ chats/s", shown[err_terminal].decode())
     assert "phone" not in shown[err_terminal].decode()
+
+
+COMPLETE = """
+source <(cat)
+COMP_WORDS=({words}); COMP_CWORD=$(( ${{#COMP_WORDS[@]}} - 1 ))
+{function}
+printf '%s\\n' "${{COMPREPLY[@]}}"
+"""
+
+
+@pytest.mark.parametrize(
+    ("words", "completed"),
+    [
+        ("plugchat wa", {"watch"}),
+        ("plugchat d", {"demo", "doctor"}),
+        ("plugchat watch --sw", {"--sweep-interval"}),
+        ("plugchat chats --consistency st", {"strict"}),
+    ],
+)
+def test_bash_completes(words: str, completed: set[str], capsys: pytest.CaptureFixture[str]) -> None:
+    """Commands, options, and what an option takes, with the script that is printed."""
+    assert cli.run(["completion", "bash"]) == 0
+    script = capsys.readouterr().out
+    found = re.search(r"complete .*-F (\w+) plugchat", script)
+    assert found is not None
+    # A shell with options of its own may not know `compopt` outside a completion.
+    program = "compopt() { :; }\n" + COMPLETE.format(words=words, function=found[1])
+    done = subprocess.run(
+        ["bash", "--norc", "-c", program], input=script, capture_output=True, text=True, timeout=30, check=True
+    )
+    assert {line.strip() for line in done.stdout.splitlines() if line.strip()} == completed
+
+
+@pytest.mark.parametrize("shell", ["zsh", "fish", "powershell"])
+def test_other_shells_complete(shell: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """There is a script for each, which names the commands."""
+    assert cli.run(["completion", shell]) == 0
+    assert "sweep-interval" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("command", ["chats", "bulk", "watch", "doctor", "simulate", "demo", "completion"])
+def test_help_has_examples(command: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """Of each command."""
+    assert cli.run([command, "--help"]) == 0
+    assert f"Examples: plugchat {command}" in capsys.readouterr().out.replace("source <(", "")
