@@ -37,8 +37,8 @@ from attrs import define, field, fields
 
 from plugchat_async._evidence import Attempt, Problem
 
-# Where the vendor documents the call, its statuses and its headers.
-VENDOR_DOCS_URL = "https://github.com/fourpixelit/plug-chat-docs"
+# The documentation of the newest release.
+DOCS_URL = "https://plugchat-async.readthedocs.io/en/stable/"
 
 # Enough of a body to recognise a gateway's error page, too little to flood a log.
 EXCERPT_CHARS = 200
@@ -55,10 +55,11 @@ class PlugChatError(Exception):
     counted in), `attempts` (each request and its outcome), `elapsed` (seconds spent on this page), and, of a walk,
     `checkpoint`: what `resume=` takes to go on with it. That text holds no token, but, unless the walk was "plain", the
     phones of the chats that were yielded, some bytes each. `account`: whose error it is, where many are fetched.
-    `hint` says what to do.
+    `hint` says what to do. `docs_url` is where the documentation tells of this class: its causes, and what to do.
     """
 
     advice: ClassVar[str] = "Read the message."
+    docs_url: ClassVar[str] = f"{DOCS_URL}reference/errors.html#plugchat_async.PlugChatError"
 
     message: str = ""
     hint: str = ""
@@ -70,6 +71,11 @@ class PlugChatError(Exception):
     elapsed: float | None = None
     checkpoint: str | None = field(default=None, repr=False)
     account: str | None = None
+
+    def __init_subclass__(cls) -> None:
+        super().__init_subclass__()
+        if cls.__module__ == __name__:  # a caller's own class has the entry of the nearest of ours
+            cls.docs_url = f"{DOCS_URL}reference/errors.html#plugchat_async.{cls.__name__}"
 
     def __attrs_post_init__(self) -> None:
         if not self.hint:
@@ -155,7 +161,6 @@ class MethodNotAllowedError(ConfigurationError):
     advice: ClassVar[str] = (
         "The call is GET /api/whatsapp/chats: check base_url, and that no proxy or middleware changes the request."
     )
-    docs_url: ClassVar[str] = VENDOR_DOCS_URL
 
     allow: tuple[str, ...] | None = None
 
@@ -172,7 +177,6 @@ class UnsupportedMediaTypeError(ConfigurationError):
         "The vendor documents a missing Content-Type: application/json as the cause: check that no proxy, middleware "
         "or injected client session removes or replaces that header."
     )
-    docs_url: ClassVar[str] = VENDOR_DOCS_URL
 
     sent_content_type: str | None = None
     accept: str | None = None

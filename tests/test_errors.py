@@ -41,6 +41,22 @@ def test_an_error_is_exported_and_says_what_to_do(cls: type[PlugChatError]) -> N
 
 
 @pytest.mark.parametrize("cls", CLASSES, ids=lambda c: c.__name__)
+def test_an_error_leads_to_its_entry_in_the_documentation(cls: type[PlugChatError]) -> None:
+    """Class and instance have the address; tests/test_docs.py looks whether there is such an entry."""
+    address = f"https://plugchat-async.readthedocs.io/en/stable/reference/errors.html#plugchat_async.{cls.__name__}"
+    assert cls.docs_url == cls().docs_url == address
+
+
+def test_a_class_of_a_caller_has_the_entry_of_the_nearest_of_ours() -> None:
+    """It has none of its own."""
+
+    class OursError(ServerError):
+        """A caller's."""
+
+    assert OursError.docs_url == ServerError.docs_url
+
+
+@pytest.mark.parametrize("cls", CLASSES, ids=lambda c: c.__name__)
 def test_an_error_survives_pickling_and_copying(cls: type[PlugChatError]) -> None:
     """All fields come back, also those that were set after the error was made."""
     error = cls("it went wrong", "Do this.", 418, "https://x.example", 3, 100, (Attempt("GET", "u", None, "x"),), 1.5)

@@ -92,21 +92,21 @@ def test_the_bot(environment: dict[str, str], account: PlugChatSimulator, tmp_pa
 
 
 def test_the_fastapi_backend(environment: dict[str, str]) -> None:
-    """Its endpoint answers with the unread chats, and with 502 when the token is refused."""
+    """Its endpoints answer with chats, and with a problem when the token is refused."""
     client = """
-import json, os
+import json, logging
 from fastapi.testclient import TestClient
+logging.getLogger("plugchat_async.fastapi").disabled = True  # it tells of what is refused on stderr
 with TestClient(app) as client:
-    answer = client.get("/unread")
-print(answer.status_code, json.dumps(answer.json()))
+    unread, stream = client.get("/unread"), client.get("/chats.ndjson")
+print(json.dumps([unread.status_code, stream.status_code, unread.json(), len(stream.text.splitlines())]))
 """
-    code = example("FastAPI(lifespan=lifespan)") + client
-    status, _, body = run(code, environment).partition(" ")
-    assert status == "200"
-    assert all(count > 0 for count in json.loads(body).values())
-    assert run(code, {**environment, "PLUGCHAT_TOKEN": "wrong"}) == (
-        '502 {"detail": "Plug Chat failed: AuthenticationError"}\n'
-    )
+    code = example("FastAPI(lifespan=plugchat_lifespan())") + client
+    status, streamed, body, lines = json.loads(run(code, environment))
+    assert (status, streamed, lines) == (200, 200, 250)
+    assert all(count > 0 for count in body.values())
+    status, streamed, body, _ = json.loads(run(code, {**environment, "PLUGCHAT_TOKEN": "wrong"}))
+    assert (status, streamed, body["title"]) == (502, 502, "Plug Chat refuses the token")
 
 
 @pytest.fixture

@@ -88,7 +88,6 @@ async def errors(plugchat: PlugChatSession) -> None:
         assert_type(error.retry_after, float | None)
     except MethodNotAllowedError as error:
         assert_type(error.allow, tuple[str, ...] | None)
-        assert_type(error.docs_url, str)
     except DecodeError as error:
         assert_type(error.problems, tuple[Problem, ...])
     except (ServiceError, PlugChatError) as error:
@@ -96,6 +95,8 @@ async def errors(plugchat: PlugChatSession) -> None:
         assert_type(error.page, int | None)
         assert_type(error.attempts, tuple[Attempt, ...])
         assert_type(error.hint, str)
+        assert_type(error.docs_url, str)
+        assert_type(type(error).docs_url, str)
 
 
 async def tests_of_users() -> None:

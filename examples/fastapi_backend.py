@@ -1,0 +1,45 @@
+"""A backend with one session for all of its requests.
+
+Try it against a simulated account:
+
+    plugchat simulate --chats 500                   # in one terminal; it prints two lines with variables
+    export PLUGCHAT_BASE_URL=... PLUGCHAT_TOKEN=... # in another one
+    uvicorn fastapi_backend:app                     # in this folder
+    curl http://127.0.0.1:8000/chats.ndjson
+
+http://127.0.0.1:8000/docs shows what it can do.
+"""
+
+from typing import Annotated
+
+from fastapi import FastAPI, Query
+
+from plugchat_async import Chat
+from plugchat_async.integrations.fastapi import (
+    ChatModel,
+    ChatStream,
+    PlugChatDep,
+    add_problem_handlers,
+    plugchat_lifespan,
+)
+
+app = FastAPI(title="Chats", lifespan=plugchat_lifespan(timeout=10.0))
+add_problem_handlers(app)
+
+
+@app.get("/unread")
+async def unread(plugchat: PlugChatDep) -> dict[str, int]:
+    """How many messages are unread, of each chat that has any."""
+    return {chat.phone: chat.unread async for chat in plugchat.iter_chats(prefetch=4) if chat.unread}
+
+
+@app.get("/chats", response_model=list[ChatModel])
+async def newest(plugchat: PlugChatDep, limit: Annotated[int, Query(ge=1, le=1000)] = 20) -> list[Chat]:
+    """The chats with the newest messages."""
+    return await plugchat.list_chats(limit=limit)
+
+
+@app.get("/chats.ndjson", response_class=ChatStream)
+async def every_chat(plugchat: PlugChatDep) -> ChatStream:
+    """All chats, one a line, as they come: however many there are, no more than two pages of them are in memory."""
+    return ChatStream(plugchat.iter_pages(prefetch=1))
