@@ -12,10 +12,11 @@ from plugchat_async._exchange import Exchange, TimeSource
 from plugchat_async._limits import Limits, check_rate, rate_limiter
 from plugchat_async._retry import RetryBudget, RetryPolicy
 from plugchat_async._secret import Secret
+from plugchat_async._telemetry import Telemetry, Teller
 from plugchat_async._token import TokenSource
 from plugchat_async._transport import Transport
 from plugchat_async._wire import CHATS_PATH, RequestShape
-from plugchat_async.errors import InvalidValueError
+from plugchat_async.errors import InvalidTypeError, InvalidValueError
 from plugchat_async.models import Chat
 
 
@@ -32,6 +33,7 @@ class SessionOptions(TypedDict, total=False):
     max_response_bytes: int
     proxy: str | None
     ssl_context: ssl.SSLContext | None
+    telemetry: Telemetry | None
     time_source: TimeSource
 
 
@@ -51,6 +53,7 @@ class RequestOptions:
     max_response_bytes: int = 16 * 1024 * 1024
     proxy: Secret | None = None
     ssl_context: ssl.SSLContext | None = None
+    telemetry: Telemetry | None = None
     time_source: TimeSource = field(default=TimeSource())
 
     def __attrs_post_init__(self) -> None:
@@ -63,6 +66,7 @@ class RequestOptions:
         check_int("max_response_bytes", self.max_response_bytes, least=1)
         check_type("ssl_context", self.ssl_context, ssl.SSLContext, optional=True)
         _check_verifies(self.ssl_context)
+        _check_telemetry(self.telemetry)
         check_type("time_source", self.time_source, TimeSource)
 
 
@@ -71,6 +75,16 @@ def _check_verifies(context: ssl.SSLContext | None) -> None:
         raise InvalidValueError(
             "ssl_context does not verify servers: who answers would get the token",
             "Give ssl.create_default_context(cafile=...), with the certificate of your own authority, if you have one.",
+        )
+
+
+def _check_telemetry(telemetry: object) -> None:
+    # A class has the methods, too.
+    if telemetry is not None and (isinstance(telemetry, type) or not isinstance(telemetry, Telemetry)):
+        given = telemetry.__name__ if isinstance(telemetry, type) else type(telemetry).__name__
+        raise InvalidTypeError(
+            f"telemetry must be an object that is told of walks and pages, got {given}",
+            "Give OpenTelemetry(), from plugchat_async.integrations.opentelemetry.",
         )
 
 
@@ -89,6 +103,8 @@ class Commons:
                 "Give it to that session's connector.",
             )
         self.time_source = options.time_source
+        telemetry = options.telemetry
+        self.teller = None if telemetry is None else Teller(telemetry, self.time_source.monotonic)
         self._options = options
         self._client_session = client_session
         self._slots = asyncio.Semaphore(options.max_concurrency)
@@ -113,10 +129,12 @@ class Commons:
         path: str = CHATS_PATH,
         item: type[Any] = Chat,
         reserve: int = 0,
+        account: str | None = None,
     ) -> Exchange:
         """Make an account's exchange for a call.
 
         path: of the call. item: the class of what it gives. reserve: how many tokens of the retry budget are its own.
+        account: its name, where there are many.
         """
         return Exchange(
             transport=transport,
@@ -130,4 +148,6 @@ class Commons:
             limits=Limits(self._slots, self._rate, rate_limiter(self._options.account_rate_limit, catch_up=False)),
             time_source=self.time_source,
             budget=RetryBudget(reserve, self._budget) if reserve else self._budget,
+            account=account,
+            teller=self.teller,
         )

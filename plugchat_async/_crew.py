@@ -138,7 +138,8 @@ class Crew:
             if self._closing or (self._supervisor is not None and self._supervisor.cancelling()):
                 if isinstance(error, asyncio.CancelledError):
                     raise
-                logger.warning("accounts failed when it was left: %s", type(error).__name__)
+                name = type(error).__name__
+                logger.warning("accounts failed when it was left: %s", name, extra={"plugchat_error": name})
                 return
             if isinstance(error, asyncio.CancelledError):
                 error = _cancelled_by_others()
@@ -184,7 +185,7 @@ class Crew:
             raise token
         if isinstance(origin, PlugChatError):
             raise origin
-        exchange = self._commons.exchange(transport, token, origin, reserve=_RESERVE)
+        exchange = self._commons.exchange(transport, token, origin, reserve=_RESERVE, account=account.name)
         options = evolve(self._options, on_report=reports.append)
         drive = Drive(
             options.standing(),
@@ -192,6 +193,8 @@ class Crew:
             fetch=exchange.fetch,
             sizes=PageSizes(),
             monotonic=self._commons.time_source.monotonic,
+            account=account.name,
+            teller=self._commons.teller,
         )
         left = options.limit
         try:

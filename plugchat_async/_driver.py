@@ -3,14 +3,16 @@
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
+from functools import partial
 from itertools import islice
 from typing import Final, TypedDict
 
-from attrs import frozen
+from attrs import asdict, frozen
 
-from plugchat_async._ahead import FetchPage, PagesAhead
+from plugchat_async._ahead import PagesAhead
 from plugchat_async._arguments import check_choice, check_function, check_int, check_optional_int, check_type
+from plugchat_async._telemetry import Teller, ToldWalk
 from plugchat_async._walk import (
     Consistency,
     Fetch,
@@ -130,6 +132,9 @@ class Drive:
     """A walk that is under way. `next` gives its pages, `close` must be called at the end, and gives its report.
 
     It is no async generator: where one stands within another, Python closes both at the same time, and they collide.
+
+    account: whose it is, where many are fetched. teller: whom to tell of it, if anybody wants to know; `fetch` then
+    takes the walk as `walk`, too.
     """
 
     def __init__(
@@ -137,18 +142,24 @@ class Drive:
         standing: Standing,
         options: WalkOptions,
         *,
-        fetch: FetchPage,
+        fetch: Callable[..., Awaitable[Page]],
         sizes: PageSizes,
         monotonic: Callable[[], float],
+        account: str | None = None,
+        teller: Teller | None = None,
     ) -> None:
         self._standing = standing
         self._options = options
         self._monotonic = monotonic
+        self._account = account
+        self._told = None if teller is None else ToldWalk(teller)
         self._ledger = Ledger()
-        self._ahead = PagesAhead(fetch, options.prefetch, standing.stop_on, _horizon(standing, options.limit))
+        of_walk = fetch if self._told is None else partial(fetch, walk=self._told)
+        self._ahead = PagesAhead(of_walk, options.prefetch, standing.stop_on, _horizon(standing, options.limit))
         self._steps = walk(standing, Terms(options.max_pages, sizes, ahead=options.prefetch > 0, ledger=self._ledger))
         self._started: float | None = None
         self._unfinished = _LEFT
+        self._error: PlugChatError | None = None
 
     async def next(self) -> Page | None:
         """Give the next page, or None at the end of the list.
@@ -163,6 +174,7 @@ class Drive:
                 del page
         except PlugChatError as error:
             self._unfinished = f"the walk failed: {type(error).__name__}"
+            self._error = error
             raise
         if step is None:
             self._unfinished = ""
@@ -196,6 +208,14 @@ class Drive:
         try:
             if self._started is None:
                 self._started = self._monotonic()
+                if self._told is not None:
+                    standing = self._standing
+                    self._told.begin(
+                        consistency=standing.consistency,
+                        page_size=standing.page_size,
+                        prefetch=self._options.prefetch,
+                        account=self._account,
+                    )
                 return next(self._steps)
             return advance(self._steps, page)
         except PlugChatError as error:
@@ -232,20 +252,31 @@ class Drive:
             unfinished or ledger.reason,
             elapsed,
         )
-        logger.debug("%r", report)
+        unsure = not (unfinished or ledger.verified or self._standing.consistency == "plain")
+        unverified = None
+        if unsure and self._options.require_verified:
+            unverified = ConsistencyError(f"the walk is not verified: {ledger.reason}", reason=ledger.reason)
+        error, self._error = self._error or unverified, None
+        if self._told is not None:
+            self._told.end(report, error)
+        account = {"plugchat_account": self._account}
+        if logger.isEnabledFor(logging.DEBUG):
+            fields = account | {f"plugchat_{name}": value for name, value in asdict(report).items()}
+            logger.debug("%r", report, extra=fields)
         if self._options.on_report is not None:
             try:
                 self._options.on_report(report)
-            except Exception:  # the caller's function may raise anything
+            except Exception as failure:  # the caller's function may raise anything
                 if not unfinished:
                     raise
                 # It must not take the place of what ended the walk.
-                logger.exception("on_report failed")
-        if unfinished or ledger.verified or self._standing.consistency == "plain":
-            return
-        if self._options.require_verified:
-            raise ConsistencyError(f"the walk is not verified: {ledger.reason}", reason=ledger.reason)
-        logger.warning("it is not certain that no chat was missed: %s", ledger.reason)
+                fields = account | {"plugchat_error": type(failure).__name__, "plugchat_reason": unfinished}
+                logger.exception("on_report failed", extra=fields)
+        if unverified is not None:
+            raise unverified
+        if unsure:
+            fields = account | {"plugchat_reason": ledger.reason}
+            logger.warning("it is not certain that no chat was missed: %s", ledger.reason, extra=fields)
 
 
 def _horizon(standing: Standing, limit: int | None) -> int | None:

@@ -7,21 +7,22 @@ import asyncio
 import logging
 import random
 import time
-from collections.abc import Awaitable, Callable, Generator
+from collections.abc import Awaitable, Callable, Coroutine, Generator
 from functools import partial
-from typing import TypeVar
+from typing import Any, TypeVar
 
-from attrs import Factory, define, evolve, field, frozen
+from attrs import Factory, define, field, frozen
 
 from plugchat_async._decode import decode_slices
-from plugchat_async._evidence import Attempt
 from plugchat_async._limits import Limits
+from plugchat_async._page_work import PageWork
 from plugchat_async._repair import Repair, next_repair
 from plugchat_async._retry import GiveUp, RetryBudget, RetryPolicy, parse_retry_after
 from plugchat_async._secret import Secret
+from plugchat_async._telemetry import Teller, ToldWalk
 from plugchat_async._token import TokenSource
 from plugchat_async._transport import Failure, Transport
-from plugchat_async._wire import Requests, RequestShape, WireRequest, WireResponse, status_error, status_line
+from plugchat_async._wire import Requests, RequestShape, WireRequest, WireResponse, status_error
 from plugchat_async.errors import (
     AuthenticationError,
     PlugChatError,
@@ -58,6 +59,7 @@ class Exchange:
 
     item: the class of what a page holds: Chat, or that of another call, which a Page calls its chats all the same.
     timeout: seconds for one attempt, body included, counted from when it has its slot.
+    account: its name, where many are fetched. teller: whom to tell what is done, if anybody wants to know.
     """
 
     transport: Transport
@@ -70,14 +72,23 @@ class Exchange:
     time_source: TimeSource
     budget: RetryBudget
     item: type[Chat] = Chat
+    account: str | None = None
+    teller: Teller | None = None
     _requests: Requests = field(init=False, default=Factory(Requests))
 
-    async def fetch(self, number: int, size: int) -> Page:
-        """Fetch one page, or raise the error that is left after repairs and retries."""
-        work = _PageWork(number, size, self.shape, self.shape)
+    def fetch(self, number: int, size: int, walk: ToldWalk | None = None) -> Coroutine[Any, Any, Page]:
+        """Fetch one page, or raise the error that is left after repairs and retries. `walk`: whose it is, if told."""
+        work = PageWork(number, size, self.account, self.shape, self.shape)
+        if self.teller is None:
+            return self._fetch(work)
+        work.told = self.teller.page(walk, number, size)
+        return work.told.until(self._fetch(work))
+
+    async def _fetch(self, work: PageWork) -> Page:
+        number = work.number
         while True:
             request, outcome = await self._attempt(work)
-            result = await self._read(outcome, number, size, request.token)
+            result = await self._read(outcome, number, work.size, request.token)
             if isinstance(result, Page):
                 self.budget.refund()
                 self._keep(work)
@@ -89,13 +100,16 @@ class Exchange:
             if isinstance(outcome, Failure) and outcome.stale and not work.replaced_stale:
                 # An idle connection had been closed: the server never saw the request, and is not to blame.
                 work.replaced_stale = True
+                work.resends("connection", result)
                 continue
             if isinstance(result, AuthenticationError) and await self._renew(work, result):
-                logger.info("page %d: %s: trying the newest token", number, result.message)
+                fields = work.resends("token", result)
+                logger.info("page %d: %s: trying the newest token", number, result.message, extra=fields)
                 continue
             repair = self._next_repair(work, outcome)
             if repair is not None:
-                logger.warning("page %d: %s: trying %s", number, result.message, repair.name)
+                fields = work.resends("repair", result, repair=repair.name)
+                logger.warning("page %d: %s: trying %s", number, result.message, repair.name, extra=fields)
                 work.begin(repair, result)
                 continue
             wait = self._next_wait(work, result)
@@ -103,26 +117,28 @@ class Exchange:
                 self._hold(result, wait)
             if wait is None:
                 raise work.located(work.cause_of(result))
-            logger.info("page %d: %s: retrying in %.2f s", number, result.message, wait)
+            fields = work.resends("retry", result, wait=wait)
+            logger.info("page %d: %s: retrying in %.2f s", number, result.message, wait, extra=fields)
             work.wait(wait)
             await self._sleep(work, wait)
 
-    async def _attempt(self, work: "_PageWork") -> tuple[WireRequest, WireResponse | Failure]:
+    async def _attempt(self, work: PageWork) -> tuple[WireRequest, WireResponse | Failure]:
         # The wait for a slot is nobody's fault: it counts neither against the attempt nor against the deadline.
         await self.limits.enter(self.time_source.monotonic, partial(self._get_ready, work))
         try:
             request = self._requests.build(work.shape, work.token, work.number, work.size)
             started = self.time_source.monotonic()
-            outcome = await self.transport.send(request, timeout=self._time_for(work))
+            sending = self.transport.send(request, timeout=self._time_for(work))
+            outcome = await (sending if work.told is None else work.told.send(request, len(work.attempts), sending))
             work.elapsed += self.time_source.monotonic() - started
         finally:
             self.limits.leave()
         return request, outcome
 
-    def _time_for(self, work: "_PageWork") -> float:
+    def _time_for(self, work: PageWork) -> float:
         return min(self.timeout, max(0.0, self.policy.deadline - work.elapsed))
 
-    async def _get_ready(self, work: "_PageWork") -> None:
+    async def _get_ready(self, work: PageWork) -> None:
         """Wait until the account may be asked, and see which token it is asked with.
 
         Before the slot and the rates, since a function may take its time to give one, and so that one request of an
@@ -139,13 +155,13 @@ class Exchange:
                 raise work.located(token)
             work.token = token.following(work.refused) if work.refused else token
 
-    async def _newest(self, work: "_PageWork", source: TokenSource) -> Secret | TokenError:
+    async def _newest(self, work: PageWork, source: TokenSource) -> Secret | TokenError:
         started = self.time_source.monotonic()
         token = await source.newest(self._time_for(work))
         work.elapsed += self.time_source.monotonic() - started
         return token
 
-    async def _renew(self, work: "_PageWork", error: PlugChatError) -> bool:
+    async def _renew(self, work: PageWork, error: PlugChatError) -> bool:
         """Tell whether there is a newer token than the one that was refused. A page is tried with one more at most."""
         if isinstance(self.token, Secret) or work.refused is not None or self._time_for(work) <= 0:
             return False
@@ -170,7 +186,7 @@ class Exchange:
             return
         raise closed
 
-    async def _sleep(self, work: "_PageWork", seconds: float) -> None:
+    async def _sleep(self, work: PageWork, seconds: float) -> None:
         try:
             await self.pause(seconds)
         except SessionStateError as closed:
@@ -183,7 +199,7 @@ class Exchange:
         if seconds is not None and seconds <= self.policy.max_retry_after:
             self.limits.hold(self.time_source.monotonic() + seconds)
 
-    async def _wait_until_allowed(self, work: "_PageWork") -> None:
+    async def _wait_until_allowed(self, work: PageWork) -> None:
         """Wait for what another request's 429 has asked for. RateLimitedError if the page's deadline is before that."""
         while (wait := self.limits.not_before - self.time_source.monotonic()) > 0:
             if work.elapsed + wait >= self.policy.deadline:
@@ -195,6 +211,8 @@ class Exchange:
                     )
                 )
             work.elapsed += wait
+            if work.told is not None:
+                work.told.hold(wait)
             await self._sleep(work, wait)
 
     async def _read(
@@ -221,12 +239,12 @@ class Exchange:
         error.status, error.url = outcome.status, token.redact(outcome.sent_url)
         return error
 
-    def _next_repair(self, work: "_PageWork", outcome: WireResponse | Failure) -> Repair | None:
+    def _next_repair(self, work: PageWork, outcome: WireResponse | Failure) -> Repair | None:
         if not self.repair or isinstance(outcome, Failure) or work.elapsed >= self.policy.deadline:
             return None
         return next_repair(work.shape, outcome, work.names, work.began)
 
-    def _next_wait(self, work: "_PageWork", error: PlugChatError) -> float | None:
+    def _next_wait(self, work: PageWork, error: PlugChatError) -> float | None:
         """Say how long to wait before the next attempt, or None if there is none; the error then says why."""
         decision = self.policy.decide(
             error, attempt=work.attempt, elapsed=work.elapsed, chance=self.time_source.random()
@@ -239,11 +257,13 @@ class Exchange:
             return None
         return decision.seconds
 
-    def _keep(self, work: "_PageWork") -> None:
+    def _keep(self, work: PageWork) -> None:
         """A repair that worked is kept for the rest of the session."""
         if work.repairs and work.shape != self.shape:
-            logger.warning("repaired by %s: kept for this session", " and ".join(work.names))
+            names = " and ".join(work.names)
             self.shape = work.shape
+            fields = {"plugchat_account": self.account, "plugchat_repair": names}
+            logger.warning("repaired by %s: kept for this session", names, extra=fields)
 
 
 async def _with_pauses(steps: Generator[None, None, T]) -> T:
@@ -255,71 +275,3 @@ async def _with_pauses(steps: Generator[None, None, T]) -> T:
             result: T = end.value
             return result
         await asyncio.sleep(0)
-
-
-@define(eq=False, repr=False)
-class _PageWork:
-    """What happened so far to one page.
-
-    shape: what the page is asked for with now. began: what it was asked for with at first.
-    attempt: how many of the policy's attempts were begun; repairs and a replaced idle connection don't count.
-    token: what the next request is sent with; not there before it has been seen to.
-    refused: the token that was refused, once a newer one was looked for. renewed: the newer one, until it is sent.
-    repairs: those that were tried, each with the error that it was to mend.
-    """
-
-    number: int
-    size: int
-    shape: RequestShape
-    began: RequestShape
-    token: Secret = field(init=False)
-    attempt: int = 1
-    elapsed: float = 0.0
-    replaced_stale: bool = False
-    refused: Secret | None = None
-    renewed: Secret | None = None
-    repairs: list[tuple[Repair, PlugChatError]] = Factory(list[tuple[Repair, PlugChatError]])
-    attempts: list[Attempt] = Factory(list[Attempt])
-
-    def note(self, request: WireRequest, outcome: WireResponse | Failure, error: PlugChatError) -> None:
-        """Write down a failed attempt."""
-        if isinstance(outcome, Failure):
-            method, url, content_type, said = "GET", request.url, request.shape.content_type, error.message
-        else:
-            # An injected session may have put anything into the URL.
-            method, url, content_type = (
-                outcome.sent_method,
-                request.token.redact(outcome.sent_url),
-                outcome.sent_content_type,
-            )
-            said = error.message if outcome.status == 200 else status_line(outcome.status)
-        self.attempts.append(Attempt(method, url, content_type, said, " and ".join(self.names)))
-
-    def begin(self, repair: Repair, error: PlugChatError) -> None:
-        """Go on with a changed request."""
-        self.shape = repair.shape
-        self.repairs.append((repair, error))
-
-    @property
-    def names(self) -> list[str]:
-        """What the repairs are called."""
-        return [repair.name for repair, _ in self.repairs]
-
-    def cause_of(self, error: PlugChatError) -> PlugChatError:
-        """Give the error to raise, where one of the repairs has only made it worse: what came before that one."""
-        for repair, before in reversed(self.repairs):
-            if not repair.explains(error.status):
-                error = before
-        return error
-
-    def wait(self, seconds: float) -> None:
-        """Go on with the same request, after a wait."""
-        self.attempts[-1] = evolve(self.attempts[-1], wait=seconds)
-        self.attempt += 1
-        self.elapsed += seconds
-
-    def located(self, error: PlugChatError) -> PlugChatError:
-        """Give the error, with what is known of the page and its attempts."""
-        error.page, error.page_size = self.number, self.size
-        error.attempts, error.elapsed = tuple(self.attempts), self.elapsed
-        return error

@@ -120,7 +120,8 @@ class Watch:
             return False
         if not front.ordered and not self._told_unordered:
             self._told_unordered = True
-            logger.warning("the list is not sorted by the last message's time: it is read as a whole at each look")
+            fields = {"plugchat_page_size": self._settings.page_size}
+            logger.warning("the list is not sorted by time: it is read as a whole at each look", extra=fields)
         trusted = front.ordered and front.bound is not None and not front.stuck
         if not snapshot.begun or not trusted or front.leaves_out(snapshot):
             snapshot.swept = None
@@ -184,7 +185,6 @@ class Watch:
         if error is None:
             wait = max(0.0, self._settings.interval - (now - started))
             if self._failures:
-                logger.warning("watching again: %d looks had failed, for %.1f s", self._failures, now - self._began)
                 self._tell(Outage(None, self._failures, now - self._began, wait))
                 self._failures = 0
             return wait
@@ -201,11 +201,24 @@ class Watch:
         wait = most * (1 + self._tools.time_source.random()) / 2
         if isinstance(error, RateLimitedError | ServerError) and error.retry_after is not None:
             wait = max(wait, min(error.retry_after, _MOST_RETRY_AFTER))
-        logger.warning("can't look at the list: %s: looking again in %.1f s", error.message, wait)
         self._tell(Outage(error, self._failures, lasted, wait))
         return wait
 
     def _tell(self, outage: Outage) -> None:
+        error = outage.error
+        fields = {
+            "plugchat_error": None if error is None else type(error).__name__,
+            "plugchat_status": None if error is None else error.status,
+            "plugchat_failures": outage.failures,
+            "plugchat_lasted": outage.lasted,
+            "plugchat_wait": outage.wait,
+        }
+        if error is None:
+            text = "watching again: %d looks had failed, for %.1f s"
+            logger.warning(text, outage.failures, outage.lasted, extra=fields)
+        else:
+            text = "can't look at the list: %s: looking again in %.1f s"
+            logger.warning(text, error.message, outage.wait, extra=fields)
         if self._settings.on_outage is not None:
             self._settings.on_outage(outage)
 

@@ -15,6 +15,7 @@ from plugchat_async._exchange import TimeSource
 from plugchat_async._retry import RetryPolicy
 from plugchat_async._secret import Secret
 from plugchat_async._source import Source
+from plugchat_async._telemetry import Telemetry
 from plugchat_async._walk import Consistency, StopOn
 from plugchat_async._wire import DEFAULT_BASE_URL, parse_base_url, proxy_problem
 from plugchat_async.accounts import Account
@@ -49,6 +50,7 @@ class BulkOptions(TypedDict, total=False):
     max_response_bytes: int
     proxy: str | None
     ssl_context: ssl.SSLContext | None
+    telemetry: Telemetry | None
     time_source: TimeSource
 
 
@@ -169,7 +171,7 @@ def fetch_many(
     Of the `options`, these are those of `PlugChatSession.iter_chats`, with the same defaults, for each walk:
     `page_size`, `limit`, `stop_on`, `consistency`, `prefetch`, `max_pages`, `require_verified`. These are those of
     `PlugChatSession`: `base_url` (of accounts that have none), `timeout`, `retry`, `repair`, `max_response_bytes`,
-    `proxy`, `ssl_context`, `time_source`. And:
+    `proxy`, `ssl_context`, `telemetry`, `time_source`. And:
 
     max_concurrency: requests in flight at most, of all accounts together (default 64).
     rate_limit, account_rate_limit: requests a second at most, evenly spaced, of all accounts together (but for a
@@ -208,7 +210,13 @@ def _handler(on_error: OnError, on_result: OnResult | None, *, warn: bool) -> Ca
             # Its frames hold the account's chats.
             error.__traceback__ = None
             if warn:
-                logger.warning("account %r failed: %s", result.account.name, error)
+                fields = {
+                    "plugchat_account": result.account.name,
+                    "plugchat_error": type(error).__name__,
+                    "plugchat_status": error.status,
+                    "plugchat_page": error.page,
+                }
+                logger.warning("account %r failed: %s", result.account.name, error, extra=fields)
         if on_result is not None:
             on_result(result)
 

@@ -15,6 +15,7 @@ from plugchat_async._driver import ChatsOptions, Drive, OnPage, OnReport, WalkOp
 from plugchat_async._exchange import TimeSource
 from plugchat_async._retry import RetryPolicy
 from plugchat_async._secret import Secret
+from plugchat_async._telemetry import Telemetry, ToldWalk
 from plugchat_async._token import TokenFunction, hidden_token
 from plugchat_async._walk import Consistency, PageSizes, StopOn
 from plugchat_async._wire import DEFAULT_BASE_URL, parse_base_url, proxy_problem
@@ -56,6 +57,8 @@ class PlugChatSession:
     max_response_bytes: the largest body, decompressed, that is read (default 16 MiB).
     proxy: URL of an HTTP proxy (default None: none; the environment's proxies are not used).
     ssl_context: an ssl.SSLContext to verify servers with (default None: Python's).
+    telemetry: what is told of walks, pages and attempts, as an OpenTelemetry of
+        `plugchat_async.integrations.opentelemetry` (default None: nothing is told).
     time_source: clock, sleep and randomness, for tests.
     """
 
@@ -73,6 +76,7 @@ class PlugChatSession:
         max_response_bytes: int = 16 * 1024 * 1024,
         proxy: str | None = None,
         ssl_context: ssl.SSLContext | None = None,
+        telemetry: Telemetry | None = None,
         time_source: TimeSource = TimeSource(),  # noqa: B008 - frozen
     ) -> None:
         # First, since a traceback that shows locals asks even a half-made session for its repr.
@@ -98,6 +102,7 @@ class PlugChatSession:
             max_response_bytes=max_response_bytes,
             proxy=hidden_proxy,
             ssl_context=ssl_context,
+            telemetry=telemetry,
             time_source=time_source,
         )
         commons = Commons(options, client_session)
@@ -137,9 +142,7 @@ class PlugChatSession:
         SessionStateError if it was closed before (make a new one), or if it or its client_session belongs to another
         event loop.
         """
-        if self._closed:
-            raise SessionStateError("the session is closed", "Make a new PlugChatSession: a closed one stays closed.")
-        if self._loop is None:
+        if self._loop is None and not self._closed:
             self._transport.open()
             self._loop = asyncio.get_running_loop()
         self._check_open()
@@ -313,24 +316,20 @@ class PlugChatSession:
             five minutes or `interval`, and as long as a 429 asks; all others are raised.
 
         A chat is given as removed if that is proven, as by consistency="strict", or if two readings of the whole list
-        in a row did not have it; an empty list proves nothing. A list that is not sorted by the last message's time is
-        read as a whole at each look.
+        in a row did not have it; an empty list proves nothing. A list that is not sorted by time is read as a whole.
 
-        InvalidValueError and InvalidTypeError at once, if an argument is wrong, or at the first step, if another watch
-        has the state.
+        InvalidValueError and InvalidTypeError at once, if an argument is wrong; later, if another watch has the state.
         """
-        # Those that don't watch need not load it.
-        from plugchat_async._watcher import Watch, WatchTools  # noqa: PLC0415
-        from plugchat_async.watch import WatchSettings  # noqa: PLC0415
+        from plugchat_async._watcher import Watch, WatchTools  # noqa: PLC0415 - 6 ms that most programs don't need
+        from plugchat_async.watch import WatchSettings  # noqa: PLC0415 - as above
 
-        return Watch(
-            WatchTools(self._fetch, self._walk, self._exchange.pause, self._sizes, self._exchange.time_source),
-            WatchSettings(**options),
-        ).events()
+        exchange = self._exchange
+        tools = WatchTools(self._fetch, self._walk, exchange.pause, self._sizes, exchange.time_source)
+        return Watch(tools, WatchSettings(**options)).events()
 
-    def _fetch(self, number: int, page_size: int) -> Awaitable[Page]:
+    def _fetch(self, number: int, page_size: int, walk: ToldWalk | None = None) -> Awaitable[Page]:
         self._check_open()
-        return self._exchange.fetch(number, page_size)
+        return self._exchange.fetch(number, page_size, walk)
 
     def _check_open(self) -> None:
         if self._closed:
@@ -346,5 +345,6 @@ class PlugChatSession:
     def _walk(self, options: WalkOptions) -> Drive:
         standing = options.standing()
         self._check_open()
-        monotonic = self._exchange.time_source.monotonic
-        return Drive(standing, options, fetch=self._fetch, sizes=self._sizes, monotonic=monotonic)
+        exchange = self._exchange
+        monotonic, teller = exchange.time_source.monotonic, exchange.teller
+        return Drive(standing, options, fetch=self._fetch, sizes=self._sizes, monotonic=monotonic, teller=teller)

@@ -45,6 +45,7 @@ ORDER = [
     "_transport",
     "_limits",
     "_telemetry",
+    "_page_work",
     "_exchange",
     "_commons",
     "_driver",

@@ -38,6 +38,7 @@ from plugchat_async.bulk import settings_of
 from plugchat_async.integrations import dask as dask_module
 from plugchat_async.integrations.cluster import reaching_cluster
 from plugchat_async.integrations.dask import fetch_many_dask
+from plugchat_async.integrations.opentelemetry import OpenTelemetry
 from plugchat_async.testing import Fault, PlugChatSimulator
 
 pytestmark = [
@@ -414,6 +415,7 @@ def test_what_dask_raises_for_a_lost_cluster_is_ours(client: Any, error: BaseExc
         {"client": None},
         {"accounts": None},
         {"accounts": 5},
+        {"telemetry": OpenTelemetry()},
         {"time_source": TimeSource()},
         {"page_size": 0},
         {"proxy": "x"},

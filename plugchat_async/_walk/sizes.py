@@ -48,7 +48,10 @@ class PageSizes:
         """Note that the server caps the size that was asked for to a length, and say so the first time."""
         if length not in self._caps:
             self._caps.add(length)
-            logger.warning("the server caps pageSize=%d to %d: going on with pages of %d", asked, length, length)
+            fields = {"plugchat_page_size": asked, "plugchat_capped_to": length}
+            logger.warning(
+                "the server caps pageSize=%d to %d: going on with pages of %d", asked, length, length, extra=fields
+            )
 
 
 def _state_of(page: Page) -> frozenset[tuple[str, datetime | None]]:

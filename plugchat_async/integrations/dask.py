@@ -60,7 +60,7 @@ _AHEAD: Final = 2
 _BATCHES_PER_SLOT: Final = 4
 _MOST_IN_BATCH: Final = 100
 # What can't be handed to another machine.
-_LOCAL: Final = ("ssl_context", "time_source")
+_LOCAL: Final = ("ssl_context", "telemetry", "time_source")
 
 
 def fetch_many_dask(
@@ -86,8 +86,8 @@ def fetch_many_dask(
         and its part still written once.
     concurrency: accounts under way at a time in each batch (default 64). Their chats are in the worker's memory, as
         columns, until they are complete.
-    fresh, on_result, options: as for `export_many`, but for `ssl_context` and `time_source`, which can't be handed on.
-        `max_concurrency`, `rate_limit` and the retry budget are those of each batch that is under way.
+    fresh, on_result, options: as for `export_many`, but for `ssl_context`, `telemetry` and `time_source`, which can't
+        be handed on. `max_concurrency`, `rate_limit` and the retry budget are those of each batch that is under way.
 
     This function blocks; in an event loop, call it with `asyncio.to_thread`. It raises what `export_many` does, and
     ConfigurationError if workers can't run a batch, and ServiceError if the cluster is lost. If it is interrupted,

@@ -183,7 +183,8 @@ def _problem_of(error: PlugChatError) -> _Problem:
 
 def _log(error: PlugChatError, where: str, answered: int | str) -> None:
     level = logging.ERROR if isinstance(error, ConfigurationError | OutputError) else logging.WARNING
-    logger.log(level, "%s: %s (answered: %s)", where, error, answered)
+    fields = {"plugchat_error": type(error).__name__, "plugchat_status": error.status, "plugchat_answered": answered}
+    logger.log(level, "%s: %s (answered: %s)", where, error, answered, extra=fields)
 
 
 class ChatModel(BaseModel):
