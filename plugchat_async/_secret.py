@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from functools import lru_cache
 from itertools import accumulate
 
-from attrs import frozen
+from attrs import field, frozen
 
 
 @frozen(repr=False, eq=False)
@@ -15,8 +15,9 @@ class Secret:
     former: tokens that it has replaced, which are taken out, too (default: none).
     """
 
-    value: str
-    former: tuple[str, ...] = ()
+    # Not shown field by field either: rich does so, whatever __repr__ gives.
+    value: str = field(repr=False)
+    former: tuple[str, ...] = field(default=(), repr=False)
 
     def __repr__(self) -> str:
         return "***"

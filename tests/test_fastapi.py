@@ -36,16 +36,15 @@ from plugchat_async import (
 )
 from plugchat_async._formats import to_json
 from plugchat_async.integrations.fastapi import (
-    _PROBLEMS,
     BrokenStreamError,
     ChatModel,
     ChatStream,
     PlugChatDep,
-    _problem_of,
     add_problem_handlers,
     get_plugchat,
     plugchat_lifespan,
 )
+from plugchat_async.integrations.problems import _PROBLEMS, _problem_of
 from plugchat_async.testing import Fault, PlugChatSimulator
 
 TOKEN = "s3cret-token"

@@ -21,7 +21,7 @@ byte: `python tests/fault_matrix.py` runs them all and prints what came of them,
 *Requests* counts those that reach the server. Retries wait a random part of 0.5 s and then of 1 s; here chance is fixed
 at a half, so *waits* are 0.25 s and 0.5 s. Whatever came: the session can be used afterwards (unless the line says
 that it is closed), no task, connection or descriptor is left, and no text holds the token, which most of these servers
-echo. What to do about an error is the end of its text, and in the README's table of errors.
+echo. What to do about an error is the end of its text, and [on its page](reference/errors.md).
 """
 _INTROS = {
     "Connecting": "",
