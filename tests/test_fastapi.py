@@ -12,7 +12,7 @@ from typing import Any
 
 import attrs
 import pytest
-from fastapi import APIRouter, FastAPI, WebSocket
+from fastapi import APIRouter, BackgroundTasks, FastAPI, WebSocket, WebSocketDisconnect
 from fastapi.testclient import TestClient
 from starlette.middleware.base import BaseHTTPMiddleware, RequestResponseEndpoint
 from starlette.requests import Request
@@ -534,3 +534,135 @@ def test_it_is_loaded_only_when_it_is_used() -> None:
     """FastAPI and pydantic are nobody's concern who uses neither."""
     code = "from plugchat_async import PlugChatSession\nimport sys\nprint({'fastapi', 'pydantic'} & set(sys.modules))"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "set()\n"
+
+
+@pytest.mark.parametrize("path", ["/stream", "/pages"])
+def test_behind_a_middleware_a_broken_stream_has_no_end(app: FastAPI, account: PlugChatSimulator, path: str) -> None:
+    """Starlette's kind would end the response properly: it is made to fail where it is sent."""
+
+    async def dispatch(request: Request, call_next: RequestResponseEndpoint) -> Response:
+        return await call_next(request)
+
+    app.add_middleware(BaseHTTPMiddleware, dispatch=dispatch)
+    account.script(Fault.none(), Fault.status(401))
+    messages: list[Any] = []
+
+    async def send(message: Any) -> None:
+        if isinstance(message.get("body"), str):
+            raise TypeError("as of a server")
+        messages.append(message)
+
+    async def run() -> None:
+        async with app.router.lifespan_context(app) as state:
+            scope: dict[str, Any] = {
+                **SCOPE,
+                "path": path,
+                "raw_path": path.encode(),
+                "query_string": b"",
+                "headers": [],
+                "state": state,
+                "asgi": {"version": "3.0"},
+            }
+            await app(scope, never, send)
+
+    with suppress(Exception):
+        asyncio.run(run())
+    assert messages[0]["status"] in (200, 203)
+    assert messages[-1]["more_body"]
+
+
+def test_background_tasks_run_after_a_stream(app: FastAPI) -> None:
+    """As after any response."""
+    ran: list[str] = []
+
+    @app.get("/later")
+    async def later(plugchat: PlugChatDep, tasks: BackgroundTasks) -> ChatStream:
+        tasks.add_task(ran.append, "yes")
+        return ChatStream(plugchat.iter_chats(limit=1))
+
+    with TestClient(app) as client:
+        assert len(client.get("/later").text.splitlines()) == 1
+    assert ran == ["yes"]
+
+
+def test_a_websocket_is_closed(app: FastAPI, account: PlugChatSimulator, caplog: pytest.LogCaptureFixture) -> None:
+    """With "internal error", before and after it was accepted; the log says why."""
+
+    @app.websocket("/socket/{accepts}")
+    async def socket(websocket: WebSocket, accepts: bool, plugchat: PlugChatDep) -> None:
+        if accepts:
+            await websocket.accept()
+        await plugchat.list_chats()
+
+    with TestClient(app) as client:
+        for accepts in ("true", "false"):
+            account.script(Fault.status(401))
+            with (
+                pytest.raises(WebSocketDisconnect) as caught,
+                client.websocket_connect(f"/socket/{accepts}") as socket_,
+            ):
+                socket_.receive_json()
+            assert caught.value.code in (1011, 1000, 1006)
+    assert len([record for record in caplog.records if record.name == "plugchat_async.fastapi"]) == 2
+
+
+def test_head_asks_for_nothing(app: FastAPI, account: PlugChatSimulator) -> None:
+    """Its answer has no body."""
+
+    @app.head("/stream")
+    async def stream(plugchat: PlugChatDep) -> ChatStream:
+        return ChatStream(plugchat.iter_chats())
+
+    with TestClient(app) as client:
+        answer = client.head("/stream")
+    assert (answer.status_code, answer.content, account.requests) == (200, b"", [])
+
+
+def test_a_walk_that_is_over_is_no_empty_account(app: FastAPI) -> None:
+    """It is the application's fault, and so a 500."""
+
+    @app.get("/over")
+    async def over(plugchat: PlugChatDep) -> ChatStream:
+        walk = plugchat.iter_chats()
+        await walk.aclose()
+        return ChatStream(walk)
+
+    with TestClient(app) as client:
+        assert client.get("/over").status_code == 500
+
+
+async def test_an_error_of_the_walks_own_breaks_it_off() -> None:
+    """Also one that is an OSError, as a TimeoutError is; before the beginning it comes out as it is."""
+
+    async def chats(first: int) -> AsyncGenerator[Chat, None]:
+        for number in range(first):
+            yield Chat(str(number + 1))
+        raise TimeoutError("mine")
+
+    async def send(message: Any) -> None:
+        assert not isinstance(message.get("body"), str)
+
+    with pytest.raises(BrokenStreamError, match="TimeoutError"):
+        await ChatStream(chats(2))(SCOPE, never, send)
+    with pytest.raises(TimeoutError, match="mine"):
+        await ChatStream(chats(0))(SCOPE, never, send)
+
+
+async def test_a_path_is_no_line_of_the_log(caplog: pytest.LogCaptureFixture) -> None:
+    """It is quoted."""
+    app = FastAPI()
+    add_problem_handlers(app)
+
+    @app.get("/{name}")
+    async def fail(name: str) -> None:
+        raise ServerError("x") if name else AssertionError
+
+    TestClient(app).get("/a%0aFAKE%1b")
+    assert "GET /a%0AFAKE%1B: x" in caplog.text
+
+
+def test_after_the_end_there_is_no_session(app: FastAPI) -> None:
+    """So a client without a lifespan is told what to do."""
+    with TestClient(app):
+        assert app.state.plugchat is not None
+    assert not hasattr(app.state, "plugchat")

@@ -5,6 +5,7 @@ import time
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
+from rich.pretty import pretty_repr
 
 from plugchat_async._secret import Secret
 
@@ -111,3 +112,8 @@ def test_the_beginning_of_a_token_gives_it_away(token: str, ways: list[int], cou
     left = shown.removeprefix('said "***').removesuffix(" to nobody")
     # A quote within it ends what hangs on its beginning, as it ends a word; the beginning is hidden in any case.
     assert left == '"' or any(mark in token[8:count] for mark in "\"'<>") or any(way % 10 == 9 for way in ways)
+
+
+def test_rich_does_not_show_it() -> None:
+    """Which lists the fields of attrs classes, whatever their repr gives: so do its tracebacks with locals."""
+    assert "s3cret" not in pretty_repr([Secret("s3cret-token", ("s3cret-former",))])
