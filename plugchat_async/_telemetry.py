@@ -176,10 +176,8 @@ class ToldPage:
             tell(attempt.end, None, error, monotonic() - started)
             raise
         took = monotonic() - started
-        if isinstance(outcome, Failure):
-            tell(attempt.end, None, outcome.error, took)
-        else:
-            tell(attempt.end, outcome.status, None, took)
+        status, failure = (None, outcome.error) if isinstance(outcome, Failure) else (outcome.status, None)
+        tell(attempt.end, status, failure, took)
         return outcome
 
     def resend(self, reason: Reason, error: PlugChatError, *, wait: float = 0.0, repair: str = "") -> None:
