@@ -37,6 +37,13 @@ class SessionOptions(TypedDict, total=False):
     time_source: TimeSource
 
 
+@frozen(eq=False)
+class HiddenOptions:
+    """The same, where a traceback may show them."""
+
+    options: SessionOptions = field(repr=False)
+
+
 @frozen(kw_only=True, eq=False, repr=False)
 class RequestOptions:
     """The options of requests, as `PlugChatSession` and `fetch_many` take and describe them.
@@ -128,12 +135,14 @@ class Commons:
         *,
         path: str = CHATS_PATH,
         item: type[Any] = Chat,
+        limits: Limits | None = None,
         reserve: int = 0,
         account: str | None = None,
     ) -> Exchange:
         """Make an account's exchange for a call.
 
-        path: of the call. item: the class of what it gives. reserve: how many tokens of the retry budget are its own.
+        path: of the call. item: the class of what it gives. limits: those of the account's other call (default None: it
+        has no other). reserve: how many tokens of the retry budget are its own.
         account: its name, where there are many.
         """
         return Exchange(
@@ -145,7 +154,8 @@ class Commons:
             policy=self._options.retry,
             repair=self._options.repair,
             timeout=self._options.timeout,
-            limits=Limits(self._slots, self._rate, rate_limiter(self._options.account_rate_limit, catch_up=False)),
+            limits=limits
+            or Limits(self._slots, self._rate, rate_limiter(self._options.account_rate_limit, catch_up=False)),
             time_source=self.time_source,
             budget=RetryBudget(reserve, self._budget) if reserve else self._budget,
             account=account,

@@ -12,7 +12,6 @@ from plugchat_async._driver import Drive, WalkOptions
 from plugchat_async._source import Source
 from plugchat_async._token import hidden_token
 from plugchat_async._transport import Transport
-from plugchat_async._walk import PageSizes
 from plugchat_async._wire import parse_base_url
 from plugchat_async.accounts import Account
 from plugchat_async.errors import ConfigurationError, PlugChatError
@@ -191,7 +190,7 @@ class Crew:
             options.standing(),
             options,
             fetch=exchange.fetch,
-            sizes=PageSizes(),
+            sizes=exchange.sizes,
             monotonic=self._commons.time_source.monotonic,
             account=account.name,
             teller=self._commons.teller,

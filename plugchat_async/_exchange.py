@@ -22,6 +22,7 @@ from plugchat_async._secret import Secret
 from plugchat_async._telemetry import Teller, ToldWalk
 from plugchat_async._token import TokenSource
 from plugchat_async._transport import Failure, Transport
+from plugchat_async._walk import PageSizes
 from plugchat_async._wire import Requests, RequestShape, WireRequest, WireResponse, status_error
 from plugchat_async.errors import (
     AuthenticationError,
@@ -57,6 +58,7 @@ class TimeSource:
 class Exchange:
     """Fetches the pages of an account. It keeps what they share: the request's shape, the limits, the retry budget.
 
+    sizes: what is known of the server's page sizes.
     item: the class of what a page holds: Chat, or that of another call, which a Page calls its chats all the same.
     timeout: seconds for one attempt, body included, counted from when it has its slot.
     account: its name, where many are fetched. teller: whom to tell what is done, if anybody wants to know.
@@ -72,6 +74,7 @@ class Exchange:
     time_source: TimeSource
     budget: RetryBudget
     item: type[Chat] = Chat
+    sizes: PageSizes = Factory(PageSizes)
     account: str | None = None
     teller: Teller | None = None
     _requests: Requests = field(init=False, default=Factory(Requests))

@@ -270,7 +270,7 @@ _STATUS_RANGES: dict[range, type[PlugChatError]] = {
 }
 _STATUS_HINTS = {
     400: "The server refused page, page_size or the headers: read what it says, and check base_url.",
-    404: f"There is no {CHATS_PATH} there: check base_url.",
+    404: "There is no such call there: check base_url.",
     407: "The proxy wants credentials: check the proxy option.",
 }
 

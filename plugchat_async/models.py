@@ -1,12 +1,26 @@
 """What a caller gets: a `Chat`, the `Page` it came on, the `WalkReport` of a whole walk, and what happens to chats."""
 
 from datetime import datetime
-from typing import Annotated, Final, TypeAlias, TypeVar, cast, final
+from typing import Annotated, Any, Final, TypeAlias, TypeVar, cast, final
 
-from attrs import NOTHING, field, fields, frozen, has
+from attrs import NOTHING, Attribute, Factory, field, fields, frozen, has
 from msgspec import Meta, defstruct
 
 T = TypeVar("T")
+
+
+EXPECTED: Final = "expected"
+
+
+def _check_fields(members: "tuple[Attribute[Any], ...]") -> None:
+    """Refuse what a struct would take for something else, or what would show only with a page that can't be read."""
+    for member in members:
+        if isinstance(member.default, cast("type", Factory)) or member.kw_only or member.converter or member.validator:
+            raise TypeError(f"{member.name}: a struct's field has a plain default, and nothing that is called")
+        if EXPECTED not in member.metadata:
+            raise TypeError(f"{member.name}: say what is expected of it, with metadata=expects(...)")
+        if "datetime" in repr(member.type) and member.name != "last_message_time":
+            raise TypeError(f"{member.name}: only last_message_time is read as a time, and turned into UTC")
 
 
 def laid_out_as_struct(cls: type[T]) -> type[T]:
@@ -21,14 +35,12 @@ def laid_out_as_struct(cls: type[T]) -> type[T]:
     attrs' do.
     """
     assert has(cls)
+    _check_fields(fields(cls))
     members = [(a.name, a.type) if a.default is NOTHING else (a.name, a.type, a.default) for a in fields(cls)]
     of_attrs = ("__doc__", "__attrs_attrs__", "__attrs_props__", "__setattr__", "__delattr__", "__hash__")
     kept = {name: value for name, value in cls.__dict__.items() if name in of_attrs or isinstance(value, property)}
     struct = defstruct(cls.__name__, members, namespace=kept, module=cls.__module__, rename="camel", gc=False)
     return cast("type[T]", struct)
-
-
-EXPECTED: Final = "expected"
 
 
 def expects(words: str) -> dict[str, str]:

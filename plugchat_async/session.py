@@ -1,25 +1,26 @@
 """PlugChatSession: owns or borrows the aiohttp session, fetches pages, and walks them."""
 
-import asyncio
 import os
 import ssl
 from collections.abc import AsyncGenerator, Awaitable
+from functools import partial
 from types import TracebackType
 from typing import TYPE_CHECKING, Final, Self, Unpack
 
 import aiohttp
 
 from plugchat_async._arguments import check_int
-from plugchat_async._commons import Commons, RequestOptions, SessionOptions
+from plugchat_async._commons import Commons, HiddenOptions, RequestOptions, SessionOptions
 from plugchat_async._driver import ChatsOptions, Drive, OnPage, OnReport, WalkOptions
-from plugchat_async._exchange import TimeSource
+from plugchat_async._exchange import Exchange, TimeSource
+from plugchat_async._life import Life
 from plugchat_async._retry import RetryPolicy
 from plugchat_async._secret import Secret
 from plugchat_async._telemetry import Telemetry, ToldWalk
 from plugchat_async._token import TokenFunction, hidden_token
-from plugchat_async._walk import Consistency, PageSizes, StopOn
+from plugchat_async._walk import Consistency, StopOn
 from plugchat_async._wire import DEFAULT_BASE_URL, parse_base_url, proxy_problem
-from plugchat_async.errors import InvalidValueError, PlugChatError, SessionStateError
+from plugchat_async.errors import InvalidValueError, PlugChatError
 from plugchat_async.models import Chat, ChatEvent, Page
 
 if TYPE_CHECKING:
@@ -80,8 +81,7 @@ class PlugChatSession:
         time_source: TimeSource = TimeSource(),  # noqa: B008 - frozen
     ) -> None:
         # First, since a traceback that shows locals asks even a half-made session for its repr.
-        self._loop: asyncio.AbstractEventLoop | None = None
-        self._closed = False
+        self._life = Life()
         self._origin = ""
         # What may be a secret is no local of this frame any more when something is raised.
         parsed, hidden = parse_base_url(base_url), hidden_token(token)
@@ -108,7 +108,6 @@ class PlugChatSession:
         commons = Commons(options, client_session)
         self._transport = commons.transport()
         self._exchange = commons.exchange(self._transport, hidden, self._origin)
-        self._sizes = PageSizes()
 
     @classmethod
     def from_env(cls, **options: Unpack[SessionOptions]) -> Self:
@@ -122,11 +121,12 @@ class PlugChatSession:
                 f"Set {TOKEN_VARIABLE} to the account's token.",
             )
         options.setdefault("base_url", os.environ.get(BASE_URL_VARIABLE) or DEFAULT_BASE_URL)
-        return cls(os.environ[TOKEN_VARIABLE], **options)
+        hidden = HiddenOptions(options)
+        del options  # a traceback may show this frame, and the proxy's URL may hold a password
+        return cls(os.environ[TOKEN_VARIABLE], **hidden.options)
 
     def __repr__(self) -> str:
-        state = "closed" if self._closed else "new" if self._loop is None else "open"
-        return f"<PlugChatSession {self._origin} {state}>"
+        return f"<PlugChatSession {self._origin} {self._life.state}>"
 
     async def __aenter__(self) -> Self:
         return await self.open()
@@ -142,10 +142,10 @@ class PlugChatSession:
         SessionStateError if it was closed before (make a new one), or if it or its client_session belongs to another
         event loop.
         """
-        if self._loop is None and not self._closed:
+        if self._life.state == "new":
             self._transport.open()
-            self._loop = asyncio.get_running_loop()
-        self._check_open()
+            self._life.begin()
+        self._life.check()
         return self
 
     async def close(self) -> None:
@@ -153,7 +153,7 @@ class PlugChatSession:
 
         Requests that are under way, or wait to be repeated, end with SessionStateError.
         """
-        self._closed = True
+        self._life.end()
         await self._transport.close()
 
     async def fetch_page(self, number: int, page_size: int) -> Page:
@@ -324,27 +324,25 @@ class PlugChatSession:
         from plugchat_async.watch import WatchSettings  # noqa: PLC0415 - as above
 
         exchange = self._exchange
-        tools = WatchTools(self._fetch, self._walk, exchange.pause, self._sizes, exchange.time_source)
+        tools = WatchTools(self._fetch, self._walk, exchange.pause, exchange.sizes, exchange.time_source)
         return Watch(tools, WatchSettings(**options)).events()
 
-    def _fetch(self, number: int, page_size: int, walk: ToldWalk | None = None) -> Awaitable[Page]:
-        self._check_open()
-        return self._exchange.fetch(number, page_size, walk)
+    def _fetch(
+        self, number: int, page_size: int, walk: ToldWalk | None = None, exchange: Exchange | None = None
+    ) -> Awaitable[Page]:
+        self._life.check()
+        return (exchange or self._exchange).fetch(number, page_size, walk)
 
-    def _check_open(self) -> None:
-        if self._closed:
-            raise SessionStateError("the session is closed", "Make a new PlugChatSession: a closed one stays closed.")
-        if self._loop is None:
-            raise SessionStateError("the session is not open")
-        if self._loop is not asyncio.get_running_loop():
-            raise SessionStateError(
-                "the session belongs to another event loop",
-                "Make one session for each event loop, inside of it.",
-            )
-
-    def _walk(self, options: WalkOptions) -> Drive:
+    def _walk(self, options: WalkOptions, exchange: Exchange | None = None) -> Drive:
+        """Begin a walk over what a call lists (default: over chats)."""
         standing = options.standing()
-        self._check_open()
-        exchange = self._exchange
-        monotonic, teller = exchange.time_source.monotonic, exchange.teller
-        return Drive(standing, options, fetch=self._fetch, sizes=self._sizes, monotonic=monotonic, teller=teller)
+        self._life.check()
+        exchange = exchange or self._exchange
+        return Drive(
+            standing,
+            options,
+            fetch=partial(self._fetch, exchange=exchange),
+            sizes=exchange.sizes,
+            monotonic=exchange.time_source.monotonic,
+            teller=exchange.teller,
+        )

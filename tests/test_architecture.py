@@ -50,6 +50,7 @@ ORDER = [
     "_commons",
     "_driver",
     "_snapshot",
+    "_life",
     "watch",
     "_watcher",
     "session",
