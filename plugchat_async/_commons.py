@@ -2,7 +2,7 @@
 
 import asyncio
 import ssl
-from typing import Any, TypedDict
+from typing import TypedDict
 
 import aiohttp
 from attrs import field, frozen
@@ -15,9 +15,8 @@ from plugchat_async._secret import Secret
 from plugchat_async._telemetry import Telemetry, Teller
 from plugchat_async._token import TokenSource
 from plugchat_async._transport import Transport
-from plugchat_async._wire import CHATS_PATH, RequestShape
+from plugchat_async._wire import RequestShape
 from plugchat_async.errors import InvalidTypeError, InvalidValueError
-from plugchat_async.models import Chat
 
 
 class SessionOptions(TypedDict, total=False):
@@ -133,29 +132,22 @@ class Commons:
         token: Secret | TokenSource,
         origin: str,
         *,
-        path: str = CHATS_PATH,
-        item: type[Any] = Chat,
-        limits: Limits | None = None,
         reserve: int = 0,
         account: str | None = None,
     ) -> Exchange:
-        """Make an account's exchange for a call.
+        """Make an account's exchange.
 
-        path: of the call. item: the class of what it gives. limits: those of the account's other call (default None: it
-        has no other). reserve: how many tokens of the retry budget are its own.
-        account: its name, where there are many.
+        reserve: how many tokens of the retry budget are its own. account: its name, where there are many.
         """
         return Exchange(
             transport=transport,
             token=token,
             # Only an injected session can add anything to a request.
-            shape=RequestShape(origin, path, bare=self._client_session is None),
-            item=item,
+            shape=RequestShape(origin, bare=self._client_session is None),
             policy=self._options.retry,
             repair=self._options.repair,
             timeout=self._options.timeout,
-            limits=limits
-            or Limits(self._slots, self._rate, rate_limiter(self._options.account_rate_limit, catch_up=False)),
+            limits=Limits(self._slots, self._rate, rate_limiter(self._options.account_rate_limit, catch_up=False)),
             time_source=self.time_source,
             budget=RetryBudget(reserve, self._budget) if reserve else self._budget,
             account=account,

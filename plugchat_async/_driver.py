@@ -29,6 +29,7 @@ from plugchat_async._walk import (
     unpack,
     walk,
 )
+from plugchat_async._wire import CHATS_PATH
 from plugchat_async.errors import (
     ConsistencyError,
     InvalidValueError,
@@ -88,8 +89,11 @@ class WalkOptions:
     on_page: OnPage | None = None
     on_report: OnReport | None = None
 
-    def standing(self) -> Standing:
-        """Check the options, and give where the walk begins. InvalidValueError or InvalidTypeError if one is wrong."""
+    def standing(self, path: str = CHATS_PATH) -> Standing:
+        """Check the options, and give where a walk over a call begins, whose path it is.
+
+        InvalidValueError or InvalidTypeError if one is wrong.
+        """
         check_int("page_size", self.page_size, least=1)
         check_optional_int("limit", self.limit, least=0)
         check_int("start_page", self.start_page, least=1)
@@ -107,7 +111,7 @@ class WalkOptions:
                 'To go on after an error, give resume=error.checkpoint; else give consistency="plain".',
             )
         if self.resume is not None:
-            standing = unpack(self.resume)
+            standing = unpack(self.resume, path)
             if self.prefetch and standing.stage == "passes" and not standing.phase:
                 standing.stage = "ahead"  # what was read in order is as good as what was not
         else:
@@ -116,6 +120,7 @@ class WalkOptions:
                 page_size=self.page_size,
                 stop_on=self.stop_on,
                 start_page=self.start_page,
+                path=path,
                 size=self.page_size,
                 number=self.start_page,
             )

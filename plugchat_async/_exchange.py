@@ -11,7 +11,7 @@ from collections.abc import Awaitable, Callable, Coroutine, Generator
 from functools import partial
 from typing import Any, TypeVar
 
-from attrs import Factory, define, field, frozen
+from attrs import Factory, define, evolve, field, frozen
 
 from plugchat_async._decode import decode_slices
 from plugchat_async._limits import Limits
@@ -78,6 +78,14 @@ class Exchange:
     account: str | None = None
     teller: Teller | None = None
     _requests: Requests = field(init=False, default=Factory(Requests))
+
+    def of_call(self, path: str, item: type[Any]) -> "Exchange":
+        """Give the account's exchange for another call of the vendor: the same limits, token and retry budget.
+
+        path: the call's. item: the class of what its pages hold. What is learnt of a call is its own: how large its
+        pages are, and which repairs it needs.
+        """
+        return evolve(self, shape=evolve(self.shape, path=path), item=item, sizes=PageSizes())
 
     def fetch(self, number: int, size: int, walk: ToldWalk | None = None) -> Coroutine[Any, Any, Page]:
         """Fetch one page, or raise the error that is left after repairs and retries. `walk`: whose it is, if told."""

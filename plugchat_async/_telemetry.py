@@ -62,11 +62,12 @@ class WalkTelemetry(Protocol):
 class PageTelemetry(Protocol):
     """Is told what becomes of a page."""
 
-    def attempt(self, *, url: str, server: str, port: int, resends: int) -> "AttemptTelemetry":
+    def attempt(self, *, url: str, path: str, server: str, port: int, resends: int) -> "AttemptTelemetry":
         """Begin an attempt: now it is sent, and what is sent within it is its part.
 
-        url: what is asked for, without what an injected session makes of it, and without the token. server, port: its
-        host and port. resends: how many attempts at this page were sent before.
+        url: what is asked for, without what an injected session makes of it, and without the token. path: the call's,
+        as the vendor documents it. server, port: the host and port. resends: how many attempts at this page were sent
+        before.
         """
         ...
 
@@ -166,7 +167,8 @@ class ToldPage:
             server, port, prefix = _parts_of(request.shape.base_url)
             # All of it is ours, but for a prefix, which may be anything. To look through all of them takes 20 us.
             url = request.token.redact(request.url) if prefix else request.url
-            attempt = tell(self._told.attempt, url=url, server=server, port=port, resends=resends)
+            path = request.shape.path
+            attempt = tell(self._told.attempt, url=url, path=path, server=server, port=port, resends=resends)
         if attempt is None:
             return await sending
         started = monotonic()

@@ -158,7 +158,7 @@ class AuthenticationError(ConfigurationError):
 class MethodNotAllowedError(ConfigurationError):
     """405, and no repair helped. `allow`: the methods that the server named, None without Allow (RFC 9110, 15.5.6)."""
 
-    advice: ClassVar[str] = "The call is a GET: check base_url, and that no proxy or middleware changes the request."
+    advice: ClassVar[str] = "The call is GET: check base_url, and that no proxy or middleware changes the request."
 
     allow: tuple[str, ...] | None = None
 

@@ -8,19 +8,12 @@ from msgspec import Meta, defstruct
 
 T = TypeVar("T")
 
-
 EXPECTED: Final = "expected"
 
 
-def _check_fields(members: "tuple[Attribute[Any], ...]") -> None:
-    """Refuse what a struct would take for something else, or what would show only with a page that can't be read."""
-    for member in members:
-        if isinstance(member.default, cast("type", Factory)) or member.kw_only or member.converter or member.validator:
-            raise TypeError(f"{member.name}: a struct's field has a plain default, and nothing that is called")
-        if EXPECTED not in member.metadata:
-            raise TypeError(f"{member.name}: say what is expected of it, with metadata=expects(...)")
-        if "datetime" in repr(member.type) and member.name != "last_message_time":
-            raise TypeError(f"{member.name}: only last_message_time is read as a time, and turned into UTC")
+def expects(words: str) -> dict[str, str]:
+    """Give a field's metadata: what is expected of its value, in the words of a DecodeError."""
+    return {EXPECTED: words}
 
 
 def laid_out_as_struct(cls: type[T]) -> type[T]:
@@ -43,9 +36,16 @@ def laid_out_as_struct(cls: type[T]) -> type[T]:
     return cast("type[T]", struct)
 
 
-def expects(words: str) -> dict[str, str]:
-    """Give a field's metadata: what is expected of its value, in the words of a DecodeError."""
-    return {EXPECTED: words}
+def _check_fields(members: "tuple[Attribute[Any], ...]") -> None:
+    """Refuse what a struct would take for something else, or what would show only with a page that can't be read."""
+    for member in members:
+        called = any(getattr(member, name) is not None for name in ("converter", "validator"))
+        if called or member.kw_only or isinstance(member.default, cast("type", Factory)):
+            raise TypeError(f"{member.name}: a struct's field has a plain default, and nothing that is called")
+        if EXPECTED not in member.metadata:
+            raise TypeError(f"{member.name}: say what is expected of it, with metadata=expects(...)")
+        if "datetime" in repr(member.type) and member.name != "last_message_time":
+            raise TypeError(f"{member.name}: only last_message_time is read as a time, and turned into UTC")
 
 
 @final

@@ -115,14 +115,14 @@ class PlugChatSession:
 
         InvalidValueError if PLUGCHAT_TOKEN is not set; otherwise the constructor's errors.
         """
+        options.setdefault("base_url", os.environ.get(BASE_URL_VARIABLE) or DEFAULT_BASE_URL)
+        hidden = HiddenOptions(options)
+        del options  # a traceback may show this frame, and the proxy's URL may hold a password
         if not os.environ.get(TOKEN_VARIABLE):
             raise InvalidValueError(
                 f"the environment variable {TOKEN_VARIABLE} is not set",
                 f"Set {TOKEN_VARIABLE} to the account's token.",
             )
-        options.setdefault("base_url", os.environ.get(BASE_URL_VARIABLE) or DEFAULT_BASE_URL)
-        hidden = HiddenOptions(options)
-        del options  # a traceback may show this frame, and the proxy's URL may hold a password
         return cls(os.environ[TOKEN_VARIABLE], **hidden.options)
 
     def __repr__(self) -> str:
@@ -335,9 +335,9 @@ class PlugChatSession:
 
     def _walk(self, options: WalkOptions, exchange: Exchange | None = None) -> Drive:
         """Begin a walk over what a call lists (default: over chats)."""
-        standing = options.standing()
-        self._life.check()
         exchange = exchange or self._exchange
+        standing = options.standing(exchange.shape.path)
+        self._life.check()
         return Drive(
             standing,
             options,

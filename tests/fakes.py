@@ -8,6 +8,7 @@ import threading
 from collections.abc import Awaitable, Callable, Coroutine, Generator, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from traceback import walk_tb
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
@@ -162,6 +163,13 @@ def answering(*answers: bytes, close: bool = True) -> Handler:
             writer.close()
 
     return handler
+
+
+def what_frames_show(error: BaseException) -> str:
+    """Give the locals of the package's frames, as a traceback that shows locals has them."""
+    frames = [frame for frame, _ in walk_tb(error.__traceback__) if "plugchat_async/" in frame.f_code.co_filename]
+    assert frames
+    return repr([frame.f_locals for frame in frames])
 
 
 @contextmanager

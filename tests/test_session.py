@@ -8,7 +8,7 @@ from typing import Any
 import aiohttp
 import pytest
 
-from fakes import FakeTime, RawServer, answering, http
+from fakes import FakeTime, RawServer, answering, http, what_frames_show
 from plugchat_async import (
     AuthenticationError,
     Chat,
@@ -554,6 +554,17 @@ def test_a_session_belongs_to_its_event_loop() -> None:
         first.run_until_complete(session.close())
     finally:
         first.close()
+
+
+@pytest.mark.parametrize("token", [None, "t0ken"])
+def test_from_env_shows_no_proxy(monkeypatch: pytest.MonkeyPatch, token: str | None) -> None:
+    """Not in the locals of its frames, whether the token is missing or an option is wrong."""
+    monkeypatch.delenv("PLUGCHAT_TOKEN", raising=False)
+    if token is not None:
+        monkeypatch.setenv("PLUGCHAT_TOKEN", token)
+    with pytest.raises(ConfigurationError) as caught:
+        PlugChatSession.from_env(proxy="http://u:s3cret-pw@localhost", timeout=-1.0)
+    assert "s3cret" not in what_frames_show(caught.value)
 
 
 async def test_from_env(sim: PlugChatSimulator, monkeypatch: pytest.MonkeyPatch) -> None:

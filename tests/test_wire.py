@@ -283,7 +283,7 @@ def test_a_redirect_without_a_location_has_no_target() -> None:
     ("status", "hint"),
     [
         (400, "The server refused page, page_size or the headers"),
-        (404, "There is no /api/whatsapp/chats there: check base_url"),
+        (404, "There is no such call there: check base_url"),
         (407, "The proxy wants credentials"),
         (401, AuthenticationError.advice),
         (418, UnexpectedStatusError.advice),

@@ -7,6 +7,7 @@ import msgspec
 from attrs import define, field, fields
 
 from plugchat_async._packing import from_text, to_text
+from plugchat_async._wire import CHATS_PATH
 from plugchat_async.errors import InvalidValueError
 
 Consistency = Literal["exact", "strict", "plain"]
@@ -22,7 +23,7 @@ _Time = Annotated[datetime, msgspec.Meta(tz=True)] | None
 class Standing:
     """Where a walk stands. Times are those of chats, `last_message_time`.
 
-    consistency, page_size, stop_on, start_page: as the caller gave them.
+    consistency, page_size, stop_on, start_page: as the caller gave them. path: of the call that is walked.
     size: chats to ask for at a time: `page_size`, or the cap that the server has.
     stage: which walker is at work. number: the page that is read next. phase: how many passes are behind.
     seen: the phones of all chats that were delivered; "plain" keeps none. delivered: how many chats they were, which is
@@ -44,6 +45,7 @@ class Standing:
     page_size: int
     stop_on: StopOn = "short"
     start_page: int = 1
+    path: str = CHATS_PATH
     size: int
     stage: Stage = "pages"
     number: int = 1
@@ -90,11 +92,13 @@ def pack(standing: Standing) -> str:
     return to_text(CHECKPOINT_VERSION, told)
 
 
-def unpack(text: str) -> Standing:
-    """Read a checkpoint. InvalidValueError if it is none, or one of another version of this package."""
+def unpack(text: str, path: str = CHATS_PATH) -> Standing:
+    """Read a checkpoint of a call. InvalidValueError if it is none, or one of another call or of another version."""
     hint = "Give the `checkpoint` of an error as it was; without one, begin anew."
     standing = from_text(text, Standing, version=CHECKPOINT_VERSION, name="resume", what="a checkpoint", hint=hint)
     counted_from_1 = (standing.page_size, standing.size, standing.number, standing.start_page, standing.tied)
     if min(counted_from_1) < 1 or min(standing.phase, standing.end, standing.margin) < 0:
         raise InvalidValueError("resume is not a checkpoint", hint)
+    if standing.path != path:
+        raise InvalidValueError(f"resume is a checkpoint of {standing.path[:40]}, not of {path}", hint)
     return standing

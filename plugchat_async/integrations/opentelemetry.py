@@ -23,7 +23,7 @@ from opentelemetry.context import Context, attach, detach, get_current
 from opentelemetry.trace import Span, SpanKind, StatusCode, set_span_in_context
 
 from plugchat_async._telemetry import Reason
-from plugchat_async._wire import CHATS_PATH, __version__, status_line
+from plugchat_async._wire import __version__, status_line
 from plugchat_async.errors import PlugChatError
 from plugchat_async.models import WalkReport
 
@@ -33,8 +33,6 @@ _NAME: Final = "plugchat_async"
 _SCHEMA: Final = "https://opentelemetry.io/schemas/1.30.0"
 # What the conventions advise for http.client.request.duration, in seconds.
 _BOUNDARIES: Final = (0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 7.5, 10.0)
-# Without a base URL's prefix, which may be an account's own: url.template, and names, must be few.
-_TEMPLATE: Final = CHATS_PATH
 
 
 class OpenTelemetry:
@@ -141,9 +139,9 @@ class _Page:
         self._context = set_span_in_context(self._span, parent)
         self._resends = 0
 
-    def attempt(self, *, url: str, server: str, port: int, resends: int) -> "_Attempt":
+    def attempt(self, *, url: str, path: str, server: str, port: int, resends: int) -> "_Attempt":
         """Begin a span below it, and make it current."""
-        return _Attempt(self._instruments, self._context, url, server, port, resends)
+        return _Attempt(self._instruments, self._context, url, path, server, port, resends)
 
     def resend(self, reason: Reason, error: PlugChatError, *, wait: float, repair: str) -> None:
         """Add an event, and count it."""
@@ -176,15 +174,16 @@ class _Attempt:
     """An attempt's span, which is current until it ends."""
 
     def __init__(
-        self, instruments: _Instruments, parent: Context, url: str, server: str, port: int, resends: int
+        self, instruments: _Instruments, parent: Context, url: str, path: str, server: str, port: int, resends: int
     ) -> None:
         self._instruments = instruments
         self._labels: Attributes = {"http.request.method": "GET", "server.address": server, "server.port": port}
-        # Those that samplers look at are to be there from the beginning.
-        attributes: Attributes = {**self._labels, "url.full": url, "url.template": _TEMPLATE}
+        # Those that samplers look at are to be there from the beginning. Names and templates must be few: a base URL's
+        # prefix may be an account's own.
+        attributes: Attributes = {**self._labels, "url.full": url, "url.template": path}
         if resends:
             attributes["http.request.resend_count"] = resends
-        self._span = instruments.tracer.start_span(f"GET {_TEMPLATE}", parent, SpanKind.CLIENT, attributes)
+        self._span = instruments.tracer.start_span(f"GET {path}", parent, SpanKind.CLIENT, attributes)
         self._context = set_span_in_context(self._span, parent)
         self._token = attach(self._context)
 
