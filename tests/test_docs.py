@@ -87,7 +87,7 @@ class Block(NamedTuple):
 
     @property
     def is_test_module(self) -> bool:
-        return re.search(r"^(async )?def test_", self.text, re.MULTILINE) is not None
+        return re.search(r"^ *(async )?def test_", self.text, re.MULTILINE) is not None
 
     @property
     def is_application(self) -> bool:
@@ -340,7 +340,7 @@ def test_test_modules_pass(folder: Path, environment: dict[str, str]) -> None:
     settings = [tomllib.loads(block.text) for block in BLOCKS if block.language == "toml"]
     [options] = [found["tool"]["pytest"]["ini_options"] for found in settings if "pytest" in found["tool"]]
     (folder / "pytest.ini").write_text("[pytest]\n" + "".join(f"{key} = {value}\n" for key, value in options.items()))
-    tests = sum(len(re.findall(r"^(?:async )?def test_", block.text, re.MULTILINE)) for block in blocks)
+    tests = sum(len(re.findall(r"^ *(?:async )?def test_", block.text, re.MULTILINE)) for block in blocks)
     own = {name: value for name, value in environment.items() if not name.startswith(("PLUGCHAT_", "PYTEST_"))}
     printed = run(["python", "-m", "pytest", "-q", "-p", "no:cacheprovider", "-p", "no:cov"], own, folder)
     assert f"{tests} passed in " in printed, printed

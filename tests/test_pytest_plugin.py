@@ -388,6 +388,24 @@ class TestClass:
     result.stdout.fnmatch_lines(["@pytest.mark.plugchat_faults: this test does not use plugchat_simulator, *"])
 
 
+def test_the_simulator_may_be_asked_for_later(run: Run) -> None:
+    """By a test, or a fixture, that looks it up by name: its faults happen."""
+    code = """
+@pytest.fixture
+def looked_up(request):
+    return request.getfixturevalue("plugchat_simulator")
+
+@pytest.mark.plugchat_faults(Fault.none())
+def test_it(request):
+    assert request.getfixturevalue("plugchat_simulator").chats
+
+@pytest.mark.plugchat_faults(Fault.none())
+def test_by_a_fixture(looked_up):
+    assert looked_up.chats
+"""
+    run(code).assert_outcomes(passed=2)
+
+
 @pytest.mark.parametrize(
     ("loops", "mode", "test"),
     [

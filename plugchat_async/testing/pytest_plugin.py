@@ -54,7 +54,8 @@ def pytest_configure(config: pytest.Config) -> None:
 def pytest_runtest_setup(item: pytest.Item) -> None:
     """Refuse a test whose own faults would never happen. Those of a class or module may be meant for other tests."""
     own = any(marker.name == "plugchat_faults" for marker in item.own_markers)
-    if own and "plugchat_simulator" not in getattr(item, "fixturenames", ()):
+    # With `request`, the simulator may be asked for while the test runs.
+    if own and not {"plugchat_simulator", "request"} & set(getattr(item, "fixturenames", ())):
         raise _misuse(
             "plugchat_faults",
             "this test does not use plugchat_simulator, plugchat_session or plugchat_env, so no fault would happen. "
