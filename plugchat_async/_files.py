@@ -43,13 +43,19 @@ def writing(path: Path) -> Generator[None]:
 
 
 def write_private(path: Path, text: str) -> None:
-    """Write a file that only its owner may read. It changes wholly or not at all; OutputError if that fails."""
+    """Write a file that only its owner may read. It changes wholly or not at all; OutputError if that fails.
+
+    OutputError, too, for what is no regular file: to take the place of a device would do harm.
+    """
     with writing(path):
-        part = beside(path)
+        if path.exists() and not path.is_file():
+            raise OutputError(f"can't write {path}: it is no regular file", path=str(path))
+        target = Path(os.path.realpath(path))  # a link stays one
+        part = beside(target)
         try:
             part.touch(mode=0o600)
             part.write_text(text, "utf-8")
-            part.replace(path)
+            part.replace(target)
         finally:
             part.unlink(missing_ok=True)
 

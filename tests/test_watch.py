@@ -5,6 +5,7 @@ import base64
 import inspect
 import json
 import logging
+import os
 import pickle
 import re
 import stat
@@ -362,11 +363,31 @@ def test_a_saved_state_is_private(tmp_path: Path) -> None:
     assert WatchState.load(str(path)).chats == ()
 
 
+def test_a_state_is_saved_where_a_link_leads(tmp_path: Path) -> None:
+    """The link stays one."""
+    (tmp_path / "elsewhere").mkdir()
+    link = tmp_path / "watch.state"
+    link.symlink_to(tmp_path / "elsewhere" / "real.state")
+    WatchState().save(link)
+    assert link.is_symlink()
+    assert WatchState.load(tmp_path / "elsewhere" / "real.state").chats == ()
+    assert [path.name for path in (tmp_path / "elsewhere").iterdir()] == ["real.state"]
+
+
+def test_a_state_does_not_take_the_place_of_a_device(tmp_path: Path) -> None:
+    """Nor of a pipe: whoever may, would replace /dev/null."""
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(OutputError, match="it is no regular file"):
+        WatchState().save(tmp_path / "pipe")
+    assert (tmp_path / "pipe").is_fifo()
+    assert len(list(tmp_path.iterdir())) == 1
+
+
 def test_a_state_that_can_not_be_saved(tmp_path: Path) -> None:
     """An OutputError; what was there stays."""
     with pytest.raises(OutputError, match="can't write .*/none/state: No such file or directory"):
         WatchState().save(tmp_path / "none" / "state")
-    with pytest.raises(OutputError, match="Is a directory"):
+    with pytest.raises(OutputError, match="it is no regular file"):
         WatchState().save(tmp_path)
     assert list(tmp_path.iterdir()) == []
 
@@ -648,6 +669,9 @@ async def test_chats_without_times_are_watched_too() -> None:
         ({"state": "x"}, InvalidTypeError, "state must be of type plugchat_async.WatchState"),
         ({"sweep_interval": -1}, InvalidValueError, "sweep_interval must be"),
         ({"report_existing": 1}, InvalidTypeError, "report_existing must be of type bool"),
+        ({"ignore": "name"}, InvalidTypeError, "ignore must be a collection of names"),
+        ({"ignore": None}, InvalidTypeError, "ignore must be a collection of names"),
+        ({"ignore": iter(["name"])}, InvalidTypeError, "ignore must be a collection of names"),
         ({"ignore": ["nane"]}, InvalidValueError, "ignore must be 'phone' or 'name'"),
         ({"looks": 0}, InvalidValueError, "looks must be at least 1"),
         ({"max_outage": -1}, InvalidValueError, "max_outage must be"),
