@@ -5,7 +5,7 @@ import io
 import os
 import sys
 from collections.abc import Sequence
-from contextlib import AsyncExitStack, aclosing, suppress
+from contextlib import AsyncExitStack, ExitStack, aclosing, suppress
 from pathlib import Path
 from typing import Annotated, Literal, cast
 
@@ -70,9 +70,18 @@ _SIMULATE_EXAMPLES = (
 _DEMO_EXAMPLES = "Examples: `plugchat demo`; `plugchat demo --busy --chats 5000`."
 _COMPLETION_EXAMPLES = (
     "Examples: `source <(plugchat completion bash)` in ~/.bashrc; "
-    "`plugchat completion zsh > ~/.zfunc/_plugchat`; "
+    "`plugchat completion zsh > ~/.zfunc/_plugchat`, with ~/.zfunc in fpath; "
     "`plugchat completion fish > ~/.config/fish/completions/plugchat.fish`."
 )
+
+# cyclopts' script defines a function and leaves it at that. zsh autoloads it as the file's name, or it is sourced.
+_ZSH_CALL = """
+if [[ "${funcstack[1]}" == _plugchat ]]; then
+  _cyclopts_plugchat "$@"
+else
+  compdef _cyclopts_plugchat plugchat
+fi
+"""
 
 app = App(
     name="plugchat",
@@ -143,10 +152,10 @@ def chats(
     async def fetch() -> None:
         # A display and streamed lines would write over each other on one terminal.
         async with session:
-            with progress(shown=not (streams and sys.stdout.isatty())) as on_page:
-                options["on_page"] = on_page
+            with ExitStack() as display:
+                options["on_page"] = display.enter_context(progress(shown=not (streams and sys.stdout.isatty())))
                 async with aclosing(session.iter_chats(page_size, **options)) as walk:
-                    await write_chats(style, walk, output, header=resume is None)
+                    await write_chats(style, walk, output, header=resume is None, when_read=display.close)
 
     try:
         try:
@@ -255,6 +264,8 @@ def completion(
 ) -> int:
     """Print a script with which a shell completes commands and options of `plugchat`."""
     sys.stdout.write(app.generate_completion(shell=shell))
+    if shell == "zsh":
+        sys.stdout.write(_ZSH_CALL)
     return EXIT_OK
 
 

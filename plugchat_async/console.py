@@ -135,11 +135,18 @@ def opened(output: Path | None) -> Generator[TextIO]:
         whole.discard()
 
 
+def _display() -> Console | None:
+    """Give stderr, if it is a terminal that a display can be drawn on."""
+    console = Console(stderr=True)
+    # To rich all is one where FORCE_COLOR is set, as it is for colours in the logs of CI.
+    return console if console.is_terminal and console.file.isatty() else None
+
+
 @contextmanager
 def progress(*, shown: bool) -> Generator[Callable[[Page], object] | None]:
     """Show pages, chats and rate on stderr while a walk runs, if that is a terminal."""
-    console = Console(stderr=True)
-    if not (shown and console.is_terminal):
+    console = _display()
+    if console is None or not shown:
         yield None
         return
     columns = (
@@ -163,8 +170,8 @@ def progress(*, shown: bool) -> Generator[Callable[[Page], object] | None]:
 @contextmanager
 def bulk_progress(accounts: int) -> Generator[OnExport | None]:
     """Show accounts done and failed, chats a second and the time left on stderr, if that is a terminal."""
-    console = Console(stderr=True)
-    if not console.is_terminal:
+    console = _display()
+    if console is None:
         yield None
         return
     columns = (
@@ -211,21 +218,34 @@ def summary_table(summary: ExportSummary) -> Table:
     return table
 
 
-async def write_chats(style: Format, walk: AsyncGenerator[Chat, None], output: Path | None, *, header: bool) -> None:
+async def write_chats(
+    style: Format,
+    walk: AsyncGenerator[Chat, None],
+    output: Path | None,
+    *,
+    header: bool,
+    when_read: Callable[[], object],
+) -> None:
     """Write a walk's chats to a file or stdout; jsonl and csv as they come, json and table when all are there.
 
-    header: whether csv begins with the names of its columns.
+    header: whether csv begins with the names of its columns. when_read: called when all are there, before they are
+    written: it takes a display off the terminal.
     """
     if style == "parquet":
         assert output is not None, "`style_for` asks for it"
         await write_parquet(walk, output)
         return
     with opened(output) as out:
-        await _write_text(style, walk, out, header=header)
+        await _write_text(style, walk, out, header=header, when_read=when_read)
 
 
 async def _write_text(
-    style: Literal["table", "json", "jsonl", "csv"], walk: AsyncGenerator[Chat, None], out: TextIO, *, header: bool
+    style: Literal["table", "json", "jsonl", "csv"],
+    walk: AsyncGenerator[Chat, None],
+    out: TextIO,
+    *,
+    header: bool,
+    when_read: Callable[[], object],
 ) -> None:
     head = csv_header() + "\n" if header else ""
     match style:
@@ -240,9 +260,11 @@ async def _write_text(
         case "json":
             # Whole or not at all: half an array is no JSON.
             lines = [to_json(chat) async for chat in walk]
+            when_read()
             out.write("[\n" + ",\n".join(lines) + "\n]\n" if lines else "[]\n")
         case "table":
             found = [chat async for chat in walk]
+            when_read()
             out.write(drawn(chats_table(found), out))
 
 
@@ -250,6 +272,9 @@ def drawn(table: Table, out: TextIO) -> str:
     """Draw a table into a text for `out`: where rich writes itself, a closed pipe ends the process with code 1."""
     # Without a terminal to fit into, rows stay whole.
     console = Console(file=out, width=None if out.isatty() else 160)
+    # What is too narrow for it breaks lines, which is better than phones that are cut off.
+    needed = console.measure(table, options=console.options.update(max_width=160)).minimum
+    console.width = max(console.width, needed)
     with console.capture() as captured:
         console.print(table)
     return captured.get()
@@ -266,11 +291,11 @@ def marked(mark: str, style: str, text: str, out: TextIO) -> str:
 def chats_table(found: Sequence[Chat]) -> Table:
     """Lay chats out as a table."""
     table = Table(
-        "name",
+        Column("name", min_width=12),
         Column("phone", no_wrap=True),
         Column("unread", justify="right", no_wrap=True),
-        Column("last message", no_wrap=True),
-        Column("flags", no_wrap=True),
+        Column("last message", no_wrap=True, min_width=16),
+        Column("flags", min_width=5),
         caption="Times are in UTC.",
     )
     for chat in found:

@@ -16,6 +16,7 @@ from pathlib import Path
 import pytest
 
 from fakes import served
+from peers import program
 from plugchat_async import PlugChatSession, __version__, cli
 from plugchat_async import __main__ as main_module
 from plugchat_async.testing import Fault, PlugChatSimulator
@@ -580,6 +581,62 @@ def test_a_table_into_a_closed_pipe_ends_quietly(account: PlugChatSimulator, com
     assert process.wait(30) == 141
 
 
+def on_one_terminal(command: list[str], *, columns: int = 80) -> str:
+    """Run a command whose stdout and stderr are the same terminal; give what is left to be seen on it.
+
+    As far as rich draws: it erases a line, goes up, and hides the cursor.
+    """
+    terminal, slave = pty.openpty()
+    environment = {**os.environ, "COLUMNS": str(columns), "NO_COLOR": "1", "TERM": "xterm"}
+    process = subprocess.Popen([*PLUGCHAT, *command], stdout=slave, stderr=slave, env=environment)
+    os.close(slave)
+    raw = b""
+    with contextlib.suppress(OSError):  # how Linux reports the other side's end
+        while chunk := os.read(terminal, 65536):
+            raw += chunk
+    os.close(terminal)
+    assert process.wait(30) == 0
+    lines, row = [""], 0
+    for part in re.findall(r"\x1b\[[?0-9;]*[A-Za-z]|\r|\n|[^\x1b\r\n]+", raw.decode()):
+        if part == "\n":
+            row += 1
+            lines += [""] * (row + 1 - len(lines))
+        elif part == "\x1b[1A":
+            row -= 1
+        elif part == "\x1b[2K":
+            lines[row] = ""
+        elif not part.startswith(("\x1b", "\r")):
+            lines[row] += part
+    return "\n".join(lines)
+
+
+@pytest.mark.parametrize(("style", "first"), [("table", "┏"), ("json", "[")])
+def test_the_display_is_gone_before_data_comes(account: PlugChatSimulator, style: str, first: str) -> None:
+    """On a terminal that has both, the first line is the data's alone."""
+    account.script(*[Fault.delay(0.15)] * 3)
+    seen = on_one_terminal(["chats", "--format", style])
+    assert seen.startswith(first)
+    assert "chats/s" not in seen
+    assert account.chats[249].phone in seen
+
+
+def test_a_narrow_terminal_shows_whole_values(account: PlugChatSimulator) -> None:
+    """Lines are broken by the terminal, rather than phones cut off."""
+    seen = on_one_terminal(["chats", "--limit", "3"], columns=20)
+    assert seen.splitlines()[0].endswith("┓")
+    for chat in account.chats[:3]:
+        assert chat.phone in seen
+        assert (chat.name or "unread").split()[0] in seen
+
+
+def test_forced_colours_force_no_display(account: PlugChatSimulator) -> None:
+    """Continuous integration sets FORCE_COLOR for its logs: a display would fill them with control codes."""
+    environment = {**os.environ, "FORCE_COLOR": "1"}
+    done = subprocess.run([*PLUGCHAT, "chats"], capture_output=True, env=environment, timeout=30, check=False)
+    assert (done.returncode, done.stderr) == (0, b"")
+    assert len(done.stdout.splitlines()) == len(account.chats)
+
+
 def test_on_a_terminal_there_are_a_table_and_a_progress_display(account: PlugChatSimulator) -> None:
     """The display counts pages, chats and rate, on stderr; the table goes to stdout."""
     out_terminal, out = pty.openpty()
@@ -637,11 +694,59 @@ def test_bash_completes(words: str, completed: set[str], capsys: pytest.CaptureF
     assert {line.strip() for line in done.stdout.splitlines() if line.strip()} == completed
 
 
-@pytest.mark.parametrize("shell", ["zsh", "fish", "powershell"])
-def test_other_shells_complete(shell: str, capsys: pytest.CaptureFixture[str]) -> None:
-    """There is a script for each, which names the commands."""
-    assert cli.run(["completion", shell]) == 0
-    assert "sweep-interval" in capsys.readouterr().out
+@pytest.mark.parametrize("load", ["compinit -u -D; source {}/_plugchat", "fpath=({} $fpath); compinit -u -D"])
+def test_zsh_completes(load: str, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    """With the script sourced, or in a folder of `fpath`: an interactive shell, in which Tab is pressed."""
+    zsh = program("zsh")
+    assert cli.run(["completion", "zsh"]) == 0
+    (tmp_path / "_plugchat").write_text(capsys.readouterr().out)
+    terminal, slave = pty.openpty()
+    environment = {"PATH": os.environ["PATH"], "HOME": str(tmp_path), "TERM": "dumb"}
+    process = subprocess.Popen([zsh, "-f", "-i"], stdin=slave, stdout=slave, stderr=slave, env=environment)
+    os.close(slave)
+    try:
+        os.write(terminal, f"autoload -Uz compinit; {load.format(tmp_path)}\n".encode())
+        os.write(terminal, b"print -r -- rea''dy\n")
+        read_until(terminal, b"ready\r")
+        os.write(terminal, b"plugchat wa\t")
+        read_until(terminal, b"plugchat watch ")
+    finally:
+        process.kill()
+        process.wait()
+        os.close(terminal)
+
+
+def read_until(terminal: int, wanted: bytes) -> None:
+    """Read what a terminal shows, until it has shown what is wanted."""
+    seen = b""
+    while wanted not in seen:
+        assert select.select([terminal], [], [], 30)[0], f"not shown: {wanted!r}, but {seen!r}"
+        seen += os.read(terminal, 65536)
+
+
+def test_fish_completes(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    """As it would on Tab."""
+    fish = program("fish")
+    assert cli.run(["completion", "fish"]) == 0
+    (tmp_path / "plugchat.fish").write_text(capsys.readouterr().out)
+    for words, completed in (("plugchat wa", "watch"), ("plugchat watch --sw", "--sweep-interval")):
+        done = subprocess.run(
+            [fish, "--no-config", "-c", f"source {tmp_path}/plugchat.fish; complete -C '{words}'"],
+            capture_output=True,
+            env={**os.environ, "HOME": str(tmp_path)},
+            text=True,
+            timeout=30,
+            check=True,
+        )
+        assert [line.split("\t")[0] for line in done.stdout.splitlines()] == [completed]
+
+
+def test_powershell_has_a_script(capsys: pytest.CaptureFixture[str]) -> None:
+    """It names the commands and options."""
+    assert cli.run(["completion", "powershell"]) == 0
+    script = capsys.readouterr().out
+    assert "Register-ArgumentCompleter" in script
+    assert "sweep-interval" in script
 
 
 @pytest.mark.parametrize("command", ["chats", "bulk", "watch", "doctor", "simulate", "demo", "completion"])

@@ -217,7 +217,12 @@ def test_a_folder_whose_name_looks_like_markup(accounts: Path, capsys: pytest.Ca
 
 def test_accounts_of_an_earlier_run_do_not_count_as_progress(monkeypatch: pytest.MonkeyPatch) -> None:
     """What is left, and how fast it goes, is said of the others."""
-    monkeypatch.setattr("plugchat_async.console.Console", lambda **_: Console(file=io.StringIO(), force_terminal=True))
+
+    class Terminal(io.StringIO):
+        def isatty(self) -> bool:
+            return True
+
+    monkeypatch.setattr("plugchat_async.console.Console", lambda **_: Console(file=Terminal()))
     made: list[Progress] = []
 
     def make(*columns: Any, **options: Any) -> Progress:
