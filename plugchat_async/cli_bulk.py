@@ -3,7 +3,6 @@
 import re
 import sys
 from collections.abc import Sequence
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated, Final
 
@@ -26,7 +25,7 @@ from plugchat_async.cli_options import (
     run_async,
 )
 from plugchat_async.console import bulk_progress, drawn, summary_table
-from plugchat_async.errors import ConfigurationError, InvalidValueError
+from plugchat_async.errors import InvalidValueError
 from plugchat_async.export import FileFormat
 
 BULK_EXAMPLES: Final = (
@@ -135,8 +134,6 @@ def _with_dask(
     options: BulkOptions,
 ) -> ExportSummary:
     """Export with a cluster: the one at an address, or one of this machine."""
-    if find_spec("distributed") is None or find_spec("pyarrow") is None:
-        raise ConfigurationError("--dask needs Dask", "Install the extra: pip install 'plugchat-async[dask]'.")
     from plugchat_async.integrations.cluster import connected  # noqa: PLC0415 - the extra may be missing
     from plugchat_async.integrations.dask import fetch_many_dask  # noqa: PLC0415 - as above
 

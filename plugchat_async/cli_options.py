@@ -26,7 +26,7 @@ EXIT_BROKEN_PIPE: Final = 141
 EXIT_CODES: Final = (
     "Exit codes: 0 done; 1 the output can't be written; 2 the configuration or the command is wrong; "
     "3 the service or the network failed, try again later; 4 the service answered something unexpected; "
-    "5 some accounts of many failed; 130 interrupted; 141 the reader of a pipe is gone."
+    "5 accounts of many failed; 130 interrupted (0 where Ctrl-C is the way to end); 141 the reader of a pipe is gone."
 )
 
 

@@ -102,7 +102,7 @@ def going_on(error: PlugChatError, file: Path | None, consistency: Consistency) 
 def style_for(style: Format | None, output: Path | None) -> Format:
     """Give the format that was asked for, or that fits stdout or a file's name.
 
-    InvalidValueError for a name that says none, and for Parquet on stdout; ConfigurationError without pyarrow.
+    InvalidValueError for a name that says none, and for Parquet on stdout; MissingExtraError without pyarrow.
     """
     if style is None and output is None:
         return "table" if sys.stdout.isatty() else "jsonl"

@@ -29,8 +29,9 @@ The checks, in order, with what their findings' facts are called:
 | `rate_limit` | what is seen of limits | `limited` (429), `retry_after`: seconds, `headers` |
 
 A fact is None where it is not known. A check that could not be made is "skipped", and has no facts but `host`. At most
-16 requests are sent, one after the other and each of them once, for the first pages of the list, of up to 1,000 chats;
-none after a 429. The token goes to the host that is given, and where that is one of the two documented ones, to both.
+16 requests are sent, one after the other, none of them retried or repaired, for the first pages of the list, of up to
+1,000 chats; none after a 429. The token goes to the host that is given, and where that is one of the two documented
+ones, to both.
 """
 
 import ssl

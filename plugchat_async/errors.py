@@ -4,6 +4,7 @@ PlugChatError
 ├─ ConfigurationError             yours: fix it and deploy again
 │  ├─ InvalidValueError           an argument's value; also a ValueError, raised before any I/O
 │  ├─ InvalidTypeError            an argument's type; also a TypeError, raised before any I/O
+│  ├─ MissingExtraError           a library is not installed; also an ImportError
 │  ├─ TokenError                  the function that gives the token gave none
 │  ├─ SessionStateError           the session is not open here; also a RuntimeError
 │  ├─ AuthenticationError         401, 403
@@ -128,6 +129,12 @@ class InvalidTypeError(ConfigurationError, TypeError):
     """An argument has the wrong type. Raised before any I/O; the message names argument and value."""
 
     advice: ClassVar[str] = "Correct the argument."
+
+
+class MissingExtraError(ConfigurationError, ImportError):
+    """What was asked for needs a library that is not installed. Raised by the import, or the call, that needs it."""
+
+    advice: ClassVar[str] = "Install the extra that is named."
 
 
 class TokenError(ConfigurationError):

@@ -18,14 +18,14 @@ renamed when they are complete.
 
 import os
 from collections.abc import AsyncGenerator, AsyncIterable, Callable, Generator, Iterable, Sequence
-from importlib.util import find_spec
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, Protocol, TypeAlias
 
+from plugchat_async._extras import needing
 from plugchat_async._files import WholeFile, writing
 from plugchat_async._formats import csv_header, to_csv, to_json
 from plugchat_async._source import Source
-from plugchat_async.errors import ConfigurationError
 from plugchat_async.models import Chat
 
 if TYPE_CHECKING:
@@ -92,7 +92,7 @@ class TextSink:
 
 
 def open_sink(style: FileFormat, path: Path, account: str | None = None) -> Sink:
-    """Begin a file; with the account's name as its first column, if it is given. ConfigurationError without pyarrow."""
+    """Begin a file; with the account's name as its first column, if it is given. MissingExtraError without pyarrow."""
     match style:
         case "jsonl":
             return TextSink(path, to_json, "", account)
@@ -106,9 +106,9 @@ def open_sink(style: FileFormat, path: Path, account: str | None = None) -> Sink
 
 
 def need_pyarrow(what: str) -> None:
-    """Refuse, with a hint, if the extra `parquet` is not installed."""
-    if find_spec("pyarrow") is None:
-        raise ConfigurationError(f"{what} needs pyarrow", "Install the extra: pip install 'plugchat-async[parquet]'.")
+    """Raise MissingExtraError if the extra `parquet` is not installed."""
+    with needing("parquet", what):
+        import_module("pyarrow")
 
 
 async def write_jsonl(chats: Chats, file: PathLike) -> int:
@@ -132,7 +132,7 @@ async def write_csv(chats: Chats, file: PathLike) -> int:
 async def write_parquet(chats: Chats, file: PathLike) -> int:
     """Write chats as Parquet, and give how many there were. As `write_jsonl`.
 
-    Row groups of 16,384 chats are written as they fill, compressed with zstd. ConfigurationError without the extra
+    Row groups of 16,384 chats are written as they fill, compressed with zstd. MissingExtraError without the extra
     `parquet`; InvalidValueError for a number of more than 64 bits.
     """
     return await _write(chats, "parquet", file)
@@ -164,7 +164,7 @@ async def _write(chats: Chats, style: FileFormat, file: PathLike) -> int:
 def to_arrow(chats: Iterable[Chat]) -> "pa.Table":
     """Give chats as an Arrow table; of a walk, `to_arrow(await plugchat.list_chats())`.
 
-    ConfigurationError without the extra `parquet`; InvalidValueError for a number of more than 64 bits.
+    MissingExtraError without the extra `parquet`; InvalidValueError for a number of more than 64 bits.
     """
     need_pyarrow("to_arrow")
     from plugchat_async._parquet import table  # noqa: PLC0415 - needs the extra
@@ -174,8 +174,7 @@ def to_arrow(chats: Iterable[Chat]) -> "pa.Table":
 
 def to_polars(chats: Iterable[Chat]) -> "pl.DataFrame":
     """Give chats as a Polars frame. As `to_arrow`; needs the extra `polars`."""
-    if find_spec("polars") is None:
-        raise ConfigurationError("to_polars needs Polars", "Install the extra: pip install 'plugchat-async[polars]'.")
-    import polars as pl  # noqa: PLC0415 - the extra may be missing
+    with needing("polars", "to_polars"):
+        import polars as pl  # noqa: PLC0415 - the extra may be missing
 
     return pl.DataFrame(to_arrow(chats))

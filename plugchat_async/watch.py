@@ -18,7 +18,7 @@ from plugchat_async._arguments import (
 from plugchat_async._files import write_private
 from plugchat_async._formats import COLUMNS
 from plugchat_async._snapshot import Snapshot, pack, unpack
-from plugchat_async.errors import InvalidTypeError, InvalidValueError, PlugChatError
+from plugchat_async.errors import InvalidValueError, PlugChatError
 from plugchat_async.models import Chat
 
 
@@ -140,11 +140,7 @@ class WatchSettings:
         check_type("state", self.state, WatchState, optional=True)
         check_seconds("sweep_interval", self.sweep_interval, zero=True)
         check_type("report_existing", self.report_existing, bool)
-        if isinstance(self.ignore, str) or not isinstance(self.ignore, Collection):
-            raise InvalidTypeError(
-                f"ignore must be a collection of names of fields, got {type(self.ignore).__name__}",
-                'Give a list, such as ["profile_thumbnail"].',
-            )
+        check_type("ignore", self.ignore, Collection)
         for name in self.ignore:
             check_choice("ignore", name, COLUMNS)
         check_optional_int("looks", self.looks, least=1)

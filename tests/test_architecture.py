@@ -15,6 +15,7 @@ PACKAGE = Path(plugchat_async.__file__).parent
 ORDER = [
     "_evidence",
     "errors",
+    "_extras",
     "models",
     "_arguments",
     "_names",
@@ -205,6 +206,7 @@ def test_the_public_surface_is_pinned() -> None:
         "InvalidTypeError",
         "InvalidValueError",
         "MethodNotAllowedError",
+        "MissingExtraError",
         "NotAListError",
         "NotJSONError",
         "OutputError",

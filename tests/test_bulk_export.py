@@ -17,10 +17,10 @@ from fakes import FakeTime, served
 from plugchat_async import (
     Account,
     AccountExport,
-    ConfigurationError,
     ExportSummary,
     InvalidTypeError,
     InvalidValueError,
+    MissingExtraError,
     OutputError,
     PlugChatError,
     export_many,
@@ -490,8 +490,8 @@ async def test_parquet_without_pyarrow_is_refused_before_anything_is_written(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """With the command that installs it."""
-    monkeypatch.setattr("plugchat_async.export.find_spec", lambda _: None)
-    with pytest.raises(ConfigurationError, match="Parquet needs pyarrow"):
+    monkeypatch.setitem(sys.modules, "pyarrow", None)
+    with pytest.raises(MissingExtraError, match="Parquet needs pyarrow"):
         await export_many([], tmp_path / "out", format="parquet")
     assert only(tmp_path) == []
 

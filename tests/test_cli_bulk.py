@@ -176,7 +176,7 @@ def test_help_tells_all(capsys: pytest.CaptureFixture[str]) -> None:
     """Columns of the file, options, examples, exit codes."""
     assert cli.run(["bulk", "--help"]) == 0
     text = " ".join(capsys.readouterr().out.split())
-    for word in ("token_env", "--concurrency", "--fresh", "--dask [ADDRESS]", "--format parquet", "5 some accounts"):
+    for word in ("token_env", "--concurrency", "--fresh", "--dask [ADDRESS]", "--format parquet", "5 accounts of many failed"):
         assert word in text
 
 
@@ -279,7 +279,7 @@ def test_chats_of_one_account_as_parquet(
     sim.script(Fault.none(), Fault.status(401))
     assert cli.run(["chats", "-o", str(tmp_path / "y.parquet"), "--page-size", "10"]) == 2
     assert [path.name for path in tmp_path.iterdir()] == ["x.parquet"]
-    monkeypatch.setattr("plugchat_async.export.find_spec", lambda _: None)
+    monkeypatch.setitem(sys.modules, "pyarrow", None)
     assert cli.run(["chats", "-o", str(target)]) == 2
     assert "plugchat-async[parquet]" in capsys.readouterr().err
 
@@ -336,7 +336,8 @@ def test_dask_without_its_extra_is_told(
     accounts: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """With the command that installs it."""
-    monkeypatch.setattr("plugchat_async.cli_bulk.find_spec", lambda _: None)
+    monkeypatch.delitem(sys.modules, "plugchat_async.integrations.cluster", raising=False)
+    monkeypatch.setitem(sys.modules, "distributed", None)
     assert cli.run(["bulk", str(accounts), "-o", str(accounts.parent / "out"), "--dask"]) == 2
     assert "plugchat-async[dask]" in capsys.readouterr().err
 

@@ -276,6 +276,7 @@ def environment(sim: PlugChatSimulator, folder: Path) -> dict[str, str]:
         **os.environ,
         "PATH": f"{folder / 'bin'}{os.pathsep}{os.environ['PATH']}",
         "PLUGCHAT_TOKEN": sim.token,
+        "SUPPORT_TOKEN": sim.token,
         "PLUGCHAT_BASE_URL": sim.base_url,
         "PYTHONPATH": str(ROOT),
         "COLUMNS": "100",

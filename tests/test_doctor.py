@@ -595,6 +595,15 @@ async def test_wrong_arguments_are_errors(options: dict[str, Any], error: type[E
     assert TOKEN not in what_frames_show(caught.value)
 
 
+async def test_closed_connections_do_not_make_it_ask_more() -> None:
+    """Each second request meets a closed connection, and is sent once more: 16 requests all the same."""
+    async with PlugChatSimulator(250) as sim:
+        sim.script(*[Fault.none(), Fault.close()] * 30)
+        checkup = await examine(sim.token, base_url=sim.base_url)
+        assert checkup.requests <= MOST_REQUESTS
+        assert len(sim.requests) <= MOST_REQUESTS
+
+
 async def test_what_on_finding_raises_ends_it() -> None:
     """No request is sent after that."""
 

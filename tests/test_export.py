@@ -4,7 +4,6 @@ import asyncio
 import csv
 import errno
 import gc
-import importlib.util
 import json
 import os
 import re
@@ -27,6 +26,7 @@ from plugchat_async import (
     ConfigurationError,
     InvalidTypeError,
     InvalidValueError,
+    MissingExtraError,
     OutputError,
     PlugChatSession,
     to_arrow,
@@ -433,16 +433,15 @@ async def test_what_is_no_chat_is_refused(tmp_path: Path, write: Write) -> None:
 @pytest.mark.parametrize("missing", ["pyarrow", "polars"])
 async def test_a_missing_extra_is_named(tmp_path: Path, missing: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """With the command that installs it."""
-    find = importlib.util.find_spec
-    monkeypatch.setattr("plugchat_async.export.find_spec", lambda name: None if name == missing else find(name))
+    monkeypatch.setitem(sys.modules, missing, None)
     extra = {"pyarrow": "parquet", "polars": "polars"}[missing]
-    with pytest.raises(ConfigurationError, match=r"needs") as caught:
+    with pytest.raises(MissingExtraError, match=r"needs") as caught:
         to_polars(CHATS)
     assert f"plugchat-async[{extra}]" in caught.value.hint
     if missing == "pyarrow":
-        with pytest.raises(ConfigurationError, match="Parquet needs pyarrow"):
+        with pytest.raises(MissingExtraError, match="Parquet needs pyarrow"):
             await write_parquet(CHATS, tmp_path / "x")
-        with pytest.raises(ConfigurationError, match="to_arrow needs pyarrow"):
+        with pytest.raises(MissingExtraError, match="to_arrow needs pyarrow"):
             to_arrow(CHATS)
     assert only(tmp_path) == []
 

@@ -205,7 +205,8 @@ def test_without_a_lifespan_it_is_said_what_to_do(caplog: pytest.LogCaptureFixtu
 
     answer = TestClient(app).get("/count")
     assert answer.status_code == 503
-    assert "FastAPI(lifespan=plugchat_lifespan()); in tests, use `with TestClient(app)`" in caplog.text
+    assert "Make it with FastAPI(lifespan=plugchat_lifespan())" in caplog.text
+    assert "in tests, use `with TestClient(app)`" in caplog.text
 
 
 def test_no_frame_shows_the_token(account: PlugChatSimulator) -> None:
@@ -653,4 +654,27 @@ def test_after_the_end_there_is_no_session(app: FastAPI) -> None:
     """So a client without a lifespan is told what to do."""
     with TestClient(app):
         assert app.state.plugchat is not None
-    assert not hasattr(app.state, "plugchat")
+    assert app.state.plugchat is None
+    assert TestClient(app, raise_server_exceptions=False).get("/count").status_code == 503
+
+
+def test_an_application_may_run_twice_at_a_time(app: FastAPI) -> None:
+    """As by tests with two clients: each run has its session, and the first one still has it at its end."""
+    with TestClient(app) as first:
+        with TestClient(app) as second:
+            assert second.get("/count").json() == 250
+        assert first.get("/count").json() == 250
+        assert app.state.plugchat is not None
+
+
+def test_two_lifespans_in_one_application_end_in_order(account: PlugChatSimulator) -> None:
+    """The outer one's session is injected; both are closed."""
+    inner = plugchat_lifespan("another", base_url=account.base_url)
+    app = FastAPI(lifespan=plugchat_lifespan(account.token, base_url=account.base_url, lifespan=inner))
+
+    @app.get("/count")
+    async def count(plugchat: PlugChatDep) -> int:
+        return len(await plugchat.list_chats())
+
+    with TestClient(app) as client:
+        assert client.get("/count").json() == 250

@@ -164,8 +164,8 @@ def judge_latency(answers: Sequence[Answer], timeout: float) -> Finding:
 
 def judge_rate_limit(answers: Sequence[Answer]) -> Finding:
     """Say what was seen of limits on the rate: 429, and headers."""
-    if not answers:
-        return skipped("rate_limit", "nothing was asked")
+    if all(answer.status is None for answer in answers):
+        return skipped("rate_limit", "nothing was answered")
     seen: dict[str, str] = {}
     for answer in answers:
         seen.update(answer.rates)

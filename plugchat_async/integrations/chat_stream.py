@@ -35,7 +35,8 @@ class ChatStream(Response):
 
     The first chats are fetched before the response begins: an error till then is answered as any other. Later ones are
     logged and break the connection off, so that no client takes half a list for the whole: BrokenStreamError tells the
-    server. The walk is closed when the client goes away, also while a page is waited for, and however else it ends.
+    server, or behind Starlette's middlewares what it says of a body that can't be sent. The walk is closed when the
+    client goes away, also while a page is waited for, and however else it ends.
 
     It is sent once. InvalidValueError, when it is sent, if the walk is over already.
     """

@@ -12,10 +12,12 @@ from concurrent.futures import CancelledError
 from contextlib import ExitStack, contextmanager
 from typing import Any
 
-from distributed import Client, LocalCluster
-from distributed.client import ClosedClientError
-
+from plugchat_async._extras import needing
 from plugchat_async.errors import InvalidValueError, ServiceError
+
+with needing("dask", "a Dask cluster"):
+    from distributed import Client, LocalCluster
+    from distributed.client import ClosedClientError
 
 
 @contextmanager

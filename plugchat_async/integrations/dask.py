@@ -22,16 +22,13 @@ from secrets import token_hex
 from typing import Any, Final, Unpack
 
 import attrs
-import pyarrow as pa
-from distributed import Client, as_completed
-from distributed.scheduler import KilledWorker
 
 from plugchat_async._arguments import check_function, check_int, check_optional_int, check_type
 from plugchat_async._commons import RequestOptions
 from plugchat_async._crew import MOST_CONCURRENCY
+from plugchat_async._extras import needing
 from plugchat_async._files import writing
 from plugchat_async._names import AccountNames
-from plugchat_async._parquet import ParquetSink, batch_of
 from plugchat_async._source import Source
 from plugchat_async.accounts import Account
 from plugchat_async.bulk import BulkOptions, BulkSettings, settings_of
@@ -52,8 +49,15 @@ from plugchat_async.errors import (
     ServiceError,
 )
 from plugchat_async.export import PathLike
-from plugchat_async.integrations.cluster import reaching_cluster
 from plugchat_async.models import Chat
+
+with needing("dask", __name__):
+    import pyarrow as pa
+    from distributed import Client, as_completed
+    from distributed.scheduler import KilledWorker
+
+    from plugchat_async._parquet import ParquetSink, batch_of
+    from plugchat_async.integrations.cluster import reaching_cluster
 
 # Batches for each slot of the cluster that are handed out at a time: one to work on, one to go on with.
 _AHEAD: Final = 2

@@ -14,16 +14,20 @@ from datetime import datetime
 from typing import Annotated, Any, Final, TypeAlias, Unpack, cast
 
 from attrs import field, frozen
-from fastapi import Depends, FastAPI
-from pydantic import BaseModel, ConfigDict, Field
-from starlette.requests import HTTPConnection
 
 from plugchat_async._commons import SessionOptions
+from plugchat_async._extras import needing
 from plugchat_async._token import TokenFunction
 from plugchat_async.errors import SessionStateError
-from plugchat_async.integrations.chat_stream import BrokenStreamError, ChatStream
-from plugchat_async.integrations.problems import add_problem_handlers
 from plugchat_async.session import PlugChatSession
+
+with needing("fastapi", __name__):
+    from fastapi import Depends, FastAPI
+    from pydantic import BaseModel, ConfigDict, Field
+    from starlette.requests import HTTPConnection
+
+    from plugchat_async.integrations.chat_stream import BrokenStreamError, ChatStream
+    from plugchat_async.integrations.problems import add_problem_handlers
 
 __all__ = [
     "BrokenStreamError",
@@ -60,13 +64,14 @@ def plugchat_lifespan(
     @asynccontextmanager
     async def run(app: FastAPI) -> AsyncGenerator[Mapping[str, Any]]:
         async with recipe.session() as session:
+            before = getattr(app.state, _STATE, None)  # an application may be run twice at a time, as by tests
             app.state.plugchat = session
             try:
                 # What comes with a lifespan's state is there in mounted applications and websockets, too.
                 async with nullcontext() if lifespan is None else lifespan(app) as state:
                     yield {**(state or {}), _STATE: session}
             finally:
-                del app.state.plugchat
+                app.state.plugchat = before
 
     return run
 
@@ -96,7 +101,8 @@ def get_plugchat(connection: HTTPConnection) -> PlugChatSession:
             return cast("PlugChatSession", session)
     raise SessionStateError(
         "the application has no Plug Chat session",
-        "Make it with FastAPI(lifespan=plugchat_lifespan()); in tests, use `with TestClient(app)`.",
+        "Make it with FastAPI(lifespan=plugchat_lifespan()), where applications are mounted that of the outermost one; "
+        "in tests, use `with TestClient(app)`.",
     )
 
 

@@ -18,14 +18,16 @@ of a URL.
 from asyncio import CancelledError
 from typing import Final
 
-from opentelemetry import metrics, trace
-from opentelemetry.context import Context, attach, detach, get_current
-from opentelemetry.trace import Span, SpanKind, StatusCode, set_span_in_context
-
+from plugchat_async._extras import needing
 from plugchat_async._telemetry import Reason
 from plugchat_async._wire import __version__, status_line
 from plugchat_async.errors import PlugChatError
 from plugchat_async.models import WalkReport
+
+with needing("otel", __name__):
+    from opentelemetry import metrics, trace
+    from opentelemetry.context import Context, attach, detach, get_current
+    from opentelemetry.trace import Span, SpanKind, StatusCode, set_span_in_context
 
 Attributes = dict[str, str | bool | int | float]
 

@@ -66,7 +66,9 @@ _PROBLEMS: Final[Mapping[type, _Problem]] = {
     UnexpectedStatusError: _Problem(502, "Plug Chat gives an unexpected answer", _MISCONFIGURED),
     ResponseError: _Problem(502, "Plug Chat gives an unexpected answer", "What came is no list of chats."),
     PaginationError: _Problem(502, "Plug Chat gives an inconsistent list", "The pages do not make up a list."),
-    SessionStateError: _Problem(503, "This service is not ready", "It is starting or ending. Try again later."),
+    SessionStateError: _Problem(
+        503, "This service is not ready", "It has no open session, as when it is starting or ending. Try again later."
+    ),
     OutputError: _Problem(500, "This service can't write a file", _OWN_FAULT),
     ConfigurationError: _Problem(500, "This service is misconfigured", _OWN_FAULT),
     PlugChatError: _Problem(500, "This service has failed", _OWN_FAULT),
