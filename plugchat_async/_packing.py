@@ -3,7 +3,7 @@
 import base64
 import binascii
 import zlib
-from typing import TypeVar
+from typing import Final, TypeVar
 
 import msgspec
 
@@ -11,11 +11,16 @@ from plugchat_async.errors import InvalidValueError
 
 T = TypeVar("T")
 
+# What a text may grow to: phones and names compress to a third, and zeros to a thousandth.
+_MOST_GROWTH: Final = 64
+_MOST_SMALL: Final = 16 * 1024 * 1024
+
 
 def to_text(version: int, value: object) -> str:
     """Give a text that `from_text` reads. `value`: what msgspec can write."""
     body = msgspec.json.encode({"version": version, "value": value})
-    return base64.urlsafe_b64encode(zlib.compress(body)).decode("ascii")
+    # The fastest level: a sixth longer, in a third of the time.
+    return base64.urlsafe_b64encode(zlib.compress(body, 1)).decode("ascii")
 
 
 def from_text(text: str, kind: type[T], *, version: int, name: str, what: str, hint: str) -> T:
@@ -24,7 +29,7 @@ def from_text(text: str, kind: type[T], *, version: int, name: str, what: str, h
     name, what, hint: what the text is called in the error, what it is to be, and what to do about it.
     """
     try:
-        body = zlib.decompress(base64.b64decode(text, altchars=b"-_", validate=True))
+        body = _decompress(base64.b64decode(text, altchars=b"-_", validate=True))
         found = msgspec.json.decode(body, type=dict[str, msgspec.Raw])
         of_version = bytes(found.get("version", msgspec.Raw(b"null")))
         if of_version != str(version).encode():
@@ -34,3 +39,12 @@ def from_text(text: str, kind: type[T], *, version: int, name: str, what: str, h
         if isinstance(error, InvalidValueError):
             raise
         raise InvalidValueError(f"{name} is not {what}", hint) from None
+
+
+def _decompress(packed: bytes) -> bytes:
+    """Give what was compressed. ValueError for what is too large to be meant, cut off, or has something behind it."""
+    unpacking = zlib.decompressobj()
+    body = unpacking.decompress(packed, _MOST_SMALL + _MOST_GROWTH * len(packed))
+    if not unpacking.eof or unpacking.unused_data:
+        raise ValueError("it has another end")
+    return body

@@ -8,7 +8,7 @@ were read.
 """
 
 from collections.abc import Collection, Generator, Iterable
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Annotated
 
 import msgspec
@@ -23,6 +23,8 @@ STATE_VERSION = 1
 # With pages of a few chats a busy account repeats them honestly.
 _MOST_REPEATS = 5
 _OLDEST = datetime.min.replace(tzinfo=UTC)
+# By how much the service's clock may be ahead.
+_AHEAD = timedelta(days=1)
 
 
 @define(kw_only=True)
@@ -33,6 +35,7 @@ class Snapshot:
     bound: messages since the last look are not older than this (None: nothing is known of their times).
     swept: when the whole list was read last, in epoch seconds (None: it is to be read again).
     doubted: chats that were not seen by what proves nothing. They may be gone.
+    learnt: something of this has changed since it was set to False, but for the order, and when the list was read.
     """
 
     chats: dict[str, Chat] = field(factory=dict[str, Chat])
@@ -40,24 +43,40 @@ class Snapshot:
     bound: datetime | None = None
     swept: float | None = None
     doubted: set[str] = field(factory=set[str])
+    learnt: bool = field(default=False, eq=False)
+
+    def begin(self, seen: Iterable[Chat], quiet_until: datetime | None) -> None:
+        """Take all chats into the snapshot that were there before, at once: who is not in it from now on is new.
+
+        seen: the whole list. quiet_until: as for `events`.
+        """
+        for chat in seen:
+            if is_quiet(chat, quiet_until):
+                self.chats.setdefault(chat.phone, chat)
+        if not self.begun:
+            self.begun = self.learnt = True
 
     def events(
-        self, seen: Iterable[Chat], ignored: Collection[str], *, silent: bool = False
+        self, seen: Iterable[Chat], ignored: Collection[str], quiet_until: datetime | None = None
     ) -> Generator[ChatEvent, None, None]:
         """Take what was seen into the snapshot, chat by chat, and give what that means, the oldest message first.
 
         A chat is in the snapshot before its event is given: so at each event the snapshot is what the caller knows.
 
-        ignored: names of fields whose changes mean nothing. silent: new chats mean nothing, either.
+        ignored: names of fields whose changes mean nothing. quiet_until: chats that are not in the snapshot, and whose
+        message is not newer than this, mean nothing, either: they were there before (default None: all mean something).
         """
         for chat in sorted(seen, key=_time_of):
             old = self.chats.get(chat.phone)
             self.doubted.discard(chat.phone)
             self.chats[chat.phone] = chat
+            if old == chat:
+                continue
+            self.learnt = True
             if old is None:
-                if not silent:
+                if not is_quiet(chat, quiet_until):
                     yield ChatAdded(chat)
-            elif old != chat:
+            else:
                 names = changed_fields(old, chat)
                 if not set(names) <= set(ignored):
                     yield ChatChanged(old, chat, names)
@@ -66,12 +85,16 @@ class Snapshot:
         """Take the chats off the snapshot that are not among those seen, and give that they are gone, the oldest first.
 
         proven: no other chat is in the list. If not, a chat is gone when it was not seen twice in a row. So, too, if
-        nothing at all was seen: a gateway that has lost its phone for a while shows an empty list.
+        nothing at all was seen, or less than half: a gateway that has lost its phone for a while, or has just found it
+        again, shows an empty or a short list.
         """
         missing = self.chats.keys() - seen
-        gone = missing if proven and seen else missing & self.doubted
+        believed = proven and seen and 2 * len(missing) <= len(self.chats)
+        gone = missing if believed else missing & self.doubted
         for chat in sorted((self.chats[phone] for phone in gone), key=_time_of):
+            self.learnt = True
             yield ChatRemoved(self.chats.pop(chat.phone))
+        self.learnt = self.learnt or self.doubted != missing - gone
         self.doubted = missing - gone
 
     def bring_forward(self, seen: Iterable[str]) -> None:
@@ -80,9 +103,13 @@ class Snapshot:
         if list(front) != [phone for phone, _ in zip(self.chats, front, strict=False)]:
             self.chats = front | {phone: chat for phone, chat in self.chats.items() if phone not in front}
 
+    def sorted_chats(self) -> tuple[Chat, ...]:
+        """Give the chats, the newest message first."""
+        return tuple(sorted(self.chats.values(), key=_time_of, reverse=True))
+
     def sort(self) -> None:
         """Put the newest message first."""
-        self.chats = {chat.phone: chat for chat in sorted(self.chats.values(), key=_time_of, reverse=True)}
+        self.chats = {chat.phone: chat for chat in self.sorted_chats()}
 
     def missing_above(self, until: datetime, seen: Collection[str]) -> bool:
         """Tell whether a chat whose message is newer than `until` is not among those seen."""
@@ -95,6 +122,11 @@ class Snapshot:
             elif phone not in seen and phone not in self.doubted:
                 return True
         return False
+
+
+def is_quiet(chat: Chat, until: datetime | None) -> bool:
+    """Tell whether a chat's message is not newer than a time; None is before all of them."""
+    return until is not None and _time_of(chat) <= until
 
 
 def _time_of(chat: Chat) -> datetime:
@@ -110,7 +142,7 @@ def changed_fields(old: Chat, new: Chat) -> tuple[str, ...]:
 class Front:
     """The front of the list, read page by page as far as is needed to know all that got a message.
 
-    bound: that of the snapshot.
+    bound: that of the snapshot. now: the time, by this machine's clock.
 
     seen: the chats of its pages by their phones; of one that was read twice what was read first. newest: the newest
     time on page 1. until: the last time that was read. ordered: nothing speaks against the list being sorted by time.
@@ -119,6 +151,7 @@ class Front:
     """
 
     bound: datetime | None
+    now: datetime
     seen: dict[str, Chat] = field(factory=dict[str, Chat], init=False)
     newest: datetime | None = field(default=None, init=False)
     until: datetime | None = field(default=None, init=False)
@@ -140,7 +173,8 @@ class Front:
             self.ordered = self.ordered and not page.chats
             return False
         if page.number == 1:
-            self.newest = max(times)
+            # A time that is still to come would keep looks from reading on. If all are, the clock is wrong.
+            self.newest = max((time for time in times if time <= self.now + _AHEAD), default=max(times))
         self.until = times[-1]
         self.ordered = self.ordered and is_sorted(page, times)
         self.repeats = 0 if len(self.seen) > known else self.repeats + 1
@@ -152,6 +186,15 @@ class Front:
     def stuck(self) -> bool:
         """Whether the server seems to give the same page again and again; chats that are pushed down repeat, too."""
         return self.repeats >= _MOST_REPEATS
+
+    def has_strays(self, snapshot: Snapshot) -> bool:
+        """Tell whether a chat is not in the snapshot, though its message is older than the last look.
+
+        It came back without a message, so others may have, too, as after a list that was short for a while.
+        """
+        return self.bound is not None and any(
+            phone not in snapshot.chats and _time_of(chat) < self.bound for phone, chat in self.seen.items()
+        )
 
     def leaves_out(self, snapshot: Snapshot) -> bool:
         """Tell whether a chat that should be among those seen is not."""

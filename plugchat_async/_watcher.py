@@ -1,7 +1,9 @@
 """Looks at a list again and again, and tells what has happened to its chats, through outages, too."""
 
 import logging
+import math
 from collections.abc import AsyncGenerator, Awaitable, Callable, Generator
+from datetime import UTC, datetime, timedelta
 from typing import Final, TypeVar
 
 from attrs import frozen
@@ -32,6 +34,10 @@ _OUTAGES: Final = (ServiceError, ResponseError)
 _MOST_WAIT: Final = 300.0
 # However long a server asks to wait.
 _MOST_RETRY_AFTER: Final = 86_400.0
+# Times of chats, the first and the last that there are; and how many seconds are counted back from the newest.
+_FIRST: Final = datetime.min.replace(tzinfo=UTC)
+_LAST: Final = datetime.max.replace(tzinfo=UTC)
+_MOST_SINCE: Final = 86_400.0
 
 
 @frozen
@@ -62,6 +68,8 @@ class Watch:
         self._failures = 0
         self._began = 0.0  # when the first of them did
         self._told_unordered = False
+        self._next_sweep = 0.0  # not before, by the session's clock
+        self._postponed = False
 
     async def events(self) -> AsyncGenerator[ChatEvent, None]:
         """Look at the list, give what has happened, wait, and look again."""
@@ -71,30 +79,33 @@ class Watch:
                 # Looked at wholly, then told: nothing is under way while an event is given.
                 front = await _outcome(self._read_front())
                 error = front if isinstance(front, PlugChatError) else None
+                sweeps = False
                 if isinstance(front, Front):
-                    for event in self._events_of_front(front):
+                    quiet_until, strays = self._quiet_until(front), front.has_strays(self._snapshot)
+                    for event in self._events_of_front(front, quiet_until):
                         yield event
-                    if self._wants_sweep(front):
+                    sweeps = self._wants_sweep(front, strays=strays)
+                    if sweeps:
                         sweep = await _outcome(self._sweep())
                         if isinstance(sweep, Sweep):
                             self._learn_cap(front, sweep)
-                            for event in self._events_of_sweep(sweep):
+                            for event in self._events_of_sweep(sweep, quiet_until):
                                 yield event
                         else:
                             error = sweep
                         del sweep
                 del front  # while it is waited
-                self._looks += 1
+                self._end_look()
                 is_last = self._looks == self._settings.looks
                 if is_last and error is not None:
                     raise error
-                wait = self._wait_after(error, started)
+                wait = self._wait_after(error, started, sweeps=sweeps)
                 if is_last:
                     return
                 await self._tools.pause(wait)
 
     async def _read_front(self) -> Front:
-        front = Front(self._snapshot.bound)
+        front = Front(self._snapshot.bound, _moment(self._tools.time_source.time()))
         page = await self._tools.fetch(1, self._size)
         # A short page of a round length may be one of a server that caps its size: a sweep finds out.
         front.whole = page.is_last and not self._tools.sizes.suspects(page)
@@ -102,20 +113,42 @@ class Watch:
             page = await self._tools.fetch(front.pages + 1, self._size)
         return front
 
-    def _events_of_front(self, front: Front) -> Generator[ChatEvent, None, None]:
+    def _quiet_until(self, front: Front) -> datetime | None:
+        """Say up to which time the messages of chats that are not known mean that these were there before the watch.
+
+        That is until the whole list was read once. What is newer than the look before is told, though it may be an old
+        chat's message: were it not, it would be lost.
+        """
+        snapshot = self._snapshot
+        if snapshot.begun or self._settings.report_existing:
+            return None
+        if snapshot.bound is not None:
+            return snapshot.bound
+        if snapshot.swept is None or front.newest is None:
+            return _LAST
+        # The look before saw an empty list. So they are new, or the list is there again: then but a few are as new.
+        # Times are in whole seconds.
+        since = min(max(0.0, self._tools.time_source.time() - snapshot.swept), _MOST_SINCE) + 1
+        return front.newest - min(timedelta(seconds=since), front.newest - _FIRST)
+
+    def _events_of_front(self, front: Front, quiet_until: datetime | None) -> Generator[ChatEvent, None, None]:
         """Give what a front says. When all of it is told, the next look reads down to where this one began."""
         snapshot = self._snapshot
-        yield from snapshot.events(front.seen.values(), self._settings.ignore, silent=self._is_silent)
+        if front.whole and (front.seen or snapshot.swept is not None):  # an empty list is believed the second time
+            snapshot.begin(front.seen.values(), quiet_until)
+        yield from snapshot.events(front.seen.values(), self._settings.ignore, quiet_until)
         if front.whole:
             yield from snapshot.removals_but(front.seen, proven=True)
-            snapshot.begun, snapshot.swept = True, self._tools.time_source.time()
+            snapshot.learnt = snapshot.learnt or snapshot.swept is None
+            snapshot.swept = self._tools.time_source.time()
         snapshot.bring_forward(front.seen)
         if not front.stuck:
             snapshot.bound = front.newest if front.ordered else None
 
-    def _wants_sweep(self, front: Front) -> bool:
-        """Tell whether the whole list is to be read. If that fails, it stays so."""
+    def _wants_sweep(self, front: Front, *, strays: bool) -> bool:
+        """Tell whether the whole list is to be read. If that fails, it stays so, but is not tried at each look."""
         snapshot = self._snapshot
+        self._postponed = False
         if front.whole:
             return False
         if not front.ordered and not self._told_unordered:
@@ -123,12 +156,13 @@ class Watch:
             fields = {"plugchat_page_size": self._settings.page_size}
             logger.warning("the list is not sorted by time: it is read as a whole at each look", extra=fields)
         trusted = front.ordered and front.bound is not None and not front.stuck
-        if not snapshot.begun or not trusted or front.leaves_out(snapshot):
+        if not snapshot.begun or not trusted or strays or front.leaves_out(snapshot):
             snapshot.swept = None
-        return (
-            snapshot.swept is None
-            or not 0 <= self._tools.time_source.time() - snapshot.swept < self._settings.sweep_interval
-        )
+        time_source = self._tools.time_source
+        if snapshot.swept is None or not 0 <= time_source.time() - snapshot.swept < self._settings.sweep_interval:
+            self._postponed = time_source.monotonic() < self._next_sweep
+            return not self._postponed
+        return False
 
     async def _sweep(self) -> "Sweep":
         began = self._tools.time_source.time()
@@ -161,47 +195,61 @@ class Watch:
                 for chat in sweep.seen.values()
                 if chat.phone not in front.seen
                 and chat.last_message_time is not None
-                and chat.last_message_time < until
+                and chat.last_message_time <= until
             ]
             if behind:
                 self._size = len(front.seen)
 
-    def _events_of_sweep(self, sweep: "Sweep") -> Generator[ChatEvent, None, None]:
+    def _events_of_sweep(self, sweep: "Sweep", quiet_until: datetime | None) -> Generator[ChatEvent, None, None]:
         """Give what a sweep says."""
         snapshot = self._snapshot
-        yield from snapshot.events(sweep.seen.values(), self._settings.ignore, silent=self._is_silent)
+        if sweep.seen:
+            snapshot.begin(sweep.seen.values(), quiet_until)
+        yield from snapshot.events(sweep.seen.values(), self._settings.ignore, quiet_until)
         yield from snapshot.removals_but(sweep.seen, proven=sweep.verified)
         snapshot.sort()
-        snapshot.begun, snapshot.swept = True, sweep.began
+        snapshot.swept = sweep.began
 
-    @property
-    def _is_silent(self) -> bool:
-        """Whether chats that are new to the snapshot were there before the watch."""
-        return not self._snapshot.begun and not self._settings.report_existing
+    def _end_look(self) -> None:
+        """Count it, and tell that something was learnt, now that all its events are dealt with."""
+        self._looks += 1
+        if self._snapshot.learnt:
+            self._snapshot.learnt = False
+            if self._settings.on_look is not None:
+                self._settings.on_look(self._state)
 
-    def _wait_after(self, error: PlugChatError | None, started: float) -> float:
-        """Say how long to wait after a look, and tell of outages. An error that lasts too long is raised."""
+    def _wait_after(self, error: PlugChatError | None, started: float, *, sweeps: bool) -> float:
+        """Say how long to wait after a look, and tell of outages. An error that lasts too long is raised.
+
+        sweeps: the whole list was to be read. If that alone has failed, it waits alone; messages are looked for.
+        """
         now = self._tools.time_source.monotonic()
+        rest = max(0.0, self._settings.interval - (now - started))
         if error is None:
-            wait = max(0.0, self._settings.interval - (now - started))
-            if self._failures:
-                self._tell(Outage(None, self._failures, now - self._began, wait))
+            if self._failures and not self._postponed:
+                self._tell(Outage(None, self._failures, now - self._began, rest))
                 self._failures = 0
-            return wait
+            return rest
         if not self._failures:
             self._began = started
         self._failures += 1
         lasted = now - self._began
-        if self._settings.max_outage is not None and lasted >= self._settings.max_outage:
+        left = math.inf if self._settings.max_outage is None else self._settings.max_outage - lasted
+        asked = error.retry_after if isinstance(error, RateLimitedError | ServerError) else None
+        if left <= 0 or (asked is not None and asked > left):
             raise error
         # As with retries, chance keeps many watches from coming back together.
         most = min(
             max(self._settings.interval, _MOST_WAIT), self._settings.interval * 2.0 ** min(self._failures - 1, 64)
         )
         wait = most * (1 + self._tools.time_source.random()) / 2
-        if isinstance(error, RateLimitedError | ServerError) and error.retry_after is not None:
-            wait = max(wait, min(error.retry_after, _MOST_RETRY_AFTER))
+        if asked is not None:
+            wait = max(wait, min(asked, _MOST_RETRY_AFTER))
+        wait = min(wait, left)
         self._tell(Outage(error, self._failures, lasted, wait))
+        if sweeps and asked is None:
+            self._next_sweep = now + wait
+            return min(wait, rest)
         return wait
 
     def _tell(self, outage: Outage) -> None:
@@ -234,6 +282,14 @@ class Sweep:
     seen: dict[str, Chat]
     verified: bool
     began: float
+
+
+def _moment(time: float) -> datetime:
+    """Give a time of the clock, which may be any number."""
+    try:
+        return datetime.fromtimestamp(time, UTC)
+    except (ValueError, OverflowError, OSError):
+        return _FIRST
 
 
 async def _outcome(look: Awaitable[T]) -> T | PlugChatError:

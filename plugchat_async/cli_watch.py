@@ -1,7 +1,10 @@
 """`plugchat watch`: what happens to an account's chats, printed as it happens."""
 
+import signal
 import sys
-from contextlib import aclosing
+import time
+from collections.abc import Generator
+from contextlib import aclosing, contextmanager
 from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Final, Literal
@@ -21,6 +24,9 @@ from plugchat_async.cli_options import (
     run_async,
 )
 from plugchat_async.console import marked
+
+# How many times as long as saving takes is waited before it is saved again, within a look.
+_SAVING: Final = 20
 
 WATCH_EXAMPLES: Final = (
     "Examples: `plugchat watch`; `plugchat watch --state watch.state >> events.jsonl`; "
@@ -55,7 +61,20 @@ def watch(
         known.save(state)  # a file that can't be written is known now, not after the first event
     as_text = format == "text" or (format is None and sys.stdout.isatty())
 
+    saved = 0.0  # when, and how long it took
+    took = 0.0
+    dealt_with = True
+
+    def save(_: WatchState) -> None:
+        nonlocal saved, took
+        if state is not None:
+            started = time.monotonic()
+            known.save(state)
+            saved = time.monotonic()
+            took = saved - started
+
     async def show() -> None:
+        nonlocal dealt_with
         async with (
             session,
             aclosing(
@@ -66,24 +85,43 @@ def watch(
                     state=known,
                     report_existing=existing,
                     looks=looks,
+                    on_look=save,  # what was learnt without an event, too
                 )
             ) as events,
         ):
             async for event in events:
+                dealt_with = False
                 sys.stdout.write(_line(event) if as_text else event_to_json(event) + "\n")
                 sys.stdout.flush()  # who reads along wants it now; and only what went out is known
-                if state is not None:
-                    known.save(state)
+                dealt_with = True
+                # Of thousands of events at once, saving after each would take most of the time.
+                if time.monotonic() - saved >= _SAVING * took:
+                    save(known)
 
     try:
-        run_async(show())
+        with _ended_by_sigterm():
+            run_async(show())
     except KeyboardInterrupt:
         return EXIT_OK  # the way to end it
     finally:
-        # What was looked at without an event, too: the next run need not read it again.
-        if state is not None:
-            known.save(state)
+        # The state holds the event that could not be printed: the one that was saved before does not.
+        if dealt_with:
+            save(known)
     return EXIT_OK
+
+
+@contextmanager
+def _ended_by_sigterm() -> Generator[None]:
+    """Take SIGTERM, with which services are stopped, for Ctrl-C."""
+
+    def interrupt(_signal: int, _frame: object) -> None:
+        signal.raise_signal(signal.SIGINT)
+
+    before = signal.signal(signal.SIGTERM, interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def _line(event: ChatEvent) -> str:

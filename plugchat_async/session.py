@@ -299,13 +299,15 @@ class PlugChatSession:
 
         A look reads as many pages as have chats with new messages, usually one. What happens to the others without a
         message (deleted, read, muted, renamed) is seen when the whole list is read: every `sweep_interval`, and when a
-        chat is missing among those that were read. An account whose chats fit on a page is seen whole each time. Of one
-        look, the oldest message's event comes first. Changes that are undone before the next look are not seen.
+        chat is missing among those that were read. An account whose chats fit on a page is seen whole each time. The
+        oldest message's event comes first, of the front and then of the whole list. Changes that are undone before the
+        next look are not seen.
 
         interval: seconds from the beginning of a look to that of the next one (default 30.0).
         page_size: chats to ask for at a time (default 100).
         state: what the caller knows already (default None: nothing), and goes on to know. Save it when an event is
-            dealt with, and give it back after a restart: what happened meanwhile is given, and nothing twice.
+            dealt with and in `on_look`, and give it back after a restart: what happened meanwhile is given, and nothing
+            twice.
         sweep_interval: seconds after which the whole list is read again (default 600.0; 0.0: at each look).
         report_existing: whether a watch without a state begins with a ChatAdded for each chat (default False).
         ignore: names of `Chat`'s fields whose changes alone are no event, such as "profile_thumbnail" (default: none).
@@ -314,9 +316,14 @@ class PlugChatSession:
         on_outage: a plain function, called with an Outage when a look has failed, and when looking works again (default
             None; both are logged as warnings). ServiceErrors and ResponseErrors are waited for, longer each time up to
             five minutes or `interval`, and as long as a 429 asks; all others are raised.
+        on_look: a plain function, called with the state when all events of a look are dealt with, if it has learnt
+            anything, with or without events, as the first one does (default None). To save only here takes less time
+            where many chats change; what dies in the middle of a look then gets its events again.
 
         A chat is given as removed if that is proven, as by consistency="strict", or if two readings of the whole list
-        in a row did not have it; an empty list proves nothing. A list that is not sorted by time is read as a whole.
+        in a row did not have it; a list that is empty, or less than half as long as it was, proves nothing. As long as
+        the whole list could not be read once, all chats with new messages that are not known are given as added. A list
+        that is not sorted by time is read as a whole.
 
         InvalidValueError and InvalidTypeError at once, if an argument is wrong; later, if another watch has the state.
         """
@@ -338,11 +345,6 @@ class PlugChatSession:
         exchange = exchange or self._exchange
         standing = options.standing(exchange.shape.path)
         self._life.check()
-        return Drive(
-            standing,
-            options,
-            fetch=partial(self._fetch, exchange=exchange),
-            sizes=exchange.sizes,
-            monotonic=exchange.time_source.monotonic,
-            teller=exchange.teller,
-        )
+        fetch = partial(self._fetch, exchange=exchange)
+        sizes, monotonic, teller = exchange.sizes, exchange.time_source.monotonic, exchange.teller
+        return Drive(standing, options, fetch=fetch, sizes=sizes, monotonic=monotonic, teller=teller)

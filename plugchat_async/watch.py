@@ -40,10 +40,13 @@ class WatchState:
     @property
     def chats(self) -> tuple[Chat, ...]:
         """All chats that are known, the newest message first."""
-        return tuple(self._snapshot.chats.values())
+        return self._snapshot.sorted_chats()
 
     def dumps(self) -> str:
-        """Give the state as a text that `loads` reads, of letters and digits: some 60 to 200 bytes for each chat."""
+        """Give the state as a text that `loads` reads, of letters and digits: some 60 to 200 bytes for each chat.
+
+        It takes some 2 ms for each thousand chats.
+        """
         return pack(self._snapshot)
 
     @classmethod
@@ -68,9 +71,12 @@ class WatchState:
         InvalidValueError if it can't be read, or is no state.
         """
         path = Path(path)
+        reason: str | None = "it is no regular file"  # one would wait for whoever writes into a pipe
         try:
-            text = path.read_text("ascii").strip() if path.exists() else None
-            return cls() if text is None else cls.loads(text)
+            if not path.exists():
+                return cls()
+            if path.is_file() or path.is_dir():
+                return cls.loads(path.read_text("ascii").strip())
         except (OSError, ValueError) as error:
             reason = error.strerror if isinstance(error, OSError) else "it holds no state of a watch"
         raise InvalidValueError(
@@ -81,7 +87,10 @@ class WatchState:
     def lent(self) -> Generator[Snapshot]:
         """Lend what is inside to a watch. InvalidValueError if another one has it."""
         if self._lent:
-            raise InvalidValueError("state is in use by another watch", "Give each watch a state of its own.")
+            raise InvalidValueError(
+                "state is in use by another watch",
+                "Give each watch a state of its own, and end one at once with `aclosing`.",
+            )
         self._lent = True
         try:
             yield self._snapshot
@@ -104,6 +113,7 @@ class Outage:
 
 
 OnOutage = Callable[[Outage], object]
+OnLook = Callable[[WatchState], object]
 
 
 class WatchOptions(TypedDict, total=False):
@@ -118,6 +128,7 @@ class WatchOptions(TypedDict, total=False):
     looks: int | None
     max_outage: float | None
     on_outage: OnOutage | None
+    on_look: OnLook | None
 
 
 @frozen(kw_only=True, eq=False, repr=False)
@@ -133,6 +144,7 @@ class WatchSettings:
     looks: int | None = None
     max_outage: float | None = None
     on_outage: OnOutage | None = None
+    on_look: OnLook | None = None
 
     def __attrs_post_init__(self) -> None:
         check_seconds("interval", self.interval, zero=False)
@@ -147,3 +159,4 @@ class WatchSettings:
         if self.max_outage is not None:
             check_seconds("max_outage", self.max_outage, zero=True)
         check_function("on_outage", self.on_outage, "an Outage")
+        check_function("on_look", self.on_look, "a WatchState")

@@ -176,7 +176,14 @@ def test_help_tells_all(capsys: pytest.CaptureFixture[str]) -> None:
     """Columns of the file, options, examples, exit codes."""
     assert cli.run(["bulk", "--help"]) == 0
     text = " ".join(capsys.readouterr().out.split())
-    for word in ("token_env", "--concurrency", "--fresh", "--dask [ADDRESS]", "--format parquet", "5 accounts of many failed"):
+    for word in (
+        "token_env",
+        "--concurrency",
+        "--fresh",
+        "--dask [ADDRESS]",
+        "--format parquet",
+        "5 accounts of many failed",
+    ):
         assert word in text
 
 

@@ -12,9 +12,11 @@ import stat
 import zlib
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import aclosing
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Unpack
 
+import msgspec
 import pytest
 from attrs import evolve
 
@@ -27,6 +29,7 @@ from plugchat_async import (
     ChatEvent,
     ChatRemoved,
     ConnectionFailedError,
+    DecodeError,
     InvalidTypeError,
     InvalidValueError,
     NotJSONError,
@@ -239,6 +242,78 @@ async def test_an_empty_account_fills(clock: WatchTime) -> None:
         assert await look(session, state) == [ChatRemoved(chat)]
 
 
+async def test_a_list_that_is_empty_at_first_adds_nobody(
+    sim: PlugChatSimulator, session: PlugChatSession, clock: WatchTime
+) -> None:
+    """As of a gateway that has not found its phone yet. What has come since is told, by the list's own times."""
+    sim.script(Fault.answer("[]"))
+    state = WatchState()
+    assert await look(session, state) == []
+    state = WatchState.loads(state.dumps())
+    clock.now += 30
+    added = sim.new_chat()
+    newest = added.last_message_time
+    assert newest is not None
+    since = [c for c in sim.chats if c.last_message_time and (newest - c.last_message_time).total_seconds() <= 30]
+    events = await look(session, state)
+    assert [event.chat for event in events] == since[::-1]
+    assert len(since) < 5
+    assert state.chats == sim.chats
+
+
+async def test_an_empty_account_is_believed_the_second_time(clock: WatchTime) -> None:
+    """From then on all chats are new, however old their messages."""
+    async with (
+        PlugChatSimulator(chats=0) as sim,
+        PlugChatSession(sim.token, base_url=sim.base_url, time_source=clock.source) as session,
+    ):
+        state = WatchState()
+        assert await look(session, state, looks=2) == []
+        chats = [sim.new_chat() for _ in range(3)]
+        clock.now += 1
+        assert [event.chat for event in await look(session, state)] == chats
+
+
+async def test_a_list_that_is_short_for_a_moment_removes_nobody(
+    sim: PlugChatSimulator, session: PlugChatSession
+) -> None:
+    """As of a gateway that has just found its phone. What comes back is no event; who is missing twice is gone."""
+    state = WatchState()
+    await look(session, state, page_size=100)
+    short = Fault.answer(msgspec.json.encode(sim.chats[:3]).decode())
+    sim.script(short)
+    assert await look(session, state, page_size=100) == []
+    assert await look(session, state, page_size=100, sweep_interval=0.0) == []
+    sim.script(short)
+    assert await look(session, state, page_size=100) == []
+    sim.script(short)
+    gone = await look(session, state, page_size=100)
+    assert [type(event) for event in gone] == [ChatRemoved] * 247
+    # All that come back are told at once: that one is older than the last look says that there may be others.
+    back = await look(session, state, page_size=100)
+    assert [type(event) for event in back] == [ChatAdded] * 247
+    assert state.chats == sim.chats
+
+
+async def test_a_message_that_is_dated_in_the_future_hides_no_others(
+    sim: PlugChatSimulator, session: PlugChatSession, clock: WatchTime
+) -> None:
+    """A look reads down to where the others were."""
+    clock.set_back = -(10.0**9)  # in the year 2033
+    ahead = evolve(sim.chats[0], last_message_time=datetime(2039, 1, 1, tzinfo=UTC))
+
+    def window(page: int, size: int) -> list[Chat]:
+        chats = [ahead, *(chat for chat in sim.chats if chat.phone != ahead.phone)]
+        return chats[(page - 1) * size : page * size]
+
+    setattr(sim._account, "window", window)  # noqa: B010 - it is a method
+    state = WatchState()
+    await look(session, state)
+    for chat in sim.chats[100:160]:
+        sim.receive_message(chat.phone)
+    assert len(await look(session, state)) == 60
+
+
 async def test_a_list_that_is_empty_for_a_moment_removes_nobody(
     sim: PlugChatSimulator, session: PlugChatSession
 ) -> None:
@@ -327,6 +402,63 @@ async def test_a_state_has_one_watch(session: PlugChatSession) -> None:
             await look(session, state)
         await anext(first)
     await look(session, state)
+
+
+async def test_a_restart_in_the_first_look_hides_nobody_who_comes_meanwhile(
+    sim: PlugChatSimulator, session: PlugChatSession, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It has an event if a chat changes between its two readings; at that, all that was there is known already."""
+    read, answers = sim._account.window, 0
+
+    def window(page: int, size: int) -> list[Chat]:
+        nonlocal answers
+        answers += 1
+        if answers == 2:  # the front was read, the whole list is next
+            sim.mark_read(next(chat.phone for chat in sim.chats if chat.unread))
+            sim.receive_message(sim.chats[100].phone)
+        return read(page, size)
+
+    monkeypatch.setattr(sim._account, "window", window)
+    state = WatchState()
+    async with aclosing(session.watch_chats(state=state, page_size=20)) as events:
+        event = await anext(events)
+        text = state.dumps()
+    assert isinstance(event, ChatChanged)
+    new = [sim.new_chat(), sim.new_chat()]
+    told = await look(session, WatchState.loads(text), looks=2)
+    assert [event for event in told if isinstance(event, ChatAdded)] == [ChatAdded(chat) for chat in new]
+
+
+async def test_a_look_that_has_learnt_anything_says_so(sim: PlugChatSimulator, session: PlugChatSession) -> None:
+    """With the state, when its events are dealt with: after the first one, and then if something has changed."""
+    known: list[int] = []
+    dealt_with: list[ChatEvent] = []
+
+    def on_look(given: WatchState) -> None:
+        assert given is state
+        known.append(len(dealt_with))
+
+    state = WatchState()
+    async with aclosing(session.watch_chats(state=state, page_size=20, looks=5, on_look=on_look)) as events:
+        sim.script(Fault.none())
+        async for event in events:
+            dealt_with.append(event)
+    assert known == [0]
+    for chat in sim.chats[30:33]:
+        sim.receive_message(chat.phone)
+    async for event in session.watch_chats(state=state, page_size=20, looks=3, on_look=on_look):
+        dealt_with.append(event)
+    assert known == [0, 3]
+    sim.mark_read(sim.chats[0].phone)
+    assert await look(session, state, ignore=["unread"], on_look=on_look) == []
+    assert known == [0, 3, 3]  # no event, and yet it has learnt something
+
+
+async def test_a_look_gives_the_state_that_nobody_gave(session: PlugChatSession) -> None:
+    """To save one there, none need be made."""
+    states: list[WatchState] = []
+    assert [event async for event in session.watch_chats(looks=2, on_look=states.append)] == []
+    assert [len(state.chats) for state in states] == [250]
 
 
 async def test_a_restart_loses_nothing_and_repeats_nothing(
@@ -499,15 +631,26 @@ async def test_what_the_server_asks_is_waited_for(
 async def test_an_outage_that_lasts_too_long_is_raised(
     sim: PlugChatSimulator, session: PlugChatSession, clock: WatchTime
 ) -> None:
-    """After `max_outage` seconds; with 0 at once."""
+    """After `max_outage` seconds, with a last look then; with 0 at once."""
     sim.script(*[Fault.status(500)] * 3)
     with pytest.raises(ServerError):
         await look(session, WatchState(), interval=10.0, looks=None, max_outage=20.0)
-    assert clock.now == 22.5
+    assert clock.sleeps == [7.5, 12.5]
     sim.script(Fault.status(500))
     with pytest.raises(ServerError):
         await look(session, WatchState(), looks=None, max_outage=0)
-    assert clock.now == 22.5
+    assert clock.now == 20.0
+
+
+async def test_a_server_that_asks_for_more_than_max_outage_is_not_waited_for(
+    sim: PlugChatSimulator, session: PlugChatSession, clock: WatchTime
+) -> None:
+    """It is raised at once: there will be no look in time."""
+    sim.script(Fault.status(503, headers={"Retry-After": "86000"}))
+    with pytest.raises(ServerError) as caught:
+        await look(session, WatchState(), looks=None, max_outage=60.0)
+    assert caught.value.retry_after == 86000.0
+    assert clock.sleeps == []
 
 
 async def test_an_outage_in_a_sweep_repeats_the_sweep(
@@ -526,6 +669,53 @@ async def test_an_outage_in_a_sweep_repeats_the_sweep(
     assert outages[0].error is not None
     assert outages[0].error.checkpoint is None
     assert outages[1].error is None
+
+
+async def test_a_list_that_can_not_be_read_whole_is_watched_all_the_same(
+    sim: PlugChatSimulator, session: PlugChatSession, clock: WatchTime, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A chat deep down is unreadable: each look tells of messages, and the whole list is tried more rarely."""
+    read = sim._account.window
+
+    def window(page: int, size: int) -> list[Chat]:
+        deep = evolve(sim.chats[200], phone="")
+        return [deep if chat.phone == sim.chats[200].phone else chat for chat in read(page, size)]
+
+    monkeypatch.setattr(sim._account, "window", window)
+    outages: list[Outage] = []
+    told: list[str] = []
+    options: WatchOptions = {"interval": 30.0, "page_size": 20, "looks": 40, "on_outage": outages.append}
+    wrote: list[str] = []
+
+    async def sleep(seconds: float) -> None:
+        clock.now += seconds
+        clock.sleeps.append(seconds)
+        wrote.append(sim.receive_message(sim.chats[50].phone).phone)
+
+    source = evolve(clock.source, sleep=sleep)
+    async with PlugChatSession(sim.token, base_url=sim.base_url, time_source=source, retry=ONE_TRY) as slow:
+        async for event in slow.watch_chats(**options):
+            told.append(event.chat.phone)
+            assert isinstance(event, ChatAdded | ChatChanged)
+    assert told == wrote
+    assert set(clock.sleeps) == {22.5, 30.0}
+    assert all(isinstance(outage.error, DecodeError) for outage in outages)
+    waits = [outage.wait for outage in outages]
+    assert waits[:5] == [22.5, 45.0, 90.0, 180.0, 225.0]
+    assert set(waits[4:]) == {225.0}
+    assert len(outages) == 8  # of 40 looks
+
+
+async def test_a_sweep_that_works_again_ends_its_outage(
+    sim: PlugChatSimulator, session: PlugChatSession, clock: WatchTime
+) -> None:
+    """Not before: looks that do without it end nothing."""
+    sim.script(Fault.none(), Fault.status(500), Fault.none(), Fault.status(500))
+    outages: list[Outage] = []
+    await look(session, WatchState(), interval=10.0, looks=6, on_outage=outages.append)
+    assert [type(outage.error) for outage in outages] == [ServerError, ServerError, type(None)]
+    assert [outage.wait for outage in outages[:2]] == [7.5, 15.0]
+    assert clock.sleeps == [7.5, 10.0, 10.0, 10.0, 10.0]
 
 
 async def test_a_look_that_is_the_last_raises_its_error(sim: PlugChatSimulator, session: PlugChatSession) -> None:
