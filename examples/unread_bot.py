@@ -45,14 +45,25 @@ def tell_of_outage(outage: Outage) -> None:
 async def main(state_file: Path, interval: float) -> None:
     """Watch the account until the process is stopped."""
     state = WatchState.load(state_file)
+
+    def save(known: WatchState) -> None:
+        known.save(state_file)
+
     async with (
         PlugChatSession.from_env() as plugchat,
-        aclosing(plugchat.watch_chats(interval=interval, state=state, on_outage=tell_of_outage)) as events,
+        aclosing(
+            plugchat.watch_chats(
+                interval=interval,
+                state=state,
+                on_outage=tell_of_outage,
+                on_look=save,  # what a look has learnt without an event, as the first one does
+            )
+        ) as events,
     ):
         async for event in events:
             if news := news_of(event):
                 await notify(news)
-            state.save(state_file)  # when the owner knows it: were it before, a crash between would lose it
+            save(state)  # when the owner knows it: were it before, a crash between would lose it
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 import base64
 import json
+import tracemalloc
 import zlib
 from itertools import count
 from random import Random
@@ -16,6 +17,7 @@ from plugchat_async import InvalidValueError, Page, PageLimitError, ServerError
 from plugchat_async._driver import WalkOptions
 from plugchat_async._walk import Consistency, Standing, pack, unpack
 from plugchat_async._walk.standing import CHECKPOINT_VERSION
+from plugchat_async._wire import CHATS_PATH
 
 EVENTS = [(request, (kind, request * 7)) for request in range(1, 12) for kind in ("bump", "insert")]
 
@@ -269,6 +271,8 @@ def test_a_changed_checkpoint_is_read_if_it_makes_sense() -> None:
         packed(tied=0),
         packed(phase=-1),
         base64.urlsafe_b64encode(zlib.compress(b'{"version": 1, "value": ' + b"[" * 100_000)).decode(),
+        base64.urlsafe_b64encode(zlib.compress(json.dumps({"version": 1}).encode()) + b"more").decode(),
+        base64.urlsafe_b64encode(zlib.compress(b" " * 2**26)).decode(),
     ],
 )
 def test_what_is_no_checkpoint_is_refused(text: str) -> None:
@@ -284,6 +288,26 @@ def test_a_checkpoint_of_another_version_is_refused(version: int | None, said: s
     with pytest.raises(InvalidValueError) as caught:
         unpack(packed(version=version))
     assert str(caught.value) == f"resume is a checkpoint of version {said}. {WHAT_TO_GIVE}"
+
+
+def test_a_checkpoint_of_another_call_is_refused() -> None:
+    """It names both."""
+    with pytest.raises(InvalidValueError) as caught:
+        unpack(packed(path="/api/whatsapp/contacts"))
+    assert str(caught.value) == f"resume is a checkpoint of /api/whatsapp/contacts, not of {CHATS_PATH}. {WHAT_TO_GIVE}"
+    assert unpack(packed(path="/x"), "/x").path == "/x"
+
+
+def test_a_text_that_would_grow_is_given_up_early() -> None:
+    """A few kilobytes of zeros do not take gigabytes of memory."""
+    text = base64.urlsafe_b64encode(zlib.compress(b'{"version": 1, "value": "' + b"0" * 2**28)).decode()
+    tracemalloc.start()
+    try:
+        with pytest.raises(InvalidValueError, match="resume is not a checkpoint"):
+            unpack(text)
+        assert tracemalloc.get_traced_memory()[1] < 2**27
+    finally:
+        tracemalloc.stop()
 
 
 def test_a_checkpoint_without_a_version_is_refused() -> None:

@@ -6,13 +6,14 @@ import signal
 import stat
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from fakes import served
-from plugchat_async import Chat, ChatAdded, ChatChanged, ChatRemoved, cli
+from plugchat_async import Chat, ChatAdded, ChatChanged, ChatRemoved, WatchState, cli
 from plugchat_async._formats import event_to_json, to_json
 from plugchat_async.cli_watch import _line
 from plugchat_async.testing import Fault, PlugChatSimulator
@@ -140,6 +141,60 @@ def test_ctrl_c_ends_it(account: PlugChatSimulator, tmp_path: Path) -> None:
     assert (process.returncode, rest, err) == (0, "", "")
     assert len(printed) == 30
     assert cli.run(["watch", "--state", str(state), "--looks", "1"]) == 0
+
+
+def test_sigterm_ends_it_and_the_first_look_is_kept(account: PlugChatSimulator, tmp_path: Path) -> None:
+    """As Ctrl-C does, since services are stopped with it; what was learnt without an event is in the state already."""
+    state = tmp_path / "s"
+    command = [*PLUGCHAT, "watch", "--interval", "0.05", "--state", str(state)]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    deadline = time.monotonic() + 30
+    while not (state.exists() and WatchState.load(state).chats):
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    process.send_signal(signal.SIGTERM)
+    assert process.communicate(timeout=30) == ("", "")
+    assert process.returncode == 0
+    assert WatchState.load(state).chats == account.chats
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full, which Linux has")
+def test_an_event_that_could_not_be_printed_comes_again(
+    account: PlugChatSimulator, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    """It is not in the state, though the watch has given it."""
+    state = tmp_path / "s"
+    command = ["watch", "--state", str(state), "--looks", "1"]
+    assert cli.run(command) == 0
+    changed = [account.receive_message(account.chats[9].phone) for _ in range(2)]
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run([*PLUGCHAT, *command], stdout=full, stderr=subprocess.PIPE, timeout=30, check=False)
+    assert done.returncode == 1
+    assert cli.run(command) == 0
+    printed = [json.loads(line)["chat"]["phone"] for line in capsys.readouterr().out.splitlines()]
+    assert printed == [chat.phone for chat in changed]
+
+
+def test_many_events_are_not_each_saved(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Saving takes a twentieth of the time of a burst, not nearly all; in the end all is saved."""
+    saved: list[int] = []
+    save = WatchState.save
+
+    def counted(state: WatchState, path: str | Path) -> None:
+        saved.append(len(state.chats))
+        save(state, path)
+
+    monkeypatch.setattr(WatchState, "save", counted)
+    with served(PlugChatSimulator(2000, seed=7, token="s3cret-token")) as sim:
+        monkeypatch.setenv("PLUGCHAT_TOKEN", sim.token)
+        monkeypatch.setenv("PLUGCHAT_BASE_URL", sim.base_url)
+        command = ["watch", "--existing", "--state", str(tmp_path / "s"), "--looks", "1", "--page-size", "1000"]
+        assert cli.run(command) == 0
+    assert len(capsys.readouterr().out.splitlines()) == 2000
+    assert len(saved) < 1000
+    assert saved[-1] == 2000
 
 
 def test_a_busy_account() -> None:
