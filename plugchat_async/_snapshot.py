@@ -23,6 +23,10 @@ STATE_VERSION = 1
 # With pages of a few chats a busy account repeats them honestly.
 _MOST_REPEATS = 5
 _OLDEST = datetime.min.replace(tzinfo=UTC)
+# How many times in a row a chat is missing before it is gone: if nothing proves it, and if a list does that has less
+# than half of the chats.
+_MISSED = 3
+_MISSED_FEW = 2
 # By how much the service's clock may be ahead.
 _AHEAD = timedelta(days=1)
 
@@ -34,7 +38,7 @@ class Snapshot:
     chats: by their phones, the newest message first. begun: whether all chats are in it.
     bound: messages since the last look are not older than this (None: nothing is known of their times).
     swept: when the whole list was read last, in epoch seconds (None: it is to be read again).
-    doubted: chats that were not seen by what proves nothing. They may be gone.
+    doubted: chats that were not seen by what proves nothing, and how many times in a row. They may be gone.
     learnt: something of this has changed since it was set to False, but for the order, and when the list was read.
     """
 
@@ -42,7 +46,7 @@ class Snapshot:
     begun: bool = False
     bound: datetime | None = None
     swept: float | None = None
-    doubted: set[str] = field(factory=set[str])
+    doubted: dict[str, int] = field(factory=dict[str, int])
     learnt: bool = field(default=False, eq=False)
 
     def begin(self, seen: Iterable[Chat], quiet_until: datetime | None) -> None:
@@ -68,7 +72,7 @@ class Snapshot:
         """
         for chat in sorted(seen, key=_time_of):
             old = self.chats.get(chat.phone)
-            self.doubted.discard(chat.phone)
+            self.doubted.pop(chat.phone, None)
             self.chats[chat.phone] = chat
             if old == chat:
                 continue
@@ -84,18 +88,22 @@ class Snapshot:
     def removals_but(self, seen: Collection[str], *, proven: bool) -> Generator[ChatEvent, None, None]:
         """Take the chats off the snapshot that are not among those seen, and give that they are gone, the oldest first.
 
-        proven: no other chat is in the list. If not, a chat is gone when it was not seen twice in a row. So, too, if
-        nothing at all was seen, or less than half: a gateway that has lost its phone for a while, or has just found it
-        again, shows an empty or a short list.
+        proven: no other chat is in the list. If not, a chat is gone when it was not seen three times in a row: where
+        chats are deleted while they are read, one is missed now and then, and now and then twice. It is the second time
+        if all is proven, but nothing at all was seen, or less than half: a gateway that has lost its phone for a while,
+        or has just found it again, shows an empty or a short list.
         """
         missing = self.chats.keys() - seen
-        believed = proven and seen and 2 * len(missing) <= len(self.chats)
-        gone = missing if believed else missing & self.doubted
+        few = not seen or 2 * len(missing) > len(self.chats)
+        needed = (_MISSED_FEW if few else 1) if proven else _MISSED
+        missed = {phone: self.doubted.get(phone, 0) + 1 for phone in missing}
+        gone = [phone for phone, times in missed.items() if times >= needed]
         for chat in sorted((self.chats[phone] for phone in gone), key=_time_of):
             self.learnt = True
+            del missed[chat.phone]
             yield ChatRemoved(self.chats.pop(chat.phone))
-        self.learnt = self.learnt or self.doubted != missing - gone
-        self.doubted = missing - gone
+        self.learnt = self.learnt or self.doubted != missed
+        self.doubted = missed
 
     def bring_forward(self, seen: Iterable[str]) -> None:
         """Put chats in front, in this order."""
@@ -223,7 +231,7 @@ class _Packed(msgspec.Struct):
     begun: bool
     bound: Annotated[datetime, msgspec.Meta(tz=True)] | None
     swept: float | None
-    doubted: set[str]
+    doubted: dict[str, int]
 
 
 def pack(snapshot: Snapshot) -> str:

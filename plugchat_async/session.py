@@ -320,9 +320,9 @@ class PlugChatSession:
             anything, with or without events, as the first one does (default None). To save only here takes less time
             where many chats change; what dies in the middle of a look then gets its events again.
 
-        A chat is given as removed if that is proven, as by consistency="strict", or if two readings of the whole list
-        in a row did not have it; a list that is empty, or less than half as long as it was, proves nothing. As long as
-        the whole list could not be read once, all chats with new messages that are not known are given as added. A list
+        A chat is given as removed if that is proven, as by consistency="strict", or if three readings of the whole list
+        in a row did not have it; of a list that is empty, or less than half as long as it was, two. As long as the
+        whole list could not be read once, all chats with new messages that are not known are given as added. A list
         that is not sorted by time is read as a whole.
 
         InvalidValueError and InvalidTypeError at once, if an argument is wrong; later, if another watch has the state.

@@ -141,7 +141,7 @@ def test_the_events_are_what_happened(
         await look(1, 0)
         if not set(kinds) & set("rd"):  # messages are seen without reading the whole list
             assert known == service.truth
-        for _ in range(2):  # where a cap keeps "strict" from its proof, who is gone must be missed twice
+        for _ in range(3):  # where a cap keeps "strict" from its proof, who is gone must be missed three times
             service.time.now += 2e9
             await look(1, 0)
         assert known == service.truth
