@@ -1,6 +1,7 @@
 """The life of a session: new, open in one event loop, closed for good."""
 
 import asyncio
+from typing import Literal
 
 from attrs import define
 
@@ -9,9 +10,9 @@ from plugchat_async.errors import SessionStateError
 
 @define(eq=False, repr=False)
 class Life:
-    """Where a session stands. state: "new", "open" or "closed"."""
+    """Where a session stands."""
 
-    state: str = "new"
+    state: Literal["new", "open", "closed"] = "new"
     _loop: asyncio.AbstractEventLoop | None = None
 
     def begin(self) -> None:
