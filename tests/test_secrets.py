@@ -4,8 +4,10 @@ import asyncio
 import io
 import json
 import logging
+import sys
 from collections.abc import Callable, Iterator
 from typing import Any
+from unittest.mock import patch
 
 import aiohttp
 import pytest
@@ -201,6 +203,11 @@ def constructed(token: Any = TOKEN, **options: Any) -> Callable[[], Any]:
     return construct
 
 
+async def without_an_extra() -> None:
+    with patch.dict(sys.modules, {"pyarrow": None}):
+        await export_many([Account("a", TOKEN)], "/dev/null/nowhere", format="parquet")
+
+
 async def export_into_nowhere() -> None:
     await export_many([Account("a", TOKEN)], "/dev/null/nowhere")
 
@@ -252,6 +259,7 @@ MAKERS: list[Callable[[], Any]] = [
     constructed(timeout=-1),
     constructed(rate_limit=0),
     export_into_nowhere,
+    without_an_extra,
     bulk(on_error="never", proxy=f"http://user:{TOKEN}@x.example"),
     bulk(stream=5, base_url=f"https://user:{TOKEN}@x.example"),
     bulk(on_result=5, proxy=f"http://user:{TOKEN}@x.example"),
