@@ -80,7 +80,7 @@ def decode_exactly(body: bytes, token: Secret, item: type[T]) -> Generator[None,
 
     Gives an error back instead of raising it, see `decode_slices`.
     """
-    spelling = _spelling_of(item)  # type: ignore[arg-type]
+    spelling = _spelling_of(item)  # type: ignore[arg-type]  # to mypy a type variable is not Hashable
     try:
         return (yield from _read(body, spelling))
     except (_UnreadableError, *_REFUSALS) as cause:

@@ -22,7 +22,8 @@ from plugchat_async.models import Chat, ChatAdded, ChatChanged, ChatEvent, ChatR
 STATE_VERSION = 1
 # With pages of a few chats a busy account repeats them honestly.
 _MOST_REPEATS = 5
-_OLDEST = datetime.min.replace(tzinfo=UTC)
+# Of all times the first, which chats without one have.
+OLDEST = datetime.min.replace(tzinfo=UTC)
 # How many times in a row a chat is missing before it is gone: if nothing proves it, and if a list does that has less
 # than half of the chats.
 _MISSED = 3
@@ -55,7 +56,7 @@ class Snapshot:
         seen: the whole list. quiet_until: as for `events`.
         """
         for chat in seen:
-            if is_quiet(chat, quiet_until):
+            if _is_quiet(chat, quiet_until):
                 self.chats.setdefault(chat.phone, chat)
         if not self.begun:
             self.begun = self.learnt = True
@@ -78,7 +79,7 @@ class Snapshot:
                 continue
             self.learnt = True
             if old is None:
-                if not is_quiet(chat, quiet_until):
+                if not _is_quiet(chat, quiet_until):
                     yield ChatAdded(chat)
             else:
                 names = changed_fields(old, chat)
@@ -90,11 +91,11 @@ class Snapshot:
 
         proven: no other chat is in the list. If not, a chat is gone when it was not seen three times in a row: where
         chats are deleted while they are read, one is missed now and then, and now and then twice. It is the second time
-        if all is proven, but nothing at all was seen, or less than half: a gateway that has lost its phone for a while,
-        or has just found it again, shows an empty or a short list.
+        if all is proven, but less than half was seen, or nothing at all: a gateway that has lost its phone for a while,
+        or has just found it again, shows a short or an empty list.
         """
         missing = self.chats.keys() - seen
-        few = not seen or 2 * len(missing) > len(self.chats)
+        few = 2 * len(missing) > len(self.chats)
         needed = (_MISSED_FEW if few else 1) if proven else _MISSED
         missed = {phone: self.doubted.get(phone, 0) + 1 for phone in missing}
         gone = [phone for phone, times in missed.items() if times >= needed]
@@ -132,13 +133,13 @@ class Snapshot:
         return False
 
 
-def is_quiet(chat: Chat, until: datetime | None) -> bool:
+def _is_quiet(chat: Chat, until: datetime | None) -> bool:
     """Tell whether a chat's message is not newer than a time; None is before all of them."""
     return until is not None and _time_of(chat) <= until
 
 
 def _time_of(chat: Chat) -> datetime:
-    return chat.last_message_time or _OLDEST
+    return chat.last_message_time or OLDEST
 
 
 def changed_fields(old: Chat, new: Chat) -> tuple[str, ...]:

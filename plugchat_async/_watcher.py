@@ -11,7 +11,7 @@ from attrs import frozen
 from plugchat_async._ahead import FetchPage
 from plugchat_async._driver import Drive, WalkOptions
 from plugchat_async._exchange import TimeSource
-from plugchat_async._snapshot import Front, Snapshot
+from plugchat_async._snapshot import OLDEST, Front, Snapshot
 from plugchat_async._walk import PageSizes
 from plugchat_async.errors import (
     ConsistencyError,
@@ -34,9 +34,8 @@ _OUTAGES: Final = (ServiceError, ResponseError)
 _MOST_WAIT: Final = 300.0
 # However long a server asks to wait.
 _MOST_RETRY_AFTER: Final = 86_400.0
-# Times of chats, the first and the last that there are; and how many seconds are counted back from the newest.
-_FIRST: Final = datetime.min.replace(tzinfo=UTC)
-_LAST: Final = datetime.max.replace(tzinfo=UTC)
+_NEWEST: Final = datetime.max.replace(tzinfo=UTC)
+# How many seconds are counted back from the newest message.
 _MOST_SINCE: Final = 86_400.0
 
 
@@ -125,11 +124,11 @@ class Watch:
         if snapshot.bound is not None:
             return snapshot.bound
         if snapshot.swept is None or front.newest is None:
-            return _LAST
+            return _NEWEST
         # The look before saw an empty list. So they are new, or the list is there again: then but a few are as new.
         # Times are in whole seconds.
         since = min(max(0.0, self._tools.time_source.time() - snapshot.swept), _MOST_SINCE) + 1
-        return front.newest - min(timedelta(seconds=since), front.newest - _FIRST)
+        return front.newest - min(timedelta(seconds=since), front.newest - OLDEST)
 
     def _events_of_front(self, front: Front, quiet_until: datetime | None) -> Generator[ChatEvent, None, None]:
         """Give what a front says. When all of it is told, the next look reads down to where this one began."""
@@ -289,7 +288,7 @@ def _moment(time: float) -> datetime:
     try:
         return datetime.fromtimestamp(time, UTC)
     except (ValueError, OverflowError, OSError):
-        return _FIRST
+        return OLDEST
 
 
 async def _outcome(look: Awaitable[T]) -> T | PlugChatError:

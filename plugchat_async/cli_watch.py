@@ -43,7 +43,9 @@ def watch(
     sweep_interval: Annotated[float, Parameter(help="Seconds after which the whole list is read again.")] = 600.0,
     state: Annotated[
         Path | None,
-        Parameter(help="Keep in this file what is known, and go on from there the next time: nothing comes twice."),
+        Parameter(
+            help="Keep in this file what is known, and go on from there next time. Unless killed, nothing comes twice."
+        ),
     ] = None,
     existing: Annotated[bool, Parameter(negative=(), help="Begin with the chats that are there.")] = False,
     looks: Annotated[Whole | None, Parameter(help="How many times to look; without it, until Ctrl-C.")] = None,

@@ -1,1 +1,1 @@
-"""What works with other libraries. Each needs an extra: `dask` and `cluster` the extra `dask`."""
+"""What works with other libraries. Each module needs an extra, and names it where it is not installed: `_extras`."""

@@ -5,15 +5,17 @@ from collections.abc import AsyncGenerator, Mapping
 from contextlib import aclosing, suppress
 from typing import Final
 
-from fastapi.responses import Response
-from starlette.background import BackgroundTask
-from starlette.types import Message, Receive, Scope, Send
-
 from plugchat_async._ahead import cancel_all
+from plugchat_async._extras import needing
 from plugchat_async._formats import to_json
 from plugchat_async.errors import InvalidValueError, PlugChatError
 from plugchat_async.integrations.problems import log_answer
 from plugchat_async.models import Chat, Page
+
+with needing("fastapi", __name__):
+    from fastapi.responses import Response
+    from starlette.background import BackgroundTask
+    from starlette.types import Message, Receive, Scope, Send
 
 # As nginx calls it.
 _CLIENT_CLOSED_REQUEST: Final = 499
@@ -95,7 +97,7 @@ class ChatStream(Response):
                 if not started:
                     await _give_up(send)
                 raise
-            except Exception as error:
+            except Exception as error:  # the walk may be any generator
                 if not started:
                     raise
                 broken = error

@@ -119,7 +119,7 @@ class ChatModel(BaseModel):
     unread: int = Field(0, description="How many messages are unread.")
     last_message_time: datetime | None = Field(None, description="When the last message came or went, in UTC.")
     is_muted: bool = Field(False, description="Whether the account's owner has muted the chat.")  # noqa: FBT003 - pydantic's way
-    is_marked_spam: bool = Field(False, description="Whether the account's owner has marked the chat as spam.")  # noqa: FBT003
+    is_marked_spam: bool = Field(False, description="Whether the account's owner has marked the chat as spam.")  # noqa: FBT003 - as above
     profile_thumbnail: str | None = Field(
         None, description="URL of the chat's picture. WhatsApp deletes the picture after 48 hours."
     )

@@ -8,11 +8,8 @@ from typing import Final, cast
 from urllib.parse import quote
 
 from attrs import frozen
-from fastapi import FastAPI, Request
-from fastapi.responses import JSONResponse, Response
-from starlette.types import Scope
-from starlette.websockets import WebSocket
 
+from plugchat_async._extras import needing
 from plugchat_async.errors import (
     AuthenticationError,
     ConfigurationError,
@@ -31,6 +28,12 @@ from plugchat_async.errors import (
     UnexpectedStatusError,
     UnsupportedMediaTypeError,
 )
+
+with needing("fastapi", __name__):
+    from fastapi import FastAPI, Request
+    from fastapi.responses import JSONResponse, Response
+    from starlette.types import Scope
+    from starlette.websockets import WebSocket
 
 logger = logging.getLogger("plugchat_async.fastapi")
 
