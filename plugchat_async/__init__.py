@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from plugchat_async._driver import ChatsOptions
     from plugchat_async._evidence import Attempt, Problem
     from plugchat_async._exchange import TimeSource
+    from plugchat_async._people import merge_people
     from plugchat_async._retry import RetryPolicy
     from plugchat_async._wire import __version__
     from plugchat_async.accounts import Account, read_accounts
@@ -43,14 +44,25 @@ if TYPE_CHECKING:
         UnexpectedStatusError,
         UnsupportedMediaTypeError,
     )
-    from plugchat_async.export import to_arrow, to_polars, write_csv, write_jsonl, write_parquet
-    from plugchat_async.models import Chat, ChatAdded, ChatChanged, ChatEvent, ChatRemoved, Page, WalkReport
+    from plugchat_async.export import read_jsonl, to_arrow, to_polars, write_csv, write_jsonl, write_parquet
+    from plugchat_async.models import (
+        FOREVER,
+        Chat,
+        ChatAdded,
+        ChatChanged,
+        ChatEvent,
+        ChatKind,
+        ChatRemoved,
+        Page,
+        WalkReport,
+    )
     from plugchat_async.session import PlugChatSession
     from plugchat_async.watch import Outage, WatchOptions, WatchState
 
     from . import accounts as accounts
     from . import bulk as bulk
     from . import bulk_export as bulk_export
+    from . import converter as converter
     from . import doctor as doctor
     from . import errors as errors
     from . import export as export
@@ -61,6 +73,7 @@ if TYPE_CHECKING:
     from . import watch as watch
 
 __all__ = [
+    "FOREVER",
     "Account",
     "AccountExport",
     "AccountResult",
@@ -71,6 +84,7 @@ __all__ = [
     "ChatAdded",
     "ChatChanged",
     "ChatEvent",
+    "ChatKind",
     "ChatRemoved",
     "ChatsOptions",
     "ConfigurationError",
@@ -113,7 +127,9 @@ __all__ = [
     "__version__",
     "export_many",
     "fetch_many",
+    "merge_people",
     "read_accounts",
+    "read_jsonl",
     "to_arrow",
     "to_polars",
     "write_csv",
@@ -130,14 +146,17 @@ _NAMES = {
     "_driver": ("ChatsOptions",),
     "_evidence": ("Attempt", "Problem"),
     "_exchange": ("TimeSource",),
+    "_people": ("merge_people",),
     "_retry": ("RetryPolicy",),
     "_wire": ("__version__",),
     "accounts": ("Account", "read_accounts"),
     "bulk": ("BulkOptions", "fetch_many"),
     "bulk_export": ("AccountExport", "ExportSummary", "export_many"),
     "errors": tuple(name for name in __all__ if name.endswith("Error")),
-    "export": ("to_arrow", "to_polars", "write_csv", "write_jsonl", "write_parquet"),
-    "models": ("Chat", "ChatAdded", "ChatChanged", "ChatEvent", "ChatRemoved", "Page", "WalkReport"),
+    "export": ("read_jsonl", "to_arrow", "to_polars", "write_csv", "write_jsonl", "write_parquet"),
+    "models": (
+        *("FOREVER", "Chat", "ChatAdded", "ChatChanged", "ChatEvent", "ChatKind", "ChatRemoved", "Page", "WalkReport"),
+    ),
     "session": ("PlugChatSession",),
     "watch": ("Outage", "WatchOptions", "WatchState"),
 }
@@ -148,6 +167,7 @@ _MODULES = frozenset(
         "accounts",
         "bulk",
         "bulk_export",
+        "converter",
         "doctor",
         "errors",
         "export",

@@ -7,7 +7,8 @@ from typing import TypedDict
 import aiohttp
 from attrs import field, frozen
 
-from plugchat_async._arguments import check_int, check_seconds, check_type
+from plugchat_async._arguments import check_choice, check_int, check_seconds, check_type
+from plugchat_async._decode import OnBadValue
 from plugchat_async._exchange import Exchange, TimeSource
 from plugchat_async._limits import Limits, check_rate, rate_limiter
 from plugchat_async._retry import RetryBudget, RetryPolicy
@@ -27,6 +28,7 @@ class SessionOptions(TypedDict, total=False):
     timeout: float
     retry: RetryPolicy
     repair: bool
+    on_bad_value: OnBadValue
     max_concurrency: int
     rate_limit: float | None
     max_response_bytes: int
@@ -53,6 +55,7 @@ class RequestOptions:
     timeout: float = 30.0
     retry: RetryPolicy = field(default=RetryPolicy())
     repair: bool = True
+    on_bad_value: OnBadValue = "warn"
     max_concurrency: int = 64
     rate_limit: float | None = None
     account_rate_limit: float | None = None
@@ -66,6 +69,7 @@ class RequestOptions:
         check_seconds("timeout", self.timeout, zero=False)
         check_type("retry", self.retry, RetryPolicy)
         check_type("repair", self.repair, bool)
+        check_choice("on_bad_value", self.on_bad_value, ("warn", "raise"))
         check_int("max_concurrency", self.max_concurrency, least=1)
         check_rate("rate_limit", self.rate_limit)
         check_rate("account_rate_limit", self.account_rate_limit)
@@ -146,6 +150,7 @@ class Commons:
             shape=RequestShape(origin, bare=self._client_session is None),
             policy=self._options.retry,
             repair=self._options.repair,
+            on_bad_value=self._options.on_bad_value,
             timeout=self._options.timeout,
             limits=Limits(self._slots, self._rate, rate_limiter(self._options.account_rate_limit, catch_up=False)),
             time_source=self.time_source,

@@ -1,111 +1,253 @@
-"""JSON bytes -> the items of a page, in a fast lane and an exact lane. Items are chats, or what another call gives.
+"""JSON bytes -> the items of a page, and what could not be read. Items are chats, or what another call gives.
 
-The vendor's table and its example disagree about types, so both spellings are read everywhere. The fast lane lets
-msgspec parse the page straight into objects, and either gives all of them or refuses. Only then the exact lane reads
-the page again, value by value, by cattrs, and accepts it or says of each bad value where it is and what was expected.
-
-Both lanes read a value with the same parser and the same type, so that what the fast lane accepts, the exact lane
-accepts alike. The exact lane accepts a little more: null for an optional field, a byte order mark, a lone surrogate.
-
-Neither keeps an event loop waiting: a large page is read in slices, between which the caller may do something else.
+The converter has the rules; see there. Two things are decided here. What a value that can't be read costs: nothing but
+itself, or, if it is to be raised, the page. And in which steps a page is read: no event loop waits for a large one,
+since the caller may do something else between them.
 """
 
 import re
-from collections.abc import Callable, Generator
+from collections.abc import Generator, Iterator
 from contextlib import suppress
-from datetime import UTC, datetime
 from functools import cache
-from types import GenericAlias
-from typing import Any, Protocol, TypeVar
+from typing import Any, Final, Literal, Protocol, TypeVar, cast
 
+import attrs
 import msgspec
+from cattrs import ClassValidationError
+from msgspec import UNSET, Raw, Struct, UnsetType
 
+from plugchat_async._evidence import Problem
+from plugchat_async._fast_lane import FastLane, RefusedError, fast_lane
+from plugchat_async._json import REFUSALS, is_cut, split_array, value_of
 from plugchat_async._secret import Secret
-from plugchat_async.errors import ResponseError
+from plugchat_async._wire import excerpt, one_line
+from plugchat_async.converter import MalformedValueError, WireConverter, converter, wire_name
+from plugchat_async.errors import DecodeError, NotAListError, NotJSONError, ResponseError
+
+T = TypeVar("T")
+
+OnBadValue = Literal["warn", "raise"]
+
+# A page is read in slices of some thousand chats, which take a third of a millisecond; row by row in smaller ones.
+_SLICE_BYTES: Final = 256 * 1024
+_SLICE_ROWS: Final = 128
+# How many cuts in a row may be no ends of chats before the page is read row by row.
+_MAX_MISSES: Final = 16
+# Between two objects of an array, or in a string that looks like it.
+_BETWEEN: Final = re.compile(rb"\}[ \t\r\n]*,[ \t\r\n]*\{")
+
+# A bad value's share of an error message, and how much of it is looked at for that.
+_VALUE_CHARS: Final = 60
+_SHOWN_BYTES: Final = 512
+# How many problems of a page are kept. Each takes some 20 µs, and a small body may hold a million of them.
+MAX_PROBLEMS: Final = 1000
+
+_EXPECTED: Final = "a text"
 
 
 class Item(Protocol):
-    """What one row of a page is read into: an attrs class in the layout of a struct, see `models`.
+    """The attrs class of a page's rows.
 
-    phone: what tells it from others. last_message_time: when the last message came or went, or None: it is what lists
-    are sorted by, if by anything.
+    phone: what tells it from others; where it may be None, there is a `lid`, too. last_message_time: when the last
+    message came or went, or None: it is what lists are sorted by, if by anything.
     """
 
     @property
-    def phone(self) -> str: ...
+    def phone(self) -> str | None: ...
 
     @property
-    def last_message_time(self) -> datetime | None: ...
+    def last_message_time(self) -> Any: ...
 
 
-T = TypeVar("T", bound=Item)
+class Decoded(Struct, frozen=True):
+    """The rows of a page.
 
-# A page is read in slices of some thousand chats, which take a third of a millisecond.
-_SLICE_BYTES = 256 * 1024
-# How many cuts in a row may be no ends of chats before the exact lane has a look.
-_MOST_MISSES = 16
-# Between two objects of an array, or in a string that looks like it.
-_BETWEEN = re.compile(rb"\}[ \t\r\n]*,[ \t\r\n]*\{")
+    items: the rows that could be read, in order. unreadable: how many others there were. problems: the first thousand
+    values that could not be read. problem_count: how many there were in all.
+    """
 
-
-class _RefusedError(Exception):
-    """The fast lane can't read a page."""
-
-
-@cache
-def _decoder(item: Any) -> Callable[[bytes], tuple[Any, ...]]:
-    # `strict=False` reads numbers and booleans from strings, too, as the vendor's example spells them.
-    return msgspec.json.Decoder(GenericAlias(tuple, (item, ...)), strict=False).decode
+    items: tuple[Any, ...]
+    unreadable: int = 0
+    problems: tuple[Problem, ...] = ()
+    problem_count: int = 0
 
 
-def decode_slices(body: bytes, token: Secret, item: type[T]) -> Generator[None, None, tuple[T, ...] | ResponseError]:
+def decode(body: bytes, using: WireConverter, item: type[T], problems: list[Problem] | None) -> tuple[T, ...]:
+    """Read the body of a page, as `WireConverter.loads` describes it."""
+    steps = decode_slices(body, Secret(""), item, "raise" if problems is None else "warn", using)
+    while True:
+        try:
+            next(steps)
+        except StopIteration as end:
+            decoded: Decoded | ResponseError = end.value
+            break
+    if isinstance(decoded, ResponseError):
+        raise decoded
+    if problems is not None:
+        problems += decoded.problems
+    return decoded.items
+
+
+def decode_slices(
+    body: bytes, token: Secret, item: Any, on_bad_value: OnBadValue, using: WireConverter = converter
+) -> Generator[None, None, Decoded | ResponseError]:
     """Read the body of a page, and pause after every few hundred microseconds.
 
-    item: the class of its items, an attrs class in the layout of a struct: see `Chat`.
+    Errors are returned instead of raised: no traceback then holds the body.
 
-    Gives an error back instead of raising it: no traceback then holds the body. NotJSONError, NotAListError, or
-    DecodeError with a problem for each value that can't be read, a thousand or so at most.
+    Args:
+        body: The body, decoded from its content encoding.
+        token: Is taken out of excerpts.
+        item: The attrs class of the rows.
+        on_bad_value: "warn" tells of a value that can't be read, and goes on with the field's default; "raise" makes
+            it an error.
+        using: The converter; one that is not our own reads without the fast lane, which knows nothing of its hooks.
+
+    Returns:
+        The rows; or NotJSONError, NotAListError, or DecodeError with a problem for each value that can't be read.
+
     """
-    with suppress(_RefusedError):
-        return (yield from _read_fast(body, _decoder(item)))
-    from plugchat_async._exact import decode_exactly  # noqa: PLC0415 - 7 ms of imports that most programs don't need
+    lane = fast_lane(item) if using is converter else None
+    if lane is not None:
+        with suppress(RefusedError):
+            return Decoded((yield from _read_fast(body, lane)))
+    try:
+        rows = split_array(body)
+    except REFUSALS as cause:
+        return _error_of(cause, body, token)
+    return (yield from _read_rows(rows, _RowReader(using, item, token), lane, on_bad_value))
 
-    return (yield from decode_exactly(body, token, item))
 
-
-def _read_fast(body: bytes, decode: Callable[[bytes], tuple[T, ...]]) -> Generator[None, None, tuple[T, ...]]:
+def _read_fast(body: bytes, lane: FastLane) -> Generator[None, None, tuple[Any, ...]]:
     """Read a page in the fast lane, a slice at a time."""
     if len(body) <= 2 * _SLICE_BYTES:
-        return _read_slice(body, decode)
-    items: list[T] = []
+        return tuple(lane.read(body))
+    items: list[Any] = []
     opening, start = b"", 0
     place, misses = _SLICE_BYTES, 0
     while cut := _BETWEEN.search(body, place):
         try:
-            items += _read_slice(b"%b%b]" % (opening, body[start : cut.start() + 1]), decode)
-        except _RefusedError:
+            items += lane.read(b"%b%b]" % (opening, body[start : cut.start() + 1]))
+        except RefusedError:
             # If the cut has hit a string, or objects within a chat, the slice has no end. So one that is read ends
             # between two chats, and the next one begins there.
             misses += 1
-            if misses > _MOST_MISSES:
+            if misses > _MAX_MISSES:
                 raise
             place = cut.end()
         else:
             opening, start = b"[", cut.end() - 1
             place, misses = start + _SLICE_BYTES, 0
         yield
-    items += _read_slice(opening + body[start:], decode)
+    items += lane.read(opening + body[start:])
     return tuple(items)
 
 
-def _read_slice(json: bytes, decode: Callable[[bytes], tuple[T, ...]]) -> tuple[T, ...]:
-    try:
-        items = decode(json)
-    except (msgspec.DecodeError, ValueError, RecursionError):
-        raise _RefusedError from None
-    for item in items:  # 0.03 µs an item; all() over a generator takes 0.05
-        time = item.last_message_time
-        # Epoch seconds are in UTC, RFC 3339 may say otherwise.
-        if time is not None and time.tzinfo is not UTC:
-            raise _RefusedError
-    return items
+def _read_rows(
+    rows: list[Raw], reader: "_RowReader", lane: FastLane | None, on_bad_value: OnBadValue
+) -> Generator[None, None, Decoded | DecodeError]:
+    """Read a page row by row: most are spelled as usual, also on a page on which one is not."""
+    items: list[Any] = []
+    problems: list[Problem] = []
+    count = unreadable = 0
+    for index, row in enumerate(rows):
+        if index and not index % _SLICE_ROWS:
+            yield
+        if lane is not None:
+            with suppress(RefusedError):
+                items.append(lane.read_row(row))
+                continue
+        item, found = reader.read(bytes(row), index)
+        if item is None:
+            unreadable += 1
+        else:
+            items.append(item)
+        count += len(found)
+        problems += found[: MAX_PROBLEMS - len(problems)]
+        if 2 * unreadable > len(rows) or (on_bad_value == "raise" and count >= MAX_PROBLEMS):
+            break  # it is an error already
+    if 2 * unreadable > len(rows):
+        message = f"this is no page of chats: of {len(rows)} rows, at least {unreadable} have neither a phone nor a lid"
+        return DecodeError(message, problems=tuple(problems))
+    if problems and on_bad_value == "raise":
+        at_least = "at least " if count >= MAX_PROBLEMS else ""
+        message = f"{at_least}{count} value{'' if count == 1 else 's'} can't be read"
+        return DecodeError(message, problems=tuple(problems))
+    return Decoded(tuple(items), unreadable, tuple(problems), count)
+
+
+class _RowReader:
+    """Reads single rows with a converter, and reports each value that can't be read."""
+
+    def __init__(self, using: WireConverter, item: Any, token: Secret) -> None:
+        self._structure = using.get_structure_hook(item)
+        self._item = item
+        self._token = token
+        self._decode, self._names = _row_decoder(item)
+
+    def read(self, row: bytes, index: int) -> tuple[Any, list[Problem]]:
+        """Return what the row is read as, None if it is nothing, and its problems."""
+        try:
+            raws = self._decode(row)
+        except REFUSALS:
+            return None, [Problem(index, "", "an object", _shown(row, self._token))]
+        # Only of the keys that are known: there may be a hundred thousand others.
+        told = {name: bytes(raw) for name in self._names if (raw := getattr(raws, name)) is not UNSET}
+        values = {wire_name(name): value_of(raw) for name, raw in told.items()}
+        problems: list[Problem] = []
+        while True:
+            try:
+                return self._structure(values, self._item), problems
+            except MalformedValueError as error:
+                return None, [*problems, Problem(index, "", error.expected, "neither")]
+            except ClassValidationError as group:
+                # What can't be read costs only itself: the row is read again without it.
+                for name, cause in _causes(group):
+                    got = _shown(told[name], self._token) if name in told else "nothing"
+                    problems.append(Problem(index, wire_name(name), _expected(cause), got))
+                    if values.pop(wire_name(name), None) is None:
+                        return None, problems  # it must be there
+
+
+@cache
+def _row_decoder(item: Any) -> tuple[Any, tuple[str, ...]]:
+    """Return a decoder for rows whose values are still to be read, and the names of the fields."""
+    names = tuple(a.name for a in attrs.fields(item))
+    fields = [(name, Raw | UnsetType, UNSET) for name in names]
+    row = msgspec.defstruct("_RawRow", fields, rename={name: wire_name(name) for name in names})
+    return msgspec.json.Decoder(row).decode, names
+
+
+def _causes(group: ClassValidationError) -> Iterator[tuple[str, Exception]]:
+    """Return the names of the fields that can't be read, and why."""
+    for error, note in group.group_exceptions()[0]:
+        yield cast("Any", note).name, error
+
+
+def _expected(error: Exception) -> str:
+    # cattrs raises a KeyError for a field that must be there.
+    return error.expected if isinstance(error, MalformedValueError) else _EXPECTED
+
+
+def _error_of(cause: Exception, body: bytes, token: Secret) -> ResponseError:
+    """Return the error of a body that is no array of rows."""
+    match cause:
+        case RecursionError():
+            return NotJSONError(f"the body is nested too deeply: {excerpt(body, token)}")
+        case msgspec.ValidationError():
+            return NotAListError(f"the body is not a JSON array: {excerpt(body, token)}")
+        case _ if is_cut(body):
+            message = f"the JSON ends in the middle, after {len(body)} bytes"
+            return NotJSONError(message, "The answer was cut: try again later.", truncated=True)
+        case _:
+            return NotJSONError(f"the body is not JSON: {excerpt(body, token)}")
+
+
+def _shown(raw: bytes, token: Secret) -> str:
+    """Return a JSON value as people read it: strings as Python writes them, all else as it came."""
+    text = raw[:_SHOWN_BYTES].decode("utf-8", "replace")
+    if raw.startswith(b'"') and len(raw) <= _SHOWN_BYTES:
+        with suppress(*REFUSALS):
+            # Redacted before Python's own escapes come in between.
+            text = repr(token.redact(msgspec.json.decode(raw, type=str)))
+    return one_line(text, token, _VALUE_CHARS)

@@ -165,6 +165,7 @@ class Drive:
         self._started: float | None = None
         self._unfinished = _LEFT
         self._error: PlugChatError | None = None
+        self._problems = 0
 
     async def next(self) -> Page | None:
         """Give the next page, or None at the end of the list.
@@ -232,7 +233,7 @@ class Drive:
         if isinstance(step, Peek):
             return self._ahead.peek(step)
         try:
-            return await self._ahead.get(step)
+            page = await self._ahead.get(step)
         except PlugChatError as error:
             refused = isinstance(error, UnexpectedStatusError) and error.status in _NO_SUCH_PAGE
             unknown = step.probe == "far" and not isinstance(error, SessionStateError | TokenError)
@@ -243,6 +244,17 @@ class Drive:
                 error.page_size = step.size
             error.checkpoint = pack(self._standing)
             raise
+        if page.problems:
+            self._note_problems(page)
+        return page
+
+    def _note_problems(self, page: Page) -> None:
+        """Count what could not be read, and warn of the first of it."""
+        if not self._problems:
+            fields = {"plugchat_account": self._account, "plugchat_page": page.number}
+            text = "page %d, %s: read as the default; others of this walk are in their page's `problems`"
+            logger.warning(text, page.number, page.problems[0], extra=fields)
+        self._problems += len(page.problems)
 
     def _report(self, elapsed: float) -> None:
         ledger, unfinished = self._ledger, self._unfinished
@@ -256,6 +268,7 @@ class Drive:
             ledger.verified and not unfinished,
             unfinished or ledger.reason,
             elapsed,
+            self._problems,
         )
         unsure = not (unfinished or ledger.verified or self._standing.consistency == "plain")
         unverified = None

@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 
 from attrs import Factory, define, evolve, field, frozen
 
-from plugchat_async._decode import decode_slices
+from plugchat_async._decode import Decoded, OnBadValue, decode_slices
 from plugchat_async._limits import Limits
 from plugchat_async._page_work import PageWork
 from plugchat_async._repair import Repair, next_repair
@@ -61,6 +61,7 @@ class Exchange:
     sizes: what is known of the server's page sizes.
     item: the class of what a page holds: Chat, or that of another call, which a Page calls its chats all the same.
     timeout: seconds for one attempt, body included, counted from when it has its slot.
+    on_bad_value: whether a value that can't be read is told of ("warn") or is an error ("raise").
     account: its name, where many are fetched. teller: whom to tell what is done, if anybody wants to know.
     """
 
@@ -74,6 +75,7 @@ class Exchange:
     time_source: TimeSource
     budget: RetryBudget
     item: type[Chat] = Chat
+    on_bad_value: OnBadValue = "warn"
     sizes: PageSizes = Factory(PageSizes)
     account: str | None = None
     teller: Teller | None = None
@@ -243,10 +245,10 @@ class Exchange:
             limit = self.transport.max_response_bytes
             error = ResponseTooLargeError(f"the body is larger than max_response_bytes={limit}", limit=limit)
         else:
-            chats = await _with_pauses(decode_slices(outcome.body, token, self.item))
-            if isinstance(chats, tuple):
-                return Page(number, size, chats, outcome.body)
-            error = chats
+            read = await _with_pauses(decode_slices(outcome.body, token, self.item, self.on_bad_value))
+            if isinstance(read, Decoded):
+                return Page(number, size, read.items, outcome.body, unreadable=read.unreadable, problems=read.problems)
+            error = read
         error.status, error.url = outcome.status, token.redact(outcome.sent_url)
         return error
 

@@ -3,6 +3,7 @@
 import base64
 import binascii
 import zlib
+from collections.abc import Mapping
 from typing import Final, TypeVar
 
 import msgspec
@@ -23,18 +24,20 @@ def to_text(version: int, value: object) -> str:
     return base64.urlsafe_b64encode(zlib.compress(body, 1)).decode("ascii")
 
 
-def from_text(text: str, kind: type[T], *, version: int, name: str, what: str, hint: str) -> T:
+def from_text(text: str, kinds: Mapping[int, type[T]], *, name: str, what: str, hint: str) -> T:
     """Read a value. InvalidValueError if it is none of its kind, or one of another version of this package.
 
-    name, what, hint: what the text is called in the error, what it is to be, and what to do about it.
+    kinds: what each version that can be read is of. name, what, hint: what the text is called in the error, what it is
+    to be, and what to do about it.
     """
     try:
         body = _decompress(base64.b64decode(text, altchars=b"-_", validate=True))
         found = msgspec.json.decode(body, type=dict[str, msgspec.Raw])
         of_version = bytes(found.get("version", msgspec.Raw(b"null")))
-        if of_version != str(version).encode():
+        by_version = {str(version).encode(): kind for version, kind in kinds.items()}
+        if of_version not in by_version:
             raise InvalidValueError(f"{name} is {what} of version {of_version.decode()[:20]}", hint)
-        return msgspec.json.decode(found["value"], type=kind)
+        return msgspec.json.decode(found["value"], type=by_version[of_version])
     except (ValueError, KeyError, zlib.error, binascii.Error, msgspec.DecodeError, RecursionError) as error:
         if isinstance(error, InvalidValueError):
             raise

@@ -20,7 +20,7 @@ from plugchat_async.models import Chat
 ROW_GROUP: Final = 16_384
 
 _FIELDS: Final["tuple[pa.Field[Any], ...]"] = (
-    pa.field("phone", pa.string(), nullable=False),
+    pa.field("phone", pa.string()),
     pa.field("name", pa.string()),
     pa.field("unread", pa.int64(), nullable=False),
     pa.field("last_message_time", pa.timestamp("us", tz="UTC")),
@@ -28,6 +28,12 @@ _FIELDS: Final["tuple[pa.Field[Any], ...]"] = (
     pa.field("is_marked_spam", pa.bool_(), nullable=False),
     pa.field("profile_thumbnail", pa.string()),
     pa.field("messages_unread", pa.int64()),
+    pa.field("lid", pa.string()),
+    pa.field("is_pinned", pa.bool_()),
+    pa.field("is_archived", pa.bool_()),
+    pa.field("is_group", pa.bool_()),
+    pa.field("is_group_announcement", pa.bool_()),
+    pa.field("muted_until", pa.timestamp("us", tz="UTC")),
 )
 assert tuple(field.name for field in _FIELDS) == COLUMNS
 SCHEMA: Final = pa.schema(_FIELDS)

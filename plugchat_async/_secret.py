@@ -33,7 +33,7 @@ class Secret:
         characters may be escaped, and the first eight, with all that hangs on them, are enough.
         """
         # One may be another's beginning, so they are all found before any is taken out.
-        spans = sorted(span for value in {self.value, *self.former} for span in _spans(value, text))
+        spans = sorted(span for value in {self.value, *self.former} if value for span in _spans(value, text))
         parts: list[str] = []
         done = 0
         for start, end in spans:

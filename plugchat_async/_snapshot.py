@@ -17,11 +17,14 @@ from attrs import define, field
 from plugchat_async._formats import COLUMNS, values_of
 from plugchat_async._packing import from_text, to_text
 from plugchat_async._walk.exact import MOST_PINNED, is_sorted, times_of
+from plugchat_async.errors import InvalidValueError
 from plugchat_async.models import Chat, ChatAdded, ChatChanged, ChatEvent, ChatRemoved, Page
 
-STATE_VERSION = 1
+STATE_VERSION = 2
 # With pages of a few chats a busy account repeats them honestly.
 _MOST_REPEATS = 5
+# The fields that states of version 1 do not have.
+_NEW_FIELDS = frozenset(COLUMNS[8:])
 # Of all times the first, which chats without one have.
 OLDEST = datetime.min.replace(tzinfo=UTC)
 # How many times in a row a chat is missing before it is gone: if nothing proves it, and if a list does that has less
@@ -36,10 +39,11 @@ _AHEAD = timedelta(days=1)
 class Snapshot:
     """The list as it was when it was looked at last.
 
-    chats: by their phones, the newest message first. begun: whether all chats are in it.
+    chats: by their ids, the newest message first. begun: whether all chats are in it.
     bound: messages since the last look are not older than this (None: nothing is known of their times).
     swept: when the whole list was read last, in epoch seconds (None: it is to be read again).
     doubted: chats that were not seen by what proves nothing, and how many times in a row. They may be gone.
+    dated: ids of chats that are known from a state of version 1: fields that it did not have are no change.
     learnt: something of this has changed since it was set to False, but for the order, and when the list was read.
     """
 
@@ -48,6 +52,7 @@ class Snapshot:
     bound: datetime | None = None
     swept: float | None = None
     doubted: dict[str, int] = field(factory=dict[str, int])
+    dated: set[str] = field(factory=set[str])
     learnt: bool = field(default=False, eq=False)
 
     def begin(self, seen: Iterable[Chat], quiet_until: datetime | None) -> None:
@@ -57,7 +62,7 @@ class Snapshot:
         """
         for chat in seen:
             if _is_quiet(chat, quiet_until):
-                self.chats.setdefault(chat.phone, chat)
+                self.chats.setdefault(chat.id, chat)
         if not self.begun:
             self.begun = self.learnt = True
 
@@ -72,19 +77,27 @@ class Snapshot:
         message is not newer than this, mean nothing, either: they were there before (default None: all mean something).
         """
         for chat in sorted(seen, key=_time_of):
-            old = self.chats.get(chat.phone)
-            self.doubted.pop(chat.phone, None)
-            self.chats[chat.phone] = chat
+            old = self.chats.get(chat.id)
+            self.doubted.pop(chat.id, None)
+            self.chats[chat.id] = chat
             if old == chat:
                 continue
             self.learnt = True
+            unknown = self._take_dated(chat.id)
             if old is None:
                 if not _is_quiet(chat, quiet_until):
                     yield ChatAdded(chat)
             else:
                 names = changed_fields(old, chat)
-                if not set(names) <= set(ignored):
+                if not set(names) <= {*ignored, *unknown}:
                     yield ChatChanged(old, chat, names)
+
+    def _take_dated(self, id_: str) -> frozenset[str]:
+        """Return the fields that were not known of a chat. From now on they are."""
+        if id_ not in self.dated:
+            return frozenset()
+        self.dated.remove(id_)
+        return _NEW_FIELDS
 
     def removals_but(self, seen: Collection[str], *, proven: bool) -> Generator[ChatEvent, None, None]:
         """Take the chats off the snapshot that are not among those seen, and give that they are gone, the oldest first.
@@ -101,8 +114,9 @@ class Snapshot:
         gone = [phone for phone, times in missed.items() if times >= needed]
         for chat in sorted((self.chats[phone] for phone in gone), key=_time_of):
             self.learnt = True
-            del missed[chat.phone]
-            yield ChatRemoved(self.chats.pop(chat.phone))
+            del missed[chat.id]
+            self.dated.discard(chat.id)
+            yield ChatRemoved(self.chats.pop(chat.id))
         self.learnt = self.learnt or self.doubted != missed
         self.doubted = missed
 
@@ -118,7 +132,7 @@ class Snapshot:
 
     def sort(self) -> None:
         """Put the newest message first."""
-        self.chats = {chat.phone: chat for chat in self.sorted_chats()}
+        self.chats = {chat.id: chat for chat in self.sorted_chats()}
 
     def missing_above(self, until: datetime, seen: Collection[str]) -> bool:
         """Tell whether a chat whose message is newer than `until` is not among those seen."""
@@ -153,7 +167,7 @@ class Front:
 
     bound: that of the snapshot. now: the time, by this machine's clock.
 
-    seen: the chats of its pages by their phones; of one that was read twice what was read first. newest: the newest
+    seen: the chats of its pages by their ids; of one that was read twice what was read first. newest: the newest
     time on page 1. until: the last time that was read. ordered: nothing speaks against the list being sorted by time.
     ended: a page was short. pages: how many were read. whole: page 1 is known to be the whole list.
     repeats: how many pages in a row had no chat that is new to this look.
@@ -176,7 +190,7 @@ class Front:
         self.ended = page.is_last
         known = len(self.seen)
         for chat in page.chats:
-            self.seen.setdefault(chat.phone, chat)
+            self.seen.setdefault(chat.id, chat)
         times = times_of(page)
         if not times:
             self.ordered = self.ordered and not page.chats
@@ -212,44 +226,76 @@ class Front:
         return self.until is None or snapshot.missing_above(self.until, self.seen)
 
 
-# A chat as a row of its values.
+# A chat as a row of its values: of a state of version 1, which knew eight of them, and of today's.
+_Time = Annotated[datetime, msgspec.Meta(tz=True)] | None
+_Flag = bool | None
+_Phone = Annotated[str, msgspec.Meta(min_length=1)]
+_FirstRow = tuple[_Phone, str | None, int, _Time, bool, bool, str | None, int | None]
 _Row = tuple[
-    Annotated[str, msgspec.Meta(min_length=1)],
+    str | None,
     str | None,
     int,
-    Annotated[datetime, msgspec.Meta(tz=True)] | None,
+    _Time,
     bool,
     bool,
     str | None,
     int | None,
+    str | None,
+    _Flag,
+    _Flag,
+    _Flag,
+    _Flag,
+    _Time,
 ]
 
 
-class _Packed(msgspec.Struct):
+class _PackedFields(msgspec.Struct, kw_only=True):
+    begun: bool
+    bound: _Time
+    swept: float | None
+    doubted: dict[str, int]
+
+
+class _FirstPacked(_PackedFields, kw_only=True):
+    """The JSON of a snapshot of version 1."""
+
+    chats: list[_FirstRow]
+
+
+class _Packed(_PackedFields, kw_only=True):
     """A snapshot's JSON."""
 
     chats: list[_Row]
-    begun: bool
-    bound: Annotated[datetime, msgspec.Meta(tz=True)] | None
-    swept: float | None
-    doubted: dict[str, int]
+    dated: set[str]
 
 
 def pack(snapshot: Snapshot) -> str:
     """Give a snapshot as a text that `unpack` reads: some hundred bytes for each chat."""
     rows = [values_of(chat) for chat in snapshot.chats.values()]
-    packed = _Packed(rows, snapshot.begun, snapshot.bound, snapshot.swept, snapshot.doubted)
+    packed = _Packed(
+        chats=rows,
+        begun=snapshot.begun,
+        bound=snapshot.bound,
+        swept=snapshot.swept,
+        doubted=snapshot.doubted,
+        dated=snapshot.dated,
+    )
     return to_text(STATE_VERSION, packed)
 
 
 def unpack(text: str) -> Snapshot:
     """Read a snapshot. InvalidValueError if it is none, or one of another version of this package."""
     hint = "Give what `dumps` gave, as it was; without it, a watch begins anew."
-    packed = from_text(text, _Packed, version=STATE_VERSION, name="the text", what="the state of a watch", hint=hint)
+    kinds: dict[int, type[_FirstPacked | _Packed]] = {1: _FirstPacked, STATE_VERSION: _Packed}
+    packed = from_text(text, kinds, name="the text", what="the state of a watch", hint=hint)
+    chats = {chat.id: chat for chat in (Chat(*row) for row in packed.chats)}
+    if "" in chats:
+        raise InvalidValueError("the text is not the state of a watch", hint)
     return Snapshot(
-        chats={row[0]: Chat(*row) for row in packed.chats},
+        chats=chats,
         begun=packed.begun,
         bound=packed.bound,
         swept=packed.swept,
         doubted=packed.doubted,
+        dated=packed.dated if isinstance(packed, _Packed) else set(chats),
     )

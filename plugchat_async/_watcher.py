@@ -175,7 +175,7 @@ class Watch:
             try:
                 while (page := await drive.next()) is not None:
                     for chat in page.chats:
-                        seen.setdefault(chat.phone, chat)
+                        seen.setdefault(chat.id, chat)
             finally:
                 await drive.close()
         except ConsistencyError:
@@ -192,9 +192,7 @@ class Watch:
             behind = [
                 chat
                 for chat in sweep.seen.values()
-                if chat.phone not in front.seen
-                and chat.last_message_time is not None
-                and chat.last_message_time <= until
+                if chat.id not in front.seen and chat.last_message_time is not None and chat.last_message_time <= until
             ]
             if behind:
                 self._size = len(front.seen)
@@ -274,7 +272,7 @@ class Watch:
 class Sweep:
     """The whole list, as a walk has read it.
 
-    seen: its chats by their phones. verified: whether it is proven that no other has been there all the while.
+    seen: its chats by their ids. verified: whether it is proven that no other has been there all the while.
     began: when it began, in epoch seconds.
     """
 

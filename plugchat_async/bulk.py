@@ -10,6 +10,7 @@ from attrs import AttrsInstance, field, fields, frozen
 from plugchat_async._arguments import check_choice, check_function, check_type
 from plugchat_async._commons import Commons, RequestOptions
 from plugchat_async._crew import AccountResult, Crew
+from plugchat_async._decode import OnBadValue
 from plugchat_async._driver import WalkOptions
 from plugchat_async._exchange import TimeSource
 from plugchat_async._retry import RetryPolicy
@@ -44,6 +45,7 @@ class BulkOptions(TypedDict, total=False):
     timeout: float
     retry: RetryPolicy
     repair: bool
+    on_bad_value: OnBadValue
     max_concurrency: int
     rate_limit: float | None
     account_rate_limit: float | None
@@ -170,8 +172,8 @@ def fetch_many(
 
     Of the `options`, these are those of `PlugChatSession.iter_chats`, with the same defaults, for each walk:
     `page_size`, `limit`, `stop_on`, `consistency`, `prefetch`, `max_pages`, `require_verified`. These are those of
-    `PlugChatSession`: `base_url` (of accounts that have none), `timeout`, `retry`, `repair`, `max_response_bytes`,
-    `proxy`, `ssl_context`, `telemetry`, `time_source`. And:
+    `PlugChatSession`: `base_url` (of accounts that have none), `timeout`, `retry`, `repair`, `on_bad_value`,
+    `max_response_bytes`, `proxy`, `ssl_context`, `telemetry`, `time_source`. And:
 
     max_concurrency: requests in flight at most, of all accounts together (default 64).
     rate_limit, account_rate_limit: requests a second at most, evenly spaced, of all accounts together (but for a

@@ -129,7 +129,7 @@ def _ended_by_sigterm() -> Generator[None]:
 def _line(event: ChatEvent) -> str:
     """Tell an event in a line, with the time of this machine."""
     chat = event.chat
-    who = f"{datetime.now().astimezone():%H:%M:%S}  {chat.name or chat.phone}"
+    who = f"{datetime.now().astimezone():%H:%M:%S}  {chat.name or chat.id}"
     match event:
         case ChatAdded():
             return marked("+", "bold green", f"{who}: new, {chat.unread} unread", sys.stdout)

@@ -303,7 +303,7 @@ def chats_table(found: Sequence[Chat]) -> Table:
         # Text, not str: a name in brackets is no markup.
         table.add_row(
             Text(_printable(chat.name or "")),
-            Text(_printable(chat.phone)),
+            Text(_printable(chat.id)),
             str(chat.unread),
             "" if time_ is None else f"{time_:%Y-%m-%d %H:%M}",
             " ".join(flag for flag, on in (("muted", chat.is_muted), ("spam", chat.is_marked_spam)) if on),

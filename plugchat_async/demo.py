@@ -77,12 +77,9 @@ async def _walk_busily(chats: int, seed: int, page_size: int, consistency: Consi
         PlugChatSimulator(chats, seed=seed) as sim,
         PlugChatSession(sim.token, base_url=sim.base_url) as session,
     ):
-        there = {chat.phone for chat in sim.chats}
+        there = {chat.id for chat in sim.chats}
         sim.traffic(bumps=_BUMPS, inserts=_INSERTS, seed=seed)
         found = Counter(
-            [
-                chat.phone
-                async for chat in session.iter_chats(page_size, consistency=consistency, on_report=reports.append)
-            ]
+            [chat.id async for chat in session.iter_chats(page_size, consistency=consistency, on_report=reports.append)]
         )
     return _Outcome(len(there - found.keys()), found.total() - len(found), reports[0])

@@ -2,7 +2,7 @@
 
 The columns, in this order (files of several accounts have `account`, the account's name, before them):
 
-    phone              text, never empty
+    phone              text or null; where it is null, there is a lid
     name               text or null
     unread             integer, in Parquet and Arrow of 64 bits
     last_message_time  time in UTC or null; in Parquet and Arrow of microseconds, in text RFC 3339: 2021-06-06T15:01:27Z
@@ -10,6 +10,10 @@ The columns, in this order (files of several accounts have `account`, the accoun
     is_marked_spam     boolean
     profile_thumbnail  text or null
     messages_unread    integer or null, as `unread`
+    lid                text or null
+    is_pinned, is_archived, is_group, is_group_announcement
+                       boolean or null
+    muted_until        time in UTC or null, as `last_message_time`; 9999-12-31T23:59:59.999999Z: for ever
 
 In CSV null is an empty cell, and a cell that a spreadsheet could take for a formula begins with an apostrophe.
 Text is in UTF-8. Files appear whole or not at all, whatever ends the process: they are written beside, hidden, and
@@ -24,8 +28,9 @@ from typing import TYPE_CHECKING, Literal, Protocol, TypeAlias
 
 from plugchat_async._extras import needing
 from plugchat_async._files import WholeFile, writing
-from plugchat_async._formats import csv_header, to_csv, to_json
+from plugchat_async._formats import csv_header, from_json, to_csv, to_json
 from plugchat_async._source import Source
+from plugchat_async.errors import InvalidValueError
 from plugchat_async.models import Chat
 
 if TYPE_CHECKING:
@@ -122,6 +127,38 @@ async def write_jsonl(chats: Chats, file: PathLike) -> int:
     OutputError if it can't be written; and what `chats` raises. Then there is no file, or the one from before.
     """
     return await _write(chats, "jsonl", file)
+
+
+def read_jsonl(path: PathLike) -> Generator[Chat, None, None]:
+    """Read back the chats of a file of JSON lines, one at a time, equal to those that were written.
+
+    Args:
+        path: What `write_jsonl`, `export_many` or `plugchat chats -o` wrote, now or with an older version. Of files
+            that hold several accounts, the account's name is left out.
+
+    Raises:
+        InvalidValueError: The file can't be read, or a line is no chat; the message has the line's number.
+
+    """
+    path = Path(path)
+    try:
+        with path.open("rb") as lines:
+            for number, line in enumerate(lines, 1):
+                if not line.isspace():
+                    yield _read_line(line, path, number)
+    except OSError as error:
+        reason = error.strerror
+    else:
+        return
+    raise InvalidValueError(f"can't read {path}: {reason}", "Name a file of JSON lines.")
+
+
+def _read_line(line: bytes, path: Path, number: int) -> Chat:
+    try:
+        return from_json(line)
+    except InvalidValueError as error:
+        error.message = f"line {number} of {path}: {error.message}"
+        raise
 
 
 async def write_csv(chats: Chats, file: PathLike) -> int:

@@ -1,89 +1,109 @@
 """What a caller gets: a `Chat`, the `Page` it came on, the `WalkReport` of a whole walk, and what happens to chats."""
 
-from datetime import datetime
-from typing import Annotated, Any, Final, TypeAlias, TypeVar, cast, final
+import re
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from functools import cached_property
+from typing import Any, Final, Literal, Self, TypeAlias
 
-from attrs import NOTHING, Attribute, Factory, field, fields, frozen, has
-from msgspec import Meta, defstruct
+from attrs import field, frozen
 
-T = TypeVar("T")
+from plugchat_async._evidence import Problem
 
-EXPECTED: Final = "expected"
+ChatKind: TypeAlias = Literal["person", "group", "broadcast", "channel", "status"]
 
+FOREVER: Final = datetime.max.replace(tzinfo=UTC)
+"""`Chat.muted_until` of a chat that is muted without an end."""
 
-def expects(words: str) -> dict[str, str]:
-    """Give a field's metadata: what is expected of its value, in the words of a DecodeError."""
-    return {EXPECTED: words}
-
-
-def laid_out_as_struct(cls: type[T]) -> type[T]:
-    """Give an attrs class the memory layout of a msgspec struct; to its users it stays the attrs class that it is.
-
-    JSON is parsed straight into such objects: a page of 100 chats takes 27 µs instead of 48, which is what reading it
-    into rows and copying those to an attrs class takes. They are 24 bytes smaller, and no work for the garbage
-    collector, since none of their values can lead back to them. The price is that they can't be referred to weakly,
-    that no class can be derived from theirs, and that msgspec itself writes them under the vendor's names.
-
-    The fields' annotations say what msgspec accepts. Construction, comparison and repr are the struct's, which do what
-    attrs' do.
-    """
-    assert has(cls)
-    _check_fields(fields(cls))
-    members = [(a.name, a.type) if a.default is NOTHING else (a.name, a.type, a.default) for a in fields(cls)]
-    of_attrs = ("__doc__", "__attrs_attrs__", "__attrs_props__", "__setattr__", "__delattr__", "__hash__")
-    kept = {name: value for name, value in cls.__dict__.items() if name in of_attrs or isinstance(value, property)}
-    struct = defstruct(cls.__name__, members, namespace=kept, module=cls.__module__, rename="camel", gc=False)
-    return cast("type[T]", struct)
+# How the gateway spells the id of what is not a person: "120363…-group", "5544…-1598…" (groups of older accounts),
+# "…@g.us"; "…@broadcast"; "…@newsletter"; "status". First match wins.
+_KINDS: Final[tuple[tuple[re.Pattern[str], ChatKind], ...]] = (
+    (re.compile(r"status(@broadcast)?"), "status"),
+    (re.compile(r".*(-group|@g\.us)|[0-9]+-[0-9]+"), "group"),
+    (re.compile(r".*@broadcast"), "broadcast"),
+    (re.compile(r".*@newsletter"), "channel"),
+)
 
 
-def _check_fields(members: "tuple[Attribute[Any], ...]") -> None:
-    """Refuse what a struct would take for something else, or what would show only with a page that can't be read."""
-    for member in members:
-        called = any(getattr(member, name) is not None for name in ("converter", "validator"))
-        if called or member.kw_only or isinstance(member.default, cast("type", Factory)):
-            raise TypeError(f"{member.name}: a struct's field has a plain default, and nothing that is called")
-        if EXPECTED not in member.metadata:
-            raise TypeError(f"{member.name}: say what is expected of it, with metadata=expects(...)")
-        if "datetime" in repr(member.type) and member.name != "last_message_time":
-            raise TypeError(f"{member.name}: only last_message_time is read as a time, and turned into UTC")
-
-
-@final
-@laid_out_as_struct
 @frozen
 class Chat:
-    """One chat of an account, as the vendor's "get chats" page describes it.
+    """One chat of an account: a person, a group, a broadcast list, a channel, or the account's status.
 
-    Only the phone is always there; another field that the service leaves out, or gives as null, has its default.
+    A field that the gateway leaves out, or gives as null or as an empty text, has its default.
 
-    phone: the chat's id: a number, a group's id or a broadcast list's id. Never parsed as a phone number.
-    name: the name given to the chat, or None.
-    unread: how many messages are unread (default 0).
-    last_message_time: when the last message came or went, aware and in UTC, or None if the service did not say.
-    is_muted, is_marked_spam: as set by the account's owner (default False).
-    profile_thumbnail: URL of the chat's picture, or None. WhatsApp deletes the picture after 48 hours.
-    messages_unread: discontinued by the vendor; use `unread`.
+    Attributes:
+        phone: A phone number or the id of a group, broadcast list or channel, as the gateway gives it; None if it
+            gives none. Never parsed as a phone number: Brazilian mobiles come with and without their ninth digit.
+        name: The name of the chat, or None.
+        unread: The number of unread messages (default 0). 0, too, if the chat is only marked as unread.
+        last_message_time: The time of the last message, aware and in UTC, or None if there is no message yet.
+        is_muted: Whether the account's owner has muted the chat (default False).
+        is_marked_spam: Whether the owner has marked the chat as spam (default False).
+        profile_thumbnail: The URL of the chat's picture, or None. WhatsApp deletes the picture after 48 hours.
+        messages_unread: Discontinued by the vendor; use `unread`.
+        lid: WhatsApp's other id of a person, such as "111000000000001@lid", or None. One person may stand in several
+            rows of a list, of which at most one has the phone: see `merge_people`.
+        is_pinned: Whether the chat is pinned to the top of the list, or None if the gateway does not say.
+        is_archived: Whether the chat is archived, or None.
+        is_group: Whether the chat is a group, or None. `kind` also knows what the gateway does not say.
+        is_group_announcement: Whether only admins may write in the group, or None.
+        muted_until: The end of the muting, aware and in UTC; `FOREVER` without an end; None if there is none.
+
     """
 
-    # How a value is spelled: by the vendor's table, and by its example. Both are read, see `_decode`.
-    # Table and example: string. It is the chat's id, so an empty one can't be told from others.
-    phone: Annotated[str, Meta(min_length=1)] = field(metadata=expects("a non-empty string"))
-    name: str | None = field(default=None, metadata=expects("a string or null"))
-    # Table: string. Example: "0".
-    unread: int = field(default=0, metadata=expects("an integer"))
-    # Table: string, "timestamp with date and time". Example: "1622991687". RFC 3339 with an offset is as clear; a time
-    # without one is another moment in each time zone.
-    last_message_time: Annotated[datetime, Meta(tz=True)] | None = field(
-        default=None, metadata=expects("epoch seconds")
-    )
-    # Table: string, 0 or 1. Example: "0".
-    is_muted: bool = field(default=False, metadata=expects("0 or 1, true or false"))
-    # Table: boolean. Example: "false".
-    is_marked_spam: bool = field(default=False, metadata=expects("true or false, 0 or 1"))
-    # Table: string. Example: a URL, or null.
-    profile_thumbnail: str | None = field(default=None, metadata=expects("a string or null"))
-    # Table: integer, discontinued. Example: 0.
-    messages_unread: int | None = field(default=None, metadata=expects("an integer or null"))
+    phone: str | None = None
+    name: str | None = None
+    unread: int = 0
+    last_message_time: datetime | None = None
+    is_muted: bool = False
+    is_marked_spam: bool = False
+    profile_thumbnail: str | None = None
+    messages_unread: int | None = None
+    lid: str | None = None
+    is_pinned: bool | None = None
+    is_archived: bool | None = None
+    is_group: bool | None = None
+    is_group_announcement: bool | None = None
+    muted_until: datetime | None = None
+
+    @property
+    def id(self) -> str:
+        """The address of the chat: the phone, else the lid. Messages can be sent to it. "" if there is neither."""
+        return self.phone or self.lid or ""
+
+    @property
+    def kind(self) -> ChatKind:
+        """The kind of the chat, from the gateway's flags, else from the form of the id."""
+        if self.is_group or self.is_group_announcement:
+            return "group"
+        return kind_of_id(self.id)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the chat as JSON has it: `Chat`'s own names in order, times as RFC 3339 texts in UTC."""
+        from plugchat_async._formats import to_dict  # noqa: PLC0415 - exports know models, not the other way round
+
+        return to_dict(self)
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Self:
+        """Return the chat that `to_dict`, or a line of an export, was made of.
+
+        Args:
+            values: `Chat`'s own names and their values. Names that are missing have their defaults, names that `Chat`
+                does not know are ignored. To read a row as the gateway sends it, use `plugchat_async.converter`.
+
+        Raises:
+            InvalidValueError: A value is of another type than the field, or there is neither a phone nor a lid.
+
+        """
+        from plugchat_async._formats import from_dict  # noqa: PLC0415 - as above
+
+        return from_dict(values, cls)
+
+
+def kind_of_id(text: str) -> ChatKind:
+    """Return the kind of chat that has an id of this form."""
+    return next((kind for pattern, kind in _KINDS if pattern.fullmatch(text)), "person")
 
 
 @frozen
@@ -95,6 +115,10 @@ class Page:
     chats: what came, in the server's order. A server that ignores `pageSize` may send more than `size`.
     raw: the response's body, decoded from its content encoding, with all keys that `Chat` does not know.
     left_out: how many chats of the response are not in `chats`, since the walk yielded them before (default 0).
+    unreadable: how many rows of the response are not in `chats`, since they are no chats (default 0): rows that have
+        neither a phone nor a lid, or are no object.
+    problems: the values that could not be read, the first thousand of them (default: none). Such a value is the
+        field's default in its chat; of a row that is no chat there is one problem.
     """
 
     number: int
@@ -102,11 +126,28 @@ class Page:
     chats: tuple[Chat, ...]
     raw: bytes = field(repr=lambda raw: f"<{len(raw)} bytes>")
     left_out: int = 0
+    unreadable: int = 0
+    problems: tuple[Problem, ...] = ()
+
+    @property
+    def length(self) -> int:
+        """The number of rows in the response, whatever became of them."""
+        return len(self.chats) + self.left_out + self.unreadable
 
     @property
     def is_last(self) -> bool:
         """Whether the page came back short, which by the vendor's contract ends the list."""
-        return len(self.chats) + self.left_out < self.size
+        return self.length < self.size
+
+    @cached_property
+    def rows(self) -> tuple[Mapping[str, Any], ...]:
+        """The response's rows as it sent them, with all keys: parsed when they are first asked for.
+
+        `rows[problem.index]` is the row of a problem. A row that is no object is an empty mapping.
+        """
+        from plugchat_async._json import parse_rows  # noqa: PLC0415 - most pages are never asked for their rows
+
+        return parse_rows(self.raw)
 
 
 @frozen
@@ -123,6 +164,7 @@ class WalkReport:
     verified: whether it is proven, under what `consistency` assumes, that each chat that existed all the while was
         yielded. reason: why not, or "".
     elapsed: seconds from the walk's beginning to its end, the caller's own time included.
+    problems: how many values of the pages could not be read; `Page.problems` has them.
     """
 
     requests: int
@@ -134,6 +176,7 @@ class WalkReport:
     verified: bool
     reason: str
     elapsed: float
+    problems: int = 0
 
 
 @frozen

@@ -11,6 +11,7 @@ import aiohttp
 
 from plugchat_async._arguments import check_int
 from plugchat_async._commons import Commons, HiddenOptions, RequestOptions, SessionOptions
+from plugchat_async._decode import OnBadValue
 from plugchat_async._driver import ChatsOptions, Drive, OnPage, OnReport, WalkOptions
 from plugchat_async._exchange import Exchange, TimeSource
 from plugchat_async._life import Life
@@ -52,6 +53,9 @@ class PlugChatSession:
     timeout: seconds for one attempt, body included (default 30.0).
     retry: a RetryPolicy (default: 3 attempts, 60 s a page).
     repair: whether 405 and 415 are answered with a changed request (default True).
+    on_bad_value: "warn" (default) reads a value that can't be read as the field's default, and tells of it in
+        `Page.problems`, `WalkReport.problems` and one warning a walk; "raise" makes a DecodeError of it. A page of
+        which less than half of the rows have a phone or a lid is no page of chats, and a DecodeError in any case.
     max_concurrency: requests in flight at most (default 64).
     rate_limit: requests a second at most, evenly spaced but for a hundredth of a second's, which may go out at once; by
         the event loop's clock (default None: no limit).
@@ -72,6 +76,7 @@ class PlugChatSession:
         timeout: float = 30.0,
         retry: RetryPolicy = RetryPolicy(),  # noqa: B008 - frozen
         repair: bool = True,
+        on_bad_value: OnBadValue = "warn",
         max_concurrency: int = 64,
         rate_limit: float | None = None,
         max_response_bytes: int = 16 * 1024 * 1024,
@@ -97,6 +102,7 @@ class PlugChatSession:
             timeout=timeout,
             retry=retry,
             repair=repair,
+            on_bad_value=on_bad_value,
             max_concurrency=max_concurrency,
             rate_limit=rate_limit,
             max_response_bytes=max_response_bytes,

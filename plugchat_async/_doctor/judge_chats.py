@@ -104,7 +104,7 @@ def _keep_their_order(answers: Sequence[Answer]) -> bool:
     known: dict[datetime | None, tuple[str, ...]] = {}
     for answer in answers:
         for time, run in groupby(answer.chats, lambda chat: chat.last_message_time):
-            tied = tuple(chat.phone for chat in run)
+            tied = tuple(chat.id for chat in run)
             before = known.get(time, ())
             if not _agree(before, tied):
                 return False

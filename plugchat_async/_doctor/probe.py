@@ -6,7 +6,7 @@ from typing import Final, TypeVar
 
 from attrs import Factory, define, field, frozen
 
-from plugchat_async._decode import decode_slices
+from plugchat_async._decode import Decoded, decode_slices
 from plugchat_async._exchange import TimeSource
 from plugchat_async._retry import parse_retry_after
 from plugchat_async._secret import Secret
@@ -55,7 +55,7 @@ class Answer:
     @property
     def phones(self) -> tuple[str, ...]:
         """Which chats it holds, in order."""
-        return tuple(chat.phone for chat in self.chats)
+        return tuple(chat.id for chat in self.chats)
 
     @property
     def page(self) -> Page:
@@ -141,10 +141,10 @@ class Prober:
             limit = self.transport.max_response_bytes
             error = ResponseTooLargeError(f"the body is larger than {limit} bytes", limit=limit)
             return Answer(number, size, seconds, status, error=error, rates=rates)
-        chats = _finish(decode_slices(response.body, self.token, Chat))
-        if isinstance(chats, tuple):
-            return Answer(number, size, seconds, status, chats, rates=rates)
-        return Answer(number, size, seconds, status, error=chats, rates=rates)
+        read = _finish(decode_slices(response.body, self.token, Chat, "warn"))
+        if isinstance(read, Decoded):
+            return Answer(number, size, seconds, status, read.items, rates=rates)
+        return Answer(number, size, seconds, status, error=read, rates=rates)
 
 
 def _finish(steps: Generator[None, None, T]) -> T:

@@ -21,7 +21,7 @@ from attrs import define, evolve, field
 
 from plugchat_async._walk.pages import Taken, Terms, read_pages
 from plugchat_async._walk.standing import Standing
-from plugchat_async._walk.steps import Deliver, Fetch, Step, Walk
+from plugchat_async._walk.steps import Deliver, Fetch, Step, Walk, key_of, keys_in_order
 from plugchat_async.models import Page
 
 MOST_PASSES = 10
@@ -94,7 +94,7 @@ def _count(standing: Standing, terms: Terms) -> Generator[Step, Page, bool]:
     fresh = without_seen(page, standing, terms)
     if fresh.chats:
         yield Deliver(fresh)
-    return page.is_last and (number - 1) * standing.size + len(page.chats) == standing.delivered
+    return page.is_last and (number - 1) * standing.size + page.length == standing.delivered
 
 
 @define(eq=False, repr=False)
@@ -110,16 +110,16 @@ class Pass:
         """Read a page."""
         standing = self._standing
         # A list, since a set that is fed with sets grows twice as slowly.
-        phones = [chat.phone for chat in page.chats]
-        known = standing.seen.intersection(phones)
+        keys = keys_in_order(page)
+        known = standing.seen.intersection(keys)
         # In the first pass what was read is what was ever seen.
-        again = self._read.intersection(phones) if standing.phase else known
+        again = self._read.intersection(keys) if standing.phase else known
         self._watch(page, again)
-        fresh = without_known(page, phones, known, standing, self._terms)
+        fresh = without_known(page, keys, known, standing, self._terms)
         if standing.phase:
-            self._read.update(phones)
+            self._read.update(keys)
         self._enough = self._is_enough(page)
-        return Taken(fresh, repeats=bool(again) and again.issuperset(phones), enough=self._enough)
+        return Taken(fresh, repeats=bool(again) and again.issuperset(keys), enough=self._enough)
 
     @property
     def saw_all(self) -> bool:
@@ -139,8 +139,8 @@ class Pass:
         """Note what speaks against the pass. The same chat twice in one page is the server's doing, and does not."""
         standing = self._standing
         standing.repeated |= bool(again)
-        standing.places += len(page.chats)
-        standing.countable &= len(page.chats) <= page.size and not standing.short
+        standing.places += page.length
+        standing.countable &= page.length <= page.size and not standing.short
         standing.short |= page.is_last
         times = times_of(page)
         if not times:
@@ -156,12 +156,12 @@ class Pass:
         oldest, newest = self._standing.oldest, self._standing.newest
         if oldest is None or newest is None:
             return False
-        if again and any(chat.phone in again and time < oldest for chat, time in zip(page.chats, times, strict=True)):
+        if again and any(key_of(chat) in again and time < oldest for chat, time in zip(page.chats, times, strict=True)):
             # A chat that was read before and is older now has been put back, its last message deleted.
             return True
         return (
             # What is newer than that has been pushed down, and was read before, or has jumped.
-            (oldest < times[0] < newest and page.chats[0].phone not in again)
+            (oldest < times[0] < newest and key_of(page.chats[0]) not in again)
             # A time that more chats have than a page holds says nothing of their order.
             or (times[0] == times[-1] == oldest and len(again) < len(page.chats))
         )
@@ -169,15 +169,17 @@ class Pass:
 
 def without_seen(page: Page, standing: Standing, terms: Terms) -> Page:
     """Leave out the chats that were delivered before, and take all chats of the page for delivered now."""
-    phones = [chat.phone for chat in page.chats]
-    return without_known(page, phones, standing.seen.intersection(phones), standing, terms)
+    keys = keys_in_order(page)
+    return without_known(page, keys, standing.seen.intersection(keys), standing, terms)
 
 
-def without_known(page: Page, phones: list[str], known: set[str], standing: Standing, terms: Terms) -> Page:
-    """Leave out the chats whose phones are known, count, and take all `phones` of the page for delivered now."""
+def without_known(page: Page, keys: list[str], known: set[str], standing: Standing, terms: Terms) -> Page:
+    """Leave out the chats whose keys are known, count, and take all `keys` of the page for delivered now."""
     ledger = terms.ledger
-    new = tuple(chat for chat in page.chats if chat.phone not in known) if known else page.chats
-    standing.seen.update(phones)
+    new = page.chats
+    if known:
+        new = tuple(chat for chat, key in zip(page.chats, keys, strict=True) if key not in known)
+    standing.seen.update(keys)
     standing.delivered += len(new)
     left_out = len(page.chats) - len(new)
     ledger.chats += len(new)

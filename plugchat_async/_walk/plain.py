@@ -4,7 +4,7 @@ from attrs import define, field
 
 from plugchat_async._walk.pages import Taken, Terms, read_pages
 from plugchat_async._walk.standing import Standing
-from plugchat_async._walk.steps import Walk, phones_of
+from plugchat_async._walk.steps import Walk, key_of, keys_of
 from plugchat_async.models import Page
 
 
@@ -23,15 +23,15 @@ class _Plain:
 
     _terms: Terms
     _fingerprints: set[int] = field(factory=set[int])
-    _first_phone: str | None = None
+    _first: str | None = None
 
     def take(self, page: Page) -> Taken:
         """Read a page."""
-        phones = phones_of(page)
+        keys = keys_of(page)
         # A list that goes round comes back to its first chat, on whichever place of a page.
-        repeats = hash(phones) in self._fingerprints or self._first_phone in phones
-        self._fingerprints.add(hash(phones))
-        if self._first_phone is None:
-            self._first_phone = page.chats[0].phone
+        repeats = hash(keys) in self._fingerprints or self._first in keys
+        self._fingerprints.add(hash(keys))
+        if self._first is None:
+            self._first = key_of(page.chats[0])
         self._terms.ledger.chats += len(page.chats)
         return Taken(page, repeats)

@@ -7,7 +7,7 @@ from datetime import datetime
 from attrs import define, field
 
 from plugchat_async._walk.standing import Standing
-from plugchat_async._walk.steps import Fetch, Peek, Step, phones_of
+from plugchat_async._walk.steps import Fetch, Peek, Step, keys_in_order, keys_of
 from plugchat_async.errors import PageRepeatedError, PaginationError
 from plugchat_async.models import Page
 
@@ -34,7 +34,7 @@ class PageSizes:
         Caps are round numbers. What clears a page: that its size, or a larger one, was honoured before, or that these
         same chats were checked, were all there are, and have not moved since.
         """
-        return page.size > self._honoured and is_round(len(page.chats)) and _state_of(page) != self._whole
+        return page.size > self._honoured and is_round(page.length) and _state_of(page) != self._whole
 
     def saw_full(self, page: Page) -> None:
         """Note that a page holds as many chats as were asked for."""
@@ -56,7 +56,8 @@ class PageSizes:
 
 def _state_of(page: Page) -> frozenset[tuple[str, datetime | None]]:
     """Give the chats with their times: while these stay as they were, no other chat can have come before them."""
-    return frozenset((chat.phone, chat.last_message_time) for chat in page.chats)
+    times = (chat.last_message_time for chat in page.chats)
+    return frozenset(zip(keys_in_order(page), times, strict=True))
 
 
 def is_round(length: int) -> bool:
@@ -76,7 +77,7 @@ def look_far_ahead(page: Page, repeated: int = 1) -> Generator[Step, Page, None]
     distance = FAR_PAGES if repeated == 1 else _NEAR_PAGES
     far = yield Fetch(page.number + distance, page.size, resume_page=page.number, probe="far")
     # An honest list may be that long, but has other chats there.
-    if far.chats and (repeated == 1 or phones_of(far) <= phones_of(page)):
+    if far.chats and (repeated == 1 or keys_of(far) <= keys_of(page)):
         raise PageRepeatedError(
             f"page {page.number} repeats an earlier page, and page {far.number} is not empty",
             page=page.number,
@@ -89,14 +90,14 @@ def check_cap(page: Page, standing: Standing, sizes: PageSizes) -> Generator[Ste
 
     `standing.size` is the cap then.
     """
-    length, number, size = len(page.chats), page.number + 1, standing.size
+    length, number, size = page.length, page.number + 1, standing.size
     if page.number > 1:
         yield from _check_middle(page, standing)
         return None
     if standing.stop_on == "short":
         # A page that was asked for ahead may show the cap already; that it is empty shows nothing, see below.
         arrived = yield Peek(number, page.size)
-        if not phones_of(arrived) <= phones_of(page):
+        if not keys_of(arrived) <= keys_of(page):
             _go_on_capped(page, standing, sizes)
             return (yield Fetch(number, length, resume_page=number, after=next_page))
     # In pages of this length: some servers cap the rows, but count the pages in the size that was asked for. A walk
@@ -114,25 +115,25 @@ def check_cap(page: Page, standing: Standing, sizes: PageSizes) -> Generator[Ste
 
 def _is_capped(page: Page, following: Page, standing: Standing) -> Generator[Step, Page, bool]:
     """Tell whether the page after a short one, in pages of its length, shows that it was a full one."""
-    length = len(page.chats)
+    length = page.length
     if not following.chats:
         return False
-    if phones_of(following) <= phones_of(page):
-        if len(following.chats) >= length:
+    if keys_of(following) <= keys_of(page):
+        if following.length >= length:
             yield from look_far_ahead(following)
         # The list moved meanwhile: it has grown, if it is not capped.
         again = yield Fetch(1, page.size, resume_page=following.number, probe="check")
-        return len(again.chats) == length
+        return again.length == length
     if standing.stop_on == "empty":
         # Servers that filter after paging send short pages, too: fewer still of fewer.
         again = yield Fetch(1, length, resume_page=following.number, probe="check")
-        return len(again.chats) >= length
+        return again.length >= length
     return True
 
 
 def _go_on_capped(page: Page, standing: Standing, sizes: PageSizes) -> None:
-    sizes.saw_cap(page.size, len(page.chats))
-    standing.size = len(page.chats)
+    sizes.saw_cap(page.size, page.length)
+    standing.size = page.length
     standing.short = False  # it was as full as a page can be
 
 
@@ -141,10 +142,10 @@ def _check_middle(page: Page, standing: Standing) -> Generator[Step, Page, None]
     # The pages before this one were counted in another size, and can't be made up for.
     if standing.stop_on == "empty":
         return
-    length = len(page.chats)
+    length = page.length
     beyond = yield Fetch(page.number + 1, page.size, resume_page=page.number + 1, probe="check")
     # A server that serves page 1 again past the end may send more.
-    if len(beyond.chats) <= length and not phones_of(beyond) <= phones_of(page):
+    if beyond.length <= length and not keys_of(beyond) <= keys_of(page):
         raise PaginationError(
             f"the server caps pageSize={page.size} to {length}: page {page.number} is not the page meant",
             f"Begin again at start_page=1, or count pages in page_size={length}.",

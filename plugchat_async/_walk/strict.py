@@ -27,7 +27,7 @@ from plugchat_async._walk.exact import MOST_PASSES, MOST_PINNED, is_sorted, time
 from plugchat_async._walk.pages import Terms
 from plugchat_async._walk.sizes import is_round, look_far_ahead
 from plugchat_async._walk.standing import Standing
-from plugchat_async._walk.steps import Deliver, Fetch, Step, phones_of
+from plugchat_async._walk.steps import Deliver, Fetch, Step, keys_of
 from plugchat_async.errors import PageLimitError
 from plugchat_async.models import Page
 
@@ -155,7 +155,7 @@ class _Descent:
             self._miss()
         standing.newest = standing.newest or max(times)
         standing.frontier = times[-1] if standing.frontier is None else min(standing.frontier, times[-1])
-        standing.end = (page.number - 1) * page.size + len(page.chats)
+        standing.end = (page.number - 1) * page.size + page.length
         standing.tied = times.count(times[-1])
         if page.number > 1 and not page.is_last:
             self._honoured |= page.size != standing.size
@@ -183,13 +183,13 @@ class _Descent:
         if first and self._terms.sizes.suspects(page):
             # It may be as full as the server lets a page be. That no chat follows it would prove nothing, since chats
             # may have been deleted; that the next window overlaps, and is short, does.
-            standing.size = min(standing.size, len(page.chats))
+            standing.size = min(standing.size, page.length)
             standing.margin = least_margin(standing.size)
             return False
         if page.size == standing.size or (page.size < standing.size and self._honoured):
             return True
-        end = (page.number - 1) * page.size + len(page.chats)
-        if page.size > standing.size and is_round(len(page.chats)):
+        end = (page.number - 1) * page.size + page.length
+        if page.size > standing.size and is_round(page.length):
             # It, too, may be as full as the server lets it be; then a later window must show the end.
             if end <= standing.end:
                 self.reason = "the server does not honour every pageSize"
@@ -198,7 +198,7 @@ class _Descent:
         number = end // standing.size + 1
         for again in range(number, number + _MOST_PAGES_TO_THE_END):
             whole = yield Fetch(again, standing.size, resume_page=page.number)
-            if not phones_of(whole) <= standing.seen:
+            if not keys_of(whole) <= standing.seen:
                 break
             if whole.is_last:
                 return True
@@ -208,7 +208,7 @@ class _Descent:
 
 def _objection(page: Page, times: list[datetime]) -> str:
     """Say why a page proves nothing, or "" if it does."""
-    if len(page.chats) > page.size:
+    if page.length > page.size:
         return "the server does not honour every pageSize"
     if len(times) < len(page.chats):
         return "there are chats without a time"

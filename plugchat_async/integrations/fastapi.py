@@ -114,7 +114,9 @@ class ChatModel(BaseModel):
 
     model_config = ConfigDict(from_attributes=True)
 
-    phone: str = Field(description="The chat's id: a number, a group's id or a broadcast list's id.")
+    phone: str | None = Field(
+        None, description="The phone number, or the id of a group, broadcast list or channel; null: see lid."
+    )
     name: str | None = Field(None, description="The name given to the chat.")
     unread: int = Field(0, description="How many messages are unread.")
     last_message_time: datetime | None = Field(None, description="When the last message came or went, in UTC.")
@@ -124,3 +126,9 @@ class ChatModel(BaseModel):
         None, description="URL of the chat's picture. WhatsApp deletes the picture after 48 hours."
     )
     messages_unread: int | None = Field(None, description="Discontinued by the vendor; use `unread`.")
+    lid: str | None = Field(None, description="WhatsApp's other id of a person.")
+    is_pinned: bool | None = Field(None, description="Whether the chat is pinned, or null if that is not known.")
+    is_archived: bool | None = Field(None, description="Whether the chat is archived, or null.")
+    is_group: bool | None = Field(None, description="Whether the chat is a group, or null.")
+    is_group_announcement: bool | None = Field(None, description="Whether only admins may write in the group, or null.")
+    muted_until: datetime | None = Field(None, description="The end of the muting, in UTC; the year 9999: for ever.")

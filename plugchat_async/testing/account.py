@@ -94,7 +94,7 @@ class SimulatedAccount:
 
     def _index(self, phone: str) -> int:
         for index, chat in enumerate(self._chats):
-            if chat.phone == phone:
+            if chat.id == phone:
                 return index
         raise KeyError(phone)
 

@@ -84,7 +84,7 @@ class Quirks:
             chats = chats[::-1]
         elif self.order == "shuffled":
             # A chat keeps its place while others come and go.
-            chats = sorted(chats, key=lambda chat: zlib.crc32(chat.phone.encode()))
+            chats = sorted(chats, key=lambda chat: zlib.crc32(chat.id.encode()))
         if self.ties_move:
             chats = list(_rotated(chats, turn))
         if self.pinned:

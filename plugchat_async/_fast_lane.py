@@ -1,0 +1,126 @@
+"""The converter's accelerator: msgspec reads pages that are spelled as usual, eight times as fast as cattrs does.
+
+It either gives what the converter would give, or refuses; then the converter reads. It could be deleted, and no result
+would change: a property test compares the two.
+
+Plain attrs classes are made of msgspec's rows in two steps that no user sees. Of 100 chats in 0.52 of pydantic's time:
+calling the class takes 0.71, letting msgspec convert the rows 0.67, and letting it read into attrs classes 0.85.
+"""
+
+from collections.abc import Callable, Sequence
+from datetime import datetime
+from functools import cache
+from types import GenericAlias
+from typing import Annotated, Any, Final
+
+import attrs
+import msgspec
+from msgspec import Meta
+
+from plugchat_async._json import REFUSALS
+from plugchat_async.converter import ID_FIELDS, MAX_COUNT, MAX_TIME, structure_mute_end, time_from_epoch, wire_name
+
+Read = Callable[[bytes], list[Any]]
+
+# A type of a field -> what msgspec reads it from. All else it leaves to the converter.
+_COUNT: Final = Annotated[int, Meta(ge=0, le=MAX_COUNT)]
+_TEXT: Final = Annotated[str, Meta(min_length=1)]
+_TIME: Final = Annotated[int, Meta(ge=0, le=MAX_TIME)]
+_WIRE_TYPES: Final[dict[Any, Any]] = {
+    str: _TEXT,
+    str | None: _TEXT | None,
+    int: _COUNT,
+    int | None: _COUNT | None,
+    bool: bool,
+    bool | None: bool | None,
+    datetime | None: _TIME | None,
+}
+
+
+class RefusedError(Exception):
+    """The fast lane can't read a page, or a row."""
+
+
+class FastLane:
+    """Reads arrays of rows, and single rows, into objects of an attrs class."""
+
+    def __init__(self, cls: Any) -> None:
+        members = attrs.fields(attrs.resolve_types(cls))
+        wire_types = [(a.name, _wire_type(a)) for a in members]
+        defaults = [() if a.default is attrs.NOTHING else (a.default,) for a in members]
+        row = msgspec.defstruct(
+            "_Row",
+            [(*wire_type, *default) for wire_type, default in zip(wire_types, defaults, strict=True)],
+            rename={a.name: wire_name(a.name) for a in members},
+            gc=False,
+        )
+        # Not strictly: numbers and booleans may be texts.
+        self._decode: Callable[[bytes], Any] = msgspec.json.Decoder(GenericAlias(list, (row,)), strict=False).decode
+        self._decode_row: Callable[[bytes], Any] = msgspec.json.Decoder(row, strict=False).decode
+        self._build = _compile_build(cls, members)
+
+    def read(self, body: bytes) -> list[Any]:
+        """Read an array. RefusedError if one of its rows can't be read here."""
+        try:
+            return self._build(self._decode(body))
+        except REFUSALS:
+            raise RefusedError from None
+
+    def read_row(self, row: bytes) -> Any:
+        """Read a row, or raise RefusedError."""
+        try:
+            return self._build((self._decode_row(row),))[0]
+        except REFUSALS:
+            raise RefusedError from None
+
+
+@cache
+def fast_lane(cls: Any) -> FastLane | None:
+    """Return the fast lane of a class; None if one of its fields is of a type that is read by the converter alone."""
+    try:
+        return FastLane(cls)
+    except KeyError:
+        return None
+
+
+def _wire_type(member: "attrs.Attribute[Any]") -> Any:
+    if member.name in ID_FIELDS and member.type == str | None:
+        return str | None  # "" as a rule, not as an exception
+    if member.name == "muted_until":
+        return Annotated[int, Meta(ge=-1, le=MAX_TIME)] | None
+    return _WIRE_TYPES[member.type]
+
+
+def _compile_build(cls: Any, members: "Sequence[attrs.Attribute[Any]]") -> Callable[[Sequence[Any]], list[Any]]:
+    """Write the function that makes objects of rows.
+
+    It is written as source, as attrs and cattrs write theirs: with a line for each field it takes 0.47 µs for a chat,
+    and 0.74 with a loop over the fields in C. The objects are made in an unfrozen subclass without fields of its own,
+    whose attributes are set by plain assignments, and are then given their class.
+    """
+    draft = type(f"_{cls.__name__}Draft", (cls,), _DRAFT_BODY)
+    ids = [a.name for a in members if a.name in ID_FIELDS]
+    lines = ["def build(rows):", " items = []", " for row in rows:", "  item = new(draft)"]
+    for a in members:
+        if a.name in ids and a.type == str | None:
+            lines.append(f"  item.{a.name} = {a.name} = row.{a.name} or None")
+        elif a.name == "muted_until":
+            lines.append(f"  item.{a.name} = mute_end(row.{a.name}) if row.{a.name} else None")
+        elif a.type == datetime | None:
+            lines.append(f"  item.{a.name} = time(row.{a.name}) if row.{a.name} else None")
+        else:
+            lines.append(f"  item.{a.name} = row.{a.name}")
+    if ids and all(a.type == str | None for a in members if a.name in ids):
+        lines.append(f"  if {' is None and '.join(ids)} is None: raise ValueError('it has no id')")
+    lines += ["  item.__class__ = cls", "  items.append(item)", " return items"]
+    scope = {"new": object.__new__, "draft": draft, "cls": cls, "time": time_from_epoch, "mute_end": structure_mute_end}
+    exec("\n".join(lines), scope)  # noqa: S102 - of names of fields, which are Python's own
+    build: Callable[[Sequence[Any]], list[Any]] = scope["build"]
+    return build
+
+
+_DRAFT_BODY: Final[dict[str, Any]] = {
+    "__slots__": (),
+    "__setattr__": object.__setattr__,
+    "__delattr__": object.__delattr__,
+}

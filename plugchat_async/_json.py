@@ -1,0 +1,98 @@
+"""JSON as servers really send it: what msgspec refuses although it is valid enough, and rows of which a part is broken.
+
+Pure.
+"""
+
+import codecs
+import re
+from collections.abc import Mapping
+from contextlib import suppress
+from typing import Any, Final
+
+import msgspec
+from msgspec import Raw
+
+# What msgspec raises on input: DecodeError for syntax and types; UnicodeDecodeError, and ValueError for the year
+# 10000, are ValueErrors; RecursionError for nested arrays.
+REFUSALS: Final = (msgspec.DecodeError, ValueError, RecursionError)
+
+_decode_array = msgspec.json.Decoder(list[Raw]).decode
+_decode_object = msgspec.json.Decoder(dict[str, Raw]).decode
+_decode_any = msgspec.json.Decoder().decode
+
+# msgspec has no error class of its own for it; a test holds this text to the installed version.
+_TRUNCATED: Final = "Input data was truncated"
+
+
+def split_array(body: bytes) -> list[Raw]:
+    """Return the elements of a JSON array, each as its bytes.
+
+    Raises:
+        msgspec.DecodeError, ValueError, RecursionError: The body is no JSON array.
+
+    """
+    try:
+        return _decode_array(body)
+    except REFUSALS:
+        return _decode_array(mend(body))
+
+
+def value_of(raw: bytes) -> Any:
+    """Return a JSON value as Python has it; the bytes themselves if it is a value that Python can't have.
+
+    That is a number that is too long or too large, a text with broken UTF-8, or too many nested arrays.
+    """
+    try:
+        return _decode_any(raw)
+    except REFUSALS:
+        return raw
+
+
+def parse_rows(body: bytes) -> tuple[Mapping[str, Any], ...]:
+    """Return the rows of a page's body, with all keys. A row that is no object is an empty mapping."""
+    return tuple(_parse_row(raw) for raw in split_array(body))
+
+
+def _parse_row(raw: Raw) -> Mapping[str, Any]:
+    try:
+        return {key: value_of(bytes(value)) for key, value in _decode_object(raw).items()}
+    except REFUSALS:
+        return {}
+
+
+def mend(data: bytes) -> bytes:
+    """Take out what valid enough JSON may hold but msgspec refuses.
+
+    A leading byte order mark may be ignored (RFC 8259, 8.1). A surrogate without its other half (8.2) is what is left
+    of an emoji in a name that was cut: it becomes U+FFFD, the replacement character.
+    """
+    data = data.removeprefix(codecs.BOM_UTF8)
+    if not _SURROGATE.search(data):  # megabytes of other escapes need not be gone through
+        return data
+    return _ESCAPES.sub(lambda match: rb"\ufffd" if match["lone"] else match[0], data)
+
+
+_SURROGATE: Final = re.compile(rb"\\u[dD][89a-fA-F]")
+# Each escape is consumed whole, so that an escaped backslash before a "u" is not taken for one.
+_ESCAPES: Final = re.compile(
+    rb"\\(?:u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}|(?P<lone>u[dD][89a-fA-F][0-9a-fA-F]{2})|.)",
+    re.DOTALL,
+)
+
+
+def is_cut(body: bytes) -> bool:
+    """Return whether a body that is not JSON is the beginning of an array."""
+    mended = mend(body)
+    # After a sign, a point or an "e" the parser misses a digit, not the rest: so it is given one.
+    return mended.lstrip().startswith(b"[") and _TRUNCATED in (_complaint(mended), _complaint(mended + b"0"))
+
+
+def _complaint(text: bytes) -> str:
+    complaint = ""
+    # How deep is too deep depends on how deep the caller is.
+    with suppress(RecursionError):
+        try:
+            _decode_array(text)
+        except msgspec.DecodeError as error:
+            complaint = str(error)
+    return complaint

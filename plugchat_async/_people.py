@@ -1,0 +1,73 @@
+"""One chat for each person: the gateway lists a person in several rows, of which at most one has the phone. Pure."""
+
+from collections.abc import Iterable
+from datetime import datetime
+from typing import Any
+
+from attrs import evolve
+
+from plugchat_async.models import Chat
+
+
+def merge_people(chats: Iterable[Chat]) -> list[Chat]:
+    """Return one chat for each person: all rows that have the same lid become one.
+
+        people = merge_people(await session.list_chats())
+
+    The chat has the phone of the row that has one. The name and the picture are that row's too, or the first ones that
+    another row has. The time is the newest, `unread` the largest, and a flag is True if it is True in any row. Chats
+    without a lid, such as groups, stay as they are.
+
+    Args:
+        chats: The chats of one account, in any order.
+
+    Returns:
+        The merged chats, each at the place of its first row.
+
+    """
+    merged: dict[object, list[Chat]] = {}
+    for number, chat in enumerate(chats):
+        merged.setdefault(_lid_of(chat) or number, []).append(chat)
+    return [rows[0] if len(rows) == 1 else _merge(rows) for rows in merged.values()]
+
+
+def _lid_of(chat: Chat) -> str | None:
+    # The phone may itself hold a lid.
+    return chat.lid or (chat.phone if chat.phone is not None and chat.phone.endswith("@lid") else None)
+
+
+def _merge(rows: list[Chat]) -> Chat:
+    rows = sorted(rows, key=_has_no_phone)  # stable: the row with the phone, then the others as they came
+    return evolve(
+        rows[0],
+        lid=_lid_of(rows[0]),
+        name=_first(chat.name for chat in rows),
+        profile_thumbnail=_first(chat.profile_thumbnail for chat in rows),
+        unread=max(chat.unread for chat in rows),
+        messages_unread=_largest(chat.messages_unread for chat in rows),
+        last_message_time=_newest(chat.last_message_time for chat in rows),
+        muted_until=_newest(chat.muted_until for chat in rows),
+        is_muted=any(chat.is_muted for chat in rows),
+        is_marked_spam=any(chat.is_marked_spam for chat in rows),
+        is_pinned=_largest(chat.is_pinned for chat in rows),
+        is_archived=_largest(chat.is_archived for chat in rows),
+        is_group=_largest(chat.is_group for chat in rows),
+        is_group_announcement=_largest(chat.is_group_announcement for chat in rows),
+    )
+
+
+def _has_no_phone(chat: Chat) -> bool:
+    return chat.phone is None or chat.phone.endswith("@lid")
+
+
+def _first(values: Iterable[str | None]) -> str | None:
+    return next((value for value in values if value is not None), None)
+
+
+def _newest(times: Iterable[datetime | None]) -> datetime | None:
+    return max((time for time in times if time is not None), default=None)
+
+
+def _largest(values: Iterable[Any]) -> Any:
+    """Return the largest value that is there, None if there is none. Of flags, that is whether any is set."""
+    return max((value for value in values if value is not None), default=None)
