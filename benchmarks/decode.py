@@ -27,7 +27,7 @@ from plugchat_async import Chat
 from plugchat_async._decode import decode_slices
 from plugchat_async._secret import Secret
 from plugchat_async.testing import PlugChatSimulator
-from plugchat_async.testing.simulator import spell
+from plugchat_async.testing.dialects import spell
 
 Decoder = Callable[[bytes], Any]
 
