@@ -13,7 +13,7 @@ from typing import Any, Final, Literal, Protocol, TypeVar, cast
 
 import attrs
 import msgspec
-from cattrs import ClassValidationError
+from cattrs import ClassValidationError, Converter
 from msgspec import UNSET, Raw, Struct, UnsetType
 
 from plugchat_async._evidence import Problem
@@ -21,7 +21,7 @@ from plugchat_async._fast_lane import FastLane, RefusedError, fast_lane
 from plugchat_async._json import REFUSALS, is_cut, split_array, value_of
 from plugchat_async._secret import Secret
 from plugchat_async._wire import excerpt, one_line
-from plugchat_async.converter import MalformedValueError, WireConverter, converter, wire_name
+from plugchat_async._wire_values import MalformedValueError, wire_name
 from plugchat_async.errors import DecodeError, NotAListError, NotJSONError, ResponseError
 
 T = TypeVar("T")
@@ -72,9 +72,8 @@ class Decoded(Struct, frozen=True):
     problem_count: int = 0
 
 
-def decode(body: bytes, using: WireConverter, item: type[T], problems: list[Problem] | None) -> tuple[T, ...]:
-    """Read the body of a page, as `WireConverter.loads` describes it."""
-    steps = decode_slices(body, Secret(""), item, "raise" if problems is None else "warn", using)
+def decode(steps: Generator[None, None, Decoded | ResponseError], problems: list[Problem] | None) -> tuple[Any, ...]:
+    """Return the items of a page at once, as `WireConverter.loads` describes it. `steps`: of `decode_slices`."""
     while True:
         try:
             next(steps)
@@ -89,7 +88,7 @@ def decode(body: bytes, using: WireConverter, item: type[T], problems: list[Prob
 
 
 def decode_slices(
-    body: bytes, token: Secret, item: Any, on_bad_value: OnBadValue, using: WireConverter = converter
+    body: bytes, token: Secret, item: Any, on_bad_value: OnBadValue, using: Converter, *, accelerated: bool
 ) -> Generator[None, None, Decoded | ResponseError]:
     """Read the body of a page, and pause after every few hundred microseconds.
 
@@ -101,13 +100,14 @@ def decode_slices(
         item: The attrs class of the rows.
         on_bad_value: "warn" tells of a value that can't be read, and goes on with the field's default; "raise" makes
             it an error.
-        using: The converter; one that is not our own reads without the fast lane, which knows nothing of its hooks.
+        using: The converter.
+        accelerated: Whether the fast lane may read what it can: it must give what the converter would give.
 
     Returns:
         The rows; or NotJSONError, NotAListError, or DecodeError with a problem for each value that can't be read.
 
     """
-    lane = fast_lane(item) if using is converter else None
+    lane = fast_lane(item) if accelerated else None
     if lane is not None:
         with suppress(RefusedError):
             return Decoded((yield from _read_fast(body, lane)))
@@ -179,8 +179,10 @@ def _read_rows(
 class _RowReader:
     """Reads single rows with a converter, and reports each value that can't be read."""
 
-    def __init__(self, using: WireConverter, item: Any, token: Secret) -> None:
-        self._structure = using.get_structure_hook(item)
+    def __init__(self, using: Converter, item: Any, token: Secret) -> None:
+        # Without it cattrs ends at the first value that can't be read, and does not say which one it is.
+        detailed = using if using.detailed_validation else using.copy(detailed_validation=True)
+        self._structure = detailed.get_structure_hook(item)
         self._item = item
         self._token = token
         self._decode, self._names = _row_decoder(item)
@@ -195,18 +197,24 @@ class _RowReader:
         told = {name: bytes(raw) for name in self._names if (raw := getattr(raws, name)) is not UNSET}
         values = {wire_name(name): value_of(raw) for name, raw in told.items()}
         problems: list[Problem] = []
+        unread: set[str] = set()
         while True:
             try:
                 return self._structure(values, self._item), problems
             except MalformedValueError as error:
                 return None, [*problems, Problem(index, "", error.expected, "neither")]
             except ClassValidationError as group:
+                causes = dict(_causes(group))
+                for name, cause in causes.items():
+                    if name not in unread:
+                        got = _shown(told[name], self._token) if name in told else "nothing"
+                        problems.append(Problem(index, wire_name(name), _expected(cause), got))
+                if causes.keys() & unread or not causes.keys() <= told.keys():
+                    return None, problems  # a field without a default
                 # What can't be read costs only itself: the row is read again without it.
-                for name, cause in _causes(group):
-                    got = _shown(told[name], self._token) if name in told else "nothing"
-                    problems.append(Problem(index, wire_name(name), _expected(cause), got))
-                    if values.pop(wire_name(name), None) is None:
-                        return None, problems  # it must be there
+                unread |= causes.keys()
+                for name in causes:
+                    del values[wire_name(name)]
 
 
 @cache

@@ -18,7 +18,7 @@ import msgspec
 from msgspec import Meta
 
 from plugchat_async._json import REFUSALS
-from plugchat_async.converter import ID_FIELDS, MAX_COUNT, MAX_TIME, structure_mute_end, time_from_epoch, wire_name
+from plugchat_async._wire_values import ID_FIELDS, MAX_COUNT, MAX_TIME, structure_mute_end, time_from_epoch, wire_name
 
 Read = Callable[[bytes], list[Any]]
 
