@@ -26,7 +26,7 @@ from cattrs.gen import make_dict_structure_fn, override
 from cattrs.preconf.msgspec import MsgspecJsonConverter
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, TypeAdapter
 
-from benchmarks.measure import Result, Value, interleaved, ratios, seconds_of, spread
+from benchmarks.measure import Result, Value, cpu_seconds_of, interleaved, ratios, spread
 from benchmarks.rows import body_of
 from plugchat_async import FOREVER, Chat
 from plugchat_async._decode import decode_slices
@@ -38,13 +38,14 @@ Decoder = Callable[[bytes], Any]
 PAGE_SIZES = (10, 100, 1000)
 SECRET = Secret("unused")
 STRUCT = "msgspec struct (times as numbers)"
-NO_TIME = ("0", 0, "")
 FIELDS = tuple(a.name for a in attrs.fields(Chat))
 
 # A validator within an optional type is not called for null. One after a text reads the text without Python; one after
 # a time would have to compare it with that of 1970, and could not read "".
 PydanticId = Annotated[str, AfterValidator(lambda text: text or None)] | None
-PydanticTime = Annotated[datetime | None, BeforeValidator(lambda value: None if value in NO_TIME else value)] | None
+PydanticTime = (
+    Annotated[datetime | None, BeforeValidator(lambda value: value if value and value != "0" else None)] | None
+)
 PydanticMuteEnd = Annotated[PydanticTime, BeforeValidator(lambda value: FOREVER if value in (-1, "-1") else value)]
 
 
@@ -137,39 +138,30 @@ def tuned_cattrs() -> Decoder:
     return lambda body: [structure(row, Chat) for row in orjson.loads(body)]
 
 
-def contenders() -> dict[str, tuple[Decoder, Callable[[Any], list[tuple[object, ...]]]]]:
-    """Each decoder, with how to turn what it gives into comparable tuples (not timed)."""
+def as_chat(row: Any) -> Chat:
+    """Return what a contender gives as a `Chat`, so that it can be compared."""
+    if isinstance(row, dict):
+        return converter.structure(row, Chat)
+    values: dict[str, Any] = {name: getattr(row, name) for name in FIELDS}
+    if isinstance(row, MsgspecChat):
+        values["phone"] = row.phone or None
+    for name in ("last_message_time", "muted_until"):
+        time = values[name]
+        # Each library has an UTC of its own.
+        values[name] = time.astimezone(UTC) if isinstance(time, datetime) else time_of(time)
+    return Chat(**values)
 
-    def by_fields(chats: Any) -> list[tuple[object, ...]]:
-        return [tuple(getattr(chat, name) for name in FIELDS) for chat in chats]
 
-    def from_structs(chats: Any) -> list[tuple[object, ...]]:
-        return by_fields(
-            [
-                attrs.evolve(
-                    Chat(*(getattr(chat, name) for name in FIELDS)),
-                    phone=chat.phone or None,
-                    last_message_time=time_of(chat.last_message_time),
-                    muted_until=time_of(chat.muted_until),
-                )
-                for chat in chats
-            ]
-        )
-
-    def from_dicts(chats: Any) -> list[tuple[object, ...]]:
-        return by_fields(read(orjson.dumps(chats)))
-
+def contenders() -> dict[str, Decoder]:
+    """Return the decoders, each with its name."""
     return {
-        "plugchat_async": (read, by_fields),
-        "pydantic v2": (TypeAdapter(list[PydanticChat]).validate_json, by_fields),
-        STRUCT: (
-            msgspec.json.Decoder(list[MsgspecChat], strict=False).decode,
-            from_structs,
-        ),
-        "orjson (dicts, texts as they come)": (orjson.loads, from_dicts),
-        "converter.copy()": (converter.copy().loads, by_fields),
-        "tuned cattrs": (tuned_cattrs(), by_fields),
-        "plain cattrs": (plain_cattrs(), by_fields),
+        "plugchat_async": read,
+        "pydantic v2": TypeAdapter(list[PydanticChat]).validate_json,
+        STRUCT: msgspec.json.Decoder(list[MsgspecChat], strict=False).decode,
+        "orjson (dicts, texts as they come)": orjson.loads,
+        "converter.copy()": converter.copy().loads,
+        "tuned cattrs": tuned_cattrs(),
+        "plain cattrs": plain_cattrs(),
     }
 
 
@@ -179,13 +171,13 @@ def measure(rounds: int = 40) -> Result:
     rows: list[dict[str, Value]] = []
     for size in PAGE_SIZES:
         body = body_of(0, size)
-        expected = everyone["plugchat_async"][1](read(body))
-        for name, (decode, as_tuples) in everyone.items():
-            if as_tuples(decode(body)) != expected:
+        expected = list(read(body))
+        for name, decode in everyone.items():
+            if [as_chat(row) for row in decode(body)] != expected:
                 raise SystemExit(f"{name} does not read the same chats")
         repeats = max(1, 2000 // size)
         times = interleaved(
-            {name: partial(seconds_of, partial(decode, body), repeats) for name, (decode, _) in everyone.items()},
+            {name: partial(cpu_seconds_of, partial(decode, body), repeats) for name, decode in everyone.items()},
             rounds,
         )
         for name, own in times.items():

@@ -1,9 +1,9 @@
 """Rows as the gateway sends them today: about 255 bytes each, fourteen keys that `Chat` knows, the same in every run.
 
-Texts stand for counts, most flags and times, which are in milliseconds. Of a hundred rows 52 have no phone but a lid, 59
-no time ("0"), and two are groups. Twelve keys stand in all rows; only muted chats have the end of the muting, and only
-three of a hundred a picture. A row's name holds its number, so each row is known by another key, and a walk must find
-all of them. Rows are counted from 0, newest first; those without a time stand between the others.
+Texts stand for counts, most flags and times, which are in milliseconds. Of a hundred rows 52 have no phone but a lid,
+59 have no time ("0"), and two are groups. Twelve keys stand in all rows; only muted chats have the end of the muting,
+and only three of a hundred a picture. A row's name holds its number, so each row is known by another key, and a walk
+must find all of them. Rows are counted from 0, newest first; those without a time stand between the others.
 """
 
 # The newest chat's time, in milliseconds.
