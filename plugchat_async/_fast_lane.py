@@ -36,6 +36,13 @@ _WIRE_TYPES: Final[dict[Any, Any]] = {
     datetime | None: _TIME | None,
 }
 
+# The keys in the gateway's own order. msgspec looks for a key behind the one before it, so a row in this order takes
+# 0.45 µs, and in any other 0.54.
+_KEYS: Final = (
+    *("pinned", "messagesUnread", "unread", "lid", "lastMessageTime", "isGroupAnnouncement"),
+    *("archived", "phone", "name", "isGroup", "isMuted", "isMarkedSpam"),
+)
+
 
 class RefusedError(Exception):
     """The fast lane can't read a page, or a row."""
@@ -45,13 +52,14 @@ class FastLane:
     """Reads arrays of rows, and single rows, into objects of an attrs class."""
 
     def __init__(self, cls: Any) -> None:
-        members = attrs.fields(attrs.resolve_types(cls))
+        members = sorted(attrs.fields(attrs.resolve_types(cls)), key=_place)
         wire_types = [(a.name, _wire_type(a)) for a in members]
         defaults = [() if a.default is attrs.NOTHING else (a.default,) for a in members]
         row = msgspec.defstruct(
             "_Row",
             [(*wire_type, *default) for wire_type, default in zip(wire_types, defaults, strict=True)],
             rename={a.name: wire_name(a.name) for a in members},
+            kw_only=True,  # a field without a default may follow one that has one
             gc=False,
         )
         # Not strictly: numbers and booleans may be texts.
@@ -81,6 +89,12 @@ def fast_lane(cls: Any) -> FastLane | None:
         return FastLane(cls)
     except KeyError:
         return None
+
+
+def _place(member: "attrs.Attribute[Any]") -> int:
+    """Return where the gateway writes a field in its rows; those that it leaves out as a rule come last."""
+    key = wire_name(member.name)
+    return _KEYS.index(key) if key in _KEYS else len(_KEYS)
 
 
 def _wire_type(member: "attrs.Attribute[Any]") -> Any:
