@@ -68,7 +68,7 @@ def run_one(data: bytes) -> None:
 
 
 def check(body: bytes) -> None:
-    """See what becomes of a body, with the accelerator and without, in slices, and when it is written and read again."""
+    """See what becomes of a body, with the accelerator and without, in slices, and written and read again."""
     answer = _finish(converter.decode_slices(body, TOKEN, Chat, "warn"))
     slow = _finish(SLOW.decode_slices(body, TOKEN, Chat, "warn"))
     strict = _finish(converter.decode_slices(body, TOKEN, Chat, "raise"))
