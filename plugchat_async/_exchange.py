@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 
 from attrs import Factory, define, evolve, field, frozen
 
-from plugchat_async._decode import Decoded, OnBadValue, decode_slices
+from plugchat_async._decode import Decoded, OnBadValue
 from plugchat_async._limits import Limits
 from plugchat_async._page_work import PageWork
 from plugchat_async._repair import Repair, next_repair
@@ -24,6 +24,7 @@ from plugchat_async._token import TokenSource
 from plugchat_async._transport import Failure, Transport
 from plugchat_async._walk import PageSizes
 from plugchat_async._wire import Requests, RequestShape, WireRequest, WireResponse, status_error
+from plugchat_async.converter import converter
 from plugchat_async.errors import (
     AuthenticationError,
     PlugChatError,
@@ -245,7 +246,7 @@ class Exchange:
             limit = self.transport.max_response_bytes
             error = ResponseTooLargeError(f"the body is larger than max_response_bytes={limit}", limit=limit)
         else:
-            read = await _with_pauses(decode_slices(outcome.body, token, self.item, self.on_bad_value))
+            read = await _with_pauses(converter.decode_slices(outcome.body, token, self.item, self.on_bad_value))
             if isinstance(read, Decoded):
                 return Page(number, size, read.items, outcome.body, unreadable=read.unreadable, problems=read.problems)
             error = read

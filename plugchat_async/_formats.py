@@ -2,18 +2,14 @@
 
 import csv
 import io
-from collections.abc import Mapping
-from datetime import UTC
 from operator import attrgetter
-from typing import Any, TypeVar
+from typing import Any
 
 import attrs
 import msgspec
 
 from plugchat_async.errors import InvalidValueError
 from plugchat_async.models import Chat, ChatAdded, ChatChanged, ChatEvent
-
-T = TypeVar("T", bound=Chat)
 
 COLUMNS = tuple(a.name for a in attrs.fields(Chat))
 # The column that comes first in files that hold chats of many accounts.
@@ -24,54 +20,18 @@ values_of = attrgetter(*COLUMNS)
 _FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")  # noqa: RUF001 - meant
 
 
-def to_dict(chat: Chat) -> dict[str, Any]:
-    """Return a chat as JSON has it: `Chat`'s own names in order, times as RFC 3339 texts in UTC."""
-    values: dict[str, Any] = msgspec.to_builtins(dict(zip(COLUMNS, values_of(chat), strict=True)))
-    return values
-
-
-def from_dict(values: Mapping[str, Any], cls: type[T]) -> T:
-    """Return the chat that `to_dict` made these of. `cls`: Chat, or a class that is derived from it.
-
-    Raises:
-        InvalidValueError: A value is of another type than the field, or there is neither a phone nor a lid.
-
-    """
-    try:
-        return _checked(msgspec.convert(dict(values), cls))
-    except (msgspec.ValidationError, ValueError, TypeError) as error:
-        reason = str(error)
-    raise InvalidValueError(f"these values are no chat: {reason}", _READ_BACK_HINT)
-
-
 def from_json(line: str | bytes) -> Chat:
-    """Return the chat of a line that `to_json` wrote. InvalidValueError, as for `from_dict`."""
+    """Return the chat of a line that `to_json` wrote. InvalidValueError if it is none."""
     try:
-        return _checked(_decode_chat(line))
+        values = _decode_object(line)
     except (msgspec.DecodeError, ValueError, RecursionError) as error:
         reason = str(error)
-    raise InvalidValueError(f"it is no chat: {reason}", _READ_BACK_HINT)
+    else:
+        return Chat.from_dict(values)
+    raise InvalidValueError(f"it is no JSON object: {reason}", "Name a file of JSON lines, with a chat in each.")
 
 
-_READ_BACK_HINT = (
-    "Chats are read back as they were exported, with `Chat`'s own names. "
-    "To read a row as the gateway sends it, use plugchat_async.converter."
-)
-_decode_chat = msgspec.json.Decoder(Chat).decode
-
-
-def _checked(chat: T) -> T:
-    """Return a chat that was read, with its times in UTC. ValueError if it has no id, or a time without an offset."""
-    if not chat.id:
-        raise ValueError("there is neither a phone nor a lid")
-    times = {name: time for name in _TIMES if (time := getattr(chat, name)) is not None and time.tzinfo is not UTC}
-    for name, time in times.items():
-        if time.tzinfo is None:
-            raise ValueError(f"{name} has no offset from UTC")
-    return attrs.evolve(chat, **{name: time.astimezone(UTC) for name, time in times.items()}) if times else chat
-
-
-_TIMES = ("last_message_time", "muted_until")
+_decode_object = msgspec.json.Decoder(dict[str, Any]).decode
 
 
 def to_json(chat: Chat, account: str | None = None) -> str:

@@ -64,14 +64,20 @@ def mend(data: bytes) -> bytes:
     """Take out what valid enough JSON may hold but msgspec refuses.
 
     A leading byte order mark may be ignored (RFC 8259, 8.1). A surrogate without its other half (8.2) is what is left
-    of an emoji in a name that was cut: it becomes U+FFFD, the replacement character.
+    of an emoji in a name that was cut: it becomes U+FFFD, the replacement character. NaN and the infinities, which some
+    servers write though JSON does not have them, become texts.
     """
     data = data.removeprefix(codecs.BOM_UTF8)
+    if any(name in data for name in _NO_NUMBERS) and data.lstrip().startswith(b"["):
+        data = _TEXTS_OR_NO_NUMBERS.sub(lambda match: b'"%b"' % match["bare"] if match["bare"] else match[0], data)
     if not _SURROGATE.search(data):  # megabytes of other escapes need not be gone through
         return data
     return _ESCAPES.sub(lambda match: rb"\ufffd" if match["lone"] else match[0], data)
 
 
+_NO_NUMBERS: Final = (b"NaN", b"Infinity")
+# Each text is consumed whole, to its end or to that of the body, so that every byte is looked at once.
+_TEXTS_OR_NO_NUMBERS: Final = re.compile(rb'"(?:[^"\\]|\\.)*+"?|(?P<bare>NaN|-?Infinity)', re.DOTALL)
 _SURROGATE: Final = re.compile(rb"\\u[dD][89a-fA-F]")
 # Each escape is consumed whole, so that an escaped backslash before a "u" is not taken for one.
 _ESCAPES: Final = re.compile(

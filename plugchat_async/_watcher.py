@@ -9,7 +9,7 @@ from typing import Final, TypeVar
 from attrs import frozen
 
 from plugchat_async._ahead import FetchPage
-from plugchat_async._driver import Drive, WalkOptions
+from plugchat_async._driver import PROBLEM_TEXT, Drive, WalkOptions
 from plugchat_async._exchange import TimeSource
 from plugchat_async._snapshot import OLDEST, Front, Snapshot
 from plugchat_async._walk import PageSizes
@@ -21,7 +21,7 @@ from plugchat_async.errors import (
     ServerError,
     ServiceError,
 )
-from plugchat_async.models import Chat, ChatEvent
+from plugchat_async.models import Chat, ChatEvent, Page
 from plugchat_async.watch import Outage, WatchSettings, WatchState
 
 logger = logging.getLogger("plugchat_async.watch")
@@ -67,6 +67,7 @@ class Watch:
         self._failures = 0
         self._began = 0.0  # when the first of them did
         self._told_unordered = False
+        self._told_problems = False
         self._next_sweep = 0.0  # not before, by the session's clock
         self._postponed = False
 
@@ -105,12 +106,20 @@ class Watch:
 
     async def _read_front(self) -> Front:
         front = Front(self._snapshot.bound, _moment(self._tools.time_source.time()))
-        page = await self._tools.fetch(1, self._size)
+        page = await self._fetch(1)
         # A short page of a round length may be one of a server that caps its size: a sweep finds out.
         front.whole = page.is_last and not self._tools.sizes.suspects(page)
         while front.take(page):
-            page = await self._tools.fetch(front.pages + 1, self._size)
+            page = await self._fetch(front.pages + 1)
         return front
+
+    async def _fetch(self, number: int) -> Page:
+        """Return a page. What can't be read on it is told once a watch."""
+        page = await self._tools.fetch(number, self._size)
+        if page.problems and not self._told_problems:
+            self._told_problems = True
+            logger.warning(PROBLEM_TEXT, number, page.problems[0], extra={"plugchat_page": number})
+        return page
 
     def _quiet_until(self, front: Front) -> datetime | None:
         """Say up to which time the messages of chats that are not known mean that these were there before the watch.

@@ -4,15 +4,19 @@ import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from functools import cached_property
-from typing import Any, Final, Literal, Self, TypeAlias
+from typing import Any, Final, Literal, Self, TypeAlias, TypeVar
 
-from attrs import field, frozen
+import msgspec
+from attrs import asdict, evolve, field, frozen
 
 from plugchat_async._evidence import Problem
+from plugchat_async._json import parse_rows
+from plugchat_async._wire_values import FOREVER as _FOREVER
+from plugchat_async.errors import InvalidValueError
 
 ChatKind: TypeAlias = Literal["person", "group", "broadcast", "channel", "status"]
 
-FOREVER: Final = datetime.max.replace(tzinfo=UTC)
+FOREVER: Final = _FOREVER
 """`Chat.muted_until` of a chat that is muted without an end."""
 
 # How the gateway spells the id of what is not a person: "120363…-group", "5544…-1598…" (groups of older accounts),
@@ -80,9 +84,8 @@ class Chat:
 
     def to_dict(self) -> dict[str, Any]:
         """Return the chat as JSON has it: `Chat`'s own names in order, times as RFC 3339 texts in UTC."""
-        from plugchat_async._formats import to_dict  # noqa: PLC0415 - exports know models, not the other way round
-
-        return to_dict(self)
+        values: dict[str, Any] = msgspec.to_builtins(asdict(self, recurse=False))
+        return values
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Self:
@@ -96,9 +99,32 @@ class Chat:
             InvalidValueError: A value is of another type than the field, or there is neither a phone nor a lid.
 
         """
-        from plugchat_async._formats import from_dict  # noqa: PLC0415 - as above
+        try:
+            return _checked(msgspec.convert(dict(values), cls))
+        except (msgspec.ValidationError, ValueError, TypeError) as error:
+            reason = str(error)
+        raise InvalidValueError(f"it is no chat: {reason}", _FROM_DICT_HINT)
 
-        return from_dict(values, cls)
+
+_FROM_DICT_HINT: Final = (
+    "Chats are read back as they were exported, with `Chat`'s own names. "
+    "To read a row as the gateway sends it, use plugchat_async.converter."
+)
+_Chat = TypeVar("_Chat", bound=Chat)
+
+
+def _checked(chat: _Chat) -> _Chat:
+    """Return a chat that was read, with its times in UTC. ValueError if it has no id, or a time without an offset."""
+    if not chat.id:
+        raise ValueError("there is neither a phone nor a lid")
+    times: dict[str, Any] = {}
+    for name in ("last_message_time", "muted_until"):
+        time: datetime | None = getattr(chat, name)
+        if time is not None and time.tzinfo is None:
+            raise ValueError(f"{name} has no offset from UTC")
+        if time is not None and time.tzinfo is not UTC:
+            times[name] = time.astimezone(UTC)
+    return evolve(chat, **times) if times else chat
 
 
 def kind_of_id(text: str) -> ChatKind:
@@ -145,8 +171,6 @@ class Page:
 
         `rows[problem.index]` is the row of a problem. A row that is no object is an empty mapping.
         """
-        from plugchat_async._json import parse_rows  # noqa: PLC0415 - most pages are never asked for their rows
-
         return parse_rows(self.raw)
 
 

@@ -18,8 +18,11 @@ from hypothesis import strategies as st
 from fuzz import decode as target
 from plugchat_async import Chat, NotJSONError
 from plugchat_async import _decode as decoder
+from plugchat_async._fast_lane import FastLane
+from plugchat_async.converter import converter
 
 SEEDS = sorted(target.SEEDS.iterdir())
+EXAMPLE = (target.SEEDS / "vendor_example.json").read_bytes()
 # What the target builds pages of.
 PLANS = st.builds(bytes.__add__, st.integers(0, 127).map(lambda how: bytes([how * 2])), st.binary(max_size=200))
 
@@ -42,14 +45,13 @@ def test_what_chance_makes_passes(data: bytes) -> None:
 @given(PLANS, st.integers(0, 10_000))
 def test_a_cut_or_changed_seed_passes(plan: bytes, place: int) -> None:
     """A page that is built from bytes, put into the middle of the vendor's example."""
-    body = SEEDS[0].read_bytes()
-    place %= len(body)
-    target.check(body[:place])
-    target.check(body[:place] + target.body_of(plan) + body[place:])
+    place %= len(EXAMPLE)
+    target.check(EXAMPLE[:place])
+    target.check(EXAMPLE[:place] + target.body_of(plan) + EXAMPLE[place:])
 
 
 def test_built_pages_go_deep() -> None:
-    """Enough of them are read by either lane, or refused for the values that they hold."""
+    """Enough of them are read by the fast lane, or by the converter, or refused for the values that they hold."""
     chance = Random(7)
     found: Counter[str] = Counter()
     for _ in range(1000):
@@ -57,24 +59,23 @@ def test_built_pages_go_deep() -> None:
         if target._fast(body) is not None:
             found["fast"] += 1
         else:
-            answer = target._finish(decoder.decode_slices(body, target.TOKEN, Chat))
-            found["exact" if isinstance(answer, tuple) else type(answer).__name__] += 1
-    assert min(found[kind] for kind in ("fast", "exact", "DecodeError", "NotJSONError")) >= 20, found
+            answer = target._finish(converter.decode_slices(body, target.TOKEN, Chat, "raise"))
+            found[type(answer).__name__] += 1
+    assert min(found[kind] for kind in ("fast", "Decoded", "DecodeError", "NotJSONError")) >= 20, found
 
 
 def test_what_is_read_may_be_written() -> None:
     """The vendor's example, written by the target, holds the same values."""
-    chats = target._finish(decoder.decode_slices(SEEDS[0].read_bytes(), target.TOKEN, Chat))
-    assert isinstance(chats, tuple)
+    chats = converter.loads(EXAMPLE)
     rows = json.loads(target.written(chats))
     assert [row["phone"] for row in rows] == [chat.phone for chat in chats]
-    assert target._finish(decoder.decode_slices(target.written(chats), target.TOKEN, Chat)) == chats
+    assert converter.loads(target.written(chats)) == chats
 
 
 def mislead(change: Callable[[tuple[Chat, ...]], tuple[Chat, ...]]) -> Any:
-    """Let the fast lane's parser change what it has read."""
-    right = decoder._decoder(Chat)
-    return patch.object(decoder, "_decoder", lambda _: lambda body: change(right(body)))
+    """Let the fast lane change what it has read."""
+    read = FastLane.read
+    return patch.object(FastLane, "read", lambda lane, body: list(change(tuple(read(lane, body)))))
 
 
 @pytest.mark.parametrize(
@@ -89,10 +90,9 @@ def mislead(change: Callable[[tuple[Chat, ...]], tuple[Chat, ...]]) -> Any:
     ids=["lost", "turned around", "another number", "another type", "another time"],
 )
 def test_a_planted_disagreement_is_reported(change: Callable[[tuple[Chat, ...]], tuple[Chat, ...]]) -> None:
-    """A fast lane that reads something else than the exact lane does not pass, and the report shows the body."""
-    body = SEEDS[0].read_bytes()
+    """A fast lane that reads something else than the converter does not pass, and the report shows the body."""
     with mislead(change), pytest.raises(target.DisagreementError, match="Plug-suporte"):
-        target.run_one(body)
+        target.run_one(EXAMPLE)
 
 
 def test_a_slice_that_ends_elsewhere_is_reported() -> None:
@@ -104,14 +104,15 @@ def test_a_slice_that_ends_elsewhere_is_reported() -> None:
 
 def test_an_error_of_another_kind_is_reported() -> None:
     """What comes out of the decoder that is no error of its own comes out of the target, too."""
-    with patch.object(decoder, "_decoder", side_effect=KeyError("planted")), pytest.raises(KeyError, match="planted"):
+    with patch.object(decoder, "fast_lane", side_effect=KeyError("planted")), pytest.raises(KeyError, match="planted"):
         target.run_one(b"[]")
 
 
 def test_a_body_nested_as_deeply_as_can_be_is_no_json() -> None:
     """Wherever the parser's limit is met, with something behind the list that makes it no JSON."""
     for depth in range(800, 1000):
-        answer = target._finish(decoder.decode_slices(b"[" * depth + b"]" * depth + b"x", target.TOKEN, Chat))
+        body = b"[" * depth + b"]" * depth + b"x"
+        answer = target._finish(converter.decode_slices(body, target.TOKEN, Chat, "warn"))
         assert isinstance(answer, NotJSONError)
 
 

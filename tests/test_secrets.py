@@ -77,7 +77,7 @@ async def test_no_fault_shows_the_token(name: str, logged: io.StringIO) -> None:
     """A server that echoes the token wherever it can."""
     async with (
         PlugChatSimulator(10, token=TOKEN) as sim,
-        PlugChatSession(TOKEN, base_url=sim.base_url, time_source=FakeTime().source) as session,
+        PlugChatSession(TOKEN, base_url=sim.base_url, time_source=FakeTime().source, on_bad_value="raise") as session,
     ):
         sim.script(*[FAULTS[name]] * 9)
         with pytest.raises(PlugChatError) as caught:
@@ -85,6 +85,21 @@ async def test_no_fault_shows_the_token(name: str, logged: io.StringIO) -> None:
         assert_unseen(caught.value, logged)
         assert_no_part_seen(caught.value)
         assert TOKEN not in repr(session)
+
+
+@pytest.mark.parametrize("value", [TOKEN.upper(), "x" * 50 + TOKEN, TOKEN.replace("-", "\\u002d")])
+async def test_no_bad_value_shows_the_token(value: str, logged: io.StringIO) -> None:
+    """Nor does the warning of a walk that goes on, nor the page that tells of it."""
+    async with (
+        PlugChatSimulator(10, token=TOKEN) as sim,
+        PlugChatSession(TOKEN, base_url=sim.base_url, time_source=FakeTime().source) as session,
+    ):
+        sim.script(Fault.answer(f'[{{"phone": "1", "unread": "{value}"}}, {{"phone": "2", "pinned": ["{value}"]}}]'))
+        pages = [page async for page in session.iter_pages(100)]
+    assert len(pages[0].problems) == 2
+    text = f"{pages[0].problems!r} {logged.getvalue()}".lower()
+    assert "expected a count" in text
+    assert TOKEN[:8].lower() not in text
 
 
 async def test_a_url_that_a_middleware_changed_does_not_show_the_token(logged: io.StringIO) -> None:

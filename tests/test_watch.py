@@ -16,12 +16,13 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Unpack
 
-import msgspec
+import attrs
 import pytest
 from attrs import evolve
 
 from fakes import FakeTime, RawServer, answering, http
 from plugchat_async import (
+    FOREVER,
     AuthenticationError,
     Chat,
     ChatAdded,
@@ -45,8 +46,10 @@ from plugchat_async import (
     WatchOptions,
     WatchState,
 )
-from plugchat_async._snapshot import Snapshot, pack
+from plugchat_async._packing import to_text
+from plugchat_async._snapshot import Snapshot, pack, unpack
 from plugchat_async._watcher import Watch
+from plugchat_async.converter import converter
 from plugchat_async.testing import Fault, PlugChatSimulator
 from plugchat_async.watch import WatchSettings
 
@@ -280,7 +283,7 @@ async def test_a_list_that_is_short_for_a_moment_removes_nobody(
     """As of a gateway that has just found its phone. What comes back is no event; who is missing twice is gone."""
     state = WatchState()
     await look(session, state, page_size=100)
-    short = Fault.answer(msgspec.json.encode(sim.chats[:3]).decode())
+    short = Fault.answer(json.dumps([converter.unstructure(chat) for chat in sim.chats[:3]]))
     sim.script(short)
     assert await look(session, state, page_size=100) == []
     assert await look(session, state, page_size=100, sweep_interval=0.0) == []
@@ -556,8 +559,8 @@ def test_a_text_that_is_no_state() -> None:
     wrong: Any = b"x"
     with pytest.raises(InvalidValueError, match=r"^the text is not the state of a watch\. Give what `dumps` gave"):
         WatchState.loads("x")
-    newer = base64.urlsafe_b64encode(zlib.compress(json.dumps({"version": 2, "value": {}}).encode())).decode()
-    with pytest.raises(InvalidValueError, match=r"^the text is the state of a watch of version 2\. "):
+    newer = base64.urlsafe_b64encode(zlib.compress(json.dumps({"version": 3, "value": {}}).encode())).decode()
+    with pytest.raises(InvalidValueError, match=r"^the text is the state of a watch of version 3\. "):
         WatchState.loads(newer)
     with pytest.raises(InvalidTypeError, match="text must be of type str"):
         WatchState.loads(wrong)
@@ -690,8 +693,8 @@ async def test_a_list_that_can_not_be_read_whole_is_watched_all_the_same(
     read = sim._account.window
 
     def window(page: int, size: int) -> list[Chat]:
-        deep = evolve(sim.chats[200], phone="")
-        return [deep if chat.phone == sim.chats[200].phone else chat for chat in read(page, size)]
+        deep = evolve(sim.chats[200], phone="", lid=None)
+        return [deep if chat.id == sim.chats[200].id else chat for chat in read(page, size)]
 
     monkeypatch.setattr(sim._account, "window", window)
     outages: list[Outage] = []
@@ -702,12 +705,14 @@ async def test_a_list_that_can_not_be_read_whole_is_watched_all_the_same(
     async def sleep(seconds: float) -> None:
         clock.now += seconds
         clock.sleeps.append(seconds)
-        wrote.append(sim.receive_message(sim.chats[50].phone).phone)
+        wrote.append(sim.receive_message(sim.chats[50].id).id)
 
     source = evolve(clock.source, sleep=sleep)
-    async with PlugChatSession(sim.token, base_url=sim.base_url, time_source=source, retry=ONE_TRY) as slow:
+    async with PlugChatSession(
+        sim.token, base_url=sim.base_url, time_source=source, retry=ONE_TRY, on_bad_value="raise"
+    ) as slow:
         async for event in slow.watch_chats(**options):
-            told.append(event.chat.phone)
+            told.append(event.chat.id)
             assert isinstance(event, ChatAdded | ChatChanged)
     assert told == wrote
     assert set(clock.sleeps) == {22.5, 30.0}
@@ -716,6 +721,59 @@ async def test_a_list_that_can_not_be_read_whole_is_watched_all_the_same(
     assert waits[:5] == [22.5, 45.0, 90.0, 180.0, 225.0]
     assert set(waits[4:]) == {225.0}
     assert len(outages) == 8  # of 40 looks
+
+
+def state_of_version_1(*chats: Chat) -> str:
+    """What `dumps` of an older version gave: eight values of each chat."""
+    rows = [[getattr(chat, a.name) for a in attrs.fields(Chat)[:8]] for chat in chats]
+    value = {"chats": rows, "begun": True, "bound": chats[0].last_message_time, "swept": 1e9, "doubted": {}}
+    return to_text(1, value)
+
+
+async def test_an_old_state_is_read(session: PlugChatSession, sim: PlugChatSimulator) -> None:
+    """Fields that it did not know are no change, not even when it was saved in between; messages and later ones are."""
+    time = datetime(2026, 1, 15, tzinfo=UTC)
+    old = [Chat(str(number), last_message_time=time) for number in range(4)]
+    now = [evolve(chat, is_pinned=False, lid=f"{chat.id}@lid") for chat in old]
+    later = [evolve(now[0], is_pinned=True), evolve(now[1], unread=1), *now[2:]]
+    known = WatchState.loads(state_of_version_1(*old))
+    assert known.chats == tuple(old)
+    for rows, changes in (
+        (old[:0], []),  # an empty list, which is not believed at once
+        (now, []),
+        (later, [("0", ("is_pinned",)), ("1", ("unread",))]),
+    ):
+        known = WatchState.loads(known.dumps())
+        sim.script(Fault.answer(json.dumps([converter.unstructure(chat) for chat in rows])))
+        events = [event for event in await look(session, known, page_size=100) if isinstance(event, ChatChanged)]
+        assert [(event.chat.id, event.fields) for event in events] == changes
+    assert set(known.chats) == set(later)
+
+
+def test_a_state_knows_all_fields() -> None:
+    """Also of chats without a phone; one without an id is no state."""
+    time = datetime(2026, 1, 15, tzinfo=UTC)
+    known = Chat(None, "Ana", 2, time, lid="1@lid", is_archived=True, is_group=False, muted_until=FOREVER)
+    assert unpack(pack(Snapshot(chats={known.id: known}))).chats == {"1@lid": known}
+    with pytest.raises(InvalidValueError, match="not the state of a watch"):
+        unpack(pack(Snapshot(chats={"": Chat()})))
+
+
+async def test_rows_that_can_not_be_read_do_not_end_a_watch(
+    session: PlugChatSession, sim: PlugChatSimulator, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A row without an id is left out, a value that can't be read is the default; it is said once, not at each look."""
+    rows = [converter.unstructure(chat) for chat in sim.chats[:4]]
+    rows[1] = {"name": "nobody"}
+    rows[2]["unread"] = "many"
+    sim.script(*[Fault.answer(json.dumps(rows))] * 3)
+    known = WatchState()
+    assert await look(session, known, page_size=100, looks=3) == []
+    assert [chat.id for chat in known.chats] == [sim.chats[index].id for index in (0, 2, 3)]
+    told = [
+        record.getMessage() for record in caplog.records if "chat 1: expected a phone or a lid" in record.getMessage()
+    ]
+    assert len(told) == 1
 
 
 async def test_a_sweep_that_works_again_ends_its_outage(

@@ -6,12 +6,13 @@ from typing import Final, TypeVar
 
 from attrs import Factory, define, field, frozen
 
-from plugchat_async._decode import Decoded, decode_slices
+from plugchat_async._decode import Decoded
 from plugchat_async._exchange import TimeSource
 from plugchat_async._retry import parse_retry_after
 from plugchat_async._secret import Secret
 from plugchat_async._transport import Failure, Transport
 from plugchat_async._wire import Requests, RequestShape, WireResponse, one_line, status_error
+from plugchat_async.converter import converter
 from plugchat_async.errors import PlugChatError, RateLimitedError, ResponseTooLargeError
 from plugchat_async.models import Chat, Page
 
@@ -141,7 +142,7 @@ class Prober:
             limit = self.transport.max_response_bytes
             error = ResponseTooLargeError(f"the body is larger than {limit} bytes", limit=limit)
             return Answer(number, size, seconds, status, error=error, rates=rates)
-        read = _finish(decode_slices(response.body, self.token, Chat, "warn"))
+        read = _finish(converter.decode_slices(response.body, self.token, Chat, "warn"))
         if isinstance(read, Decoded):
             return Answer(number, size, seconds, status, read.items, rates=rates)
         return Answer(number, size, seconds, status, error=read, rates=rates)

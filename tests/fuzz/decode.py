@@ -1,4 +1,4 @@
-"""A fuzz target: whatever a page's body is, the decoder's two lanes agree on it, and it is chats or an error of ours.
+"""A fuzz target: whatever a page's body is, the accelerator changes nothing of it: chats, or an error of ours.
 
     python tests/fuzz/decode.py -max_total_time=60 [corpus]
 
@@ -40,11 +40,14 @@ def _observed() -> AbstractContextManager[object]:
 with _observed():
     from plugchat_async import Chat, DecodeError, NotAListError, NotJSONError, ResponseError
     from plugchat_async import _decode as decoder
-    from plugchat_async._exact import decode_exactly
+    from plugchat_async._fast_lane import RefusedError, fast_lane
     from plugchat_async._secret import Secret
+    from plugchat_async.converter import converter
 
 T = TypeVar("T")
-Answer = tuple[Chat, ...] | ResponseError
+Answer = decoder.Decoded | ResponseError
+# A copy reads without the accelerator.
+SLOW = converter.copy()
 
 SEEDS = Path(__file__).parent.parent / "payloads"
 # It looks like nothing that chance or the fuzzer makes.
@@ -65,27 +68,32 @@ def run_one(data: bytes) -> None:
 
 
 def check(body: bytes) -> None:
-    """See what becomes of a body, in both lanes, in slices, and when it is written and read again."""
-    answer = _finish(decoder.decode_slices(body, TOKEN, Chat))
-    exact = _finish(decode_exactly(body, TOKEN, Chat))
-    quick = _fast(body)
-    in_slices = _in_slices(body, len(body) % 61)
+    """See what becomes of a body, with the accelerator and without, in slices, and written and read again."""
+    answer = _finish(converter.decode_slices(body, TOKEN, Chat, "warn"))
+    slow = _finish(SLOW.decode_slices(body, TOKEN, Chat, "warn"))
+    strict = _finish(converter.decode_slices(body, TOKEN, Chat, "raise"))
     # The parser's limit is that of Python's stack: what is nested that deeply depends on who reads it.
     if not _DEEP.search(body):
+        quick = _fast(body)
         if quick is not None:
-            _agree("the fast lane", quick, "the exact lane", exact, body)
-        _agree("the decoder", answer, "the exact lane", exact, body)
-        _agree("the decoder", answer, "the decoder in small slices", in_slices, body)
-    if isinstance(answer, tuple):
+            _agree("the fast lane", decoder.Decoded(quick), "the converter", slow, body)
+        _agree("the decoder", answer, "the converter", slow, body)
+        _agree("the decoder", answer, "the decoder in small slices", _in_slices(body, len(body) % 61), body)
+        _check_strict(strict, answer, body)
+    if isinstance(answer, decoder.Decoded):
         _check_chats(answer, body)
     else:
         _check_error(answer, body)
+    if isinstance(strict, ResponseError):
+        _check_error(strict, body)
 
 
 def _fast(body: bytes) -> tuple[Chat, ...] | None:
+    lane = fast_lane(Chat)
+    assert lane is not None
     try:
-        return _finish(decoder._read_fast(body, decoder._decoder(Chat)))
-    except decoder._RefusedError:
+        return _finish(decoder._read_fast(body, lane))
+    except RefusedError:
         return None
 
 
@@ -93,25 +101,39 @@ def _in_slices(body: bytes, slice_bytes: int) -> Answer:
     usual = decoder._SLICE_BYTES
     decoder._SLICE_BYTES = slice_bytes
     try:
-        return _finish(decoder.decode_slices(body, TOKEN, Chat))
+        return _finish(converter.decode_slices(body, TOKEN, Chat, "warn"))
     finally:
         decoder._SLICE_BYTES = usual
 
 
+def _check_strict(strict: Answer, answer: Answer, body: bytes) -> None:
+    """Where bad values are raised, there is an error if there is a problem, and else what there is anyway."""
+    if not isinstance(answer, decoder.Decoded):
+        if type(strict) is not type(answer):
+            raise DisagreementError(f"told: {answer!r}\nraised: {strict!r}\nof {body!r}")
+    elif not answer.problems:
+        _agree("the decoder", answer, "the decoder that raises", strict, body)
+    elif not isinstance(strict, DecodeError) or strict.problems != answer.problems:
+        raise DisagreementError(f"told: {answer!r}\nraised: {strict!r}\nof {body!r}")
+
+
 def _agree(one_name: str, one: Answer, other_name: str, other: Answer, body: bytes) -> None:
-    # Their texts, too: True equals 1, and a time equals the same moment in another zone.
-    same = one == other if isinstance(one, tuple) else type(one) is type(other)
-    if not same or repr(one) != repr(other):
+    # By their texts: True equals 1, and a time equals the same moment in another zone.
+    if type(one) is not type(other) or repr(one) != repr(other):
         raise DisagreementError(f"{one_name}: {one!r}\n{other_name}: {other!r}\nof {body!r}")
 
 
-def _check_chats(chats: tuple[Chat, ...], body: bytes) -> None:
+def _check_chats(answer: decoder.Decoded, body: bytes) -> None:
+    chats = answer.items
     for chat in chats:
-        time = chat.last_message_time
-        if not (chat.phone and (time is None or time.tzinfo is UTC)):
+        times = [time for time in (chat.last_message_time, chat.muted_until) if time is not None]
+        if not (type(chat) is Chat and chat.id and all(time.tzinfo is UTC for time in times)):
             raise DisagreementError(f"no chat should be {chat!r}, of {body!r}")
-    again = _finish(decoder.decode_slices(written(chats), TOKEN, Chat))
-    _agree("decoded", chats, "written and decoded again", again, body)
+    for problem in answer.problems:
+        if not str(problem).isprintable():
+            raise DisagreementError(f"no text should be {str(problem)!r}, of {body!r}")
+    again = _finish(converter.decode_slices(written(chats), TOKEN, Chat, "raise"))
+    _agree("decoded", decoder.Decoded(chats), "written and decoded again", again, body)
 
 
 def _check_error(error: ResponseError, body: bytes) -> None:
@@ -126,23 +148,8 @@ def _check_error(error: ResponseError, body: bytes) -> None:
 
 
 def written(chats: Sequence[Chat]) -> bytes:
-    """Write chats as a page, in the types of the vendor's table where they lose nothing."""
-    return json.dumps(
-        [
-            {
-                "phone": chat.phone,
-                "name": chat.name,
-                "unread": str(chat.unread),
-                "lastMessageTime": None if chat.last_message_time is None else chat.last_message_time.isoformat(),
-                "isMuted": "1" if chat.is_muted else "0",
-                "isMarkedSpam": chat.is_marked_spam,
-                "profileThumbnail": chat.profile_thumbnail,
-                "messagesUnread": chat.messages_unread,
-            }
-            for chat in chats
-        ],
-        ensure_ascii=len(chats) % 2 == 0,
-    ).encode()
+    """Write chats as a page, as the gateway does."""
+    return json.dumps([converter.unstructure(chat) for chat in chats], ensure_ascii=len(chats) % 2 == 0).encode()
 
 
 # That of the tests' `fakes` is not on the path of a program in this folder.
@@ -160,7 +167,8 @@ def _finish(steps: Generator[None, None, T]) -> T:
 # fmt: off
 _KEYS = (
     b"phone", b"name", b"unread", b"lastMessageTime", b"isMuted", b"isMarkedSpam", b"profileThumbnail",
-    b"messagesUnread", b"x", b"Phone", b"last_message_time", rb"\u0070hone", rb"un\u0072ead", b"",
+    b"messagesUnread", b"lid", b"pinned", b"isGroup", b"muteEndTime",
+    b"x", b"Phone", b"last_message_time", rb"\u0070hone", rb"un\u0072ead", b"",
 )
 # Where a large page may be cut into slices, and what only looks like it; escapes, halves of an emoji, other encodings.
 _TEXTS = (
@@ -177,7 +185,9 @@ _NUMBERS = (
 )
 _TIMES = (
     b"253402300799", b"253402300800", b"-62135596800", b"-62135596801", b"253402300799.9999999", b"1e9", b"-1.5",
-    b"1622991687000", b"0.0000004", b"0.0000005", b"2021-06-06T15:01:27Z", b"2021-06-06T12:01:27-03:00",
+    b"1622991687000", b"1622991687123", b"1622991687123456", b"99999999999", b"100000000000", b"99999999999999",
+    b"100000000000000", b"253402300799999999", b"253402300800000000", b"-2",
+    b"0.0000004", b"0.0000005", b"2021-06-06T15:01:27Z", b"2021-06-06T12:01:27-03:00",
     b"2021-06-06t15:01:27z", b"2021-06-06 15:01:27Z", b"2021-06-06T15:01:27", b"2021-06-06", b"15:01:27Z",
     b"2021-06-06T15:01:27.123456789Z", b"2021-06-06T15:01:27.9999999Z", b"2021-06-06T23:59:60Z",
     b"9999-12-31T23:59:59.9999999Z", b"9999-12-31T23:59:59-00:01", b"0001-01-01T00:00:00+00:01",
@@ -241,7 +251,7 @@ def _row(chooser: _Chooser, *, odd: bool) -> bytes:
     if odd and chooser.below(32) == 31:
         return _value(chooser, b"x", odd=True)
     keys = [b"phone"] * (not odd or chooser.below(32) != 31)
-    keys += [_KEYS[chooser.below(len(_KEYS) if odd else 9)] for _ in range(chooser.below(8))]
+    keys += [_KEYS[chooser.below(len(_KEYS) if odd else 13)] for _ in range(chooser.below(8))]
     blank = chooser.among(_BLANKS) if odd else b""
     return b"{" + b",".join(b'"%b":%b%b' % (key, blank, _value(chooser, key, odd=odd)) for key in keys) + b"}"
 
@@ -250,13 +260,13 @@ def _value(chooser: _Chooser, key: bytes, *, odd: bool) -> bytes:
     if odd and chooser.below(16) == 15:
         key = b"x"
     match key:
-        case b"phone" | b"name" | b"profileThumbnail":
+        case b"phone" | b"name" | b"profileThumbnail" | b"lid":
             return b'"%b"' % _text(chooser, odd=odd)
         case b"unread" | b"messagesUnread":
             return _maybe_quoted(chooser, chooser.among(_NUMBERS) if chooser.below(2) else _digits(chooser))
-        case b"lastMessageTime":
+        case b"lastMessageTime" | b"muteEndTime":
             return _maybe_quoted(chooser, chooser.among(_TIMES) if chooser.below(2) else _digits(chooser))
-        case b"isMuted" | b"isMarkedSpam":
+        case b"isMuted" | b"isMarkedSpam" | b"pinned" | b"isGroup":
             return _maybe_quoted(chooser, chooser.among(_FLAGS if odd else _FLAGS[:7]))
         case _:
             return _anything(chooser)

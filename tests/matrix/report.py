@@ -66,7 +66,8 @@ def _line(verdict: Verdict) -> str:
     row = verdict.row
     if row.error is None:
         counted = isinstance(row.gives, int)
-        given = f"it works: {row.gives}{' chat' if counted else ''}{'s' if counted and row.gives != 1 else ''}"
+        unit = "" if not counted else " chat" if row.gives == 1 else " chats"
+        given = f"it works: {_escaped(str(row.gives))}{unit}"
     else:
         given = f"`{row.error.__name__}`: {_escaped(verdict.happened)}"
     requests = "" if row.requests is None else row.requests
