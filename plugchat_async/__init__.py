@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from plugchat_async.bulk import BulkOptions, fetch_many
     from plugchat_async.bulk_export import AccountExport, ExportSummary, export_many
     from plugchat_async.errors import (
+        AccessDeniedError,
         AuthenticationError,
         ConfigurationError,
         ConnectionFailedError,
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
         MethodNotAllowedError,
         MissingExtraError,
         NotAListError,
+        NotConnectedError,
         NotJSONError,
         OutputError,
         PageLimitError,
@@ -44,7 +46,16 @@ if TYPE_CHECKING:
         UnsupportedMediaTypeError,
     )
     from plugchat_async.export import to_arrow, to_polars, write_csv, write_jsonl, write_parquet
-    from plugchat_async.models import Chat, ChatAdded, ChatChanged, ChatEvent, ChatRemoved, Page, WalkReport
+    from plugchat_async.models import (
+        AccountStatus,
+        Chat,
+        ChatAdded,
+        ChatChanged,
+        ChatEvent,
+        ChatRemoved,
+        Page,
+        WalkReport,
+    )
     from plugchat_async.session import PlugChatSession
     from plugchat_async.watch import Outage, WatchOptions, WatchState
 
@@ -61,9 +72,11 @@ if TYPE_CHECKING:
     from . import watch as watch
 
 __all__ = [
+    "AccessDeniedError",
     "Account",
     "AccountExport",
     "AccountResult",
+    "AccountStatus",
     "Attempt",
     "AuthenticationError",
     "BulkOptions",
@@ -83,6 +96,7 @@ __all__ = [
     "MethodNotAllowedError",
     "MissingExtraError",
     "NotAListError",
+    "NotConnectedError",
     "NotJSONError",
     "Outage",
     "OutputError",
@@ -137,7 +151,9 @@ _NAMES = {
     "bulk_export": ("AccountExport", "ExportSummary", "export_many"),
     "errors": tuple(name for name in __all__ if name.endswith("Error")),
     "export": ("to_arrow", "to_polars", "write_csv", "write_jsonl", "write_parquet"),
-    "models": ("Chat", "ChatAdded", "ChatChanged", "ChatEvent", "ChatRemoved", "Page", "WalkReport"),
+    "models": (
+        *("AccountStatus", "Chat", "ChatAdded", "ChatChanged", "ChatEvent", "ChatRemoved", "Page", "WalkReport"),
+    ),
     "session": ("PlugChatSession",),
     "watch": ("Outage", "WatchOptions", "WatchState"),
 }
