@@ -8,7 +8,8 @@ from attrs import Factory, define, field, frozen
 
 from plugchat_async._decode import Decoded
 from plugchat_async._exchange import TimeSource
-from plugchat_async._retry import parse_retry_after
+from plugchat_async._gateway_errors import gateway_error
+from plugchat_async._retry import parse_wait
 from plugchat_async._secret import Secret
 from plugchat_async._transport import Failure, Transport
 from plugchat_async._wire import Requests, RequestShape, WireResponse, one_line, status_error
@@ -134,8 +135,8 @@ class Prober:
         rates = {name: one_line(headers[name], self.token) for name in headers if _RATE_HEADER.fullmatch(name)}
         error: PlugChatError
         if status != 200:
-            wait = parse_retry_after(headers.get("retry-after"), now=self.time_source.time(), date=headers.get("date"))
-            error = status_error(response, self.token, wait)
+            wait = parse_wait(status, headers, now=self.time_source.time())
+            error = gateway_error(response, self.token, status_error(response, self.token, wait))
             error.url = None
             return Answer(number, size, seconds, status, error=error, rates=rates)
         if not response.complete:
@@ -145,7 +146,9 @@ class Prober:
         read = _finish(converter.decode_slices(response.body, self.token, Chat, "warn"))
         if isinstance(read, Decoded):
             return Answer(number, size, seconds, status, read.items, rates=rates)
-        return Answer(number, size, seconds, status, error=read, rates=rates)
+        error = gateway_error(response, self.token, read)
+        error.url = None
+        return Answer(number, size, seconds, status, error=error, rates=rates)
 
 
 def _finish(steps: Generator[None, None, T]) -> T:

@@ -19,10 +19,14 @@ class Traffic:
 
 
 class SimulatedAccount:
-    """Made-up chats, newest first. The same seed makes the same ones. `token` is what it is asked for with."""
+    """Made-up chats, newest first. The same seed makes the same ones. `token` is what it is asked for with.
 
-    def __init__(self, chats: int, *, seed: int, token: str = "") -> None:
+    connected: whether its phone is connected to WhatsApp. Set it at any time: while it is False, the list is empty.
+    """
+
+    def __init__(self, chats: int, *, seed: int, token: str = "", connected: bool = True) -> None:
         self.token = token
+        self.connected = connected
         self._people = People(seed)
         self._chats = self._people.chats(chats)
         self._traffic = Traffic()
@@ -32,6 +36,12 @@ class SimulatedAccount:
     def chats(self) -> tuple[Chat, ...]:
         """All chats as they are now."""
         return tuple(self._chats)
+
+    @property
+    def status(self) -> dict[str, object]:
+        """The answer to the call for the account's status."""
+        status: dict[str, object] = dict.fromkeys(("connected", "session", "smartphoneConnected"), self.connected)
+        return status if self.connected else {**status, "error": "You are not connected."}
 
     def __len__(self) -> int:
         return len(self._chats)
