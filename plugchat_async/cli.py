@@ -60,6 +60,7 @@ from plugchat_async.console import (
 from plugchat_async.demo import show_busy, show_quiet
 from plugchat_async.session import BASE_URL_VARIABLE, TOKEN_VARIABLE
 from plugchat_async.testing import PlugChatSimulator
+from plugchat_async.testing.dialects import Dialect
 
 _CHATS_EXAMPLES = (
     "Examples: `plugchat chats --limit 20`; `plugchat chats -o chats.csv`; `plugchat chats | jq -r .name`."
@@ -192,6 +193,9 @@ def simulate(
     seed: Annotated[Whole, Parameter(help="The same seed makes the same chats.")] = 0,
     port: Annotated[Whole, Parameter(help="Where to listen on loopback; 0 takes any free port.")] = 8765,
     latency: Annotated[float, Parameter(help="Seconds before each answer.")] = 0.0,
+    dialect: Annotated[
+        Dialect, Parameter(help="Spell chats as the gateway does today, or as the vendor's page of 2021 does.")
+    ] = "gateway",
     busy: Annotated[
         bool, Parameter(negative=(), help="Let something happen each second: messages, new chats, deleted ones.")
     ] = False,
@@ -208,7 +212,7 @@ def simulate(
     It prints the variables to set in another terminal; they name the first account.
     """
     check_int("accounts", accounts, least=1, most=100_000)
-    sim = PlugChatSimulator(chats, seed=seed, latency=latency, port=port, connected=not disconnected)
+    sim = PlugChatSimulator(chats, seed=seed, latency=latency, port=port, dialect=dialect, connected=not disconnected)
     names = {"account-1": sim.token}
     for number in range(2, accounts + 1):
         account = sim.add_account(f"{sim.token}-{number}", chats, seed=seed + number)

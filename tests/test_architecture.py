@@ -74,6 +74,7 @@ ORDER = [
     "integrations.chat_stream",
     "integrations.fastapi",
     "integrations.opentelemetry",
+    "testing.dialects",
     "testing.people",
     "testing.account",
     "testing.faults",
