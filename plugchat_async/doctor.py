@@ -36,7 +36,7 @@ ones, to both.
 
 import ssl
 
-from plugchat_async._arguments import check_function
+from plugchat_async._arguments import check_function, check_type
 from plugchat_async._commons import RequestOptions
 from plugchat_async._doctor.examination import Examination, OnFinding
 from plugchat_async._doctor.findings import CHECKS, Blame, Check, Checkup, Fact, Finding, Status, Value
@@ -57,6 +57,7 @@ async def examine(
     proxy: str | None = None,
     ssl_context: ssl.SSLContext | None = None,
     time_source: TimeSource = TimeSource(),  # noqa: B008 - frozen
+    quotes: bool = True,
     on_finding: OnFinding | None = None,
 ) -> Checkup:
     """Make all checks, and give what they have found. What is wrong is a finding, not an error.
@@ -66,6 +67,8 @@ async def examine(
     timeout: seconds for one request, one look-up of a name, or one TLS handshake (default 30.0).
     proxy, ssl_context, time_source: as for `PlugChatSession`. Through a proxy neither names nor certificates are
         looked at; requests go through it.
+    quotes: whether findings may quote what the server says, such as the text of an error (default True). If False, they
+        hold nothing of an account but shapes and counts, and can be shown to anybody.
     on_finding: a plain function, called with each Finding as it is made (default None). What it raises ends it.
 
     InvalidValueError and InvalidTypeError name a wrong argument other than `token` and `base_url`, before any I/O.
@@ -78,6 +81,7 @@ async def examine(
     del token, base_url, proxy
     if wrong is not None:
         raise wrong
+    check_type("quotes", quotes, bool)
     check_function("on_finding", on_finding, "a Finding")
     options = RequestOptions(timeout=timeout, proxy=hidden_proxy, ssl_context=ssl_context, time_source=time_source)
     transport = Transport(
@@ -89,6 +93,6 @@ async def examine(
     )
     transport.open()
     try:
-        return await Examination(options, transport, hidden, where).run(on_finding)
+        return await Examination(options, transport, hidden, where, quotes=quotes).run(on_finding)
     finally:
         await transport.close()
