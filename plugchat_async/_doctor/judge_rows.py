@@ -36,9 +36,9 @@ def is_lid(text: str | None) -> bool:
 
 def judge_times(answer: Answer) -> Finding:
     """Say in which unit and type the times are."""
-    rows = parse_rows(answer.body)
-    if not rows:
+    if not answer.length:
         return skipped("times", TOO_FEW)
+    rows = parse_rows(answer.body)
     units: Counter[str] = Counter()
     types: Counter[str] = Counter()
     for row in rows:
@@ -150,7 +150,7 @@ def judge_people(answer: Answer) -> Finding:
     }
     if not several:
         return ok("people", f"no lid comes twice among {len(chats)} rows", "", **facts)
-    found = f"{len(several)} of {len(rows)} lids come in several rows: {facts['rows']} rows, up to {facts['most']} for one lid"
+    found = f"{len(several)} of {len(rows)} lids come in several rows, up to {facts['most']} of them"
     if most_phones > 1:
         return warning(
             "people",
@@ -166,9 +166,9 @@ def judge_keys(answer: Answer, token: Secret) -> Finding:
 
     A name that a server has chosen is shown only if it looks like a programmer's.
     """
-    rows = parse_rows(answer.body)
-    if not rows:
+    if not answer.length:
         return skipped("keys", TOO_FEW)
+    rows = parse_rows(answer.body)
     types: dict[str, Counter[str]] = {}
     for row in rows:
         for key, value in row.items():

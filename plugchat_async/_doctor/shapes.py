@@ -81,7 +81,7 @@ def shape_of(value: Any) -> str:
     return shape
 
 
-def _shape_of_number(number: float) -> str:
+def _shape_of_number(number: Any) -> str:
     if isinstance(number, float):
         return "a number with a fraction or an exponent"
     return f"a number of {len(str(abs(number)))} digits" if abs(number) < _MAX_INTEGER else "a number of many digits"
