@@ -5,7 +5,6 @@ import json
 import random
 import re
 from collections.abc import Sequence
-from itertools import count
 from typing import Any
 
 import pytest
@@ -173,7 +172,11 @@ async def test_the_unit_of_times(
     finding = checkup.finding("times")
     assert facts(finding) == {"unit": unit, "type": type_, "seen": seen, "missing": missing, "unreadable": 0}
     assert finding.status == "ok"
-    assert f"{missing} of {len(times)} rows have none" in finding.found
+    words = {"mixed": "they are mixed: 1 in seconds, 1 in milliseconds", None: "rows have no time"}
+    assert (
+        words.get(unit, f"they are in {unit}, as {'numbers and text' if type_ == 'mixed' else type_}s") in finding.found
+    )
+    assert f"{missing} of {len(times)} rows have no time" in finding.found
 
 
 async def test_forms_of_ids() -> None:
@@ -225,7 +228,14 @@ async def test_a_phone_twice_is_not_a_person_in_several_rows() -> None:
 async def test_names_of_keys_are_shown_if_they_look_like_such() -> None:
     """Names that may be a phone, a token or a text are only counted, and so are those beyond the first forty."""
     odd = ["55119000001x", "k551190000012", "two words", "ção", "x" * 41, "", "1st", TOKEN, "a-b", "A\x1b[2J"]
-    row = {"phone": "5511", **dict.fromkeys(odd, 1), "notes": None, "tags": [], "sub": {}, "v2_x": True}
+    row: dict[str, object] = {
+        "phone": "5511",
+        **dict.fromkeys(odd, 1),
+        "notes": None,
+        "tags": [],
+        "sub": {},
+        "v2_x": True,
+    }
     finding = (await examined([row, {"phone": "5512", "notes": "x"}])).finding("keys")
     assert finding.fact("unknown") == (
         "notes: null 1, text 1",
@@ -561,6 +571,7 @@ async def test_what_is_shown_of_an_error(answer: bytes, told: str) -> None:
 async def test_quotes_are_shown_to_who_asks() -> None:
     """By default findings quote the server, as one who looks for a fault needs it."""
     refusal = http(b'{"error": "Instance not found"}', status="400 Bad Request")
+    wrong: Any = 1
     assert "Instance not found" in (await examined(refusal)).finding("answer").found
     with pytest.raises(InvalidTypeError, match="quotes must be of type bool"):
-        await examine(TOKEN, quotes=1)  # type: ignore[arg-type]
+        await examine(TOKEN, quotes=wrong)

@@ -259,4 +259,6 @@ def judge_rate_limit(answers: Sequence[Answer]) -> Finding:
             retry_after=None,
             headers=headers,
         )
-    return ok("rate_limit", f"none seen in {len(answers)} requests", limited=False, retry_after=None, headers=())
+    return ok(
+        "rate_limit", f"none seen in {len(answers)} requests for pages", limited=False, retry_after=None, headers=()
+    )

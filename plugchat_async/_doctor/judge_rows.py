@@ -21,7 +21,7 @@ from plugchat_async.converter import (
 )
 from plugchat_async.models import Chat
 
-# How many kinds of values that can't be read are told.
+# How many kinds of ids, and of values that can't be read, are told.
 _MAX_KINDS: Final = 40
 # The keys that `Chat` knows.
 _KNOWN: Final = tuple(wire_name(a.name) for a in attrs.fields(Chat))
@@ -43,21 +43,23 @@ def judge_times(answer: Answer) -> Finding:
     types: Counter[str] = Counter()
     for row in rows:
         value = row.get(_TIME)
-        unit = _unit_of(value)
-        units[unit] += 1
-        if unit in _UNITS:
+        name = _unit_of(value)
+        units[name] += 1
+        if name in _UNITS:
             types[type_of(value)] += 1
     missing, unreadable = units["none"], units["unreadable"]
-    found = f"{missing} of {len(rows)} rows have none"
-    known = {unit: units[unit] for unit in _UNITS if units[unit]}
-    if known:
-        told = ", ".join(f"{count} in {unit}" if len(known) > 1 else unit for unit, count in known.items())
-        found = f"they are in {told}, as {_one_of(types)}s; {found}" if len(known) == 1 else f"{told}; {found}"
+    known = {name: units[name] for name in _UNITS if units[name]}
+    unit, kind = _one_of(known), _one_of(types)
+    found = f"{missing} of {len(rows)} rows have no time"
+    if unit == "mixed":
+        found = f"they are mixed: {', '.join(f'{count} in {name}' for name, count in known.items())}; {found}"
+    elif unit is not None:
+        found = f"they are in {unit}, {'as numbers and texts' if kind == 'mixed' else f'as {kind}s'}; {found}"
     return ok(
         "times",
         found,
-        unit=_one_of(known),
-        type=_one_of(types),
+        unit=unit,
+        type=kind,
         seen=_counts(known),
         missing=missing,
         unreadable=unreadable,
@@ -101,17 +103,15 @@ def judge_ids(answer: Answer) -> Finding:
     no_phone = sum(chat.phone is None for chat in chats) + answer.unreadable
     no_lid = sum(chat.lid is None for chat in chats) + answer.unreadable
     forms = Counter(_form_of(chat) for chat in chats if chat.phone is not None)
-    parts = [f"{no_phone} of {answer.length} rows have no phone", f"{no_lid} no lid"]
-    parts.append(f"{answer.unreadable} neither" if answer.unreadable else "none has neither")
     return ok(
         "ids",
-        ", ".join(parts),
+        f"of {answer.length} rows {no_phone} have no phone, {no_lid} no lid, {answer.unreadable} neither",
         "A chat without a phone is known by its lid: use chat.id." if no_phone > answer.unreadable else "",
         rows=answer.length,
         no_phone=no_phone,
         no_lid=no_lid,
         no_id=answer.unreadable,
-        phones=_counts(dict(forms.most_common())),
+        phones=_counts(dict(forms.most_common(_MAX_KINDS))),
         kinds=_counts(dict(Counter(chat.kind for chat in chats).most_common())),
     )
 
