@@ -14,6 +14,8 @@ from plugchat_async._exchange import TimeSource
 from plugchat_async._snapshot import OLDEST, Front, Snapshot
 from plugchat_async._walk import PageSizes
 from plugchat_async.errors import (
+    AccessDeniedError,
+    AuthenticationError,
     ConsistencyError,
     PlugChatError,
     RateLimitedError,
@@ -64,6 +66,7 @@ class Watch:
         self._snapshot = Snapshot()
         self._size = settings.page_size
         self._looks = 0
+        self._worked = False  # whether a look ever did
         self._failures = 0
         self._began = 0.0  # when the first of them did
         self._told_unordered = False
@@ -77,7 +80,7 @@ class Watch:
             while True:
                 started = self._tools.time_source.monotonic()
                 # Looked at wholly, then told: nothing is under way while an event is given.
-                front = await _outcome(self._read_front())
+                front = await self._outcome(self._read_front())
                 error = front if isinstance(front, PlugChatError) else None
                 sweeps = False
                 if isinstance(front, Front):
@@ -86,7 +89,7 @@ class Watch:
                         yield event
                     sweeps = self._wants_sweep(front, strays=strays)
                     if sweeps:
-                        sweep = await _outcome(self._sweep())
+                        sweep = await self._outcome(self._sweep())
                         if isinstance(sweep, Sweep):
                             self._learn_cap(front, sweep)
                             for event in self._events_of_sweep(sweep, quiet_until):
@@ -95,6 +98,7 @@ class Watch:
                             error = sweep
                         del sweep
                 del front  # while it is waited
+                self._worked = self._worked or error is None
                 self._end_look()
                 is_last = self._looks == self._settings.looks
                 if is_last and error is not None:
@@ -103,6 +107,23 @@ class Watch:
                 if is_last:
                     return
                 await self._tools.pause(wait)
+
+    async def _outcome(self, look: Awaitable[T]) -> T | PlugChatError:
+        """Return the look's result, or an error that may pass."""
+        try:
+            return await look
+        except PlugChatError as error:
+            if not self._may_pass(error):
+                raise
+            return error
+
+    def _may_pass(self, error: PlugChatError) -> bool:
+        """Return whether an error is waited for. A 4xx is, once a look has worked: the request itself is right then."""
+        if isinstance(error, _OUTAGES):
+            return True
+        if not self._worked or isinstance(error, AccessDeniedError | AuthenticationError):
+            return False
+        return error.status is not None and 400 <= error.status < 500 and error.status not in (401, 403)
 
     async def _read_front(self) -> Front:
         front = Front(self._snapshot.bound, _moment(self._tools.time_source.time()))
@@ -296,11 +317,3 @@ def _moment(time: float) -> datetime:
         return datetime.fromtimestamp(time, UTC)
     except (ValueError, OverflowError, OSError):
         return OLDEST
-
-
-async def _outcome(look: Awaitable[T]) -> T | PlugChatError:
-    """Give what a look gives, or the error that may pass."""
-    try:
-        return await look
-    except _OUTAGES as error:
-        return error

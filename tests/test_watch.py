@@ -29,6 +29,7 @@ from plugchat_async import (
     ChatChanged,
     ChatEvent,
     ChatRemoved,
+    ConfigurationError,
     ConnectionFailedError,
     DecodeError,
     InvalidTypeError,
@@ -37,12 +38,14 @@ from plugchat_async import (
     Outage,
     OutputError,
     PageRepeatedError,
+    PlugChatError,
     PlugChatSession,
     RateLimitedError,
     RetryPolicy,
     ServerError,
     SessionStateError,
     TimeSource,
+    UnexpectedStatusError,
     WatchOptions,
     WatchState,
 )
@@ -613,6 +616,78 @@ async def test_an_outage_is_survived_and_told(
     assert texts[0].endswith("looking again in 75.0 s")
     assert texts[-1] == "watching again: 3 looks had failed, for 450.0 s"
     assert all(record.levelno == logging.WARNING for record in caplog.records if record.name == "plugchat_async.watch")
+
+
+# The gateway's text, and whether it is waited for at the first look, and after one that worked: under which statuses.
+REFUSALS: list[tuple[str, set[int], set[int]]] = [
+    ("your client-token is not configured", set(), set()),
+    ("Instance not found", set(), set()),
+    ("203.0.113.9 not allowed", set(), set()),
+    ("You need to be connected", {200, 400, 401, 403, 404}, {200, 400, 401, 403, 404}),
+    ("You are not connected.", {200, 400, 401, 403, 404}, {200, 400, 401, 403, 404}),
+    ("You need to restore the session.", {200, 400, 401, 403, 404}, {200, 400, 401, 403, 404}),
+    ("Does not work in multi device version", {200}, {200, 400, 404}),
+    ("another text", {200}, {200, 400, 404}),
+]
+
+
+@pytest.mark.parametrize("status", [200, 400, 401, 403, 404])
+@pytest.mark.parametrize(("text", "at_once", "later"), REFUSALS, ids=[text for text, _, _ in REFUSALS])
+async def test_which_refusals_are_waited_for(
+    sim: PlugChatSimulator, session: PlugChatSession, status: int, text: str, at_once: set[int], later: set[int]
+) -> None:
+    """A phone that is not connected always, a refused token or address never, another 4xx after a look that worked."""
+    sim.delete_chat(sim.chats[0].phone)  # of a page whose length is not round, a look asks for no other
+    refusal = Fault.status(status, body=json.dumps({"error": text}))
+    for before, waited_for in (([], at_once), ([Fault.none()], later)):
+        outages: list[Outage] = []
+        sim.script(*before, refusal)
+        looks = look(session, WatchState(), page_size=1000, looks=len(before) + 2, on_outage=outages.append)
+        if status in waited_for:
+            await looks
+            assert [outage.error is None for outage in outages] == [False, True]
+        else:
+            with pytest.raises(PlugChatError, match=f"the gateway says: '{re.escape(text)}'"):
+                await looks
+            assert outages == []
+
+
+@pytest.mark.parametrize("status", [402, 404, 405, 409, 410, 415, 418, 451])
+async def test_a_4xx_is_waited_for_after_a_look_that_worked(
+    sim: PlugChatSimulator, session: PlugChatSession, status: int
+) -> None:
+    """The request was right before; at the first look it may be wrong."""
+    sim.delete_chat(sim.chats[0].phone)
+    refusals = [Fault.status(status)] * (2 if status == 415 else 1)  # one more for the repair
+    sim.script(*refusals)
+    with pytest.raises(PlugChatError):
+        await look(session, WatchState(), page_size=1000, looks=2)
+    outages: list[Outage] = []
+    sim.script(Fault.none(), *refusals)
+    await look(session, WatchState(), page_size=1000, looks=3, on_outage=outages.append)
+    assert [outage.error is None for outage in outages] == [False, True]
+
+
+@pytest.mark.parametrize(
+    "fault", [Fault.status(401), Fault.status(403), Fault.status(403, body="<html>"), Fault.status(302)]
+)
+async def test_what_does_not_pass_is_raised_after_a_look_that_worked(
+    sim: PlugChatSimulator, session: PlugChatSession, fault: Fault
+) -> None:
+    """A refused token or address, and what is no 4xx at all."""
+    sim.delete_chat(sim.chats[0].phone)
+    sim.script(Fault.none(), fault)
+    with pytest.raises(ConfigurationError):
+        await look(session, WatchState(), page_size=1000, looks=3)
+
+
+async def test_a_look_whose_sweep_failed_has_not_worked(
+    sim: PlugChatSimulator, session: PlugChatSession, clock: WatchTime
+) -> None:
+    """So a 4xx at the first reading of the whole list is raised."""
+    sim.script(Fault.none(), Fault.status(404))
+    with pytest.raises(UnexpectedStatusError):
+        await look(session, WatchState(), looks=3)
 
 
 async def test_waits_in_an_outage_have_an_end(

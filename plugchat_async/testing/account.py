@@ -25,15 +25,24 @@ class SimulatedAccount:
     """Made-up chats, newest first, those without a time last. The same seed makes the same ones.
 
     token: what it is asked for with.
+    connected: whether its phone is connected to WhatsApp. Set it at any time: while it is False, the list is empty.
 
     Methods that take a chat take a `Chat` or its id. Rows without a phone share their id with the other such rows of
     their person: the id means the first of them, the `Chat` exactly that row.
     """
 
     def __init__(
-        self, chats: int, *, seed: int, token: str = "", dialect: Dialect = "gateway", pinned: int = 0
+        self,
+        chats: int,
+        *,
+        seed: int,
+        token: str = "",
+        dialect: Dialect = "gateway",
+        pinned: int = 0,
+        connected: bool = True,
     ) -> None:
         self.token = token
+        self.connected = connected
         self._people = GatewayPeople(seed) if dialect == "gateway" else People(seed)
         self._chats = self._people.chats(chats)
         if dialect == "gateway" and pinned:
@@ -45,6 +54,12 @@ class SimulatedAccount:
     def chats(self) -> tuple[Chat, ...]:
         """All chats as they are now."""
         return tuple(self._chats)
+
+    @property
+    def status(self) -> dict[str, object]:
+        """The answer to the call for the account's status."""
+        status: dict[str, object] = dict.fromkeys(("connected", "session", "smartphoneConnected"), self.connected)
+        return status if self.connected else {**status, "error": "You are not connected."}
 
     def __len__(self) -> int:
         return len(self._chats)

@@ -1,4 +1,4 @@
-"""PlugChatSimulator: an honest server of the vendor's "get chats" call, on loopback, in the caller's event loop."""
+"""PlugChatSimulator: an honest server of the vendor's calls for chats and status, on loopback, in the caller's loop."""
 
 import asyncio
 from collections import defaultdict, deque
@@ -9,8 +9,8 @@ from typing import Self
 from aiohttp import hdrs, web
 from attrs import frozen
 
-from plugchat_async._arguments import check_choice, check_int, check_number, check_seconds
-from plugchat_async._wire import CHATS_PATH, JSON_TYPE, token_problem
+from plugchat_async._arguments import check_choice, check_int, check_number, check_seconds, check_type
+from plugchat_async._wire import CHATS_PATH, JSON_TYPE, STATUS_PATH, token_problem
 from plugchat_async.errors import InvalidValueError
 from plugchat_async.models import Chat
 from plugchat_async.testing.account import SimulatedAccount, Traffic
@@ -47,6 +47,8 @@ class PlugChatSimulator:
         them. Times are in seconds, and each chat has a phone and a time.
     chats: how many chats the account has (default 100). The same `seed` (default 0) makes the same chats.
     latency: seconds before each answer (default 0.0).
+    connected: whether the phone is connected to WhatsApp (default True). If not, the list is empty (200 and `[]`), as
+        the gateway's is then, and the status says so. The attribute `connected` may be changed at any time.
     token: what Authorization must hold (default "simulated-token"). port: where to listen (default 0: any free port).
 
     What it does in its own way, if it is told to:
@@ -80,6 +82,7 @@ class PlugChatSimulator:
         *,
         seed: int = 0,
         latency: float = 0.0,
+        connected: bool = True,
         token: str = "simulated-token",  # noqa: S107 - it protects nothing
         port: int = 0,
         dialect: Dialect = "gateway",
@@ -101,6 +104,7 @@ class PlugChatSimulator:
         check_int("chats", chats, least=0)
         check_int("port", port, least=0, most=65535)
         check_seconds("latency", latency, zero=True)
+        check_type("connected", connected, bool)
         check_choice("dialect", dialect, DIALECTS)
         self._quirks = Quirks(
             first_page=first_page,
@@ -121,6 +125,7 @@ class PlugChatSimulator:
         self._answered = 0
         self._dialect: Dialect = dialect
         self._account = self._make_account(chats, seed, token)
+        self._account.connected = connected
         self._accounts = {token: self._account}
         self._latency = latency
         self._port = port
@@ -146,11 +151,21 @@ class PlugChatSimulator:
         """The account's chats as they are now, newest first, those without a time last."""
         return self._account.chats
 
+    @property
+    def connected(self) -> bool:
+        """Whether the account's phone is connected to WhatsApp."""
+        return self._account.connected
+
+    @connected.setter
+    def connected(self, value: bool) -> None:
+        self._account.connected = value
+
     async def __aenter__(self) -> Self:
         if self._runner is not None:
             raise RuntimeError("the simulator runs already: make another one")
         app = web.Application()
-        app.router.add_route("*", CHATS_PATH, self._handle)
+        for path in (CHATS_PATH, STATUS_PATH):
+            app.router.add_route("*", path, self._handle)
         # A client that is gone cancels its handler: so "hang" ends with the client.
         runner = web.AppRunner(app, handler_cancellation=True, access_log=None, shutdown_timeout=0.1)
         await runner.setup()
@@ -175,8 +190,8 @@ class PlugChatSimulator:
         It has the simulator's dialect.
 
         What it gives has `chats` (those that the account has now), and, like the simulator for its first account,
-        `receive_message`, `new_chat`, `delete_chat` and `mark_read`. InvalidValueError if there is an account with
-        that token, or it can't be one.
+        `connected`, `receive_message`, `new_chat`, `delete_chat` and `mark_read`. InvalidValueError if there is an
+        account with that token, or it can't be one.
         """
         check_int("chats", chats, least=0)
         problem = token_problem(token)
@@ -304,12 +319,16 @@ class PlugChatSimulator:
         refusal = self._refuse_type(request)
         if refusal is not None:
             return refusal
+        return web.json_response(account.status) if request.path == STATUS_PATH else self._list(request, account)
+
+    def _list(self, request: web.Request, account: SimulatedAccount) -> web.Response:
+        quirks = self._quirks
         page, size = _number(request.query.get("page")), _number(request.query.get("pageSize"))
         if page is None or page < quirks.first_page or not size:
             return _refusal(400, "page and pageSize must be positive integers")
         if quirks.refuse_page_size is not None and size > quirks.refuse_page_size:
             return _refusal(400, f"pageSize must be at most {quirks.refuse_page_size}")
-        window = quirks.window(account, page, size, self._answered)
+        window = quirks.window(account, page, size, self._answered) if account.connected else ()
         body = write_page(window, self._dialect)
         return web.Response(body=body, content_type=JSON_TYPE, charset="utf-8")
 
