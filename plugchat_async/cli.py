@@ -33,6 +33,8 @@ from plugchat_async.cli_options import (
     BaseURLOption,
     ConsistencyOption,
     LimitOption,
+    MergePeopleOption,
+    OnBadValueOption,
     PageSizeOption,
     PrefetchOption,
     RequireVerifiedOption,
@@ -45,11 +47,15 @@ from plugchat_async.cli_options import (
 from plugchat_async.cli_watch import WATCH_EXAMPLES, watch
 from plugchat_async.console import (
     Format,
+    ProblemNotes,
     complain,
     forget_checkpoint,
     going_on,
+    kept_problems,
+    merged_people,
     opened,
     print_error,
+    print_problems,
     print_report,
     progress,
     read_checkpoint,
@@ -114,6 +120,8 @@ def chats(
     consistency: ConsistencyOption = "exact",
     prefetch: PrefetchOption = 0,
     require_verified: RequireVerifiedOption = False,
+    on_bad_value: OnBadValueOption = "warn",
+    merge_people: MergePeopleOption = False,
     report: Annotated[bool, Parameter(negative=(), help="Say on stderr what the walk did.")] = False,
     checkpoint: Annotated[
         Path | None,
@@ -128,8 +136,12 @@ def chats(
     """Fetch the account's chats, in the service's order."""
     known_token = needed(token)
     style = style_for(format, output)
-    session = PlugChatSession(known_token, base_url=base_url or DEFAULT_BASE_URL)
-    streams = output is None and style in ("jsonl", "csv")
+    session = PlugChatSession(known_token, base_url=base_url or DEFAULT_BASE_URL, on_bad_value=on_bad_value)
+    streams = output is None and style in ("jsonl", "csv") and not merge_people
+    if checkpoint is not None and merge_people:
+        raise InvalidValueError(
+            "--merge-people needs the whole list, of which a --checkpoint has a part", "Leave one of them out."
+        )
     if checkpoint is not None and not streams:
         raise InvalidValueError(
             "--checkpoint is for lines that go to standard output: all else is written whole or not at all",
@@ -139,6 +151,7 @@ def chats(
         raise InvalidValueError("--limit would begin anew behind a --checkpoint", "Leave one of them out.")
     resume = read_checkpoint(checkpoint)
     reports: list[WalkReport] = []
+    notes = ProblemNotes()
     options: ChatsOptions = {
         "start_page": start_page,
         "limit": limit,
@@ -155,14 +168,18 @@ def chats(
             with ExitStack() as display:
                 options["on_page"] = display.enter_context(progress(shown=not (streams and sys.stdout.isatty())))
                 async with aclosing(session.iter_chats(page_size, **options)) as walk:
-                    await write_chats(style, walk, output, header=resume is None, when_read=display.close)
+                    chats = merged_people(walk, display.close) if merge_people else walk
+                    await write_chats(style, chats, output, header=resume is None, when_read=display.close)
 
     try:
         try:
-            run_async(fetch())
+            with kept_problems(notes):
+                run_async(fetch())
         finally:
-            if report and reports:  # when the display is gone
-                print_report(reports[0])
+            for ended in reports:  # when the display is gone
+                print_problems(ended.problems, notes.first)
+                if report:
+                    print_report(ended)
     except PlugChatError as error:
         # Of a file nothing is kept, of a stream all that went out: only then can a reader go on.
         print_error(error, going_on(error, checkpoint, consistency) if streams else "")
