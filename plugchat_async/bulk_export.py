@@ -66,7 +66,7 @@ class ExportSummary:
     elapsed: float = 0.0
     problems: int = 0
 
-    def count(self, export: AccountExport) -> None:
+    def count(self, export: AccountExport, *, limit: int | None) -> None:
         """Add an account."""
         if export.earlier:
             self.earlier += 1
@@ -78,8 +78,9 @@ class ExportSummary:
             self.finished += 1
             self.chats += export.chats
             self.problems += export.problems
-            # A walk that was left has met the `limit`; with a limit of 0 none begins.
-            self.unverified += not (export.verified or export.report is None or export.report.reason == LEFT)
+            # A walk that was left has met the limit, however many chats its rows were merged into; of 0 none begins.
+            cut_off = limit is not None and (export.report is None or export.report.reason == LEFT)
+            self.unverified += not (export.verified or cut_off)
 
 
 OnExport = Callable[[AccountExport], object]
@@ -176,6 +177,7 @@ class Record:
     ) -> None:
         self.summary = ExportSummary(folder)
         self._on_result = on_result
+        self._limit = limit
         self._started = time.monotonic()
         self.manifest = Manifest(folder, style, layout, limit=limit, merge_people=merge_people, fresh=fresh)
         try:
@@ -230,7 +232,7 @@ class Record:
         return True
 
     def _tell(self, export: AccountExport) -> None:
-        self.summary.count(export)
+        self.summary.count(export, limit=self._limit)
         if self._on_result is not None:
             self._on_result(export)
 

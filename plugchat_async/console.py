@@ -81,12 +81,12 @@ class ProblemNotes(logging.Filter):
 @contextmanager
 def kept_problems(notes: ProblemNotes) -> Generator[None]:
     """Keep the warnings of values that could not be read off stderr: they would be mixed into a display."""
-    logger = logging.getLogger("plugchat_async.walk")
-    logger.addFilter(notes)
+    walks = logging.getLogger("plugchat_async.walk")
+    walks.addFilter(notes)
     try:
         yield
     finally:
-        logger.removeFilter(notes)
+        walks.removeFilter(notes)
 
 
 def print_problems(count: int, first: str) -> None:
