@@ -4,7 +4,7 @@ import asyncio
 import io
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import AsyncExitStack, ExitStack, aclosing, suppress
 from pathlib import Path
 from typing import Annotated, Literal, cast
@@ -12,6 +12,7 @@ from typing import Annotated, Literal, cast
 from cyclopts import App, CycloptsError, Parameter, UnusedCliTokensError
 
 from plugchat_async import (
+    Chat,
     ChatsOptions,
     InvalidValueError,
     PlugChatError,
@@ -20,6 +21,7 @@ from plugchat_async import (
     __version__,
 )
 from plugchat_async._arguments import check_int
+from plugchat_async._people import merge_people as merge_rows
 from plugchat_async._wire import DEFAULT_BASE_URL
 from plugchat_async.cli_bulk import BULK_EXAMPLES, bulk, spell_out_dask
 from plugchat_async.cli_doctor import DOCTOR_EXAMPLES, doctor
@@ -44,18 +46,15 @@ from plugchat_async.cli_options import (
     needed,
     run_async,
 )
+from plugchat_async.cli_problems import ProblemNotes, kept_problems, print_problems
 from plugchat_async.cli_watch import WATCH_EXAMPLES, watch
 from plugchat_async.console import (
     Format,
-    ProblemNotes,
     complain,
     forget_checkpoint,
     going_on,
-    kept_problems,
-    merged_people,
     opened,
     print_error,
-    print_problems,
     print_report,
     progress,
     read_checkpoint,
@@ -168,7 +167,7 @@ def chats(
             with ExitStack() as display:
                 options["on_page"] = display.enter_context(progress(shown=not (streams and sys.stdout.isatty())))
                 async with aclosing(session.iter_chats(page_size, **options)) as walk:
-                    chats = merged_people(walk, display.close) if merge_people else walk
+                    chats = _merged(walk, display.close) if merge_people else walk
                     await write_chats(style, chats, output, header=resume is None, when_read=display.close)
 
     try:
@@ -193,6 +192,14 @@ def chats(
     sys.stdout.flush()
     forget_checkpoint(checkpoint)
     return EXIT_OK
+
+
+async def _merged(walk: AsyncGenerator[Chat, None], when_read: Callable[[], object]) -> AsyncGenerator[Chat, None]:
+    """Give one chat for each person of a walk, when it has been read as a whole. `when_read` is called then."""
+    people = merge_rows([chat async for chat in walk])
+    when_read()
+    for person in people:
+        yield person
 
 
 app.command(bulk, help_epilogue=f"{BULK_EXAMPLES}\n\n{EXIT_CODES}")

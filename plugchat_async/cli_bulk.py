@@ -26,14 +26,8 @@ from plugchat_async.cli_options import (
     Whole,
     run_async,
 )
-from plugchat_async.console import (
-    ProblemNotes,
-    bulk_progress,
-    drawn,
-    kept_problems,
-    print_problems,
-    summary_table,
-)
+from plugchat_async.cli_problems import ProblemNotes, kept_problems, print_problems
+from plugchat_async.console import bulk_progress, drawn, summary_table
 from plugchat_async.errors import InvalidValueError
 from plugchat_async.export import FileFormat
 

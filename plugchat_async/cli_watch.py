@@ -24,7 +24,8 @@ from plugchat_async.cli_options import (
     needed,
     run_async,
 )
-from plugchat_async.console import ProblemNotes, kept_problems, marked, warn
+from plugchat_async.cli_problems import ProblemNotes, kept_problems
+from plugchat_async.console import marked, warn
 
 # How many times as long as saving takes is waited before it is saved again, within a look.
 _SAVING: Final = 20

@@ -1,7 +1,6 @@
 """How the command line shows things: chats in four formats, files that appear whole, progress, errors."""
 
 import io
-import logging
 import sys
 from collections.abc import AsyncGenerator, Callable, Generator, Sequence
 from contextlib import contextmanager
@@ -21,9 +20,7 @@ from plugchat_async import (
     Page,
     PlugChatError,
     WalkReport,
-    merge_people,
 )
-from plugchat_async._driver import PROBLEM_WARNING
 from plugchat_async._files import WholeFile, write_private, writing
 from plugchat_async._formats import csv_header, to_csv, to_json
 from plugchat_async._walk import Consistency, unpack
@@ -52,48 +49,6 @@ def complain(what_happened: str, hint: str) -> None:
 def print_error(error: PlugChatError, going_on: str = "") -> None:
     """Say on stderr what an error says, and how to go on."""
     complain(error.what_happened, error.hint + going_on)
-
-
-class ProblemNotes(logging.Filter):
-    """Keeps the walks' warnings of values that could not be read, which `kept_problems` puts off.
-
-    on_first: called with the first problem of each walk (default None).
-    """
-
-    def __init__(self, on_first: Callable[[str], object] | None = None) -> None:
-        super().__init__()
-        self.first = ""
-        self._on_first = on_first
-
-    def filter(self, record: logging.LogRecord) -> bool:
-        """Take a warning off the log, if it is one of those."""
-        if record.msg != PROBLEM_WARNING or not isinstance(record.args, tuple):
-            return True
-        page, problem = record.args
-        account = vars(record)["plugchat_account"]
-        text = f"{'' if account is None else f'account {account!r}, '}page {page}, {problem}"
-        self.first = self.first or text
-        if self._on_first is not None:
-            self._on_first(text)
-        return False
-
-
-@contextmanager
-def kept_problems(notes: ProblemNotes) -> Generator[None]:
-    """Keep the warnings of values that could not be read off stderr: they would be mixed into a display."""
-    walks = logging.getLogger("plugchat_async.walk")
-    walks.addFilter(notes)
-    try:
-        yield
-    finally:
-        walks.removeFilter(notes)
-
-
-def print_problems(count: int, first: str) -> None:
-    """Say on stderr how many values could not be read, and which was the first, as far as that is known."""
-    if count:
-        values = "1 value" if count == 1 else f"{count} values"
-        warn(f"{values} could not be read{f', such as: {first}' if first else ''}")
 
 
 def warn(text: str) -> None:
@@ -277,16 +232,6 @@ def summary_table(summary: ExportSummary) -> Table:
     table.add_row("seconds", f"{summary.elapsed:.1f}")
     table.add_row("chats a second", f"{summary.chats / summary.elapsed:,.0f}" if summary.elapsed else "")
     return table
-
-
-async def merged_people(
-    walk: AsyncGenerator[Chat, None], when_read: Callable[[], object]
-) -> AsyncGenerator[Chat, None]:
-    """Give one chat for each person of a walk, when it has been read as a whole. `when_read` is called then."""
-    people = merge_people([chat async for chat in walk])
-    when_read()
-    for person in people:
-        yield person
 
 
 async def write_chats(
