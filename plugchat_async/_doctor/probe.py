@@ -183,7 +183,8 @@ class Prober:
     async def _send(self, request: WireRequest) -> tuple[WireResponse | Failure, float]:
         """Send one request. Return what came of it, and the seconds that it took."""
         outcome, seconds = await self._send_once(request)
-        if isinstance(outcome, Failure) and outcome.stale and self.sent < MOST_REQUESTS:
+        stale = isinstance(outcome, Failure) and outcome.stale
+        if stale and self.sent < MOST_REQUESTS:
             # An idle connection had been closed: the server never saw the request.
             outcome, seconds = await self._send_once(request)
         return outcome, seconds
