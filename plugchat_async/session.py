@@ -44,7 +44,8 @@ class PlugChatSession:
 
     token: the account's raw token, as the Authorization header takes it. It is printed nowhere. Or, for tokens that
         change, a function, plain or async, that gives the newest one: asked before each request, one at a time, and
-        after 401 and 403, once for a page. If it fails, or takes longer than `timeout`, that is a TokenError.
+        once for a page after 401 or 403, unless the gateway's text says that another token is of no use. If it fails,
+        or takes longer than `timeout`, that is a TokenError.
     base_url: an origin, with a path prefix at most (default https://app.plugchat.com.br). https, or http on loopback.
     client_session: an aiohttp.ClientSession to send through instead of one of our own (default None). It is never
         closed here, and its settings apply: headers, middlewares, cookies (so share it between no two accounts). A
