@@ -55,6 +55,10 @@ _ASKING: Final = (Fetch, Peek)
 _NOTHING = Page(1, 1, (), b"")
 # How many texts to free at a time, which takes a millisecond; up to twice as many are freed without a pause.
 _AT_A_TIME = 10_000
+# Said once a walk: a gateway that has changed its spelling would fill the log.
+PROBLEM_TEXT: Final = (
+    "page %d, %s. Such values are read as the field's default, such rows are left out; `Page.problems` has the others"
+)
 _LEFT = "the caller ended the walk"
 
 
@@ -252,8 +256,7 @@ class Drive:
         """Count what could not be read, and warn of the first of it."""
         if not self._problems:
             fields = {"plugchat_account": self._account, "plugchat_page": page.number}
-            text = "page %d, %s: read as the default; others of this walk are in their page's `problems`"
-            logger.warning(text, page.number, page.problems[0], extra=fields)
+            logger.warning(PROBLEM_TEXT, page.number, page.problems[0], extra=fields)
         self._problems += len(page.problems)
 
     def _report(self, elapsed: float) -> None:

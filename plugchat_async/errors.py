@@ -7,7 +7,8 @@ PlugChatError
 │  ├─ MissingExtraError           a library is not installed; also an ImportError
 │  ├─ TokenError                  the function that gives the token gave none
 │  ├─ SessionStateError           the session is not open here; also a RuntimeError
-│  ├─ AuthenticationError         401, 403
+│  ├─ AuthenticationError         401, 403; a token or an account that the gateway does not know
+│  ├─ AccessDeniedError           an address that is not on the account's list; a firewall
 │  ├─ MethodNotAllowedError       405, after the repairs
 │  ├─ UnsupportedMediaTypeError   415, after the repairs
 │  └─ RedirectedError             3xx, never followed
@@ -15,7 +16,8 @@ PlugChatError
 │  ├─ ConnectionFailedError       no answer, or half of one
 │  ├─ RequestTimeoutError         no answer in time; 408
 │  ├─ RateLimitedError            429
-│  └─ ServerError                 5xx, 425
+│  ├─ ServerError                 5xx, 425
+│  └─ NotConnectedError           the phone is not connected to WhatsApp
 ├─ UnexpectedStatusError          any other status but 200
 ├─ ResponseError                  200, but not what was promised
 │  ├─ NotJSONError
@@ -153,12 +155,18 @@ class SessionStateError(ConfigurationError, RuntimeError):
 
 
 class AuthenticationError(ConfigurationError):
-    """401 or 403: the service does not accept the token."""
+    """401, 403, or the gateway's text: the service does not accept the token, or does not know its account."""
 
     advice: ClassVar[str] = (
         "Check the token: Plug Chat takes the raw token in the Authorization header, without 'Bearer'; "
         "copy it anew from the Plug Chat panel, and check that it belongs to this account and host."
     )
+
+
+class AccessDeniedError(ConfigurationError):
+    """The service refuses this machine's address: it is not on the account's list, or a firewall refuses it."""
+
+    advice: ClassVar[str] = "Ask from an address that the service admits, or have this one admitted."
 
 
 @define(slots=False, repr=False)
@@ -242,6 +250,12 @@ class ServerError(ServiceError):
     )
 
     retry_after: float | None = None
+
+
+class NotConnectedError(ServiceError):
+    """The phone is not connected to WhatsApp, says the gateway. Not retried: it lasts until the phone is connected."""
+
+    advice: ClassVar[str] = "Connect the phone again in the Plug Chat panel, then try again."
 
 
 class UnexpectedStatusError(PlugChatError):

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final, Self, Unpack
 
 import aiohttp
 
+from plugchat_async._account_status import read_status
 from plugchat_async._arguments import check_int
 from plugchat_async._commons import Commons, HiddenOptions, RequestOptions, SessionOptions
 from plugchat_async._decode import OnBadValue
@@ -20,9 +21,9 @@ from plugchat_async._secret import Secret
 from plugchat_async._telemetry import Telemetry, ToldWalk
 from plugchat_async._token import TokenFunction, hidden_token
 from plugchat_async._walk import Consistency, StopOn
-from plugchat_async._wire import DEFAULT_BASE_URL, parse_base_url, proxy_problem
+from plugchat_async._wire import DEFAULT_BASE_URL, STATUS_PATH, parse_base_url, proxy_problem
 from plugchat_async.errors import InvalidValueError, PlugChatError
-from plugchat_async.models import Chat, ChatEvent, Page
+from plugchat_async.models import AccountStatus, Chat, ChatEvent, Page
 
 if TYPE_CHECKING:
     from plugchat_async.watch import WatchOptions
@@ -114,6 +115,7 @@ class PlugChatSession:
         commons = Commons(options, client_session)
         self._transport = commons.transport()
         self._exchange = commons.exchange(self._transport, hidden, self._origin)
+        self._status_exchange = self._exchange.of_call(STATUS_PATH, Chat)
 
     @classmethod
     def from_env(cls, **options: Unpack[SessionOptions]) -> Self:
@@ -170,6 +172,17 @@ class PlugChatSession:
         check_int("number", number, least=1)
         check_int("page_size", page_size, least=1)
         return await self._fetch(number, page_size)
+
+    async def fetch_status(self) -> AccountStatus:
+        """Return whether the account's phone is connected to WhatsApp. It costs one request.
+
+        While it is not, the gateway answers the call for chats with an empty list.
+
+        Raises:
+            PlugChatError: As `fetch_page` does. An answer that is no status is a ResponseError.
+        """
+        self._life.check()
+        return await self._status_exchange.fetch_result(read_status)
 
     async def iter_pages(
         self,
@@ -321,7 +334,8 @@ class PlugChatSession:
         max_outage: seconds of an outage after which its error is raised (default None: it is waited for).
         on_outage: a plain function, called with an Outage when a look has failed, and when looking works again (default
             None; both are logged as warnings). ServiceErrors and ResponseErrors are waited for, longer each time up to
-            five minutes or `interval`, and as long as a 429 asks; all others are raised.
+            five minutes or `interval`, and as long as a 429 asks. So is a 4xx other than 401 and 403 after a look that
+            worked. All others are raised, and so are AuthenticationError and AccessDeniedError.
         on_look: a plain function, called with the state when all events of a look are dealt with, if it has learnt
             anything, with or without events, as the first one does (default None). To save only here takes less time
             where many chats change; what dies in the middle of a look then gets its events again.

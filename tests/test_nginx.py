@@ -18,6 +18,7 @@ import peers
 from fakes import FakeTime
 from peers import Logged, Nginx, nginx
 from plugchat_async import (
+    AccessDeniedError,
     AuthenticationError,
     Chat,
     ConnectionFailedError,
@@ -298,7 +299,7 @@ async def test_https_on_the_plain_port(front: Front) -> None:
         ("405-allow", MethodNotAllowedError, 405, "405", 1),
         ("413", UnexpectedStatusError, 413, "413", 1),
         ("echo", UnexpectedStatusError, 418, "418", 1),
-        ("limit-except", AuthenticationError, 403, "403", 1),
+        ("limit-except", AccessDeniedError, 403, "403", 1),
         ("limited", RateLimitedError, 429, "429", 3),
         ("busy", ServerError, 503, "503", 3),
         ("refused", ServerError, 502, "502", 3),

@@ -12,7 +12,7 @@ from attrs import evolve
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fakes import FakeTime, run_apart
+from fakes import DOCUMENTED, FakeTime, run_apart
 from moving import MovingList
 from plugchat_async import (
     AuthenticationError,
@@ -594,6 +594,7 @@ async def report_of(session: PlugChatSession, **options: Any) -> WalkReport:
     return report
 
 
+@DOCUMENTED
 async def test_a_report_says_what_was_done(
     sim: PlugChatSimulator, plugchat: PlugChatSession, fake_time: FakeTime, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -610,6 +611,7 @@ async def test_a_report_says_what_was_done(
     assert 4 <= ahead.requests <= 6
 
 
+@DOCUMENTED
 @pytest.mark.parametrize(
     ("consistency", "report"),
     [
@@ -624,7 +626,7 @@ async def test_a_report_of_a_busy_walk(
     reports: list[WalkReport] = []
     async for page in plugchat.iter_pages(100, consistency=consistency, on_report=reports.append):
         if page.number == 1 and page.left_out == 0:
-            sim.receive_message(sim.chats[249].phone)
+            sim.receive_message(sim.chats[249])
     assert reports == [report]
 
 
@@ -637,6 +639,7 @@ async def test_a_report_of_a_walk_that_did_not_end(sim: PlugChatSimulator, plugc
     assert report.reason == "the walk failed: AuthenticationError"
 
 
+@DOCUMENTED
 async def test_a_walk_that_must_be_verified(
     sim: PlugChatSimulator, plugchat: PlugChatSession, caplog: pytest.LogCaptureFixture
 ) -> None:
