@@ -29,14 +29,12 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Typ
 from benchmarks.measure import Result, Value, cpu_seconds_of, interleaved, ratios, spread
 from benchmarks.rows import body_of
 from plugchat_async import FOREVER, Chat
-from plugchat_async._decode import decode_slices
-from plugchat_async._secret import Secret
-from plugchat_async.converter import converter, wire_name
+from plugchat_async._wire_values import wire_name
+from plugchat_async.converter import converter
 
 Decoder = Callable[[bytes], Any]
 
 PAGE_SIZES = (10, 100, 1000)
-SECRET = Secret("unused")
 STRUCT = "msgspec struct (times as numbers)"
 FIELDS = tuple(a.name for a in attrs.fields(Chat))
 
@@ -89,14 +87,9 @@ class MsgspecChat(msgspec.Struct, rename=wire_name):
     muted_until: int | None = None
 
 
-def read(body: bytes) -> Any:
+def read(body: bytes) -> tuple[Chat, ...]:
     """Read a page as a session does, but without pauses."""
-    slices = decode_slices(body, SECRET, Chat, "warn")
-    while True:
-        try:
-            next(slices)
-        except StopIteration as end:
-            return end.value.items
+    return converter.loads(body, problems=[])
 
 
 def time_of(value: Any) -> datetime | None:

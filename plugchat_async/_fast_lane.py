@@ -1,10 +1,10 @@
-"""The converter's accelerator: msgspec reads pages that are spelled as usual, eight times as fast as cattrs does.
+"""The converter's accelerator: msgspec reads pages that are spelled as usual, 18 times as fast as cattrs does.
 
 It either gives what the converter would give, or refuses; then the converter reads. It could be deleted, and no result
 would change: a property test compares the two.
 
-Plain attrs classes are made of msgspec's rows in two steps that no user sees. Of 100 chats in 0.52 of pydantic's time:
-calling the class takes 0.71, letting msgspec convert the rows 0.67, and letting it read into attrs classes 0.85.
+Plain attrs classes are made of msgspec's rows in two steps that no user sees. Of 100 chats in 0.43 of pydantic's time:
+calling the class takes 0.90, and letting msgspec read into attrs classes 1.5.
 """
 
 from collections.abc import Callable, Sequence
@@ -120,9 +120,9 @@ def _wire_type(member: "attrs.Attribute[Any]") -> Any:
 def _compile_build(cls: Any, members: "Sequence[attrs.Attribute[Any]]") -> Callable[[Sequence[Any]], list[Any]]:
     """Write the function that makes objects of rows.
 
-    It is written as source, as attrs and cattrs write theirs: with a line for each field it takes 0.47 µs for a chat,
-    and 0.74 with a loop over the fields in C. The objects are made in an unfrozen subclass without fields of its own,
-    whose attributes are set by plain assignments, and are then given their class.
+    It is written as source, as attrs and cattrs write theirs, with a line for each field: it takes 0.4 µs for a chat.
+    The objects are made in an unfrozen subclass without fields of its own, whose attributes are set by plain
+    assignments, and are then given their class.
     """
     draft = type(f"_{cls.__name__}Draft", (cls,), _DRAFT_BODY)
     ids = [a.name for a in members if a.name in ID_FIELDS]
