@@ -39,7 +39,7 @@ def test_chats_in_a_pipe_are_json_lines(account: PlugChatSimulator, capsys: pyte
     """One chat a line on stdout, nothing on stderr, exit code 0."""
     assert cli.run(["chats"]) == 0
     out, err = capsys.readouterr()
-    assert [json.loads(line)["phone"] for line in out.splitlines()] == [chat.phone for chat in account.chats]
+    assert [json.loads(line)["phone"] for line in out.splitlines()] == [chat.id for chat in account.chats]
     assert err == ""
 
 
@@ -48,7 +48,7 @@ def test_each_format(account: PlugChatSimulator, capsys: pytest.CaptureFixture[s
     """The same chats in each."""
     assert cli.run(["chats", "--format", style, "--limit", "12", "--page-size", "5"]) == 0
     out = capsys.readouterr().out
-    phones = [chat.phone for chat in account.chats[:12]]
+    phones = [chat.id for chat in account.chats[:12]]
     match style:
         case "table":
             assert [re.split(r"│\s*", line)[2].strip() for line in out.splitlines() if line.startswith("│")] == phones
@@ -225,7 +225,7 @@ def test_a_checkpoint_is_gone_on_from(
     assert "The same command goes on behind what was written" in err
     assert checkpoint.stat().st_mode & 0o777 == 0o600
     assert account.token not in checkpoint.read_text()
-    phones = [chat.phone for chat in account.chats]
+    phones = [chat.id for chat in account.chats]
     if consistency != "plain":
         account.receive_message(phones[249])
     assert cli.run(command) == 0
@@ -589,8 +589,8 @@ def test_data_goes_to_a_pipe_while_the_display_is_on_a_terminal(account: PlugCha
             shown += chunk
     os.close(terminal)
     assert process.returncode == 0
-    assert all(chat.phone in out for chat in account.chats)
-    assert account.chats[0].phone.encode() not in shown
+    assert all(chat.id in out for chat in account.chats)
+    assert account.chats[0].id.encode() not in shown
 
 
 @pytest.mark.parametrize("style", ["json", "jsonl", "csv", "table"])
@@ -661,7 +661,7 @@ def test_the_display_is_gone_before_data_comes(account: PlugChatSimulator, style
     seen = on_one_terminal(["chats", "--format", style])
     assert seen.startswith(first)
     assert "chats/s" not in seen
-    assert account.chats[249].phone in seen
+    assert account.chats[249].id in seen
 
 
 def test_a_narrow_terminal_shows_whole_values(account: PlugChatSimulator) -> None:
@@ -669,7 +669,7 @@ def test_a_narrow_terminal_shows_whole_values(account: PlugChatSimulator) -> Non
     seen = on_one_terminal(["chats", "--limit", "3"], columns=20)
     assert seen.splitlines()[0].endswith("┓")
     for chat in account.chats[:3]:
-        assert chat.phone in seen
+        assert chat.id in seen
         assert (chat.name or "unread").split()[0] in seen
 
 
@@ -702,7 +702,7 @@ def test_on_a_terminal_there_are_a_table_and_a_progress_display(account: PlugCha
                 open_terminals.discard(terminal)
                 os.close(terminal)
     assert process.wait(30) == 0
-    assert account.chats[0].phone in shown[out_terminal].decode()
+    assert account.chats[0].id in shown[out_terminal].decode()
     assert re.search(r"[12] pages, [12]00 chats, [\d,]+ chats/s", shown[err_terminal].decode())
     assert "phone" not in shown[err_terminal].decode()
 

@@ -36,7 +36,7 @@ def test_what_is_there_can_be_shown(account: PlugChatSimulator, capsys: pytest.C
     out, err = capsys.readouterr()
     events = [json.loads(line) for line in out.splitlines()]
     assert [event["event"] for event in events] == ["added"] * 30
-    assert [event["chat"]["phone"] for event in events] == [chat.phone for chat in reversed(account.chats)]
+    assert [event["chat"]["phone"] for event in events] == [chat.id for chat in reversed(account.chats)]
     assert err == ""
 
 
@@ -49,7 +49,7 @@ def test_a_state_is_gone_on_with(
     assert cli.run(command) == 0
     assert capsys.readouterr().out == ""
     assert stat.S_IMODE(state.stat().st_mode) == 0o600
-    changed = account.receive_message(account.chats[9].phone)
+    changed = account.receive_message(account.chats[9].id)
     assert cli.run(command) == 0
     [event] = map(json.loads, capsys.readouterr().out.splitlines())
     assert event["chat"] == json.loads(to_json(changed))
@@ -61,16 +61,14 @@ def test_events_as_text(account: PlugChatSimulator, capsys: pytest.CaptureFixtur
     """A line for each, with a mark, the time, and what is different."""
     command = ["watch", "--state", str(tmp_path / "s"), "--looks", "1", "--format", "text"]
     assert cli.run(command) == 0
-    changed, gone = account.receive_message(account.chats[9].phone), account.delete_chat(account.chats[20].phone)
+    changed, gone = account.receive_message(account.chats[9].id), account.delete_chat(account.chats[20].id)
     added = account.new_chat()
     assert cli.run(command) == 0
     lines = [line.split(maxsplit=2) for line in capsys.readouterr().out.splitlines()]
     assert [mark for mark, _, _ in lines] == ["~", "+", "-"]
-    assert lines[0][2].startswith(
-        f"{changed.name or changed.phone}: unread {changed.unread - 1} → {changed.unread}, last"
-    )
-    assert lines[1][2] == f"{added.name or added.phone}: new, 1 unread"
-    assert lines[2][2] == f"{gone.name or gone.phone}: removed"
+    assert lines[0][2].startswith(f"{changed.name or changed.id}: unread {changed.unread - 1} → {changed.unread}, last")
+    assert lines[1][2] == f"{added.name or added.id}: new, 1 unread"
+    assert lines[2][2] == f"{gone.name or gone.id}: removed"
 
 
 def test_what_a_change_says() -> None:
@@ -166,13 +164,13 @@ def test_an_event_that_could_not_be_printed_comes_again(
     state = tmp_path / "s"
     command = ["watch", "--state", str(state), "--looks", "1"]
     assert cli.run(command) == 0
-    changed = [account.receive_message(account.chats[9].phone) for _ in range(2)]
+    changed = [account.receive_message(account.chats[9].id) for _ in range(2)]
     with Path("/dev/full").open("w") as full:
         done = subprocess.run([*PLUGCHAT, *command], stdout=full, stderr=subprocess.PIPE, timeout=30, check=False)
     assert done.returncode == 1
     assert cli.run(command) == 0
     printed = [json.loads(line)["chat"]["phone"] for line in capsys.readouterr().out.splitlines()]
-    assert printed == [chat.phone for chat in changed]
+    assert printed == [chat.id for chat in changed]
 
 
 def test_many_events_are_not_each_saved(

@@ -62,7 +62,7 @@ async def test_pages_are_windows_of_one_list(sim: PlugChatSimulator) -> None:
     """Counted from 1; past the end there is nothing."""
     for page, expected in ((1, sim.chats[:100]), (3, sim.chats[200:]), (4, ())):
         _, chats, _ = await ask(sim, f"page={page}&pageSize=100")
-        assert [chat["phone"] for chat in chats] == [chat.phone for chat in expected]
+        assert [chat["phone"] for chat in chats] == [chat.id for chat in expected]
 
 
 @pytest.mark.parametrize("method", ["POST", "PUT", "DELETE", "PATCH", "HEAD", "OPTIONS"])
@@ -173,12 +173,12 @@ def test_the_account_is_as_real_ones_are() -> None:
     chats = PlugChatSimulator(2000, seed=3).chats
     times = [chat.last_message_time for chat in chats]
     assert times == sorted(times, key=lambda t: t.timestamp() if t else 0.0, reverse=True)
-    assert len({chat.phone for chat in chats}) == 2000
+    assert len({chat.id for chat in chats}) == 2000
     assert len(set(times)) < 2000
     kinds: list[Callable[[Chat], object]] = [
         lambda c: c.name is None,
-        lambda c: "-" in c.phone,
-        lambda c: c.phone.endswith("@broadcast"),
+        lambda c: "-" in c.id,
+        lambda c: c.id.endswith("@broadcast"),
         lambda c: c.name and not c.name.isascii(),
         lambda c: c.profile_thumbnail is None,
         lambda c: c.is_muted,
@@ -193,7 +193,7 @@ def test_a_message_moves_its_chat_to_the_front() -> None:
     """One more unread, a newer time than all others, nothing else changed."""
     sim = PlugChatSimulator(10)
     before = sim.chats
-    moved = sim.receive_message(before[6].phone)
+    moved = sim.receive_message(before[6].id)
     assert sim.chats == (moved, *before[:6], *before[7:])
     assert moved.unread == before[6].unread + 1
     newest = before[0].last_message_time
@@ -210,11 +210,11 @@ def test_chats_come_and_go() -> None:
     before = sim.chats
     new = sim.new_chat()
     assert isinstance(new, Chat)
-    assert new.phone not in {chat.phone for chat in before}
-    assert sim.delete_chat(before[3].phone) == before[3]
+    assert new.id not in {chat.id for chat in before}
+    assert sim.delete_chat(before[3].id) == before[3]
     assert sim.chats == (new, *before[:3], *before[4:])
     with pytest.raises(KeyError):
-        sim.delete_chat(before[3].phone)
+        sim.delete_chat(before[3].id)
 
 
 @pytest.mark.parametrize(
@@ -240,7 +240,7 @@ async def test_servers_that_page_wrongly(options: dict[str, Any], pages: dict[in
     async with PlugChatSimulator(10, **options) as sim:
         for page, indices in pages.items():
             _, chats, _ = await ask(sim, f"page={page}&pageSize=4")
-            assert [chat["phone"] for chat in chats] == [sim.chats[i].phone for i in indices]
+            assert [chat["phone"] for chat in chats] == [sim.chats[i].id for i in indices]
 
 
 async def test_an_empty_account_pages_too() -> None:
@@ -259,7 +259,7 @@ async def test_a_shuffled_list_keeps_its_order() -> None:
     """All chats, in an order of its own, in which they stay while another one gets a message."""
     async with PlugChatSimulator(50, order="shuffled") as sim:
         first = [chat["phone"] for chat in (await ask(sim, "page=1&pageSize=50"))[1]]
-        phones = [chat.phone for chat in sim.chats]
+        phones = [chat.id for chat in sim.chats]
         assert first != phones
         assert sorted(first) == sorted(phones)
         sim.receive_message(phones[30])
@@ -274,7 +274,7 @@ async def test_chats_of_the_same_time() -> None:
         times = [chat.last_message_time for chat in sim.chats]
         expected = [time.timestamp() for time in (*[times[0]] * 4, *[times[4]] * 4, *[times[8]] * 2) if time]
         assert [int(chat["lastMessageTime"]) for chat in answers[0]] == expected
-        phones = [chat.phone for chat in sim.chats]
+        phones = [chat.id for chat in sim.chats]
         assert [chat["phone"] for chat in answers[0]] == phones
     async with PlugChatSimulator(10, ties=4, ties_move=True) as sim:
         orders = [tuple(chat["phone"] for chat in (await ask(sim, "page=1&pageSize=10"))[1]) for _ in range(4)]
@@ -406,11 +406,11 @@ def test_a_simulator_that_does_not_run_says_so() -> None:
 
 async def test_traffic_between_requests(sim: PlugChatSimulator) -> None:
     """So many messages, new chats and deletions an interval, on average; the list stays sorted by time."""
-    before = {chat.phone: chat for chat in sim.chats}
+    before = {chat.id: chat for chat in sim.chats}
     sim.traffic(bumps=3.0, inserts=1.0, deletes=0.5, seed=1)
     for _ in range(40):
         await ask(sim)
-    after = {chat.phone: chat for chat in sim.chats}
+    after = {chat.id: chat for chat in sim.chats}
     times = [chat.last_message_time.timestamp() for chat in sim.chats if chat.last_message_time]
     assert times == sorted(times, reverse=True)
     assert 25 <= len(after.keys() - before.keys()) <= 55
@@ -428,7 +428,7 @@ async def test_traffic_is_reproducible() -> None:
             sim.traffic(bumps=0.5, deletes=0.25, seed=seed)
             assert sim.chats == fresh
             _, chats, _ = await ask(sim, "page=1&pageSize=50")
-            assert [chat["phone"] for chat in chats] == [chat.phone for chat in fresh]
+            assert [chat["phone"] for chat in chats] == [chat.id for chat in fresh]
             for _ in range(10):
                 await ask(sim)
             lists.append(sim.chats)
@@ -526,7 +526,7 @@ async def test_more_accounts_are_served_by_their_tokens(sim: PlugChatSimulator) 
         with pytest.raises(ServerError):
             await second.fetch_page(1, 10)
         assert (await second.fetch_page(1, 10)).chats == other.chats
-        newest = other.receive_message(other.chats[-1].phone)
+        newest = other.receive_message(other.chats[-1].id)
         assert (await second.fetch_page(1, 1)).chats == (newest,)
         sim.traffic(inserts=3.0, seed=1)
         before = len(sim.chats), len(other.chats)
