@@ -55,11 +55,12 @@ _ASKING: Final = (Fetch, Peek)
 _NOTHING = Page(1, 1, (), b"")
 # How many texts to free at a time, which takes a millisecond; up to twice as many are freed without a pause.
 _AT_A_TIME = 10_000
-# Said once a walk: a gateway that has changed its spelling would fill the log.
-PROBLEM_TEXT: Final = (
+# `WalkReport.reason` of a walk that was left, as by a `limit`.
+LEFT: Final = "the caller ended the walk"
+# Logged once a walk: the page, and its first problem. A gateway that has changed its spelling would fill the log.
+PROBLEM_WARNING: Final = (
     "page %d, %s. Such values are read as the field's default, such rows are left out; `Page.problems` has the others"
 )
-_LEFT = "the caller ended the walk"
 
 
 class ChatsOptions(TypedDict, total=False):
@@ -167,7 +168,7 @@ class Drive:
         self._ahead = PagesAhead(of_walk, options.prefetch, standing.stop_on, _horizon(standing, options.limit))
         self._steps = walk(standing, Terms(options.max_pages, sizes, ahead=options.prefetch > 0, ledger=self._ledger))
         self._started: float | None = None
-        self._unfinished = _LEFT
+        self._unfinished = LEFT
         self._error: PlugChatError | None = None
         self._problems = 0
 
@@ -256,7 +257,7 @@ class Drive:
         """Count what could not be read, and warn of the first of it."""
         if not self._problems:
             fields = {"plugchat_account": self._account, "plugchat_page": page.number}
-            logger.warning(PROBLEM_TEXT, page.number, page.problems[0], extra=fields)
+            logger.warning(PROBLEM_WARNING, page.number, page.problems[0], extra=fields)
         self._problems += len(page.problems)
 
     def _report(self, elapsed: float) -> None:

@@ -21,10 +21,11 @@ _FILE: Final = re.compile(r"(?![._]|failures\.jsonl$)[^/\\\x00]+")
 Layout = Literal["accounts", "parts"]
 
 
-class Heading(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class Heading(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
     """The first line. layout: a file for each account, or parts that hold several. limit: of chats for each account.
 
-    id: what the names of its parts begin with, so that no other export's are taken for them.
+    id: what the names of its parts begin with, so that no other export's are taken for them. merge_people: whether
+    there is one chat for each person; only written if so, since older versions do not know of it.
     """
 
     plugchat_export: int
@@ -32,23 +33,29 @@ class Heading(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     layout: Layout
     limit: int | None
     id: str
+    merge_people: bool = False
 
 
 class Entry(msgspec.Struct, frozen=True):
-    """A finished file: its name, how many chats of which accounts it holds, and which of them are not verified."""
+    """A finished file: its name, how many chats of which accounts it holds, and which of them are not verified.
+
+    problems: how many values could not be read, of the accounts that have any.
+    """
 
     file: str
     chats: dict[str, int]
     unverified: list[str] = []
+    problems: dict[str, int] | msgspec.UnsetType = msgspec.UNSET
 
 
 @frozen
 class Finished:
-    """What is known of a finished account: its file, how many chats, whether they are verified."""
+    """What is known of a finished account: its file, how many chats, whether they are verified, and bad values."""
 
     file: str
     chats: int
     verified: bool
+    problems: int = 0
 
 
 class Manifest:
@@ -59,18 +66,28 @@ class Manifest:
 
     existed: whether there was one. id: the export's. finished: the accounts that are, by their names.
 
+    merge_people: whether its files have one chat for each person.
     fresh: begin anew; the files of the earlier export are removed. InvalidValueError if the folder holds another kind
     of export, or what is no manifest; OutputError if it can't be written, or another run writes it.
     """
 
-    def __init__(self, folder: Path, style: str, layout: Layout, *, limit: int | None = None, fresh: bool) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        style: str,
+        layout: Layout,
+        *,
+        limit: int | None = None,
+        merge_people: bool = False,
+        fresh: bool,
+    ) -> None:
         self._folder = folder
         self._path = folder / MANIFEST
         self.finished: dict[str, Finished] = {}
         with writing(self._path):
             self._file: BinaryIO = open(self._path, "ab+")  # noqa: PTH123, SIM115 - until `close`
         try:
-            self._begin(Heading(VERSION, style, layout, limit, token_hex(4)), fresh=fresh)
+            self._begin(Heading(VERSION, style, layout, limit, token_hex(4), merge_people), fresh=fresh)
         except BaseException:
             self._file.close()
             raise
@@ -127,8 +144,9 @@ class Manifest:
             self._file.close()
 
     def _note(self, entry: Entry) -> None:
+        problems = entry.problems or {}
         for name, chats in entry.chats.items():
-            self.finished[name] = Finished(entry.file, chats, name not in entry.unverified)
+            self.finished[name] = Finished(entry.file, chats, name not in entry.unverified, problems.get(name, 0))
 
     def _write(self, line: msgspec.Struct) -> None:
         with writing(self._path):  # it was opened to be appended to
@@ -161,4 +179,5 @@ def _read(lines: list[bytes]) -> tuple[Heading | None, list[Entry], int]:
 
 def _told(heading: Heading) -> str:
     limit = "all chats" if heading.limit is None else f"{heading.limit} chats"
-    return f"of {limit} of each account, as {heading.format}, by {heading.layout}"
+    merged = ", one for each person" if heading.merge_people else ""
+    return f"of {limit} of each account{merged}, as {heading.format}, by {heading.layout}"

@@ -9,7 +9,7 @@ from typing import Final, TypeVar
 from attrs import frozen
 
 from plugchat_async._ahead import FetchPage
-from plugchat_async._driver import PROBLEM_TEXT, Drive, WalkOptions
+from plugchat_async._driver import PROBLEM_WARNING, Drive, WalkOptions
 from plugchat_async._exchange import TimeSource
 from plugchat_async._snapshot import OLDEST, Front, Snapshot
 from plugchat_async._walk import PageSizes
@@ -139,7 +139,7 @@ class Watch:
         page = await self._tools.fetch(number, self._size)
         if page.problems and not self._told_problems:
             self._told_problems = True
-            logger.warning(PROBLEM_TEXT, number, page.problems[0], extra={"plugchat_page": number})
+            logger.warning(PROBLEM_WARNING, number, page.problems[0], extra={"plugchat_page": number})
         return page
 
     def _quiet_until(self, front: Front) -> datetime | None:

@@ -11,15 +11,17 @@ from attrs import define, field, frozen
 
 from plugchat_async._arguments import check_choice, check_function, check_type
 from plugchat_async._crew import AccountResult, Crew
+from plugchat_async._driver import LEFT
 from plugchat_async._files import sweep, writing
 from plugchat_async._manifest import Entry, Layout, Manifest
 from plugchat_async._names import AccountNames, file_name
+from plugchat_async._people import merge_people as merged
 from plugchat_async._source import Source
 from plugchat_async.accounts import Account
 from plugchat_async.bulk import Accounts, BulkOptions, settings_of
 from plugchat_async.errors import InvalidValueError, NotConnectedError, PlugChatError
 from plugchat_async.export import FileFormat, PathLike, Sink, need_pyarrow, open_sink
-from plugchat_async.models import Page, WalkReport
+from plugchat_async.models import Chat, WalkReport
 
 FAILURES: Final = "failures.jsonl"
 
@@ -31,6 +33,7 @@ class AccountExport:
     account: its name. file: where its chats are, or None if it failed. chats: how many. error: why it failed, or None.
     verified: whether its walk is known to have missed nothing, see `WalkReport`; one that the `limit` has ended is not.
     report: what its walk did, if one began. earlier: whether an earlier run had finished it (default False).
+    problems: how many of its values could not be read (default 0), see `WalkReport`.
     """
 
     account: str
@@ -40,6 +43,7 @@ class AccountExport:
     verified: bool = False
     report: WalkReport | None = None
     earlier: bool = False
+    problems: int = 0
 
 
 @define
@@ -49,7 +53,8 @@ class ExportSummary:
     folder: where it is. finished: accounts that this run has fetched. failed: those that it could not. earlier: those
     that an earlier run had finished. chats: how many this run has fetched. unverified: accounts that it has fetched,
     but not verified, those apart that the `limit` has cut off. errors: how many accounts failed by which class of
-    error. elapsed: seconds. `not_connected` counts the failed accounts whose phone is not connected to WhatsApp.
+    error. elapsed: seconds. problems: how many values of the accounts that it has fetched could not be read.
+    `not_connected` counts the failed accounts whose phone is not connected to WhatsApp.
     """
 
     folder: Path
@@ -60,6 +65,7 @@ class ExportSummary:
     unverified: int = 0
     errors: dict[str, int] = field(factory=dict[str, int])
     elapsed: float = 0.0
+    problems: int = 0
 
     @property
     def not_connected(self) -> int:
@@ -77,7 +83,10 @@ class ExportSummary:
         else:
             self.finished += 1
             self.chats += export.chats
-            self.unverified += not export.verified and export.chats != limit
+            self.problems += export.problems
+            # A walk that was left has met the limit, however many chats its rows were merged into; of 0 none begins.
+            cut_off = limit is not None and (export.report is None or export.report.reason == LEFT)
+            self.unverified += not (export.verified or cut_off)
 
 
 OnExport = Callable[[AccountExport], object]
@@ -89,6 +98,7 @@ async def export_many(
     *,
     format: FileFormat = "jsonl",  # noqa: A002 - what it is
     fresh: bool = False,
+    merge_people: bool = False,
     concurrency: int = 64,
     on_result: OnExport | None = None,
     **options: Unpack[BulkOptions],
@@ -104,16 +114,19 @@ async def export_many(
     fresh: fetch all accounts anew, and remove the files of the earlier export (default False: what an earlier run into
         this folder has finished is not fetched again, so an interrupted export goes on when it is called again;
         `_manifest.ndjson` keeps count).
+    merge_people: write one chat for each person, as the function `merge_people` makes it (default False: a chat for
+        each row of the list). The chats of `concurrency` accounts are then in memory. A `limit` counts rows.
     on_result: a plain function, called with an AccountExport for each account when it is done (default None).
 
     A failed account is no error. InvalidValueError if two accounts have one name, or names that some file systems can't
-    tell apart, or if the folder holds an export in another format or with another `limit`; OutputError if it can't be
-    written, as when the disk is full, or another run writes there; ConfigurationError without the extra. In any case
-    finished accounts stay finished, and no half file is left.
+    tell apart, or if the folder holds an export in another format or with another `limit` or `merge_people`;
+    OutputError if it can't be written, as when the disk is full, or another run writes there; ConfigurationError
+    without the extra. In any case finished accounts stay finished, and no half file is left.
     """
     settings = settings_of(options)
     check_choice("format", format, ("jsonl", "csv", "parquet"))
     check_type("fresh", fresh, bool)
+    check_type("merge_people", merge_people, bool)
     check_function("on_result", on_result, "an AccountExport")
     if format == "parquet":
         need_pyarrow("Parquet")
@@ -126,9 +139,17 @@ async def export_many(
 
     # Checked before anything is written.
     source = Source("accounts", accounts, Account, wanted)
-    crew = settings.crew(source, concurrency=concurrency, pages=True)
+    crew = settings.crew(source, concurrency=concurrency, pages=not merge_people)
     make_folder(out)
-    with Record(out, format, "accounts", limit=settings.walk.limit, fresh=fresh, on_result=on_result) as record:
+    with Record(
+        out,
+        format,
+        "accounts",
+        limit=settings.walk.limit,
+        merge_people=merge_people,
+        fresh=fresh,
+        on_result=on_result,
+    ) as record:
 
         def path_of(name: str) -> Path:
             return out / f"{file_name(name)}.{format}"
@@ -156,6 +177,7 @@ class Record:
         layout: Layout,
         *,
         limit: int | None,
+        merge_people: bool,
         fresh: bool,
         on_result: OnExport | None,
     ) -> None:
@@ -163,7 +185,7 @@ class Record:
         self._on_result = on_result
         self._limit = limit
         self._started = time.monotonic()
-        self.manifest = Manifest(folder, style, layout, limit=limit, fresh=fresh)
+        self.manifest = Manifest(folder, style, layout, limit=limit, merge_people=merge_people, fresh=fresh)
         try:
             sweep(folder)  # no other run writes here now
             self._failures = Failures(folder)
@@ -188,12 +210,14 @@ class Record:
         finished = [export for export in exports if export.file is not None]
         if finished:
             [file] = {export.file.name for export in finished if export.file is not None}
+            problems = {export.account: export.problems for export in finished if export.problems}
             # At once, so that all of a file's accounts are finished, or none.
             self.manifest.add(
                 Entry(
                     file,
                     {export.account: export.chats for export in finished},
                     [export.account for export in finished if not export.verified],
+                    problems or msgspec.UNSET,
                 )
             )
         for export in exports:
@@ -208,7 +232,9 @@ class Record:
         if found is None:
             return False
         file = self.summary.folder / found.file
-        self._tell(AccountExport(account, file, found.chats, verified=found.verified, earlier=True))
+        self._tell(
+            AccountExport(account, file, found.chats, verified=found.verified, earlier=True, problems=found.problems)
+        )
         return True
 
     def _tell(self, export: AccountExport) -> None:
@@ -218,7 +244,11 @@ class Record:
 
 
 async def run_export(crew: Crew, open_: Callable[[str], Sink], done: OnExport) -> None:
-    """Write what a crew finds, each account into a sink of its own."""
+    """Write what a crew finds, each account into a sink of its own.
+
+    A crew that gives pages has them written as they come. Of one that gives whole accounts, the rows of each person
+    are merged.
+    """
     sinks: dict[str, Sink | PlugChatError] = {}
     try:
         while (item := await crew.next()) is not None:
@@ -226,7 +256,7 @@ async def run_export(crew: Crew, open_: Callable[[str], Sink], done: OnExport) -
                 name = item.account.name
                 sink = sinks.pop(name, None)
                 if sink is None and item.error is None:
-                    sink = open_(name)  # it has no chats
+                    sink = _write(open_(name), merged(item.chats))  # without chats, if it had no pages
                 done(_end(item, sink))
             else:
                 account, page = item
@@ -234,7 +264,7 @@ async def run_export(crew: Crew, open_: Callable[[str], Sink], done: OnExport) -
                 if sink is None:
                     sink = sinks[account.name] = open_(account.name)
                 if not isinstance(sink, PlugChatError):
-                    sinks[account.name] = _write(sink, page)
+                    sinks[account.name] = _write(sink, page.chats)
                 del page
             del item, sink
     finally:
@@ -246,10 +276,10 @@ async def run_export(crew: Crew, open_: Callable[[str], Sink], done: OnExport) -
                     left.discard()
 
 
-def _write(sink: Sink, page: Page) -> Sink | PlugChatError:
-    """Write a page. Gives the sink, or the error if the format can't hold these chats."""
+def _write(sink: Sink, chats: Sequence[Chat]) -> Sink | PlugChatError:
+    """Write some chats. Gives the sink, or the error if the format can't hold them."""
     try:
-        sink.write(page.chats)
+        sink.write(chats)
     except InvalidValueError as error:
         sink.discard()
         return error
@@ -265,7 +295,8 @@ def _end(result: AccountResult, sink: Sink | PlugChatError | None) -> AccountExp
     elif sink is not None and error is None:
         sink.commit()
         verified = result.report is not None and result.report.verified
-        return AccountExport(name, sink.path, sink.rows, verified=verified, report=result.report)
+        problems = 0 if result.report is None else result.report.problems
+        return AccountExport(name, sink.path, sink.rows, verified=verified, report=result.report, problems=problems)
     elif sink is not None:
         sink.discard()
     assert error is not None, "an account without an error has a sink"

@@ -4,7 +4,7 @@ import asyncio
 import io
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import AsyncExitStack, ExitStack, aclosing, suppress
 from pathlib import Path
 from typing import Annotated, Literal, cast
@@ -12,6 +12,7 @@ from typing import Annotated, Literal, cast
 from cyclopts import App, CycloptsError, Parameter, UnusedCliTokensError
 
 from plugchat_async import (
+    Chat,
     ChatsOptions,
     InvalidValueError,
     PlugChatError,
@@ -20,6 +21,7 @@ from plugchat_async import (
     __version__,
 )
 from plugchat_async._arguments import check_int
+from plugchat_async._people import merge_people as merge_rows
 from plugchat_async._wire import DEFAULT_BASE_URL
 from plugchat_async.cli_bulk import BULK_EXAMPLES, bulk, spell_out_dask
 from plugchat_async.cli_doctor import DOCTOR_EXAMPLES, doctor
@@ -33,6 +35,8 @@ from plugchat_async.cli_options import (
     BaseURLOption,
     ConsistencyOption,
     LimitOption,
+    MergePeopleOption,
+    OnBadValueOption,
     PageSizeOption,
     PrefetchOption,
     RequireVerifiedOption,
@@ -42,6 +46,7 @@ from plugchat_async.cli_options import (
     needed,
     run_async,
 )
+from plugchat_async.cli_problems import ProblemNotes, kept_problems, print_problems
 from plugchat_async.cli_status import STATUS_EXAMPLES, status
 from plugchat_async.cli_watch import WATCH_EXAMPLES, watch
 from plugchat_async.console import (
@@ -116,6 +121,8 @@ def chats(
     consistency: ConsistencyOption = "exact",
     prefetch: PrefetchOption = 0,
     require_verified: RequireVerifiedOption = False,
+    on_bad_value: OnBadValueOption = "warn",
+    merge_people: MergePeopleOption = False,
     report: Annotated[bool, Parameter(negative=(), help="Say on stderr what the walk did.")] = False,
     checkpoint: Annotated[
         Path | None,
@@ -130,8 +137,12 @@ def chats(
     """Fetch the account's chats, in the service's order."""
     known_token = needed(token)
     style = style_for(format, output)
-    session = PlugChatSession(known_token, base_url=base_url or DEFAULT_BASE_URL)
-    streams = output is None and style in ("jsonl", "csv")
+    session = PlugChatSession(known_token, base_url=base_url or DEFAULT_BASE_URL, on_bad_value=on_bad_value)
+    streams = output is None and style in ("jsonl", "csv") and not merge_people
+    if checkpoint is not None and merge_people:
+        raise InvalidValueError(
+            "--merge-people needs the whole list, of which a --checkpoint has a part", "Leave one of them out."
+        )
     if checkpoint is not None and not streams:
         raise InvalidValueError(
             "--checkpoint is for lines that go to standard output: all else is written whole or not at all",
@@ -141,6 +152,7 @@ def chats(
         raise InvalidValueError("--limit would begin anew behind a --checkpoint", "Leave one of them out.")
     resume = read_checkpoint(checkpoint)
     reports: list[WalkReport] = []
+    notes = ProblemNotes()
     options: ChatsOptions = {
         "start_page": start_page,
         "limit": limit,
@@ -157,14 +169,18 @@ def chats(
             with ExitStack() as display:
                 options["on_page"] = display.enter_context(progress(shown=not (streams and sys.stdout.isatty())))
                 async with aclosing(session.iter_chats(page_size, **options)) as walk:
-                    await write_chats(style, walk, output, header=resume is None, when_read=display.close)
+                    chats = _merged(walk, display.close) if merge_people else walk
+                    await write_chats(style, chats, output, header=resume is None, when_read=display.close)
 
     try:
         try:
-            run_async(fetch())
+            with kept_problems(notes):
+                run_async(fetch())
         finally:
-            if report and reports:  # when the display is gone
-                print_report(reports[0])
+            for ended in reports:  # when the display is gone
+                print_problems(ended.problems, notes.first)
+                if report:
+                    print_report(ended)
     except PlugChatError as error:
         # Of a file nothing is kept, of a stream all that went out: only then can a reader go on.
         print_error(error, going_on(error, checkpoint, consistency) if streams else "")
@@ -178,6 +194,14 @@ def chats(
     sys.stdout.flush()
     forget_checkpoint(checkpoint)
     return EXIT_OK
+
+
+async def _merged(walk: AsyncGenerator[Chat, None], when_read: Callable[[], object]) -> AsyncGenerator[Chat, None]:
+    """Give one chat for each person of a walk, when it has been read as a whole. `when_read` is called then."""
+    people = merge_rows([chat async for chat in walk])
+    when_read()
+    for person in people:
+        yield person
 
 
 app.command(bulk, help_epilogue=f"{BULK_EXAMPLES}\n\n{EXIT_CODES}")

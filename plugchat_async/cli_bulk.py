@@ -18,12 +18,15 @@ from plugchat_async.cli_options import (
     BaseURLOption,
     ConsistencyOption,
     LimitOption,
+    MergePeopleOption,
+    OnBadValueOption,
     PageSizeOption,
     PrefetchOption,
     RequireVerifiedOption,
     Whole,
     run_async,
 )
+from plugchat_async.cli_problems import ProblemNotes, kept_problems, print_problems
 from plugchat_async.console import bulk_progress, drawn, summary_table
 from plugchat_async.errors import InvalidValueError
 from plugchat_async.export import FileFormat
@@ -62,6 +65,8 @@ def bulk(
     consistency: ConsistencyOption = "exact",
     prefetch: PrefetchOption = 0,
     require_verified: RequireVerifiedOption = False,
+    on_bad_value: OnBadValueOption = "warn",
+    merge_people: MergePeopleOption = False,
     max_concurrency: Annotated[Whole, Parameter(help="Requests in flight at most.")] = 64,
     rate_limit: Annotated[float | None, Parameter(help="Requests a second at most.")] = None,
     account_rate_limit: Annotated[float | None, Parameter(help="Requests a second at most of an account.")] = None,
@@ -89,6 +94,7 @@ def bulk(
         "consistency": consistency,
         "prefetch": prefetch,
         "require_verified": require_verified,
+        "on_bad_value": on_bad_value,
         "max_concurrency": max_concurrency,
         "rate_limit": rate_limit,
         "account_rate_limit": account_rate_limit,
@@ -97,10 +103,18 @@ def bulk(
     if dask is not None and format not in (None, "parquet"):
         raise InvalidValueError(f"--dask writes Parquet, not {format}", "Leave out --format, or --dask.")
     listed = read_accounts(accounts)
-    with bulk_progress(len(listed)) as on_result:
+    notes = ProblemNotes()
+    with kept_problems(notes), bulk_progress(len(listed)) as on_result:
         if dask is not None:
             summary = _with_dask(
-                dask, listed, output, fresh=fresh, concurrency=concurrency, on_result=on_result, options=options
+                dask,
+                listed,
+                output,
+                fresh=fresh,
+                merge_people=merge_people,
+                concurrency=concurrency,
+                on_result=on_result,
+                options=options,
             )
         else:
             summary = run_async(
@@ -109,12 +123,14 @@ def bulk(
                     output,
                     format=format or "jsonl",
                     fresh=fresh,
+                    merge_people=merge_people,
                     concurrency=concurrency,
                     on_result=on_result,
                     **options,
                 )
             )
     sys.stdout.write(drawn(summary_table(summary), sys.stdout))
+    print_problems(summary.problems, notes.first)
     if summary.earlier:
         sys.stderr.write("Accounts that an earlier run had finished were not fetched again; --fresh does that.\n")
     if summary.failed:
@@ -129,6 +145,7 @@ def _with_dask(
     output: Path,
     *,
     fresh: bool,
+    merge_people: bool,
     concurrency: int,
     on_result: OnExport | None,
     options: BulkOptions,
@@ -145,6 +162,7 @@ def _with_dask(
             client=client,
             out=output,
             fresh=fresh,
+            merge_people=merge_people,
             concurrency=concurrency,
             on_result=on_result,
             **options,

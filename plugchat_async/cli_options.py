@@ -7,6 +7,7 @@ from typing import Annotated, Any, Final, TypeVar
 
 from cyclopts import Parameter, Token
 
+from plugchat_async._decode import OnBadValue
 from plugchat_async._walk import Consistency
 from plugchat_async.errors import ConfigurationError, InvalidValueError, OutputError, PlugChatError, ServiceError
 from plugchat_async.session import BASE_URL_VARIABLE, TOKEN_VARIABLE
@@ -57,12 +58,32 @@ def needed(token: str | None) -> str:
 Whole = Annotated[int, Parameter(converter=_whole)]
 BaseURLOption = Annotated[str, Parameter(env_var=BASE_URL_VARIABLE, help="Where the service is.")]
 PageSizeOption = Annotated[Whole, Parameter(help="Chats to ask for at a time.")]
-LimitOption = Annotated[Whole | None, Parameter(help="Chats to fetch at most of an account; all without it.")]
+LimitOption = Annotated[
+    Whole | None,
+    Parameter(
+        help="Chats to fetch at most of an account; all without it. Rows of the service's list are counted, also with "
+        "--merge-people."
+    ),
+]
 ConsistencyOption = Annotated[
     Consistency,
     Parameter(help="While the list moves: each chat once; so, too, if chats are deleted; or what comes."),
 ]
 PrefetchOption = Annotated[Whole, Parameter(help="Pages to ask for ahead of time.")]
+OnBadValueOption = Annotated[
+    OnBadValue,
+    Parameter(
+        help="What to do with a value that can't be read: warn, and go on with the field's default; or raise an error."
+    ),
+]
+MergePeopleOption = Annotated[
+    bool,
+    Parameter(
+        negative=(),
+        help="Write one chat for each person, made of all rows that have the same lid. The whole list is held in "
+        "memory until then.",
+    ),
+]
 RequireVerifiedOption = Annotated[
     bool, Parameter(negative=(), help="Fail at the end of the list if chats may have been missed.")
 ]

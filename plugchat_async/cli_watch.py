@@ -3,7 +3,7 @@
 import signal
 import sys
 import time
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from contextlib import aclosing, contextmanager
 from datetime import datetime
 from pathlib import Path
@@ -11,19 +11,21 @@ from typing import Annotated, Final, Literal
 
 from cyclopts import Parameter
 
-from plugchat_async import Chat, ChatAdded, ChatChanged, ChatEvent, PlugChatSession, WatchState
+from plugchat_async import FOREVER, Chat, ChatAdded, ChatChanged, ChatEvent, PlugChatSession, WatchState
 from plugchat_async._formats import event_to_json
 from plugchat_async._wire import DEFAULT_BASE_URL
 from plugchat_async.cli_options import (
     EXIT_OK,
     BaseURLOption,
+    OnBadValueOption,
     PageSizeOption,
     TokenOption,
     Whole,
     needed,
     run_async,
 )
-from plugchat_async.console import marked
+from plugchat_async.cli_problems import ProblemNotes, kept_problems
+from plugchat_async.console import marked, warn
 
 # How many times as long as saving takes is waited before it is saved again, within a look.
 _SAVING: Final = 20
@@ -49,6 +51,7 @@ def watch(
     ] = None,
     existing: Annotated[bool, Parameter(negative=(), help="Begin with the chats that are there.")] = False,
     looks: Annotated[Whole | None, Parameter(help="How many times to look; without it, until Ctrl-C.")] = None,
+    on_bad_value: OnBadValueOption = "warn",
     format: Annotated[  # noqa: A002 - the option's name
         Literal["text", "jsonl"] | None, Parameter(help="Default: text on a terminal, jsonl in a pipe.")
     ] = None,
@@ -57,7 +60,7 @@ def watch(
 
     An outage is waited for, and told on stderr. A pipe gets a JSON object on each line.
     """
-    session = PlugChatSession(needed(token), base_url=base_url or DEFAULT_BASE_URL)
+    session = PlugChatSession(needed(token), base_url=base_url or DEFAULT_BASE_URL, on_bad_value=on_bad_value)
     known = WatchState() if state is None else WatchState.load(state)
     if state is not None:
         known.save(state)  # a file that can't be written is known now, not after the first event
@@ -101,7 +104,7 @@ def watch(
                     save(known)
 
     try:
-        with _ended_by_sigterm():
+        with _ended_by_sigterm(), kept_problems(ProblemNotes(_each_once())):
             run_async(show())
     except KeyboardInterrupt:
         return EXIT_OK  # the way to end it
@@ -110,6 +113,19 @@ def watch(
         if dealt_with:
             save(known)
     return EXIT_OK
+
+
+def _each_once() -> Callable[[str], None]:
+    """Give what warns of a walk's first value that could not be read, unless the walk before had the same one."""
+    told = ""
+
+    def tell(problem: str) -> None:
+        nonlocal told
+        if problem != told:
+            told = problem
+            warn(f"a value could not be read: {problem}")
+
+    return tell
 
 
 @contextmanager
@@ -145,6 +161,11 @@ def _change(old: Chat, new: Chat, name: str) -> str:
         case "last_message_time":
             time = new.last_message_time
             return f"last message {'unknown' if time is None else f'{time:%Y-%m-%d %H:%M:%S} UTC'}"
+        case "muted_until":
+            end = new.muted_until
+            if end == FOREVER:
+                return "muted for ever"
+            return "no end of the muting" if end is None else f"muted until {end:%Y-%m-%d %H:%M:%S} UTC"
         case "profile_thumbnail":
             return "picture changed"  # the URLs would fill the screen
         case _:

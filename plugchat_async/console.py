@@ -12,7 +12,15 @@ from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeEl
 from rich.table import Column, Table
 from rich.text import Text
 
-from plugchat_async import Chat, ConsistencyError, InvalidValueError, OutputError, Page, PlugChatError, WalkReport
+from plugchat_async import (
+    Chat,
+    ConsistencyError,
+    InvalidValueError,
+    OutputError,
+    Page,
+    PlugChatError,
+    WalkReport,
+)
 from plugchat_async._files import WholeFile, write_private, writing
 from plugchat_async._formats import csv_header, to_csv, to_json
 from plugchat_async._walk import Consistency, unpack
@@ -44,13 +52,19 @@ def print_error(error: PlugChatError, going_on: str = "") -> None:
     complain(error.what_happened, error.hint + going_on)
 
 
+def warn(text: str) -> None:
+    """Say on stderr, in a line, what is to be looked at. Nothing in the text can steer the terminal."""
+    console = Console(stderr=True, soft_wrap=True, highlight=False)
+    console.print(Text.assemble(("warning: ", "bold yellow"), printable(text)))
+
+
 def print_report(report: WalkReport) -> None:
     """Say on stderr what a walk did."""
     verdict = "verified" if report.verified else f"not verified: {report.reason}"
     sys.stderr.write(
         f"report: chats {report.chats}, pages {report.pages}, requests {report.requests}, passes {report.phases}, "
-        f"duplicates left out {report.duplicates}, late finds {report.late_finds}, seconds {report.elapsed:.2f}; "
-        f"{verdict}\n"
+        f"duplicates left out {report.duplicates}, late finds {report.late_finds}, "
+        f"values that could not be read {report.problems}, seconds {report.elapsed:.2f}; {verdict}\n"
     )
 
 
@@ -204,7 +218,7 @@ def bulk_progress(accounts: int) -> Generator[OnExport | None]:
 def summary_table(summary: ExportSummary) -> Table:
     """Lay out what came of an export."""
     # Text, not str: a folder's name is no markup.
-    table = Table("", Column("", justify="right"), title=Text(_printable(str(summary.folder))), show_header=False)
+    table = Table("", Column("", justify="right"), title=Text(printable(str(summary.folder))), show_header=False)
     table.add_row("accounts finished", str(summary.finished))
     if summary.earlier:
         table.add_row("finished by an earlier run", str(summary.earlier))
@@ -216,6 +230,8 @@ def summary_table(summary: ExportSummary) -> Table:
             table.add_row(f"  {error}", str(count))
     if summary.unverified:
         table.add_row("finished, but chats may be missing", str(summary.unverified))
+    if summary.problems:
+        table.add_row("values that could not be read", str(summary.problems))
     table.add_row("chats", f"{summary.chats:,}")
     table.add_row("seconds", f"{summary.elapsed:.1f}")
     table.add_row("chats a second", f"{summary.chats / summary.elapsed:,.0f}" if summary.elapsed else "")
@@ -288,33 +304,46 @@ def marked(mark: str, style: str, text: str, out: TextIO) -> str:
     """Give a line for `out` that begins with a mark, in colour where `out` is a terminal that shows any."""
     console = Console(file=out, soft_wrap=True, highlight=False)
     with console.capture() as captured:
-        console.print(Text.assemble((mark, style), " ", _printable(text)))
+        console.print(Text.assemble((mark, style), " ", printable(text)))
     return captured.get()
 
 
 def chats_table(found: Sequence[Chat]) -> Table:
     """Lay chats out as a table."""
     table = Table(
-        Column("name", min_width=12),
-        Column("phone", no_wrap=True),
+        # With the id of a group, of 24 characters, and the longest of the flags, a row fits into 80.
+        Column("name", min_width=9),
+        Column("id", no_wrap=True),
         Column("unread", justify="right", no_wrap=True),
         Column("last message", no_wrap=True, min_width=16),
-        Column("flags", min_width=5),
+        Column("flags", min_width=9),
         caption="Times are in UTC.",
     )
     for chat in found:
         time_ = chat.last_message_time
         # Text, not str: a name in brackets is no markup.
         table.add_row(
-            Text(_printable(chat.name or "")),
-            Text(_printable(chat.id)),
+            Text(printable(chat.name or "")),
+            Text(printable(chat.id)),
             str(chat.unread),
             "" if time_ is None else f"{time_:%Y-%m-%d %H:%M}",
-            " ".join(flag for flag, on in (("muted", chat.is_muted), ("spam", chat.is_marked_spam)) if on),
+            " ".join(_flags_of(chat)),
         )
     return table
 
 
-def _printable(text: str) -> str:
+def _flags_of(chat: Chat) -> list[str]:
+    """Name what is not as usual of a chat: its kind, if it is no person, and the flags that are set."""
+    flags = (
+        (chat.kind, chat.kind != "person"),
+        ("pinned", chat.is_pinned),
+        ("archived", chat.is_archived),
+        ("muted", chat.is_muted),
+        ("spam", chat.is_marked_spam),
+    )
+    return [name for name, on in flags if on]
+
+
+def printable(text: str) -> str:
     """Take out what would steer a terminal: a name is another person's text. Joiners, as in emoji, stay."""
     return "".join(c if c.isprintable() or c in "\u200d\ufe0f" else "\ufffd" for c in text)

@@ -95,24 +95,17 @@ class PlugChatError(Exception):
     @property
     def what_happened(self) -> str:
         """The message with its context, without the hint: one line."""
-        context = ", ".join(self._context())
+        repeated = len(self.attempts) > 1
+        known = (
+            (f"account {self.account!r}", self.account is not None),
+            (f"page {self.page}", self.page is not None),
+            (f"page_size {self.page_size}", self.page_size is not None),
+            (f"{len(self.attempts)} requests", repeated),
+            (f"{self.elapsed or 0.0:.1f} s", repeated and self.elapsed is not None),
+            (f"{self.url}", self.url is not None),
+        )
+        context = ", ".join(text for text, is_known in known if is_known)
         return f"{self.message}{f' ({context})' if context else ''}"
-
-    def _context(self) -> list[str]:
-        parts: list[str] = []
-        if self.account is not None:
-            parts.append(f"account {self.account!r}")
-        if self.page is not None:
-            parts.append(f"page {self.page}")
-        if self.page_size is not None:
-            parts.append(f"page_size {self.page_size}")
-        if len(self.attempts) > 1:
-            parts.append(f"{len(self.attempts)} requests")
-            if self.elapsed is not None:
-                parts.append(f"{self.elapsed:.1f} s")
-        if self.url is not None:
-            parts.append(self.url)
-        return parts
 
 
 class ConfigurationError(PlugChatError):

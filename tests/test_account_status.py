@@ -77,6 +77,7 @@ def test_a_status_is_read_in_any_spelling(body: object, status: AccountStatus) -
 def test_a_body_that_is_no_status_is_an_error(body: bytes, cls: type[ResponseError], message: str) -> None:
     """It shows how the body begins, without the token."""
     error = read_status(body, TOKEN)
+    assert isinstance(error, ResponseError)
     assert type(error) is cls
     assert error.message.startswith(message)
     assert TOKEN.value not in str(error)
@@ -188,6 +189,7 @@ async def test_what_is_no_status_is_raised(
 ) -> None:
     """With the status and the URL, after one request."""
     result, asked = await fetch(answer, fake=fake_time)
+    assert isinstance(result, PlugChatError)
     assert type(result) is cls
     assert result.message.startswith(message)
     assert len(asked) == 1

@@ -83,13 +83,13 @@ ORDER = [
     "testing",
     "_doctor",
     "_doctor.findings",
-    "_doctor.reach",
     "_doctor.shapes",
+    "_doctor.reach",
     "_doctor.probe",
     "_doctor.judge_rows",
-    "_doctor.judge_phone",
     "_doctor.judge_chats",
     "_doctor.judge_paging",
+    "_doctor.judge_phone",
     "_doctor.paging",
     "_doctor.examination",
     "doctor",
@@ -98,6 +98,7 @@ ORDER = [
     "console",
     "demo",
     "cli_options",
+    "cli_problems",
     "cli_bulk",
     "cli_doctor",
     "cli_status",
@@ -330,7 +331,9 @@ assert not set(package.__all__) - set(globals())
 
 
 # What a program has no use for: the command line's modules.
-PROGRAM = {"cli", "cli_bulk", "cli_doctor", "cli_options", "cli_status", "cli_watch", "console", "demo"}
+PROGRAM = {
+    *("cli", "cli_bulk", "cli_doctor", "cli_options", "cli_problems", "cli_status", "cli_watch", "console", "demo")
+}
 PUBLIC = {name_of(path).partition(".")[0] for path in MODULES if not name_of(path).startswith("_")} - PROGRAM
 
 

@@ -1,6 +1,7 @@
 """export_many: a folder with a file for each account, which is gone on with after whatever ended it."""
 
 import asyncio
+import csv
 import errno
 import json
 import os
@@ -8,6 +9,7 @@ import signal
 import subprocess
 import sys
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -18,13 +20,16 @@ from fakes import FakeTime, served
 from plugchat_async import (
     Account,
     AccountExport,
+    Chat,
     ExportSummary,
     InvalidTypeError,
     InvalidValueError,
     MissingExtraError,
     OutputError,
     PlugChatError,
+    _parquet,
     export_many,
+    read_jsonl,
 )
 from plugchat_async._files import beside
 from plugchat_async._manifest import MANIFEST, Entry, Finished, Manifest
@@ -44,18 +49,20 @@ def only(folder: Path) -> list[str]:
     return sorted(path.name for path in folder.iterdir())
 
 
-def phones(file: Path) -> list[str]:
+def ids(file: Path) -> list[str]:
+    """The phone, else the lid, of each chat in a file."""
     match file.suffix:
         case ".jsonl":
-            return [json.loads(line)["phone"] for line in file.read_text().splitlines()]
+            rows = [json.loads(line) for line in file.read_text().splitlines()]
         case ".csv":
-            return [line.split(",")[1] for line in file.read_text().splitlines()[1:]]
+            rows = list(csv.DictReader(file.read_text().splitlines()))
         case _:
-            return [str(phone) for phone in pq.read_table(file)["phone"].to_pylist()]
+            rows = pq.read_table(file).to_pylist()
+    return [row["phone"] or row["lid"] for row in rows]
 
 
 def expected(sim: PlugChatSimulator, number: int) -> list[str]:
-    return [chat.phone for chat in sim._accounts[f"token-{number}"].chats]
+    return [chat.id for chat in sim._accounts[f"token-{number}"].chats]
 
 
 def failures(folder: Path) -> list[dict[str, Any]]:
@@ -74,7 +81,7 @@ async def test_each_account_has_its_file(tmp_path: Path, sim: PlugChatSimulator,
     assert summary.elapsed > 0
     assert only(out) == sorted([MANIFEST, *(f"account {number}.{style}" for number in range(12))])
     for number in range(12):
-        assert phones(out / f"account {number}.{style}") == expected(sim, number)
+        assert ids(out / f"account {number}.{style}") == expected(sim, number)
     assert {(export.account, export.file, export.chats) for export in told} == {
         (f"account {number}", out / f"account {number}.{style}", 7 * number) for number in range(12)
     }
@@ -109,7 +116,7 @@ async def test_failed_accounts_are_listed_and_leave_no_file(
     assert {request.headers["authorization"] for request in sim.requests[asked:]} == {"token-1", "token-4"}
     assert FAILURES not in only(tmp_path)
     for number in range(6):
-        assert phones(tmp_path / f"account {number}.jsonl") == expected(sim, number)
+        assert ids(tmp_path / f"account {number}.jsonl") == expected(sim, number)
 
 
 async def test_what_is_finished_is_not_fetched_again(tmp_path: Path, sim: PlugChatSimulator) -> None:
@@ -324,15 +331,130 @@ async def test_names_that_collide_end_the_export(tmp_path: Path, sim: PlugChatSi
 # What goes wrong.
 
 
-async def test_a_number_too_large_for_parquet_is_its_accounts_failure(tmp_path: Path, sim: PlugChatSimulator) -> None:
-    """The others do not see it."""
+@pytest.mark.parametrize("merge_people", [False, True])
+async def test_what_a_format_can_not_hold_is_its_accounts_failure(
+    tmp_path: Path, sim: PlugChatSimulator, monkeypatch: pytest.MonkeyPatch, *, merge_people: bool
+) -> None:
+    """The others do not see it. No service can send such a chat: a number so large is a value that can't be read."""
     accounts = [account(number, sim) for number in range(3)]
-    sim.script(Fault.answer('[{"phone":"1"},{"phone":"2","unread":"99999999999999999999"}]'), token="token-1")
-    summary = await export_many(accounts, tmp_path, format="parquet", page_size=2, limit=6)
+    write = _parquet.batch_of
+
+    def refuse(chats: Sequence[Chat], name: str | None) -> Any:
+        if name == "account 1":
+            chats = [*chats, Chat("1", unread=2**63)]
+        return write(chats, name)
+
+    monkeypatch.setattr(_parquet, "batch_of", refuse)
+    summary = await export_many(accounts, tmp_path, format="parquet", page_size=2, limit=6, merge_people=merge_people)
     assert (summary.finished, summary.failed) == (2, 1)
     assert "64 bits" in failures(tmp_path)[0]["message"]
     assert "'account 1'" in failures(tmp_path)[0]["message"]
     assert only(tmp_path) == [MANIFEST, "account 0.parquet", "account 2.parquet", FAILURES]
+
+
+@pytest.mark.parametrize("style", ["jsonl", "csv", "parquet"])
+async def test_values_that_could_not_be_read_are_counted(tmp_path: Path, sim: PlugChatSimulator, style: Style) -> None:
+    """Of each account, in the summary, and in the manifest, from which the next run knows them; the rest is written."""
+    accounts = [account(number, sim) for number in range(3)]
+    row = '[{"phone":"1","unread":"99999999999999999999","pinned":"maybe"},{"name":"nobody"},{"phone":"2"}]'
+    sim.script(Fault.answer(row), token="token-1")
+    told: list[AccountExport] = []
+    summary = await export_many(accounts, tmp_path, format=style, on_result=told.append)
+    assert (summary.finished, summary.failed, summary.problems, summary.chats) == (3, 0, 3, 52)
+    assert {export.account: export.problems for export in told} == {"account 0": 0, "account 1": 3, "account 2": 0}
+    assert ids(tmp_path / f"account 1.{style}") == ["1", "2"]
+    entries = [json.loads(line) for line in (tmp_path / MANIFEST).read_text().splitlines()[1:]]
+    assert {entry["file"]: entry.get("problems") for entry in entries} == {
+        f"account 0.{style}": None,
+        f"account 1.{style}": {"account 1": 3},
+        f"account 2.{style}": None,
+    }
+    told.clear()
+    summary = await export_many(accounts, tmp_path, format=style, on_result=told.append)
+    assert (summary.earlier, summary.problems) == (3, 0)
+    assert {export.account: export.problems for export in told} == {"account 0": 0, "account 1": 3, "account 2": 0}
+
+
+async def test_a_bad_value_can_be_its_accounts_failure(tmp_path: Path, sim: PlugChatSimulator) -> None:
+    """With on_bad_value="raise"."""
+    accounts = [account(number, sim) for number in range(2)]
+    sim.script(Fault.answer('[{"phone":"1","unread":"many"}]'), token="token-1")
+    summary = await export_many(accounts, tmp_path, on_bad_value="raise")
+    assert (summary.finished, summary.failed, summary.problems) == (1, 1, 0)
+    assert summary.errors == {"DecodeError": 1}
+
+
+PEOPLE = (
+    '[{"phone":"","lid":"7@lid","name":"Ana","unread":"1"},{"phone":"120-group","name":"Team"},'
+    '{"phone":"551190000007","lid":"7@lid","unread":"3"}]'
+)
+
+
+@pytest.mark.parametrize("style", ["jsonl", "csv", "parquet"])
+async def test_one_chat_for_each_person(tmp_path: Path, sim: PlugChatSimulator, style: Style) -> None:
+    """With the phone of the row that has it; accounts without chats have their file, too."""
+    accounts = [account(number, sim, 0) for number in range(2)]
+    sim.script(Fault.answer(PEOPLE), token="token-1")
+    summary = await export_many(accounts, tmp_path, format=style, merge_people=True)
+    assert (summary.finished, summary.chats, summary.unverified) == (2, 2, 0)
+    assert ids(tmp_path / f"account 1.{style}") == ["551190000007", "120-group"]
+    assert ids(tmp_path / f"account 0.{style}") == []
+
+
+async def test_a_limit_counts_rows_of_people(tmp_path: Path, sim: PlugChatSimulator) -> None:
+    """So fewer chats may be written; what the limit cuts off is not called unverified, nor is what it forbids."""
+    accounts = [account(1, sim, 0)]
+    for limit, chats in ((3, 2), (0, 0)):
+        sim.script(Fault.answer(PEOPLE))
+        summary = await export_many(accounts, tmp_path / str(limit), merge_people=True, limit=limit)
+        assert (summary.chats, summary.unverified) == (chats, 0)
+    summary = await export_many(accounts, tmp_path / "plain", merge_people=True, consistency="plain")
+    assert summary.unverified == 1
+
+
+async def test_a_folder_holds_merged_people_or_rows(tmp_path: Path, sim: PlugChatSimulator) -> None:
+    """One is not gone on with as the other; a merged one goes on as itself, and can be begun anew."""
+    accounts = [account(number, sim) for number in range(2)]
+    await export_many(accounts[:1], tmp_path, merge_people=True)
+    assert json.loads((tmp_path / MANIFEST).read_text().splitlines()[0])["merge_people"] is True
+    with pytest.raises(InvalidValueError, match="holds an export of all chats of each account, one for each person, "):
+        await export_many(accounts, tmp_path)
+    summary = await export_many(accounts, tmp_path, merge_people=True)
+    assert (summary.finished, summary.earlier) == (1, 1)
+    assert (await export_many(accounts, tmp_path, fresh=True)).finished == 2
+    with pytest.raises(InvalidTypeError, match="merge_people must be"):
+        await export_many(accounts, tmp_path, merge_people=1)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+
+
+@pytest.mark.parametrize("style", ["jsonl", "csv"])
+async def test_an_export_of_an_older_version_is_gone_on_with(
+    tmp_path: Path, sim: PlugChatSimulator, style: Style
+) -> None:
+    """What it had finished stays as it is, in its eight columns; what is left is written in today's."""
+    accounts = [account(number, sim) for number in range(2)]
+    heading = f'{{"plugchat_export":1,"format":"{style}","layout":"accounts","limit":null,"id":"01234567"}}'
+    entry = f'{{"file":"account 0.{style}","chats":{{"account 0":1}},"unverified":[]}}'
+    (tmp_path / MANIFEST).write_text(f"{heading}\n{entry}\n")
+    old = OLD_FILES[style]
+    (tmp_path / f"account 0.{style}").write_text(old)
+    summary = await export_many(accounts, tmp_path, format=style)
+    assert (summary.finished, summary.earlier) == (1, 1)
+    assert (tmp_path / f"account 0.{style}").read_text() == old
+    assert ids(tmp_path / f"account 0.{style}") == ["1"]
+    assert ids(tmp_path / f"account 1.{style}") == expected(sim, 1)
+    if style == "jsonl":
+        assert [chat.id for path in sorted(tmp_path.glob("*.jsonl")) for chat in read_jsonl(path)] == [
+            "1",
+            *expected(sim, 1),
+        ]
+
+
+OLD_FILES = {
+    "csv": "account,phone,name,unread,last_message_time,is_muted,is_marked_spam,profile_thumbnail,messages_unread\n"
+    "account 0,1,,0,,false,false,,\n",
+    "jsonl": '{"account":"account 0","phone":"1","name":null,"unread":0,"last_message_time":null,"is_muted":false,'
+    '"is_marked_spam":false,"profile_thumbnail":null,"messages_unread":null}\n',
+}
 
 
 @pytest.mark.parametrize("style", ["jsonl", "csv", "parquet"])
@@ -370,12 +492,12 @@ except OutputError as error:
         assert f"big.{style}" not in names
         finished = [name for name in names if name.startswith("a")]
         assert len(finished) >= 9
-        assert {len(phones(tmp_path / name)) for name in finished} == {30}
+        assert {len(ids(tmp_path / name)) for name in finished} == {30}
         done = await asyncio.to_thread(
             subprocess.run, [*arguments, "30000000"], capture_output=True, text=True, timeout=50, check=False
         )
         assert (done.returncode, done.stderr, done.stdout) == (0, "", "")
-    assert len(phones(tmp_path / f"big.{style}")) == 6000
+    assert len(ids(tmp_path / f"big.{style}")) == 6000
     assert len(only(tmp_path)) == 22
 
 
@@ -470,7 +592,7 @@ print(asyncio.run(export_many(accounts, sys.argv[2], concurrency=4, page_size=20
         assert only(tmp_path) == sorted([MANIFEST, *(f"a{number}.jsonl" for number in range(40))])
         for number in range(40):
             expected = [chat.phone for chat in sim._accounts[f"t{number}"].chats]
-            assert phones(tmp_path / f"a{number}.jsonl") == expected
+            assert ids(tmp_path / f"a{number}.jsonl") == expected
 
 
 @pytest.mark.parametrize(

@@ -16,12 +16,17 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
 
+import msgspec
 import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from cattrs.preconf.msgspec import make_converter
+from hypothesis import given
+from hypothesis import strategies as st
 
 from plugchat_async import (
+    FOREVER,
     Chat,
     ConfigurationError,
     InvalidTypeError,
@@ -29,6 +34,7 @@ from plugchat_async import (
     MissingExtraError,
     OutputError,
     PlugChatSession,
+    read_jsonl,
     to_arrow,
     to_polars,
     write_csv,
@@ -36,6 +42,7 @@ from plugchat_async import (
     write_parquet,
 )
 from plugchat_async._files import WholeFile, beside, sweep
+from plugchat_async._formats import from_json, to_json
 from plugchat_async.export import open_sink
 from plugchat_async.testing import Fault, PlugChatSimulator
 
@@ -48,12 +55,16 @@ CHATS = [
     Chat("2", 'a "quoted", name\r\nof two lines', is_marked_spam=True),
     Chat("3"),
     Chat("4", "", 2**63 - 1, datetime(2021, 1, 1, 0, 0, 0, 123456, tzinfo=UTC), messages_unread=-(2**63)),
+    Chat(None, "=1+1", lid="=5@lid", is_pinned=True, is_archived=False, is_group=False, muted_until=FOREVER),
+    Chat("6-group", is_muted=True, is_group=True, is_group_announcement=True, muted_until=TIME),
 ]
+COUNT = len(CHATS)
 
 
 def rows_of(chats: list[Chat]) -> list[dict[str, object]]:
-    names = ("phone", "name", "unread", "last_message_time", "is_muted", "is_marked_spam", "profile_thumbnail")
-    return [{name: getattr(chat, name) for name in (*names, "messages_unread")} for chat in chats]
+    names = ["phone", "name", "unread", "last_message_time", "is_muted", "is_marked_spam", "profile_thumbnail"]
+    names += ("messages_unread", "lid", "is_pinned", "is_archived", "is_group", "is_group_announcement", "muted_until")
+    return [{name: getattr(chat, name) for name in names} for chat in chats]
 
 
 def only(folder: Path) -> list[str]:
@@ -66,10 +77,10 @@ def only(folder: Path) -> list[str]:
 
 async def test_parquet_has_the_documented_schema(tmp_path: Path) -> None:
     """Text, 64-bit integers, UTC timestamps, booleans; null where there is nothing."""
-    assert await write_parquet(CHATS, tmp_path / "x.parquet") == 4
+    assert await write_parquet(CHATS, tmp_path / "x.parquet") == COUNT
     table = pq.read_table(tmp_path / "x.parquet")
     assert [(field.name, str(field.type), field.nullable) for field in table.schema] == [
-        ("phone", "string", False),
+        ("phone", "string", True),
         ("name", "string", True),
         ("unread", "int64", False),
         ("last_message_time", "timestamp[us, tz=UTC]", True),
@@ -77,6 +88,12 @@ async def test_parquet_has_the_documented_schema(tmp_path: Path) -> None:
         ("is_marked_spam", "bool", False),
         ("profile_thumbnail", "string", True),
         ("messages_unread", "int64", True),
+        ("lid", "string", True),
+        ("is_pinned", "bool", True),
+        ("is_archived", "bool", True),
+        ("is_group", "bool", True),
+        ("is_group_announcement", "bool", True),
+        ("muted_until", "timestamp[us, tz=UTC]", True),
     ]
     assert table.to_pylist() == rows_of(CHATS)
     assert table.equals(to_arrow(CHATS))
@@ -84,22 +101,26 @@ async def test_parquet_has_the_documented_schema(tmp_path: Path) -> None:
 
 async def test_jsonl_has_an_object_a_line(tmp_path: Path) -> None:
     """With the same names; times as RFC 3339."""
-    assert await write_jsonl(CHATS, str(tmp_path / "x.jsonl")) == 4
+    assert await write_jsonl(CHATS, str(tmp_path / "x.jsonl")) == COUNT
     lines = (tmp_path / "x.jsonl").read_bytes().decode().splitlines()
     read = [json.loads(line) for line in lines]
     for row in read:
-        if row["last_message_time"] is not None:
-            row["last_message_time"] = datetime.fromisoformat(row["last_message_time"])
+        for name in ("last_message_time", "muted_until"):
+            if row[name] is not None:
+                row[name] = datetime.fromisoformat(row[name])
     assert read == rows_of(CHATS)
 
 
 async def test_csv_has_a_heading(tmp_path: Path) -> None:
     """Null is an empty cell."""
-    assert await write_csv(CHATS, tmp_path / "x.csv") == 4
+    assert await write_csv(CHATS, tmp_path / "x.csv") == COUNT
     with (tmp_path / "x.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))
-    assert [row["phone"] for row in rows] == ["1", "2", "3", "4"]
-    assert [row["name"] for row in rows] == [chat.name or "" for chat in CHATS]
+    assert [row["phone"] for row in rows] == ["1", "2", "3", "4", "", "6-group"]
+    assert [row["name"] for row in rows[:4]] == [chat.name or "" for chat in CHATS[:4]]
+    assert (rows[4]["name"], rows[4]["lid"]) == ("'=1+1", "'=5@lid")
+    assert (rows[4]["muted_until"], rows[5]["muted_until"]) == ("9999-12-31T23:59:59.999999Z", "2021-06-06T15:01:27Z")
+    assert [rows[4][name] for name in ("is_pinned", "is_archived", "is_group_announcement")] == ["true", "false", ""]
     assert rows[0]["last_message_time"] == "2021-06-06T15:01:27Z"
     assert (rows[0]["is_muted"], rows[0]["is_marked_spam"], rows[2]["messages_unread"]) == ("true", "false", "")
 
@@ -108,7 +129,7 @@ def test_arrow_and_polars_have_the_same_columns() -> None:
     """A line each."""
     frame = to_polars(iter(CHATS))
     assert frame.to_dicts() == rows_of(CHATS)
-    assert frame.schema["last_message_time"] == pl.Datetime("us", "UTC")
+    assert frame.schema["last_message_time"] == frame.schema["muted_until"] == pl.Datetime("us", "UTC")
     assert to_arrow([]).num_rows == 0
     assert to_polars([]).columns == to_arrow(CHATS).column_names
 
@@ -207,6 +228,106 @@ async def test_a_number_of_more_than_64_bits_does_not_fit_into_parquet(tmp_path:
             to_arrow([chat])
         assert only(tmp_path) == []
     assert await write_jsonl([Chat("1", unread=10**30)], tmp_path / "x") == 1
+
+
+# Read back.
+
+
+async def test_what_was_written_as_lines_is_read_back_equal(tmp_path: Path) -> None:
+    """One at a time, also from files of many accounts, whose names are left out."""
+    await write_jsonl(CHATS, tmp_path / "x.jsonl")
+    assert list(read_jsonl(tmp_path / "x.jsonl")) == CHATS
+    assert next(read_jsonl(str(tmp_path / "x.jsonl"))) == CHATS[0]
+    sink = open_sink("jsonl", tmp_path / "y.jsonl", "Ana")
+    sink.write(CHATS)
+    sink.commit()
+    assert list(read_jsonl(tmp_path / "y.jsonl")) == CHATS
+
+
+def test_lines_of_an_older_version_are_read(tmp_path: Path) -> None:
+    """They have eight of the fields; what is not there has its default. Lines of blanks are none."""
+    (tmp_path / "x.jsonl").write_text(
+        '{"account":"sales","phone":"1","name":"Ana \U0001f600","unread":3,"last_message_time":"2021-06-06T15:01:27Z",'
+        '"is_muted":true,"is_marked_spam":false,"profile_thumbnail":null,"messages_unread":0}\n\n \n',
+        "utf-8",
+    )
+    assert list(read_jsonl(tmp_path / "x.jsonl")) == [Chat("1", "Ana 😀", 3, TIME, is_muted=True, messages_unread=0)]
+    (tmp_path / "empty.jsonl").touch()
+    assert list(read_jsonl(tmp_path / "empty.jsonl")) == []
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        (b"[]", "Expected `object`"),
+        (b'{"phone":"2"', "truncated"),
+        (b'{"phone":"\xff"}', "it is no JSON object"),
+        (b"[" * 10_000, "it is no JSON object"),
+        (b'{"phone":"2","unread":"3"}', "Expected `int`, got `str`"),
+        (b'{"phone":"","lid":null}', "there is neither a phone nor a lid"),
+        (b'{"phone":"2","muted_until":"2021-06-06T15:01:27"}', "muted_until has no offset from UTC"),
+        (b'{"phone":"2","last_message_time":1622991687}', "Expected `datetime | null`, got `int`"),
+    ],
+)
+def test_a_line_that_is_no_chat_is_named(tmp_path: Path, line: bytes, message: str) -> None:
+    """Its number, its file and what to do; the chats before it came."""
+    path = tmp_path / "x.jsonl"
+    path.write_bytes(b'{"phone":"1"}\n\n' + line + b'\n{"phone":"4"}\n')
+    chats = read_jsonl(path)
+    assert next(chats) == Chat("1")
+    with pytest.raises(InvalidValueError) as caught:
+        next(chats)
+    assert caught.value.message.startswith(f"line 3 of {path}: ")
+    assert message in caught.value.message
+    assert caught.value.hint
+
+
+def test_a_file_that_can_not_be_read(tmp_path: Path) -> None:
+    """It is not there, or is a folder: the reason, and which."""
+    for path, reason in ((tmp_path / "none.jsonl", "No such file"), (tmp_path, "Is a directory")):
+        with pytest.raises(InvalidValueError, match=reason) as caught:
+            next(read_jsonl(path))
+        assert str(path) in caught.value.message
+        assert caught.value.hint == "Name a file of JSON lines."
+
+
+TEXTS = st.text(st.characters(exclude_categories=["Cs"]), max_size=10)
+TIMES = st.datetimes(timezones=st.just(UTC))
+FLAGS = st.none() | st.booleans()
+ANY_CHAT = st.builds(
+    Chat,
+    phone=st.none() | TEXTS,
+    name=st.none() | TEXTS,
+    unread=st.integers(-(2**63), 2**63 - 1),
+    last_message_time=st.none() | TIMES,
+    is_muted=st.booleans(),
+    is_marked_spam=st.booleans(),
+    profile_thumbnail=st.none() | TEXTS,
+    messages_unread=st.none() | st.integers(-(2**63), 2**63 - 1),
+    lid=st.none() | TEXTS,
+    is_pinned=FLAGS,
+    is_archived=FLAGS,
+    is_group=FLAGS,
+    is_group_announcement=FLAGS,
+    muted_until=st.none() | TIMES | st.just(FOREVER),
+).filter(lambda chat: bool(chat.id))
+
+
+@given(ANY_CHAT, st.none() | TEXTS)
+def test_a_line_is_read_back_by_everybody(chat: Chat, account: str | None) -> None:
+    """By us, by plain msgspec, by plain cattrs, as a dict: the same chat, whatever is in it."""
+    line = to_json(chat, account)
+    assert from_json(line) == chat
+    assert Chat.from_dict(json.loads(line)) == chat
+    assert msgspec.json.decode(line, type=Chat) == chat
+    assert make_converter().loads(line.encode(), Chat) == chat
+    assert Chat.from_dict(chat.to_dict()) == chat
+
+
+@given(st.lists(ANY_CHAT, max_size=5))
+def test_columns_hold_any_chat(chats: list[Chat]) -> None:
+    """A table gives back what was put into it."""
+    assert to_arrow(chats).to_pylist() == rows_of(chats)
 
 
 # Whole or not at all.
@@ -386,7 +507,7 @@ def test_a_redirected_descriptor_is_shared(tmp_path: Path) -> None:
             log.flush()
             subprocess.run([sys.executable, "-c", code, path], stdout=log, check=True)
         lines = (tmp_path / "log").read_text().splitlines()
-        assert (lines[:2], lines[-2:]) == (["before", "head"], ["1,,0,,false,false,,", "foot"])
+        assert (lines[:2], lines[-2:]) == (["before", "head"], ["1,,0,,false,false,,,,,,,,", "foot"])
     assert only(tmp_path) == ["link", "log"]
 
 

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from plugchat_async import Chat
+from plugchat_async import FOREVER, Chat
 from plugchat_async._formats import csv_header, to_csv, to_json
 
 CHAT = Chat("5511999999999", "Ana 😀", 3, datetime(2021, 6, 6, 15, 1, 27, tzinfo=UTC), is_muted=True, messages_unread=0)
@@ -17,23 +17,45 @@ def test_json_has_our_names_and_rfc_3339_times() -> None:
     """One line, UTF-8 as it is."""
     assert to_json(CHAT) == (
         '{"phone":"5511999999999","name":"Ana 😀","unread":3,"last_message_time":"2021-06-06T15:01:27Z",'
-        '"is_muted":true,"is_marked_spam":false,"profile_thumbnail":null,"messages_unread":0}'
+        '"is_muted":true,"is_marked_spam":false,"profile_thumbnail":null,"messages_unread":0,"lid":null,'
+        '"is_pinned":null,"is_archived":null,"is_group":null,"is_group_announcement":null,"muted_until":null}'
     )
 
 
 def test_csv_has_the_same_columns() -> None:
     """None is empty, booleans and times are spelled as in JSON."""
     assert csv_header().split(",") == list(json.loads(to_json(CHAT)))
-    assert to_csv(CHAT) == "5511999999999,Ana 😀,3,2021-06-06T15:01:27Z,true,false,,0"
-    assert to_csv(Chat("1")) == "1,,0,,false,false,,"
+    assert to_csv(CHAT) == "5511999999999,Ana 😀,3,2021-06-06T15:01:27Z,true,false,,0,,,,,,"
+    assert to_csv(Chat("1")) == "1,,0,,false,false,,,,,,,,"
+
+
+def test_what_the_page_of_2021_did_not_know_comes_behind() -> None:
+    """Programs that count columns from the left find the old eight where they were; a phone may be missing."""
+    chat = Chat(lid="1@lid", is_pinned=True, is_archived=False, is_group=False, muted_until=FOREVER)
+    assert csv_header().split(",")[8:] == [
+        "lid",
+        "is_pinned",
+        "is_archived",
+        "is_group",
+        "is_group_announcement",
+        "muted_until",
+    ]
+    assert to_csv(chat) == ",,0,,false,false,,,1@lid,true,false,false,,9999-12-31T23:59:59.999999Z"
+    assert to_json(chat, "sales") == (
+        '{"account":"sales","phone":null,"name":null,"unread":0,"last_message_time":null,"is_muted":false,'
+        '"is_marked_spam":false,"profile_thumbnail":null,"messages_unread":null,"lid":"1@lid","is_pinned":true,'
+        '"is_archived":false,"is_group":false,"is_group_announcement":null,'
+        '"muted_until":"9999-12-31T23:59:59.999999Z"}'
+    )
 
 
 @pytest.mark.parametrize("start", ["=", "+", "-", "@", "\t", "\r", "\n", "＝"])  # noqa: RUF001 - meant
 def test_a_cell_that_could_be_a_formula_is_neutralised(start: str) -> None:
     """A name is another person's text: =HYPERLINK(…) must not run in a spreadsheet. Numbers stay numbers."""
     name = f"{start}HYPERLINK(1)"
-    [row] = csv.reader(io.StringIO(to_csv(Chat(name, name, -1)), newline=""))
+    [row] = csv.reader(io.StringIO(to_csv(Chat(name, name, -1, lid=name)), newline=""))
     assert row[:3] == [f"'{name}", f"'{name}", "-1"]
+    assert row[8] == f"'{name}"
 
 
 @given(st.text(st.characters(exclude_categories=["Cs"])), st.text(st.characters(exclude_categories=["Cs"]), min_size=1))

@@ -94,6 +94,12 @@ class Scene:
         self.sim.traffic(inserts=2.5, seed=1)
         await self.session.list_chats(5)
 
+    async def bad_values(self) -> None:
+        page = '[{"phone": "1", "unread": "many", "pinned": "maybe"}, {"name": "x"}, {"phone": "2"}]'
+        self.sim.script(Fault.answer(page), token=TOKEN)
+        accounts = [Account("Maria", TOKEN, base_url=self.sim.base_url)]
+        assert [len(result.chats) async for result in fetch_many(accounts)] == [2]
+
     async def capped(self) -> None:
         async with (
             PlugChatSimulator(120, max_page_size=50) as sim,
@@ -164,6 +170,7 @@ SCENES: dict[str, Callable[[Scene], Awaitable[None]]] = {
     "repair": Scene.repair,
     "newer token": Scene.newer_token,
     "unverified": Scene.unverified,
+    "bad values": Scene.bad_values,
     "capped": Scene.capped,
     "failing callback": Scene.failing_callback,
     "failed account": Scene.failed_account,
@@ -247,6 +254,23 @@ async def test_records_say_whose_they_are(sim: PlugChatSimulator, kept: Kept) ->
         ("plugchat_async.exchange", "Maria"),
         ("plugchat_async.walk", "Maria"),
     ]
+
+
+async def test_bad_values_are_warned_of_once_a_walk(kept: Kept) -> None:
+    """With the first of them; the report counts them, and the text can't steer a terminal."""
+    await play("bad values")
+    warning, report = kept.records
+    assert (warning.levelname, fields(warning)) == ("WARNING", {"account": "Maria", "page": 1})
+    assert warning.getMessage().startswith("page 1, chat 0, unread: expected a count, got 'many': read as the default")
+    assert fields(report)["problems"] == 3
+
+
+async def test_what_a_bad_value_is_stays_on_its_line(sim: PlugChatSimulator, kept: Kept) -> None:
+    """Whatever control characters it has."""
+    sim.script(Fault.answer(json.dumps([{"phone": "1", "unread": "\x1b[2J\n\x9b\r"}])))
+    async with PlugChatSession(sim.token, base_url=sim.base_url) as session:
+        assert len(await session.list_chats(100)) == 1
+    assert kept.records[0].getMessage().isprintable()
 
 
 async def test_no_record_holds_the_token(kept: Kept) -> None:

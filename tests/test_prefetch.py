@@ -415,7 +415,10 @@ async def test_closing_after_any_chat_leaves_nothing(prefetch: int) -> None:
 @pytest.mark.parametrize("consistency", KINDS)
 async def test_cancelling_at_any_step_leaves_nothing(prefetch: int, consistency: Consistency) -> None:
     """The task is cancelled after its k-th turn of the loop, for every k until it ends first."""
-    async with PlugChatSimulator(60, seed=1) as sim, PlugChatSession(sim.token, base_url=sim.base_url) as session:
+    async with (
+        PlugChatSimulator(60, seed=1, dialect="documented") as sim,
+        PlugChatSession(sim.token, base_url=sim.base_url) as session,
+    ):
         await session.fetch_page(1, 10)
         before = tasks()
         reports: list[WalkReport] = []

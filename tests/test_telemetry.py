@@ -294,16 +294,27 @@ async def test_a_failure(sim: PlugChatSimulator, session: PlugChatSession, scope
     assert "Maria" not in scope.everything()
 
 
-async def test_a_page_that_is_not_what_was_promised(
-    sim: PlugChatSimulator, session: PlugChatSession, scope: Telescope
-) -> None:
+async def test_a_page_that_is_not_what_was_promised(sim: PlugChatSimulator, scope: Telescope) -> None:
     """HTTP went well; the page has failed. A chat's values are not told."""
     sim.script(Fault.answer('[{"phone": "1", "unread": "Maria"}]'))
-    with pytest.raises(PlugChatError, match="Maria"):
-        await session.fetch_page(1, 10)
+    async with PlugChatSession(
+        sim.token, base_url=sim.base_url, telemetry=scope.telemetry, on_bad_value="raise"
+    ) as session:
+        with pytest.raises(PlugChatError, match="Maria"):
+            await session.fetch_page(1, 10)
     attempt, page = scope.spans()
     assert (status(attempt), told(attempt)["http.response.status_code"]) == (FINE, 200)
     assert (status(page), told(page)["error.type"]) == ((StatusCode.ERROR, None), "DecodeError")
+    assert "Maria" not in scope.everything()
+
+
+async def test_a_value_that_can_not_be_read_is_not_told(
+    sim: PlugChatSimulator, session: PlugChatSession, scope: Telescope
+) -> None:
+    """The page is fine, and what the value was is another person's text."""
+    sim.script(Fault.answer('[{"phone": "1", "unread": "Maria"}]'))
+    assert len((await session.fetch_page(1, 10)).problems) == 1
+    assert [status(span) for span in scope.spans()] == [FINE, FINE]
     assert "Maria" not in scope.everything()
 
 

@@ -183,10 +183,9 @@ class Prober:
     async def _send(self, request: WireRequest) -> tuple[WireResponse | Failure, float]:
         """Send one request. Return what came of it, and the seconds that it took."""
         outcome, seconds = await self._send_once(request)
-        if isinstance(outcome, Failure) and outcome.stale and self.sent < MOST_REQUESTS:
-            # An idle connection had been closed: the server never saw the request.
-            outcome, seconds = await self._send_once(request)
-        return outcome, seconds
+        # If an idle connection had been closed, the server never saw the request.
+        stale = isinstance(outcome, Failure) and outcome.stale
+        return (await self._send_once(request)) if stale and self.sent < MOST_REQUESTS else (outcome, seconds)
 
     async def _send_once(self, request: WireRequest) -> tuple[WireResponse | Failure, float]:
         started = self.time_source.monotonic()

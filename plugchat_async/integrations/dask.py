@@ -74,6 +74,7 @@ def fetch_many_dask(
     out: PathLike,
     batch_size: int | None = None,
     fresh: bool = False,
+    merge_people: bool = False,
     concurrency: int = 64,
     on_result: OnExport | None = None,
     **options: Unpack[BulkOptions],
@@ -90,8 +91,9 @@ def fetch_many_dask(
         and its part still written once.
     concurrency: accounts under way at a time in each batch (default 64). Their chats are in the worker's memory, as
         columns, until they are complete.
-    fresh, on_result, options: as for `export_many`, but for `ssl_context`, `telemetry` and `time_source`, which can't
-        be handed on. `max_concurrency`, `rate_limit` and the retry budget are those of each batch that is under way.
+    fresh, merge_people, on_result, options: as for `export_many`, but for `ssl_context`, `telemetry` and
+        `time_source`, which can't be handed on. `max_concurrency`, `rate_limit` and the retry budget are those of each
+        batch that is under way.
 
     This function blocks; in an event loop, call it with `asyncio.to_thread`. It raises what `export_many` does, and
     ConfigurationError if workers can't run a batch, and ServiceError if the cluster is lost. If it is interrupted,
@@ -105,6 +107,7 @@ def fetch_many_dask(
     check_optional_int("batch_size", batch_size, least=1)
     check_int("concurrency", concurrency, least=1, most=MOST_CONCURRENCY)
     check_type("fresh", fresh, bool)
+    check_type("merge_people", merge_people, bool)
     check_function("on_result", on_result, "an AccountExport")
     for name in _LOCAL:
         if options.get(name) is not None:
@@ -112,8 +115,16 @@ def fetch_many_dask(
     with writing(Path(out)):
         folder = Path(os.path.realpath(out))
     make_folder(folder)
-    with Record(folder, "parquet", "parts", limit=settings.walk.limit, fresh=fresh, on_result=on_result) as record:
-        job = _Job(str(folder), record.manifest.id, concurrency, _plain(settings))
+    with Record(
+        folder,
+        "parquet",
+        "parts",
+        limit=settings.walk.limit,
+        merge_people=merge_people,
+        fresh=fresh,
+        on_result=on_result,
+    ) as record:
+        job = _Job(str(folder), record.manifest.id, concurrency, _plain(settings), merge_people)
         with writing(job.lease):
             job.lease.touch()
         try:
@@ -133,6 +144,7 @@ class _Job:
     export: str
     concurrency: int
     settings: dict[str, Any]
+    merge_people: bool
     run: str = attrs.Factory(lambda: token_hex(4))
 
     @property
@@ -253,7 +265,7 @@ async def _fetch(batch: Sequence[Account], job: _Job) -> list[AccountExport]:
     part = ParquetSink(Path(job.folder) / f"{job.key_of(batch)}-{token_hex(4)}.parquet", "")
     try:
         source = Source("accounts", batch, Account)
-        crew = _settings(job.settings).crew(source, concurrency=job.concurrency, pages=True)
+        crew = _settings(job.settings).crew(source, concurrency=job.concurrency, pages=not job.merge_people)
         await run_export(crew, lambda name: _AccountOfPart(part, name), exports.append)
         if not job.lease.exists():
             raise OutputError(

@@ -1,0 +1,50 @@
+"""What the command line says of values that could not be read: one line at the end, not a warning for each walk."""
+
+import logging
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
+
+from plugchat_async._driver import PROBLEM_WARNING
+from plugchat_async.console import warn
+
+
+class ProblemNotes(logging.Filter):
+    """Keeps the walks' warnings of values that could not be read, which `kept_problems` puts off.
+
+    on_first: called with the first problem of each walk (default None).
+    """
+
+    def __init__(self, on_first: Callable[[str], object] | None = None) -> None:
+        super().__init__()
+        self.first = ""
+        self._on_first = on_first
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Take a warning off the log, if it is one of those."""
+        if record.msg != PROBLEM_WARNING or not isinstance(record.args, tuple):
+            return True
+        page, problem = record.args
+        account = vars(record)["plugchat_account"]
+        text = f"{'' if account is None else f'account {account!r}, '}page {page}, {problem}"
+        self.first = self.first or text
+        if self._on_first is not None:
+            self._on_first(text)
+        return False
+
+
+@contextmanager
+def kept_problems(notes: ProblemNotes) -> Generator[None]:
+    """Keep the warnings of values that could not be read off stderr: they would be mixed into a display."""
+    walks = logging.getLogger("plugchat_async.walk")
+    walks.addFilter(notes)
+    try:
+        yield
+    finally:
+        walks.removeFilter(notes)
+
+
+def print_problems(count: int, first: str) -> None:
+    """Say on stderr how many values could not be read, and which was the first, as far as that is known."""
+    if count:
+        values = "1 value" if count == 1 else f"{count} values"
+        warn(f"{values} could not be read{f', such as: {first}' if first else ''}")
