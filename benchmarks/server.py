@@ -1,7 +1,7 @@
 """A server in its own process that does little but write bytes: `python -m benchmarks.server` prints where it listens.
 
 Of tokens it knows only those that name a fault, which it then commits, and those that begin with "own-", whose chats
-are named after them. Chats are counted from 0, newest first; a chat's phone is its number.
+are named after them. The rows are those of `benchmarks.rows`.
 """
 
 import argparse
@@ -18,6 +18,8 @@ from tempfile import TemporaryDirectory
 from typing import cast
 
 import trustme
+
+from benchmarks.rows import body_of
 
 # What is written to requests whose token is the fault's name; then the connection is closed. None: never anything.
 FAULTS: dict[bytes, bytes | None] = {
@@ -53,25 +55,12 @@ FAULTS: dict[bytes, bytes | None] = {
             b"object": b"{}",
             b"empty": b"",
             b"broken": b'[{"phone": "1", ]',
-            b"malformed": b'[{"phone": 5}]',
+            b"malformed": b'[{"name": "nobody"}]',
         }.items()
     },
 }
 _FAULT = re.compile(rb"^Authorization: ([a-z0-9-]+)\r?$", re.MULTILINE | re.IGNORECASE)
 _QUERY = re.compile(rb"page=(\d+)&pageSize=(\d+)")
-# The newest chat's time.
-_NOW = 1_622_991_687
-
-
-def body_of(first: int, stop: int, *, odd: bool = False) -> bytes:
-    """Give the JSON of chats `first` up to `stop`, spelled as in the vendor's example; if `odd`, with nulls in it."""
-    unread = "null" if odd else '"0"'
-    chats = (
-        f'{{"name":"Chat {i}","phone":"5511{900_000_000 + i}","unread":{unread},"lastMessageTime":"{_NOW - i}",'
-        '"isMuted":"0","isMarkedSpam":"false","profileThumbnail":null,"messagesUnread":0}'
-        for i in range(first, stop)
-    )
-    return f"[{','.join(chats)}]".encode()
 
 
 class Server(asyncio.Protocol):
@@ -177,7 +166,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("chats", type=int)
     parser.add_argument("latency", type=float, help="seconds before each answer")
-    parser.add_argument("--odd", action="store_true", help="send nulls where the vendor has none")
+    parser.add_argument("--odd", action="store_true", help="send a null in each row that the fast lane refuses")
     parser.add_argument("--certificate", help="speak TLS: a file of the key and its certificates")
     told = parser.parse_args()
     asyncio.run(serve(told.chats, told.latency, odd=told.odd, certificate=told.certificate))

@@ -7,12 +7,12 @@ would write, or get, for this call: they ask for pages until one is short, and g
 them. All send the same headers and keep their connection.
 
 - `floor`: aiohttp; the bodies are read, and nothing is done with them. It is told how many pages there are.
-- `by hand`: aiohttp and orjson, and a loop over dicts that makes a `Chat` of each: this SDK's, which takes less time to
-  make than another attrs class would.
+- `dicts`: aiohttp and orjson; the rows come as dicts, with the texts as they are.
+- `by hand`: the same, and a loop that makes a `Chat` of each dict.
 - `httpx + pydantic`, `httpx2 + pydantic`: in the manner of the page iterators of generated SDKs (Stainless, Fern,
   Speakeasy), which give `response.json()` to pydantic, but without their own layers in between.
 - `httpx + pydantic, bytes`: the same with `validate_json`, as they could.
-- `niquests + msgspec`: msgspec structs of the bytes.
+- `niquests + msgspec`: msgspec structs of the bytes, with times as numbers.
 - `plugchat_async`, also on uvloop, and as `plain`, which does not remember whom it has seen.
 """
 
@@ -23,7 +23,6 @@ import json
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from datetime import UTC, datetime
 from importlib import import_module
 from itertools import count
 from typing import Any
@@ -34,10 +33,6 @@ from plugchat_async._walk import Consistency
 TOKEN = "benchmark"  # noqa: S105 - of no account
 PATH = "/api/whatsapp/chats"
 HEADERS = {"Authorization": TOKEN, "Content-Type": "application/json", "Accept": "application/json"}
-FIELDS = (
-    *("phone", "name", "unread", "last_message_time"),
-    *("is_muted", "is_marked_spam", "profile_thumbnail", "messages_unread"),
-)
 
 # Of an URL, a page size, and the number of pages: the chats.
 Walk = Callable[[str, int, int], AbstractAsyncContextManager[AsyncIterator[Any]]]
@@ -62,31 +57,49 @@ async def floor(base_url: str, page_size: int, pages: int) -> AsyncGenerator[Asy
 @asynccontextmanager
 async def by_hand(base_url: str, page_size: int, _: int) -> AsyncGenerator[AsyncIterator[Any]]:
     """Make chats of dicts."""
+    from benchmarks.decode import time_of
+
+    def chat_of(row: dict[str, Any]) -> Chat:
+        return Chat(
+            row["phone"] or None,
+            row.get("name"),
+            int(row.get("unread", 0)),
+            time_of(row.get("lastMessageTime")),
+            row.get("isMuted") == "1",
+            row.get("isMarkedSpam") == "true",
+            row.get("profileThumbnail"),
+            int(row.get("messagesUnread", 0)),
+            row["lid"] or None,
+            row.get("pinned") == "true",
+            row.get("archived") == "true",
+            row.get("isGroup"),
+            row.get("isGroupAnnouncement"),
+            time_of(row.get("muteEndTime")),
+        )
+
+    async with as_dicts(base_url, page_size, 0) as rows:
+        yield (chat_of(row) async for row in rows)
+
+
+@asynccontextmanager
+async def as_dicts(base_url: str, page_size: int, _: int) -> AsyncGenerator[AsyncIterator[dict[str, Any]]]:
+    """Give the rows as dicts."""
     import aiohttp
     import orjson
 
     async with aiohttp.ClientSession(headers=HEADERS) as session:
 
-        async def chats() -> AsyncIterator[Chat]:
+        async def dicts() -> AsyncIterator[dict[str, Any]]:
             for page in count(1):
                 params = {"page": page, "pageSize": page_size}
                 async with session.get(f"{base_url}{PATH}", params=params) as response:
                     rows: list[dict[str, Any]] = orjson.loads(await response.read())
                 for row in rows:
-                    yield Chat(
-                        row["phone"],
-                        row["name"],
-                        int(row["unread"]),
-                        datetime.fromtimestamp(int(row["lastMessageTime"]), UTC),
-                        row["isMuted"] == "1",
-                        row["isMarkedSpam"] == "true",
-                        row["profileThumbnail"],
-                        row["messagesUnread"],
-                    )
+                    yield row
                 if len(rows) < page_size:
                     return
 
-        yield chats()
+        yield dicts()
 
 
 def with_pydantic(library: str, *, from_bytes: bool = False) -> Walk:
@@ -160,6 +173,7 @@ WALKS: dict[str, Callable[[], Walk]] = {
     "plugchat_async": ours,
     "plugchat_async, uvloop": ours,
     "plugchat_async, plain": lambda: ours("plain"),
+    "dicts": lambda: as_dicts,
     "by hand": lambda: by_hand,
     "niquests + msgspec": lambda: with_niquests,
     "httpx2 + pydantic": lambda: with_pydantic("httpx2"),
@@ -170,16 +184,15 @@ WALKS: dict[str, Callable[[], Walk]] = {
 
 async def look(walk: Walk, base_url: str, page_size: int, pages: int) -> tuple[int, str]:
     """Give the number of chats, and a text that is the same for the same chats (of the floor: "")."""
+    from benchmarks.decode import as_chat
+
     digest = hashlib.sha256()
     number = 0
     async with walk(base_url, page_size, pages) as chats:
         async for chat in chats:
             if not isinstance(chat, bytes):
                 number += 1
-                values = [getattr(chat, name) for name in FIELDS]
-                # Each library has an UTC of its own.
-                told = [value.timestamp() if isinstance(value, datetime) else value for value in values]
-                digest.update(repr(told).encode())
+                digest.update(repr(as_chat(chat)).encode())
     return number, digest.hexdigest() if number else ""
 
 

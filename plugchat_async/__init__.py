@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from plugchat_async.bulk import BulkOptions, fetch_many
     from plugchat_async.bulk_export import AccountExport, ExportSummary, export_many
     from plugchat_async.errors import (
+        AccessDeniedError,
         AuthenticationError,
         ConfigurationError,
         ConnectionFailedError,
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
         MethodNotAllowedError,
         MissingExtraError,
         NotAListError,
+        NotConnectedError,
         NotJSONError,
         OutputError,
         PageLimitError,
@@ -47,6 +49,7 @@ if TYPE_CHECKING:
     from plugchat_async.export import read_jsonl, to_arrow, to_polars, write_csv, write_jsonl, write_parquet
     from plugchat_async.models import (
         FOREVER,
+        AccountStatus,
         Chat,
         ChatAdded,
         ChatChanged,
@@ -74,9 +77,11 @@ if TYPE_CHECKING:
 
 __all__ = [
     "FOREVER",
+    "AccessDeniedError",
     "Account",
     "AccountExport",
     "AccountResult",
+    "AccountStatus",
     "Attempt",
     "AuthenticationError",
     "BulkOptions",
@@ -97,6 +102,7 @@ __all__ = [
     "MethodNotAllowedError",
     "MissingExtraError",
     "NotAListError",
+    "NotConnectedError",
     "NotJSONError",
     "Outage",
     "OutputError",
@@ -155,7 +161,8 @@ _NAMES = {
     "errors": tuple(name for name in __all__ if name.endswith("Error")),
     "export": ("read_jsonl", "to_arrow", "to_polars", "write_csv", "write_jsonl", "write_parquet"),
     "models": (
-        *("FOREVER", "Chat", "ChatAdded", "ChatChanged", "ChatEvent", "ChatKind", "ChatRemoved", "Page", "WalkReport"),
+        *("FOREVER", "AccountStatus", "Chat", "ChatAdded", "ChatChanged", "ChatEvent", "ChatKind", "ChatRemoved"),
+        *("Page", "WalkReport"),
     ),
     "session": ("PlugChatSession",),
     "watch": ("Outage", "WatchOptions", "WatchState"),

@@ -16,8 +16,8 @@ from plugchat_async._secret import Secret
 from plugchat_async._telemetry import Telemetry, Teller
 from plugchat_async._token import TokenSource
 from plugchat_async._transport import Transport
-from plugchat_async._wire import RequestShape
-from plugchat_async.errors import InvalidTypeError, InvalidValueError
+from plugchat_async._wire import RequestShape, parse_base_url, proxy_problem
+from plugchat_async.errors import InvalidTypeError, InvalidValueError, PlugChatError
 
 
 class SessionOptions(TypedDict, total=False):
@@ -43,6 +43,14 @@ class HiddenOptions:
     """The same, where a traceback may show them."""
 
     options: SessionOptions = field(repr=False)
+
+
+def hidden_address(base_url: object, proxy: object) -> tuple[str, Secret | None] | PlugChatError:
+    """Return a checked base URL and a hidden proxy, which may hold a password; or the error, which shows neither."""
+    origin, problem = parse_base_url(base_url), proxy_problem(proxy)
+    if isinstance(origin, PlugChatError):
+        return origin
+    return problem or (origin, None if proxy is None else Secret(str(proxy)))
 
 
 @frozen(kw_only=True, eq=False, repr=False)

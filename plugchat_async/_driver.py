@@ -57,8 +57,10 @@ _NOTHING = Page(1, 1, (), b"")
 _AT_A_TIME = 10_000
 # `WalkReport.reason` of a walk that was left, as by a `limit`.
 LEFT: Final = "the caller ended the walk"
-# The one warning of a walk whose pages hold values that could not be read: the page, and the first problem.
-PROBLEM_WARNING: Final = "page %d, %s: read as the default; others of this walk are in their page's `problems`"
+# Logged once a walk: the page, and its first problem. A gateway that has changed its spelling would fill the log.
+PROBLEM_WARNING: Final = (
+    "page %d, %s. Such values are read as the field's default, such rows are left out; `Page.problems` has the others"
+)
 
 
 class ChatsOptions(TypedDict, total=False):

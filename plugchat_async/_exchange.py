@@ -1,5 +1,7 @@
 """One page, from the request to its chats: attempts, repairs and retries, until there is a page or an error.
 
+A call without pages goes the same way.
+
 What to do next is decided by the pure modules; this one does it.
 """
 
@@ -14,10 +16,11 @@ from typing import Any, TypeVar
 from attrs import Factory, define, evolve, field, frozen
 
 from plugchat_async._decode import Decoded, OnBadValue
+from plugchat_async._gateway_errors import gateway_error, is_refusal
 from plugchat_async._limits import Limits
 from plugchat_async._page_work import PageWork
 from plugchat_async._repair import Repair, next_repair
-from plugchat_async._retry import GiveUp, RetryBudget, RetryPolicy, parse_retry_after
+from plugchat_async._retry import GiveUp, RetryBudget, RetryPolicy, parse_wait
 from plugchat_async._secret import Secret
 from plugchat_async._telemetry import Teller, ToldWalk
 from plugchat_async._token import TokenSource
@@ -92,25 +95,42 @@ class Exchange:
 
     def fetch(self, number: int, size: int, walk: ToldWalk | None = None) -> Coroutine[Any, Any, Page]:
         """Fetch one page, or raise the error that is left after repairs and retries. `walk`: whose it is, if told."""
-        work = PageWork(number, size, self.account, self.shape, self.shape)
+        work = PageWork(partial(self._read_page, number, size), number, size, self.account, self.shape, self.shape)
         if self.teller is None:
-            return self._fetch(work)
+            return self._complete(work)
         work.told = self.teller.page(walk, number, size)
-        return work.told.until(self._fetch(work))
+        return work.told.until(self._complete(work))
 
-    async def _fetch(self, work: PageWork) -> Page:
-        number = work.number
+    def fetch_result(self, read: Callable[[bytes, Secret], T | PlugChatError]) -> Coroutine[Any, Any, T]:
+        """Fetch the result of a call that has no pages, by the rules of a page. Telemetry is not told.
+
+        Args:
+            read: Reads the result from the body of a response with the status 200, or returns an error.
+
+        Returns:
+            The result.
+
+        Raises:
+            PlugChatError: The error that is left after repairs and retries. Its `page` is None.
+        """
+
+        async def read_body(body: bytes, token: Secret) -> T | PlugChatError:
+            return read(body, token)
+
+        return self._complete(PageWork(read_body, None, None, self.account, self.shape, self.shape))
+
+    async def _complete(self, work: PageWork[T]) -> T:
         while True:
             request, outcome = await self._attempt(work)
-            result = await self._read(outcome, number, work.size, request.token)
-            if isinstance(result, Page):
+            result = await self._read(outcome, work, request.token)
+            if not isinstance(result, PlugChatError):
                 self.budget.refund()
                 self._keep(work)
                 return result
             if not isinstance(outcome, Failure) or outcome.sent:
                 work.note(request, outcome, result)
-            if isinstance(result, SessionStateError):
-                raise work.located(result)
+            if isinstance(result, SessionStateError) or (not isinstance(outcome, Failure) and is_refusal(outcome)):
+                raise work.located(work.cause_of(result))
             if isinstance(outcome, Failure) and outcome.stale and not work.replaced_stale:
                 # An idle connection had been closed: the server never saw the request, and is not to blame.
                 work.replaced_stale = True
@@ -118,12 +138,12 @@ class Exchange:
                 continue
             if isinstance(result, AuthenticationError) and await self._renew(work, result):
                 fields = work.resends("token", result)
-                logger.info("page %d: %s: trying the newest token", number, result.message, extra=fields)
+                logger.info("%s: %s: trying the newest token", work.name, result.message, extra=fields)
                 continue
             repair = self._next_repair(work, outcome)
             if repair is not None:
                 fields = work.resends("repair", result, repair=repair.name)
-                logger.warning("page %d: %s: trying %s", number, result.message, repair.name, extra=fields)
+                logger.warning("%s: %s: trying %s", work.name, result.message, repair.name, extra=fields)
                 work.begin(repair, result)
                 continue
             wait = self._next_wait(work, result)
@@ -132,11 +152,11 @@ class Exchange:
             if wait is None:
                 raise work.located(work.cause_of(result))
             fields = work.resends("retry", result, wait=wait)
-            logger.info("page %d: %s: retrying in %.2f s", number, result.message, wait, extra=fields)
+            logger.info("%s: %s: retrying in %.2f s", work.name, result.message, wait, extra=fields)
             work.wait(wait)
             await self._sleep(work, wait)
 
-    async def _attempt(self, work: PageWork) -> tuple[WireRequest, WireResponse | Failure]:
+    async def _attempt(self, work: PageWork[Any]) -> tuple[WireRequest, WireResponse | Failure]:
         # The wait for a slot is nobody's fault: it counts neither against the attempt nor against the deadline.
         await self.limits.enter(self.time_source.monotonic, partial(self._get_ready, work))
         try:
@@ -149,10 +169,10 @@ class Exchange:
             self.limits.leave()
         return request, outcome
 
-    def _time_for(self, work: PageWork) -> float:
+    def _time_for(self, work: PageWork[Any]) -> float:
         return min(self.timeout, max(0.0, self.policy.deadline - work.elapsed))
 
-    async def _get_ready(self, work: PageWork) -> None:
+    async def _get_ready(self, work: PageWork[Any]) -> None:
         """Wait until the account may be asked, and see which token it is asked with.
 
         Before the slot and the rates, since a function may take its time to give one, and so that one request of an
@@ -169,13 +189,13 @@ class Exchange:
                 raise work.located(token)
             work.token = token.following(work.refused) if work.refused else token
 
-    async def _newest(self, work: PageWork, source: TokenSource) -> Secret | TokenError:
+    async def _newest(self, work: PageWork[Any], source: TokenSource) -> Secret | TokenError:
         started = self.time_source.monotonic()
         token = await source.newest(self._time_for(work))
         work.elapsed += self.time_source.monotonic() - started
         return token
 
-    async def _renew(self, work: PageWork, error: PlugChatError) -> bool:
+    async def _renew(self, work: PageWork[Any], error: PlugChatError) -> bool:
         """Tell whether there is a newer token than the one that was refused. A page is tried with one more at most."""
         if isinstance(self.token, Secret) or work.refused is not None or self._time_for(work) <= 0:
             return False
@@ -200,7 +220,7 @@ class Exchange:
             return
         raise closed
 
-    async def _sleep(self, work: PageWork, seconds: float) -> None:
+    async def _sleep(self, work: PageWork[Any], seconds: float) -> None:
         try:
             await self.pause(seconds)
         except SessionStateError as closed:
@@ -213,7 +233,7 @@ class Exchange:
         if seconds is not None and seconds <= self.policy.max_retry_after:
             self.limits.hold(self.time_source.monotonic() + seconds)
 
-    async def _wait_until_allowed(self, work: PageWork) -> None:
+    async def _wait_until_allowed(self, work: PageWork[Any]) -> None:
         """Wait for what another request's 429 has asked for. RateLimitedError if the page's deadline is before that."""
         while (wait := self.limits.not_before - self.time_source.monotonic()) > 0:
             if work.elapsed + wait >= self.policy.deadline:
@@ -229,36 +249,38 @@ class Exchange:
                 work.told.hold(wait)
             await self._sleep(work, wait)
 
-    async def _read(
-        self, outcome: WireResponse | Failure, number: int, size: int, token: Secret
-    ) -> Page | PlugChatError:
-        """Turn an outcome into a page or an error, which is not raised yet. Others have their turn meanwhile."""
+    async def _read(self, outcome: WireResponse | Failure, work: PageWork[T], token: Secret) -> T | PlugChatError:
+        """Turn an outcome into a result or an error, which is not raised yet."""
         if isinstance(outcome, Failure):
             return outcome.error
         if outcome.status != 200:
-            headers = outcome.headers
-            retry_after = parse_retry_after(
-                headers.get("retry-after"), now=self.time_source.time(), date=headers.get("date")
-            )
-            return status_error(outcome, token, retry_after)
-        error: PlugChatError
+            wait = parse_wait(outcome.status, outcome.headers, now=self.time_source.time())
+            return gateway_error(outcome, token, status_error(outcome, token, wait))
         if not outcome.complete:
             limit = self.transport.max_response_bytes
-            error = ResponseTooLargeError(f"the body is larger than max_response_bytes={limit}", limit=limit)
+            result: T | PlugChatError = ResponseTooLargeError(
+                f"the body is larger than max_response_bytes={limit}", limit=limit
+            )
         else:
-            read = await _with_pauses(converter.decode_slices(outcome.body, token, self.item, self.on_bad_value))
-            if isinstance(read, Decoded):
-                return Page(number, size, read.items, outcome.body, unreadable=read.unreadable, problems=read.problems)
-            error = read
-        error.status, error.url = outcome.status, token.redact(outcome.sent_url)
-        return error
+            result = await work.read(outcome.body, token)
+        if not isinstance(result, PlugChatError):
+            return result
+        result.status, result.url = outcome.status, token.redact(outcome.sent_url)
+        return gateway_error(outcome, token, result)
 
-    def _next_repair(self, work: PageWork, outcome: WireResponse | Failure) -> Repair | None:
+    async def _read_page(self, number: int, size: int, body: bytes, token: Secret) -> Page | PlugChatError:
+        """Read a page. Others have their turn meanwhile."""
+        read = await _with_pauses(converter.decode_slices(body, token, self.item, self.on_bad_value))
+        if not isinstance(read, Decoded):
+            return read
+        return Page(number, size, read.items, body, unreadable=read.unreadable, problems=read.problems)
+
+    def _next_repair(self, work: PageWork[Any], outcome: WireResponse | Failure) -> Repair | None:
         if not self.repair or isinstance(outcome, Failure) or work.elapsed >= self.policy.deadline:
             return None
         return next_repair(work.shape, outcome, work.names, work.began)
 
-    def _next_wait(self, work: PageWork, error: PlugChatError) -> float | None:
+    def _next_wait(self, work: PageWork[Any], error: PlugChatError) -> float | None:
         """Say how long to wait before the next attempt, or None if there is none; the error then says why."""
         decision = self.policy.decide(
             error, attempt=work.attempt, elapsed=work.elapsed, chance=self.time_source.random()
@@ -271,7 +293,7 @@ class Exchange:
             return None
         return decision.seconds
 
-    def _keep(self, work: PageWork) -> None:
+    def _keep(self, work: PageWork[Any]) -> None:
         """A repair that worked is kept for the rest of the session."""
         if work.repairs and work.shape != self.shape:
             names = " and ".join(work.names)

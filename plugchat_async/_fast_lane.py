@@ -1,15 +1,16 @@
-"""The converter's accelerator: msgspec reads pages that are spelled as usual, eight times as fast as cattrs does.
+"""The converter's accelerator: msgspec reads pages that are spelled as usual, 18 times as fast as cattrs does.
 
 It either gives what the converter would give, or refuses; then the converter reads. It could be deleted, and no result
 would change: a property test compares the two.
 
-Plain attrs classes are made of msgspec's rows in two steps that no user sees. Of 100 chats in 0.52 of pydantic's time:
-calling the class takes 0.71, letting msgspec convert the rows 0.67, and letting it read into attrs classes 0.85.
+Plain attrs classes are made of msgspec's rows in two steps that no user sees. Of 100 chats in 0.43 of pydantic's time:
+calling the class takes 0.90, and letting msgspec read into attrs classes 1.5.
 """
 
 from collections.abc import Callable, Sequence
 from datetime import datetime
 from functools import cache
+from itertools import repeat
 from types import GenericAlias
 from typing import Annotated, Any, Final
 
@@ -18,7 +19,15 @@ import msgspec
 from msgspec import Meta
 
 from plugchat_async._json import REFUSALS
-from plugchat_async._wire_values import ID_FIELDS, MAX_COUNT, MAX_TIME, structure_mute_end, time_from_epoch, wire_name
+from plugchat_async._wire_values import (
+    ID_FIELDS,
+    MAX_COUNT,
+    MAX_TIME,
+    MIN_MILLISECONDS,
+    structure_mute_end,
+    time_from_epoch,
+    wire_name,
+)
 
 Read = Callable[[bytes], list[Any]]
 
@@ -36,6 +45,16 @@ _WIRE_TYPES: Final[dict[Any, Any]] = {
     datetime | None: _TIME | None,
 }
 
+# Milliseconds up to the year 2242.
+_MAX_QUOTIENT: Final = 2**33 * 1000
+
+# The keys in the gateway's own order. msgspec looks for a key behind the one before it, so a row in this order takes
+# 0.45 µs, and in any other 0.54.
+_KEYS: Final = (
+    *("pinned", "messagesUnread", "unread", "lid", "lastMessageTime", "isGroupAnnouncement"),
+    *("archived", "phone", "name", "isGroup", "isMuted", "isMarkedSpam"),
+)
+
 
 class RefusedError(Exception):
     """The fast lane can't read a page, or a row."""
@@ -45,13 +64,14 @@ class FastLane:
     """Reads arrays of rows, and single rows, into objects of an attrs class."""
 
     def __init__(self, cls: Any) -> None:
-        members = attrs.fields(attrs.resolve_types(cls))
+        members = sorted(attrs.fields(attrs.resolve_types(cls)), key=_place)
         wire_types = [(a.name, _wire_type(a)) for a in members]
         defaults = [() if a.default is attrs.NOTHING else (a.default,) for a in members]
         row = msgspec.defstruct(
             "_Row",
             [(*wire_type, *default) for wire_type, default in zip(wire_types, defaults, strict=True)],
             rename={a.name: wire_name(a.name) for a in members},
+            kw_only=True,  # a field without a default may follow one that has one
             gc=False,
         )
         # Not strictly: numbers and booleans may be texts.
@@ -83,6 +103,12 @@ def fast_lane(cls: Any) -> FastLane | None:
         return None
 
 
+def _place(member: "attrs.Attribute[Any]") -> int:
+    """Return where the gateway writes a field in its rows; those that it leaves out as a rule come last."""
+    key = wire_name(member.name)
+    return _KEYS.index(key) if key in _KEYS else len(_KEYS)
+
+
 def _wire_type(member: "attrs.Attribute[Any]") -> Any:
     if member.name in ID_FIELDS and member.type == str | None:
         return str | None  # "" as a rule, not as an exception
@@ -94,29 +120,54 @@ def _wire_type(member: "attrs.Attribute[Any]") -> Any:
 def _compile_build(cls: Any, members: "Sequence[attrs.Attribute[Any]]") -> Callable[[Sequence[Any]], list[Any]]:
     """Write the function that makes objects of rows.
 
-    It is written as source, as attrs and cattrs write theirs: with a line for each field it takes 0.47 µs for a chat,
-    and 0.74 with a loop over the fields in C. The objects are made in an unfrozen subclass without fields of its own,
-    whose attributes are set by plain assignments, and are then given their class.
+    It is written as source, as attrs and cattrs write theirs, with a line for each field: it takes 0.4 µs for a chat.
+    The objects are made in an unfrozen subclass without fields of its own, whose attributes are set by plain
+    assignments, and are then given their class.
     """
     draft = type(f"_{cls.__name__}Draft", (cls,), _DRAFT_BODY)
     ids = [a.name for a in members if a.name in ID_FIELDS]
-    lines = ["def build(rows):", " items = []", " for row in rows:", "  item = new(draft)"]
+    times = [a.name for a in members if a.type == datetime | None and a.name != "muted_until"]
+    columns = [f"times([row.{name} for row in rows])" for name in times]
+    lines = [
+        "def build(rows):",
+        " items = list(map(new, repeat(draft, len(rows))))",
+        f" for {', '.join(['item', 'row', *times])} in zip({', '.join(['items', 'rows', *columns])}):",
+    ]
     for a in members:
         if a.name in ids and a.type == str | None:
             lines.append(f"  item.{a.name} = {a.name} = row.{a.name} or None")
         elif a.name == "muted_until":
             lines.append(f"  item.{a.name} = mute_end(row.{a.name}) if row.{a.name} else None")
-        elif a.type == datetime | None:
-            lines.append(f"  item.{a.name} = time(row.{a.name}) if row.{a.name} else None")
+        elif a.name in times:
+            lines.append(f"  item.{a.name} = {a.name}")
         else:
             lines.append(f"  item.{a.name} = row.{a.name}")
     if ids and all(a.type == str | None for a in members if a.name in ids):
         lines.append(f"  if {' is None and '.join(ids)} is None: raise ValueError('it has no id')")
-    lines += ["  item.__class__ = cls", "  items.append(item)", " return items"]
-    scope = {"new": object.__new__, "draft": draft, "cls": cls, "time": time_from_epoch, "mute_end": structure_mute_end}
+    lines += ["  item.__class__ = cls", " return items"]
+    scope = {"new": object.__new__, "draft": draft, "cls": cls, "repeat": repeat}
+    scope |= {"times": _times_from_epoch, "mute_end": structure_mute_end}
     exec("\n".join(lines), scope)  # noqa: S102 - of names of fields, which are Python's own
     build: Callable[[Sequence[Any]], list[Any]] = scope["build"]
     return build
+
+
+class _Times(msgspec.Struct, array_like=True):
+    """What msgspec converts numbers to: it remembers a struct's types, and would look at those of a list each time."""
+
+    times: list[datetime | None]
+
+
+def _times_from_epoch(numbers: Sequence[int | None]) -> list[datetime | None]:
+    """Return the times of numbers, as `time_from_epoch` does in three times as long; None of 0 and of None."""
+    seconds = [
+        None if not number
+        # Here the quotient is off by less than half a microsecond, and msgspec rounds it.
+        else number / 1000 if MIN_MILLISECONDS <= number < _MAX_QUOTIENT
+        else time_from_epoch(number)
+        for number in numbers
+    ]  # fmt: skip
+    return msgspec.convert((seconds,), _Times, strict=False).times
 
 
 _DRAFT_BODY: Final[dict[str, Any]] = {

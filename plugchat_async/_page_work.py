@@ -1,4 +1,7 @@
-"""What has happened so far to a page that is being fetched: which attempts were made, and with what."""
+"""What has happened so far to a request for a page, or for another result: which attempts were made, and with what."""
+
+from collections.abc import Awaitable, Callable
+from typing import Generic, TypeVar
 
 from attrs import Factory, define, evolve, field
 
@@ -8,13 +11,18 @@ from plugchat_async._secret import Secret
 from plugchat_async._telemetry import Reason, ToldPage, resend_fields
 from plugchat_async._transport import Failure
 from plugchat_async._wire import RequestShape, WireRequest, WireResponse, status_line
-from plugchat_async.errors import PlugChatError
+from plugchat_async.errors import NotConnectedError, PlugChatError, SessionStateError
+
+T = TypeVar("T")
+# Reads the body of a response with the status 200. It returns an error instead of raising it.
+ReadBody = Callable[[bytes, Secret], Awaitable[T | PlugChatError]]
 
 
 @define(eq=False, repr=False)
-class PageWork:
-    """What happened so far to one page.
+class PageWork(Generic[T]):
+    """What happened so far to one page, or to the result of a call that has no pages.
 
+    read: makes the result of a body. number, size: of the page, or None.
     shape: what the page is asked for with now. began: what it was asked for with at first.
     attempt: how many of the policy's attempts were begun; repairs and a replaced idle connection don't count.
     token: what the next request is sent with; not there before it has been seen to.
@@ -22,8 +30,9 @@ class PageWork:
     repairs: those that were tried, each with the error that it was to mend.
     """
 
-    number: int
-    size: int
+    read: ReadBody[T]
+    number: int | None
+    size: int | None
     account: str | None
     shape: RequestShape
     began: RequestShape
@@ -36,6 +45,11 @@ class PageWork:
     repairs: list[tuple[Repair, PlugChatError]] = Factory(list[tuple[Repair, PlugChatError]])
     attempts: list[Attempt] = Factory(list[Attempt])
     told: ToldPage | None = None
+
+    @property
+    def name(self) -> str:
+        """The page, or the call's path, for logs."""
+        return self.shape.path if self.number is None else f"page {self.number}"
 
     def note(self, request: WireRequest, outcome: WireResponse | Failure, error: PlugChatError) -> None:
         """Write down a failed attempt."""
@@ -68,7 +82,12 @@ class PageWork:
         return [repair.name for repair, _ in self.repairs]
 
     def cause_of(self, error: PlugChatError) -> PlugChatError:
-        """Give the error to raise, where one of the repairs has only made it worse: what came before that one."""
+        """Give the error to raise, where one of the repairs has only made it worse: what came before that one.
+
+        That the phone is not connected, or that the session is closed, has nothing to do with repairs.
+        """
+        if isinstance(error, NotConnectedError | SessionStateError):
+            return error
         for repair, before in reversed(self.repairs):
             if not repair.explains(error.status):
                 error = before

@@ -4,6 +4,7 @@
 """
 
 import re
+from collections.abc import Mapping
 from datetime import UTC
 from email.utils import parsedate_to_datetime
 from typing import Final
@@ -28,6 +29,51 @@ RETRIED_STATUSES: Final = frozenset({408, 425, 429, 500, 502, 503, 504})
 # The standard library's parser reads them all, but much else too.
 _HTTP_DATE = re.compile(r"(?:Mon|Tue|Wed|Thu|Fri|Sat|Sun)[a-z]*,? (?:[ -~]{18,20} GMT|[ -~]{15} [0-9]{4})")
 
+# Seconds, with a fraction at most; more digits than a time has are no time.
+_RESET = re.compile(r"[0-9]{1,16}(?:\.[0-9]{1,9})?")
+# Smaller numbers count seconds from now, larger ones from 1970: this one is in 2001, and as a wait it is 31 years.
+_MIN_EPOCH_SECONDS: Final = 1e9
+# In seconds it is the year 5138, in milliseconds 1973.
+_MIN_EPOCH_MILLISECONDS: Final = 1e11
+_MAX_EPOCH_MILLISECONDS: Final = 1e14
+
+
+def parse_wait(status: int, headers: Mapping[str, str], *, now: float) -> float | None:
+    """Return how long a response asks to wait: by Retry-After or, of a 429 without one, by its rate limit's reset.
+
+    Args:
+        status: The response's status.
+        headers: Its headers, names in lower case.
+        now: The time in epoch seconds, see `parse_retry_after`.
+
+    Returns:
+        Seconds, or None if no header can be read.
+    """
+    date = headers.get("date")
+    wait = parse_retry_after(headers.get("retry-after"), now=now, date=date)
+    if wait is not None or status != 429:
+        return wait
+    resets = (parse_reset(headers.get(name), now=now, date=date) for name in ("ratelimit-reset", "x-ratelimit-reset"))
+    return next((reset for reset in resets if reset is not None), None)
+
+
+def parse_reset(value: str | None, *, now: float, date: str | None = None) -> float | None:
+    """Return the seconds until a rate limit is reset, or None if `value` is absent or no number of a known size.
+
+    RateLimit-Reset and X-RateLimit-Reset hold seconds from now, or a moment in epoch seconds or milliseconds: their
+    size tells. A moment in the past gives 0.0. `now` and `date` are those of `parse_retry_after`.
+    """
+    text = (value or "").strip(" \t")
+    if not _RESET.fullmatch(text):
+        return None
+    number = float(text)
+    if number < _MIN_EPOCH_SECONDS:
+        return number
+    if number >= _MAX_EPOCH_MILLISECONDS:
+        return None
+    moment = number if number < _MIN_EPOCH_MILLISECONDS else number / 1000.0
+    return max(0.0, moment - _server_time(now, date))
+
 
 def parse_retry_after(value: str | None, *, now: float, date: str | None = None) -> float | None:
     """Read a Retry-After header: seconds from now, or None if it is absent or neither digits nor an HTTP date.
@@ -41,8 +87,12 @@ def parse_retry_after(value: str | None, *, now: float, date: str | None = None)
     moment = _parse_http_date(text)
     if moment is None:
         return None
+    return max(0.0, moment - _server_time(now, date))
+
+
+def _server_time(now: float, date: str | None) -> float:
     server_now = _parse_http_date((date or "").strip(" \t"))
-    return max(0.0, moment - (now if server_now is None else server_now))
+    return now if server_now is None else server_now
 
 
 def _parse_http_date(text: str) -> float | None:

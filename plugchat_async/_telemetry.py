@@ -198,9 +198,15 @@ class ToldPage:
 
 
 def resend_fields(
-    account: str | None, page: int, page_size: int, attempt: int, error: PlugChatError, wait: float, repair: str
+    account: str | None,
+    page: int | None,
+    page_size: int | None,
+    attempt: int,
+    error: PlugChatError,
+    wait: float,
+    repair: str,
 ) -> dict[str, object]:
-    """Give the fields of a log record that says why a page is asked for once more."""
+    """Give the fields of a log record that says why a page is asked for once more, or a call without pages (None)."""
     return {
         "plugchat_account": account,
         "plugchat_page": page,

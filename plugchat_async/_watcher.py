@@ -9,11 +9,13 @@ from typing import Final, TypeVar
 from attrs import frozen
 
 from plugchat_async._ahead import FetchPage
-from plugchat_async._driver import Drive, WalkOptions
+from plugchat_async._driver import PROBLEM_WARNING, Drive, WalkOptions
 from plugchat_async._exchange import TimeSource
 from plugchat_async._snapshot import OLDEST, Front, Snapshot
 from plugchat_async._walk import PageSizes
 from plugchat_async.errors import (
+    AccessDeniedError,
+    AuthenticationError,
     ConsistencyError,
     PlugChatError,
     RateLimitedError,
@@ -21,7 +23,7 @@ from plugchat_async.errors import (
     ServerError,
     ServiceError,
 )
-from plugchat_async.models import Chat, ChatEvent
+from plugchat_async.models import Chat, ChatEvent, Page
 from plugchat_async.watch import Outage, WatchSettings, WatchState
 
 logger = logging.getLogger("plugchat_async.watch")
@@ -64,9 +66,11 @@ class Watch:
         self._snapshot = Snapshot()
         self._size = settings.page_size
         self._looks = 0
+        self._worked = False  # whether a look ever did
         self._failures = 0
         self._began = 0.0  # when the first of them did
         self._told_unordered = False
+        self._told_problems = False
         self._next_sweep = 0.0  # not before, by the session's clock
         self._postponed = False
 
@@ -76,7 +80,7 @@ class Watch:
             while True:
                 started = self._tools.time_source.monotonic()
                 # Looked at wholly, then told: nothing is under way while an event is given.
-                front = await _outcome(self._read_front())
+                front = await self._outcome(self._read_front())
                 error = front if isinstance(front, PlugChatError) else None
                 sweeps = False
                 if isinstance(front, Front):
@@ -85,7 +89,7 @@ class Watch:
                         yield event
                     sweeps = self._wants_sweep(front, strays=strays)
                     if sweeps:
-                        sweep = await _outcome(self._sweep())
+                        sweep = await self._outcome(self._sweep())
                         if isinstance(sweep, Sweep):
                             self._learn_cap(front, sweep)
                             for event in self._events_of_sweep(sweep, quiet_until):
@@ -94,6 +98,7 @@ class Watch:
                             error = sweep
                         del sweep
                 del front  # while it is waited
+                self._worked = self._worked or error is None
                 self._end_look()
                 is_last = self._looks == self._settings.looks
                 if is_last and error is not None:
@@ -103,14 +108,39 @@ class Watch:
                     return
                 await self._tools.pause(wait)
 
+    async def _outcome(self, look: Awaitable[T]) -> T | PlugChatError:
+        """Return the look's result, or an error that may pass."""
+        try:
+            return await look
+        except PlugChatError as error:
+            if not self._may_pass(error):
+                raise
+            return error
+
+    def _may_pass(self, error: PlugChatError) -> bool:
+        """Return whether an error is waited for. A 4xx is, once a look has worked: the request itself is right then."""
+        if isinstance(error, _OUTAGES):
+            return True
+        if not self._worked or isinstance(error, AccessDeniedError | AuthenticationError):
+            return False
+        return error.status is not None and 400 <= error.status < 500 and error.status not in (401, 403)
+
     async def _read_front(self) -> Front:
         front = Front(self._snapshot.bound, _moment(self._tools.time_source.time()))
-        page = await self._tools.fetch(1, self._size)
+        page = await self._fetch(1)
         # A short page of a round length may be one of a server that caps its size: a sweep finds out.
         front.whole = page.is_last and not self._tools.sizes.suspects(page)
         while front.take(page):
-            page = await self._tools.fetch(front.pages + 1, self._size)
+            page = await self._fetch(front.pages + 1)
         return front
+
+    async def _fetch(self, number: int) -> Page:
+        """Return a page. What can't be read on it is told once a watch."""
+        page = await self._tools.fetch(number, self._size)
+        if page.problems and not self._told_problems:
+            self._told_problems = True
+            logger.warning(PROBLEM_WARNING, number, page.problems[0], extra={"plugchat_page": number})
+        return page
 
     def _quiet_until(self, front: Front) -> datetime | None:
         """Say up to which time the messages of chats that are not known mean that these were there before the watch.
@@ -287,11 +317,3 @@ def _moment(time: float) -> datetime:
         return datetime.fromtimestamp(time, UTC)
     except (ValueError, OverflowError, OSError):
         return OLDEST
-
-
-async def _outcome(look: Awaitable[T]) -> T | PlugChatError:
-    """Give what a look gives, or the error that may pass."""
-    try:
-        return await look
-    except _OUTAGES as error:
-        return error

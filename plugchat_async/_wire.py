@@ -30,6 +30,7 @@ from plugchat_async.errors import (
 __version__ = "0.1.0"
 
 CHATS_PATH = "/api/whatsapp/chats"
+STATUS_PATH = "/api/whatsapp/status"
 # The vendor's page names the first on its method line and the second in its URL example.
 DOCUMENTED_ORIGINS = ("https://app.plugchat.com.br", "https://www.plugchat.com.br")
 DEFAULT_BASE_URL = DOCUMENTED_ORIGINS[0]
@@ -182,7 +183,7 @@ class WireRequest:
 
 
 class Requests:
-    """The requests of an account, one for each page. What they have in common is built once."""
+    """The requests of an account for one call, one for each page. What they have in common is built once."""
 
     def __init__(self) -> None:
         self._shape: RequestShape | None = None
@@ -190,12 +191,15 @@ class Requests:
         self._url = ""
         self._headers: Mapping[str, str] = {}
 
-    def build(self, shape: RequestShape, token: Secret, page: int, page_size: int) -> WireRequest:
-        """Build the request for a page. Pages count from 1."""
+    def build(
+        self, shape: RequestShape, token: Secret, page: int | None = None, page_size: int | None = None
+    ) -> WireRequest:
+        """Build the request for a page, or without parameters if there is no page. Pages count from 1."""
         if shape is not self._shape or token is not self._token:
             self._shape, self._token = shape, token
             self._url, self._headers = f"{shape.base_url}{shape.path}", shape.headers(token)
-        return WireRequest(shape, token, f"{self._url}?page={page}&pageSize={page_size}", self._headers)
+        query = "" if page is None else f"?page={page}&pageSize={page_size}"
+        return WireRequest(shape, token, f"{self._url}{query}", self._headers)
 
 
 @define(eq=False)

@@ -134,14 +134,19 @@ def _in_utc(time: datetime) -> datetime:
     raise MalformedValueError("a time in epoch seconds or milliseconds")
 
 
-def write_time(time: datetime) -> str | int:
+def write_time(time: datetime) -> str:
     """Write a time as the gateway does: in milliseconds, as a text. RFC 3339 where that would be read as another."""
-    if time == FOREVER:
-        return -1
     milliseconds, rest = divmod(time - _EPOCH, timedelta(milliseconds=1))
     if rest or not MIN_MILLISECONDS <= milliseconds < MIN_MICROSECONDS:
         return time.astimezone(UTC).isoformat()
     return str(milliseconds)
+
+
+def write_mute_end(time: datetime | None) -> str | int | None:
+    """Write the end of a muting; "for ever" as the gateway does."""
+    if time is None:
+        return None
+    return -1 if time == FOREVER else write_time(time)
 
 
 # How a field is read if its name says more than its type.
@@ -149,6 +154,7 @@ READ_BY_NAME: Final[Mapping[str, Callable[[object, object], object]]] = {"muted_
 # How the gateway writes a field, if not as others of its type.
 WRITTEN_BY_NAME: Final[Mapping[str, Callable[[Any], object]]] = {
     "is_muted": lambda flag: "1" if flag else "0",
+    "muted_until": write_mute_end,
     "is_group": lambda flag: flag,
     "is_group_announcement": lambda flag: flag,
 }

@@ -8,17 +8,16 @@ from typing import Any, Literal, TypeAlias, TypedDict, Unpack, overload
 from attrs import AttrsInstance, field, fields, frozen
 
 from plugchat_async._arguments import check_choice, check_function, check_type
-from plugchat_async._commons import Commons, RequestOptions
+from plugchat_async._commons import Commons, RequestOptions, hidden_address
 from plugchat_async._crew import AccountResult, Crew
 from plugchat_async._decode import OnBadValue
 from plugchat_async._driver import WalkOptions
 from plugchat_async._exchange import TimeSource
 from plugchat_async._retry import RetryPolicy
-from plugchat_async._secret import Secret
 from plugchat_async._source import Source
 from plugchat_async._telemetry import Telemetry
 from plugchat_async._walk import Consistency, StopOn
-from plugchat_async._wire import DEFAULT_BASE_URL, parse_base_url, proxy_problem
+from plugchat_async._wire import DEFAULT_BASE_URL
 from plugchat_async.accounts import Account
 from plugchat_async.errors import PlugChatError
 from plugchat_async.models import Page
@@ -84,21 +83,17 @@ class BulkSettings:
 
 def settings_of(options: BulkOptions) -> BulkSettings:
     """Check options. What may hold a password is taken out of them first: tracebacks may show the frames."""
-    proxy = options.pop("proxy", None)
-    origin = parse_base_url(options.pop("base_url", DEFAULT_BASE_URL))
-    problems = (proxy_problem(proxy), origin if isinstance(origin, PlugChatError) else None)
-    hidden = None if proxy is None else Secret(proxy)
-    del proxy
-    for problem in problems:
-        if problem is not None:
-            raise problem
+    address = hidden_address(options.pop("base_url", DEFAULT_BASE_URL), options.pop("proxy", None))
+    if isinstance(address, PlugChatError):
+        raise address
+    origin, hidden = address
     unknown = options.keys() - BulkOptions.__optional_keys__
     if unknown:
         raise TypeError(f"unexpected keyword arguments: {', '.join(sorted(unknown))}")
     return BulkSettings(
         WalkOptions(**_taken(options, WalkOptions)),
         RequestOptions(proxy=hidden, **_taken(options, RequestOptions)),
-        str(origin),
+        origin,
         options.get("isolate", False),
     )
 

@@ -19,7 +19,7 @@ from plugchat_async._people import merge_people as merged
 from plugchat_async._source import Source
 from plugchat_async.accounts import Account
 from plugchat_async.bulk import Accounts, BulkOptions, settings_of
-from plugchat_async.errors import InvalidValueError, PlugChatError
+from plugchat_async.errors import InvalidValueError, NotConnectedError, PlugChatError
 from plugchat_async.export import FileFormat, PathLike, Sink, need_pyarrow, open_sink
 from plugchat_async.models import Chat, WalkReport
 
@@ -54,6 +54,7 @@ class ExportSummary:
     that an earlier run had finished. chats: how many this run has fetched. unverified: accounts that it has fetched,
     but not verified, those apart that the `limit` has cut off. errors: how many accounts failed by which class of
     error. elapsed: seconds. problems: how many values of the accounts that it has fetched could not be read.
+    `not_connected` counts the failed accounts whose phone is not connected to WhatsApp.
     """
 
     folder: Path
@@ -65,6 +66,11 @@ class ExportSummary:
     errors: dict[str, int] = field(factory=dict[str, int])
     elapsed: float = 0.0
     problems: int = 0
+
+    @property
+    def not_connected(self) -> int:
+        """How many of the failed accounts have a phone that is not connected to WhatsApp."""
+        return self.errors.get(NotConnectedError.__name__, 0)
 
     def count(self, export: AccountExport, *, limit: int | None) -> None:
         """Add an account."""

@@ -47,6 +47,7 @@ from plugchat_async.cli_options import (
     run_async,
 )
 from plugchat_async.cli_problems import ProblemNotes, kept_problems, print_problems
+from plugchat_async.cli_status import STATUS_EXAMPLES, status
 from plugchat_async.cli_watch import WATCH_EXAMPLES, watch
 from plugchat_async.console import (
     Format,
@@ -64,12 +65,13 @@ from plugchat_async.console import (
 from plugchat_async.demo import show_busy, show_quiet
 from plugchat_async.session import BASE_URL_VARIABLE, TOKEN_VARIABLE
 from plugchat_async.testing import PlugChatSimulator
+from plugchat_async.testing.dialects import Dialect
 
 _CHATS_EXAMPLES = (
     "Examples: `plugchat chats --limit 20`; `plugchat chats -o chats.csv`; `plugchat chats | jq -r .name`."
 )
 _SIMULATE_EXAMPLES = (
-    "Examples: `plugchat simulate`; `plugchat simulate --busy --latency 0.05`; "
+    "Examples: `plugchat simulate`; `plugchat simulate --busy --latency 0.05`; `plugchat simulate --disconnected`; "
     "`plugchat simulate --accounts 50 --accounts-file accounts.csv`."
 )
 _DEMO_EXAMPLES = "Examples: `plugchat demo`; `plugchat demo --busy --chats 5000`."
@@ -204,6 +206,7 @@ async def _merged(walk: AsyncGenerator[Chat, None], when_read: Callable[[], obje
 
 app.command(bulk, help_epilogue=f"{BULK_EXAMPLES}\n\n{EXIT_CODES}")
 app.command(watch, help_epilogue=f"{WATCH_EXAMPLES}\n\n{EXIT_CODES}")
+app.command(status, help_epilogue=f"{STATUS_EXAMPLES}\n\n{EXIT_CODES}")
 app.command(doctor, help_epilogue=f"{DOCTOR_EXAMPLES}\n\n{EXIT_CODES}")
 
 
@@ -214,8 +217,14 @@ def simulate(
     seed: Annotated[Whole, Parameter(help="The same seed makes the same chats.")] = 0,
     port: Annotated[Whole, Parameter(help="Where to listen on loopback; 0 takes any free port.")] = 8765,
     latency: Annotated[float, Parameter(help="Seconds before each answer.")] = 0.0,
+    dialect: Annotated[
+        Dialect, Parameter(help="Spell chats as the gateway does today, or as the vendor's page of 2021 does.")
+    ] = "gateway",
     busy: Annotated[
         bool, Parameter(negative=(), help="Let something happen each second: messages, new chats, deleted ones.")
+    ] = False,
+    disconnected: Annotated[
+        bool, Parameter(negative=(), help="Take the phones off WhatsApp: lists are empty, and the status says so.")
     ] = False,
     accounts: Annotated[Whole, Parameter(help="How many accounts to serve, each with as many chats.")] = 1,
     accounts_file: Annotated[
@@ -227,10 +236,12 @@ def simulate(
     It prints the variables to set in another terminal; they name the first account.
     """
     check_int("accounts", accounts, least=1, most=100_000)
-    sim = PlugChatSimulator(chats, seed=seed, latency=latency, port=port)
+    sim = PlugChatSimulator(chats, seed=seed, latency=latency, port=port, dialect=dialect, connected=not disconnected)
     names = {"account-1": sim.token}
     for number in range(2, accounts + 1):
-        names[f"account-{number}"] = sim.add_account(f"{sim.token}-{number}", chats, seed=seed + number).token
+        account = sim.add_account(f"{sim.token}-{number}", chats, seed=seed + number)
+        account.connected = not disconnected
+        names[f"account-{number}"] = account.token
 
     if busy:
         sim.traffic(bumps=2.0, inserts=0.2, deletes=0.05, seed=seed, every=1.0)
@@ -250,7 +261,8 @@ def simulate(
             print(f"export {BASE_URL_VARIABLE}={sim.base_url}")
             print(f"export {TOKEN_VARIABLE}={sim.token}", flush=True)
             of = f" each of {accounts} accounts" if accounts > 1 else ""
-            print(f"serving {chats} chats{of}, Ctrl-C ends it", file=sys.stderr)
+            state = ", phone not connected" if disconnected else ""
+            print(f"serving {chats} chats{of}{state}, Ctrl-C ends it", file=sys.stderr)
             await asyncio.Event().wait()
 
     try:

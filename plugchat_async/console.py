@@ -25,6 +25,7 @@ from plugchat_async._files import WholeFile, write_private, writing
 from plugchat_async._formats import csv_header, to_csv, to_json
 from plugchat_async._walk import Consistency, unpack
 from plugchat_async.bulk_export import AccountExport, ExportSummary, OnExport
+from plugchat_async.errors import NotConnectedError
 from plugchat_async.export import need_pyarrow, write_parquet
 
 Format = Literal["table", "json", "jsonl", "csv", "parquet"]
@@ -222,8 +223,11 @@ def summary_table(summary: ExportSummary) -> Table:
     if summary.earlier:
         table.add_row("finished by an earlier run", str(summary.earlier))
     table.add_row("accounts failed", str(summary.failed))
+    if summary.not_connected:
+        table.add_row("  phone not connected", str(summary.not_connected))
     for error, count in sorted(summary.errors.items()):
-        table.add_row(f"  {error}", str(count))
+        if error != NotConnectedError.__name__:
+            table.add_row(f"  {error}", str(count))
     if summary.unverified:
         table.add_row("finished, but chats may be missing", str(summary.unverified))
     if summary.problems:

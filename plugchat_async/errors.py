@@ -7,7 +7,8 @@ PlugChatError
 │  ├─ MissingExtraError           a library is not installed; also an ImportError
 │  ├─ TokenError                  the function that gives the token gave none
 │  ├─ SessionStateError           the session is not open here; also a RuntimeError
-│  ├─ AuthenticationError         401, 403
+│  ├─ AuthenticationError         401, 403; a token or an account that the gateway does not know
+│  ├─ AccessDeniedError           an address that is not on the account's list; a firewall
 │  ├─ MethodNotAllowedError       405, after the repairs
 │  ├─ UnsupportedMediaTypeError   415, after the repairs
 │  └─ RedirectedError             3xx, never followed
@@ -15,7 +16,8 @@ PlugChatError
 │  ├─ ConnectionFailedError       no answer, or half of one
 │  ├─ RequestTimeoutError         no answer in time; 408
 │  ├─ RateLimitedError            429
-│  └─ ServerError                 5xx, 425
+│  ├─ ServerError                 5xx, 425
+│  └─ NotConnectedError           the phone is not connected to WhatsApp
 ├─ UnexpectedStatusError          any other status but 200
 ├─ ResponseError                  200, but not what was promised
 │  ├─ NotJSONError
@@ -93,24 +95,17 @@ class PlugChatError(Exception):
     @property
     def what_happened(self) -> str:
         """The message with its context, without the hint: one line."""
-        context = ", ".join(self._context())
+        repeated = len(self.attempts) > 1
+        known = (
+            (f"account {self.account!r}", self.account is not None),
+            (f"page {self.page}", self.page is not None),
+            (f"page_size {self.page_size}", self.page_size is not None),
+            (f"{len(self.attempts)} requests", repeated),
+            (f"{self.elapsed or 0.0:.1f} s", repeated and self.elapsed is not None),
+            (f"{self.url}", self.url is not None),
+        )
+        context = ", ".join(text for text, is_known in known if is_known)
         return f"{self.message}{f' ({context})' if context else ''}"
-
-    def _context(self) -> list[str]:
-        parts: list[str] = []
-        if self.account is not None:
-            parts.append(f"account {self.account!r}")
-        if self.page is not None:
-            parts.append(f"page {self.page}")
-        if self.page_size is not None:
-            parts.append(f"page_size {self.page_size}")
-        if len(self.attempts) > 1:
-            parts.append(f"{len(self.attempts)} requests")
-            if self.elapsed is not None:
-                parts.append(f"{self.elapsed:.1f} s")
-        if self.url is not None:
-            parts.append(self.url)
-        return parts
 
 
 class ConfigurationError(PlugChatError):
@@ -153,12 +148,18 @@ class SessionStateError(ConfigurationError, RuntimeError):
 
 
 class AuthenticationError(ConfigurationError):
-    """401 or 403: the service does not accept the token."""
+    """401, 403, or the gateway's text: the service does not accept the token, or does not know its account."""
 
     advice: ClassVar[str] = (
         "Check the token: Plug Chat takes the raw token in the Authorization header, without 'Bearer'; "
         "copy it anew from the Plug Chat panel, and check that it belongs to this account and host."
     )
+
+
+class AccessDeniedError(ConfigurationError):
+    """The service refuses this machine's address: it is not on the account's list, or a firewall refuses it."""
+
+    advice: ClassVar[str] = "Ask from an address that the service admits, or have this one admitted."
 
 
 @define(slots=False, repr=False)
@@ -242,6 +243,12 @@ class ServerError(ServiceError):
     )
 
     retry_after: float | None = None
+
+
+class NotConnectedError(ServiceError):
+    """The phone is not connected to WhatsApp, says the gateway. Not retried: it lasts until the phone is connected."""
+
+    advice: ClassVar[str] = "Connect the phone again in the Plug Chat panel, then try again."
 
 
 class UnexpectedStatusError(PlugChatError):

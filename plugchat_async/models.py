@@ -175,6 +175,23 @@ class Page:
 
 
 @frozen
+class AccountStatus:
+    """Whether an account's phone is connected to WhatsApp, as the vendor's "status" call tells.
+
+    Attributes:
+        connected: Whether the account is connected to WhatsApp. If it is not, its list of chats comes back empty.
+        session: Whether the gateway has a session for the account, or None if it did not say.
+        smartphone_connected: Whether the phone has a connection to the internet, or None if the gateway did not say.
+        error: The gateway's own text about this state, or None.
+    """
+
+    connected: bool
+    session: bool | None = None
+    smartphone_connected: bool | None = None
+    error: str | None = None
+
+
+@frozen
 class WalkReport:
     """What a walk did, and whether it is known to have missed nothing.
 

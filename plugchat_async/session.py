@@ -9,20 +9,20 @@ from typing import TYPE_CHECKING, Final, Self, Unpack
 
 import aiohttp
 
+from plugchat_async._account_status import read_status
 from plugchat_async._arguments import check_int
-from plugchat_async._commons import Commons, HiddenOptions, RequestOptions, SessionOptions
+from plugchat_async._commons import Commons, HiddenOptions, RequestOptions, SessionOptions, hidden_address
 from plugchat_async._decode import OnBadValue
 from plugchat_async._driver import ChatsOptions, Drive, OnPage, OnReport, WalkOptions
 from plugchat_async._exchange import Exchange, TimeSource
 from plugchat_async._life import Life
 from plugchat_async._retry import RetryPolicy
-from plugchat_async._secret import Secret
 from plugchat_async._telemetry import Telemetry, ToldWalk
 from plugchat_async._token import TokenFunction, hidden_token
 from plugchat_async._walk import Consistency, StopOn
-from plugchat_async._wire import DEFAULT_BASE_URL, parse_base_url, proxy_problem
+from plugchat_async._wire import DEFAULT_BASE_URL, STATUS_PATH
 from plugchat_async.errors import InvalidValueError, PlugChatError
-from plugchat_async.models import Chat, ChatEvent, Page
+from plugchat_async.models import AccountStatus, Chat, ChatEvent, Page
 
 if TYPE_CHECKING:
     from plugchat_async.watch import WatchOptions
@@ -43,9 +43,9 @@ class PlugChatSession:
     it belongs to the event loop that it was opened in.
 
     token: the account's raw token, as the Authorization header takes it. It is printed nowhere. Or, for tokens that
-        change, a function, plain or async, that gives the newest one. It is asked before each request, one at a time,
-        and after 401 and 403, once for a page, which is tried again with a newer one. Where that takes time, let it
-        keep what it knows. If it fails, or as an async function takes longer than `timeout`, that is a TokenError.
+        change, a function, plain or async, that gives the newest one: asked before each request, one at a time, and
+        once for a page after 401 or 403, unless the gateway's text says that another token is of no use. If it fails,
+        or takes longer than `timeout`, that is a TokenError.
     base_url: an origin, with a path prefix at most (default https://app.plugchat.com.br). https, or http on loopback.
     client_session: an aiohttp.ClientSession to send through instead of one of our own (default None). It is never
         closed here, and its settings apply: headers, middlewares, cookies (so share it between no two accounts). A
@@ -89,15 +89,13 @@ class PlugChatSession:
         self._life = Life()
         self._origin = ""
         # What may be a secret is no local of this frame any more when something is raised.
-        parsed, hidden = parse_base_url(base_url), hidden_token(token)
-        problems = (hidden, parsed, proxy_problem(proxy))
-        hidden_proxy = None if proxy is None else Secret(proxy)
+        hidden, address = hidden_token(token), hidden_address(base_url, proxy)
         del token, base_url, proxy
-        for problem in problems:
-            if isinstance(problem, PlugChatError):
-                raise problem
-        assert not isinstance(hidden, PlugChatError), "it would have been raised"
-        self._origin = str(parsed)
+        if isinstance(hidden, PlugChatError):
+            raise hidden
+        if isinstance(address, PlugChatError):
+            raise address
+        self._origin, hidden_proxy = address
         options = RequestOptions(
             timeout=timeout,
             retry=retry,
@@ -114,6 +112,7 @@ class PlugChatSession:
         commons = Commons(options, client_session)
         self._transport = commons.transport()
         self._exchange = commons.exchange(self._transport, hidden, self._origin)
+        self._status_exchange = self._exchange.of_call(STATUS_PATH, Chat)
 
     @classmethod
     def from_env(cls, **options: Unpack[SessionOptions]) -> Self:
@@ -170,6 +169,17 @@ class PlugChatSession:
         check_int("number", number, least=1)
         check_int("page_size", page_size, least=1)
         return await self._fetch(number, page_size)
+
+    async def fetch_status(self) -> AccountStatus:
+        """Return whether the account's phone is connected to WhatsApp. It costs one request.
+
+        While it is not, the gateway answers the call for chats with an empty list.
+
+        Raises:
+            PlugChatError: As `fetch_page` does. An answer that is no status is a ResponseError.
+        """
+        self._life.check()
+        return await self._status_exchange.fetch_result(read_status)
 
     async def iter_pages(
         self,
@@ -305,9 +315,8 @@ class PlugChatSession:
 
         A look reads as many pages as have chats with new messages, usually one. What happens to the others without a
         message (deleted, read, muted, renamed) is seen when the whole list is read: every `sweep_interval`, and when a
-        chat is missing among those that were read. An account whose chats fit on a page is seen whole each time. The
-        oldest message's event comes first, of the front and then of the whole list. Changes that are undone before the
-        next look are not seen.
+        chat is missing among those that were read. The oldest message's event comes first, of the front and then of the
+        whole list.
 
         interval: seconds from the beginning of a look to that of the next one (default 30.0).
         page_size: chats to ask for at a time (default 100).
@@ -321,15 +330,15 @@ class PlugChatSession:
         max_outage: seconds of an outage after which its error is raised (default None: it is waited for).
         on_outage: a plain function, called with an Outage when a look has failed, and when looking works again (default
             None; both are logged as warnings). ServiceErrors and ResponseErrors are waited for, longer each time up to
-            five minutes or `interval`, and as long as a 429 asks; all others are raised.
+            five minutes or `interval`, and as long as a 429 asks. So is a 4xx other than 401 and 403 after a look that
+            worked. All others are raised, and so are AuthenticationError and AccessDeniedError.
         on_look: a plain function, called with the state when all events of a look are dealt with, if it has learnt
             anything, with or without events, as the first one does (default None). To save only here takes less time
             where many chats change; what dies in the middle of a look then gets its events again.
 
         A chat is given as removed if that is proven, as by consistency="strict", or if three readings of the whole list
-        in a row did not have it; of a list that is empty, or less than half as long as it was, two. As long as the
-        whole list could not be read once, all chats with new messages that are not known are given as added. A list
-        that is not sorted by time is read as a whole.
+        in a row did not have it; of a list that is empty, or less than half as long as it was, two. A list that is not
+        sorted by time is read as a whole.
 
         InvalidValueError and InvalidTypeError at once, if an argument is wrong; later, if another watch has the state.
         """

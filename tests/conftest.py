@@ -51,8 +51,9 @@ def fake_time() -> FakeTime:
 
 
 @pytest.fixture
-async def sim() -> AsyncIterator[PlugChatSimulator]:
-    async with PlugChatSimulator(chats=250, seed=7) as simulator:
+async def sim(request: pytest.FixtureRequest) -> AsyncIterator[PlugChatSimulator]:
+    """A simulator that speaks as the gateway does, or, where a test is marked with `DOCUMENTED`, as in 2021."""
+    async with PlugChatSimulator(chats=250, seed=7, dialect=getattr(request, "param", "gateway")) as simulator:
         yield simulator
 
 

@@ -12,10 +12,14 @@ from traceback import walk_tb
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
+import pytest
+
 from plugchat_async import TimeSource
 from plugchat_async.testing import PlugChatSimulator
 
 T = TypeVar("T")
+# For tests of what only a list can show whose chats all have a time: its order, and what a walk makes of that.
+DOCUMENTED = pytest.mark.parametrize("sim", ["documented"], indirect=True)
 Handler = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 
 

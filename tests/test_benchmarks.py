@@ -3,11 +3,19 @@
 import json
 from pathlib import Path
 
+import attrs
 import pytest
 
+from benchmarks import decode
 from benchmarks.__main__ import QUICK, RESULTS
 from benchmarks.measure import PACKAGES, Result, interleaved, load, ratios, spread
 from benchmarks.plots import PICTURES
+from benchmarks.rows import body_of
+from plugchat_async import Chat
+from plugchat_async._fast_lane import RefusedError, fast_lane
+from plugchat_async._walk.steps import key_of
+from plugchat_async._wire_values import wire_name
+from plugchat_async.converter import converter
 
 README = (Path(__file__).parent.parent / "README.md").read_text()
 
@@ -64,3 +72,40 @@ def test_committed_figures_are_marked(name: str) -> None:
 def test_the_readme_shows_a_picture() -> None:
     """One that is there."""
     assert "benchmarks/results/walk.svg" in README
+
+
+def test_rows_are_those_of_the_gateway() -> None:
+    """In size, and in how many have no phone and no time; each is known by another key."""
+    body = body_of(0, 1000)
+    rows = json.loads(body)
+    assert 250 < len(body) / len(rows) < 260
+    assert sum(row["phone"] == "" for row in rows) == 520
+    assert sum(row["lastMessageTime"] == "0" for row in rows) == 590
+    assert {key for row in rows for key in row} == {wire_name(member.name) for member in attrs.fields(Chat)}
+    assert len({key_of(chat) for chat in converter.loads(body)}) == len(rows)
+
+
+def test_odd_rows_are_refused_by_the_fast_lane() -> None:
+    """Each of them; the converter reads them, with no message to count."""
+    lane = fast_lane(Chat)
+    assert lane is not None
+    usual, odd = body_of(0, 20), body_of(0, 20, odd=True)
+    assert [attrs.evolve(chat, unread=0) for chat in lane.read(usual)] == list(converter.loads(odd))
+    for row in json.loads(odd):
+        with pytest.raises(RefusedError):
+            lane.read_row(json.dumps(row).encode())
+
+
+@pytest.mark.parametrize("name", decode.contenders())
+def test_contenders_read_the_same_chats(name: str) -> None:
+    """Each decoder that is measured reads what ours reads."""
+    body = body_of(0, 200)
+    found = decode.contenders()[name](body)
+    assert [decode.as_chat(row) for row in found] == list(decode.read(body))
+
+
+@pytest.mark.parametrize("time", ['""', "0", '"0"', "null", "1768497607000", '"1768497607123"', '"1622991687"'])
+def test_pydantic_has_our_rules(time: str) -> None:
+    """Its model reads each spelling of a time, of a missing phone and of a muting without an end."""
+    body = f'[{{"phone":"","lid":"1@lid","lastMessageTime":{time},"muteEndTime":-1}}]'.encode()
+    assert [decode.as_chat(row) for row in decode.contenders()["pydantic v2"](body)] == list(decode.read(body))

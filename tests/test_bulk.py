@@ -540,7 +540,7 @@ async def test_streamed_failures_are_logged_if_nobody_asks_for_them(
     bad = Account("bad", "nobody's", sim.base_url)
     with caplog.at_level(logging.WARNING, "plugchat_async.bulk"):
         assert [pair async for pair in fetch_many([bad], stream=True)] == []
-        assert "account 'bad' failed: HTTP 401" in caplog.text
+        assert "account 'bad' failed: the gateway says: 'the token is missing or unknown' (HTTP 401" in caplog.text
         caplog.clear()
         assert [pair async for pair in fetch_many([bad], stream=True, on_result=lambda _: None)] == []
         assert caplog.text == ""

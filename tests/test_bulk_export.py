@@ -8,6 +8,7 @@ import os
 import signal
 import subprocess
 import sys
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
@@ -627,6 +628,33 @@ async def test_a_secret_is_in_no_file(tmp_path: Path, sim: PlugChatSimulator, fa
     assert len(failures(tmp_path)) == 2
     for path in tmp_path.iterdir():
         assert token not in path.read_text()
+
+
+@pytest.mark.parametrize("status", [200, 400, 401, 403, 404])
+async def test_each_refusal_is_counted_by_its_class(
+    tmp_path: Path, sim: PlugChatSimulator, fake_time: FakeTime, status: int
+) -> None:
+    """Phones that are not connected are counted apart; each account costs one request and leaves no file."""
+    classes = {
+        "your client-token is not configured": "AuthenticationError",
+        "Instance not found": "AuthenticationError",
+        "203.0.113.9 not allowed": "AccessDeniedError",
+        "You need to be connected": "NotConnectedError",
+        "You are not connected.": "NotConnectedError",
+        "You need to restore the session.": "NotConnectedError",
+        "Does not work in multi device version": "NotAListError" if status == 200 else "UnexpectedStatusError",
+    }
+    accounts: list[Account] = []
+    for number, text in enumerate(classes):
+        sim.add_account(f"token-{number}", 3)
+        sim.script(Fault.status(status, body=json.dumps({"error": text})), token=f"token-{number}")
+        accounts.append(Account(text, f"token-{number}", sim.base_url))
+    summary = await export_many(accounts, tmp_path, time_source=fake_time.source)
+    assert (summary.finished, summary.failed, summary.not_connected) == (0, 7, 3)
+    assert summary.errors == Counter(classes.values())
+    assert {line["account"]: line["error"] for line in failures(tmp_path)} == classes
+    assert all(line["message"].startswith(f"the gateway says: '{line['account']}'") for line in failures(tmp_path))
+    assert len(sim.requests) == 7
 
 
 def test_a_summary_prints_plainly() -> None:

@@ -395,7 +395,7 @@ async def slow_token() -> str:
 RETRY, HANG, HONEST = Fault.status(503), Fault.hang(), Fault.none()
 HOLD = Fault.status(429, headers={"Retry-After": "2"})
 
-SENDING = frozenset({"Exchange._fetch", "Exchange._attempt", "Transport.send", "Transport._ask"})
+SENDING = frozenset({"Exchange._complete", "Exchange._attempt", "Transport.send", "Transport._ask"})
 WALKING = SENDING | {"Drive.next", "PagesAhead.get"}
 AHEAD = WALKING | {"PagesAhead._run", "Drive.close", "PagesAhead.close", "cancel_all"}
 CREW = WALKING | {"Crew.next", "Crew._supervise", "Crew._work", "Crew._hand_over"}

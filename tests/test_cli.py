@@ -170,6 +170,24 @@ def test_a_pipe_as_file_is_written_to(account: PlugChatSimulator, tmp_path: Path
         ([Fault.status(503, headers={"Retry-After": "900"})], 3, "HTTP 503"),
         ([Fault.status(404)], 4, "HTTP 404"),
         ([Fault.answer("<html>")], 4, "not JSON"),
+        ([Fault.status(403, body="<html>")], 2, "refused by a firewall: HTTP 403"),
+        *(
+            (
+                [Fault.status(status, body=json.dumps({"error": text}))],
+                code,
+                f"error: the gateway says: '{text}' (HTTP {status}",
+            )
+            for status in (200, 400, 401, 403, 404)
+            for text, code in (
+                ("your client-token is not configured", 2),
+                ("Instance not found", 2),
+                ("203.0.113.9 not allowed", 2),
+                ("You need to be connected", 3),
+                ("You are not connected.", 3),
+                ("You need to restore the session.", 3),
+                ("Does not work in multi device version", 4),
+            )
+        ),
     ],
 )
 def test_an_error_says_what_happened_and_what_to_do(
@@ -503,6 +521,32 @@ def test_simulate_serves_chats_until_interrupted(tmp_path: Path) -> None:
     _, err = server.communicate(timeout=30)
     assert server.returncode == 0
     assert err == "serving 20 chats, Ctrl-C ends it\n"
+
+
+def test_simulate_disconnected(tmp_path: Path) -> None:
+    """All its accounts have an empty list and a status that says why."""
+    accounts = tmp_path / "accounts.csv"
+    server = subprocess.Popen(
+        [*PLUGCHAT, "simulate", "--port", "0", "--disconnected", "--accounts", "2", "--accounts-file", str(accounts)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert server.stdout is not None
+    exports = dict(server.stdout.readline().removeprefix("export ").strip().split("=", 1) for _ in range(2))
+    for account in csv.DictReader(accounts.read_text().splitlines()):
+        exports["PLUGCHAT_TOKEN"] = account["token"]
+        chats, status = (
+            subprocess.run(
+                [*PLUGCHAT, command], capture_output=True, text=True, env={**os.environ, **exports}, check=False
+            )
+            for command in ("chats", "status")
+        )
+        assert (chats.returncode, chats.stdout) == (0, "")
+        assert (status.returncode, status.stdout.splitlines()[0]) == (3, "connected:    no")
+    server.send_signal(signal.SIGINT)
+    _, err = server.communicate(timeout=30)
+    assert err == "serving 1000 chats each of 2 accounts, phone not connected, Ctrl-C ends it\n"
 
 
 def test_simulate_on_a_port_that_is_taken(account: PlugChatSimulator, capsys: pytest.CaptureFixture[str]) -> None:
@@ -913,7 +957,7 @@ def test_powershell_has_a_script(capsys: pytest.CaptureFixture[str]) -> None:
     assert "sweep-interval" in script
 
 
-@pytest.mark.parametrize("command", ["chats", "bulk", "watch", "doctor", "simulate", "demo", "completion"])
+@pytest.mark.parametrize("command", ["chats", "bulk", "watch", "status", "doctor", "simulate", "demo", "completion"])
 def test_help_has_examples(command: str, capsys: pytest.CaptureFixture[str]) -> None:
     """Of each command."""
     assert cli.run([command, "--help"]) == 0

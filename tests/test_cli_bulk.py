@@ -98,15 +98,18 @@ def test_failed_accounts_are_told_by_the_exit_code_and_a_file(
     sim.script(Fault.status(401, body=f"no such token: {SECRET}-1"), token=f"{SECRET}-1")
     sim.script(Fault.answer("{}"), token=f"{SECRET}-2")
     sim.script(Fault.status(403), token=f"{SECRET}-3")
+    sim.script(Fault.status(400, body='{"error": "You are not connected."}'), token=f"{SECRET}-4")
     out = accounts.parent / "out"
     assert cli.run(["bulk", str(accounts), "-o", str(out)]) == 5
     printed = capsys.readouterr()
     rows = table(printed.out)
-    assert (rows["accounts finished"], rows["accounts failed"]) == ("7", "3")
+    assert (rows["accounts finished"], rows["accounts failed"]) == ("6", "4")
+    assert rows["phone not connected"] == "1"
+    assert "NotConnectedError" not in rows
     assert (rows["AuthenticationError"], rows["NotAListError"]) == ("2", "1")
     assert str(out / "failures.jsonl") in printed.err
     listed = [json.loads(line) for line in (out / "failures.jsonl").read_text().splitlines()]
-    assert {line["account"] for line in listed} == {"shop 1", "shop 2", "shop 3"}
+    assert {line["account"] for line in listed} == {"shop 1", "shop 2", "shop 3", "shop 4"}
     assert all(line["error"] and line["message"] and line["hint"] for line in listed)
     texts = [path.read_text() for path in out.iterdir()] + [printed.out, printed.err]
     assert SECRET not in "".join(texts)

@@ -1,11 +1,14 @@
-"""The same traces over real HTTP, against the simulator, with faults and retries in between."""
+"""The same traces over real HTTP, against the simulator, with faults and retries in between.
+
+The lists are those of 2021, in which each chat has a time: where some have none, no walk can prove as much.
+"""
 
 from collections import Counter
 from typing import Any
 
 import pytest
 
-from fakes import FakeTime
+from fakes import DOCUMENTED, FakeTime
 from moving import Event
 from plugchat_async import Chat, Page, PlugChatError, PlugChatSession, RetryPolicy, WalkReport
 from plugchat_async._walk import Consistency
@@ -16,13 +19,13 @@ from test_walk_traces import ANY, BUMPS, Script, traces
 def play(sim: PlugChatSimulator, script: Script, monkeypatch: pytest.MonkeyPatch) -> set[str]:
     """Let a script happen between the requests. Gives the phones that are there all the while, kept up to date."""
     account = sim._account
-    there = {chat.phone for chat in account.chats}
+    there = {chat.id for chat in account.chats}
     waiting = list(script)
     answered = 0
 
     def happen(event: Event) -> None:
         kind, place = event
-        phones = [chat.phone for chat in account.chats]
+        phones = [chat.id for chat in account.chats]
         if kind == "insert":
             account.new_chat()
         elif phones:
@@ -30,7 +33,7 @@ def play(sim: PlugChatSimulator, script: Script, monkeypatch: pytest.MonkeyPatch
             if kind == "bump":
                 account.receive_message(phone)
             else:
-                there.discard(account.delete_chat(phone).phone)
+                there.discard(account.delete_chat(phone).id)
 
     def pass_interval() -> None:
         nonlocal answered
@@ -55,14 +58,14 @@ async def test_the_small_traces_over_http(
     for number, script in enumerate(scripts):
         fake = FakeTime()
         async with (
-            PlugChatSimulator(5, seed=number) as sim,
+            PlugChatSimulator(5, seed=number, dialect="documented") as sim,
             PlugChatSession(sim.token, base_url=sim.base_url, retry=policy, time_source=fake.source) as session,
         ):
             sim.script(*faults[number % 3 :], Fault.none(), *faults)
             there = play(sim, script, monkeypatch)
             reports: list[WalkReport] = []
             found = await session.list_chats(2, consistency=consistency, prefetch=prefetch, on_report=reports.append)
-            phones = [chat.phone for chat in found]
+            phones = [chat.id for chat in found]
             assert len(set(phones)) == len(phones)
             assert there <= set(phones), script
             assert reports[0].verified, (script, reports)
@@ -74,18 +77,21 @@ async def lost(
 ) -> tuple[int, int, WalkReport]:
     """How many chats a walk over a busy account missed and repeated, with its report."""
     reports: list[WalkReport] = []
-    async with PlugChatSimulator(400, seed=seed) as sim, PlugChatSession(sim.token, base_url=sim.base_url) as session:
-        before = {chat.phone for chat in sim.chats}
+    async with (
+        PlugChatSimulator(400, seed=seed, dialect="documented") as sim,
+        PlugChatSession(sim.token, base_url=sim.base_url) as session,
+    ):
+        before = {chat.id for chat in sim.chats}
         sim.traffic(**traffic, seed=seed, every=every)
         found = Counter(
             [
-                chat.phone
+                chat.id
                 async for chat in session.iter_chats(
                     50, consistency=consistency, prefetch=prefetch, on_report=reports.append
                 )
             ]
         )
-        there = before & {chat.phone for chat in sim.chats}
+        there = before & {chat.id for chat in sim.chats}
     return len(there - set(found)), found.total() - len(found), reports[0]
 
 
@@ -134,10 +140,10 @@ async def test_traffic_by_the_clock() -> None:
 async def test_a_walk_goes_on_after_an_outage(consistency: Consistency, fake_time: FakeTime) -> None:
     """With the error's checkpoint, and much having happened meanwhile."""
     async with (
-        PlugChatSimulator(400, seed=3) as sim,
+        PlugChatSimulator(400, seed=3, dialect="documented") as sim,
         PlugChatSession(sim.token, base_url=sim.base_url, time_source=fake_time.source) as session,
     ):
-        before = {chat.phone for chat in sim.chats}
+        before = {chat.id for chat in sim.chats}
         sim.traffic(bumps=2.0, seed=3)
         got: list[Chat] = []
         checkpoint: str | None = None
@@ -152,7 +158,7 @@ async def test_a_walk_goes_on_after_an_outage(consistency: Consistency, fake_tim
         reports: list[Any] = []
         async for chat in session.iter_chats(resume=checkpoint, on_report=reports.append):
             got.append(chat)
-        phones = [chat.phone for chat in got]
+        phones = [chat.id for chat in got]
         assert len(set(phones)) == len(phones)
         assert before <= set(phones)
         assert reports[0].verified
@@ -166,9 +172,10 @@ async def test_list_chats_has_no_checkpoint(sim: PlugChatSimulator, plugchat: Pl
     assert caught.value.checkpoint is None
 
 
+@DOCUMENTED
 async def test_pages_say_how_many_chats_they_leave_out(sim: PlugChatSimulator, plugchat: PlugChatSession) -> None:
     """A page of a closing pass holds only what is new, and its bytes hold all."""
-    last = sim.chats[-1].phone
+    last = sim.chats[-1].id
     pages: list[Page] = []
     async for page in plugchat.iter_pages(100):
         if page.number == 1 and not pages:
@@ -180,5 +187,5 @@ async def test_pages_say_how_many_chats_they_leave_out(sim: PlugChatSimulator, p
         (3, 50, 0, True),
         (1, 1, 99, False),
     ]
-    assert pages[-1].chats[0].phone == last
+    assert pages[-1].chats[0].id == last
     assert pages[-1].raw.count(b'"phone"') == 100

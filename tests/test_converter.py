@@ -75,6 +75,7 @@ def test_a_page_of_today_is_read() -> None:
 @example(Chat("1", last_message_time=datetime(1973, 3, 3, 9, 46, 40, tzinfo=UTC)))
 @example(Chat("1", last_message_time=datetime(1973, 3, 3, 9, 46, 39, 999_000, tzinfo=UTC)))
 @example(Chat("null", name="null"))
+@example(Chat("1", last_message_time=FOREVER, muted_until=FOREVER))
 def test_what_is_written_is_read_back(chat: Chat) -> None:
     """A row, through JSON and without it, by the converter and by its copy."""
     row = converter.unstructure(chat)

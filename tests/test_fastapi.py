@@ -240,6 +240,21 @@ def test_no_frame_shows_the_token(account: PlugChatSimulator) -> None:
     [
         ([Fault.status(401)], 502, "Plug Chat refuses the token"),
         ([Fault.status(403)], 502, "Plug Chat refuses the token"),
+        ([Fault.status(403, body="<html>")], 502, "Plug Chat refuses this service's address"),
+        ([Fault.status(403, body="error code: 1010")], 502, "Plug Chat refuses this service's address"),
+        *(
+            ([Fault.status(code, body=f'{{"error": "{text}"}}')], status, title)
+            for code in (200, 400, 401, 403, 404)
+            for text, status, title in (
+                ("your client-token is not configured", 502, "Plug Chat refuses the token"),
+                ("Instance not found", 502, "Plug Chat refuses the token"),
+                ("203.0.113.9 not allowed", 502, "Plug Chat refuses this service's address"),
+                ("You need to be connected", 503, "The phone is not connected to WhatsApp"),
+                ("You are not connected.", 503, "The phone is not connected to WhatsApp"),
+                ("You need to restore the session.", 503, "The phone is not connected to WhatsApp"),
+                ("Does not work in multi device version", 502, "Plug Chat gives an unexpected answer"),
+            )
+        ),
         ([Fault.status(405, headers={"Allow": "POST"})], 502, "Plug Chat refuses the method"),
         ([Fault.status(415)] * 3, 502, "Plug Chat refuses the content type"),
         ([Fault.status(301, headers={"Location": "https://s3cret-token.example"})], 502, "Plug Chat redirects"),

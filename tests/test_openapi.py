@@ -17,9 +17,9 @@ from aiohttp import web
 
 from fakes import served
 from peers import PATIENCE, program
-from plugchat_async import Chat
+from plugchat_async import AccountStatus, Chat
 from plugchat_async._secret import Secret
-from plugchat_async._wire import CHATS_PATH, DOCUMENTED_ORIGINS, JSON_TYPE, RequestShape
+from plugchat_async._wire import CHATS_PATH, DOCUMENTED_ORIGINS, JSON_TYPE, STATUS_PATH, RequestShape
 from plugchat_async.testing import PlugChatSimulator, SimulatedAccount
 
 DESCRIPTION = Path(__file__).parent / "openapi.yaml"
@@ -154,11 +154,11 @@ def description() -> Any:
     return yaml.safe_load(DESCRIPTION.read_text(encoding="utf-8"))
 
 
-def test_the_description_names_the_documented_hosts_and_path(description: Any) -> None:
+def test_the_description_names_the_documented_hosts_and_paths(description: Any) -> None:
     """Those that our code knows, in its order."""
     assert tuple(server["url"] for server in description["servers"]) == DOCUMENTED_ORIGINS
-    assert list(description["paths"]) == [CHATS_PATH]
-    assert list(description["paths"][CHATS_PATH]) == ["get"]
+    assert list(description["paths"]) == [CHATS_PATH, STATUS_PATH]
+    assert [list(calls) for calls in description["paths"].values()] == [["get"], ["get"]]
 
 
 def test_the_description_asks_for_what_we_send(description: Any) -> None:
@@ -188,6 +188,21 @@ def test_the_description_knows_the_vendors_fields(description: Any) -> None:
     names = [field.name for field in attrs.fields(Chat)]
     assert {re.sub("_([a-z])", lambda match: match[1].upper(), name) for name in names} == types.keys()
     assert chat["required"] == ["phone"]
+
+
+def test_the_description_has_the_fields_of_a_status(description: Any) -> None:
+    """Those that an AccountStatus has, of its types."""
+    status = description["components"]["schemas"]["Status"]
+    types = {name: field["type"] for name, field in status["properties"].items()}
+    assert types == {
+        "connected": "boolean",
+        "session": "boolean",
+        "smartphoneConnected": "boolean",
+        "error": "string",
+    }
+    names = [field.name for field in attrs.fields(AccountStatus)]
+    assert [re.sub("_([a-z])", lambda match: match[1].upper(), name) for name in names] == list(types)
+    assert status["required"] == ["connected"]
 
 
 def _listed(value: str | list[str]) -> list[str]:

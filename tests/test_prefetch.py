@@ -12,7 +12,7 @@ from attrs import evolve
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fakes import FakeTime, run_apart
+from fakes import DOCUMENTED, FakeTime, run_apart
 from moving import MovingList
 from plugchat_async import (
     AuthenticationError,
@@ -415,7 +415,10 @@ async def test_closing_after_any_chat_leaves_nothing(prefetch: int) -> None:
 @pytest.mark.parametrize("consistency", KINDS)
 async def test_cancelling_at_any_step_leaves_nothing(prefetch: int, consistency: Consistency) -> None:
     """The task is cancelled after its k-th turn of the loop, for every k until it ends first."""
-    async with PlugChatSimulator(60, seed=1) as sim, PlugChatSession(sim.token, base_url=sim.base_url) as session:
+    async with (
+        PlugChatSimulator(60, seed=1, dialect="documented") as sim,
+        PlugChatSession(sim.token, base_url=sim.base_url) as session,
+    ):
         await session.fetch_page(1, 10)
         before = tasks()
         reports: list[WalkReport] = []
@@ -594,6 +597,7 @@ async def report_of(session: PlugChatSession, **options: Any) -> WalkReport:
     return report
 
 
+@DOCUMENTED
 async def test_a_report_says_what_was_done(
     sim: PlugChatSimulator, plugchat: PlugChatSession, fake_time: FakeTime, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -610,6 +614,7 @@ async def test_a_report_says_what_was_done(
     assert 4 <= ahead.requests <= 6
 
 
+@DOCUMENTED
 @pytest.mark.parametrize(
     ("consistency", "report"),
     [
@@ -624,7 +629,7 @@ async def test_a_report_of_a_busy_walk(
     reports: list[WalkReport] = []
     async for page in plugchat.iter_pages(100, consistency=consistency, on_report=reports.append):
         if page.number == 1 and page.left_out == 0:
-            sim.receive_message(sim.chats[249].phone)
+            sim.receive_message(sim.chats[249])
     assert reports == [report]
 
 
@@ -637,6 +642,7 @@ async def test_a_report_of_a_walk_that_did_not_end(sim: PlugChatSimulator, plugc
     assert report.reason == "the walk failed: AuthenticationError"
 
 
+@DOCUMENTED
 async def test_a_walk_that_must_be_verified(
     sim: PlugChatSimulator, plugchat: PlugChatSession, caplog: pytest.LogCaptureFixture
 ) -> None:

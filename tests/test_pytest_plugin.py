@@ -297,7 +297,7 @@ import pytest
 
 @pytest.fixture
 def plugchat_simulator(plugchat_simulator):
-    plugchat_simulator.delete_chat(plugchat_simulator.chats[0].phone)
+    plugchat_simulator.delete_chat(plugchat_simulator.chats[0])
     return plugchat_simulator
 """)
     run(

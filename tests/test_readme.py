@@ -139,7 +139,9 @@ def test_many_accounts(environment: dict[str, str], folder: Path) -> None:
     lines = run(example("fetch_many(read_accounts"), environment, folder).splitlines()
     assert {"simulated-token 250 chats", "second 30 chats"} <= set(lines)
     assert len(lines) == 3
-    assert any(line.startswith("x failed: HTTP 401") for line in lines)
+    assert any(
+        line.startswith("x failed: the gateway says: 'the token is missing or unknown' (HTTP 401") for line in lines
+    )
 
 
 def test_files(environment: dict[str, str], folder: Path) -> None:

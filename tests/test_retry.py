@@ -16,7 +16,16 @@ from plugchat_async import (
     RetryPolicy,
     ServerError,
 )
-from plugchat_async._retry import RETRIED_STATUSES, GiveUp, RetryBudget, Wait, is_transient, parse_retry_after
+from plugchat_async._retry import (
+    RETRIED_STATUSES,
+    GiveUp,
+    RetryBudget,
+    Wait,
+    is_transient,
+    parse_reset,
+    parse_retry_after,
+    parse_wait,
+)
 from plugchat_async._secret import Secret
 from plugchat_async._wire import WireResponse, status_error
 
@@ -53,6 +62,70 @@ NOW = 784_111_777.0  # Sun, 06 Nov 1994 08:49:37 GMT, the date of RFC 9110's exa
 def test_retry_after_is_digits_or_a_date(value: str | None, seconds: float | None) -> None:
     """ASCII digits or one of the three HTTP dates; anything else is ignored."""
     assert parse_retry_after(value, now=NOW) == seconds
+
+
+@pytest.mark.parametrize(
+    ("value", "seconds"),
+    [
+        (None, None),
+        ("", None),
+        ("0", 0.0),
+        ("30", 30.0),
+        (" 30\t", 30.0),
+        ("007", 7.0),
+        ("0.25", 0.25),
+        ("999999999", 999_999_999.0),
+        ("1000000000", 0.0),  # from here on it is a moment, which may be past
+        ("1600000010", 10.0),
+        ("1600000010.5", 10.5),
+        ("1599999990", 0.0),
+        ("99999999999", 98_399_999_999.0),
+        ("1600000010000", 10.0),
+        ("1600000010250", 10.25),
+        ("1599999990000", 0.0),
+        ("99999999999999", 98_399_999_999.999),
+        *[
+            (text, None)
+            for text in (
+                *("100000000000000", "1600000010000000", "9" * 17, "9" * 5000, "1" + "0" * 400, "1." + "0" * 10),
+                *("-1", "+1", "1e9", "NaN", "inf", "1, 2", "1;w=60", "soon", "٣", "1 s", "0x10", "1.", ".5", "\xa01"),
+                *("Sun, 06 Nov 1994 08:49:47 GMT", "2026-11-26T10:00:00Z"),
+            )
+        ],
+    ],
+)
+def test_a_reset_is_seconds_or_a_moment(value: str | None, seconds: float | None) -> None:
+    """Its size tells seconds, epoch seconds and epoch milliseconds apart; anything else is ignored."""
+    assert parse_reset(value, now=1_600_000_000.0) == (None if seconds is None else pytest.approx(seconds))
+
+
+def test_a_reset_is_counted_by_the_servers_clock() -> None:
+    """From the response's Date header, if it can be read."""
+    date = "Sun, 13 Sep 2020 12:26:40 GMT"  # 1,600,000,000
+    assert parse_reset("1600000010", now=0.0, date=date) == 10.0
+    assert parse_reset("1600000010", now=1_600_000_000.0, date="long ago") == 10.0
+
+
+@pytest.mark.parametrize(
+    ("status", "headers", "seconds"),
+    [
+        (429, {}, None),
+        (429, {"retry-after": "5", "ratelimit-reset": "9"}, 5.0),
+        (429, {"retry-after": "soon", "ratelimit-reset": "9"}, 9.0),
+        (429, {"ratelimit-reset": "9", "x-ratelimit-reset": "8"}, 9.0),
+        (429, {"ratelimit-reset": "soon", "x-ratelimit-reset": "8"}, 8.0),
+        (429, {"x-ratelimit-reset": "784111787"}, 784_111_787.0),
+        (429, {"x-ratelimit-reset": "0"}, 0.0),
+        (429, {"x-ratelimit-reset": "NaN"}, None),
+        (503, {"retry-after": "5"}, 5.0),
+        (503, {"ratelimit-reset": "9", "x-ratelimit-reset": "9"}, None),
+    ],
+)
+def test_a_429_without_retry_after_waits_for_its_reset(
+    status: int, headers: dict[str, str], seconds: float | None
+) -> None:
+    """Retry-After goes first; other statuses carry the reset of a limit that was not met."""
+    assert parse_wait(status, headers, now=NOW) == seconds
 
 
 def test_the_servers_own_clock_is_preferred() -> None:

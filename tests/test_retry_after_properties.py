@@ -20,7 +20,7 @@ from plugchat_async import (
     RetryPolicy,
     ServerError,
 )
-from plugchat_async._retry import GiveUp, Wait, is_transient, parse_retry_after
+from plugchat_async._retry import GiveUp, Wait, is_transient, parse_reset, parse_retry_after
 
 DAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
 MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
@@ -113,6 +113,16 @@ def read(value: str | None, *, now: float = 0.0, date: str | None = None) -> flo
 def test_no_text_makes_it_fail(value: str | None, now: float, date: str | None) -> None:
     """Whatever Retry-After and Date hold, there is no wait, or one that is not negative."""
     read(value, now=now, date=date)
+
+
+@given(
+    st.none() | st.text() | NEARLY | st.integers().map(str) | st.floats().map(str), NOWS, st.none() | st.text() | NEARLY
+)
+@example("9" * 16, -1e12, None)
+def test_no_reset_makes_it_fail(value: str | None, now: float, date: str | None) -> None:
+    """Whatever RateLimit-Reset and Date hold, there is no wait, or one that is not negative."""
+    seconds = parse_reset(value, now=now, date=date)
+    assert seconds is None or (type(seconds) is float and seconds >= 0.0)
 
 
 @given(st.integers(0), st.sampled_from(["", " ", "\t ", "  "]), st.integers(0, 30))

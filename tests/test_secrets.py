@@ -50,6 +50,9 @@ FAULTS: dict[str, Fault] = {
     "clipped status": Fault.status(500, body="x" * 190 + TOKEN),
     "html": Fault.answer(f"<html>{ECHO}</html>"),
     "object": Fault.answer(f'{{"error": "{ECHO}"}}'),
+    "not connected": Fault.status(400, body=json.dumps({"error": f"You are not connected. {ECHO}"})),
+    "not allowed": Fault.status(403, body=json.dumps({"error": f"192.0.2.1 not allowed. {ECHO}"})),
+    "firewall": Fault.status(403, headers=ECHO_HEADERS, body=f"<html>{ECHO}</html>"),
     "broken": Fault.answer(f'[{{"phone": "{TOKEN}"'),
     "malformed chat": Fault.answer(f'["{TOKEN}"]'),
     "malformed values": Fault.answer(f'[{{"phone": ["{TOKEN}"], "unread": "{"x" * 50}{TOKEN}"}}]'),
@@ -77,7 +80,7 @@ async def test_no_fault_shows_the_token(name: str, logged: io.StringIO) -> None:
     """A server that echoes the token wherever it can."""
     async with (
         PlugChatSimulator(10, token=TOKEN) as sim,
-        PlugChatSession(TOKEN, base_url=sim.base_url, time_source=FakeTime().source) as session,
+        PlugChatSession(TOKEN, base_url=sim.base_url, time_source=FakeTime().source, on_bad_value="raise") as session,
     ):
         sim.script(*[FAULTS[name]] * 9)
         with pytest.raises(PlugChatError) as caught:
@@ -85,6 +88,21 @@ async def test_no_fault_shows_the_token(name: str, logged: io.StringIO) -> None:
         assert_unseen(caught.value, logged)
         assert_no_part_seen(caught.value)
         assert TOKEN not in repr(session)
+
+
+@pytest.mark.parametrize("value", [TOKEN.upper(), "x" * 50 + TOKEN, TOKEN.replace("-", "\\u002d")])
+async def test_no_bad_value_shows_the_token(value: str, logged: io.StringIO) -> None:
+    """Nor does the warning of a walk that goes on, nor the page that tells of it."""
+    async with (
+        PlugChatSimulator(10, token=TOKEN) as sim,
+        PlugChatSession(TOKEN, base_url=sim.base_url, time_source=FakeTime().source) as session,
+    ):
+        sim.script(Fault.answer(f'[{{"phone": "1", "unread": "{value}"}}, {{"phone": "2", "pinned": ["{value}"]}}]'))
+        pages = [page async for page in session.iter_pages(100)]
+    assert len(pages[0].problems) == 2
+    text = f"{pages[0].problems!r} {logged.getvalue()}".lower()
+    assert "expected a count" in text
+    assert TOKEN[:8].lower() not in text
 
 
 async def test_a_url_that_a_middleware_changed_does_not_show_the_token(logged: io.StringIO) -> None:

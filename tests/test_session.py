@@ -53,7 +53,7 @@ async def test_pages_carry_their_chats_and_their_bytes(sim: PlugChatSimulator, p
         (2, 100, 100, False),
         (3, 100, 50, True),
     ]
-    assert sim.chats[249].phone.encode() in pages[2].raw
+    assert sim.chats[249].id.encode() in pages[2].raw
     assert f"raw=<{len(pages[2].raw)} bytes>" in repr(pages[2])
 
 
@@ -289,17 +289,18 @@ async def test_a_repaired_request_is_retried_as_repaired(
 # Going on after an error.
 
 
-async def test_a_failed_walk_says_where_to_go_on(sim: PlugChatSimulator, plugchat: PlugChatSession) -> None:
+async def test_a_failed_walk_says_where_to_go_on(sim: PlugChatSimulator) -> None:
     """What was yielded is good, and page and page_size of the error continue it."""
     sim.script(Fault.none(), Fault.answer('[{"phone":"1","lastMessageTime":"abc"}]'))
     got: list[Chat] = []
-    with pytest.raises(
-        DecodeError, match="page 2, chat 0, lastMessageTime: expected epoch seconds, got 'abc'"
-    ) as caught:
-        async for chat in plugchat.iter_chats(100):
-            got.append(chat)
-    assert (caught.value.page, caught.value.page_size) == (2, 100)
-    rest = [chat async for chat in plugchat.iter_chats(100, start_page=2, consistency="plain")]
+    async with PlugChatSession(sim.token, base_url=sim.base_url, on_bad_value="raise") as session:
+        with pytest.raises(
+            DecodeError, match="page 2, chat 0, lastMessageTime: expected a time in epoch seconds .*, got 'abc'"
+        ) as caught:
+            async for chat in session.iter_chats(100):
+                got.append(chat)
+        assert (caught.value.page, caught.value.page_size) == (2, 100)
+        rest = [chat async for chat in session.iter_chats(100, start_page=2, consistency="plain")]
     assert got + rest == list(sim.chats)
 
 

@@ -72,7 +72,7 @@ FAULTS = st.sampled_from(
         Fault.truncate(),
         Fault.raw(b"HTTP/1.1 200 OK\r\nContent-Length: x\r\n\r\n"),
         Fault.answer("<html>"),
-        Fault.answer('[{"phone":1}]'),
+        Fault.answer('[{"name":"no one"}]'),
         Fault.delay(0.001),
     ]
 )
@@ -102,7 +102,7 @@ class Walk:
     options: dict[str, Any]
     chats: AsyncGenerator[Chat, None]
     found: list[Chat] = field(factory=list[Chat])
-    # The phones that are to come, and whether the list has moved since it began.
+    # The chats that are to come, and whether the list has moved since it began.
     there: set[str] = field(factory=set[str])
     moved: bool = False
     reports: list[WalkReport] = field(factory=list[WalkReport])
@@ -121,7 +121,7 @@ class Life(RuleBasedStateMachine):
         self.lost: list[str] = []
         self.runner.get_loop().set_exception_handler(lambda _, context: self.lost.append(repr(context)))
         self.clock = Clock()
-        self.sim = PlugChatSimulator(23, token=TOKENS["a"], seed=1)
+        self.sim = PlugChatSimulator(23, token=TOKENS["a"], seed=1, dialect="documented")
         self.accounts: dict[str, SimulatedAccount] = {}
         self.sessions: dict[str, PlugChatSession] = {}
         self.walks: list[Walk] = []
@@ -241,7 +241,7 @@ class Life(RuleBasedStateMachine):
     def new_walk(self, name: str, options: dict[str, Any], resume: str | None) -> Walk:
         reports: list[WalkReport] = []
         chats = self.sessions[name].iter_chats(**options, resume=resume, on_report=reports.append)
-        there = {chat.phone for chat in self.accounts[name].chats}
+        there = {chat.id for chat in self.accounts[name].chats}
         return Walk(name, options, chats, there=there, reports=reports)
 
     @precondition(lambda self: self.walks)
@@ -274,15 +274,15 @@ class Life(RuleBasedStateMachine):
 
     def look_at(self, walk: Walk) -> None:
         """See whether a walk that has reached its end has given what it promises."""
-        phones = [chat.phone for chat in walk.found]
+        ids = [chat.id for chat in walk.found]
         [report] = walk.reports
         event(f"a walk ended: {walk.options['consistency']}, {'moved' if walk.moved else 'not moved'}")
         if not walk.moved:
-            assert phones == [chat.phone for chat in self.accounts[walk.name].chats]
+            assert ids == [chat.id for chat in self.accounts[walk.name].chats]
             assert report.verified or walk.options["consistency"] == "plain"
         elif walk.options["consistency"] != "plain":
-            assert len(set(phones)) == len(phones)
-            assert walk.there <= set(phones) or not report.verified
+            assert len(set(ids)) == len(ids)
+            assert walk.there <= set(ids) or not report.verified
 
     def resumed(self, walk: Walk) -> Walk:
         """Go on with what failed, in whichever session the account has now."""
@@ -386,7 +386,7 @@ class Life(RuleBasedStateMachine):
         if new:
             account.new_chat()
         else:
-            account.receive_message(account.chats[place % len(account)].phone)
+            account.receive_message(account.chats[place % len(account)])
         for walk in self.walks:
             walk.moved |= walk.name == name
 

@@ -8,6 +8,7 @@ import pytest
 
 from plugchat_async import (
     Chat,
+    ConfigurationError,
     InvalidValueError,
     PlugChatSession,
     RetryPolicy,
@@ -320,6 +321,42 @@ async def test_another_method_than_get() -> None:
         assert len((await ask(sim, method="POST"))[1]) == 5
 
 
+async def ask_status(sim: PlugChatSimulator, method: str = "GET", **headers: str) -> Any:
+    """Ask for the status without the SDK: status, JSON."""
+    sent = {"Authorization": sim.token, "Content-Type": "application/json", **headers}
+    url = f"{sim.base_url}/api/whatsapp/status"
+    async with aiohttp.ClientSession() as client, client.request(method, url, headers=sent) as answer:
+        return answer.status, await answer.json()
+
+
+async def test_a_connected_phone(sim: PlugChatSimulator) -> None:
+    """Its status says so; the call wants what the call for chats wants, and is recorded."""
+    connected = {"connected": True, "session": True, "smartphoneConnected": True}
+    assert await ask_status(sim) == (200, connected)
+    assert (await ask_status(sim, Authorization="other"))[0] == 401
+    assert (await ask_status(sim, "POST"))[0] == 405
+    assert (await ask_status(sim, **{"Content-Type": "text/plain"}))[0] == 415
+    assert [(request.path, request.page) for request in sim.requests] == [("/api/whatsapp/status", None)] * 4
+
+
+async def test_a_phone_that_is_not_connected() -> None:
+    """The list is empty, with the status 200, until it is connected again; each account has a phone of its own."""
+    async with PlugChatSimulator(5, connected=False) as sim:
+        other = sim.add_account("other", 3)
+        assert not sim.connected
+        assert (await ask(sim))[:2] == (200, [])
+        assert (await ask(sim, "page=0&pageSize=5"))[0] == 400
+        assert await ask_status(sim) == (
+            200,
+            {"connected": False, "session": False, "smartphoneConnected": False, "error": "You are not connected."},
+        )
+        assert len((await ask(sim, Authorization=other.token))[1]) == 3
+        sim.connected, other.connected = True, False
+        assert len((await ask(sim))[1]) == 5
+        assert (await ask(sim, Authorization=other.token))[1] == []
+        assert len(sim.chats) == 5
+
+
 async def test_a_limited_rate(sim: PlugChatSimulator) -> None:
     """So many answers, which count down; then 429, with a wait. Without a limit nothing tells of one."""
     async with PlugChatSimulator(5, rate_limit=2) as limited:
@@ -349,11 +386,12 @@ async def test_a_limited_rate(sim: PlugChatSimulator) -> None:
         {"content_type": "x"},
         {"method": "PUT"},
         {"rate_limit": -1},
+        {"connected": 1},
     ],
 )
 def test_a_simulator_checks_its_arguments(options: dict[str, Any]) -> None:
     """As the session does."""
-    with pytest.raises(InvalidValueError, match=next(iter(options))):
+    with pytest.raises(ConfigurationError, match=next(iter(options))):
         PlugChatSimulator(**options)
 
 

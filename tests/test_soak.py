@@ -10,6 +10,7 @@ import pytest
 
 import soak
 from plugchat_async import ServerError
+from plugchat_async._walk.steps import key_of
 from soak import main
 from soaking.accounts import MARK, Known, Spec, specs
 from soaking.descriptors import room
@@ -99,15 +100,15 @@ def test_what_grows_is_noticed() -> None:
 def test_what_is_wrong_with_a_walk_is_noticed() -> None:
     """Chats that are missing, that come twice, or that the account never had; those of a walk that failed may miss."""
     known = Known.of(QUIET)
-    phones = [chat.phone for chat in QUIET.make().chats]
-    walk = Walk(known, "exact", phones=phones)
+    keys = [key_of(chat) for chat in QUIET.make().chats]
+    walk = Walk(known, "exact", keys=keys)
     assert walk.wrong(whole=True) == ""
-    walk.phones = phones[1:]
+    walk.keys = keys[1:]
     assert walk.wrong(whole=False) == ""
     assert walk.wrong(whole=True) == "1 of 5 chats were lost (exact, quiet, not resumed)"
-    walk.phones = phones[:2] * 2
+    walk.keys = keys[:2] * 2
     assert "2 chats came twice" in walk.wrong(whole=False)
-    walk.phones = ["another's"]
+    walk.keys = ["another's"]
     assert "1 chats came that the account never had" in walk.wrong(whole=False)
 
 
@@ -133,7 +134,7 @@ async def test_too_many_requests_in_flight_are_noticed() -> None:
     assert sim.violations == ["5 requests in flight of an account that may have 4"]
 
 
-async def test_the_phones_of_new_chats_are_known_beforehand() -> None:
+async def test_new_chats_are_known_beforehand() -> None:
     """The client's process makes the same accounts as the simulator's, whatever happens in these."""
     some = specs(20, 3)
     sim = Served(some, 3, 4)
@@ -143,9 +144,9 @@ async def test_the_phones_of_new_chats_are_known_beforehand() -> None:
                 sim.move_one(number)
     for spec, account in zip(some, sim.accounts, strict=True):
         known = Known.of(spec)
-        phones = {chat.phone for chat in account.chats}
-        assert known.always <= phones <= known.ever
-        assert (phones > known.always) == (spec.kind == "growing") or spec.kind == "shrinking"
+        keys = {key_of(chat) for chat in account.chats}
+        assert known.always <= keys <= known.ever
+        assert (keys > known.always) == (spec.kind == "growing") or spec.kind == "shrinking"
 
 
 def test_room_is_made(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,7 +1,6 @@
 """The simulator's answers, over a TCP connection that is slow, breaks off or drips."""
 
 import asyncio
-import json
 import ssl
 import time
 from collections.abc import AsyncGenerator
@@ -22,7 +21,7 @@ from plugchat_async import (
     WalkReport,
 )
 from plugchat_async.testing import PlugChatSimulator
-from plugchat_async.testing.simulator import spell
+from plugchat_async.testing.dialects import write_page
 
 # In bytes of an answer: nothing, half a status line, half a head, the head and some of the body.
 IN_NOTHING, IN_STATUS_LINE, IN_HEAD, IN_BODY = 0, 12, 60, 5000
@@ -145,7 +144,7 @@ async def test_a_dripping_answer_is_put_together(sim: PlugChatSimulator, drip: i
 @pytest.mark.parametrize("drip", [1, 100], ids=["in the head", "in the body"])
 async def test_the_timeout_bounds_a_dripping_answer(sim: PlugChatSimulator, drip: int) -> None:
     """It counts from the request to the last byte: bytes that come in between do not put it off."""
-    page = json.dumps([spell(chat) for chat in sim.chats])
+    page = write_page(sim.chats, "gateway")
     began = time.monotonic()
     async with proxied(sim, rest=Trouble(drip=drip, pause=0.02), timeout=0.15) as (proxy, session):
         with pytest.raises(RequestTimeoutError) as caught:

@@ -12,6 +12,7 @@ from fakes import FakeTime
 from plugchat_async import (
     Account,
     AuthenticationError,
+    Chat,
     ConfigurationError,
     InvalidTypeError,
     PlugChatError,
@@ -153,15 +154,15 @@ async def test_a_function_that_gives_no_token(
 async def test_a_function_that_fails_ends_a_walk_where_it_can_go_on(rotating: PlugChatSimulator) -> None:
     """The error has a checkpoint, as others have."""
     tokens: Iterator[str] = iter([OLD])
-    phones: list[str] = []
+    chats: list[Chat] = []
     async with PlugChatSession(lambda: next(tokens), base_url=rotating.base_url) as session:
         with pytest.raises(TokenError, match="StopIteration") as caught:
             async for chat in session.iter_chats(10):
-                phones.append(chat.phone)
+                chats.append(chat)
         tokens = iter([NEW, NEW])
         assert caught.value.page == 2
-        rest = [chat.phone async for chat in session.iter_chats(10, resume=caught.value.checkpoint)]
-    assert phones + rest == [chat.phone for chat in rotating.chats]
+        rest = [chat async for chat in session.iter_chats(10, resume=caught.value.checkpoint)]
+    assert chats + rest == list(rotating.chats)
 
 
 async def test_the_function_is_asked_when_the_wait_is_over(rotating: PlugChatSimulator, fake_time: FakeTime) -> None:

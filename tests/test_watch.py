@@ -16,18 +16,20 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Unpack
 
-import msgspec
+import attrs
 import pytest
 from attrs import evolve
 
 from fakes import FakeTime, RawServer, answering, http
 from plugchat_async import (
+    FOREVER,
     AuthenticationError,
     Chat,
     ChatAdded,
     ChatChanged,
     ChatEvent,
     ChatRemoved,
+    ConfigurationError,
     ConnectionFailedError,
     DecodeError,
     InvalidTypeError,
@@ -36,17 +38,21 @@ from plugchat_async import (
     Outage,
     OutputError,
     PageRepeatedError,
+    PlugChatError,
     PlugChatSession,
     RateLimitedError,
     RetryPolicy,
     ServerError,
     SessionStateError,
     TimeSource,
+    UnexpectedStatusError,
     WatchOptions,
     WatchState,
 )
-from plugchat_async._snapshot import Snapshot, pack
+from plugchat_async._packing import to_text
+from plugchat_async._snapshot import Snapshot, pack, unpack
 from plugchat_async._watcher import Watch
+from plugchat_async.converter import converter
 from plugchat_async.testing import Fault, PlugChatSimulator
 from plugchat_async.watch import WatchSettings
 
@@ -280,7 +286,7 @@ async def test_a_list_that_is_short_for_a_moment_removes_nobody(
     """As of a gateway that has just found its phone. What comes back is no event; who is missing twice is gone."""
     state = WatchState()
     await look(session, state, page_size=100)
-    short = Fault.answer(msgspec.json.encode(sim.chats[:3]).decode())
+    short = Fault.answer(json.dumps([converter.unstructure(chat) for chat in sim.chats[:3]]))
     sim.script(short)
     assert await look(session, state, page_size=100) == []
     assert await look(session, state, page_size=100, sweep_interval=0.0) == []
@@ -556,8 +562,8 @@ def test_a_text_that_is_no_state() -> None:
     wrong: Any = b"x"
     with pytest.raises(InvalidValueError, match=r"^the text is not the state of a watch\. Give what `dumps` gave"):
         WatchState.loads("x")
-    newer = base64.urlsafe_b64encode(zlib.compress(json.dumps({"version": 2, "value": {}}).encode())).decode()
-    with pytest.raises(InvalidValueError, match=r"^the text is the state of a watch of version 2\. "):
+    newer = base64.urlsafe_b64encode(zlib.compress(json.dumps({"version": 3, "value": {}}).encode())).decode()
+    with pytest.raises(InvalidValueError, match=r"^the text is the state of a watch of version 3\. "):
         WatchState.loads(newer)
     with pytest.raises(InvalidTypeError, match="text must be of type str"):
         WatchState.loads(wrong)
@@ -610,6 +616,78 @@ async def test_an_outage_is_survived_and_told(
     assert texts[0].endswith("looking again in 75.0 s")
     assert texts[-1] == "watching again: 3 looks had failed, for 450.0 s"
     assert all(record.levelno == logging.WARNING for record in caplog.records if record.name == "plugchat_async.watch")
+
+
+# The gateway's text, and whether it is waited for at the first look, and after one that worked: under which statuses.
+REFUSALS: list[tuple[str, set[int], set[int]]] = [
+    ("your client-token is not configured", set(), set()),
+    ("Instance not found", set(), set()),
+    ("203.0.113.9 not allowed", set(), set()),
+    ("You need to be connected", {200, 400, 401, 403, 404}, {200, 400, 401, 403, 404}),
+    ("You are not connected.", {200, 400, 401, 403, 404}, {200, 400, 401, 403, 404}),
+    ("You need to restore the session.", {200, 400, 401, 403, 404}, {200, 400, 401, 403, 404}),
+    ("Does not work in multi device version", {200}, {200, 400, 404}),
+    ("another text", {200}, {200, 400, 404}),
+]
+
+
+@pytest.mark.parametrize("status", [200, 400, 401, 403, 404])
+@pytest.mark.parametrize(("text", "at_once", "later"), REFUSALS, ids=[text for text, _, _ in REFUSALS])
+async def test_which_refusals_are_waited_for(
+    sim: PlugChatSimulator, session: PlugChatSession, status: int, text: str, at_once: set[int], later: set[int]
+) -> None:
+    """A phone that is not connected always, a refused token or address never, another 4xx after a look that worked."""
+    sim.delete_chat(sim.chats[0].phone)  # of a page whose length is not round, a look asks for no other
+    refusal = Fault.status(status, body=json.dumps({"error": text}))
+    for before, waited_for in (([], at_once), ([Fault.none()], later)):
+        outages: list[Outage] = []
+        sim.script(*before, refusal)
+        looks = look(session, WatchState(), page_size=1000, looks=len(before) + 2, on_outage=outages.append)
+        if status in waited_for:
+            await looks
+            assert [outage.error is None for outage in outages] == [False, True]
+        else:
+            with pytest.raises(PlugChatError, match=f"the gateway says: '{re.escape(text)}'"):
+                await looks
+            assert outages == []
+
+
+@pytest.mark.parametrize("status", [402, 404, 405, 409, 410, 415, 418, 451])
+async def test_a_4xx_is_waited_for_after_a_look_that_worked(
+    sim: PlugChatSimulator, session: PlugChatSession, status: int
+) -> None:
+    """The request was right before; at the first look it may be wrong."""
+    sim.delete_chat(sim.chats[0].phone)
+    refusals = [Fault.status(status)] * (2 if status == 415 else 1)  # one more for the repair
+    sim.script(*refusals)
+    with pytest.raises(PlugChatError):
+        await look(session, WatchState(), page_size=1000, looks=2)
+    outages: list[Outage] = []
+    sim.script(Fault.none(), *refusals)
+    await look(session, WatchState(), page_size=1000, looks=3, on_outage=outages.append)
+    assert [outage.error is None for outage in outages] == [False, True]
+
+
+@pytest.mark.parametrize(
+    "fault", [Fault.status(401), Fault.status(403), Fault.status(403, body="<html>"), Fault.status(302)]
+)
+async def test_what_does_not_pass_is_raised_after_a_look_that_worked(
+    sim: PlugChatSimulator, session: PlugChatSession, fault: Fault
+) -> None:
+    """A refused token or address, and what is no 4xx at all."""
+    sim.delete_chat(sim.chats[0].phone)
+    sim.script(Fault.none(), fault)
+    with pytest.raises(ConfigurationError):
+        await look(session, WatchState(), page_size=1000, looks=3)
+
+
+async def test_a_look_whose_sweep_failed_has_not_worked(
+    sim: PlugChatSimulator, session: PlugChatSession, clock: WatchTime
+) -> None:
+    """So a 4xx at the first reading of the whole list is raised."""
+    sim.script(Fault.none(), Fault.status(404))
+    with pytest.raises(UnexpectedStatusError):
+        await look(session, WatchState(), looks=3)
 
 
 async def test_waits_in_an_outage_have_an_end(
@@ -690,8 +768,8 @@ async def test_a_list_that_can_not_be_read_whole_is_watched_all_the_same(
     read = sim._account.window
 
     def window(page: int, size: int) -> list[Chat]:
-        deep = evolve(sim.chats[200], phone="")
-        return [deep if chat.phone == sim.chats[200].phone else chat for chat in read(page, size)]
+        deep = evolve(sim.chats[200], phone="", lid=None)
+        return [deep if chat.id == sim.chats[200].id else chat for chat in read(page, size)]
 
     monkeypatch.setattr(sim._account, "window", window)
     outages: list[Outage] = []
@@ -702,12 +780,14 @@ async def test_a_list_that_can_not_be_read_whole_is_watched_all_the_same(
     async def sleep(seconds: float) -> None:
         clock.now += seconds
         clock.sleeps.append(seconds)
-        wrote.append(sim.receive_message(sim.chats[50].phone).phone)
+        wrote.append(sim.receive_message(sim.chats[50].id).id)
 
     source = evolve(clock.source, sleep=sleep)
-    async with PlugChatSession(sim.token, base_url=sim.base_url, time_source=source, retry=ONE_TRY) as slow:
+    async with PlugChatSession(
+        sim.token, base_url=sim.base_url, time_source=source, retry=ONE_TRY, on_bad_value="raise"
+    ) as slow:
         async for event in slow.watch_chats(**options):
-            told.append(event.chat.phone)
+            told.append(event.chat.id)
             assert isinstance(event, ChatAdded | ChatChanged)
     assert told == wrote
     assert set(clock.sleeps) == {22.5, 30.0}
@@ -716,6 +796,59 @@ async def test_a_list_that_can_not_be_read_whole_is_watched_all_the_same(
     assert waits[:5] == [22.5, 45.0, 90.0, 180.0, 225.0]
     assert set(waits[4:]) == {225.0}
     assert len(outages) == 8  # of 40 looks
+
+
+def state_of_version_1(*chats: Chat) -> str:
+    """What `dumps` of an older version gave: eight values of each chat."""
+    rows = [[getattr(chat, a.name) for a in attrs.fields(Chat)[:8]] for chat in chats]
+    value = {"chats": rows, "begun": True, "bound": chats[0].last_message_time, "swept": 1e9, "doubted": {}}
+    return to_text(1, value)
+
+
+async def test_an_old_state_is_read(session: PlugChatSession, sim: PlugChatSimulator) -> None:
+    """Fields that it did not know are no change, not even when it was saved in between; messages and later ones are."""
+    time = datetime(2026, 1, 15, tzinfo=UTC)
+    old = [Chat(str(number), last_message_time=time) for number in range(4)]
+    now = [evolve(chat, is_pinned=False, lid=f"{chat.id}@lid") for chat in old]
+    later = [evolve(now[0], is_pinned=True), evolve(now[1], unread=1), *now[2:]]
+    known = WatchState.loads(state_of_version_1(*old))
+    assert known.chats == tuple(old)
+    for rows, changes in (
+        (old[:0], []),  # an empty list, which is not believed at once
+        (now, []),
+        (later, [("0", ("is_pinned",)), ("1", ("unread",))]),
+    ):
+        known = WatchState.loads(known.dumps())
+        sim.script(Fault.answer(json.dumps([converter.unstructure(chat) for chat in rows])))
+        events = [event for event in await look(session, known, page_size=100) if isinstance(event, ChatChanged)]
+        assert [(event.chat.id, event.fields) for event in events] == changes
+    assert set(known.chats) == set(later)
+
+
+def test_a_state_knows_all_fields() -> None:
+    """Also of chats without a phone; one without an id is no state."""
+    time = datetime(2026, 1, 15, tzinfo=UTC)
+    known = Chat(None, "Ana", 2, time, lid="1@lid", is_archived=True, is_group=False, muted_until=FOREVER)
+    assert unpack(pack(Snapshot(chats={known.id: known}))).chats == {"1@lid": known}
+    with pytest.raises(InvalidValueError, match="not the state of a watch"):
+        unpack(pack(Snapshot(chats={"": Chat()})))
+
+
+async def test_rows_that_can_not_be_read_do_not_end_a_watch(
+    session: PlugChatSession, sim: PlugChatSimulator, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A row without an id is left out, a value that can't be read is the default; it is said once, not at each look."""
+    rows = [converter.unstructure(chat) for chat in sim.chats[:4]]
+    rows[1] = {"name": "nobody"}
+    rows[2]["unread"] = "many"
+    sim.script(*[Fault.answer(json.dumps(rows))] * 3)
+    known = WatchState()
+    assert await look(session, known, page_size=100, looks=3) == []
+    assert [chat.id for chat in known.chats] == [sim.chats[index].id for index in (0, 2, 3)]
+    told = [
+        record.getMessage() for record in caplog.records if "chat 1: expected a phone or a lid" in record.getMessage()
+    ]
+    assert len(told) == 1
 
 
 async def test_a_sweep_that_works_again_ends_its_outage(

@@ -2,7 +2,7 @@
 
 import ssl
 from collections.abc import AsyncGenerator, Awaitable, Callable
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from functools import partial
 from typing import Final
 
@@ -23,8 +23,9 @@ from plugchat_async._doctor.findings import (
     warning,
 )
 from plugchat_async._doctor.judge_chats import judge_latency, judge_rate_limit
+from plugchat_async._doctor.judge_phone import judge_answer, judge_phone
 from plugchat_async._doctor.paging import Paging
-from plugchat_async._doctor.probe import SAMPLE, Answer, Prober, StoppedError, outcome
+from plugchat_async._doctor.probe import SAMPLE, Answer, Prober, StatusAnswer, StoppedError, outcome
 from plugchat_async._doctor.reach import Host, look_up, shake_hands
 from plugchat_async._secret import Secret
 from plugchat_async._transport import Transport
@@ -41,21 +42,28 @@ _NOT_THERE: Final = frozenset({404, 408, 425, *range(300, 400), *range(500, 600)
 class Examination:
     """Makes the checks, a method for each. What was asked for once is not asked for again.
 
-    token, where: what was given, or what is wrong with it.
+    token, where: what was given, or what is wrong with it. quotes: whether findings may quote the server.
     """
 
     def __init__(
-        self, options: RequestOptions, transport: Transport, token: Secret | PlugChatError, where: str | PlugChatError
+        self,
+        options: RequestOptions,
+        transport: Transport,
+        token: Secret | PlugChatError,
+        where: str | PlugChatError,
+        *,
+        quotes: bool,
     ) -> None:
         self._options = options
         self._token = token
         self._where = where
         # The secret that is nobody's is never sent.
         known = token if isinstance(token, Secret) else Secret("-")
-        self._prober = Prober(transport, known, options.timeout, options.time_source)
+        self._prober = Prober(transport, known, options.timeout, options.time_source, quotes)
         self._hosts: list[Host] = []
         # Why nothing more can be found out by asking.
         self._blocked = ""
+        self._has_no_list = False
         # What is asked, in the vendor's form and in the form that the server takes.
         self._documented = self._shape = RequestShape("", bare=True)
 
@@ -92,21 +100,23 @@ class Examination:
             ("answer", self._answer),
         )
         for name, ask in asking:
-            yield await self._asked(name, ask)
+            yield await self._asked(name, ask, blocked=self._blocked)
         paging = Paging(self._prober, self._shape)
         for name, ask in paging.checks():
-            yield await self._asked(name, ask)
-        seen = any(answer.chats for answer in self._prober.answers)
+            yield await self._asked(name, ask, blocked=self._blocked)
+        # That there is no list may be because of the phone.
+        yield await self._asked("phone", self._phone, blocked="" if self._has_no_list else self._blocked)
+        seen = any(answer.length for answer in self._prober.answers)
         nothing = self._blocked or ("" if seen else self._prober.stopped)
         for name, look in paging.looks():
             yield skipped(name, nothing) if nothing else look()
         yield judge_latency(self._prober.answers, self._options.timeout)
         yield judge_rate_limit(self._prober.answers)
 
-    async def _asked(self, check: Check, ask: Callable[[], Awaitable[Finding]]) -> Finding:
-        """Give what a check finds by asking, unless nothing is to be found, or asked, any more."""
-        if self._blocked:
-            return skipped(check, self._blocked)
+    async def _asked(self, check: Check, ask: Callable[[], Awaitable[Finding]], *, blocked: str) -> Finding:
+        """Return what a check finds by asking, unless nothing can be found (`blocked` says why), or asked, any more."""
+        if blocked:
+            return skipped(check, blocked)
         try:
             return await ask()
         except StoppedError:
@@ -261,9 +271,17 @@ class Examination:
         answer = await self._sample()
         if answer.error is not None:
             self._blocked = "what comes is no list of chats"
-            return failed_by("answer", answer.error, chats=None)
-        count = len(answer.chats)
-        return ok("answer", f"it is a list of chats, and all {count} of them can be read", chats=count)
+            self._has_no_list = True
+            return failed_by("answer", answer.error, chats=None, rows=None)
+        status: StatusAnswer | None = None
+        if not answer.length:
+            with suppress(StoppedError):
+                status = await self._prober.ask_status(self._shape)
+        return judge_answer(answer, status)
+
+    async def _phone(self) -> Finding:
+        status = await self._prober.ask_status(self._shape)
+        return judge_phone(status, has_rows=any(answer.length for answer in self._prober.answers))
 
 
 def _met(answer: Answer) -> str:

@@ -3,15 +3,17 @@
 import math
 import statistics
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from itertools import groupby
 from typing import Final
 
 from plugchat_async._doctor.findings import Finding, Value, failed, ok, skipped, warning
+from plugchat_async._doctor.judge_rows import is_lid
 from plugchat_async._doctor.probe import DEFAULT_SIZE, TOO_FEW, Answer
-from plugchat_async._walk.exact import MOST_PINNED, times_of
+from plugchat_async._walk.exact import MOST_PINNED
 from plugchat_async.errors import RateLimitedError
+from plugchat_async.models import Chat
 
 # So many chats must follow those that may be pinned, before their order is more than chance.
 _LEAST_SORTED: Final = 5
@@ -25,32 +27,46 @@ _UNSORTED_ADVICE: Final = (
 )
 
 
+_TIMELESS_ADVICE: Final = (
+    "Chats without messages have no time, as is usual. If the list moves while a walk reads it, the walk may end "
+    "unverified: use require_verified=True where that matters."
+)
+
+
 def judge_order(first: Answer) -> Finding:
     """Say whether a first page is sorted by time, newest first. The largest one that there is tells most."""
-    page = first.page
-    if len(page.chats) < 2:
+    chats = first.chats
+    if len(chats) < 2:
         return skipped("order", TOO_FEW)
-    times = times_of(page)
+    where = _where_they_stand(chats)
+    times = [time for chat in chats if (time := chat.last_message_time) is not None]
     if not times:
-        without = sum(chat.last_message_time is None for chat in page.chats)
         return warning(
             "order",
-            f"{without} of {len(page.chats)} chats have no last_message_time, so they can't be sorted by it",
+            f"{len(chats)} of {len(chats)} chats have no last_message_time, so they can't be sorted by it",
             _UNSORTED_ADVICE,
             sorted=False,
             pinned=None,
+            **where,
         )
     pinned = _pinned(times)
     if pinned is None or (pinned and len(times) - pinned < _LEAST_SORTED):
         if len(times) < MOST_PINNED + _LEAST_SORTED:
-            return skipped("order", f"{TOO_FEW}, since up to {MOST_PINNED} may be pinned on top")
+            return skipped("order", f"{TOO_FEW}, since up to {MOST_PINNED} may be pinned on top", **where)
         if times == sorted(times):
             found = f"the {len(times)} chats of a page are sorted by time, but the oldest is first"
+        elif _is_sorted_but_for_flagged(chats):
+            found = (
+                f"the {len(times)} chats of a page are not sorted by time; without those that are pinned or archived "
+                "they are"
+            )
         else:
             found = f"the {len(times)} chats of a page are not sorted by time"
-        return warning("order", found, _UNSORTED_ADVICE, sorted=False, pinned=None)
+        return warning("order", found + _told(where), _UNSORTED_ADVICE, sorted=False, pinned=None, **where)
     top = f", below {pinned} pinned on top" if pinned else ""
-    return ok("order", f"{len(times)} chats are sorted by time, newest first{top}", sorted=True, pinned=pinned)
+    found = f"{len(times)} chats are sorted by time, newest first{top}{_told(where)}"
+    advice = _TIMELESS_ADVICE if len(times) < len(chats) else ""
+    return ok("order", found, advice, sorted=True, pinned=pinned, **where)
 
 
 def _pinned(times: list[datetime]) -> int | None:
@@ -61,20 +77,65 @@ def _pinned(times: list[datetime]) -> int | None:
     return None
 
 
+def _is_sorted_but_for_flagged(chats: Sequence[Chat]) -> bool:
+    others = [chat for chat in chats if not chat.is_pinned and not chat.is_archived]
+    times = [time for chat in others if (time := chat.last_message_time) is not None]
+    return len(times) >= _LEAST_SORTED and times == sorted(times, reverse=True)
+
+
+_STANDING: Final[dict[str, Callable[[Chat], bool]]] = {
+    "pinned": lambda chat: bool(chat.is_pinned),
+    "archived": lambda chat: bool(chat.is_archived),
+    "timeless": lambda chat: chat.last_message_time is None,
+}
+
+
+def _where_they_stand(chats: Sequence[Chat]) -> dict[str, Value]:
+    """Return how many rows are pinned, archived, or without a time, and where in the list they stand."""
+    facts: dict[str, Value] = {}
+    for name, is_one in _STANDING.items():
+        marks = [is_one(chat) for chat in chats]
+        facts |= {f"{name}_rows": sum(marks), f"{name}_at": _place(marks)}
+    return facts
+
+
+def _place(marks: Sequence[bool]) -> str | None:
+    """Return where in a list the marked rows stand; None if there are none, or no others."""
+    if not any(marks) or all(marks):
+        return None
+    top, bottom = marks.index(False), list(reversed(marks)).index(False)
+    between = sum(marks) - top - bottom
+    if between:
+        return "mixed" if top or bottom else "among the others"
+    if top and bottom:
+        return "top and bottom"
+    return "top" if top else "bottom"
+
+
+def _told(where: dict[str, Value]) -> str:
+    """Say in words where rows stand, if there are such rows and others."""
+    words = {"pinned": "pinned", "archived": "archived", "timeless": "without a time"}
+    parts = [
+        f"{where[f'{name}_rows']} {word}: {where[f'{name}_at']}" for name, word in words.items() if where[f"{name}_at"]
+    ]
+    return f" ({'; '.join(parts)})" if parts else ""
+
+
 def judge_ties(first: Answer, answers: Sequence[Answer], cap: int | None) -> Finding:
     """Say how many chats have the same time as a neighbour, and whether these keep their order.
 
     first: the largest first page. answers: all that there are. cap: how many chats a page has at most, if known.
     """
     size = DEFAULT_SIZE if cap is None else min(cap, DEFAULT_SIZE)
-    times = times_of(first.page)
-    if len(times) < 2:
-        return skipped("ties", TOO_FEW if len(first.chats) < 2 else "there are chats without a time")
-    groups = [count for _, run in groupby(times) if (count := len(list(run))) > 1]
-    borders = sum(times[place - 1] == times[place] for place in range(size, len(times), size))
+    times = [chat.last_message_time for chat in first.chats]
+    timed = len(times) - times.count(None)
+    if timed < 2:
+        return skipped("ties", TOO_FEW if len(times) < 2 else "there are chats without a time")
+    groups = [count for time, run in groupby(times) if time is not None and (count := len(list(run))) > 1]
+    borders = sum(times[place - 1] == times[place] is not None for place in range(size, len(times), size))
     largest = max(groups, default=1)
     kept = _keep_their_order(answers)
-    found = f"of {len(times)} chats {sum(groups)} have the same second as a neighbour"
+    found = f"of {timed} chats {sum(groups)} have the same time as a neighbour"
     facts: dict[str, Value] = {"tied": sum(groups), "largest": largest, "on_borders": borders, "kept": kept}
     if groups:
         found += f", {largest} at most together"
@@ -104,7 +165,8 @@ def _keep_their_order(answers: Sequence[Answer]) -> bool:
     known: dict[datetime | None, tuple[str, ...]] = {}
     for answer in answers:
         for time, run in groupby(answer.chats, lambda chat: chat.last_message_time):
-            tied = tuple(chat.id for chat in run)
+            # Rows without a phone may be several of one person.
+            tied = tuple(chat.phone for chat in run if chat.phone is not None)
             before = known.get(time, ())
             if not _agree(before, tied):
                 return False
@@ -119,11 +181,10 @@ def _agree(one: tuple[str, ...], two: tuple[str, ...]) -> bool:
 
 
 def judge_duplicates(answers: Sequence[Answer]) -> Finding:
-    """Say whether an answer holds a phone twice."""
-    largest = max(answers, key=lambda answer: len(answer.chats), default=None)
-    if largest is None or len(largest.chats) < 2:
+    """Say whether an answer holds a phone twice. That a person stands in several rows is another check's."""
+    if max((len(answer.chats) for answer in answers), default=0) < 2:
         return skipped("duplicates", TOO_FEW)
-    most = max((_repeated(answer) for answer in answers), default=0)
+    most = max(_repeated(answer) for answer in answers)
     if most:
         return warning(
             "duplicates",
@@ -136,7 +197,8 @@ def judge_duplicates(answers: Sequence[Answer]) -> Finding:
 
 
 def _repeated(answer: Answer) -> int:
-    return sum(count > 1 for count in Counter(answer.phones).values())
+    phones = Counter(chat.phone for chat in answer.chats if chat.phone is not None and not is_lid(chat.phone))
+    return sum(count > 1 for count in phones.values())
 
 
 def judge_latency(answers: Sequence[Answer], timeout: float) -> Finding:
@@ -197,4 +259,6 @@ def judge_rate_limit(answers: Sequence[Answer]) -> Finding:
             retry_after=None,
             headers=headers,
         )
-    return ok("rate_limit", f"none seen in {len(answers)} requests", limited=False, retry_after=None, headers=())
+    return ok(
+        "rate_limit", f"none seen in {len(answers)} requests for pages", limited=False, retry_after=None, headers=()
+    )

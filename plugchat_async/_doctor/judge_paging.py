@@ -1,10 +1,10 @@
 """What answers to pages of several numbers and sizes mean. Pure: answers -> a finding."""
 
+from collections import Counter
 from collections.abc import Sequence
 
 from plugchat_async._doctor.findings import Finding, blame_of, failed, failed_by, ok, skipped, warning
 from plugchat_async._doctor.probe import DEFAULT_SIZE, Answer
-from plugchat_async._walk.exact import times_of
 from plugchat_async._walk.sizes import is_round
 
 
@@ -17,7 +17,7 @@ def judge_page(one: Answer, two: Answer, far: Answer | None = None) -> Finding:
         if answer.error is not None:
             return failed_by("page", answer.error, honoured=None)
     numbers = f"page={one.number} and page={two.number}"
-    if differ(one, two) or (far is not None and far.error is None and not far.chats):
+    if differ(one, two) or (far is not None and far.error is None and not far.length):
         return ok("page", f"it is honoured: {numbers} differ", honoured=True)
     return failed(
         "page",
@@ -31,18 +31,19 @@ def judge_page(one: Answer, two: Answer, far: Answer | None = None) -> Finding:
 
 def overlap(one: Answer, two: Answer) -> bool:
     """Tell whether two answers hold the same page, more or less: a list that moves makes others share some chats."""
-    common = len(set(one.phones) & set(two.phones))
+    # A row without a phone may be told from another of the same person by nothing: so they are counted.
+    common = (Counter(one.keys) & Counter(two.keys)).total()
     return 2 * common > min(len(one.chats), len(two.chats))
 
 
 def differ(one: Answer, two: Answer) -> bool:
     """Tell whether the second of two neighbouring pages is another one, or empty."""
-    return not two.chats or follows(one, two)
+    return not two.length or follows(one, two)
 
 
 def follows(one: Answer, two: Answer) -> bool:
     """Tell whether the second of two neighbouring pages holds other chats than the first."""
-    return bool(two.chats) and not overlap(one, two)
+    return bool(two.length) and not overlap(one, two)
 
 
 def begins_at_0(zero: Answer, one: Answer, within: Answer) -> bool:
@@ -51,12 +52,12 @@ def begins_at_0(zero: Answer, one: Answer, within: Answer) -> bool:
     within: page 1 in pages half as large as page 0 is: if that is the first one, they lie within it. Where page 1 is
         empty, page 1 once more: its first chats may have come in between.
     """
-    if not one.chats:
-        return not within.chats or not overlap(zero, within)
-    if len(zero.chats) > 1 and len(within.chats) <= within.size:
-        return not set(within.phones).isdisjoint(zero.phones)
+    if not one.length:
+        return not within.length or not overlap(zero, within)
+    if zero.length > 1 and within.length <= within.size:
+        return overlap(zero, within)
     # Halves can't be had: what is left are the times.
-    before, after = times_of(zero.page), times_of(one.page)
+    before, after = ([t for chat in page.chats if (t := chat.last_message_time) is not None] for page in (zero, one))
     return bool(before and after) and min(before) >= max(after)
 
 
@@ -70,9 +71,9 @@ def judge_past_end(far: Answer, first: Answer) -> Finding:
             "multiple of page_size: then use another page_size.",
             empty=False,
         )
-    if not far.chats:
+    if not far.length:
         return ok("past_end", f"page={far.number} is empty, as a page past the end should be", empty=True)
-    which = "the first page again" if overlap(first, far) else f"{len(far.chats)} chats"
+    which = "the first page again" if overlap(first, far) else f"{far.length} chats"
     return warning(
         "past_end",
         f"page={far.number}, far past the end, brings {which}",
@@ -94,16 +95,16 @@ def judge_page_size(
     largest = asked[-1]
     if beyond is not None and beyond.error is not None:
         return failed_by("page_size", beyond.error, largest=None, cap=None, fixed=None)
-    length = len(largest.chats)
+    length = largest.length
     goes_on = pages_differ and (largest.is_full or (beyond is not None and follows(largest, beyond)))
-    raised = next((answer for answer in asked if len(answer.chats) > answer.size), None)
-    if raised is not None and all(len(answer.chats) == length for answer in asked):
+    raised = next((answer for answer in asked if answer.length > answer.size), None)
+    if raised is not None and all(answer.length == length for answer in asked):
         return _judge_fixed(raised, length, goes_on=goes_on)
     if raised is not None:
         return warning(
             "page_size",
-            f"a small one is not honoured: pageSize={raised.size} brought {len(raised.chats)} chats",
-            f"Use a page_size of at least {len(raised.chats)}; with a smaller one no walk is verified.",
+            f"a small one is not honoured: pageSize={raised.size} brought {raised.length} chats",
+            f"Use a page_size of at least {raised.length}; with a smaller one no walk is verified.",
             largest=largest.size,
             cap=None,
             fixed=None,
@@ -116,7 +117,7 @@ def judge_page_size(
 
 
 def _judge_honoured(largest: Answer, *, pages_differ: bool) -> Finding:
-    size, length = largest.size, len(largest.chats)
+    size, length = largest.size, largest.length
     if largest.is_full:
         found = f"it is honoured: pageSize={size} brings {length} chats"
     elif pages_differ:

@@ -16,6 +16,7 @@ from plugchat_async._doctor.judge_paging import (
     judge_past_end,
     overlap,
 )
+from plugchat_async._doctor.judge_rows import judge_ids, judge_keys, judge_people, judge_times, judge_values
 from plugchat_async._doctor.probe import SAMPLE, TOO_FEW, Answer, Prober, outcome
 from plugchat_async._walk.sizes import FAR_PAGES
 from plugchat_async._wire import RequestShape
@@ -50,14 +51,23 @@ class Paging:
 
     def looks(self) -> tuple[tuple[Check, Callable[[], Finding]], ...]:
         """Give the checks that only look at what came, in order."""
-        return (("order", self._order), ("ties", self._ties), ("duplicates", self._duplicates))
+        return (
+            ("times", lambda: judge_times(self._largest())),
+            ("ids", lambda: judge_ids(self._largest())),
+            ("people", lambda: judge_people(self._largest())),
+            ("keys", lambda: judge_keys(self._largest(), self.prober.token)),
+            ("values", lambda: judge_values(self._largest())),
+            ("order", lambda: judge_order(self._largest())),
+            ("ties", lambda: judge_ties(self._largest(), self.prober.answers, self._most)),
+            ("duplicates", lambda: judge_duplicates(self.prober.answers)),
+        )
 
     async def _ask(self, number: int, size: int, *, again: bool = False) -> Answer:
         return await self.prober.ask(self.shape, number, size, again=again)
 
     async def _page(self) -> Finding:
         first, top = await self._top()
-        half = min(SAMPLE, len(top.chats)) // 2
+        half = min(SAMPLE, top.length) // 2
         if not half:
             return skipped("page", TOO_FEW)
         one, two = await self._ask(first, half), await self._ask(first + 1, half)
@@ -83,20 +93,24 @@ class Paging:
     async def _find_first(self, one: Answer) -> tuple[int, Finding]:
         zero = await self._ask(0, SAMPLE)
         if zero.error is not None:
-            return 1, ok("first_page", f"pages count from 1: page=0 is refused ({outcome(zero)})", number=1)
-        if not zero.chats:
-            return 1, ok("first_page", "pages count from 1: page=0 is empty", number=1)
+            return 1, ok(
+                "first_page", f"pages count from 1: page=0 is refused ({outcome(zero)})", number=1, page_0="refused"
+            )
+        if not zero.length:
+            return 1, ok("first_page", "pages count from 1: page=0 is empty", number=1, page_0="empty")
         # On a list that moves they may have some chats in common.
-        if one.chats and overlap(zero, one):
-            return 1, ok("first_page", "pages count from 1: page=0 brings what page=1 brings", number=1)
-        if one.chats:
-            within = await self._ask(1, max(1, len(zero.chats) // 2))
+        if one.length and overlap(zero, one):
+            found = "pages count from 1: page=0 brings what page=1 brings"
+            return 1, ok("first_page", found, number=1, page_0="page 1")
+        if one.length:
+            within = await self._ask(1, max(1, zero.length // 2))
         else:
             within = await self._ask(1, SAMPLE, again=True)
         if within.error is not None:
             return 1, skipped("first_page", f"page=0 and page=1 differ, and then: {outcome(within)}")
         if not begins_at_0(zero, one, within):
-            return 1, ok("first_page", "pages count from 1: what page=0 brings does not come before page=1", number=1)
+            found = "pages count from 1: what page=0 brings does not come before page=1"
+            return 1, ok("first_page", found, number=1, page_0="another page")
         return 0, failed(
             "first_page",
             "pages count from 0: page=0 brings the chats that come before those of page=1",
@@ -104,11 +118,12 @@ class Paging:
             "base_url, and tell Plug Chat's support and this project.",
             "answer",
             number=0,
+            page_0="the first page",
         )
 
     async def _first_page(self) -> Finding:
         first, top = await self._top()
-        if not top.chats:
+        if not top.length:
             return skipped("first_page", TOO_FEW)
         assert self._about_first is not None, f"page {first} is known to be the first"
         return self._about_first
@@ -119,13 +134,13 @@ class Paging:
     async def _past_end(self) -> Finding:
         first, top = await self._top()
         far = await self._far(first)
-        if far.chats and not self._differ:
+        if far.length and not self._differ:
             return skipped("past_end", "it can't be told, since it is not known that `page` is honoured")
         return judge_past_end(far, top)
 
     async def _page_size(self) -> Finding:
         first, top = await self._top()
-        half = min(SAMPLE, len(top.chats)) // 2
+        half = min(SAMPLE, top.length) // 2
         if not half:
             return skipped("page_size", TOO_FEW)
         asked = [await self._ask(first, half), top]
@@ -139,30 +154,21 @@ class Paging:
                     refused = larger
         beyond: Answer | None = None
         if not asked[-1].is_full:
-            beyond = await self._ask(first + 1, len(asked[-1].chats))
+            beyond = await self._ask(first + 1, asked[-1].length)
             if follows(asked[-1], beyond):
                 # It is capped, or has grown meanwhile: then it is longer now.
                 asked[-1] = await self._grown(first, asked[-1])
         if asked[-1].is_full or (beyond is not None and follows(asked[-1], beyond)):
-            self._most = len(asked[-1].chats)
+            self._most = asked[-1].length
         return judge_page_size(asked, beyond, refused, pages_differ=self._differ)
 
     async def _grown(self, first: int, before: Answer) -> Answer:
         """Ask for a first page again, and give it if it is longer now than it was."""
         now = await self._ask(first, before.size, again=True)
-        return now if len(now.chats) > len(before.chats) else before
-
-    def _order(self) -> Finding:
-        return judge_order(self._largest())
-
-    def _ties(self) -> Finding:
-        return judge_ties(self._largest(), self.prober.answers, self._most)
-
-    def _duplicates(self) -> Finding:
-        return judge_duplicates(self.prober.answers)
+        return now if now.length > before.length else before
 
     def _largest(self) -> Answer:
-        """Give the first page that holds most chats; of equals the newest."""
+        """Return the first page that holds most rows; of equals the newest."""
         first = 1 if self._first is None else self._first
         firsts = [answer for answer in self.prober.answers if answer.number == first]
-        return max(reversed(firsts), key=lambda answer: len(answer.chats))
+        return max(reversed(firsts), key=lambda answer: answer.length)

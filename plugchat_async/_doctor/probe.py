@@ -4,17 +4,31 @@ import re
 from collections.abc import Generator, Mapping
 from typing import Final, TypeVar
 
-from attrs import Factory, define, field, frozen
+from attrs import Factory, define, evolve, field, frozen
 
+from plugchat_async._account_status import read_status
 from plugchat_async._decode import Decoded
+from plugchat_async._doctor.shapes import shapes_of_headers, strip_quotes
+from plugchat_async._evidence import Problem
 from plugchat_async._exchange import TimeSource
-from plugchat_async._retry import parse_retry_after
+from plugchat_async._gateway_errors import gateway_error
+from plugchat_async._retry import parse_wait
 from plugchat_async._secret import Secret
 from plugchat_async._transport import Failure, Transport
-from plugchat_async._wire import Requests, RequestShape, WireResponse, one_line, status_error
+from plugchat_async._walk.steps import key_of
+from plugchat_async._wire import (
+    STATUS_PATH,
+    Requests,
+    RequestShape,
+    WireRequest,
+    WireResponse,
+    one_line,
+    status_error,
+    status_line,
+)
 from plugchat_async.converter import converter
 from plugchat_async.errors import PlugChatError, RateLimitedError, ResponseTooLargeError
-from plugchat_async.models import Chat, Page
+from plugchat_async.models import AccountStatus, Chat
 
 T = TypeVar("T")
 
@@ -23,7 +37,7 @@ SAMPLE: Final = 10
 # What walks ask for where nothing else is said.
 DEFAULT_SIZE: Final = 100
 TOO_FEW: Final = "too few chats to tell"
-# A checkup takes 14 at most, and one more for each idle connection that was closed; this holds whatever a server does.
+# A checkup takes 15 at most, and one more for each idle connection that was closed; this holds whatever a server does.
 MOST_REQUESTS: Final = 16
 # A service that has twice not answered at all is not asked on.
 _MOST_SILENCES: Final = 2
@@ -42,7 +56,8 @@ class Answer:
     """What came of a probe.
 
     status: None if there was no answer. error: what is wrong with it, None if it is a page. seconds: until it was read.
-    rates: headers about rates, names in lower case.
+    rates: headers about rates, names in lower case. unreadable: how many of its rows are no chats. problems: the values
+    that can't be read, the first thousand of them; problem_count: how many there are. body: of a page.
     """
 
     number: int
@@ -52,34 +67,64 @@ class Answer:
     chats: tuple[Chat, ...] = ()
     error: PlugChatError | None = None
     rates: Mapping[str, str] = field(factory=dict[str, str])
+    unreadable: int = 0
+    problems: tuple[Problem, ...] = ()
+    problem_count: int = 0
+    body: bytes = field(default=b"", repr=False)
 
     @property
-    def phones(self) -> tuple[str, ...]:
-        """Which chats it holds, in order."""
-        return tuple(chat.id for chat in self.chats)
+    def keys(self) -> tuple[str, ...]:
+        """What walks know its chats by, in order."""
+        return tuple(map(key_of, self.chats))
 
     @property
-    def page(self) -> Page:
-        """The page that it is."""
-        return Page(self.number, self.size, self.chats, b"")
+    def length(self) -> int:
+        """The number of its rows, whether or not they can be read."""
+        return len(self.chats) + self.unreadable
 
     @property
     def is_full(self) -> bool:
-        """Whether it holds as many chats as were asked for."""
-        return len(self.chats) >= self.size
+        """Whether it holds as many rows as were asked for."""
+        return self.length >= self.size
+
+
+@frozen(eq=False)
+class StatusAnswer:
+    """What came of asking for the account's status.
+
+    told: why nothing is known, or "" if something is. connected, session, smartphone: None if it does not say.
+    said: its text about an error, "" if there is none or it is not to be quoted. has_text: whether there is one.
+    """
+
+    told: str = ""
+    connected: bool | None = None
+    session: bool | None = None
+    smartphone: bool | None = None
+    said: str = ""
+    has_text: bool = False
+
+    @property
+    def is_connected(self) -> bool | None:
+        """Whether the account is connected to WhatsApp, None if that is not known."""
+        return self.session if self.connected is None else self.connected
 
 
 @define(eq=False, repr=False)
 class Prober:
-    """Sends probes, one after the other, and remembers their answers. None is sent once `stopped` says why not."""
+    """Sends probes, one after the other, and remembers their answers. None is sent once `stopped` says why not.
+
+    quotes: whether what is remembered may hold texts of the server.
+    """
 
     transport: Transport
     token: Secret
     timeout: float
     time_source: TimeSource
+    quotes: bool = True
     sent: int = field(default=0, init=False)
     stopped: str = field(default="", init=False)
     answers: list[Answer] = field(init=False, default=Factory(list[Answer]))
+    _status: StatusAnswer | None = field(init=False, default=None)
     _requests: Requests = field(init=False, default=Factory(Requests))
     _known: dict[tuple[RequestShape, int, int], Answer] = field(
         init=False, default=Factory(dict[tuple[RequestShape, int, int], Answer])
@@ -101,51 +146,101 @@ class Prober:
         return answer
 
     async def send(self, shape: RequestShape, number: int, size: int) -> Answer:
-        """Send one request, whatever comes of it."""
-        answer, stale = await self._send(shape, number, size)
-        if stale and self.sent < MOST_REQUESTS:
-            # An idle connection had been closed: the server never saw the request.
-            answer, _ = await self._send(shape, number, size)
+        """Send one request for a page, whatever comes of it."""
+        request = self._requests.build(shape, self.token, number, size)
+        outcome, seconds = await self._send(request)
+        answer = self._read(outcome, number, size, seconds)
         self.answers.append(answer)
         self._known[shape, number, size] = answer
-        if isinstance(answer.error, RateLimitedError):
+        self._stop_if_enough()
+        return answer
+
+    def _stop_if_enough(self) -> None:
+        if any(isinstance(answer.error, RateLimitedError) for answer in self.answers):
             self.stopped = "the service limits the rate (HTTP 429), so it was not asked any further"
         elif sum(answer.status is None for answer in self.answers) >= _MOST_SILENCES:
             self.stopped = "the service no longer answers"
         elif self.sent >= MOST_REQUESTS:
             self.stopped = f"that would take more than {MOST_REQUESTS} requests"
-        return answer
 
-    async def _send(self, shape: RequestShape, number: int, size: int) -> tuple[Answer, bool]:
-        """Send one request. Tell also whether a connection turned out to be stale."""
-        monotonic = self.time_source.monotonic
-        request = self._requests.build(shape, self.token, number, size)
-        started = monotonic()
+    async def ask_status(self, shape: RequestShape) -> StatusAnswer:
+        """Ask whether the account is connected, unless it was asked before. StoppedError if nothing is asked any more.
+
+        shape: of the requests for pages.
+        """
+        if self._status is None:
+            if self.stopped:
+                raise StoppedError
+            shape = evolve(shape, path=STATUS_PATH)
+            url = f"{shape.base_url}{shape.path}"
+            outcome, seconds = await self._send(WireRequest(shape, self.token, url, shape.headers(self.token)))
+            if isinstance(outcome, WireResponse) and outcome.status == 429:
+                self.answers.append(self._read(outcome, 0, 0, seconds))
+            self._stop_if_enough()
+            self._status = self._read_status(outcome)
+        return self._status
+
+    async def _send(self, request: WireRequest) -> tuple[WireResponse | Failure, float]:
+        """Send one request. Return what came of it, and the seconds that it took."""
+        outcome, seconds = await self._send_once(request)
+        # If an idle connection had been closed, the server never saw the request.
+        stale = isinstance(outcome, Failure) and outcome.stale
+        return (await self._send_once(request)) if stale and self.sent < MOST_REQUESTS else (outcome, seconds)
+
+    async def _send_once(self, request: WireRequest) -> tuple[WireResponse | Failure, float]:
+        started = self.time_source.monotonic()
         outcome = await self.transport.send(request, timeout=self.timeout)
-        seconds = monotonic() - started
         self.sent += 1
+        return outcome, self.time_source.monotonic() - started
+
+    def _read(self, outcome: WireResponse | Failure, number: int, size: int, seconds: float) -> Answer:
         if isinstance(outcome, Failure):
             outcome.error.url = None  # that of a probe says nothing
-            return Answer(number, size, seconds, error=outcome.error), outcome.stale
-        return self._read(outcome, number, size, seconds), False
-
-    def _read(self, response: WireResponse, number: int, size: int, seconds: float) -> Answer:
-        headers, status = response.headers, response.status
+            return Answer(number, size, seconds, error=outcome.error)
+        headers = outcome.headers
         rates = {name: one_line(headers[name], self.token) for name in headers if _RATE_HEADER.fullmatch(name)}
-        error: PlugChatError
+        read = self._read_page(outcome)
+        if isinstance(read, PlugChatError):
+            read.url = None
+            if not self.quotes:
+                strip_quotes(read, outcome, self.token)
+        if not self.quotes:
+            rates = shapes_of_headers(rates)
+        answer = Answer(number, size, seconds, outcome.status, rates=rates)
+        if isinstance(read, PlugChatError):
+            return evolve(answer, error=read)
+        return evolve(
+            answer,
+            chats=read.items,
+            unreadable=read.unreadable,
+            problems=read.problems,
+            problem_count=read.problem_count,
+            body=outcome.body,
+        )
+
+    def _read_page(self, response: WireResponse) -> Decoded | PlugChatError:
+        headers, status = response.headers, response.status
         if status != 200:
-            wait = parse_retry_after(headers.get("retry-after"), now=self.time_source.time(), date=headers.get("date"))
-            error = status_error(response, self.token, wait)
-            error.url = None
-            return Answer(number, size, seconds, status, error=error, rates=rates)
+            wait = parse_wait(status, headers, now=self.time_source.time())
+            return gateway_error(response, self.token, status_error(response, self.token, wait))
         if not response.complete:
             limit = self.transport.max_response_bytes
-            error = ResponseTooLargeError(f"the body is larger than {limit} bytes", limit=limit)
-            return Answer(number, size, seconds, status, error=error, rates=rates)
+            return ResponseTooLargeError(f"the body is larger than {limit} bytes", limit=limit)
         read = _finish(converter.decode_slices(response.body, self.token, Chat, "warn"))
-        if isinstance(read, Decoded):
-            return Answer(number, size, seconds, status, read.items, rates=rates)
-        return Answer(number, size, seconds, status, error=read, rates=rates)
+        return read if isinstance(read, Decoded) else gateway_error(response, self.token, read)
+
+    def _read_status(self, outcome: WireResponse | Failure) -> StatusAnswer:
+        if isinstance(outcome, Failure):
+            return StatusAnswer(outcome.error.message)
+        if outcome.status != 200:
+            return StatusAnswer(f"HTTP {status_line(outcome.status)}")
+        status = read_status(outcome.body, self.token) if outcome.complete else None
+        if not isinstance(status, AccountStatus):
+            return StatusAnswer("what comes is no status")
+        said = status.error or ""
+        return StatusAnswer(
+            "", status.connected, status.session, status.smartphone_connected, said if self.quotes else "", bool(said)
+        )
 
 
 def _finish(steps: Generator[None, None, T]) -> T:
@@ -162,4 +257,4 @@ def outcome(answer: Answer) -> str:
     """Say in words what came of a probe."""
     if answer.error is not None:
         return answer.error.what_happened
-    return f"HTTP {answer.status}, {len(answer.chats)} chats"
+    return f"HTTP {answer.status}, {answer.length} chats"

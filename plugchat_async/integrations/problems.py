@@ -11,10 +11,12 @@ from attrs import frozen
 
 from plugchat_async._extras import needing
 from plugchat_async.errors import (
+    AccessDeniedError,
     AuthenticationError,
     ConfigurationError,
     ConnectionFailedError,
     MethodNotAllowedError,
+    NotConnectedError,
     OutputError,
     PaginationError,
     PlugChatError,
@@ -61,7 +63,11 @@ _PROBLEMS: Final[Mapping[type, _Problem]] = {
     RequestTimeoutError: _Problem(504, "Plug Chat does not answer in time", "Plug Chat is slow. Try again later."),
     ConnectionFailedError: _Problem(502, "Plug Chat can't be reached", "There was no answer. Try again later."),
     ServerError: _Problem(502, "Plug Chat fails", "Plug Chat has a fault of its own. Try again later."),
+    NotConnectedError: _Problem(
+        503, "The phone is not connected to WhatsApp", "Plug Chat needs the account's phone. Try again later."
+    ),
     ServiceError: _Problem(502, "Plug Chat fails", "Try again later."),
+    AccessDeniedError: _Problem(502, "Plug Chat refuses this service's address", _MISCONFIGURED),
     AuthenticationError: _Problem(502, "Plug Chat refuses the token", _MISCONFIGURED),
     MethodNotAllowedError: _Problem(502, "Plug Chat refuses the method", _MISCONFIGURED),
     UnsupportedMediaTypeError: _Problem(502, "Plug Chat refuses the content type", _MISCONFIGURED),
@@ -82,10 +88,11 @@ def add_problem_handlers(app: FastAPI) -> None:
     """Let the application answer PlugChatErrors with problem details (RFC 9457, application/problem+json).
 
     An upstream 429 stays one, and keeps its Retry-After; a timeout is a 504, an upstream fault with Retry-After a 503;
-    refusals (401, 403, 405, 415), lost connections and unexpected answers are 502s; a wrong argument or configuration
-    is a 500. `type` is the error's page in the documentation. Neither token nor URL nor anything that came from the
-    service is in the response: the error's own text goes to the log `plugchat_async.fastapi`, as an error where it is
-    the application's fault, else as a warning. A websocket is closed with 1011, "internal error" (RFC 6455).
+    a phone that is not connected is a 503; refusals (401, 403, 405, 415), lost connections and unexpected answers are
+    502s; a wrong argument or configuration is a 500. `type` is the error's page in the documentation. Neither token nor
+    URL nor anything that came from the service is in the response: the error's own text goes to the log
+    `plugchat_async.fastapi`, as an error where it is the application's fault, else as a warning. A websocket is closed
+    with 1011, "internal error" (RFC 6455).
 
     Mounted applications have handlers of their own: call it for them, too.
     """

@@ -1,12 +1,15 @@
 """The list of chats of a simulated account, and what happens to it while it is read."""
 
+import operator
 import random
 from collections.abc import Callable
 
 from attrs import evolve, frozen
 
+from plugchat_async._walk.steps import key_of
 from plugchat_async.models import Chat
-from plugchat_async.testing.people import People
+from plugchat_async.testing.dialects import Dialect
+from plugchat_async.testing.people import GatewayPeople, People
 
 
 @frozen(kw_only=True)
@@ -19,12 +22,31 @@ class Traffic:
 
 
 class SimulatedAccount:
-    """Made-up chats, newest first. The same seed makes the same ones. `token` is what it is asked for with."""
+    """Made-up chats, newest first, those without a time last. The same seed makes the same ones.
 
-    def __init__(self, chats: int, *, seed: int, token: str = "") -> None:
+    token: what it is asked for with.
+    connected: whether its phone is connected to WhatsApp. Set it at any time: while it is False, the list is empty.
+
+    Methods that take a chat take a `Chat` or its id. Rows without a phone share their id with the other such rows of
+    their person: the id means the first of them, the `Chat` exactly that row.
+    """
+
+    def __init__(
+        self,
+        chats: int,
+        *,
+        seed: int,
+        token: str = "",
+        dialect: Dialect = "gateway",
+        pinned: int = 0,
+        connected: bool = True,
+    ) -> None:
         self.token = token
-        self._people = People(seed)
+        self.connected = connected
+        self._people = GatewayPeople(seed) if dialect == "gateway" else People(seed)
         self._chats = self._people.chats(chats)
+        if dialect == "gateway" and pinned:
+            self._chats[-pinned:] = [evolve(chat, is_pinned=True) for chat in self._chats[-pinned:]]
         self._traffic = Traffic()
         self._chance = random.Random(seed)  # noqa: S311 - made-up data
 
@@ -33,6 +55,12 @@ class SimulatedAccount:
         """All chats as they are now."""
         return tuple(self._chats)
 
+    @property
+    def status(self) -> dict[str, object]:
+        """The answer to the call for the account's status."""
+        status: dict[str, object] = dict.fromkeys(("connected", "session", "smartphoneConnected"), self.connected)
+        return status if self.connected else {**status, "error": "You are not connected."}
+
     def __len__(self) -> int:
         return len(self._chats)
 
@@ -40,21 +68,21 @@ class SimulatedAccount:
         """Give a page, counted from 1, of so many chats."""
         return self._chats[(page - 1) * size : page * size]
 
-    def receive_message(self, phone: str) -> Chat:
+    def receive_message(self, chat: Chat | str) -> Chat:
         """Let a message arrive: the chat jumps to the front, one more unread. KeyError if there is no such chat."""
-        return self._bump(self._index(phone))
+        return self._bump(self._index(chat))
 
     def new_chat(self) -> Chat:
         """Let somebody write for the first time: a new chat in front."""
         return self._to_front(evolve(self._people.chat(), unread=1, last_message_time=self._people.now()))
 
-    def delete_chat(self, phone: str) -> Chat:
+    def delete_chat(self, chat: Chat | str) -> Chat:
         """Take a chat off the list and give it back. KeyError if there is no such chat."""
-        return self._chats.pop(self._index(phone))
+        return self._chats.pop(self._index(chat))
 
-    def mark_read(self, phone: str) -> Chat:
+    def mark_read(self, chat: Chat | str) -> Chat:
         """Let the owner read a chat: no more unread, and it stays where it is. KeyError if there is no such chat."""
-        index = self._index(phone)
+        index = self._index(chat)
         self._chats[index] = evolve(self._chats[index], unread=0)
         return self._chats[index]
 
@@ -92,11 +120,13 @@ class SimulatedAccount:
         chat = self._chats.pop(index)
         return self._to_front(evolve(chat, unread=chat.unread + 1, last_message_time=self._people.now()))
 
-    def _index(self, phone: str) -> int:
+    def _index(self, wanted: Chat | str) -> int:
+        name_of: Callable[[Chat], str] = operator.attrgetter("id") if isinstance(wanted, str) else key_of
+        name = wanted if isinstance(wanted, str) else key_of(wanted)
         for index, chat in enumerate(self._chats):
-            if chat.id == phone:
+            if name_of(chat) == name:
                 return index
-        raise KeyError(phone)
+        raise KeyError(name)
 
     def _to_front(self, chat: Chat) -> Chat:
         self._chats.insert(0, chat)

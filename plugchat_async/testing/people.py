@@ -1,12 +1,19 @@
-"""Made-up chats: people, groups and broadcast lists as a Brazilian WhatsApp account has them. No one's real data."""
+"""Made-up chats: people, groups and broadcast lists as a Brazilian WhatsApp account has them. No one's real data.
+
+`People` are those of the vendor's page of 2021: each chat has a phone and a time. `GatewayPeople` are those of today's
+gateway, in the proportions of a live account of 732 rows: a person has 2.2 rows on average and up to five, of which at
+most one has the phone, and 59 % of the rows have no time.
+"""
 
 import random
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
-from itertools import accumulate
+from itertools import accumulate, chain, islice
+from typing import Final
 
 from attrs import evolve
 
-from plugchat_async.models import Chat
+from plugchat_async.models import FOREVER, Chat
 
 _FIRST_NAMES = """
     Ana Antônio Beatriz Bruno Camila Carlos Cecília Davi Débora Eduardo Fernanda Francisco Gabriela Helena Heitor Igor
@@ -26,15 +33,30 @@ _AREA_CODES = (11, 21, 31, 41, 47, 51, 61, 71, 81, 85, 91)
 
 # The newest chat of the vendor's example; simulated time goes on from there, a second for each event.
 _EPOCH = datetime.fromtimestamp(1622991687, UTC)
+# That of the gateway's rows of today.
+_EPOCH_TODAY = datetime.fromtimestamp(1768497607, UTC)
+
+# How many rows a person has, and how often: 2.2 on average.
+_ROWS: Final = (1, 2, 3, 4, 5)
+_ROWS_WEIGHTS: Final = (33, 35, 20, 8, 4)
+# The share of persons of whom a row has the phone; with it, 53 % of all rows have none.
+_WITH_PHONE: Final = 0.98
+# The share of rows that have a time, with a phone and without: 41 % together.
+_TIMED: Final = 0.68
+_TIMED_WITHOUT_PHONE: Final = 0.17
+# Scramble serial numbers: each has no divisor in common with the number of ids.
+_PHONE_STEP: Final = 7_919_573
+_LID_STEP: Final = 618_033_988_749_889
+_GROUP_STEP: Final = 31_415_926_537
 
 
 class People:
     """A reproducible source of chats: the same seed gives the same chats, and a clock that only it moves."""
 
-    def __init__(self, seed: int) -> None:
+    def __init__(self, seed: int, epoch: datetime = _EPOCH) -> None:
         self._random = random.Random(seed)  # noqa: S311 - made-up data
-        self._serial = 0
-        self._now = _EPOCH
+        self._serial: int = 0
+        self._now = epoch
 
     def now(self) -> datetime:
         """Give the simulated time, a second later at each call."""
@@ -52,7 +74,7 @@ class People:
         self._serial += 1
         kind = rnd.random()
         # The running number keeps ids apart; its scrambling keeps them from looking like one.
-        number = f"55{rnd.choice(_AREA_CODES)}9{self._serial * 7_919_573 % 100_000_000:08d}"
+        number = f"55{rnd.choice(_AREA_CODES)}9{self._serial * _PHONE_STEP % 10**8:08d}"
         if kind < 0.12:
             name, phone = rnd.choice(_GROUPS), f"{number}-{int(_EPOCH.timestamp()) - self._serial}"
         elif kind < 0.15:
@@ -79,3 +101,115 @@ class People:
             f"https://pps.whatsapp.net/v/t61.24694-24/{rnd.randrange(10**9)}_{rnd.randrange(10**15)}_n.jpg"
             f"?ccb=11-4&oh={rnd.getrandbits(128):032x}&oe={rnd.getrandbits(32):08X}"
         )
+
+
+class GatewayPeople(People):
+    """Chats as today's gateway lists them. No two rows of an account have the same phone, or the same lid and name."""
+
+    def __init__(self, seed: int) -> None:
+        super().__init__(seed, _EPOCH_TODAY)
+
+    def chats(self, count: int) -> list[Chat]:
+        """Return a list as the gateway may give it: newest first, rows without a time at the end."""
+        rnd = self._random
+        rows = list(islice(chain.from_iterable(self._rows_of_all()), count))
+        rnd.shuffle(rows)
+        timed = [row for row in rows if rnd.random() < (_TIMED if row.phone else _TIMED_WITHOUT_PHONE)]
+        there = set(map(id, timed))
+        gaps = (int(rnd.expovariate(1 / 600)) for _ in timed)
+        times = sorted((self._time(age) for age in accumulate(gaps)), reverse=True)
+        return [
+            *(evolve(row, last_message_time=time) for row, time in zip(timed, times, strict=True)),
+            *(row for row in rows if id(row) not in there),
+        ]
+
+    def chat(self) -> Chat:
+        """Return one row of a person that no other row belongs to. Its time is left for the caller to set."""
+        return self._rows_of_person(1)[0]
+
+    def _rows_of_all(self) -> Iterator[Sequence[Chat]]:
+        rnd = self._random
+        while True:
+            kind = rnd.random()
+            if kind < 0.955:
+                yield self._rows_of_person(rnd.choices(_ROWS, _ROWS_WEIGHTS)[0])
+            else:
+                yield (self._group() if kind < 0.985 else self._list(),)
+
+    def _rows_of_person(self, count: int) -> list[Chat]:
+        rnd = self._random
+        number = self._number()
+        # A Brazilian mobile has thirteen digits, or twelve without the ninth digit of the number.
+        phone = number if rnd.random() < 0.91 else f"{number[:4]}{number[5:]}"
+        lid = f"{10**14 + self._serial * _LID_STEP % (9 * 10**14)}@lid"
+        first, last = rnd.choice(_FIRST), rnd.choice(_LAST)
+        names = [f"{first} {last}", first, None, f"{first} {last[0]}.", f"{first} {rnd.choice(_EMOJI)}"]
+        rnd.shuffle(names)
+        # The row with the phone has the name of another row, or a name that no other row has.
+        with_phone = rnd.random() < _WITH_PHONE
+        rows = [self._row(lid=lid, name=name) for name in names[: count - with_phone]]
+        if with_phone:
+            rows.append(self._row(lid=lid, name=rnd.choice(names), phone=phone))
+        return rows
+
+    def _group(self) -> Chat:
+        rnd = self._random
+        number = self._number()
+        old = rnd.random() < 0.2
+        group = f"{number}-{1598000000 + self._serial}" if old else f"{self._group_number()}-group"
+        return self._row(
+            phone=group, name=rnd.choice(_GROUPS), is_group=True, is_group_announcement=rnd.random() < 0.15
+        )
+
+    def _list(self) -> Chat:
+        """Return a broadcast list or a channel."""
+        number = self._number()
+        if self._random.random() < 0.5:
+            return self._row(phone=f"{number}@broadcast", name=f"Lista {self._random.choice(_GROUPS)}")
+        return self._row(phone=f"{self._group_number()}@newsletter", name=self._random.choice(_GROUPS))
+
+    def _row(
+        self,
+        *,
+        name: str | None,
+        phone: str | None = None,
+        lid: str | None = None,
+        is_group: bool = False,
+        is_group_announcement: bool = False,
+    ) -> Chat:
+        rnd = self._random
+        unread = rnd.choice((0, 0, 0, 0, 0, 1, 2, 5, 37))
+        is_archived = rnd.random() < 0.08
+        if phone is None and rnd.random() < 0.06:  # of some rows the gateway tells little
+            return Chat(lid=lid, name=name, unread=unread, is_archived=is_archived, is_group=is_group)
+        is_muted = rnd.random() < 0.15
+        return Chat(
+            phone=phone,
+            name=name,
+            unread=unread,
+            is_muted=is_muted,
+            is_marked_spam=rnd.random() < 0.02,
+            profile_thumbnail=self._picture() if rnd.random() < 0.015 else None,
+            messages_unread=0,
+            lid=lid,
+            is_pinned=False,
+            is_archived=is_archived,
+            is_group=is_group,
+            is_group_announcement=is_group_announcement,
+            muted_until=self._end_of_muting() if is_muted else None,
+        )
+
+    def _end_of_muting(self) -> datetime | None:
+        return self._random.choice((FOREVER, FOREVER, _EPOCH_TODAY + timedelta(hours=8), None))
+
+    def _time(self, age: int) -> datetime:
+        # Times are whole seconds, but for a few.
+        rest = self._random.randrange(1000) if self._random.random() < 0.02 else 0
+        return _EPOCH_TODAY - timedelta(seconds=age, milliseconds=rest)
+
+    def _number(self) -> str:
+        self._serial += 1
+        return f"55{self._random.choice(_AREA_CODES)}9{self._serial * _PHONE_STEP % 10**8:08d}"
+
+    def _group_number(self) -> str:
+        return f"120363{self._serial * _GROUP_STEP % 10**12:012d}"

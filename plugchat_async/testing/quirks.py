@@ -9,6 +9,7 @@ from typing import Final, Literal
 from attrs import evolve, frozen
 
 from plugchat_async._arguments import check_choice, check_int, check_optional_int, check_type
+from plugchat_async._walk.steps import key_of
 from plugchat_async.models import Chat
 from plugchat_async.testing.account import SimulatedAccount
 
@@ -84,14 +85,19 @@ class Quirks:
             chats = chats[::-1]
         elif self.order == "shuffled":
             # A chat keeps its place while others come and go.
-            chats = sorted(chats, key=lambda chat: zlib.crc32(chat.id.encode()))
+            chats = sorted(chats, key=lambda chat: zlib.crc32(key_of(chat).encode()))
         if self.ties_move:
             chats = list(_rotated(chats, turn))
         if self.pinned:
-            chats = [*chats[-self.pinned :], *chats[: -self.pinned]]
+            chats = self._with_pinned_on_top(chats)
         if self.twice:
             chats = [*(chat for chat in chats[: self.twice] for _ in range(2)), *chats[self.twice :]]
         return chats
+
+    def _with_pinned_on_top(self, chats: Sequence[Chat]) -> Sequence[Chat]:
+        if any(chat.is_pinned is not None for chat in chats):  # the account says which ones are
+            return sorted(chats, key=lambda chat: not chat.is_pinned)
+        return [*chats[-self.pinned :], *chats[: -self.pinned]]
 
     def _tied(self, chats: Sequence[Chat]) -> Iterator[Chat]:
         for index, chat in enumerate(chats):

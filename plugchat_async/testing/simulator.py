@@ -1,7 +1,6 @@
-"""PlugChatSimulator: an honest server of the vendor's "get chats" call, on loopback, in the caller's event loop."""
+"""PlugChatSimulator: an honest server of the vendor's calls for chats and status, on loopback, in the caller's loop."""
 
 import asyncio
-import json
 from collections import defaultdict, deque
 from collections.abc import Mapping
 from types import TracebackType
@@ -10,11 +9,12 @@ from typing import Self
 from aiohttp import hdrs, web
 from attrs import frozen
 
-from plugchat_async._arguments import check_int, check_number, check_seconds
-from plugchat_async._wire import CHATS_PATH, JSON_TYPE, token_problem
+from plugchat_async._arguments import check_choice, check_int, check_number, check_seconds, check_type
+from plugchat_async._wire import CHATS_PATH, JSON_TYPE, STATUS_PATH, token_problem
 from plugchat_async.errors import InvalidValueError
 from plugchat_async.models import Chat
 from plugchat_async.testing.account import SimulatedAccount, Traffic
+from plugchat_async.testing.dialects import DIALECTS, Dialect, write_page
 from plugchat_async.testing.faults import Fault
 from plugchat_async.testing.quirks import RETRY_AFTER, ContentType, Method, Order, PastEnd, Quirks
 
@@ -40,10 +40,15 @@ class PlugChatSimulator:
             assert await s.list_chats() == list(sim.chats)
 
     It keeps to the vendor's page: the raw token in Authorization (401), GET only (405 with Allow), Content-Type
-    application/json (415), `page` from 1 and `pageSize` from 1 (400), and values spelled as in the vendor's example.
+    application/json (415), `page` from 1 and `pageSize` from 1 (400). Chats are spelled as the gateway does today.
 
+    dialect: "gateway" (default): times are in milliseconds, half of the chats have no phone but a lid, more than half
+        have no time, and a person has up to five chats of the list. "documented": as the vendor's page of 2021 has
+        them. Times are in seconds, and each chat has a phone and a time.
     chats: how many chats the account has (default 100). The same `seed` (default 0) makes the same chats.
     latency: seconds before each answer (default 0.0).
+    connected: whether the phone is connected to WhatsApp (default True). If not, the list is empty (200 and `[]`), as
+        the gateway's is then, and the status says so. The attribute `connected` may be changed at any time.
     token: what Authorization must hold (default "simulated-token"). port: where to listen (default 0: any free port).
 
     What it does in its own way, if it is told to:
@@ -54,7 +59,8 @@ class PlugChatSimulator:
     ignore_page: answer each request with the first page (default False).
     past_end: what a page past the end holds: "empty" (default), the "first" or the "last" page again.
     order: in which the chats are listed: "newest" first (default), "oldest" first, or "shuffled".
-    pinned: how many of the oldest chats are on top of the list (default 0).
+    pinned: how many of the last chats of the list are on top of it (default 0). In the dialect "gateway" they are
+        chosen once, and their `is_pinned` is True.
     ties: so many neighbours have the same last_message_time (default 1). ties_move: chats of the same time come in
         another order in each answer (default False).
     twice: how many of the first chats are listed twice (default 0).
@@ -63,7 +69,7 @@ class PlugChatSimulator:
     rate_limit: how many requests are answered, in all; later ones get 429 with Retry-After: 30 (default None). All
         answers then have X-RateLimit-Limit and X-RateLimit-Remaining.
 
-    `chats` are those of the account, newest first, however they are listed.
+    `chats` are those of the account, newest first and those without a time last, however they are listed.
 
     `add_account` gives it more accounts, each with a token of its own.
 
@@ -76,8 +82,10 @@ class PlugChatSimulator:
         *,
         seed: int = 0,
         latency: float = 0.0,
+        connected: bool = True,
         token: str = "simulated-token",  # noqa: S107 - it protects nothing
         port: int = 0,
+        dialect: Dialect = "gateway",
         first_page: int = 1,
         max_page_size: int | None = None,
         ignore_page_size: int | None = None,
@@ -96,6 +104,8 @@ class PlugChatSimulator:
         check_int("chats", chats, least=0)
         check_int("port", port, least=0, most=65535)
         check_seconds("latency", latency, zero=True)
+        check_type("connected", connected, bool)
+        check_choice("dialect", dialect, DIALECTS)
         self._quirks = Quirks(
             first_page=first_page,
             max_page_size=max_page_size,
@@ -113,7 +123,9 @@ class PlugChatSimulator:
             rate_limit=rate_limit,
         )
         self._answered = 0
-        self._account = SimulatedAccount(chats, seed=seed, token=token)
+        self._dialect: Dialect = dialect
+        self._account = self._make_account(chats, seed, token)
+        self._account.connected = connected
         self._accounts = {token: self._account}
         self._latency = latency
         self._port = port
@@ -136,14 +148,24 @@ class PlugChatSimulator:
 
     @property
     def chats(self) -> tuple[Chat, ...]:
-        """The account's chats as they are now, newest first."""
+        """The account's chats as they are now, newest first, those without a time last."""
         return self._account.chats
+
+    @property
+    def connected(self) -> bool:
+        """Whether the account's phone is connected to WhatsApp."""
+        return self._account.connected
+
+    @connected.setter
+    def connected(self, value: bool) -> None:
+        self._account.connected = value
 
     async def __aenter__(self) -> Self:
         if self._runner is not None:
             raise RuntimeError("the simulator runs already: make another one")
         app = web.Application()
-        app.router.add_route("*", CHATS_PATH, self._handle)
+        for path in (CHATS_PATH, STATUS_PATH):
+            app.router.add_route("*", path, self._handle)
         # A client that is gone cancels its handler: so "hang" ends with the client.
         runner = web.AppRunner(app, handler_cancellation=True, access_log=None, shutdown_timeout=0.1)
         await runner.setup()
@@ -165,9 +187,11 @@ class PlugChatSimulator:
     def add_account(self, token: str, chats: int = 100, *, seed: int | None = None) -> SimulatedAccount:
         """Serve one more account, to requests with its token. The same `seed` makes the same chats (default: its own).
 
+        It has the simulator's dialect.
+
         What it gives has `chats` (those that the account has now), and, like the simulator for its first account,
-        `receive_message`, `new_chat`, `delete_chat` and `mark_read`. InvalidValueError if there is an account with
-        that token, or it can't be one.
+        `connected`, `receive_message`, `new_chat`, `delete_chat` and `mark_read`. InvalidValueError if there is an
+        account with that token, or it can't be one.
         """
         check_int("chats", chats, least=0)
         problem = token_problem(token)
@@ -176,9 +200,12 @@ class PlugChatSimulator:
         if token in self._accounts:
             raise InvalidValueError("there is an account with that token", "Give each account a token of its own.")
         seed = 1_000_003 * len(self._accounts) if seed is None else seed
-        account = self._accounts[token] = SimulatedAccount(chats, seed=seed, token=token)
+        account = self._accounts[token] = self._make_account(chats, seed, token)
         account.begin_traffic(self._traffic, seed=seed)
         return account
+
+    def _make_account(self, chats: int, seed: int, token: str) -> SimulatedAccount:
+        return SimulatedAccount(chats, seed=seed, token=token, dialect=self._dialect, pinned=self._quirks.pinned)
 
     def script(self, *faults: Fault, token: str | None = None) -> None:
         """Give the next requests these fates, one each, in order. Later ones are answered honestly.
@@ -187,21 +214,21 @@ class PlugChatSimulator:
         """
         self._scripts[token].extend(faults)
 
-    def receive_message(self, phone: str) -> Chat:
+    def receive_message(self, chat: Chat | str) -> Chat:
         """Let a message arrive: the chat jumps to the front, one more unread. KeyError if there is no such chat."""
-        return self._account.receive_message(phone)
+        return self._account.receive_message(chat)
 
     def new_chat(self) -> Chat:
         """Let somebody write for the first time: a new chat in front."""
         return self._account.new_chat()
 
-    def delete_chat(self, phone: str) -> Chat:
+    def delete_chat(self, chat: Chat | str) -> Chat:
         """Take a chat off the list and give it back. KeyError if there is no such chat."""
-        return self._account.delete_chat(phone)
+        return self._account.delete_chat(chat)
 
-    def mark_read(self, phone: str) -> Chat:
+    def mark_read(self, chat: Chat | str) -> Chat:
         """Let the owner read a chat: no more unread, and it stays where it is. KeyError if there is no such chat."""
-        return self._account.mark_read(phone)
+        return self._account.mark_read(chat)
 
     def traffic(
         self,
@@ -292,14 +319,18 @@ class PlugChatSimulator:
         refusal = self._refuse_type(request)
         if refusal is not None:
             return refusal
+        return web.json_response(account.status) if request.path == STATUS_PATH else self._list(request, account)
+
+    def _list(self, request: web.Request, account: SimulatedAccount) -> web.Response:
+        quirks = self._quirks
         page, size = _number(request.query.get("page")), _number(request.query.get("pageSize"))
         if page is None or page < quirks.first_page or not size:
             return _refusal(400, "page and pageSize must be positive integers")
         if quirks.refuse_page_size is not None and size > quirks.refuse_page_size:
             return _refusal(400, f"pageSize must be at most {quirks.refuse_page_size}")
-        window = quirks.window(account, page, size, self._answered)
-        body = json.dumps([spell(chat) for chat in window], ensure_ascii=False)
-        return web.Response(body=body.encode(), content_type=JSON_TYPE, charset="utf-8")
+        window = quirks.window(account, page, size, self._answered) if account.connected else ()
+        body = write_page(window, self._dialect)
+        return web.Response(body=body, content_type=JSON_TYPE, charset="utf-8")
 
     def _refuse_type(self, request: web.Request) -> web.Response | None:
         has_one = hdrs.CONTENT_TYPE in request.headers
@@ -326,18 +357,3 @@ def _number(text: str | None) -> int | None:
 
 def _refusal(status: int, message: str, headers: Mapping[str, str] | None = None) -> web.Response:
     return web.json_response({"error": message}, status=status, headers=headers)
-
-
-def spell(chat: Chat) -> dict[str, object]:
-    """Spell a chat as the vendor's example does: nearly everything is a string."""
-    time = chat.last_message_time
-    return {
-        "name": chat.name,
-        "phone": chat.phone,
-        "unread": str(chat.unread),
-        "lastMessageTime": None if time is None else str(int(time.timestamp())),
-        "isMuted": "1" if chat.is_muted else "0",
-        "isMarkedSpam": "true" if chat.is_marked_spam else "false",
-        "profileThumbnail": chat.profile_thumbnail,
-        "messagesUnread": chat.messages_unread,
-    }

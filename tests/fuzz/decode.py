@@ -68,7 +68,7 @@ def run_one(data: bytes) -> None:
 
 
 def check(body: bytes) -> None:
-    """See what becomes of a body: with the accelerator and without, in slices, and when it is written and read again."""
+    """See what becomes of a body, with the accelerator and without, in slices, and written and read again."""
     answer = _finish(converter.decode_slices(body, TOKEN, Chat, "warn"))
     slow = _finish(SLOW.decode_slices(body, TOKEN, Chat, "warn"))
     strict = _finish(converter.decode_slices(body, TOKEN, Chat, "raise"))
@@ -167,7 +167,8 @@ def _finish(steps: Generator[None, None, T]) -> T:
 # fmt: off
 _KEYS = (
     b"phone", b"name", b"unread", b"lastMessageTime", b"isMuted", b"isMarkedSpam", b"profileThumbnail",
-    b"messagesUnread", b"lid", b"pinned", b"isGroup", b"muteEndTime", b"x", b"Phone", b"last_message_time", rb"\u0070hone", rb"un\u0072ead", b"",
+    b"messagesUnread", b"lid", b"pinned", b"isGroup", b"muteEndTime",
+    b"x", b"Phone", b"last_message_time", rb"\u0070hone", rb"un\u0072ead", b"",
 )
 # Where a large page may be cut into slices, and what only looks like it; escapes, halves of an emoji, other encodings.
 _TEXTS = (

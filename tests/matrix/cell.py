@@ -5,7 +5,7 @@ import gc
 import io
 import logging
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -14,7 +14,7 @@ from attrs import Factory, define, frozen
 
 from fakes import FakeTime
 from matrix.peers import TOKEN, Peer, authority, trust
-from plugchat_async import DecodeError, PlugChatError, PlugChatSession
+from plugchat_async import DecodeError, PlugChatError, PlugChatSession, Problem
 from seen import texts
 
 Call = Callable[[PlugChatSession], Awaitable[object]]
@@ -27,9 +27,15 @@ MOST_WAIT = 2.0
 DEADLINE = 60.0
 
 
-async def first_page(session: PlugChatSession) -> int:
+def told(chats: int, problems: Sequence[Problem]) -> object:
+    """Say how many chats there are, and which value could not be read."""
+    return f"{chats} chat{'' if chats == 1 else 's'}; {problems[0]}" if problems else chats
+
+
+async def first_page(session: PlugChatSession) -> object:
     """Fetch one page, and say how many chats it has."""
-    return len((await session.fetch_page(1, 10)).chats)
+    page = await session.fetch_page(1, 10)
+    return told(len(page.chats), page.problems)
 
 
 @frozen

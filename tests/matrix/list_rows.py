@@ -10,7 +10,7 @@ from itertools import count
 from typing import Any
 
 from fakes import FakeTime, http
-from matrix.cell import Call, Row
+from matrix.cell import Call, Row, told
 from matrix.peers import HONEST, PagesPeer, Peer, chat, in_turn, sends, window
 from plugchat_async import (
     Account,
@@ -18,6 +18,7 @@ from plugchat_async import (
     NotAListError,
     PageRepeatedError,
     PlugChatSession,
+    Problem,
     SessionStateError,
     fetch_many,
 )
@@ -27,9 +28,10 @@ CHATS = [chat(number) for number in range(25)]
 
 async def all_chats(session: PlugChatSession, size: int = 10, **options: Any) -> object:
     """Walk the list, and say how many chats there are, each counted once."""
-    phones = [found.phone for found in await session.list_chats(size, **options)]
-    assert len(set(phones)) == len(phones)
-    return len(phones)
+    problems: list[Problem] = []
+    chats = await session.list_chats(size, on_page=lambda page: problems.extend(page.problems), **options)
+    assert len({found.phone for found in chats}) == len(chats)
+    return told(len(chats), problems)
 
 
 def pages(name: str, give: Callable[[int, int], object], call: Call = all_chats, **expected: Any) -> Row:
@@ -37,7 +39,7 @@ def pages(name: str, give: Callable[[int, int], object], call: Call = all_chats,
     return Row("Pages", name, lambda: PagesPeer(give), call=call, **expected)
 
 
-def honest(page: int, size: int, total: int = 25) -> list[object]:
+def honest(page: int, size: int, total: int = 25) -> list[dict[str, object]]:
     return window(CHATS[:total], page, size)
 
 
@@ -95,20 +97,37 @@ PAGES = [
     ),
     Row("Pages", "chats that move meanwhile", moving, gives=25, requests=4, call=all_chats),
     pages("an object around the list", lambda page, size: {"chats": honest(page, size)}, error=NotAListError),
-    pages("null instead of a chat", one_of(None), error=DecodeError, says="page 2, chat 3: expected", requests=2),
-    pages("a list instead of a chat", one_of([]), error=DecodeError, says="page 2, chat 3", requests=2),
-    pages("no phone", one_of({"name": "x"}), error=DecodeError, says="page 2, chat 3, phone", requests=2),
-    pages("a renamed field", one_of({"telefone": "1"}), error=DecodeError, says="phone", requests=2),
+    pages("null instead of a chat", one_of(None), gives="13 chats; chat 3: expected an object, got null", requests=2),
+    pages("a list instead of a chat", one_of([]), gives="13 chats; chat 3: expected an object, got []", requests=2),
+    pages(
+        "neither phone nor lid",
+        one_of({"name": "x"}),
+        gives="13 chats; chat 3: expected a phone or a lid, got neither",
+        requests=2,
+    ),
+    pages(
+        "a renamed field, all over",
+        lambda page, size: [{"telefone": each["phone"]} for each in honest(page, size)],
+        error=DecodeError,
+        says="this is no page of chats: of 10 rows, at least 6 have neither a phone nor a lid",
+    ),
     pages(
         "an unread count in words",
         one_of(chat(99, unread="many")),
+        gives="14 chats; chat 3, unread: expected a count, got 'many'",
+        requests=2,
+    ),
+    pages(
+        'an unread count in words, with `on_bad_value="raise"`',
+        one_of(chat(99, unread="many")),
+        options={"on_bad_value": "raise"},
         error=DecodeError,
-        says="page 2, chat 3, unread",
+        says="page 2, chat 3, unread: expected a count, got 'many'",
         requests=2,
     ),
     pages(
         "fields that nobody knows",
-        lambda page, size: [{**each, "pinned": {"a": [1]}} for each in CHATS][(page - 1) * size : page * size],
+        lambda page, size: [{**each, "labels": {"a": [1]}} for each in CHATS][(page - 1) * size : page * size],
         gives=25,
         requests=3,
     ),

@@ -6,10 +6,14 @@ from itertools import groupby
 
 from matrix.cell import Row, Verdict
 from matrix.list_rows import AT_ONCE, PAGES
-from matrix.status_rows import RETRY_AFTER, STATUSES
+from matrix.refusal_rows import REFUSALS
+from matrix.status_rows import RATE_LIMIT_RESET, RETRY_AFTER, STATUSES
 from matrix.transport_rows import BODY, CONNECT, HEAD
 
-ROWS: Sequence[Row] = [*CONNECT, *HEAD, *BODY, *STATUSES, *RETRY_AFTER, *PAGES, *AT_ONCE]
+ROWS: Sequence[Row] = [
+    *(*CONNECT, *HEAD, *BODY, *STATUSES, *REFUSALS),
+    *(*RETRY_AFTER, *RATE_LIMIT_RESET, *PAGES, *AT_ONCE),
+]
 
 _PAGE = """\
 # What happens when …
@@ -28,7 +32,12 @@ _INTROS = {
     "Before the answer": "",
     "In the body": "The status is 200.",
     "Statuses": "The connection is kept, and the body echoes the token.",
+    "Refusals": (
+        'The gateway refuses with a text, `{"error": …}`, under 200, 400, 401, 403 or 404. A line stands for all\n'
+        "five, unless it names one."
+    ),
     "Retry-After": "The status is 429, and the header's value is this. The date is Sun, 09 Sep 2001 01:46:40 GMT.",
+    "RateLimit-Reset": "The status is 429, at the same date. There is no Retry-After, unless the line names one.",
     "Pages": "A list of 25 chats is read in pages of 10, but for the last line.",
     "At once": "",
 }
@@ -66,7 +75,8 @@ def _line(verdict: Verdict) -> str:
     row = verdict.row
     if row.error is None:
         counted = isinstance(row.gives, int)
-        given = f"it works: {row.gives}{' chat' if counted else ''}{'s' if counted and row.gives != 1 else ''}"
+        unit = "" if not counted else " chat" if row.gives == 1 else " chats"
+        given = f"it works: {_escaped(str(row.gives))}{unit}"
     else:
         given = f"`{row.error.__name__}`: {_escaped(verdict.happened)}"
     requests = "" if row.requests is None else row.requests

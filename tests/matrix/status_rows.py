@@ -162,3 +162,31 @@ RETRY_AFTER = [
         **{**KEPT, "waits": (5.0, 5.0)},
     ),
 ]
+
+
+def reset(name: str, *headers: str, waits: tuple[float, ...] | None = None, **expected: Any) -> Row:
+    """429 with these headers. waits: as for `rate_limited`."""
+    kept = KEPT if waits is None else {"waits": waits, "requests": len(waits) + 1}
+    row = {"error": RateLimitedError, **kept, **expected}
+    return Row("RateLimit-Reset", name, lambda: Peer(status("429 Too Many Requests", *headers)), **row)
+
+
+RATE_LIMIT_RESET = [
+    reset("`RateLimit-Reset: 7`", "RateLimit-Reset: 7", waits=(7.0, 7.0)),
+    reset("`X-RateLimit-Reset: 7`", "X-RateLimit-Reset: 7", waits=(7.0, 7.0)),
+    reset(
+        "`RateLimit-Reset: 8` and `X-RateLimit-Reset: 7`",
+        "X-RateLimit-Reset: 7",
+        "RateLimit-Reset: 8",
+        waits=(8.0, 8.0),
+    ),
+    reset("beside `Retry-After: 1`", "Retry-After: 1", "RateLimit-Reset: 7", waits=(1.0, 1.0)),
+    reset("beside a Retry-After that can't be read", "Retry-After: soon", "RateLimit-Reset: 7", waits=(7.0, 7.0)),
+    reset("five seconds ahead, since 1970", "X-RateLimit-Reset: 1000000005", waits=(5.0, 5.0)),
+    reset("the same in milliseconds", "X-RateLimit-Reset: 1000000005000", waits=(5.0, 5.0)),
+    reset("a moment that is past", "X-RateLimit-Reset: 1000000000"),
+    reset("61 seconds", "RateLimit-Reset: 61", waits=(), says="the server asks to wait 61 s"),
+    reset("words", "RateLimit-Reset: soon"),
+    reset("-1", "RateLimit-Reset: -1"),
+    reset("20 digits", f"RateLimit-Reset: {'9' * 20}"),
+]

@@ -5,6 +5,7 @@ from typing import Final
 
 from attrs import define, frozen
 
+from plugchat_async._walk.steps import key_of
 from plugchat_async.testing import SimulatedAccount
 
 # All tokens begin with it, and so do the secrets that faulty answers tell.
@@ -41,7 +42,7 @@ def specs(count: int, seed: int) -> list[Spec]:
 
 @define(eq=False)
 class Known:
-    """What is known of an account: the phones that it has all the while, and those that it may have."""
+    """What is known of an account: the keys of the chats that it has all the while, and of those that it may have."""
 
     spec: Spec
     always: frozenset[str]
@@ -51,6 +52,6 @@ class Known:
     @classmethod
     def of(cls, spec: Spec) -> "Known":
         account = spec.make()
-        always = frozenset(chat.phone for chat in account.chats)
-        new = [] if spec.kind == "quiet" else [account.new_chat().phone for _ in range(MOST_NEW)]
+        always = frozenset(key_of(chat) for chat in account.chats)
+        new = [] if spec.kind == "quiet" else [key_of(account.new_chat()) for _ in range(MOST_NEW)]
         return cls(spec, always, always | frozenset(new))

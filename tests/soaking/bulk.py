@@ -9,6 +9,7 @@ from typing import Any, Final
 from attrs import define, field
 
 from plugchat_async import Account, AccountResult, fetch_many
+from plugchat_async._walk.steps import key_of
 from soaking.accounts import Known, Spec
 from soaking.ground import POLICY, Ground
 from soaking.walk import Plan, Walk
@@ -67,7 +68,7 @@ class Fetcher:
 
     def over(self, result: AccountResult) -> None:
         walk = self.walks.pop(str(result.account.token))
-        walk.phones += [chat.phone for chat in result.chats]
+        walk.keys += map(key_of, result.chats)
         walk.reports += [] if result.report is None else [result.report]
         self.ground.tally.finish(walk, result.error)
 
@@ -96,7 +97,7 @@ class Fetcher:
         async for thing in things:
             if isinstance(thing, tuple):
                 account, page = thing
-                self.walks[account.token].phones += [chat.phone for chat in page.chats]
+                self.walks[account.token].keys += map(key_of, page.chats)
             taken += 1
             if self.plan.fate in ("abandon", "leave") and taken >= self.plan.after:
                 return

@@ -19,7 +19,7 @@ FAULTS: Final[dict[str, tuple[int, Callable[[random.Random], Fault]]]] = {
     "404": (1, lambda _: Fault.status(404)),
     "html": (2, lambda _: Fault.answer(f"<html>{MARK}-4</html>", content_type="text/html")),
     "object": (2, lambda _: Fault.answer('{"error": "none of your business"}')),
-    "no chats": (2, lambda _: Fault.answer(f'[{{"phone": 5, "name": "{MARK}-5"}}, null]')),
+    "no chats": (2, lambda _: Fault.answer(f'[{{"name": "{MARK}-5"}}, null]')),
     "close": (6, lambda _: Fault.close()),
     "reset": (6, lambda _: Fault.reset()),
     "truncate": (6, lambda _: Fault.truncate()),

@@ -9,6 +9,7 @@ from typing import Any, Final
 from attrs import define, field
 
 from plugchat_async import Chat, Page, PlugChatError, PlugChatSession
+from plugchat_async._walk.steps import key_of
 from soaking.accounts import Known
 from soaking.ground import POLICY, Ground
 from soaking.walk import Plan, Walk
@@ -124,7 +125,7 @@ class Reader:
         }
         page_size = self.plan.page_size
         if self.plan.way == "list":
-            self.walk.phones += [chat.phone for chat in await self.session.list_chats(page_size, **options)]
+            self.walk.keys += map(key_of, await self.session.list_chats(page_size, **options))
             return
         things: AsyncGenerator[Chat | Page, None] = (
             self.session.iter_chats(page_size, **options)
@@ -140,8 +141,8 @@ class Reader:
     async def take(self, things: AsyncGenerator[Chat | Page, None]) -> None:
         number = 0
         async for thing in things:
-            self.walk.phones += [thing.phone] if isinstance(thing, Chat) else [chat.phone for chat in thing.chats]
-            if self.plan.fate in ("abandon", "leave") and len(self.walk.phones) >= self.plan.after:
+            self.walk.keys += map(key_of, [thing] if isinstance(thing, Chat) else thing.chats)
+            if self.plan.fate in ("abandon", "leave") and len(self.walk.keys) >= self.plan.after:
                 self.walk.left = True
                 return
             number += 1

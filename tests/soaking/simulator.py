@@ -9,6 +9,7 @@ from typing import Any
 
 from aiohttp import web
 
+from plugchat_async import Chat
 from plugchat_async.testing import PlugChatSimulator
 from soaking.accounts import MARK, MOST_NEW, Spec
 from soaking.faults import draw
@@ -21,7 +22,7 @@ class Served(PlugChatSimulator):
         super().__init__(0, token=f"{MARK}-nobody")
         self.accounts = [self.add_account(spec.token, spec.chats, seed=spec.seed) for spec in accounts]
         self.kinds = [spec.kind for spec in accounts]
-        self.new: list[list[str]] = [[] for _ in accounts]
+        self.new: list[list[Chat]] = [[] for _ in accounts]
         self.came = [0] * len(accounts)
         self.most = most
         self.chance = random.Random(f"faults {seed}")
@@ -67,11 +68,11 @@ class Served(PlugChatSimulator):
         account, new, what = self.accounts[number], self.new[number], self.chance.random()
         if what < 0.2 and self.came[number] < MOST_NEW:
             self.came[number] += 1
-            new.append(account.new_chat().phone)
+            new.append(account.new_chat())
         elif what < 0.3 and new and self.kinds[number] == "shrinking":
             account.delete_chat(new.pop(self.chance.randrange(len(new))))
         elif len(account):
-            account.receive_message(self.chance.choice(account.chats).phone)
+            account.receive_message(self.chance.choice(account.chats))
 
     async def watch(self) -> None:
         while True:

@@ -39,11 +39,11 @@ class Tally:
         self.under_way -= 1
         end = self.end(walk, error, cancelled=cancelled)
         whole = end.startswith("whole")
-        if whole and len(walk.phones) > 1 and self.plants.take("chat"):
-            walk.phones.pop()
+        if whole and len(walk.keys) > 1 and self.plants.take("chat"):
+            walk.keys.pop()
         self.ended[end] += 1
         self.resumed += whole and walk.resumed
-        self.chats += len(walk.phones)
+        self.chats += len(walk.keys)
         walk.known.pages += sum(report.pages for report in walk.reports)
         if wrong := walk.wrong(whole=whole):
             self.violated(wrong)

@@ -48,15 +48,15 @@ class Walk:
     told: set[str] = field(factory=set[str])
     left: bool = False
     resumed: bool = False
-    phones: list[str] = field(factory=list[str])
+    keys: list[str] = field(factory=list[str])
     reports: list[WalkReport] = field(factory=list[WalkReport])
 
     def wrong(self, *, whole: bool) -> str:
         """Say what is wrong with the chats that came, "" if nothing is."""
-        came = set(self.phones)
+        came = set(self.keys)
         about = f"({self.consistency}, {self.known.spec.kind}, {'resumed' if self.resumed else 'not resumed'})"
-        if len(came) < len(self.phones):
-            return f"{len(self.phones) - len(came)} chats came twice {about}"
+        if len(came) < len(self.keys):
+            return f"{len(self.keys) - len(came)} chats came twice {about}"
         if not came <= self.known.ever:
             return f"{len(came - self.known.ever)} chats came that the account never had {about}"
         if whole and (self.verified or self.known.spec.kind == "quiet") and not came >= self.known.always:
