@@ -8,16 +8,18 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
 from fakes import served
-from plugchat_async import Chat, ChatAdded, ChatChanged, ChatRemoved, WatchState, cli
+from plugchat_async import FOREVER, Chat, ChatAdded, ChatChanged, ChatRemoved, WatchState, cli
 from plugchat_async._formats import event_to_json, to_json
 from plugchat_async.cli_watch import _line
 from plugchat_async.testing import Fault, PlugChatSimulator
 
+TIME = datetime(2026, 1, 15, 17, 20, 7, tzinfo=UTC)
 PLUGCHAT = [sys.executable, "-W", "error", "-m", "plugchat_async"]
 
 
@@ -36,7 +38,8 @@ def test_what_is_there_can_be_shown(account: PlugChatSimulator, capsys: pytest.C
     out, err = capsys.readouterr()
     events = [json.loads(line) for line in out.splitlines()]
     assert [event["event"] for event in events] == ["added"] * 30
-    assert [event["chat"]["phone"] for event in events] == [chat.id for chat in reversed(account.chats)]
+    ids = [event["chat"]["phone"] or event["chat"]["lid"] for event in events]
+    assert ids == [chat.id for chat in reversed(account.chats)]
     assert err == ""
 
 
@@ -77,6 +80,30 @@ def test_what_a_change_says() -> None:
     new = Chat("1", "\x1b[2J", profile_thumbnail="b", is_muted=True)
     line = _line(ChatChanged(old, new, ("last_message_time", "is_muted", "profile_thumbnail")))
     assert line.endswith("\ufffd[2J: last message unknown, is muted False → True, picture changed\n")
+
+
+@pytest.mark.parametrize(
+    ("end", "said"),
+    [(FOREVER, "muted for ever"), (None, "no end of the muting"), (TIME, "muted until 2026-01-15 17:20:07 UTC")],
+)
+def test_the_end_of_a_muting_as_text(end: datetime | None, said: str) -> None:
+    """As people say it; who has no name is told by the id."""
+    new = Chat(lid="7@lid", is_pinned=True, muted_until=end)
+    line = _line(ChatChanged(Chat(lid="7@lid"), new, ("is_pinned", "muted_until")))
+    assert line.endswith(f"7@lid: is pinned None → True, {said}\n")
+
+
+def test_a_bad_value_is_told_once(account: PlugChatSimulator, capsys: pytest.CaptureFixture[str]) -> None:
+    """On stderr, not again while it stays; the chat's other values are watched. Or it is an error."""
+    account.script(*[Fault.answer('[{"phone":"1","unread":"\\u001b[2J"},{"phone":"2"}]')] * 6)
+    assert cli.run(["watch", "--existing", "--looks", "2", "--interval", "0.01", "--sweep-interval", "0"]) == 0
+    out, err = capsys.readouterr()
+    assert len(out.splitlines()) == 2
+    assert err.count("\n") <= 1
+    assert "\x1b" not in err
+    account.script(*[Fault.answer('[{"phone":"1","unread":"x"}]')] * 6)
+    assert cli.run(["watch", "--looks", "1", "--on-bad-value", "raise"]) == 4
+    assert "1 value can't be read" in capsys.readouterr().err
 
 
 def test_events_as_json() -> None:
@@ -169,7 +196,7 @@ def test_an_event_that_could_not_be_printed_comes_again(
         done = subprocess.run([*PLUGCHAT, *command], stdout=full, stderr=subprocess.PIPE, timeout=30, check=False)
     assert done.returncode == 1
     assert cli.run(command) == 0
-    printed = [json.loads(line)["chat"]["phone"] for line in capsys.readouterr().out.splitlines()]
+    printed = [Chat.from_dict(json.loads(line)["chat"]).id for line in capsys.readouterr().out.splitlines()]
     assert printed == [chat.id for chat in changed]
 
 
