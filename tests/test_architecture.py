@@ -170,7 +170,15 @@ def test_libraries_stay_in_their_rooms(path: Path) -> None:
     """aiohttp only where requests are sent or served, cattrs only where JSON is read, rich only on the command line."""
     name = name_of(path)
     rooms = {
-        "aiohttp": {"_failures", "_transport", "_commons", "session", "testing.faults", "testing.answers", "testing.simulator"},
+        "aiohttp": {
+            "_failures",
+            "_transport",
+            "_commons",
+            "session",
+            "testing.faults",
+            "testing.answers",
+            "testing.simulator",
+        },
         "aiolimiter": {"_limits"},
         "cattrs": {"converter", "_decode"},
         "msgspec": {

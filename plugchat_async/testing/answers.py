@@ -34,9 +34,7 @@ def answer_to(
     return _list(request, account, quirks, dialect, turn)
 
 
-def _list(
-    request: web.Request, account: SimulatedAccount, quirks: Quirks, dialect: Dialect, turn: int
-) -> web.Response:
+def _list(request: web.Request, account: SimulatedAccount, quirks: Quirks, dialect: Dialect, turn: int) -> web.Response:
     page, size = _number(request.query.get("page")), _number(request.query.get("pageSize"))
     if page is None or page < quirks.first_page or not size:
         return refusal(400, "page and pageSize must be positive integers")
