@@ -97,11 +97,13 @@ ORDER = [
     "__init__",
     "testing.pytest_plugin",
     "console",
+    "cli_progress",
     "demo",
     "cli_options",
     "cli_problems",
     "cli_bulk",
     "cli_doctor",
+    "cli_simulate",
     "cli_status",
     "cli_watch",
     "cli",
@@ -199,8 +201,8 @@ def test_libraries_stay_in_their_rooms(path: Path) -> None:
         "pyarrow": {"_parquet", "export", "integrations.dask"},
         "polars": {"export"},
         "distributed": {"integrations.cluster", "integrations.dask"},
-        "cyclopts": {"cli", "cli_bulk", "cli_doctor", "cli_options", "cli_status", "cli_watch"},
-        "rich": {"console", "demo"},
+        "cyclopts": {"cli", "cli_simulate", "cli_bulk", "cli_doctor", "cli_options", "cli_status", "cli_watch"},
+        "rich": {"cli_progress", "console", "demo"},
         "uvloop": {"cli_options"},
         "fastapi": {"integrations.chat_stream", "integrations.fastapi", "integrations.problems"},
         "starlette": {"integrations.chat_stream", "integrations.fastapi", "integrations.problems"},
@@ -341,7 +343,19 @@ assert not set(package.__all__) - set(globals())
 
 # What a program has no use for: the command line's modules.
 PROGRAM = {
-    *("cli", "cli_bulk", "cli_doctor", "cli_options", "cli_problems", "cli_status", "cli_watch", "console", "demo")
+    *(
+        "cli",
+        "cli_bulk",
+        "cli_doctor",
+        "cli_options",
+        "cli_problems",
+        "cli_progress",
+        "cli_simulate",
+        "cli_status",
+        "cli_watch",
+        "console",
+        "demo",
+    )
 }
 PUBLIC = {name_of(path).partition(".")[0] for path in MODULES if not name_of(path).startswith("_")} - PROGRAM
 

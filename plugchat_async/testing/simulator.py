@@ -294,10 +294,13 @@ class PlugChatSimulator:
         if self._latency:
             await asyncio.sleep(self._latency)
         account = self._accounts.get(token or "")
-        answer = self._within_limit(answer_to(request, account, self._quirks, self._dialect, self._answered))
+        answer = self._within_limit(self._answer(request, account))
         if self._every is None and account is not None:
             account.pass_interval()
         return await fault.apply(request, answer)
+
+    def _answer(self, request: web.Request, account: SimulatedAccount | None) -> web.Response:
+        return answer_to(request, account, self._quirks, self._dialect, self._answered)
 
     def _within_limit(self, answer: web.Response) -> web.Response:
         """Count an answer, and put another one in its place where that is too many."""
