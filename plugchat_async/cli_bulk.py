@@ -27,7 +27,8 @@ from plugchat_async.cli_options import (
     run_async,
 )
 from plugchat_async.cli_problems import ProblemNotes, kept_problems, print_problems
-from plugchat_async.console import bulk_progress, drawn, summary_table
+from plugchat_async.cli_progress import bulk_progress
+from plugchat_async.console import drawn, summary_table
 from plugchat_async.errors import InvalidValueError
 from plugchat_async.export import FileFormat
 

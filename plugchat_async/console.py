@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Final, Literal, TextIO
 
 from rich.console import Console
-from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Column, Table
 from rich.text import Text
 
@@ -17,14 +16,13 @@ from plugchat_async import (
     ConsistencyError,
     InvalidValueError,
     OutputError,
-    Page,
     PlugChatError,
     WalkReport,
 )
 from plugchat_async._files import WholeFile, write_private, writing
 from plugchat_async._formats import csv_header, to_csv, to_json
 from plugchat_async._walk import Consistency, unpack
-from plugchat_async.bulk_export import AccountExport, ExportSummary, OnExport
+from plugchat_async.bulk_export import ExportSummary
 from plugchat_async.errors import NotConnectedError
 from plugchat_async.export import need_pyarrow, write_parquet
 
@@ -150,71 +148,6 @@ def opened(output: Path | None) -> Generator[TextIO]:
         whole.discard()
 
 
-def _display() -> Console | None:
-    """Give stderr, if it is a terminal that a display can be drawn on."""
-    console = Console(stderr=True)
-    # To rich all is one where FORCE_COLOR is set, as it is for colours in the logs of CI.
-    return console if console.is_terminal and console.file.isatty() else None
-
-
-@contextmanager
-def progress(*, shown: bool) -> Generator[Callable[[Page], object] | None]:
-    """Show pages, chats and rate on stderr while a walk runs, if that is a terminal."""
-    console = _display()
-    if console is None or not shown:
-        yield None
-        return
-    columns = (
-        SpinnerColumn(),
-        TextColumn("{task.fields[pages]} pages, {task.completed:.0f} chats, {task.fields[rate]:,.0f} chats/s"),
-        TimeElapsedColumn(),
-    )
-    # stdout is for data: without this rich would take it over.
-    with Progress(*columns, console=console, transient=True, redirect_stdout=False, redirect_stderr=False) as display:
-        task_id = display.add_task("", total=None, pages=0, rate=0.0)
-        task = display.tasks[0]
-
-        def on_page(page: Page) -> None:
-            seen = task.completed + len(page.chats)
-            rate = seen / elapsed if (elapsed := task.elapsed) else 0.0
-            display.update(task_id, completed=seen, pages=task.fields["pages"] + 1, rate=rate)
-
-        yield on_page
-
-
-@contextmanager
-def bulk_progress(accounts: int) -> Generator[OnExport | None]:
-    """Show accounts done and failed, chats a second and the time left on stderr, if that is a terminal."""
-    console = _display()
-    if console is None:
-        yield None
-        return
-    columns = (
-        SpinnerColumn(),
-        TextColumn("{task.completed:.0f} of {task.total:.0f} accounts, {task.fields[failed]} failed"),
-        BarColumn(),
-        TextColumn("{task.fields[rate]:,.0f} chats/s,"),
-        TimeRemainingColumn(elapsed_when_finished=True),
-        TextColumn("left"),
-    )
-    with Progress(*columns, console=console, transient=True, redirect_stdout=False, redirect_stderr=False) as display:
-        task_id = display.add_task("", total=accounts, failed=0, rate=0.0)
-        task = display.tasks[0]
-        chats = 0
-
-        def on_result(export: AccountExport) -> None:
-            nonlocal chats
-            if export.earlier:  # it takes no time, and says nothing of what is left
-                display.update(task_id, total=(task.total or 0) - 1)
-                return
-            chats += export.chats
-            rate = chats / elapsed if (elapsed := task.elapsed) else 0.0
-            failed = task.fields["failed"] + (export.error is not None)
-            display.update(task_id, advance=1, failed=failed, rate=rate)
-
-        yield on_result
-
-
 def summary_table(summary: ExportSummary) -> Table:
     """Lay out what came of an export."""
     # Text, not str: a folder's name is no markup.
@@ -292,8 +225,13 @@ def drawn(table: Table, out: TextIO) -> str:
     """Draw a table into a text for `out`: where rich writes itself, a closed pipe ends the process with code 1."""
     # Without a terminal to fit into, rows stay whole.
     console = Console(file=out, width=None if out.isatty() else 160)
-    # What is too narrow for it breaks lines, which is better than phones that are cut off.
+    # What is too narrow for it breaks lines, which is better than phones that are cut off. Long words may be folded.
+    folding = [column for column in table.columns if column.overflow == "fold"]
+    for column in folding:
+        column.max_width = column.min_width
     needed = console.measure(table, options=console.options.update(max_width=160)).minimum
+    for column in folding:
+        column.max_width = None
     console.width = max(console.width, needed)
     with console.capture() as captured:
         console.print(table)
@@ -312,11 +250,11 @@ def chats_table(found: Sequence[Chat]) -> Table:
     """Lay chats out as a table."""
     table = Table(
         # With the id of a group, of 24 characters, and the longest of the flags, a row fits into 80.
-        Column("name", min_width=9),
+        Column("name", min_width=9, overflow="fold"),
         Column("id", no_wrap=True),
         Column("unread", justify="right", no_wrap=True),
         Column("last message", no_wrap=True, min_width=16),
-        Column("flags", min_width=9),
+        Column("flags", min_width=5),
         caption="Times are in UTC.",
     )
     for chat in found:

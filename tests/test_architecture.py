@@ -79,6 +79,7 @@ ORDER = [
     "testing.account",
     "testing.faults",
     "testing.quirks",
+    "testing.answers",
     "testing.simulator",
     "testing",
     "_doctor",
@@ -96,11 +97,13 @@ ORDER = [
     "__init__",
     "testing.pytest_plugin",
     "console",
+    "cli_progress",
     "demo",
     "cli_options",
     "cli_problems",
     "cli_bulk",
     "cli_doctor",
+    "cli_simulate",
     "cli_status",
     "cli_watch",
     "cli",
@@ -169,7 +172,15 @@ def test_libraries_stay_in_their_rooms(path: Path) -> None:
     """aiohttp only where requests are sent or served, cattrs only where JSON is read, rich only on the command line."""
     name = name_of(path)
     rooms = {
-        "aiohttp": {"_failures", "_transport", "_commons", "session", "testing.faults", "testing.simulator"},
+        "aiohttp": {
+            "_failures",
+            "_transport",
+            "_commons",
+            "session",
+            "testing.faults",
+            "testing.answers",
+            "testing.simulator",
+        },
         "aiolimiter": {"_limits"},
         "cattrs": {"converter", "_decode"},
         "msgspec": {
@@ -190,8 +201,8 @@ def test_libraries_stay_in_their_rooms(path: Path) -> None:
         "pyarrow": {"_parquet", "export", "integrations.dask"},
         "polars": {"export"},
         "distributed": {"integrations.cluster", "integrations.dask"},
-        "cyclopts": {"cli", "cli_bulk", "cli_doctor", "cli_options", "cli_status", "cli_watch"},
-        "rich": {"console", "demo"},
+        "cyclopts": {"cli", "cli_simulate", "cli_bulk", "cli_doctor", "cli_options", "cli_status", "cli_watch"},
+        "rich": {"cli_progress", "console", "demo"},
         "uvloop": {"cli_options"},
         "fastapi": {"integrations.chat_stream", "integrations.fastapi", "integrations.problems"},
         "starlette": {"integrations.chat_stream", "integrations.fastapi", "integrations.problems"},
@@ -332,7 +343,19 @@ assert not set(package.__all__) - set(globals())
 
 # What a program has no use for: the command line's modules.
 PROGRAM = {
-    *("cli", "cli_bulk", "cli_doctor", "cli_options", "cli_problems", "cli_status", "cli_watch", "console", "demo")
+    *(
+        "cli",
+        "cli_bulk",
+        "cli_doctor",
+        "cli_options",
+        "cli_problems",
+        "cli_progress",
+        "cli_simulate",
+        "cli_status",
+        "cli_watch",
+        "console",
+        "demo",
+    )
 }
 PUBLIC = {name_of(path).partition(".")[0] for path in MODULES if not name_of(path).startswith("_")} - PROGRAM
 
@@ -345,5 +368,5 @@ def test_modules_are_attributes_of_the_package(module: str) -> None:
 
 
 def test_modules_are_of_a_size() -> None:
-    """Over ~370 lines a module wants splitting."""
-    assert {name_of(path) for path in MODULES if len(path.read_text().splitlines()) > 370} == set()
+    """Over ~350 lines a module wants splitting."""
+    assert {name_of(path) for path in MODULES if len(path.read_text().splitlines()) > 350} == set()

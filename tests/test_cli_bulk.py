@@ -22,7 +22,7 @@ from rich.progress import Progress
 from fakes import served
 from plugchat_async import AccountExport, PlugChatError, cli
 from plugchat_async.cli_bulk import spell_out_dask
-from plugchat_async.console import bulk_progress
+from plugchat_async.cli_progress import bulk_progress
 from plugchat_async.testing import Fault, PlugChatSimulator
 
 PLUGCHAT = [sys.executable, "-W", "error", "-m", "plugchat_async"]
