@@ -501,10 +501,11 @@ def test_main_exits_with_the_commands_code(monkeypatch: pytest.MonkeyPatch, caps
 # As a user runs it: a process of its own.
 
 
-def test_simulate_serves_chats_until_interrupted(tmp_path: Path) -> None:
+@pytest.mark.parametrize(("dialect", "have_lids"), [("gateway", True), ("documented", False)])
+def test_simulate_serves_chats_until_interrupted(dialect: str, have_lids: bool) -> None:
     """What it prints can be given to a shell; Ctrl-C ends it with 0 and no traceback."""
     server = subprocess.Popen(
-        [*PLUGCHAT, "simulate", "--port", "0", "--chats", "20"],
+        [*PLUGCHAT, "simulate", "--port", "0", "--chats", "20", "--dialect", dialect],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -517,6 +518,7 @@ def test_simulate_serves_chats_until_interrupted(tmp_path: Path) -> None:
     )
     assert (done.returncode, done.stderr) == (0, "")
     assert len(done.stdout.splitlines()) == 20
+    assert ("@lid" in done.stdout) == have_lids
     server.send_signal(signal.SIGINT)
     _, err = server.communicate(timeout=30)
     assert server.returncode == 0

@@ -99,5 +99,5 @@ def test_a_refused_token_ends_it(account: PlugChatSimulator, tmp_path: Path) -> 
     with bot({"PLUGCHAT_TOKEN": "wrong", "PLUGCHAT_BASE_URL": account.base_url}, tmp_path) as running:
         _, err = running.communicate(timeout=30)
     assert running.returncode == 1
-    assert err.startswith("unread_bot: HTTP 401 Unauthorized")
+    assert err.startswith("unread_bot: the gateway says: 'the token is missing or unknown' (HTTP 401 Unauthorized)")
     assert "Check the token" in err
