@@ -60,7 +60,7 @@ def measure(rounds: int = 9, lists: dict[int, int] = LISTS) -> Result:
         "Walks: CPU of the client",
         f"Medians of {rounds} rounds, each contender in a new process in each round, side by side on one machine. CPU: "
         "microseconds of the client's process. Ratios are those of one round; httpx: with pydantic, "
-        "from the bytes.",
+        "from the bytes. Goals: 3.6 times httpx at 100 chats a page and 2.1 at 1,000; 2.3 times the floor at 100.",
         {
             "over": "over",
             "page_size": "chats a page",

@@ -30,7 +30,7 @@ add_problem_handlers(app)
 @app.get("/unread")
 async def unread(plugchat: PlugChatDep) -> dict[str, int]:
     """How many messages are unread, of each chat that has any."""
-    return {chat.phone: chat.unread async for chat in plugchat.iter_chats(prefetch=4) if chat.unread}
+    return {chat.id: chat.unread async for chat in plugchat.iter_chats(prefetch=4) if chat.unread}
 
 
 @app.get("/chats", response_model=list[ChatModel])

@@ -22,9 +22,9 @@ def news_of(event: ChatEvent) -> str | None:
     chat = event.chat
     match event:
         case ChatAdded() if chat.unread and not chat.is_muted:
-            return f"{chat.name or chat.phone} writes for the first time"
+            return f"{chat.name or chat.id} writes for the first time"
         case ChatChanged(old, new) if new.unread > old.unread and not new.is_muted:
-            return f"{chat.name or chat.phone}: {new.unread - old.unread} new, {new.unread} unread"
+            return f"{chat.name or chat.id}: {new.unread - old.unread} new, {new.unread} unread"
         case _:
             return None
 

@@ -9,7 +9,7 @@ were read.
 
 from collections.abc import Collection, Generator, Iterable
 from datetime import UTC, datetime, timedelta
-from typing import Annotated
+from typing import Annotated, Any
 
 import msgspec
 from attrs import define, field
@@ -288,7 +288,8 @@ def unpack(text: str) -> Snapshot:
     hint = "Give what `dumps` gave, as it was; without it, a watch begins anew."
     kinds: dict[int, type[_FirstPacked | _Packed]] = {1: _FirstPacked, STATE_VERSION: _Packed}
     packed = from_text(text, kinds, name="the text", what="the state of a watch", hint=hint)
-    chats = {chat.id: chat for chat in (Chat(*row) for row in packed.chats)}
+    rows: list[Any] = [*packed.chats]
+    chats = {chat.id: chat for chat in (Chat(*row) for row in rows)}
     if "" in chats:
         raise InvalidValueError("the text is not the state of a watch", hint)
     return Snapshot(

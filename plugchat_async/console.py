@@ -292,8 +292,13 @@ def drawn(table: Table, out: TextIO) -> str:
     """Draw a table into a text for `out`: where rich writes itself, a closed pipe ends the process with code 1."""
     # Without a terminal to fit into, rows stay whole.
     console = Console(file=out, width=None if out.isatty() else 160)
-    # What is too narrow for it breaks lines, which is better than phones that are cut off.
+    # What is too narrow for it breaks lines, which is better than phones that are cut off. Long words may be folded.
+    folding = [column for column in table.columns if column.overflow == "fold"]
+    for column in folding:
+        column.max_width = column.min_width
     needed = console.measure(table, options=console.options.update(max_width=160)).minimum
+    for column in folding:
+        column.max_width = None
     console.width = max(console.width, needed)
     with console.capture() as captured:
         console.print(table)
@@ -312,11 +317,11 @@ def chats_table(found: Sequence[Chat]) -> Table:
     """Lay chats out as a table."""
     table = Table(
         # With the id of a group, of 24 characters, and the longest of the flags, a row fits into 80.
-        Column("name", min_width=9),
+        Column("name", min_width=9, overflow="fold"),
         Column("id", no_wrap=True),
         Column("unread", justify="right", no_wrap=True),
         Column("last message", no_wrap=True, min_width=16),
-        Column("flags", min_width=9),
+        Column("flags", min_width=5),
         caption="Times are in UTC.",
     )
     for chat in found:

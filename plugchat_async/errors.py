@@ -40,9 +40,7 @@ from attrs import define, field, fields
 
 from plugchat_async._evidence import Attempt, Problem
 
-# The documentation of the newest release.
 DOCS_URL = "https://plugchat-async.readthedocs.io/en/stable/"
-
 # Enough of a body to recognise a gateway's error page, too little to flood a log.
 EXCERPT_CHARS = 200
 PROBLEMS_SHOWN = 10
@@ -56,9 +54,8 @@ class PlugChatError(Exception):
 
     Where they are known: `status` (HTTP), `url`, `page` and `page_size` (which page failed, and the size that it was
     counted in), `attempts` (each request and its outcome), `elapsed` (seconds spent on this page), and, of a walk,
-    `checkpoint`: what `resume=` takes to go on with it. That text holds no token, but, unless the walk was "plain", the
-    phones of the chats that were yielded, some bytes each. `account`: whose error it is, where many are fetched.
-    `hint` says what to do. `docs_url` is where the documentation tells of this class: its causes, and what to do.
+    `checkpoint`: what `resume=` takes to go on with it. It holds no token, but, unless the walk was "plain", phones.
+    `account`: whose error it is, where many are fetched. `hint`: what to do. `docs_url`: the class's documentation.
     """
 
     advice: ClassVar[str] = "Read the message."

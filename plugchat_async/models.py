@@ -129,7 +129,10 @@ def _checked(chat: _Chat) -> _Chat:
 
 def kind_of_id(text: str) -> ChatKind:
     """Return the kind of chat that has an id of this form."""
-    return next((kind for pattern, kind in _KINDS if pattern.fullmatch(text)), "person")
+    for pattern, kind in _KINDS:
+        if pattern.fullmatch(text):
+            return kind
+    return "person"
 
 
 @frozen

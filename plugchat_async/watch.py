@@ -117,7 +117,26 @@ OnLook = Callable[[WatchState], object]
 
 
 class WatchOptions(TypedDict, total=False):
-    """The keyword options of `PlugChatSession.watch_chats`, for functions that pass them on."""
+    """The keyword options of `PlugChatSession.watch_chats`, for functions that pass them on.
+
+    interval: seconds from the beginning of a look to that of the next one (default 30.0).
+    page_size: chats to ask for at a time (default 100).
+    state: what the caller knows already (default None: nothing), and goes on to know. Save it when an event is
+        dealt with and in `on_look`, and give it back after a restart: what happened meanwhile is given, and nothing
+        twice.
+    sweep_interval: seconds after which the whole list is read again (default 600.0; 0.0: at each look).
+    report_existing: whether a watch without a state begins with a ChatAdded for each chat (default False).
+    ignore: names of `Chat`'s fields whose changes alone are no event, such as "profile_thumbnail" (default: none).
+    looks: how many times to look (default None: without end). If the last one fails, its error is raised.
+    max_outage: seconds of an outage after which its error is raised (default None: it is waited for).
+    on_outage: a plain function, called with an Outage when a look has failed, and when looking works again (default
+        None; both are logged as warnings). ServiceErrors and ResponseErrors are waited for, longer each time up to
+        five minutes or `interval`, and as long as a 429 asks. So is a 4xx other than 401 and 403 after a look that
+        worked. All others are raised, and so are AuthenticationError and AccessDeniedError.
+    on_look: a plain function, called with the state when all events of a look are dealt with, if it has learnt
+        anything, with or without events, as the first one does (default None). To save only here takes less time
+        where many chats change; what dies in the middle of a look then gets its events again.
+    """
 
     interval: float
     page_size: int

@@ -115,7 +115,7 @@ class Walked:
             match step:
                 case Deliver():
                     self.pages.append(step.page)
-                    self.got += [chat.phone for chat in step.page.chats]
+                    self.got += [chat.id for chat in step.page.chats]
                 case Peek():
                     page = arrived.get((step.number, step.size), page)
                 case _ if step.after is None:

@@ -79,6 +79,7 @@ ORDER = [
     "testing.account",
     "testing.faults",
     "testing.quirks",
+    "testing.answers",
     "testing.simulator",
     "testing",
     "_doctor",
@@ -169,7 +170,15 @@ def test_libraries_stay_in_their_rooms(path: Path) -> None:
     """aiohttp only where requests are sent or served, cattrs only where JSON is read, rich only on the command line."""
     name = name_of(path)
     rooms = {
-        "aiohttp": {"_failures", "_transport", "_commons", "session", "testing.faults", "testing.simulator"},
+        "aiohttp": {
+            "_failures",
+            "_transport",
+            "_commons",
+            "session",
+            "testing.faults",
+            "testing.answers",
+            "testing.simulator",
+        },
         "aiolimiter": {"_limits"},
         "cattrs": {"converter", "_decode"},
         "msgspec": {
@@ -345,5 +354,5 @@ def test_modules_are_attributes_of_the_package(module: str) -> None:
 
 
 def test_modules_are_of_a_size() -> None:
-    """Over ~370 lines a module wants splitting."""
-    assert {name_of(path) for path in MODULES if len(path.read_text().splitlines()) > 370} == set()
+    """Over ~350 lines a module wants splitting."""
+    assert {name_of(path) for path in MODULES if len(path.read_text().splitlines()) > 350} == set()

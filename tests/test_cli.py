@@ -12,7 +12,9 @@ import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
+import pyarrow.parquet as pq
 import pytest
 
 from fakes import served
@@ -35,11 +37,26 @@ def account(monkeypatch: pytest.MonkeyPatch) -> Iterator[PlugChatSimulator]:
         yield sim
 
 
+def ids_in(style: str, out: str) -> list[str]:
+    """The phone, else the lid, of each chat that was printed; of a table its column."""
+    lines = out.splitlines()
+    match style:
+        case "table":
+            return [re.split(r"│\s*", line)[2].strip() for line in lines if line.startswith("│")]
+        case "csv":
+            rows: list[dict[str, str]] = list(csv.DictReader(lines))
+        case "json":
+            rows = json.loads(out)
+        case _:
+            rows = [json.loads(line) for line in lines]
+    return [row["phone"] or row["lid"] for row in rows]
+
+
 def test_chats_in_a_pipe_are_json_lines(account: PlugChatSimulator, capsys: pytest.CaptureFixture[str]) -> None:
     """One chat a line on stdout, nothing on stderr, exit code 0."""
     assert cli.run(["chats"]) == 0
     out, err = capsys.readouterr()
-    assert [json.loads(line)["phone"] for line in out.splitlines()] == [chat.phone for chat in account.chats]
+    assert ids_in("jsonl", out) == [chat.id for chat in account.chats]
     assert err == ""
 
 
@@ -48,16 +65,7 @@ def test_each_format(account: PlugChatSimulator, capsys: pytest.CaptureFixture[s
     """The same chats in each."""
     assert cli.run(["chats", "--format", style, "--limit", "12", "--page-size", "5"]) == 0
     out = capsys.readouterr().out
-    phones = [chat.phone for chat in account.chats[:12]]
-    match style:
-        case "table":
-            assert [re.split(r"│\s*", line)[2].strip() for line in out.splitlines() if line.startswith("│")] == phones
-        case "json":
-            assert [chat["phone"] for chat in json.loads(out)] == phones
-        case "jsonl":
-            assert [json.loads(line)["phone"] for line in out.splitlines()] == phones
-        case _:
-            assert [row["phone"] for row in csv.DictReader(out.splitlines())] == phones
+    assert ids_in(style, out) == [chat.id for chat in account.chats[:12]]
     assert [(r.page, r.page_size) for r in account.requests] == [("1", "5"), ("2", "5"), ("3", "5")]
 
 
@@ -225,18 +233,15 @@ def test_a_checkpoint_is_gone_on_from(
     assert "The same command goes on behind what was written" in err
     assert checkpoint.stat().st_mode & 0o777 == 0o600
     assert account.token not in checkpoint.read_text()
-    phones = [chat.phone for chat in account.chats]
+    ids = [chat.id for chat in account.chats]
     if consistency != "plain":
-        account.receive_message(phones[249])
+        account.receive_message(ids[249])
     assert cli.run(command) == 0
     out += capsys.readouterr().out
     lines = out.splitlines()
     if style == "csv":
         assert [line.startswith("phone") for line in lines] == [True] + [False] * 250
-        found = [row["phone"] for row in csv.DictReader(lines)]
-    else:
-        found = [json.loads(line)["phone"] for line in lines]
-    assert sorted(found) == sorted(phones)
+    assert sorted(ids_in(style, out)) == sorted(ids)
     assert not checkpoint.exists()
 
 
@@ -332,6 +337,7 @@ def test_a_report(account: PlugChatSimulator, capsys: pytest.CaptureFixture[str]
     out, err = capsys.readouterr()
     assert len(out.splitlines()) == 250
     numbers = "chats 250, pages 3, requests 3, passes 1, duplicates left out 0, late finds 0"
+    numbers += ", values that could not be read 0"
     assert re.fullmatch(rf"report: {numbers}, seconds \d\.\d\d; verified\n", err)
     account.script(Fault.none(), Fault.status(401))
     assert cli.run(["chats", "--report", "--consistency", "plain", "--limit", "150"]) == 2
@@ -589,8 +595,8 @@ def test_data_goes_to_a_pipe_while_the_display_is_on_a_terminal(account: PlugCha
             shown += chunk
     os.close(terminal)
     assert process.returncode == 0
-    assert all(chat.phone in out for chat in account.chats)
-    assert account.chats[0].phone.encode() not in shown
+    assert all(chat.id in out for chat in account.chats)
+    assert account.chats[0].id.encode() not in shown
 
 
 @pytest.mark.parametrize("style", ["json", "jsonl", "csv", "table"])
@@ -661,15 +667,15 @@ def test_the_display_is_gone_before_data_comes(account: PlugChatSimulator, style
     seen = on_one_terminal(["chats", "--format", style])
     assert seen.startswith(first)
     assert "chats/s" not in seen
-    assert account.chats[249].phone in seen
+    assert account.chats[249].id in seen
 
 
 def test_a_narrow_terminal_shows_whole_values(account: PlugChatSimulator) -> None:
-    """Lines are broken by the terminal, rather than phones cut off."""
+    """Lines are broken by the terminal, rather than ids cut off."""
     seen = on_one_terminal(["chats", "--limit", "3"], columns=20)
     assert seen.splitlines()[0].endswith("┓")
     for chat in account.chats[:3]:
-        assert chat.phone in seen
+        assert chat.id in seen
         assert (chat.name or "unread").split()[0] in seen
 
 
@@ -702,9 +708,165 @@ def test_on_a_terminal_there_are_a_table_and_a_progress_display(account: PlugCha
                 open_terminals.discard(terminal)
                 os.close(terminal)
     assert process.wait(30) == 0
-    assert account.chats[0].phone in shown[out_terminal].decode()
+    assert account.chats[0].id in shown[out_terminal].decode()
     assert re.search(r"[12] pages, [12]00 chats, [\d,]+ chats/s", shown[err_terminal].decode())
-    assert "phone" not in shown[err_terminal].decode()
+    assert "last message" not in shown[err_terminal].decode()
+
+
+BAD = (
+    (
+        '[{"phone":"1","name":"Ana","unread":"\x1b]0;owned\x07"},{"phone":"2","pinned":"[red]maybe"},'
+        '{"name":"nobody"},{"phone":"4"}]'
+    )
+    .replace("\x1b", "\\u001b")
+    .replace("\x07", "\\u0007")
+)
+
+
+@pytest.mark.parametrize("style", ["table", "json", "jsonl", "csv"])
+def test_values_that_could_not_be_read_are_told_in_a_line(
+    account: PlugChatSimulator, capsys: pytest.CaptureFixture[str], style: str
+) -> None:
+    """How many, and the first, at the end of the walk, on stderr: the chats come all the same."""
+    account.script(Fault.answer(BAD))
+    assert cli.run(["chats", "--format", style]) == 0
+    out, err = capsys.readouterr()
+    assert ids_in(style, out) == ["1", "2", "4"]
+    assert err.count("\n") == 1
+    assert err.startswith(
+        "warning: 3 values could not be read, such as: page 1, chat 0, unread: expected a count, got "
+    )
+    assert err.rstrip("\n").isprintable()
+    account.script(Fault.answer('[{"phone":"1","unread":"many"}]'))
+    assert cli.run(["chats"]) == 0
+    assert capsys.readouterr().err.startswith("warning: 1 value could not be read, such as: page 1, chat 0, unread:")
+
+
+def test_a_report_counts_values_that_could_not_be_read(
+    account: PlugChatSimulator, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Behind the warning; also of a walk that fails later."""
+    account.script(Fault.answer(BAD), Fault.status(401))
+    assert cli.run(["chats", "--report", "--page-size", "4"]) == 2
+    warning, report, error, _ = capsys.readouterr().err.splitlines()
+    assert warning.startswith("warning: 3 values could not be read")
+    assert "values that could not be read 3," in report
+    assert error.startswith("error: ")
+
+
+def test_a_bad_value_can_be_an_error(account: PlugChatSimulator, capsys: pytest.CaptureFixture[str]) -> None:
+    """With --on-bad-value raise; nothing else is an answer to the option."""
+    account.script(Fault.answer(BAD))
+    assert cli.run(["chats", "--on-bad-value", "raise"]) == 4
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert "3 values can't be read" in err
+    assert "warning" not in err
+    assert "\x1b" not in err
+    assert cli.run(["chats", "--on-bad-value", "ignore"]) == 2
+
+
+def test_a_warning_is_not_mixed_into_the_display(account: PlugChatSimulator) -> None:
+    """On a terminal, where pages are still counted when the first bad value comes."""
+    account.script(Fault.answer(BAD), Fault.delay(0.15), Fault.delay(0.15))
+    seen = on_one_terminal(["chats", "--format", "table", "--page-size", "4", "--limit", "6"], columns=150)
+    lines = seen.rstrip("\n").splitlines()
+    assert lines[0].startswith("┏")
+    assert lines[-1].startswith("warning: 3 values could not be read")
+    assert seen.count("could not be read") == 1
+
+
+ROWS = (
+    '[{"phone":"","lid":"7@lid","name":"Ana","unread":"1"},{"phone":"120-group","name":"Team"},'
+    '{"phone":"551190000007","lid":"7@lid","unread":"3"},{"lid":"8@lid"}]'
+)
+PEOPLE = ["551190000007", "120-group", "8@lid"]
+
+
+@pytest.mark.parametrize("style", ["table", "json", "jsonl", "csv"])
+def test_one_chat_for_each_person(account: PlugChatSimulator, capsys: pytest.CaptureFixture[str], style: str) -> None:
+    """In each format, on stdout and in a file; without the option each row is a chat."""
+    account.script(*[Fault.answer(ROWS)] * 2)
+    assert cli.run(["chats", "--merge-people", "--format", style]) == 0
+    assert ids_in(style, capsys.readouterr().out) == PEOPLE
+    assert cli.run(["chats", "--format", style]) == 0
+    assert ids_in(style, capsys.readouterr().out) == ["7@lid", "120-group", "551190000007", "8@lid"]
+
+
+def test_one_row_of_parquet_for_each_person(account: PlugChatSimulator, tmp_path: Path) -> None:
+    """The phone of the row that has it, the most unread messages, the name that there is."""
+    account.script(Fault.answer(ROWS))
+    assert cli.run(["chats", "--merge-people", "-o", str(tmp_path / "x.parquet")]) == 0
+    rows = pq.read_table(tmp_path / "x.parquet").to_pylist()
+    assert [row["phone"] or row["lid"] for row in rows] == PEOPLE
+    assert (rows[0]["name"], rows[0]["unread"], rows[0]["lid"]) == ("Ana", 3, "7@lid")
+
+
+def test_a_limit_counts_rows_before_they_are_merged(
+    account: PlugChatSimulator, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """As the help says."""
+    account.script(Fault.answer(ROWS))
+    assert cli.run(["chats", "--merge-people", "--limit", "3"]) == 0
+    assert ids_in("jsonl", capsys.readouterr().out) == PEOPLE[:2]
+    assert cli.run(["chats", "--help"]) == 0
+    assert "are counted, also with --merge-people" in re.sub(r"[\s│]+", " ", capsys.readouterr().out)
+
+
+def test_merged_people_are_whole_or_not_at_all(
+    account: PlugChatSimulator, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    """A walk that fails prints nothing, so there is nothing to go on from, and no checkpoint is taken."""
+    account.script(Fault.none(), Fault.status(401))
+    assert cli.run(["chats", "--merge-people"]) == 2
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert "What was written" not in err
+    for style in ("jsonl", "table"):
+        command = ["chats", "--merge-people", "--format", style, "--checkpoint", str(tmp_path / "x")]
+        assert cli.run(command) == 2
+        assert "--merge-people needs the whole list, of which a --checkpoint has a part" in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_merged_lines_do_not_meet_the_display(account: PlugChatSimulator) -> None:
+    """It is gone from the terminal before the first line comes."""
+    account.script(Fault.delay(0.15))
+    seen = on_one_terminal(["chats", "--merge-people", "--format", "jsonl", "--limit", "3"], columns=150)
+    assert seen.startswith("{")
+    assert "chats/s" not in seen
+
+
+def test_a_table_tells_kinds_and_flags(account: PlugChatSimulator, capsys: pytest.CaptureFixture[str]) -> None:
+    """What is no person, what is pinned, archived, muted or spam; the id, whichever a row has; within 80 columns."""
+    rows: list[dict[str, Any]] = [
+        {"phone": "5511999999999", "lid": "111000000000001@lid", "name": "Ana", "lastMessageTime": "1768497607000"},
+        {"lid": "111000000000002@lid", "name": "Bia", "pinned": "true", "archived": "true", "isMuted": "1"},
+        {"phone": "120363000000000001-group", "name": "Vendas do Sul", "isGroup": True, "isMarkedSpam": "true"},
+        {"phone": "5511999999998-1598000000", "name": "Condomínio", "lastMessageTime": "1757985737000"},
+        {"phone": "5511999999999@broadcast", "name": "Novidades"},
+        {"phone": "120363000000001@newsletter", "name": "Canal"},
+        {"phone": "status", "name": "Status", "unread": "12345"},
+    ]
+    account.script(Fault.answer(json.dumps(rows)))
+    assert cli.run(["chats", "--format", "table"]) == 0
+    cells = [[cell.strip() for cell in line.split("│")[1:-1]] for line in capsys.readouterr().out.splitlines()[3:-2]]
+    assert [(row[1], row[4]) for row in cells] == [
+        ("5511999999999", ""),
+        ("111000000000002@lid", "pinned archived muted"),
+        ("120363000000000001-group", "group spam"),
+        ("5511999999998-1598000000", "group"),
+        ("5511999999999@broadcast", "broadcast"),
+        ("120363000000001@newsletter", "channel"),
+        ("status", "status"),
+    ]
+    assert cells[0][3] == "2026-01-15 17:20"
+    account.script(Fault.answer(json.dumps([row for row in rows if "newsletter" not in row.get("phone", "")])))
+    seen = on_one_terminal(["chats"], columns=80).splitlines()
+    assert {len(line) for line in seen if line.startswith("│")} == {80}
+    words = "".join(seen)
+    for word in ("archived", "broadcast", "120363000000000001-group", "2026-01-15 17:20", "Condomíni", "Vendas do"):
+        assert word in words
 
 
 COMPLETE = """
@@ -722,6 +884,8 @@ printf '%s\\n' "${{COMPREPLY[@]}}"
         ("plugchat d", {"demo", "doctor"}),
         ("plugchat watch --sw", {"--sweep-interval"}),
         ("plugchat chats --consistency st", {"strict"}),
+        ("plugchat chats --on-bad-value r", {"raise"}),
+        ("plugchat bulk --merge", {"--merge-people"}),
     ],
 )
 def test_bash_completes(words: str, completed: set[str], capsys: pytest.CaptureFixture[str]) -> None:

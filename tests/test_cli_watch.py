@@ -8,16 +8,18 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
 from fakes import served
-from plugchat_async import Chat, ChatAdded, ChatChanged, ChatRemoved, WatchState, cli
+from plugchat_async import FOREVER, Chat, ChatAdded, ChatChanged, ChatRemoved, WatchState, cli
 from plugchat_async._formats import event_to_json, to_json
 from plugchat_async.cli_watch import _line
 from plugchat_async.testing import Fault, PlugChatSimulator
 
+TIME = datetime(2026, 1, 15, 17, 20, 7, tzinfo=UTC)
 PLUGCHAT = [sys.executable, "-W", "error", "-m", "plugchat_async"]
 
 
@@ -36,7 +38,8 @@ def test_what_is_there_can_be_shown(account: PlugChatSimulator, capsys: pytest.C
     out, err = capsys.readouterr()
     events = [json.loads(line) for line in out.splitlines()]
     assert [event["event"] for event in events] == ["added"] * 30
-    assert [event["chat"]["phone"] for event in events] == [chat.phone for chat in reversed(account.chats)]
+    ids = [event["chat"]["phone"] or event["chat"]["lid"] for event in events]
+    assert ids == [chat.id for chat in reversed(account.chats)]
     assert err == ""
 
 
@@ -49,7 +52,7 @@ def test_a_state_is_gone_on_with(
     assert cli.run(command) == 0
     assert capsys.readouterr().out == ""
     assert stat.S_IMODE(state.stat().st_mode) == 0o600
-    changed = account.receive_message(account.chats[9].phone)
+    changed = account.receive_message(account.chats[9].id)
     assert cli.run(command) == 0
     [event] = map(json.loads, capsys.readouterr().out.splitlines())
     assert event["chat"] == json.loads(to_json(changed))
@@ -61,16 +64,14 @@ def test_events_as_text(account: PlugChatSimulator, capsys: pytest.CaptureFixtur
     """A line for each, with a mark, the time, and what is different."""
     command = ["watch", "--state", str(tmp_path / "s"), "--looks", "1", "--format", "text"]
     assert cli.run(command) == 0
-    changed, gone = account.receive_message(account.chats[9].phone), account.delete_chat(account.chats[20].phone)
+    changed, gone = account.receive_message(account.chats[9].id), account.delete_chat(account.chats[20].id)
     added = account.new_chat()
     assert cli.run(command) == 0
     lines = [line.split(maxsplit=2) for line in capsys.readouterr().out.splitlines()]
     assert [mark for mark, _, _ in lines] == ["~", "+", "-"]
-    assert lines[0][2].startswith(
-        f"{changed.name or changed.phone}: unread {changed.unread - 1} → {changed.unread}, last"
-    )
-    assert lines[1][2] == f"{added.name or added.phone}: new, 1 unread"
-    assert lines[2][2] == f"{gone.name or gone.phone}: removed"
+    assert lines[0][2].startswith(f"{changed.name or changed.id}: unread {changed.unread - 1} → {changed.unread}, last")
+    assert lines[1][2] == f"{added.name or added.id}: new, 1 unread"
+    assert lines[2][2] == f"{gone.name or gone.id}: removed"
 
 
 def test_what_a_change_says() -> None:
@@ -79,6 +80,30 @@ def test_what_a_change_says() -> None:
     new = Chat("1", "\x1b[2J", profile_thumbnail="b", is_muted=True)
     line = _line(ChatChanged(old, new, ("last_message_time", "is_muted", "profile_thumbnail")))
     assert line.endswith("\ufffd[2J: last message unknown, is muted False → True, picture changed\n")
+
+
+@pytest.mark.parametrize(
+    ("end", "said"),
+    [(FOREVER, "muted for ever"), (None, "no end of the muting"), (TIME, "muted until 2026-01-15 17:20:07 UTC")],
+)
+def test_the_end_of_a_muting_as_text(end: datetime | None, said: str) -> None:
+    """As people say it; who has no name is told by the id."""
+    new = Chat(lid="7@lid", is_pinned=True, muted_until=end)
+    line = _line(ChatChanged(Chat(lid="7@lid"), new, ("is_pinned", "muted_until")))
+    assert line.endswith(f"7@lid: is pinned None → True, {said}\n")
+
+
+def test_a_bad_value_is_told_once(account: PlugChatSimulator, capsys: pytest.CaptureFixture[str]) -> None:
+    """On stderr, not again while it stays; the chat's other values are watched. Or it is an error."""
+    account.script(*[Fault.answer('[{"phone":"1","unread":"\\u001b[2J"},{"phone":"2"}]')] * 6)
+    assert cli.run(["watch", "--existing", "--looks", "2", "--interval", "0.01", "--sweep-interval", "0"]) == 0
+    out, err = capsys.readouterr()
+    assert len(out.splitlines()) == 2
+    assert err.count("\n") <= 1
+    assert "\x1b" not in err
+    account.script(*[Fault.answer('[{"phone":"1","unread":"x"}]')] * 6)
+    assert cli.run(["watch", "--looks", "1", "--on-bad-value", "raise"]) == 4
+    assert "1 value can't be read" in capsys.readouterr().err
 
 
 def test_events_as_json() -> None:
@@ -166,13 +191,13 @@ def test_an_event_that_could_not_be_printed_comes_again(
     state = tmp_path / "s"
     command = ["watch", "--state", str(state), "--looks", "1"]
     assert cli.run(command) == 0
-    changed = [account.receive_message(account.chats[9].phone) for _ in range(2)]
+    changed = [account.receive_message(account.chats[9].id) for _ in range(2)]
     with Path("/dev/full").open("w") as full:
         done = subprocess.run([*PLUGCHAT, *command], stdout=full, stderr=subprocess.PIPE, timeout=30, check=False)
     assert done.returncode == 1
     assert cli.run(command) == 0
-    printed = [json.loads(line)["chat"]["phone"] for line in capsys.readouterr().out.splitlines()]
-    assert printed == [chat.phone for chat in changed]
+    printed = [Chat.from_dict(json.loads(line)["chat"]).id for line in capsys.readouterr().out.splitlines()]
+    assert printed == [chat.id for chat in changed]
 
 
 def test_many_events_are_not_each_saved(

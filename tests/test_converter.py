@@ -113,7 +113,8 @@ def test_a_row_that_is_none_says_why() -> None:
     for row in ({"name": "x"}, {"phone": "", "lid": None}):
         with pytest.raises(MalformedValueError, match="expected a phone or a lid"):
             converter.structure(row, Chat)
-    for nothing in (None, 7, "x", []):
+    nothings: list[object] = [None, 7, "x", []]
+    for nothing in nothings:
         with pytest.raises(MalformedValueError, match="expected an object"):
             converter.structure(nothing, Chat)
 
@@ -122,6 +123,7 @@ def test_a_dict_made_by_hand_may_hold_datetimes() -> None:
     """As a test's does; one without an offset is refused."""
     time = datetime(2026, 1, 1, 3, tzinfo=timezone(timedelta(hours=3)))
     chat = converter.structure({"phone": "1", "lastMessageTime": time}, Chat)
+    assert chat.last_message_time is not None
     assert chat.last_message_time == datetime(2026, 1, 1, tzinfo=UTC)
     assert chat.last_message_time.tzinfo is UTC
     with pytest.raises(ClassValidationError):

@@ -240,7 +240,8 @@ def test_each_malformed_value_names_its_path(fields: dict[str, object], problem:
     assert [str(problem) for problem in decoded.problems] == [f"chat 1, {problem}"]
     [odd] = [a.name for a in attrs.fields(Chat) if wire_name(a.name) in fields]
     whole = Chat("2", "Ana", 3, lid="2@lid")
-    assert decoded.items == (Chat("1"), attrs.evolve(whole, **{odd: attrs.fields_dict(Chat)[odd].default}))
+    default: Any = attrs.fields_dict(Chat)[odd].default
+    assert decoded.items == (Chat("1"), attrs.evolve(whole, **{odd: default}))
 
 
 def test_all_problems_are_told_in_order() -> None:

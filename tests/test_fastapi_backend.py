@@ -102,7 +102,7 @@ async def test_what_it_answers(account: PlugChatSimulator) -> None:
     """Each endpoint, its documentation, and problems as such."""
     async with backend(account) as running, aiohttp.ClientSession(running.url) as client:
         async with client.get("/unread") as answer:
-            assert await answer.json() == {chat.phone: chat.unread for chat in account.chats if chat.unread}
+            assert await answer.json() == {chat.id: chat.unread for chat in account.chats if chat.unread}
         async with client.get("/chats?limit=3") as answer:
             assert await answer.json() == [json.loads(to_json(chat)) for chat in account.chats[:3]]
         async with client.get("/chats?limit=0") as answer:

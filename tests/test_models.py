@@ -6,6 +6,7 @@ import pickle
 import typing
 import weakref
 from datetime import UTC, datetime
+from typing import Any
 
 import attrs
 import cattrs
@@ -92,13 +93,12 @@ def test_a_chat_is_an_attrs_class() -> None:
     ],
     ids=lambda value: type(value).__name__,
 )
-def test_all_values_are_plain_classes(value: object) -> None:
+def test_all_values_are_plain_classes(value: attrs.AttrsInstance) -> None:
     """They can be referred to weakly, be derived from, and are described by plain annotations."""
     assert weakref.ref(value)() is value
     assert attrs.has(type(value))
-    derived = attrs.frozen(
-        type("Derived", (type(value),), {"__annotations__": {"note": str}, "note": attrs.field(default="")})
-    )
+    members: dict[str, Any] = {"__annotations__": {"note": str}, "note": attrs.field(default="")}
+    derived: Any = attrs.frozen(type("Derived", (type(value),), members))
     assert derived(*(getattr(value, a.name) for a in attrs.fields(type(value)))).note == ""
     assert "Annotated" not in str(typing.get_type_hints(type(value), include_extras=True))
 

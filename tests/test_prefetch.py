@@ -234,7 +234,7 @@ async def test_short_pages_are_no_end_for_a_walk_to_an_empty_one() -> None:
 
     async def filtering(number: int, size: int) -> Page:
         page = await pages.fetch(number, size)
-        return evolve(page, chats=tuple(chat for chat in page.chats if int(chat.phone) % 3))
+        return evolve(page, chats=tuple(chat for chat in page.chats if int(chat.id) % 3))
 
     for number in range(40):
         pages.arrive(number)
@@ -327,9 +327,7 @@ async def test_the_first_error_in_page_order_is_raised(consistency: Consistency)
     # The checkpoint goes on there.
     resumed = Pages(100)
     rest = [
-        chat.phone
-        async for page in driven(resumed.fetch_at_once, resume=caught.value.checkpoint)
-        for chat in page.chats
+        chat.id async for page in driven(resumed.fetch_at_once, resume=caught.value.checkpoint) for chat in page.chats
     ]
     assert rest == [str(name) for name in range(20, 100)]
 

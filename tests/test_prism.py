@@ -154,7 +154,7 @@ async def test_what_the_repair_of_415_sends(base_url: str) -> None:
 async def test_the_other_statuses(base_url: str, status: int, kind: type[PlugChatError]) -> None:
     """Each is its error after one request, and quotes what was answered."""
     async with preferring(base_url, status) as session:
-        with pytest.raises(kind, match=f"HTTP {status} .*error") as caught:
+        with pytest.raises(kind, match=f"the gateway says: .* .HTTP {status} ") as caught:
             await session.fetch_page(1, 2)
     assert (caught.value.status, len(caught.value.attempts)) == (status, 1)
 

@@ -1,12 +1,17 @@
 import asyncio
+import json
 import re
-from collections.abc import Callable
+from collections import Counter, defaultdict
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import aiohttp
 import pytest
+from attrs import evolve, fields
 
+from fakes import DOCUMENTED
 from plugchat_async import (
+    FOREVER,
     Chat,
     ConfigurationError,
     InvalidValueError,
@@ -14,8 +19,14 @@ from plugchat_async import (
     RetryPolicy,
     ServerError,
     UnexpectedStatusError,
+    WalkReport,
 )
+from plugchat_async._walk import Consistency
+from plugchat_async._walk.steps import key_of
+from plugchat_async._wire_values import wire_name
+from plugchat_async.converter import converter
 from plugchat_async.testing import Fault, PlugChatSimulator
+from plugchat_async.testing.dialects import DIALECTS, Dialect
 
 
 async def ask(sim: PlugChatSimulator, query: str = "page=1&pageSize=5", method: str = "GET", **headers: str) -> Any:
@@ -32,8 +43,9 @@ async def ask(sim: PlugChatSimulator, query: str = "page=1&pageSize=5", method: 
         return answer.status, await answer.json(content_type=None), answer.headers
 
 
+@DOCUMENTED
 async def test_values_are_spelled_as_in_the_vendors_example(sim: PlugChatSimulator) -> None:
-    """Same keys in the same order, nearly everything a string."""
+    """In the dialect of 2021: same keys in the same order, nearly everything a string."""
     status, chats, headers = await ask(sim)
     assert status == 200
     assert headers["Content-Type"] == "application/json; charset=utf-8"
@@ -58,11 +70,74 @@ async def test_values_are_spelled_as_in_the_vendors_example(sim: PlugChatSimulat
         assert chat["messagesUnread"] == 0
 
 
+def read(rows: Any) -> list[Chat]:
+    """Read rows with the converter, which raises what it can't read."""
+    return list(converter.loads(json.dumps(rows)))
+
+
+async def test_values_are_spelled_as_by_todays_gateway() -> None:
+    """Texts for counts and most flags, milliseconds, phones or lids; the keys and what they hold differ by row."""
+    shapes: dict[str, set[str]] = defaultdict(set)
+    keys: Counter[str] = Counter()
+    async with PlugChatSimulator(2000) as sim:
+        _, rows, headers = await ask(sim, "page=1&pageSize=2000")
+        size = int(headers["Content-Length"]) / 2000
+    for row in rows:
+        assert row.keys() <= KEYS
+        assert row.keys() >= {"phone", "unread", "archived", "isGroup"}
+        assert row["phone"] or row["lid"].endswith("@lid")
+        keys.update(row.keys())
+        for name in ("pinned", "archived", "isGroup", "isMuted", "isMarkedSpam", "unread", "lastMessageTime"):
+            shapes[name].add(shape_of(row.get(name, "absent")))
+        if row["phone"].endswith("-group"):
+            assert {"about", "communityId", "muteEndTime", "ephemeralExpiration"} <= row.keys()
+            assert "lid" not in row
+    assert shapes == {
+        "pinned": {"text", "boolean", "absent"},
+        "archived": {"text"},
+        "isGroup": {"boolean", "text"},
+        "isMuted": {"0", "1", "absent"},
+        "isMarkedSpam": {"text", "absent"},
+        "unread": {"0", "1", "-1", "digits"},
+        "lastMessageTime": {"13 digits", "number", "0", "number 0", "empty", "null", "absent"},
+    }
+    # Most rows have twelve keys or a few more; only a few have a picture.
+    assert 250 < size < 285
+    assert 12.5 < keys.total() / 2000 < 14.5
+    assert 10 < keys["profileThumbnail"] < 100
+
+
+# Those of a row of the gateway's that `Chat` knows, and others.
+KEYS = {wire_name(field.name) for field in fields(Chat)} | {
+    "about",
+    "notes",
+    "tags",
+    "communityId",
+    "ephemeralExpiration",
+}
+
+
+def shape_of(value: object) -> str:
+    match value:
+        case bool():
+            return "boolean"
+        case None:
+            return "null"
+        case int():
+            return "number" if value else "number 0"
+        case "" | "0" | "1" | "-1" | "absent":
+            return str(value) or "empty"
+        case "true" | "false":
+            return "text"
+        case _:
+            return "13 digits" if re.fullmatch(r"\d{13}", str(value)) else "digits"
+
+
 async def test_pages_are_windows_of_one_list(sim: PlugChatSimulator) -> None:
     """Counted from 1; past the end there is nothing."""
     for page, expected in ((1, sim.chats[:100]), (3, sim.chats[200:]), (4, ())):
         _, chats, _ = await ask(sim, f"page={page}&pageSize=100")
-        assert [chat["phone"] for chat in chats] == [chat.phone for chat in expected]
+        assert read(chats) == list(expected)
 
 
 @pytest.mark.parametrize("method", ["POST", "PUT", "DELETE", "PATCH", "HEAD", "OPTIONS"])
@@ -168,17 +243,17 @@ async def test_the_same_seed_makes_the_same_account() -> None:
     assert PlugChatSimulator(50, seed=1).chats != PlugChatSimulator(50, seed=2).chats
 
 
-def test_the_account_is_as_real_ones_are() -> None:
+def test_the_account_of_2021_is_as_real_ones_were() -> None:
     """People, groups, broadcast lists, emoji, unknown numbers, missing pictures; sorted by time; all phones differ."""
-    chats = PlugChatSimulator(2000, seed=3).chats
+    chats = PlugChatSimulator(2000, seed=3, dialect="documented").chats
     times = [chat.last_message_time for chat in chats]
     assert times == sorted(times, key=lambda t: t.timestamp() if t else 0.0, reverse=True)
     assert len({chat.phone for chat in chats}) == 2000
     assert len(set(times)) < 2000
     kinds: list[Callable[[Chat], object]] = [
         lambda c: c.name is None,
-        lambda c: "-" in c.phone,
-        lambda c: c.phone.endswith("@broadcast"),
+        lambda c: "-" in c.id,
+        lambda c: c.id.endswith("@broadcast"),
         lambda c: c.name and not c.name.isascii(),
         lambda c: c.profile_thumbnail is None,
         lambda c: c.is_muted,
@@ -189,13 +264,100 @@ def test_the_account_is_as_real_ones_are() -> None:
         assert 10 < sum(bool(kind(chat)) for chat in chats) < 1900
 
 
-def test_a_message_moves_its_chat_to_the_front() -> None:
+def assert_sorted(chats: Sequence[Chat]) -> None:
+    """Newest first, those without a time last."""
+    times = [chat.last_message_time.timestamp() if chat.last_message_time else 0.0 for chat in chats]
+    assert times == sorted(times, reverse=True)
+
+
+@pytest.mark.parametrize("seed", [0, 7])
+def test_the_account_is_as_a_measured_one(seed: int) -> None:
+    """Who has no phone, no time, no name; persons' rows and ids; groups, archived and muted rows. All keys differ."""
+    chats = PlugChatSimulator(5000, seed=seed).chats
+    assert_sorted(chats)
+    assert len({key_of(chat) for chat in chats}) == 5000
+    rows = Counter(chat.lid for chat in chats if chat.lid)
+    phones = Counter(chat.lid for chat in chats if chat.lid and chat.phone)
+    mobiles = [chat.phone for chat in chats if chat.phone and chat.kind == "person"]
+    assert {len(phone) for phone in mobiles} == {12, 13}
+    assert len(set(mobiles)) == len(mobiles)
+    assert max(rows.values()) == 5
+    assert max(phones.values()) == 1
+    measured = {
+        "no phone": 0.53 - share(chats, lambda chat: chat.phone is None),
+        "no time": 0.59 - share(chats, lambda chat: chat.last_message_time is None),
+        "12 digits": 0.09 - sum(len(phone) == 12 for phone in mobiles) / len(mobiles),
+        "rows of a person": (2.17 - rows.total() / len(rows)) / 5,
+    }
+    assert all(abs(difference) < 0.02 for difference in measured.values()), measured
+    shares: dict[Callable[[Chat], object], tuple[float, float]] = {
+        lambda c: c.name is None: (0.1, 0.3),
+        lambda c: c.kind == "group": (0.015, 0.05),
+        lambda c: c.kind in ("broadcast", "channel"): (0.005, 0.03),
+        lambda c: c.is_group_announcement: (0.001, 0.01),
+        lambda c: c.is_archived: (0.05, 0.12),
+        lambda c: c.is_muted: (0.1, 0.2),
+        lambda c: c.muted_until == FOREVER: (0.03, 0.12),
+        lambda c: c.muted_until not in (None, FOREVER): (0.01, 0.06),
+        lambda c: c.is_pinned is None: (0.01, 0.06),
+        lambda c: c.is_pinned: (0.0, 0.0),
+        lambda c: c.unread: (0.3, 0.6),
+        lambda c: c.last_message_time and c.last_message_time.microsecond: (0.002, 0.02),
+    }
+    for number, (test, (least, most)) in enumerate(shares.items()):
+        assert least <= share(chats, test) <= most, number
+
+
+def share(chats: Sequence[Chat], test: Callable[[Chat], object]) -> float:
+    return sum(bool(test(chat)) for chat in chats) / len(chats)
+
+
+@pytest.mark.parametrize("dialect", DIALECTS)
+@pytest.mark.parametrize("prefetch", [0, 3])
+@pytest.mark.parametrize("consistency", ["exact", "plain", "strict"])
+@pytest.mark.parametrize("page_size", [1, 7, 100, 1000])
+async def test_a_walk_finds_the_simulators_chats(
+    page_size: int, consistency: Consistency, prefetch: int, dialect: Dialect
+) -> None:
+    """Each row once, equal in all fields, in order, whatever the seed."""
+    for seed in range(3):
+        async with (
+            PlugChatSimulator(60 if page_size == 1 else 150, seed=seed, dialect=dialect) as sim,
+            PlugChatSession(sim.token, base_url=sim.base_url, on_bad_value="raise") as session,
+        ):
+            reports: list[WalkReport] = []
+            found = await session.list_chats(
+                page_size, consistency=consistency, prefetch=prefetch, on_report=reports.append
+            )
+            assert found == list(sim.chats)
+            assert reports[0].problems == 0
+
+
+def test_a_message_to_a_chat_without_a_time_gives_it_one() -> None:
+    """It moves from the end of the list to the front."""
+    sim = PlugChatSimulator(20)
+    last = sim.chats[-1]
+    assert last.last_message_time is None
+    moved = sim.receive_message(last)
+    assert sim.chats[0] == moved
+    assert moved.last_message_time is not None
+    assert_sorted(sim.chats)
+
+
+def test_added_accounts_have_the_simulators_dialect() -> None:
+    """Of 2021, no chat of theirs has a lid; today most have."""
+    assert not [chat for chat in PlugChatSimulator(0, dialect="documented").add_account("b").chats if chat.lid]
+    assert [chat for chat in PlugChatSimulator(0).add_account("b").chats if chat.lid]
+
+
+@pytest.mark.parametrize("dialect", DIALECTS)
+def test_a_message_moves_its_chat_to_the_front(dialect: Dialect) -> None:
     """One more unread, a newer time than all others, nothing else changed."""
-    sim = PlugChatSimulator(10)
+    sim = PlugChatSimulator(10, dialect=dialect)
     before = sim.chats
-    moved = sim.receive_message(before[6].phone)
+    moved = sim.receive_message(before[6])
     assert sim.chats == (moved, *before[:6], *before[7:])
-    assert moved.unread == before[6].unread + 1
+    assert moved == evolve(before[6], unread=before[6].unread + 1, last_message_time=moved.last_message_time)
     newest = before[0].last_message_time
     assert newest is not None
     assert moved.last_message_time is not None
@@ -210,13 +372,32 @@ def test_chats_come_and_go() -> None:
     before = sim.chats
     new = sim.new_chat()
     assert isinstance(new, Chat)
-    assert new.phone not in {chat.phone for chat in before}
-    assert sim.delete_chat(before[3].phone) == before[3]
+    assert new.id not in {chat.id for chat in before}
+    assert sim.delete_chat(before[3]) == before[3]
     assert sim.chats == (new, *before[:3], *before[4:])
     with pytest.raises(KeyError):
-        sim.delete_chat(before[3].phone)
+        sim.delete_chat(before[3])
 
 
+def test_a_chat_is_meant_by_its_id_or_by_itself() -> None:
+    """Of several rows with one id the id means the first, and a `Chat` itself."""
+    sim = PlugChatSimulator(100)
+    first, second = next(
+        rows
+        for lid in dict.fromkeys(chat.lid for chat in sim.chats if chat.lid)
+        if len(rows := [chat for chat in sim.chats if chat.id == lid]) == 2
+    )
+    assert sim.mark_read(second.id) == evolve(first, unread=0)
+    assert sim.receive_message(second) == sim.chats[0]
+    assert sim.delete_chat(sim.chats[0]).name == second.name
+    assert sim.delete_chat(first.id).name == first.name
+    with pytest.raises(KeyError):
+        sim.delete_chat(first.id)
+    with_phone = next(chat for chat in sim.chats if chat.phone)
+    assert sim.mark_read(with_phone.id) == evolve(with_phone, unread=0)
+
+
+@pytest.mark.parametrize("dialect", DIALECTS)
 @pytest.mark.parametrize(
     ("options", "pages"),
     [
@@ -227,7 +408,6 @@ def test_chats_come_and_go() -> None:
         ({"first_page": 0, "past_end": "last"}, {2: [8, 9], 9: [8, 9]}),
         ({"order": "oldest"}, {1: [9, 8, 7, 6], 3: [1, 0]}),
         ({"pinned": 2}, {1: [8, 9, 0, 1], 3: [6, 7]}),
-        ({"order": "oldest", "pinned": 1}, {1: [0, 9, 8, 7], 3: [2, 1]}),
         ({"twice": 2}, {1: [0, 0, 1, 1], 2: [2, 3, 4, 5], 3: [6, 7, 8, 9], 4: []}),
         ({"twice": 2, "past_end": "last"}, {4: [6, 7, 8, 9]}),
         ({"ignore_page": True}, {1: [0, 1, 2, 3], 2: [0, 1, 2, 3]}),
@@ -235,12 +415,37 @@ def test_chats_come_and_go() -> None:
         ({"past_end": "last"}, {3: [8, 9], 9: [8, 9]}),
     ],
 )
-async def test_servers_that_page_wrongly(options: dict[str, Any], pages: dict[int, list[int]]) -> None:
+async def test_servers_that_page_wrongly(
+    options: dict[str, Any], pages: dict[int, list[int]], dialect: Dialect
+) -> None:
     """What is counted, cut, sorted or served again in another way than the vendor's page has it."""
-    async with PlugChatSimulator(10, **options) as sim:
+    async with PlugChatSimulator(10, dialect=dialect, **options) as sim:
         for page, indices in pages.items():
             _, chats, _ = await ask(sim, f"page={page}&pageSize=4")
-            assert [chat["phone"] for chat in chats] == [sim.chats[i].phone for i in indices]
+            assert read(chats) == [sim.chats[i] for i in indices]
+
+
+@pytest.mark.parametrize(("dialect", "indices"), [("gateway", [9, 8, 7, 6]), ("documented", [0, 9, 8, 7])])
+async def test_which_chats_are_pinned(dialect: Dialect, indices: list[int]) -> None:
+    """The last one of the account, which says so; in the dialect of 2021, where none can, the last one of the list."""
+    async with PlugChatSimulator(10, order="oldest", pinned=1, dialect=dialect) as sim:
+        _, chats, _ = await ask(sim, "page=1&pageSize=4")
+        assert read(chats) == [sim.chats[i] for i in indices]
+
+
+async def test_pinned_chats_say_so_and_stay_on_top() -> None:
+    """Others say that they are not, or nothing; a message to one of them moves no other chat."""
+    async with PlugChatSimulator(30, pinned=2) as sim:
+        before = sim.chats
+        top = [chat for chat in before if chat.is_pinned]
+        assert top == list(before[-2:])
+        sim.receive_message(before[0])
+        sim.receive_message(top[1])
+        _, chats, _ = await ask(sim, "page=1&pageSize=30")
+        listed = read(chats)
+        assert [chat.is_pinned for chat in listed[:2]] == [True, True]
+        assert listed[2].lid == before[0].lid
+        assert sorted(listed, key=repr) == sorted(sim.chats, key=repr)
 
 
 async def test_an_empty_account_pages_too() -> None:
@@ -258,17 +463,17 @@ async def test_a_simulator_runs_once(sim: PlugChatSimulator) -> None:
 async def test_a_shuffled_list_keeps_its_order() -> None:
     """All chats, in an order of its own, in which they stay while another one gets a message."""
     async with PlugChatSimulator(50, order="shuffled") as sim:
-        first = [chat["phone"] for chat in (await ask(sim, "page=1&pageSize=50"))[1]]
-        phones = [chat.phone for chat in sim.chats]
-        assert first != phones
-        assert sorted(first) == sorted(phones)
-        sim.receive_message(phones[30])
-        assert [chat["phone"] for chat in (await ask(sim, "page=1&pageSize=50"))[1]] == first
+        first = [key_of(chat) for chat in read((await ask(sim, "page=1&pageSize=50"))[1])]
+        keys = [key_of(chat) for chat in sim.chats]
+        assert first != keys
+        assert sorted(first) == sorted(keys)
+        sim.receive_message(sim.chats[30])
+        assert [key_of(chat) for chat in read((await ask(sim, "page=1&pageSize=50"))[1])] == first
 
 
 async def test_chats_of_the_same_time() -> None:
     """So many neighbours have the newest one's; if they are to move, they do in each answer, and no other chat does."""
-    async with PlugChatSimulator(10, ties=4) as sim:
+    async with PlugChatSimulator(10, ties=4, dialect="documented") as sim:
         answers = [(await ask(sim, "page=1&pageSize=10"))[1] for _ in range(2)]
         assert answers[0] == answers[1]
         times = [chat.last_message_time for chat in sim.chats]
@@ -276,7 +481,7 @@ async def test_chats_of_the_same_time() -> None:
         assert [int(chat["lastMessageTime"]) for chat in answers[0]] == expected
         phones = [chat.phone for chat in sim.chats]
         assert [chat["phone"] for chat in answers[0]] == phones
-    async with PlugChatSimulator(10, ties=4, ties_move=True) as sim:
+    async with PlugChatSimulator(10, ties=4, ties_move=True, dialect="documented") as sim:
         orders = [tuple(chat["phone"] for chat in (await ask(sim, "page=1&pageSize=10"))[1]) for _ in range(4)]
         assert len(set(orders)) == 4
         for order in orders:
@@ -387,6 +592,7 @@ async def test_a_limited_rate(sim: PlugChatSimulator) -> None:
         {"method": "PUT"},
         {"rate_limit": -1},
         {"connected": 1},
+        {"dialect": "x"},
     ],
 )
 def test_a_simulator_checks_its_arguments(options: dict[str, Any]) -> None:
@@ -406,16 +612,15 @@ def test_a_simulator_that_does_not_run_says_so() -> None:
 
 async def test_traffic_between_requests(sim: PlugChatSimulator) -> None:
     """So many messages, new chats and deletions an interval, on average; the list stays sorted by time."""
-    before = {chat.phone: chat for chat in sim.chats}
+    before = {key_of(chat): chat for chat in sim.chats}
     sim.traffic(bumps=3.0, inserts=1.0, deletes=0.5, seed=1)
     for _ in range(40):
         await ask(sim)
-    after = {chat.phone: chat for chat in sim.chats}
-    times = [chat.last_message_time.timestamp() for chat in sim.chats if chat.last_message_time]
-    assert times == sorted(times, reverse=True)
+    after = {key_of(chat): chat for chat in sim.chats}
+    assert_sorted(sim.chats)
     assert 25 <= len(after.keys() - before.keys()) <= 55
     assert 10 <= len(before.keys() - after.keys()) <= 30
-    messages = sum(after[phone].unread - before[phone].unread for phone in after.keys() & before.keys())
+    messages = sum(after[key].unread - before[key].unread for key in after.keys() & before.keys())
     assert 60 <= messages <= 160
 
 
@@ -428,7 +633,7 @@ async def test_traffic_is_reproducible() -> None:
             sim.traffic(bumps=0.5, deletes=0.25, seed=seed)
             assert sim.chats == fresh
             _, chats, _ = await ask(sim, "page=1&pageSize=50")
-            assert [chat["phone"] for chat in chats] == [chat.phone for chat in fresh]
+            assert read(chats) == list(fresh)
             for _ in range(10):
                 await ask(sim)
             lists.append(sim.chats)
@@ -526,7 +731,7 @@ async def test_more_accounts_are_served_by_their_tokens(sim: PlugChatSimulator) 
         with pytest.raises(ServerError):
             await second.fetch_page(1, 10)
         assert (await second.fetch_page(1, 10)).chats == other.chats
-        newest = other.receive_message(other.chats[-1].phone)
+        newest = other.receive_message(other.chats[-1])
         assert (await second.fetch_page(1, 1)).chats == (newest,)
         sim.traffic(inserts=3.0, seed=1)
         before = len(sim.chats), len(other.chats)

@@ -19,7 +19,7 @@ from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from opentelemetry.trace import SpanKind, StatusCode, Tracer
 
-from fakes import FakeTime, RawServer, answering, http
+from fakes import DOCUMENTED, FakeTime, RawServer, answering, http
 from plugchat_async import (
     Account,
     AuthenticationError,
@@ -138,6 +138,7 @@ async def test_a_walk_its_pages_and_their_attempts(session: PlugChatSession, sco
     assert set(kinds.values()) == {SpanKind.INTERNAL}
 
 
+@DOCUMENTED
 async def test_what_spans_say(sim: PlugChatSimulator, session: PlugChatSession, scope: Telescope) -> None:
     """What the conventions require and what the report says, and nothing else."""
     reports: list[WalkReport] = []
@@ -328,6 +329,7 @@ async def test_a_redirect_is_an_error_of_the_page(
     assert [status(span) for span in scope.spans()] == [FINE, (StatusCode.ERROR, "HTTP 302 Found")]
 
 
+@DOCUMENTED
 async def test_a_walk_that_is_not_verified(sim: PlugChatSimulator, session: PlugChatSession, scope: Telescope) -> None:
     """Its span has failed if it was to be verified; else it says why it is not."""
     sim.traffic(inserts=2.5, seed=1)

@@ -49,7 +49,7 @@ def walk(
     while step is not None:
         page = Page(1, 1, (), b"")
         if isinstance(step, Deliver):
-            walked.chats.extend(int(chat.phone) for chat in step.page.chats)
+            walked.chats.extend(int(chat.id) for chat in step.page.chats)
         elif not isinstance(step, Peek):
             walked.asked.append((step.number, step.size))
             walked.requests.append((step.number, step.size, step.probe, step.resume_page))

@@ -103,7 +103,7 @@ async def test_what_is_there_at_first_is_no_event(sim: PlugChatSimulator, sessio
 async def test_what_is_there_at_first_can_be_told(sim: PlugChatSimulator, session: PlugChatSession) -> None:
     """Each chat as added, the oldest first."""
     events = await look(session, WatchState(), report_existing=True)
-    assert sorted(event.chat.phone for event in events) == sorted(chat.phone for chat in sim.chats)
+    assert sorted(event.chat.id for event in events) == sorted(chat.id for chat in sim.chats)
     assert all(isinstance(event, ChatAdded) for event in events)
     times = [event.chat.last_message_time for event in events[-20:]]
     assert times == sorted(times, key=str)
@@ -114,7 +114,7 @@ async def test_messages_are_told(sim: PlugChatSimulator, session: PlugChatSessio
     state = WatchState()
     await look(session, state)
     old = sim.chats[200]
-    new = sim.receive_message(old.phone)
+    new = sim.receive_message(old.id)
     first = sim.new_chat()
     assert await look(session, state) == [
         ChatChanged(old, new, ("unread", "last_message_time")),
@@ -141,7 +141,7 @@ async def test_a_look_reads_what_has_changed(
     state = WatchState()
     await look(session, state)
     for chat in sim.chats[100 : 100 + messages]:
-        sim.receive_message(chat.phone)
+        sim.receive_message(chat.id)
     asked(sim)
     assert len(await look(session, state)) == messages
     assert asked(sim) == pages
@@ -151,9 +151,9 @@ async def test_a_change_on_the_first_page_is_told_at_once(sim: PlugChatSimulator
     """The owner has read a chat: no message, but it is among those that are looked at anyway."""
     state = WatchState()
     await look(session, state)
-    sim.receive_message(sim.chats[100].phone)
+    sim.receive_message(sim.chats[100].id)
     [event] = await look(session, state)
-    sim.mark_read(event.chat.phone)
+    sim.mark_read(event.chat.id)
     asked(sim)
     [event] = await look(session, state)
     assert isinstance(event, ChatChanged)
@@ -168,13 +168,13 @@ async def test_a_change_deeper_down_is_told_by_the_next_sweep(
     """The list is read as a whole when `sweep_interval` is over, by the clock."""
     state = WatchState()
     await look(session, state)
-    phone = next(chat.phone for chat in sim.chats[100:] if chat.unread)
+    phone = next(chat.id for chat in sim.chats[100:] if chat.unread)
     sim.mark_read(phone)
     clock.now += 599
     assert await look(session, state) == []
     clock.now += 1
     [event] = await look(session, state)
-    assert event.chat.phone == phone
+    assert event.chat.id == phone
     asked(sim)
     await look(session, state)
     assert asked(sim) == 1
@@ -200,7 +200,7 @@ async def test_a_deleted_chat_among_those_that_are_read_is_told_at_once(
     """It is missing, so the whole list is read, which proves that it is gone."""
     state = WatchState()
     await look(session, state)
-    gone = sim.delete_chat(sim.chats[7].phone)
+    gone = sim.delete_chat(sim.chats[7].id)
     assert await look(session, state) == [ChatRemoved(gone)]
     assert await look(session, state) == []
     assert state.chats == sim.chats
@@ -212,7 +212,7 @@ async def test_a_deleted_chat_deeper_down_is_told_by_the_next_sweep(
     """Not before, since nothing shows it; the oldest one first."""
     state = WatchState()
     await look(session, state)
-    gone = [sim.delete_chat(sim.chats[place].phone) for place in (100, 200)]
+    gone = [sim.delete_chat(sim.chats[place].id) for place in (100, 200)]
     assert await look(session, state) == []
     assert await look(session, state, sweep_interval=0.0) == [ChatRemoved(chat) for chat in reversed(gone)]
 
@@ -225,8 +225,8 @@ async def test_an_account_of_one_page_is_seen_whole(clock: WatchTime) -> None:
     ):
         state = WatchState()
         assert await look(session, state) == []
-        gone = sim.delete_chat(sim.chats[12].phone)
-        read = sim.mark_read(next(chat.phone for chat in sim.chats if chat.unread))
+        gone = sim.delete_chat(sim.chats[12].id)
+        read = sim.mark_read(next(chat.id for chat in sim.chats if chat.unread))
         removed, changed = sorted(await look(session, state), key=lambda event: type(event).__name__, reverse=True)
         assert removed == ChatRemoved(gone)
         assert changed.chat == read
@@ -243,7 +243,7 @@ async def test_an_empty_account_fills(clock: WatchTime) -> None:
         assert await look(session, state) == []
         chat = sim.new_chat()
         assert await look(session, state) == [ChatAdded(chat)]
-        sim.delete_chat(chat.phone)
+        sim.delete_chat(chat.id)
         assert await look(session, state) == []
         assert await look(session, state) == [ChatRemoved(chat)]
 
@@ -309,14 +309,14 @@ async def test_a_message_that_is_dated_in_the_future_hides_no_others(
     ahead = evolve(sim.chats[0], last_message_time=datetime(2039, 1, 1, tzinfo=UTC))
 
     def window(page: int, size: int) -> list[Chat]:
-        chats = [ahead, *(chat for chat in sim.chats if chat.phone != ahead.phone)]
+        chats = [ahead, *(chat for chat in sim.chats if chat.id != ahead.id)]
         return chats[(page - 1) * size : page * size]
 
     setattr(sim._account, "window", window)  # noqa: B010 - it is a method
     state = WatchState()
     await look(session, state)
     for chat in sim.chats[100:160]:
-        sim.receive_message(chat.phone)
+        sim.receive_message(chat.id)
     assert len(await look(session, state)) == 60
 
 
@@ -328,7 +328,7 @@ async def test_a_clock_may_say_anything(
     clock.set_back = -ahead
     state = WatchState()
     await look(session, state)
-    changed = sim.receive_message(sim.chats[100].phone)
+    changed = sim.receive_message(sim.chats[100].id)
     assert [event.chat for event in await look(session, state)] == [changed]
 
 
@@ -342,7 +342,7 @@ async def test_a_list_that_is_empty_for_a_moment_removes_nobody(
     for faults in ([empty], [Fault.none(), empty]):  # the front, and the whole list
         sim.script(*faults)
         assert await look(session, state, sweep_interval=0.0) == []
-        changed = sim.receive_message(sim.chats[9].phone)
+        changed = sim.receive_message(sim.chats[9].id)
         [event] = await look(session, state)
         assert event.chat == changed
         assert len(state.chats) == 250
@@ -372,7 +372,7 @@ async def test_changes_can_be_ignored(sim: PlugChatSimulator, session: PlugChatS
     """If nothing else has changed; they are known all the same."""
     state = WatchState()
     await look(session, state, page_size=500)
-    phone = next(chat.phone for chat in sim.chats if chat.unread)
+    phone = next(chat.id for chat in sim.chats if chat.unread)
     read = sim.mark_read(phone)
     events = await look(session, state, page_size=500, ignore=[name])
     assert len(events) == (name != "unread")
@@ -403,7 +403,7 @@ async def test_a_watch_that_is_left_leaves_nothing(sim: PlugChatSimulator, sessi
     state = WatchState()
     await look(session, state)
     for chat in sim.chats[:3]:
-        sim.receive_message(chat.phone)
+        sim.receive_message(chat.id)
     async with aclosing(session.watch_chats(state=state)) as events:
         async for _ in events:
             break
@@ -432,8 +432,8 @@ async def test_a_restart_in_the_first_look_hides_nobody_who_comes_meanwhile(
         nonlocal answers
         answers += 1
         if answers == 2:  # the front was read, the whole list is next
-            sim.mark_read(next(chat.phone for chat in sim.chats if chat.unread))
-            sim.receive_message(sim.chats[100].phone)
+            sim.mark_read(next(chat.id for chat in sim.chats if chat.unread))
+            sim.receive_message(sim.chats[100].id)
         return read(page, size)
 
     monkeypatch.setattr(sim._account, "window", window)
@@ -463,11 +463,11 @@ async def test_a_look_that_has_learnt_anything_says_so(sim: PlugChatSimulator, s
             dealt_with.append(event)
     assert known == [0]
     for chat in sim.chats[30:33]:
-        sim.receive_message(chat.phone)
+        sim.receive_message(chat.id)
     async for event in session.watch_chats(state=state, page_size=20, looks=3, on_look=on_look):
         dealt_with.append(event)
     assert known == [0, 3]
-    sim.mark_read(sim.chats[0].phone)
+    sim.mark_read(sim.chats[0].id)
     assert await look(session, state, ignore=["unread"], on_look=on_look) == []
     assert known == [0, 3, 3]  # no event, and yet it has learnt something
 
@@ -487,18 +487,18 @@ async def test_a_restart_loses_nothing_and_repeats_nothing(
     state = WatchState.load(path)  # there is none yet
     assert state.chats == ()
     await look(session, state)
-    phones = [chat.phone for chat in sim.chats[50:53]]
+    phones = [chat.id for chat in sim.chats[50:53]]
     for phone in phones:
         sim.receive_message(phone)
     told: list[str] = []
     async with aclosing(session.watch_chats(state=state, page_size=20)) as events:
         async for event in events:
-            told.append(event.chat.phone)
+            told.append(event.chat.id)
             state.save(path)
             if len(told) == 2:
                 break
-    phones.append(sim.new_chat().phone)
-    told += [event.chat.phone for event in await look(session, WatchState.load(path))]
+    phones.append(sim.new_chat().id)
+    told += [event.chat.id for event in await look(session, WatchState.load(path))]
     assert told == phones
 
 
@@ -571,10 +571,10 @@ def test_a_text_that_is_no_state() -> None:
 
 def test_a_state_is_small(sim: PlugChatSimulator) -> None:
     """As small as its docstring says."""
-    snapshot = Snapshot(chats={chat.phone: chat for chat in sim.chats}, begun=True)
+    snapshot = Snapshot(chats={chat.id: chat for chat in sim.chats}, begun=True)
     per_chat = len(pack(snapshot)) / len(sim.chats)
     assert 60 < per_chat < 200
-    bare = Snapshot(chats={c.phone: evolve(c, profile_thumbnail=None) for c in sim.chats})
+    bare = Snapshot(chats={c.id: evolve(c, profile_thumbnail=None) for c in sim.chats})
     assert len(pack(bare)) / len(sim.chats) < per_chat
     assert "60 to 200 bytes" in str(WatchState.dumps.__doc__)
 
@@ -585,7 +585,7 @@ def test_a_state_keeps_every_value() -> None:
         Chat("1"),
         Chat("2", "ação 👩‍👩‍👧", 3, None, True, True, "https://x", 0),
     ]
-    snapshot = Snapshot(chats={chat.phone: chat for chat in chats}, swept=1.5, doubted={"1": 2}, begun=True)
+    snapshot = Snapshot(chats={chat.id: chat for chat in chats}, swept=1.5, doubted={"1": 2}, begun=True)
     state = WatchState.loads(pack(snapshot))
     assert state.chats == tuple(chats)
     assert state.dumps() == pack(snapshot)
@@ -600,11 +600,11 @@ async def test_an_outage_is_survived_and_told(
     """Longer waits, half of them by chance; then it goes on where it was, and nothing is lost."""
     state = WatchState()
     await look(session, state)
-    phone = sim.receive_message(sim.chats[99].phone).phone
+    phone = sim.receive_message(sim.chats[99].id).id
     sim.script(Fault.status(503), Fault.truncate(), Fault.answer("<html>maintenance</html>"))
     outages: list[Outage] = []
     [event] = await look(session, state, interval=100.0, looks=5, on_outage=outages.append)
-    assert event.chat.phone == phone
+    assert event.chat.id == phone
     assert [type(outage.error) for outage in outages] == [ServerError, ConnectionFailedError, NotJSONError, type(None)]
     # Chance is a half: three quarters of 100, 200 and 300.
     assert clock.sleeps == [75.0, 150.0, 225.0, 100.0]
@@ -637,7 +637,7 @@ async def test_which_refusals_are_waited_for(
     sim: PlugChatSimulator, session: PlugChatSession, status: int, text: str, at_once: set[int], later: set[int]
 ) -> None:
     """A phone that is not connected always, a refused token or address never, another 4xx after a look that worked."""
-    sim.delete_chat(sim.chats[0].phone)  # of a page whose length is not round, a look asks for no other
+    sim.delete_chat(sim.chats[0].id)  # of a page whose length is not round, a look asks for no other
     refusal = Fault.status(status, body=json.dumps({"error": text}))
     for before, waited_for in (([], at_once), ([Fault.none()], later)):
         outages: list[Outage] = []
@@ -657,7 +657,7 @@ async def test_a_4xx_is_waited_for_after_a_look_that_worked(
     sim: PlugChatSimulator, session: PlugChatSession, status: int
 ) -> None:
     """The request was right before; at the first look it may be wrong."""
-    sim.delete_chat(sim.chats[0].phone)
+    sim.delete_chat(sim.chats[0].id)
     refusals = [Fault.status(status)] * (2 if status == 415 else 1)  # one more for the repair
     sim.script(*refusals)
     with pytest.raises(PlugChatError):
@@ -675,7 +675,7 @@ async def test_what_does_not_pass_is_raised_after_a_look_that_worked(
     sim: PlugChatSimulator, session: PlugChatSession, fault: Fault
 ) -> None:
     """A refused token or address, and what is no 4xx at all."""
-    sim.delete_chat(sim.chats[0].phone)
+    sim.delete_chat(sim.chats[0].id)
     sim.script(Fault.none(), fault)
     with pytest.raises(ConfigurationError):
         await look(session, WatchState(), page_size=1000, looks=3)
@@ -749,8 +749,8 @@ async def test_an_outage_in_a_sweep_repeats_the_sweep(
     """What the front has told is not told again; the error holds no checkpoint of a walk that is over."""
     state = WatchState()
     await look(session, state)
-    sim.delete_chat(sim.chats[3].phone)
-    sim.receive_message(sim.chats[100].phone)
+    sim.delete_chat(sim.chats[3].id)
+    sim.receive_message(sim.chats[100].id)
     sim.script(Fault.none(), Fault.none(), Fault.status(502))
     outages: list[Outage] = []
     changed, removed = await look(session, state, looks=2, on_outage=outages.append)
@@ -954,7 +954,7 @@ async def told_by(*answers: bytes, looks: int, size: int = 2) -> tuple[list[Chat
 
 def window_of(sim: PlugChatSimulator) -> Callable[[int, int], list[Chat]]:
     """Pages of a list that is sorted by phones."""
-    return lambda page, size: sorted(sim.chats, key=lambda chat: chat.phone)[(page - 1) * size : page * size]
+    return lambda page, size: sorted(sim.chats, key=lambda chat: chat.id)[(page - 1) * size : page * size]
 
 
 async def test_a_list_that_is_not_sorted_is_read_whole(caplog: pytest.LogCaptureFixture) -> None:
@@ -965,10 +965,10 @@ async def test_a_list_that_is_not_sorted_is_read_whole(caplog: pytest.LogCapture
         async with PlugChatSession(sim.token, base_url=sim.base_url, time_source=clock.source) as session:
             state = WatchState()
             assert await look(session, state, page_size=13) == []
-            phone = sim.chats[30].phone
+            phone = sim.chats[30].id
             sim.receive_message(phone)
             [event] = await look(session, state, page_size=13, looks=2)
-            assert event.chat.phone == phone
+            assert event.chat.id == phone
             gone = sim.delete_chat(phone)
             assert await look(session, state, page_size=13, looks=2) == []
             assert await look(session, state, page_size=13) == [ChatRemoved(gone)]
@@ -1026,7 +1026,7 @@ def test_the_options_are_as_told() -> None:
     """The docstring names each one with its default, and no other."""
     parameters = inspect.signature(WatchSettings).parameters
     assert set(WatchOptions.__annotations__) == set(parameters)
-    told = inspect.getdoc(PlugChatSession.watch_chats)
+    told = inspect.getdoc(WatchOptions)
     assert told is not None
     assert set(re.findall(r"^(\w+): ", told, re.MULTILINE)) == set(parameters)
     for name in ("interval", "page_size", "sweep_interval", "report_existing", "looks"):

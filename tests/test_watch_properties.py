@@ -51,7 +51,7 @@ class Service:
 
     def move(self) -> None:
         """Let something happen to the list."""
-        phones = [chat.phone for chat in self.account.chats]
+        phones = [chat.id for chat in self.account.chats]
         kind = self.chance.choice(self.kinds)
         if kind == "n" or not phones:
             self.account.new_chat()
@@ -71,21 +71,21 @@ class Service:
 
     @property
     def truth(self) -> dict[str, Chat]:
-        return {chat.phone: chat for chat in self.account.chats}
+        return {chat.id: chat for chat in self.account.chats}
 
 
 def replayed(known: dict[str, Chat], event: ChatEvent) -> None:
     """Do to what is known what an event tells. It must fit."""
     match event:
         case ChatAdded(chat):
-            assert chat.phone not in known
-            known[chat.phone] = chat
+            assert chat.id not in known
+            known[chat.id] = chat
         case ChatChanged(old, new, fields):
-            assert known[new.phone] == old != new
+            assert known[new.id] == old != new
             assert fields
-            known[new.phone] = new
+            known[new.id] = new
         case ChatRemoved(chat):
-            assert known.pop(chat.phone) == chat
+            assert known.pop(chat.id) == chat
 
 
 @settings(max_examples=500)
@@ -126,9 +126,9 @@ def test_the_events_are_what_happened(
             async with aclosing(service.watch(**now).events()) as events:
                 async for event in events:
                     if isinstance(event, ChatRemoved):
-                        assert event.chat.phone not in service.truth
+                        assert event.chat.id not in service.truth
                     replayed(known, event)
-                    assert {chat.phone: chat for chat in state.chats} == known
+                    assert {chat.id: chat for chat in state.chats} == known
                     if chance.random() < stop:
                         break
             state = WatchState.loads(state.dumps())
@@ -145,6 +145,6 @@ def test_the_events_are_what_happened(
             service.time.now += 2e9
             await look(1, 0)
         assert known == service.truth
-        assert [chat.phone for chat in state.chats] == [chat.phone for chat in service.account.chats]
+        assert [chat.id for chat in state.chats] == [chat.id for chat in service.account.chats]
 
     run_apart(main())

@@ -131,10 +131,10 @@ class GatewayPeople(People):
         rnd = self._random
         while True:
             kind = rnd.random()
-            if kind < 0.955:
+            if kind < 0.94:
                 yield self._rows_of_person(rnd.choices(_ROWS, _ROWS_WEIGHTS)[0])
             else:
-                yield (self._group() if kind < 0.985 else self._list(),)
+                yield (self._group() if kind < 0.98 else self._list(),)
 
     def _rows_of_person(self, count: int) -> list[Chat]:
         rnd = self._random

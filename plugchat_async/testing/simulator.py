@@ -10,11 +10,12 @@ from aiohttp import hdrs, web
 from attrs import frozen
 
 from plugchat_async._arguments import check_choice, check_int, check_number, check_seconds, check_type
-from plugchat_async._wire import CHATS_PATH, JSON_TYPE, STATUS_PATH, token_problem
+from plugchat_async._wire import CHATS_PATH, STATUS_PATH, token_problem
 from plugchat_async.errors import InvalidValueError
 from plugchat_async.models import Chat
 from plugchat_async.testing.account import SimulatedAccount, Traffic
-from plugchat_async.testing.dialects import DIALECTS, Dialect, write_page
+from plugchat_async.testing.answers import answer_to, refusal
+from plugchat_async.testing.dialects import DIALECTS, Dialect
 from plugchat_async.testing.faults import Fault
 from plugchat_async.testing.quirks import RETRY_AFTER, ContentType, Method, Order, PastEnd, Quirks
 
@@ -293,7 +294,7 @@ class PlugChatSimulator:
         if self._latency:
             await asyncio.sleep(self._latency)
         account = self._accounts.get(token or "")
-        answer = self._within_limit(self._answer(request, account))
+        answer = self._within_limit(answer_to(request, account, self._quirks, self._dialect, self._answered))
         if self._every is None and account is not None:
             account.pass_interval()
         return await fault.apply(request, answer)
@@ -305,42 +306,10 @@ class PlugChatSimulator:
         if limit is None:
             return answer
         if self._answered > limit:
-            answer = _refusal(429, "too many requests", {hdrs.RETRY_AFTER: str(RETRY_AFTER)})
+            answer = refusal(429, "too many requests", {hdrs.RETRY_AFTER: str(RETRY_AFTER)})
         answer.headers["X-RateLimit-Limit"] = str(limit)
         answer.headers["X-RateLimit-Remaining"] = str(max(0, limit - self._answered))
         return answer
-
-    def _answer(self, request: web.Request, account: SimulatedAccount | None) -> web.Response:
-        quirks = self._quirks
-        if request.method != quirks.method:
-            return _refusal(405, f"{request.method} is not allowed here, use {quirks.method}", {"Allow": quirks.method})
-        if account is None:
-            return _refusal(401, "the token is missing or unknown")
-        refusal = self._refuse_type(request)
-        if refusal is not None:
-            return refusal
-        return web.json_response(account.status) if request.path == STATUS_PATH else self._list(request, account)
-
-    def _list(self, request: web.Request, account: SimulatedAccount) -> web.Response:
-        quirks = self._quirks
-        page, size = _number(request.query.get("page")), _number(request.query.get("pageSize"))
-        if page is None or page < quirks.first_page or not size:
-            return _refusal(400, "page and pageSize must be positive integers")
-        if quirks.refuse_page_size is not None and size > quirks.refuse_page_size:
-            return _refusal(400, f"pageSize must be at most {quirks.refuse_page_size}")
-        window = quirks.window(account, page, size, self._answered) if account.connected else ()
-        body = write_page(window, self._dialect)
-        return web.Response(body=body, content_type=JSON_TYPE, charset="utf-8")
-
-    def _refuse_type(self, request: web.Request) -> web.Response | None:
-        has_one = hdrs.CONTENT_TYPE in request.headers
-        match self._quirks.content_type:
-            case "required" if not has_one or request.content_type != JSON_TYPE:
-                return _refusal(415, "send Content-Type: application/json", {"Accept": JSON_TYPE})
-            case "refused" if has_one:
-                return _refusal(415, "send no Content-Type: there is no body")
-            case _:
-                return None
 
 
 def _running_loop() -> asyncio.AbstractEventLoop | None:
@@ -348,12 +317,3 @@ def _running_loop() -> asyncio.AbstractEventLoop | None:
         return asyncio.get_running_loop()
     except RuntimeError:
         return None
-
-
-def _number(text: str | None) -> int | None:
-    # 18 digits are more pages than there are; int() of thousands is refused by Python.
-    return int(text) if text and text.isascii() and text.isdigit() and len(text) <= 18 else None
-
-
-def _refusal(status: int, message: str, headers: Mapping[str, str] | None = None) -> web.Response:
-    return web.json_response({"error": message}, status=status, headers=headers)

@@ -19,6 +19,7 @@ from contextlib import AbstractContextManager
 from datetime import UTC
 from pathlib import Path
 from typing import Any, TypeVar
+from unittest.mock import patch
 
 
 def _load_fuzzer() -> Any:
@@ -98,12 +99,8 @@ def _fast(body: bytes) -> tuple[Chat, ...] | None:
 
 
 def _in_slices(body: bytes, slice_bytes: int) -> Answer:
-    usual = decoder._SLICE_BYTES
-    decoder._SLICE_BYTES = slice_bytes
-    try:
+    with patch.object(decoder, "_SLICE_BYTES", slice_bytes):
         return _finish(converter.decode_slices(body, TOKEN, Chat, "warn"))
-    finally:
-        decoder._SLICE_BYTES = usual
 
 
 def _check_strict(strict: Answer, answer: Answer, body: bytes) -> None:

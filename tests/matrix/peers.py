@@ -8,7 +8,7 @@ import socket
 import ssl
 from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 import trustme
 
@@ -215,7 +215,10 @@ class PagesPeer(Peer):
         writer.write(http(given if isinstance(given, bytes) else json.dumps(given).encode()))
 
 
-def window(chats: Iterable[object], page: int, size: int) -> list[object]:
+T = TypeVar("T")
+
+
+def window(chats: Iterable[T], page: int, size: int) -> list[T]:
     """What an honest server gives."""
     return list(chats)[(page - 1) * size : page * size]
 
