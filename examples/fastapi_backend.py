@@ -14,7 +14,7 @@ from typing import Annotated
 
 from fastapi import FastAPI, Query
 
-from plugchat_async import Chat
+from plugchat_async import Chat, merge_people
 from plugchat_async.integrations.fastapi import (
     ChatModel,
     ChatStream,
@@ -29,8 +29,9 @@ add_problem_handlers(app)
 
 @app.get("/unread")
 async def unread(plugchat: PlugChatDep) -> dict[str, int]:
-    """How many messages are unread, of each chat that has any."""
-    return {chat.id: chat.unread async for chat in plugchat.iter_chats(prefetch=4) if chat.unread}
+    """How many messages are unread, of each person and group that has any."""
+    people = merge_people(await plugchat.list_chats(prefetch=4))
+    return {chat.id: chat.unread for chat in people if chat.unread}
 
 
 @app.get("/chats", response_model=list[ChatModel])

@@ -66,7 +66,8 @@ async def show_busy(chats: int, *, seed: int, page_size: int) -> None:
         table.add_row(consistency, *map(str, numbers), f"{report.elapsed:.2f}", verified)
     sys.stdout.write(
         f"An account with {chats} chats is read {page_size} at a time. From one request to the next, on average,\n"
-        f"{_BUMPS:g} chats get a message and {_INSERTS:g} are new. Missed are chats that were there all the time:\n"
+        f"{_BUMPS:g} chats get a message and {_INSERTS:g} are new. Missed are chats that were there all the time.\n"
+        f"Each chat has a time, as on the vendor's page of 2021: where some have none, walks can prove less.\n"
         f"{drawn(table, sys.stdout)}"
     )
 
@@ -74,7 +75,8 @@ async def show_busy(chats: int, *, seed: int, page_size: int) -> None:
 async def _walk_busily(chats: int, seed: int, page_size: int, consistency: Consistency) -> _Outcome:
     reports: list[WalkReport] = []
     async with (
-        PlugChatSimulator(chats, seed=seed) as sim,
+        # Where some chats have no time, as in the gateway's lists, no walk can verify a list that moves.
+        PlugChatSimulator(chats, seed=seed, dialect="documented") as sim,
         PlugChatSession(sim.token, base_url=sim.base_url) as session,
     ):
         there = {chat.id for chat in sim.chats}

@@ -105,6 +105,11 @@ class Scene:
         accounts = [Account("Maria", TOKEN, base_url=self.sim.base_url)]
         assert [len(result.chats) async for result in fetch_many(accounts)] == [2]
 
+    async def values_that_cannot_be_read(self) -> None:
+        self.sim.script(*[Fault.answer('[{"phone": "1", "unread": "x"}]')] * 2)
+        await self.session.list_chats(5)
+        assert [event async for event in self.session.watch_chats(looks=1)] == []
+
     async def capped(self) -> None:
         async with (
             PlugChatSimulator(120, max_page_size=50) as sim,
@@ -176,6 +181,7 @@ SCENES: dict[str, Callable[[Scene], Awaitable[None]]] = {
     "newer token": Scene.newer_token,
     "unverified": Scene.unverified,
     "bad values": Scene.bad_values,
+    "values that cannot be read": Scene.values_that_cannot_be_read,
     "capped": Scene.capped,
     "failing callback": Scene.failing_callback,
     "failed account": Scene.failed_account,

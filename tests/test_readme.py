@@ -63,9 +63,9 @@ def test_the_walk_that_goes_on(environment: dict[str, str], account: PlugChatSim
     """It goes on after an error, prints each chat once, and its report says so."""
     account.script(Fault.none(), Fault.status(401))
     lines = run(example("resume=checkpoint"), environment).splitlines()
-    phones = [line for line in lines if not line.startswith("WalkReport")]
-    assert sorted(phones) == sorted(chat.id for chat in account.chats)
-    assert [line.rpartition("reason=")[2].partition(",")[0] for line in lines if line not in phones] == [
+    ids = [line for line in lines if not line.startswith("WalkReport")]
+    assert sorted(ids) == sorted(chat.id for chat in account.chats)
+    assert [line.rpartition("reason=")[2].partition(",")[0] for line in lines if line not in ids] == [
         "'the walk failed: AuthenticationError'",
         "''",
     ]
@@ -75,7 +75,7 @@ def test_the_bot(environment: dict[str, str], account: PlugChatSimulator, tmp_pa
     """It tells of what happened since its state was saved, and goes on until it is stopped."""
     learn = [sys.executable, "-m", "plugchat_async", "watch", "--looks", "1", "--state", "bot.state"]
     subprocess.run(learn, env=environment, cwd=tmp_path, timeout=60, check=True)
-    chat = account.receive_message(account.chats[100].id)
+    chat = account.receive_message(account.chats[100])
     bot = subprocess.Popen(
         [sys.executable, "-c", example('WatchState.load("bot.state")')],
         env=environment,
