@@ -78,15 +78,17 @@ def rows(folder: Path) -> Counter[tuple[str, str]]:
     for part in folder.glob("*.parquet"):
         table = pq.read_table(part)
         found.update(
-            (str(row["account"]), str(row["phone"] or row["lid"]))
-            for row in table.select(["account", "phone", "lid"]).to_pylist()
+            (str(row["account"]), str(row["phone"] or (row["lid"], row["name"])))
+            for row in table.select(["account", "phone", "lid", "name"]).to_pylist()
         )
     return found
 
 
 def whole(sim: PlugChatSimulator, count: int = 30) -> Counter[tuple[str, str]]:
     return Counter(
-        (f"a{number}", chat.id) for number in range(count) for chat in sim._accounts[f"{TOKEN}-{number}"].chats
+        (f"a{number}", str(chat.phone or (chat.lid, chat.name)))
+        for number in range(count)
+        for chat in sim._accounts[f"{TOKEN}-{number}"].chats
     )
 
 
