@@ -478,7 +478,8 @@ def test_uvloop_is_used_where_it_is_installed(
 
 def test_without_the_extra_the_command_says_how_to_install_it(monkeypatch: pytest.MonkeyPatch) -> None:
     """Other missing modules are not blamed on it."""
-    monkeypatch.delitem(sys.modules, "plugchat_async.cli")
+    for name in ("cli", "cli_simulate"):
+        monkeypatch.delitem(sys.modules, f"plugchat_async.{name}")
     monkeypatch.setitem(sys.modules, "cyclopts", None)
     with pytest.raises(SystemExit, match=r"pip install 'plugchat-async\[cli\]'"):
         main_module.main()

@@ -278,14 +278,14 @@ def test_accounts_of_an_earlier_run_do_not_count_as_progress(monkeypatch: pytest
         def isatty(self) -> bool:
             return True
 
-    monkeypatch.setattr("plugchat_async.console.Console", lambda **_: Console(file=Terminal()))
+    monkeypatch.setattr("plugchat_async.cli_progress.Console", lambda **_: Console(file=Terminal()))
     made: list[Progress] = []
 
     def make(*columns: Any, **options: Any) -> Progress:
         made.append(Progress(*columns, **options))
         return made[0]
 
-    monkeypatch.setattr("plugchat_async.console.Progress", make)
+    monkeypatch.setattr("plugchat_async.cli_progress.Progress", make)
     with bulk_progress(10) as on_result:
         assert on_result is not None
         for _ in range(6):
