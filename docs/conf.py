@@ -29,6 +29,7 @@ smartquotes = False  # they take the apostrophe behind a piece of code for an op
 nitpick_ignore_regex = [
     ("py:.*", r"(abc|asyncio|collections|contextlib|datetime|os|pathlib|ssl|types|typing)(\..*)?"),
     ("py:.*", r"(aiohttp|distributed|fastapi|opentelemetry|pa|pl|polars|pyarrow|pytest|starlette)(\..*)?"),
+    ("py:.*", r"plugchat_async\.converter\.T"),
     ("py:.*", r"[A-Za-z]+"),  # builtins, and parts of types such as "None" or "Path"
 ]
 

@@ -32,9 +32,10 @@ from plugchat_async._wire_values import (
 Read = Callable[[bytes], list[Any]]
 
 # A type of a field -> what msgspec reads it from. All else it leaves to the converter.
-_COUNT: Final = Annotated[int, Meta(ge=0, le=MAX_COUNT)]
-_TEXT: Final = Annotated[str, Meta(min_length=1)]
-_TIME: Final = Annotated[int, Meta(ge=0, le=MAX_TIME)]
+_COUNT: Final[Any] = Annotated[int, Meta(ge=0, le=MAX_COUNT)]
+_TEXT: Final[Any] = Annotated[str, Meta(min_length=1)]
+_TIME: Final[Any] = Annotated[int, Meta(ge=0, le=MAX_TIME)]
+_MUTE_END: Final[Any] = Annotated[int, Meta(ge=-1, le=MAX_TIME)]
 _WIRE_TYPES: Final[dict[Any, Any]] = {
     str: _TEXT,
     str | None: _TEXT | None,
@@ -113,7 +114,7 @@ def _wire_type(member: "attrs.Attribute[Any]") -> Any:
     if member.name in ID_FIELDS and member.type == str | None:
         return str | None  # "" as a rule, not as an exception
     if member.name == "muted_until":
-        return Annotated[int, Meta(ge=-1, le=MAX_TIME)] | None
+        return _MUTE_END | None
     return _WIRE_TYPES[member.type]
 
 

@@ -9,6 +9,7 @@ from rich.table import Column, Table
 
 from plugchat_async import PlugChatSession, WalkReport
 from plugchat_async._walk import Consistency
+from plugchat_async._walk.steps import key_of
 from plugchat_async.console import chats_table, drawn
 from plugchat_async.session import TOKEN_VARIABLE
 from plugchat_async.testing import Fault, PlugChatSimulator
@@ -79,9 +80,8 @@ async def _walk_busily(chats: int, seed: int, page_size: int, consistency: Consi
         PlugChatSimulator(chats, seed=seed, dialect="documented") as sim,
         PlugChatSession(sim.token, base_url=sim.base_url) as session,
     ):
-        there = {chat.id for chat in sim.chats}
+        there = {key_of(chat) for chat in sim.chats}
         sim.traffic(bumps=_BUMPS, inserts=_INSERTS, seed=seed)
-        found = Counter(
-            [chat.id async for chat in session.iter_chats(page_size, consistency=consistency, on_report=reports.append)]
-        )
+        walk = session.iter_chats(page_size, consistency=consistency, on_report=reports.append)
+        found = Counter([key_of(chat) async for chat in walk])
     return _Outcome(len(there - found.keys()), found.total() - len(found), reports[0])

@@ -343,19 +343,8 @@ assert not set(package.__all__) - set(globals())
 
 # What a program has no use for: the command line's modules.
 PROGRAM = {
-    *(
-        "cli",
-        "cli_bulk",
-        "cli_doctor",
-        "cli_options",
-        "cli_problems",
-        "cli_progress",
-        "cli_simulate",
-        "cli_status",
-        "cli_watch",
-        "console",
-        "demo",
-    )
+    *("cli", "cli_bulk", "cli_doctor", "cli_options", "cli_problems", "cli_progress", "cli_simulate"),
+    *("cli_status", "cli_watch", "console", "demo"),
 }
 PUBLIC = {name_of(path).partition(".")[0] for path in MODULES if not name_of(path).startswith("_")} - PROGRAM
 

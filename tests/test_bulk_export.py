@@ -591,7 +591,7 @@ print(asyncio.run(export_many(accounts, sys.argv[2], concurrency=4, page_size=20
         assert sum(asked.headers["host"].startswith("localhost") for asked in sim.requests) == 4 * finished
         assert only(tmp_path) == sorted([MANIFEST, *(f"a{number}.jsonl" for number in range(40))])
         for number in range(40):
-            expected = [chat.phone for chat in sim._accounts[f"t{number}"].chats]
+            expected = [chat.id for chat in sim._accounts[f"t{number}"].chats]
             assert ids(tmp_path / f"a{number}.jsonl") == expected
 
 

@@ -123,6 +123,52 @@ def test_an_unverified_account_is_told(
     assert table(capsys.readouterr().out)["finished, but chats may be missing"] == "10"
 
 
+ROWS = (
+    '[{"phone":"","lid":"7@lid","name":"Ana","unread":"\\u001b[2J"},{"name":"nobody"},'
+    '{"phone":"551190000007","lid":"7@lid","unread":"3"}]'
+)
+
+
+def test_values_that_could_not_be_read_are_told(
+    sim: PlugChatSimulator, accounts: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A row of the summary counts them, and a line on stderr has the first, however many accounts have some."""
+    for number in (1, 2):
+        sim.script(Fault.answer(ROWS), token=f"{SECRET}-{number}")
+    assert cli.run(["bulk", str(accounts), "-o", str(accounts.parent / "out"), "--concurrency", "1"]) == 0
+    printed = capsys.readouterr()
+    assert table(printed.out)["values that could not be read"] == "4"
+    assert printed.err.count("\n") == 1
+    assert printed.err.rstrip("\n").isprintable()
+    assert "4 values could not be read, such as: account 'shop 1', page 1, chat 0, unread: expected a" in printed.err
+
+
+def test_a_bad_value_can_fail_an_account(
+    sim: PlugChatSimulator, accounts: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """With --on-bad-value raise."""
+    sim.script(Fault.answer(ROWS), token=f"{SECRET}-1")
+    out = accounts.parent / "out"
+    assert cli.run(["bulk", str(accounts), "-o", str(out), "--on-bad-value", "raise"]) == 5
+    rows = table(capsys.readouterr().out)
+    assert (rows["accounts finished"], rows["DecodeError"]) == ("9", "1")
+    assert "values that could not be read" not in rows
+
+
+def test_people_are_merged(sim: PlugChatSimulator, accounts: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """One line for each person; the folder is gone on with as what it is."""
+    sim.script(Fault.answer(ROWS), token=f"{SECRET}-1")
+    out = accounts.parent / "out"
+    assert cli.run(["bulk", str(accounts), "-o", str(out), "--merge-people"]) == 0
+    [line] = (out / "shop 1.jsonl").read_text().splitlines()
+    assert (json.loads(line)["phone"], json.loads(line)["name"]) == ("551190000007", "Ana")
+    capsys.readouterr()
+    assert cli.run(["bulk", str(accounts), "-o", str(out)]) == 2
+    assert "one for each person" in capsys.readouterr().err
+    assert cli.run(["bulk", str(accounts), "-o", str(out), "--merge-people"]) == 0
+    assert table(capsys.readouterr().out)["finished by an earlier run"] == "10"
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [
@@ -232,14 +278,14 @@ def test_accounts_of_an_earlier_run_do_not_count_as_progress(monkeypatch: pytest
         def isatty(self) -> bool:
             return True
 
-    monkeypatch.setattr("plugchat_async.console.Console", lambda **_: Console(file=Terminal()))
+    monkeypatch.setattr("plugchat_async.cli_progress.Console", lambda **_: Console(file=Terminal()))
     made: list[Progress] = []
 
     def make(*columns: Any, **options: Any) -> Progress:
         made.append(Progress(*columns, **options))
         return made[0]
 
-    monkeypatch.setattr("plugchat_async.console.Progress", make)
+    monkeypatch.setattr("plugchat_async.cli_progress.Progress", make)
     with bulk_progress(10) as on_result:
         assert on_result is not None
         for _ in range(6):
@@ -282,8 +328,8 @@ def test_chats_of_one_account_as_parquet(
     monkeypatch.setenv("PLUGCHAT_BASE_URL", sim.base_url)
     target = tmp_path / "x.parquet"
     assert cli.run(["chats", "-o", str(target), "--page-size", "10"]) == 0
-    phones = [chat.phone for chat in sim._accounts[f"{SECRET}-1"].chats]
-    assert pq.read_table(target)["phone"].to_pylist() == phones
+    ids = [chat.id for chat in sim._accounts[f"{SECRET}-1"].chats]
+    assert [row["phone"] or row["lid"] for row in pq.read_table(target).to_pylist()] == ids
     assert cli.run(["chats", "--format", "parquet"]) == 2
     assert "Name an --output" in capsys.readouterr().err
     sim.script(Fault.none(), Fault.status(401))

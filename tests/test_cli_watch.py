@@ -26,7 +26,7 @@ PLUGCHAT = [sys.executable, "-W", "error", "-m", "plugchat_async"]
 @pytest.fixture
 def account(monkeypatch: pytest.MonkeyPatch) -> Iterator[PlugChatSimulator]:
     """An account of 30 chats, and the environment to reach it."""
-    with served(PlugChatSimulator(30, seed=7, token="s3cret-token")) as sim:
+    with served(PlugChatSimulator(30, seed=7, token="s3cret-token", dialect="documented")) as sim:
         monkeypatch.setenv("PLUGCHAT_TOKEN", sim.token)
         monkeypatch.setenv("PLUGCHAT_BASE_URL", sim.base_url)
         yield sim
@@ -212,7 +212,7 @@ def test_many_events_are_not_each_saved(
         save(state, path)
 
     monkeypatch.setattr(WatchState, "save", counted)
-    with served(PlugChatSimulator(2000, seed=7, token="s3cret-token")) as sim:
+    with served(PlugChatSimulator(2000, seed=7, token="s3cret-token", dialect="documented")) as sim:
         monkeypatch.setenv("PLUGCHAT_TOKEN", sim.token)
         monkeypatch.setenv("PLUGCHAT_BASE_URL", sim.base_url)
         command = ["watch", "--existing", "--state", str(tmp_path / "s"), "--looks", "1", "--page-size", "1000"]

@@ -78,14 +78,17 @@ def rows(folder: Path) -> Counter[tuple[str, str]]:
     for part in folder.glob("*.parquet"):
         table = pq.read_table(part)
         found.update(
-            (str(a), str(p)) for a, p in zip(*(table[c].to_pylist() for c in ("account", "phone")), strict=True)
+            (str(row["account"]), str(row["phone"] or (row["lid"], row["name"])))
+            for row in table.select(["account", "phone", "lid", "name"]).to_pylist()
         )
     return found
 
 
 def whole(sim: PlugChatSimulator, count: int = 30) -> Counter[tuple[str, str]]:
     return Counter(
-        (f"a{number}", chat.phone) for number in range(count) for chat in sim._accounts[f"{TOKEN}-{number}"].chats
+        (f"a{number}", str(chat.phone or (chat.lid, chat.name)))
+        for number in range(count)
+        for chat in sim._accounts[f"{TOKEN}-{number}"].chats
     )
 
 
@@ -452,3 +455,19 @@ def test_no_token_is_in_a_tasks_text(sim: PlugChatSimulator) -> None:
     settings = settings_of({"proxy": f"http://u:{TOKEN}@proxy.example"})
     job = dask_module._Job("out", "01234567", 1, dask_module._plain(settings))
     assert TOKEN not in repr((accounts(sim, 2), job))
+
+
+def test_people_are_merged_and_bad_values_counted(sim: PlugChatSimulator, client: Any, tmp_path: Path) -> None:
+    """As by export_many; the folder is gone on with as what it is."""
+    page = (
+        '[{"phone":"","lid":"7@lid","name":"Ana","unread":"many"},{"phone":"120-group"},'
+        '{"phone":"551190000007","lid":"7@lid","unread":"3"}]'
+    )
+    sim.script(Fault.answer(page), token=f"{TOKEN}-0")
+    accounts = [Account("a0", f"{TOKEN}-0", sim.base_url)]
+    summary = fetch_many_dask(accounts, client=client, out=tmp_path, merge_people=True)
+    assert (summary.finished, summary.chats, summary.problems) == (1, 2, 1)
+    assert rows(tmp_path) == {("a0", "551190000007"): 1, ("a0", "120-group"): 1}
+    with pytest.raises(InvalidValueError, match="one for each person"):
+        fetch_many_dask(accounts, client=client, out=tmp_path)
+    assert fetch_many_dask(accounts, client=client, out=tmp_path, merge_people=True).earlier == 1

@@ -20,7 +20,7 @@ from plugchat_async import _json as json_module
 from plugchat_async._decode import Decoded, OnBadValue
 from plugchat_async._fast_lane import RefusedError, fast_lane
 from plugchat_async._secret import Secret
-from plugchat_async._wire_values import wire_name
+from plugchat_async._wire_values import MAX_TIME, MIN_MILLISECONDS, time_from_epoch, wire_name
 from plugchat_async.converter import WireConverter, converter
 
 TOKEN = Secret("1nEFbU3EktLnV7LIIzX")
@@ -703,3 +703,19 @@ def test_what_is_no_number_costs_only_itself(bare: str) -> None:
 def test_texts_without_an_end_are_looked_at_once() -> None:
     """Two megabytes of escaped quotes around a NaN are refused in linear time."""
     assert isinstance(read(b"[NaN," + b'\\"' * 1_000_000), NotJSONError)
+
+
+@given(
+    st.lists(
+        st.none()
+        | st.integers(0, MAX_TIME)
+        | st.integers(MIN_MILLISECONDS - 2, MIN_MILLISECONDS + 2)
+        | st.integers(2**33 * 1000 - 2, 2**33 * 1000 + 2)
+        | st.integers(1_500_000_000_000, 1_900_000_000_000)
+    )
+)
+def test_a_pages_times_are_those_of_each_value(numbers: list[int | None]) -> None:
+    """To the microsecond, although msgspec makes them of quotients."""
+    body = json.dumps([{"phone": "1", "lastMessageTime": number} for number in numbers]).encode()
+    times = [chat.last_message_time for chat in decode(body)]
+    assert times == [time_from_epoch(number) if number else None for number in numbers]

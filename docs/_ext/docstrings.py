@@ -14,6 +14,7 @@ The docstrings are prose. What is more than that:
     |---|---|
     | between | bars |
 
+Sections in the style of Google ("Args:", "Attributes:", "Raises:") are lists of entries, too; "Returns:" has a text.
 `code` stands in single backticks. Names of public classes are code wherever they stand.
 """
 
@@ -41,6 +42,7 @@ CLASSES = frozenset(
 )
 _CODE = re.compile(rf"(\b(?:{'|'.join(sorted(CLASSES))})(?!\w)|\b[a-z]+://[\w.:/-]*\w)")
 _DOTTED = re.compile(r"(\w+(?:\.\w+)+)( \([^)]*\)): ")
+_SECTION = re.compile(r"(Args|Attributes|Returns|Raises):")
 _VALUE = re.compile(r'("\w+")( \(default\))?: ')
 
 
@@ -48,7 +50,9 @@ def to_rst(lines: Sequence[str], names: Collection[str]) -> list[str]:
     """Turn a docstring, without its common indentation, into reStructuredText. `names`: what entries may begin with."""
     rst: list[str] = []
     for block in _blocks(lines):
-        if block[0].startswith(" "):
+        if _SECTION.fullmatch(block[0]):
+            rst += _section(block)
+        elif block[0].startswith(" "):
             rst += _example(block)
         elif block[0].startswith("|"):
             rst += _table(block)
@@ -58,6 +62,19 @@ def to_rst(lines: Sequence[str], names: Collection[str]) -> list[str]:
         else:
             rst += [_inline(line) for line in block]
         rst.append("")
+    return rst
+
+
+def _section(block: Sequence[str]) -> list[str]:
+    """Give a section: its title, and its entries below it, whose names are whatever comes before the first colon."""
+    title, *lines = block[0], *textwrap.dedent("\n".join(block[1:])).splitlines()
+    if title == "Returns:":
+        return [f"**{title}** {_inline(' '.join(map(str.strip, lines)))}"]
+    text = "\n".join(lines)
+    names = {name for found in re.finditer(r"^(\w+(?:, \w+)*): ", text, re.MULTILINE) for name in found[1].split(", ")}
+    rst = [f"**{title}**", ""]
+    for entry in _entries(lines, names):
+        rst += _definition(entry)
     return rst
 
 
@@ -169,6 +186,8 @@ def _names_of(thing: object) -> set[str]:
     names: set[str] = set()
     if inspect.isclass(thing) and attrs.has(thing):
         names |= {a.name for a in attrs.fields(thing)}
+    if is_typeddict(thing):
+        return names | set(thing.__annotations__)
     if not callable(thing):
         return names
     try:

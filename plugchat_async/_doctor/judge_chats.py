@@ -40,6 +40,8 @@ def judge_order(first: Answer) -> Finding:
         return skipped("order", TOO_FEW)
     where = _where_they_stand(chats)
     times = [time for chat in chats if (time := chat.last_message_time) is not None]
+    if len(chats) < MOST_PINNED + _LEAST_SORTED and not times:
+        return skipped("order", f"{TOO_FEW}: none has a time", **where)
     if not times:
         return warning(
             "order",

@@ -16,10 +16,10 @@ def judge_phone(status: StatusAnswer, *, has_rows: bool) -> Finding:
         "smartphone_connected": status.smartphone,
         "error": status.has_text,
     }
-    if status.is_connected is None:
+    if status.connected is None:
         return skipped("phone", f"the gateway does not tell: {status.told}", **facts)
     said = f"; the gateway says: '{status.said}'" if status.said else ""
-    if not status.is_connected:
+    if not status.connected:
         found = f"it is not connected to WhatsApp{said}"
         if has_rows:
             return warning("phone", found, f"{_RECONNECT} Until then the list may stay as it is.", **facts)
@@ -44,7 +44,7 @@ def judge_answer(answer: Answer, status: StatusAnswer | None) -> Finding:
     if answer.length:
         found = f"it is a list of chats: {len(answer.chats)} of {answer.length} can be read"
         return ok("answer", f"{found}, but for {answer.problem_count} values", "", **facts)
-    connected = None if status is None else status.is_connected
+    connected = None if status is None else status.connected
     if connected is None:
         return ok(
             "answer",

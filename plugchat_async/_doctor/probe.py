@@ -27,7 +27,13 @@ from plugchat_async._wire import (
     status_line,
 )
 from plugchat_async.converter import converter
-from plugchat_async.errors import PlugChatError, RateLimitedError, ResponseTooLargeError
+from plugchat_async.errors import (
+    NotConnectedError,
+    PlugChatError,
+    RateLimitedError,
+    ResponseError,
+    ResponseTooLargeError,
+)
 from plugchat_async.models import AccountStatus, Chat
 
 T = TypeVar("T")
@@ -102,11 +108,6 @@ class StatusAnswer:
     smartphone: bool | None = None
     said: str = ""
     has_text: bool = False
-
-    @property
-    def is_connected(self) -> bool | None:
-        """Whether the account is connected to WhatsApp, None if that is not known."""
-        return self.session if self.connected is None else self.connected
 
 
 @define(eq=False, repr=False)
@@ -232,15 +233,21 @@ class Prober:
     def _read_status(self, outcome: WireResponse | Failure) -> StatusAnswer:
         if isinstance(outcome, Failure):
             return StatusAnswer(outcome.error.message)
-        if outcome.status != 200:
-            return StatusAnswer(f"HTTP {status_line(outcome.status)}")
-        status = read_status(outcome.body, self.token) if outcome.complete else None
-        if not isinstance(status, AccountStatus):
-            return StatusAnswer("what comes is no status")
-        said = status.error or ""
-        return StatusAnswer(
-            "", status.connected, status.session, status.smartphone_connected, said if self.quotes else "", bool(said)
-        )
+        status = read_status(outcome.body, self.token) if outcome.complete and outcome.status == 200 else None
+        if isinstance(status, AccountStatus):
+            said = status.error or ""
+            return StatusAnswer(
+                "",
+                status.connected,
+                status.session,
+                status.smartphone_connected,
+                said if self.quotes else "",
+                bool(said),
+            )
+        told = f"HTTP {status_line(outcome.status)}" if outcome.status != 200 else "what comes is no status"
+        refusal = gateway_error(outcome, self.token, ResponseError(told))
+        # It may refuse the call itself for that reason.
+        return StatusAnswer(told, connected=False if isinstance(refusal, NotConnectedError) else None)
 
 
 def _finish(steps: Generator[None, None, T]) -> T:

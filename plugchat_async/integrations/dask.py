@@ -144,7 +144,7 @@ class _Job:
     export: str
     concurrency: int
     settings: dict[str, Any]
-    merge_people: bool
+    merge_people: bool = False
     run: str = attrs.Factory(lambda: token_hex(4))
 
     @property

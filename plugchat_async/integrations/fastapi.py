@@ -117,18 +117,24 @@ class ChatModel(BaseModel):
     phone: str | None = Field(
         None, description="The phone number, or the id of a group, broadcast list or channel; null: see lid."
     )
-    name: str | None = Field(None, description="The name given to the chat.")
+    name: str | None = Field(None, description="The name given to the chat, or null.")
     unread: int = Field(0, description="How many messages are unread.")
-    last_message_time: datetime | None = Field(None, description="When the last message came or went, in UTC.")
+    last_message_time: datetime | None = Field(
+        None, description="When the last message came or went, in UTC; null: there is none yet."
+    )
     is_muted: bool = Field(False, description="Whether the account's owner has muted the chat.")  # noqa: FBT003 - pydantic's way
     is_marked_spam: bool = Field(False, description="Whether the account's owner has marked the chat as spam.")  # noqa: FBT003 - as above
     profile_thumbnail: str | None = Field(
         None, description="URL of the chat's picture. WhatsApp deletes the picture after 48 hours."
     )
     messages_unread: int | None = Field(None, description="Discontinued by the vendor; use `unread`.")
-    lid: str | None = Field(None, description="WhatsApp's other id of a person.")
+    lid: str | None = Field(
+        None, description="WhatsApp's other id of a person, or null. Where there is no phone, there is a lid."
+    )
     is_pinned: bool | None = Field(None, description="Whether the chat is pinned, or null if that is not known.")
     is_archived: bool | None = Field(None, description="Whether the chat is archived, or null.")
     is_group: bool | None = Field(None, description="Whether the chat is a group, or null.")
     is_group_announcement: bool | None = Field(None, description="Whether only admins may write in the group, or null.")
-    muted_until: datetime | None = Field(None, description="The end of the muting, in UTC; the year 9999: for ever.")
+    muted_until: datetime | None = Field(
+        None, description="The end of the muting, in UTC; 9999-12-31T23:59:59.999999Z: for ever; null: there is none."
+    )
