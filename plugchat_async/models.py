@@ -172,7 +172,8 @@ class Page:
     def rows(self) -> tuple[Mapping[str, Any], ...]:
         """The response's rows as it sent them, with all keys: parsed when they are first asked for.
 
-        `rows[problem.index]` is the row of a problem. A row that is no object is an empty mapping.
+        `rows[problem.index]` is the row of a problem. A row that is no object is an empty mapping, and a value that
+        Python can't have, such as a number of 6,000 digits, is its bytes.
         """
         return parse_rows(self.raw)
 
