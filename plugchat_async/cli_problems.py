@@ -5,6 +5,8 @@ from collections.abc import Callable, Generator
 from contextlib import contextmanager
 
 from plugchat_async._driver import PROBLEM_WARNING
+from plugchat_async._driver import logger as walks
+from plugchat_async._watcher import logger as watches
 from plugchat_async.console import warn
 
 
@@ -24,7 +26,7 @@ class ProblemNotes(logging.Filter):
         if record.msg != PROBLEM_WARNING or not isinstance(record.args, tuple):
             return True
         page, problem = record.args
-        account = vars(record)["plugchat_account"]
+        account = vars(record).get("plugchat_account")
         text = f"{'' if account is None else f'account {account!r}, '}page {page}, {problem}"
         self.first = self.first or text
         if self._on_first is not None:
@@ -35,12 +37,13 @@ class ProblemNotes(logging.Filter):
 @contextmanager
 def kept_problems(notes: ProblemNotes) -> Generator[None]:
     """Keep the warnings of values that could not be read off stderr: they would be mixed into a display."""
-    walks = logging.getLogger("plugchat_async.walk")
-    walks.addFilter(notes)
+    for tells in (walks, watches):
+        tells.addFilter(notes)
     try:
         yield
     finally:
-        walks.removeFilter(notes)
+        for tells in (walks, watches):
+            tells.removeFilter(notes)
 
 
 def print_problems(count: int, first: str) -> None:

@@ -176,7 +176,7 @@ def _inline(text: str) -> str:
             else:
                 # A literal has to end before a word goes on: WalkReport's.
                 glue = r"\ " if parts and re.match(r"[\w']", word) else ""
-                parts.append(glue + re.sub(r"([*|\\])|(?<=\w)(_)(?!\w)", r"\\\1\2", word))
+                parts.append(glue + re.sub(r"([*|\\@])|(?<=\w)(_)(?!\w)", r"\\\1\2", word))
     # "429. retry_after: …" would be the 429th item of a list.
     return re.sub(r"^(\d+|[A-Za-z])(?=[.)] )", r"\1\\", "".join(parts))
 
