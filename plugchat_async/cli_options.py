@@ -81,7 +81,8 @@ MergePeopleOption = Annotated[
     bool,
     Parameter(
         negative=(),
-        help="Write one chat for each person: rows with the same lid become one. Keeps the whole list in memory.",
+        help="Write one chat for each person: rows with the same lid become one, unless they have "
+        "different phones. Keeps the whole list in memory.",
     ),
 ]
 RequireVerifiedOption = Annotated[

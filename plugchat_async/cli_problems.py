@@ -1,4 +1,4 @@
-"""What the command line says of values that could not be read: one line at the end, not a warning for each walk."""
+"""Report values that could not be read: in one line at the end, not in a warning for each walk."""
 
 import logging
 from collections.abc import Callable, Generator
@@ -11,7 +11,7 @@ from plugchat_async.console import warn
 
 
 class ProblemNotes(logging.Filter):
-    """Keeps the walks' warnings of values that could not be read, which `kept_problems` puts off.
+    """Collects the warnings about values that could not be read, instead of logging them.
 
     on_first: called with the first problem of each walk (default None).
     """
@@ -22,7 +22,7 @@ class ProblemNotes(logging.Filter):
         self._on_first = on_first
 
     def filter(self, record: logging.LogRecord) -> bool:
-        """Take a warning off the log, if it is one of those."""
+        """Return whether a record is logged: it is not, if it is one of those warnings."""
         if record.msg != PROBLEM_WARNING or not isinstance(record.args, tuple):
             return True
         page, problem = record.args
@@ -36,7 +36,7 @@ class ProblemNotes(logging.Filter):
 
 @contextmanager
 def kept_problems(notes: ProblemNotes) -> Generator[None]:
-    """Keep the warnings of values that could not be read off stderr: they would be mixed into a display."""
+    """Keep those warnings off stderr, where they would be mixed into a display."""
     for tells in (walks, watches):
         tells.addFilter(notes)
     try:
@@ -47,7 +47,7 @@ def kept_problems(notes: ProblemNotes) -> Generator[None]:
 
 
 def print_problems(count: int, first: str) -> None:
-    """Say on stderr how many values could not be read, and which was the first, as far as that is known."""
+    """Print on stderr how many values could not be read, and the first of them, if it is known."""
     if count:
         values = "1 value" if count == 1 else f"{count} values"
         warn(f"{values} could not be read{f', such as: {first}' if first else ''}")

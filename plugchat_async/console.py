@@ -274,7 +274,7 @@ def chats_table(found: Sequence[Chat]) -> Table:
 
 
 def _flags_of(chat: Chat) -> list[str]:
-    """Name what is not as usual of a chat: its kind, if it is no person, and the flags that are set."""
+    """Return what is unusual about a chat: its kind, unless it is a person, and the flags that are set."""
     flags = (
         (chat.kind, chat.kind != "person"),
         ("pinned", chat.is_pinned),

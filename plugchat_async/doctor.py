@@ -17,9 +17,9 @@ The checks, in order, with what their findings' facts are called:
 | `method` | is GET accepted (405) | `allow`, where it is not |
 | `content_type` | is `Content-Type: application/json` accepted (415) | `accepted` |
 | `no_content_type` | is a request without it | `accepted` |
-| `answer` | is what comes a list of chats | `chats`, `rows`: how many of the ten that were asked for |
+| `answer` | is the answer a list of chats | `chats`, `rows`: how many of the ten that were asked for |
 | `page` | is it honoured | `honoured` |
-| `first_page` | do pages count from 1 or from 0 | `number`; `page_0`: what comes of page 0 |
+| `first_page` | do pages count from 1 or from 0 | `number`; `page_0`: what page 0 brings |
 | `past_end` | are pages past the end empty | `empty` |
 | `page_size` | is it honoured, capped or ignored | `largest` that was honoured, `cap`, `fixed` |
 | `phone` | is the account connected to WhatsApp | `connected`, `session`, `smartphone_connected`, `error` |
@@ -41,7 +41,7 @@ What `times` to `ties` say is said of the largest first page. It is shapes and c
 - `page_0`: "refused", "empty", "page 1", "another page", or "the first page".
 - `error` of `phone`: whether the gateway adds a text about one.
 - `unit`: "seconds", "milliseconds", "microseconds", "RFC 3339" or "mixed". `type`: "number", "text" or "mixed".
-  `seen`: how many times are in each unit. `missing`: rows without a message yet. `unreadable`: what is no time.
+  `seen`: how many times are in each unit. `missing`: rows without a message yet. `unreadable`: other values.
 - `no_phone`, `no_lid`, `no_id`: rows without a phone, a lid, or both. `phones`: how many have which form, such as "13
   digits: 5". `kinds`: how many chats are persons, groups, and so on.
 - `lids`: how many there are. `repeated`: how many come in several rows. `rows`: how many rows these have. `most`: the

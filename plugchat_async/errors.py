@@ -243,7 +243,7 @@ class ServerError(ServiceError):
 
 
 class NotConnectedError(ServiceError):
-    """The phone is not connected to WhatsApp, says the gateway. Not retried: it lasts until the phone is connected."""
+    """The gateway says that the phone is not connected to WhatsApp. Not retried: that lasts until it is connected."""
 
     advice: ClassVar[str] = "Connect the phone again in the Plug Chat panel, then try again."
 

@@ -137,7 +137,7 @@ def read_jsonl(path: PathLike) -> Generator[Chat, None, None]:
             that hold several accounts, the account's name is left out.
 
     Raises:
-        InvalidValueError: The file can't be read, or a line is no chat; the message has the line's number.
+        InvalidValueError: The file can't be read, or a line is not a chat; the message has the line's number.
 
     """
     path = Path(path)

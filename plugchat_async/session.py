@@ -53,9 +53,9 @@ class PlugChatSession:
     timeout: seconds for one attempt, body included (default 30.0).
     retry: a RetryPolicy (default: 3 attempts, 60 s a page).
     repair: whether 405 and 415 are answered with a changed request (default True).
-    on_bad_value: "warn" (default) reads a value that can't be read as the field's default, and tells of it in
-        `Page.problems`, `WalkReport.problems` and one warning a walk; "raise" makes a DecodeError of it. A page of
-        which less than half of the rows have a phone or a lid is no page of chats, and a DecodeError in any case.
+    on_bad_value: "warn" (default) replaces a value that can't be read by the field's default, and reports it in
+        `Page.problems`, `WalkReport.problems` and one warning a walk; "raise" raises a DecodeError. If more than half
+        of a page's rows have neither a phone nor a lid, a DecodeError is raised in any case.
     max_concurrency: requests in flight at most (default 64).
     rate_limit: requests a second at most, evenly spaced but for a hundredth of a second's, which may go out at once; by
         the event loop's clock (default None: no limit).
@@ -176,7 +176,7 @@ class PlugChatSession:
         While it is not, the gateway answers the call for chats with an empty list.
 
         Raises:
-            PlugChatError: As `fetch_page` does. An answer that is no status is a ResponseError.
+            PlugChatError: As `fetch_page` does. ResponseError if the answer is not a status.
         """
         self._life.check()
         return await self._status_exchange.fetch_result(read_status)

@@ -13,6 +13,7 @@ from moving import Event
 from plugchat_async import Chat, Page, PlugChatError, PlugChatSession, RetryPolicy, WalkReport
 from plugchat_async._walk import Consistency
 from plugchat_async.testing import Fault, PlugChatSimulator
+from test_doctor_dialect import Gateway
 from test_walk_traces import ANY, BUMPS, Script, traces
 
 
@@ -189,3 +190,31 @@ async def test_pages_say_how_many_chats_they_leave_out(sim: PlugChatSimulator, p
     ]
     assert pages[-1].chats[0].id == last
     assert pages[-1].raw.count(b'"phone"') == 100
+
+
+def namesakes(*places: int) -> list[dict[str, object]]:
+    """A list of 30 rows, newest first; those at `places` have no phone, and share lid and name."""
+    return [
+        {
+            "phone": "" if place in places else str(1000 + place),
+            "lid": "9@lid" if place in places else f"{place}@lid",
+            "name": "Ana" if place in places else None,
+            "lastMessageTime": str(1_768_497_607_000 - 60_000 * place),
+        }
+        for place in range(30)
+    ]
+
+
+@pytest.mark.parametrize(
+    ("places", "came", "verified", "reads_again"), [((3, 5), 30, True, False), ((3, 15), 29, False, True)]
+)
+async def test_rows_that_nothing_tells_apart(
+    places: tuple[int, ...], came: int, verified: bool, reads_again: bool
+) -> None:
+    """On one page all of them come; on a later one none, and the list is read again, and not verified."""
+    reports: list[WalkReport] = []
+    async with Gateway(namesakes(*places)) as server, PlugChatSession("t0ken", base_url=server.base_url) as session:
+        chats = await session.list_chats(10, on_report=reports.append)
+    assert len(chats) == came
+    assert reports[0].verified is verified
+    assert (reports[0].requests > 4) is reads_again

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import NamedTuple
 from urllib.parse import unquote, urlsplit
 
+import attrs
 import pytest
 import trustme
 
@@ -229,6 +230,25 @@ def test_an_errors_address_leads_to_what_to_do(kind: type[PlugChatError], site: 
     entry = page.partition(f'id="{anchor}">')[2].partition('<dt class="sig')[0]
     told = " ".join(re.sub(r"<[^>]*>", "", entry).split())
     assert f"What to do: {kind.advice.replace('`', '')}".replace("&", "&amp;") in told
+
+
+def test_the_picture_of_the_house_names_modules_that_are_there() -> None:
+    """Neither it nor the table of mutants has one that is gone; nor is a class laid out as it once was."""
+    text = (ROOT / "CONTRIBUTING.md").read_text("utf-8")
+    picture = text.partition("## The picture of the house")[2].partition("```\n")[2].partition("```")[0]
+    named = re.findall(r"(?<!\w)_[a-z_]+", picture) + re.findall(r"^\| `(_\w+)` \|", text, re.MULTILINE)
+    there = {path.stem for path in (ROOT / "plugchat_async").iterdir()}
+    assert [name for name in named if name not in there] == []
+    for page in ("CONTRIBUTING.md", "CHANGELOG.md"):
+        assert not re.search("laid_out|as a msgspec struct", (ROOT / page).read_text("utf-8"))
+
+
+def test_the_page_in_portuguese_has_all_fields_and_the_new_errors() -> None:
+    """A reader of that page alone meets no field that it does not tell of."""
+    page = (DOCS / "pt-br" / "index.md").read_text("utf-8")
+    names = [field.name for field in attrs.fields(plugchat_async.Chat)]
+    names += ["id", "kind", "merge_people", "NotConnectedError", "AccessDeniedError"]
+    assert [name for name in names if f"`{name}`" not in page] == []
 
 
 # What is shown
