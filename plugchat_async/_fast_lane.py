@@ -111,8 +111,9 @@ def fast_lane(cls: Any) -> FastLane | None:
 
 
 def _is_plain(member: "attrs.Attribute[Any]") -> bool:
+    converts: object = getattr(member, "converter")  # noqa: B009 - pyright knows its type only in part
     has_factory = isinstance(member.default, cast("type", attrs.Factory))
-    return member.init and member.validator is None and member.converter is None and not has_factory
+    return member.init and member.validator is None and converts is None and not has_factory
 
 
 def _place(member: "attrs.Attribute[Any]") -> int:

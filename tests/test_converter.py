@@ -236,13 +236,17 @@ def refuse_five(_: object, __: object, value: int) -> None:
         raise ValueError("more than five")
 
 
+def in_capitals(name: str | None) -> str | None:
+    return None if name is None else name.upper()
+
+
 @attrs.frozen
 class Checked:
     """A class that checks, changes and makes values itself when it is called."""
 
     phone: str
     unread: int = attrs.field(default=0, validator=refuse_five)
-    name: str | None = attrs.field(default=None, converter=attrs.converters.optional(str.upper))
+    name: str | None = attrs.field(default=None, converter=in_capitals)
     labels: str | None = attrs.field(factory=lambda: "made")
 
 
