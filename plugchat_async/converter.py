@@ -109,7 +109,7 @@ class WireConverter(Converter):
     def register_structure_hook(self, *args: Any, **options: Any) -> Any:
         """As of every converter."""
         self._hooks_of_others = True
-        return cast("Any", super()).register_structure_hook(*args, **options)
+        return super().register_structure_hook(*args, **options)
 
     def register_structure_hook_func(self, *args: Any, **options: Any) -> None:
         """As of every converter."""
@@ -119,7 +119,8 @@ class WireConverter(Converter):
     def register_structure_hook_factory(self, *args: Any, **options: Any) -> Any:
         """As of every converter."""
         self._hooks_of_others = True
-        return super().register_structure_hook_factory(*args, **options)
+        registered: Any = cast("Any", super()).register_structure_hook_factory(*args, **options)
+        return registered
 
     @overload
     def loads(self, body: bytes | str, *, problems: list[Problem] | None = ...) -> tuple[Chat, ...]: ...
