@@ -16,6 +16,7 @@ from plugchat_async.errors import OutputError, PlugChatError
 
 # File systems take names of 255 bytes; what is added to one here is less than 40.
 _NAME_BYTES = 200
+UNICODE_HINT = 'Replace the invalid part first, such as with text.encode("utf-8", "replace").decode().'
 _DESCRIPTOR = re.compile(r"/dev/std(?:(out)|err)|/(?:dev|proc/self)/fd/([0-9]{1,6})")
 # The names of those that this process writes now.
 _open: set[str] = set()
@@ -32,7 +33,9 @@ def writing(path: Path) -> Generator[None]:
         yield
     except PlugChatError:
         raise
-    except ValueError as error:  # a path with NUL, a text that is no Unicode
+    except UnicodeEncodeError:
+        trouble, hint = "a text is not valid Unicode: it holds half of a surrogate pair", UNICODE_HINT
+    except ValueError as error:  # a path with NUL
         trouble = str(error)
     except OSError as error:
         trouble = error.strerror or str(error)

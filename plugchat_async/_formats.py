@@ -21,14 +21,14 @@ _FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "�
 
 
 def from_json(line: str | bytes) -> Chat:
-    """Return the chat of a line that `to_json` wrote. InvalidValueError if it is none."""
+    """Return the chat of a line that `to_json` wrote. InvalidValueError if it is not one."""
     try:
         values = _decode_object(line)
     except (msgspec.DecodeError, ValueError, RecursionError) as error:
         reason = str(error)
     else:
         return Chat.from_dict(values)
-    raise InvalidValueError(f"it is no JSON object: {reason}", "Name a file of JSON lines, with a chat in each.")
+    raise InvalidValueError(f"it is not a JSON object: {reason}", "Name a file of JSON lines, with a chat in each.")
 
 
 _decode_object = msgspec.json.Decoder(dict[str, Any]).decode

@@ -20,6 +20,11 @@ _FILE: Final = re.compile(r"(?![._]|failures\.jsonl$)[^/\\\x00]+")
 
 Layout = Literal["accounts", "parts"]
 
+_OTHER_KIND_HINT: Final = (
+    "Give another folder, or start over with --fresh (fresh=True in Python): it removes the files of the earlier "
+    "export."
+)
+
 
 class Heading(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
     """The first line. layout: a file for each account, or parts that hold several. limit: of chats for each account.
@@ -105,9 +110,9 @@ class Manifest:
         self.id = heading.id if found is None else found.id
         trouble = f"{self._path}: line {wrong} is none of an export's" if wrong else ""
         if found is not None and msgspec.structs.replace(found, id=heading.id) != heading:
-            trouble = f"{self._folder} holds an export {_told(found)}, and this one is {_told(heading)}"
+            trouble = f"{self._folder} already holds {_describe(found)}; this run would write {_describe(heading)}"
         if trouble and not fresh:
-            raise InvalidValueError(trouble, "Give another folder, or begin a fresh export.")
+            raise InvalidValueError(trouble, _OTHER_KIND_HINT)
         with writing(self._path):
             for entry in entries:
                 if fresh:
@@ -177,7 +182,8 @@ def _read(lines: list[bytes]) -> tuple[Heading | None, list[Entry], int]:
     return heading, entries, first_wrong
 
 
-def _told(heading: Heading) -> str:
-    limit = "all chats" if heading.limit is None else f"{heading.limit} chats"
-    merged = ", one for each person" if heading.merge_people else ""
-    return f"of {limit} of each account{merged}, as {heading.format}, by {heading.layout}"
+def _describe(heading: Heading) -> str:
+    limit = "all chats" if heading.limit is None else f"at most {heading.limit} chats"
+    merged = " (one chat for each person)" if heading.merge_people else ""
+    layout = "a file for each account" if heading.layout == "accounts" else "parts with several accounts"
+    return f"{limit} of each account{merged} as {heading.format}, in {layout}"

@@ -11,7 +11,7 @@ from typing import Any, Final
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from plugchat_async._files import WholeFile, writing
+from plugchat_async._files import UNICODE_HINT, WholeFile, writing
 from plugchat_async._formats import ACCOUNT, COLUMNS, values_of
 from plugchat_async.errors import InvalidValueError
 from plugchat_async.models import Chat
@@ -41,18 +41,22 @@ SCHEMA_WITH_ACCOUNT: Final = pa.schema([pa.field(ACCOUNT, pa.string(), nullable=
 
 
 def batch_of(chats: Sequence[Chat], account: str | None) -> pa.RecordBatch:
-    """Give chats as columns. InvalidValueError if one holds a number of more than 64 bits, or what is no Unicode."""
+    """Return chats as columns.
+
+    Raises:
+        InvalidValueError: A number has more than 64 bits, or a text is not valid Unicode.
+    """
     columns = list(zip(*map(values_of, chats), strict=True)) or [()] * len(COLUMNS)
-    trouble = ""
+    trouble, hint = "", "Leave that chat out, or write jsonl or csv instead."
     arrays: list[pa.Array[Any]] = []
     try:
         arrays = [pa.array(column, field.type) for column, field in zip(columns, _FIELDS, strict=True)]
     except UnicodeEncodeError:
-        trouble = "a chat's text is no Unicode"
+        trouble, hint = "a chat's text is not valid Unicode: it holds half of a surrogate pair", UNICODE_HINT
     except (OverflowError, pa.ArrowInvalid):
         trouble = "a chat's unread or messages_unread has more than 64 bits"
     if trouble:
-        raise InvalidValueError(trouble, "Leave that chat out, or write jsonl or csv instead.")
+        raise InvalidValueError(trouble, hint)
     if account is None:
         return pa.RecordBatch.from_arrays(arrays, schema=SCHEMA)
     names = pa.array([account] * len(chats), pa.string())

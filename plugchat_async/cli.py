@@ -58,6 +58,7 @@ from plugchat_async.console import (
     print_report,
     read_checkpoint,
     style_for,
+    warn,
     write_chats,
 )
 
@@ -181,8 +182,16 @@ def chats(
         forget_checkpoint(checkpoint)
         raise
     sys.stdout.flush()
+    _warn_if_empty(reports, options)
     forget_checkpoint(checkpoint)
     return EXIT_OK
+
+
+def _warn_if_empty(reports: Sequence[WalkReport], options: ChatsOptions) -> None:
+    """Say on stderr if a walk from the beginning found no chats: so it is while the phone is not connected."""
+    from_beginning = options.get("resume") is None and options.get("start_page") == 1
+    if from_beginning and any(report.requests and not report.chats for report in reports):
+        warn("the list is empty: see `plugchat status`")
 
 
 async def _merged(walk: AsyncGenerator[Chat, None], when_read: Callable[[], object]) -> AsyncGenerator[Chat, None]:

@@ -7,6 +7,7 @@ from typing import Annotated, Final, TextIO
 
 from cyclopts import Parameter
 
+from plugchat_async._doctor.findings import counted
 from plugchat_async._wire import DEFAULT_BASE_URL
 from plugchat_async.cli_options import (
     EXIT_ANSWER,
@@ -60,7 +61,8 @@ def doctor(
 
     --json has the keys healthy, base_url, requests, elapsed (seconds), and findings: a list of objects with check,
     status (ok, warning, failed, skipped), found, advice, blame (configuration, service, answer, or null), and facts.
-    It holds shapes and counts only, no name, no phone and no text that the gateway sent: attach it to a report.
+    It holds shapes and counts only, no name, no phone and no text that the gateway sent: attach it to a report. It
+    shows the names of the rows' keys that look like identifiers: check that none is private, such as a key "ana".
     """
     marks = _MARKS if _can_show(sys.stdout, "".join(_MARKS.values())) else _PLAIN_MARKS
 
@@ -105,7 +107,7 @@ def _verdict(checkup: Checkup) -> str:
     ]
     verdict = "Healthy" if checkup.healthy else "Not healthy"
     told = f": {', '.join(parts)}" if parts else ""
-    return f"{verdict}{told} ({checkup.requests} requests, {checkup.elapsed:.1f} s)."
+    return f"{verdict}{told} ({counted(checkup.requests, 'request')}, {checkup.elapsed:.1f} s)."
 
 
 def _to_json(checkup: Checkup) -> str:

@@ -61,27 +61,27 @@ PageSizeOption = Annotated[Whole, Parameter(help="Chats to ask for at a time.")]
 LimitOption = Annotated[
     Whole | None,
     Parameter(
-        help="Chats to fetch at most of an account; all without it. Rows of the service's list are counted, also with "
-        "--merge-people."
+        help="Chats to fetch at most from each account; default: all. With --merge-people it limits the rows that are "
+        "merged."
     ),
 ]
 ConsistencyOption = Annotated[
     Consistency,
-    Parameter(help="While the list moves: each chat once; so, too, if chats are deleted; or what comes."),
+    Parameter(
+        help="exact: every chat once while the list changes; strict: also if chats are deleted; plain: whatever the "
+        "server sends."
+    ),
 ]
 PrefetchOption = Annotated[Whole, Parameter(help="Pages to ask for ahead of time.")]
 OnBadValueOption = Annotated[
     OnBadValue,
-    Parameter(
-        help="What to do with a value that can't be read: warn, and go on with the field's default; or raise an error."
-    ),
+    Parameter(help="warn: report values that can't be read, and use the field's default; raise: end with an error."),
 ]
 MergePeopleOption = Annotated[
     bool,
     Parameter(
         negative=(),
-        help="Write one chat for each person, made of all rows that have the same lid. The whole list is held in "
-        "memory until then.",
+        help="Write one chat for each person: rows with the same lid become one. Keeps the whole list in memory.",
     ),
 ]
 RequireVerifiedOption = Annotated[

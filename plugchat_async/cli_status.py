@@ -10,7 +10,7 @@ from cyclopts import Parameter
 from plugchat_async import AccountStatus, NotConnectedError, PlugChatSession
 from plugchat_async._wire import DEFAULT_BASE_URL
 from plugchat_async.cli_options import EXIT_OK, EXIT_SERVICE, BaseURLOption, TokenOption, needed, run_async
-from plugchat_async.console import marked
+from plugchat_async.console import escaped_json, marked
 
 STATUS_EXAMPLES: Final = (
     "Examples: `plugchat status`; `plugchat status --json | jq .connected`; "
@@ -39,7 +39,8 @@ def status(
 
     found = run_async(fetch())
     if as_json:
-        print(json.dumps(asdict(found), ensure_ascii=False, indent=2))
+        text = json.dumps(asdict(found), ensure_ascii=False, indent=2)
+        print(escaped_json(text) if sys.stdout.isatty() else text)
     else:
         sys.stdout.write(_lines(found))
     return EXIT_OK if found.connected else EXIT_SERVICE

@@ -25,7 +25,7 @@ from plugchat_async.cli_options import (
     run_async,
 )
 from plugchat_async.cli_problems import ProblemNotes, kept_problems
-from plugchat_async.console import marked, warn
+from plugchat_async.console import escaped_json, marked, warn
 
 # How many times as long as saving takes is waited before it is saved again, within a look.
 _SAVING: Final = 20
@@ -96,7 +96,7 @@ def watch(
         ):
             async for event in events:
                 dealt_with = False
-                sys.stdout.write(_line(event) if as_text else event_to_json(event) + "\n")
+                sys.stdout.write(_line(event) if as_text else _json_line(event))
                 sys.stdout.flush()  # who reads along wants it now; and only what went out is known
                 dealt_with = True
                 # Of thousands of events at once, saving after each would take most of the time.
@@ -142,6 +142,11 @@ def _ended_by_sigterm() -> Generator[None]:
         signal.signal(signal.SIGTERM, before)
 
 
+def _json_line(event: ChatEvent) -> str:
+    text = event_to_json(event)
+    return (escaped_json(text) if sys.stdout.isatty() else text) + "\n"
+
+
 def _line(event: ChatEvent) -> str:
     """Tell an event in a line, with the time of this machine."""
     chat = event.chat
@@ -165,8 +170,31 @@ def _change(old: Chat, new: Chat, name: str) -> str:
             end = new.muted_until
             if end == FOREVER:
                 return "muted for ever"
-            return "no end of the muting" if end is None else f"muted until {end:%Y-%m-%d %H:%M:%S} UTC"
+            return "no end date for muting" if end is None else f"muted until {end:%Y-%m-%d %H:%M:%S} UTC"
         case "profile_thumbnail":
             return "picture changed"  # the URLs would fill the screen
+        case _ if name in _FLAG_WORDS:
+            return _FLAG_WORDS[name][getattr(new, name)]
         case _:
-            return f"{name.replace('_', ' ')} {getattr(old, name)} → {getattr(new, name)}"
+            return _difference(name.replace("_", " "), getattr(old, name), getattr(new, name))
+
+
+# What is said of a flag that is now set, not set, or not known.
+_FLAG_WORDS: Final[dict[str, dict[bool | None, str]]] = {
+    "is_muted": {True: "muted", False: "not muted"},
+    "is_marked_spam": {True: "marked as spam", False: "not marked as spam"},
+    "is_pinned": {True: "pinned", False: "not pinned", None: "not known whether pinned"},
+    "is_archived": {True: "archived", False: "not archived", None: "not known whether archived"},
+    "is_group": {True: "a group", False: "not a group", None: "not known whether a group"},
+    "is_group_announcement": {
+        True: "only admins can write",
+        False: "everybody can write",
+        None: "not known who can write",
+    },
+}
+
+
+def _difference(label: str, old: object, new: object) -> str:
+    if new is None:
+        return f"no {label}"
+    return f"{label} {new}" if old is None else f"{label} {old} → {new}"

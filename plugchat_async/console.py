@@ -1,6 +1,7 @@
 """How the command line shows things: chats in four formats, files that appear whole, progress, errors."""
 
 import io
+import json
 import sys
 from collections.abc import AsyncGenerator, Callable, Generator, Sequence
 from contextlib import contextmanager
@@ -60,7 +61,7 @@ def print_report(report: WalkReport) -> None:
     """Say on stderr what a walk did."""
     verdict = "verified" if report.verified else f"not verified: {report.reason}"
     sys.stderr.write(
-        f"report: chats {report.chats}, pages {report.pages}, requests {report.requests}, passes {report.phases}, "
+        f"report: rows read {report.chats}, pages {report.pages}, requests {report.requests}, passes {report.phases}, "
         f"duplicates left out {report.duplicates}, late finds {report.late_finds}, "
         f"values that could not be read {report.problems}, seconds {report.elapsed:.2f}; {verdict}\n"
     )
@@ -98,7 +99,7 @@ def going_on(error: PlugChatError, file: Path | None, consistency: Consistency) 
         forget_checkpoint(file)  # the one before is too old already
         sys.stdout.flush()  # what does not arrive must not be passed over next time
         try:
-            write_private(file, error.checkpoint + "\n")  # it holds phones
+            write_private(file, error.checkpoint + "\n")  # it holds phones, lids and names
         except OutputError as problem:
             return f" What was written is good, but the checkpoint is lost: {problem.message}."
         return " The same command goes on behind what was written."
@@ -201,18 +202,20 @@ async def _write_text(
     when_read: Callable[[], object],
 ) -> None:
     head = csv_header() + "\n" if header else ""
+    # Pipes and files get each text as it is.
+    safe_json, safe_text = (escaped_json, printable) if out.isatty() else (str, str)
     match style:
         case "jsonl":
             async for chat in walk:
-                out.write(to_json(chat) + "\n")
+                out.write(safe_json(to_json(chat)) + "\n")
         case "csv":
             async for chat in walk:
-                out.write(head + to_csv(chat) + "\n")
+                out.write(head + safe_text(to_csv(chat)) + "\n")
                 head = ""
             out.write(head)
         case "json":
             # Whole or not at all: half an array is no JSON.
-            lines = [to_json(chat) async for chat in walk]
+            lines = [safe_json(to_json(chat)) async for chat in walk]
             when_read()
             out.write("[\n" + ",\n".join(lines) + "\n]\n" if lines else "[]\n")
         case "table":
@@ -282,6 +285,15 @@ def _flags_of(chat: Chat) -> list[str]:
     return [name for name, on in flags if on]
 
 
+# They are not printable, but parts of emoji.
+_JOINERS: Final = "\u200d\ufe0f"
+
+
 def printable(text: str) -> str:
     """Take out what would steer a terminal: a name is another person's text. Joiners, as in emoji, stay."""
-    return "".join(c if c.isprintable() or c in "\u200d\ufe0f" else "\ufffd" for c in text)
+    return "".join(c if c.isprintable() or c in _JOINERS else "\ufffd" for c in text)
+
+
+def escaped_json(text: str) -> str:
+    """Return the same JSON, with escapes for all that would steer a terminal. Line ends and joiners stay."""
+    return "".join(c if c.isprintable() or c in f"{_JOINERS}\n" else json.dumps(c)[1:-1] for c in text)

@@ -54,7 +54,7 @@ class PlugChatError(Exception):
 
     Where they are known: `status` (HTTP), `url`, `page` and `page_size` (which page failed, and the size that it was
     counted in), `attempts` (each request and its outcome), `elapsed` (seconds spent on this page), and, of a walk,
-    `checkpoint`: what `resume=` takes to go on with it. It holds no token, but, unless the walk was "plain", phones.
+    `checkpoint`: what `resume=` takes to go on with it. No token, but, unless it is "plain", ids and names.
     `account`: whose error it is, where many are fetched. `hint`: what to do. `docs_url`: the class's documentation.
     """
 
@@ -156,7 +156,7 @@ class AuthenticationError(ConfigurationError):
 class AccessDeniedError(ConfigurationError):
     """The service refuses this machine's address: it is not on the account's list, or a firewall refuses it."""
 
-    advice: ClassVar[str] = "Ask from an address that the service admits, or have this one admitted."
+    advice: ClassVar[str] = "Use an address that the service allows, or have this one added to the account's list."
 
 
 @define(slots=False, repr=False)

@@ -27,7 +27,7 @@ class WatchState:
 
     Give one to `watch_chats` to keep it: at each event it is what the caller knows, that event included. So a watch
     that is begun with it later, in another process too, tells what has happened meanwhile, and nothing twice. It holds
-    names and phones, but no token.
+    names, phones and lids, but no token.
     """
 
     def __init__(self) -> None:

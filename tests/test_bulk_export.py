@@ -155,8 +155,11 @@ async def test_another_kind_of_export_is_refused(tmp_path: Path, sim: PlugChatSi
     accounts = [account(1, sim)]
     await export_many(accounts, tmp_path)
     before = only(tmp_path)
-    with pytest.raises(InvalidValueError, match=r"holds an export of all chats of each account, as jsonl, by accounts"):
+    with pytest.raises(InvalidValueError, match="already holds all chats of each account as jsonl, in a ") as caught:
         await export_many(accounts, tmp_path, **{name: value})
+    what = "all chats of each account as csv" if name == "format" else "at most 5 chats of each account as jsonl"
+    assert caught.value.message.endswith(f"; this run would write {what}, in a file for each account")
+    assert "start over with --fresh" in caught.value.hint
     assert only(tmp_path) == before
 
 
@@ -417,7 +420,7 @@ async def test_a_folder_holds_merged_people_or_rows(tmp_path: Path, sim: PlugCha
     accounts = [account(number, sim) for number in range(2)]
     await export_many(accounts[:1], tmp_path, merge_people=True)
     assert json.loads((tmp_path / MANIFEST).read_text().splitlines()[0])["merge_people"] is True
-    with pytest.raises(InvalidValueError, match="holds an export of all chats of each account, one for each person, "):
+    with pytest.raises(InvalidValueError, match=r"holds all chats of each account \(one chat for each person\) as "):
         await export_many(accounts, tmp_path)
     summary = await export_many(accounts, tmp_path, merge_people=True)
     assert (summary.finished, summary.earlier) == (1, 1)

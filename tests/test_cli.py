@@ -1,5 +1,6 @@
 import contextlib
 import csv
+import io
 import json
 import os
 import pty
@@ -22,9 +23,7 @@ from peers import program
 from plugchat_async import PlugChatSession, __version__, cli
 from plugchat_async import __main__ as main_module
 from plugchat_async.testing import Fault, PlugChatSimulator
-
-# Not in development mode: its asyncio tells of each slow step on stderr, and machines are slow now and then.
-PLUGCHAT = [sys.executable, "-W", "error", "-m", "plugchat_async"]
+from terminal import PLUGCHAT, STEERING, STEERING_NAMES, on_terminal
 
 
 @pytest.fixture
@@ -71,14 +70,69 @@ def test_each_format(account: PlugChatSimulator, capsys: pytest.CaptureFixture[s
 
 def test_a_name_can_not_steer_the_terminal(account: PlugChatSimulator, capsys: pytest.CaptureFixture[str]) -> None:
     """Neither escape sequences nor rich's markup nor line ends in a name do anything; emoji stay whole."""
-    names = ["\x1b[2J\x1b]0;owned\x07", "\x9b2J", "[red]red[/red]", "a\nb\rc", "\u202eevil", "👩\u200d👧 ❤\ufe0f"]
+    names = ["[red]red[/red]", *STEERING_NAMES]
     account.script(Fault.answer(json.dumps([{"phone": str(i), "name": name} for i, name in enumerate(names)])))
     assert cli.run(["chats", "--format", "table"]) == 0
     out = capsys.readouterr().out
-    assert not set(out) & {"\x1b", "\x07", "\x9b", "\r", "\u202e"}
+    assert not set(out) & STEERING
     assert "[red]red[/red]" in out
     assert "👩\u200d👧 ❤\ufe0f" in out
     assert len([line for line in out.splitlines() if line.startswith("│")]) == len(names)
+
+
+@pytest.mark.parametrize("style", ["json", "jsonl", "csv", "table"])
+def test_a_name_can_not_steer_a_real_terminal(account: PlugChatSimulator, style: str) -> None:
+    """JSON stays the same JSON, CSV has a replacement character; a pipe gets each name as it is."""
+    answer = Fault.answer(json.dumps([{"phone": str(i), "name": name} for i, name in enumerate(STEERING_NAMES)]))
+    account.script(answer, answer)
+    command = ["chats", "--format", style]
+    shown = on_terminal(command)
+    assert not set(shown) & STEERING
+    assert "👩\u200d👧 ❤\ufe0f" in shown
+    piped = subprocess.run([*PLUGCHAT, *command], capture_output=True, timeout=30, check=True).stdout.decode()
+    match style:
+        case "json" | "jsonl":
+            assert names_in(style, shown) == names_in(style, piped) == STEERING_NAMES
+            assert "\u202eevil" in piped
+        case "csv":
+            assert names_in(style, shown) == ["".join(map(replaced, name)) for name in STEERING_NAMES]
+            assert names_in(style, piped) == STEERING_NAMES
+        case _:
+            assert len([line for line in shown.splitlines() if line.startswith("│")]) == len(STEERING_NAMES)
+
+
+def replaced(character: str) -> str:
+    """The replacement character for what steers a terminal, and for line ends."""
+    return "\ufffd" if character in STEERING | {"\n"} else character
+
+
+def names_in(style: str, out: str) -> list[str]:
+    """The name of each chat that was printed."""
+    match style:
+        case "csv":
+            rows: list[dict[str, str]] = list(csv.DictReader(io.StringIO(out, newline="")))
+        case "json":
+            rows = json.loads(out)
+        case _:
+            rows = [json.loads(line) for line in out.splitlines()]
+    return [row["name"] for row in rows]
+
+
+@pytest.mark.parametrize("options", [[], ["--format", "json"], ["--merge-people"], ["--report"]])
+def test_an_empty_list_is_told(
+    account: PlugChatSimulator, capsys: pytest.CaptureFixture[str], options: list[str]
+) -> None:
+    """On stderr, with the command that says why; not where the list has chats, or nothing was asked for."""
+    told = "warning: the list is empty: see `plugchat status`\n"
+    account.connected = False
+    assert cli.run(["chats", *options]) == 0
+    out, err = capsys.readouterr()
+    assert out == ("[]\n" if options == ["--format", "json"] else "")
+    assert err.endswith(told)
+    account.connected = True
+    for more in (["--limit", "0"], ["--consistency", "plain", "--start-page", "9"], ["--limit", "1"]):
+        assert cli.run(["chats", *options, *more]) == 0
+        assert told not in capsys.readouterr().err
 
 
 def test_no_chats_are_an_empty_array(capsys: pytest.CaptureFixture[str], account: PlugChatSimulator) -> None:
@@ -336,7 +390,7 @@ def test_a_report(account: PlugChatSimulator, capsys: pytest.CaptureFixture[str]
     assert cli.run(["chats", "--report"]) == 0
     out, err = capsys.readouterr()
     assert len(out.splitlines()) == 250
-    numbers = "chats 250, pages 3, requests 3, passes 1, duplicates left out 0, late finds 0"
+    numbers = "rows read 250, pages 3, requests 3, passes 1, duplicates left out 0, late finds 0"
     numbers += ", values that could not be read 0"
     assert re.fullmatch(rf"report: {numbers}, seconds \d\.\d\d; verified\n", err)
     account.script(Fault.none(), Fault.status(401))
@@ -813,7 +867,7 @@ def test_a_limit_counts_rows_before_they_are_merged(
     assert cli.run(["chats", "--merge-people", "--limit", "3"]) == 0
     assert ids_in("jsonl", capsys.readouterr().out) == PEOPLE[:2]
     assert cli.run(["chats", "--help"]) == 0
-    assert "are counted, also with --merge-people" in re.sub(r"[\s│]+", " ", capsys.readouterr().out)
+    assert "With --merge-people it limits the rows that are merged" in re.sub(r"[\s│]+", " ", capsys.readouterr().out)
 
 
 def test_merged_people_are_whole_or_not_at_all(

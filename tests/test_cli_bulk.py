@@ -164,7 +164,9 @@ def test_people_are_merged(sim: PlugChatSimulator, accounts: Path, capsys: pytes
     assert (json.loads(line)["phone"], json.loads(line)["name"]) == ("551190000007", "Ana")
     capsys.readouterr()
     assert cli.run(["bulk", str(accounts), "-o", str(out)]) == 2
-    assert "one for each person" in capsys.readouterr().err
+    err = capsys.readouterr().err
+    assert "already holds all chats of each account (one chat for each person) as jsonl" in err
+    assert "start over with --fresh" in err
     assert cli.run(["bulk", str(accounts), "-o", str(out), "--merge-people"]) == 0
     assert table(capsys.readouterr().out)["finished by an earlier run"] == "10"
 

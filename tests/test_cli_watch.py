@@ -5,7 +5,6 @@ import os
 import signal
 import stat
 import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -18,9 +17,9 @@ from plugchat_async import FOREVER, Chat, ChatAdded, ChatChanged, ChatRemoved, W
 from plugchat_async._formats import event_to_json, to_json
 from plugchat_async.cli_watch import _line
 from plugchat_async.testing import Fault, PlugChatSimulator
+from terminal import PLUGCHAT, STEERING, STEERING_NAMES, on_terminal
 
 TIME = datetime(2026, 1, 15, 17, 20, 7, tzinfo=UTC)
-PLUGCHAT = [sys.executable, "-W", "error", "-m", "plugchat_async"]
 
 
 @pytest.fixture
@@ -79,18 +78,55 @@ def test_what_a_change_says() -> None:
     old = Chat("1", "\x1b[2J", profile_thumbnail="a", is_muted=False)
     new = Chat("1", "\x1b[2J", profile_thumbnail="b", is_muted=True)
     line = _line(ChatChanged(old, new, ("last_message_time", "is_muted", "profile_thumbnail")))
-    assert line.endswith("\ufffd[2J: last message unknown, is muted False → True, picture changed\n")
+    assert line.endswith("\ufffd[2J: last message unknown, muted, picture changed\n")
 
 
 @pytest.mark.parametrize(
     ("end", "said"),
-    [(FOREVER, "muted for ever"), (None, "no end of the muting"), (TIME, "muted until 2026-01-15 17:20:07 UTC")],
+    [(FOREVER, "muted for ever"), (None, "no end date for muting"), (TIME, "muted until 2026-01-15 17:20:07 UTC")],
 )
 def test_the_end_of_a_muting_as_text(end: datetime | None, said: str) -> None:
     """As people say it; who has no name is told by the id."""
     new = Chat(lid="7@lid", is_pinned=True, muted_until=end)
     line = _line(ChatChanged(Chat(lid="7@lid"), new, ("is_pinned", "muted_until")))
-    assert line.endswith(f"7@lid: is pinned None → True, {said}\n")
+    assert line.endswith(f"7@lid: pinned, {said}\n")
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "field", "said"),
+    [
+        (Chat("1", "Ana"), Chat("1"), "name", "no name"),
+        (Chat("1"), Chat("1", "Ana"), "name", "name Ana"),
+        (Chat("1", "Ana"), Chat("1", "Bia"), "name", "name Ana → Bia"),
+        (Chat("1", is_muted=True), Chat("1"), "is_muted", "not muted"),
+        (Chat("1"), Chat("1", is_marked_spam=True), "is_marked_spam", "marked as spam"),
+        (Chat("1", is_pinned=True), Chat("1"), "is_pinned", "not known whether pinned"),
+        (Chat("1"), Chat("1", is_archived=False), "is_archived", "not archived"),
+        (Chat("1"), Chat("1", is_group=True), "is_group", "a group"),
+        (Chat("1"), Chat("1", is_group_announcement=True), "is_group_announcement", "only admins can write"),
+        (Chat("1", lid="2@lid"), Chat("1"), "lid", "no lid"),
+        (Chat("1"), Chat("1", messages_unread=3), "messages_unread", "messages unread 3"),
+    ],
+)
+def test_a_change_is_told_in_words(old: Chat, new: Chat, field: str, said: str) -> None:
+    """Neither None nor True and False are shown."""
+    assert _line(ChatChanged(old, new, (field,))).endswith(f": {said}\n")
+
+
+@pytest.mark.parametrize("style", ["jsonl", "text"])
+def test_a_name_can_not_steer_a_real_terminal(account: PlugChatSimulator, style: str) -> None:
+    """JSON stays the same JSON; a pipe gets each name as it is."""
+    answer = Fault.answer(json.dumps([{"phone": str(i), "name": name} for i, name in enumerate(STEERING_NAMES)]))
+    account.script(answer, answer)
+    command = ["watch", "--existing", "--looks", "1", "--format", style]
+    shown = on_terminal(command)
+    assert not set(shown) & STEERING
+    assert "👩\u200d👧 ❤\ufe0f" in shown
+    if style == "jsonl":
+        piped = subprocess.run([*PLUGCHAT, *command], capture_output=True, timeout=30, check=True).stdout.decode()
+        assert "\u202eevil" in piped
+        for out in (shown, piped):
+            assert {json.loads(line)["chat"]["name"] for line in out.splitlines()} == set(STEERING_NAMES)
 
 
 def test_a_bad_value_is_told_once(account: PlugChatSimulator, capsys: pytest.CaptureFixture[str]) -> None:

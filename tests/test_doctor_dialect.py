@@ -205,16 +205,16 @@ async def test_people_in_several_rows() -> None:
     rows += [{"phone": lid}, {"phone": "5512", "lid": "112@lid"}, {"phone": "5513"}]
     finding = (await examined(rows)).finding("people")
     assert facts(finding) == {"lids": 2, "repeated": 1, "rows": 4, "most": 4, "phones": 1, "alike": 2}
-    assert (finding.status, finding.found) == ("ok", "1 of 2 lids come in several rows, up to 4 of them")
+    assert (finding.status, finding.found) == ("ok", "1 of 2 lids comes in several rows, up to 4 of them")
     assert "merge_people" in finding.advice
 
 
 async def test_a_lid_with_two_phones() -> None:
-    """Merging by the lid would then make one chat of two people."""
-    rows = [{"phone": "5511", "lid": "111@lid"}, {"phone": "5512", "lid": "111@lid"}]
+    """A phone of each is told; "0" is none. merge_people keeps them apart."""
+    rows = [{"phone": "5511", "lid": "111@lid"}, {"phone": "5512", "lid": "111@lid"}, {"phone": "0", "lid": "111@lid"}]
     finding = (await examined(rows)).finding("people")
     assert (finding.status, finding.fact("phones")) == ("warning", 2)
-    assert "do not use it" in finding.advice
+    assert "keeps the rows of one lid with different phones apart" in finding.advice
 
 
 async def test_a_phone_twice_is_not_a_person_in_several_rows() -> None:
@@ -372,13 +372,13 @@ async def test_a_phone_that_is_connected(status: bytes, found: str, known: dict[
         (NOT_FOUND, "HTTP 404 Not Found"),
         (http(b"", status="405 Method Not Allowed"), "HTTP 405 Method Not Allowed"),
         (http(b"x", status="500 Internal Server Error"), "HTTP 500"),
-        (http(b"[]"), "what comes is no status"),
-        (http(b"<html>"), "what comes is no status"),
-        (http(b"{}"), "what comes is no status"),
-        (http(b'{"connected": "perhaps"}'), "what comes is no status"),
-        (http(b'{"session": true}'), "what comes is no status"),
-        (http(b'{"error": "no"}'), "what comes is no status"),
-        (http(b" " * 2**24 + b"{}"), "what comes is no status"),
+        (http(b"[]"), "the answer is not a status"),
+        (http(b"<html>"), "the answer is not a status"),
+        (http(b"{}"), "the answer is not a status"),
+        (http(b'{"connected": "perhaps"}'), "the answer is not a status"),
+        (http(b'{"session": true}'), "the answer is not a status"),
+        (http(b'{"error": "no"}'), "the answer is not a status"),
+        (http(b" " * 2**24 + b"{}"), "the answer is not a status"),
         (b"?", "valid HTTP"),
     ],
 )
@@ -387,7 +387,7 @@ async def test_a_gateway_that_does_not_tell(status: bytes, why: str) -> None:
     checkup = await examined(TODAY, status)
     finding = checkup.finding("phone")
     assert finding.status == "skipped"
-    assert finding.found.startswith("the gateway does not tell: ")
+    assert finding.found.startswith("the gateway does not say: ")
     assert why in finding.found
     assert finding.fact("connected") is None
     assert checkup.healthy
@@ -397,7 +397,7 @@ async def test_a_status_that_is_limited() -> None:
     """A 429 ends the asking there, too, and is told."""
     checkup = await examined(TODAY, http(b"", "Retry-After: 9", status="429 Too Many Requests"))
     assert checkup.finding("rate_limit").fact("retry_after") == 9.0
-    assert checkup.finding("phone").found == "the gateway does not tell: HTTP 429 Too Many Requests"
+    assert checkup.finding("phone").found == "the gateway does not say: HTTP 429 Too Many Requests"
 
 
 DISCONNECTED = http(b'{"connected": false, "error": "You are not\\u001b[2J connected."}')
@@ -408,7 +408,7 @@ async def test_an_empty_list_of_a_phone_that_is_not_connected() -> None:
     checkup = await examined([], DISCONNECTED)
     answer, phone = checkup.finding("answer"), checkup.finding("phone")
     assert (answer.status, phone.status, phone.blame) == ("warning", "failed", "service")
-    assert "that is no account without chats" in answer.found
+    assert "the account may have chats" in answer.found
     assert "Connect the phone again in the Plug Chat panel" in phone.advice
     assert "You are not" in phone.found
     assert "\x1b" not in phone.found
@@ -421,7 +421,7 @@ async def test_an_empty_list_of_a_connected_phone() -> None:
     answer = (await examined([])).finding("answer")
     assert answer.status == "ok"
     assert "the phone is connected" in answer.found
-    assert "bit by bit" in answer.advice
+    assert "one by one" in answer.advice
 
 
 @pytest.mark.parametrize("status", [NOT_FOUND, http(b"", status="429 Too Many Requests")])
@@ -430,7 +430,7 @@ async def test_an_empty_list_of_an_unknown_phone(status: bytes) -> None:
     answer = (await examined([], status)).finding("answer")
     assert answer.status == "ok"
     assert "is not known" in answer.found
-    assert "a phone that is not connected has an empty list" in answer.advice
+    assert "while it is not, the list is empty" in answer.advice
 
 
 @pytest.mark.parametrize("code", ["200 OK", "400 Bad Request", "403 Forbidden"])
@@ -583,3 +583,12 @@ async def test_quotes_are_shown_to_who_asks() -> None:
     assert "something else" in (await examined(refusal)).finding("answer").found
     with pytest.raises(InvalidTypeError, match="quotes must be of type bool"):
         await examine(TOKEN, quotes=wrong)
+
+
+async def test_one_is_told_in_the_singular() -> None:
+    """A list of one row, or with one row that can't be read, has no "1 rows"."""
+    for rows in ([{"phone": "1", "lastMessageTime": MILLISECONDS}], [{"phone": "1"}, {"phone": "2"}, {"name": "x"}]):
+        checkup = await examined(rows)
+        told = " ".join(f"{finding.found} {finding.advice}" for finding in checkup.findings)
+        nouns = "rows|chats|values|lids|phones|answers|requests|other kinds"
+        assert re.findall(rf"(?<!of )\b1 (?:{nouns})\b|\b1 row (?:are|have)\b", told) == []

@@ -261,8 +261,8 @@ def test_lines_of_an_older_version_are_read(tmp_path: Path) -> None:
     [
         (b"[]", "Expected `object`"),
         (b'{"phone":"2"', "truncated"),
-        (b'{"phone":"\xff"}', "it is no JSON object"),
-        (b"[" * 10_000, "it is no JSON object"),
+        (b'{"phone":"\xff"}', "it is not a JSON object"),
+        (b"[" * 10_000, "it is not a JSON object"),
         (b'{"phone":"2","unread":"3"}', "Expected `int`, got `str`"),
         (b'{"phone":"","lid":null}', "there is neither a phone nor a lid"),
         (b'{"phone":"2","muted_until":"2021-06-06T15:01:27"}', "muted_until has no offset from UTC"),
@@ -524,8 +524,9 @@ async def test_a_descriptor_that_is_not_open(tmp_path: Path) -> None:
 async def test_what_is_no_unicode_is_refused(tmp_path: Path) -> None:
     """No service sends half a surrogate pair, but a caller may make one."""
     for write in WRITES:
-        with pytest.raises((OutputError, InvalidValueError)):
+        with pytest.raises((OutputError, InvalidValueError), match="not valid Unicode") as caught:
             await write([Chat("1", "\ud800")], tmp_path / "x")
+        assert caught.value.hint.startswith("Replace the invalid part first")
     assert only(tmp_path) == []
 
 

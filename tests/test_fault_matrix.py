@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import os
+import re
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
@@ -42,6 +43,13 @@ def test_rows_have_names_of_their_own() -> None:
 async def test_the_page_is_what_the_matrix_says() -> None:
     """docs/what-happens-when.md is `python tests/fault_matrix.py --markdown`."""
     assert PAGE.read_text() == page([await verdict_on(row) for row in ROWS])
+
+
+def test_all_texts_say_how_many_faults_there_are() -> None:
+    """README, changelog, documentation and CONTRIBUTING.md say the same number, and it is the matrix's, about."""
+    texts = [PAGE.parent.parent / name for name in ("README.md", "CHANGELOG.md", "CONTRIBUTING.md", "docs/index.md")]
+    [number] = {int(told) for text in texts for told in re.findall(r"some (\d+) faults", text.read_text("utf-8"))}
+    assert abs(number - len(ROWS)) <= 10
 
 
 async def test_the_report_has_a_line_a_row_and_says_what_failed() -> None:

@@ -270,7 +270,7 @@ class Examination:
     async def _answer(self) -> Finding:
         answer = await self._sample()
         if answer.error is not None:
-            self._blocked = "what comes is no list of chats"
+            self._blocked = "the answer is not a list of chats"
             self._has_no_list = True
             return failed_by("answer", answer.error, chats=None, rows=None)
         status: StatusAnswer | None = None

@@ -42,6 +42,11 @@ Value: TypeAlias = str | int | float | bool | tuple[str, ...] | None
 CHECKS: Final[tuple[Check, ...]] = get_args(Check)
 
 
+def counted(number: int, noun: str) -> str:
+    """Return a number with its noun, such as "1 row" and "2 rows"."""
+    return f"{number} {noun}{'' if number == 1 else 's'}"
+
+
 @frozen
 class Fact:
     """One thing that a check has measured. Names and units are those that `plugchat_async.doctor` lists."""

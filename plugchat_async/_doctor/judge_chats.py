@@ -8,7 +8,7 @@ from datetime import datetime
 from itertools import groupby
 from typing import Final
 
-from plugchat_async._doctor.findings import Finding, Value, failed, ok, skipped, warning
+from plugchat_async._doctor.findings import Finding, Value, counted, failed, ok, skipped, warning
 from plugchat_async._doctor.judge_rows import is_lid
 from plugchat_async._doctor.probe import DEFAULT_SIZE, TOO_FEW, Answer
 from plugchat_async._walk.exact import MOST_PINNED
@@ -28,7 +28,7 @@ _UNSORTED_ADVICE: Final = (
 
 
 _TIMELESS_ADVICE: Final = (
-    "Chats without messages have no time, as is usual. If the list moves while a walk reads it, the walk may end "
+    "Chats without messages have no time; that is usual. If the list changes while a walk reads it, the walk may end "
     "unverified: use require_verified=True where that matters."
 )
 
@@ -41,7 +41,7 @@ def judge_order(first: Answer) -> Finding:
     where = _where_they_stand(chats)
     times = [time for chat in chats if (time := chat.last_message_time) is not None]
     if len(chats) < MOST_PINNED + _LEAST_SORTED and not times:
-        return skipped("order", f"{TOO_FEW}: none has a time", **where)
+        return skipped("order", f"{TOO_FEW}: none of them has a time", **where)
     if not times:
         return warning(
             "order",
@@ -66,7 +66,8 @@ def judge_order(first: Answer) -> Finding:
             found = f"the {len(times)} chats of a page are not sorted by time"
         return warning("order", found + _told(where), _UNSORTED_ADVICE, sorted=False, pinned=None, **where)
     top = f", below {pinned} pinned on top" if pinned else ""
-    found = f"{len(times)} chats are sorted by time, newest first{top}{_told(where)}"
+    are = "is" if len(times) == 1 else "are"
+    found = f"{counted(len(times), 'chat')} {are} sorted by time, newest first{top}{_told(where)}"
     advice = _TIMELESS_ADVICE if len(times) < len(chats) else ""
     return ok("order", found, advice, sorted=True, pinned=pinned, **where)
 
@@ -141,7 +142,7 @@ def judge_ties(first: Answer, answers: Sequence[Answer], cap: int | None) -> Fin
     facts: dict[str, Value] = {"tied": sum(groups), "largest": largest, "on_borders": borders, "kept": kept}
     if groups:
         found += f", {largest} at most together"
-        found += f", {borders} times across a border of pages of {size}" if borders else ""
+        found += f", {counted(borders, 'time')} across a border of pages of {size}" if borders else ""
     if not kept:
         found += "; their order changes from answer to answer"
         advice = (
@@ -190,7 +191,7 @@ def judge_duplicates(answers: Sequence[Answer]) -> Finding:
     if most:
         return warning(
             "duplicates",
-            f"{most} phones come twice in one answer",
+            f"{counted(most, 'phone')} {'comes' if most == 1 else 'come'} twice in one answer",
             "All of these chats are yielded, and what consistency promises (each chat once, none missed) is not "
             "proven of them: tell them apart by their other fields, and tell Plug Chat's support.",
             phones=most,
@@ -211,7 +212,7 @@ def judge_latency(answers: Sequence[Answer], timeout: float) -> Finding:
     median = statistics.median(answer.seconds for answer in answered)
     worst = max(answered, key=lambda answer: answer.seconds)
     found = (
-        f"{median:.3f} s is the median of {len(answered)} answers, and {worst.seconds:.3f} s the worst "
+        f"{median:.3f} s is the median of {counted(len(answered), 'answer')}, and {worst.seconds:.3f} s the worst "
         f"(page={worst.number}, pageSize={worst.size})"
     )
     facts: dict[str, Value] = {"median": round(median, 6), "worst": round(worst.seconds, 6), "answers": len(answered)}
@@ -262,5 +263,9 @@ def judge_rate_limit(answers: Sequence[Answer]) -> Finding:
             headers=headers,
         )
     return ok(
-        "rate_limit", f"none seen in {len(answers)} requests for pages", limited=False, retry_after=None, headers=()
+        "rate_limit",
+        f"none seen in {counted(len(answers), 'request')} for pages",
+        limited=False,
+        retry_after=None,
+        headers=(),
     )

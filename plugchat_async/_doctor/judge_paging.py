@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import Sequence
 
-from plugchat_async._doctor.findings import Finding, blame_of, failed, failed_by, ok, skipped, warning
+from plugchat_async._doctor.findings import Finding, blame_of, counted, failed, failed_by, ok, skipped, warning
 from plugchat_async._doctor.probe import DEFAULT_SIZE, Answer
 from plugchat_async._walk.sizes import is_round
 
@@ -73,7 +73,7 @@ def judge_past_end(far: Answer, first: Answer) -> Finding:
         )
     if not far.length:
         return ok("past_end", f"page={far.number} is empty, as a page past the end should be", empty=True)
-    which = "the first page again" if overlap(first, far) else f"{far.length} chats"
+    which = "the first page again" if overlap(first, far) else counted(far.length, "chat")
     return warning(
         "past_end",
         f"page={far.number}, far past the end, brings {which}",
@@ -103,7 +103,7 @@ def judge_page_size(
     if raised is not None:
         return warning(
             "page_size",
-            f"a small one is not honoured: pageSize={raised.size} brought {raised.length} chats",
+            f"a small one is not honoured: pageSize={raised.size} brought {counted(raised.length, 'chat')}",
             f"Use a page_size of at least {raised.length}; with a smaller one no walk is verified.",
             largest=largest.size,
             cap=None,
@@ -119,9 +119,9 @@ def judge_page_size(
 def _judge_honoured(largest: Answer, *, pages_differ: bool) -> Finding:
     size, length = largest.size, largest.length
     if largest.is_full:
-        found = f"it is honoured: pageSize={size} brings {length} chats"
+        found = f"it is honoured: pageSize={size} brings {counted(length, 'chat')}"
     elif pages_differ:
-        found = f"it is honoured, as far as can be told: the list has {length} chats"
+        found = f"it is honoured, as far as can be told: the list has {counted(length, 'chat')}"
     else:
         return skipped(
             "page_size", "whether there is a cap can't be told, since it is not known that `page` is honoured"
@@ -140,7 +140,7 @@ def _judge_refused(largest: int, refused: Answer) -> Finding:
 
 
 def _judge_fixed(raised: Answer, length: int, *, goes_on: bool) -> Finding:
-    found = f"it is ignored: pageSize={raised.size} brings {length} chats, as all others do"
+    found = f"it is ignored: pageSize={raised.size} brings {counted(length, 'chat')}, as all others do"
     if not goes_on:
         return warning(
             "page_size",
@@ -166,7 +166,7 @@ def _judge_fixed(raised: Answer, length: int, *, goes_on: bool) -> Finding:
 
 
 def _judge_cap(size: int, cap: int) -> Finding:
-    found = f"it is capped at {cap}: pageSize={size} brings {cap} chats, and more follow"
+    found = f"it is capped at {cap}: pageSize={size} brings {counted(cap, 'chat')}, and more follow"
     if is_round(cap):
         advice = f"Walks recognise a round number, at the cost of one request. Use page_size={cap} to spare it."
         if cap >= DEFAULT_SIZE:

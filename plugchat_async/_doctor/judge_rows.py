@@ -6,7 +6,7 @@ from typing import Any, Final
 
 import attrs
 
-from plugchat_async._doctor.findings import Finding, Value, ok, skipped, warning
+from plugchat_async._doctor.findings import Finding, Value, counted, ok, skipped, warning
 from plugchat_async._doctor.probe import TOO_FEW, Answer
 from plugchat_async._doctor.shapes import listed, plain_names, shape_of, type_of
 from plugchat_async._json import parse_rows, split_array, value_of
@@ -50,7 +50,7 @@ def judge_times(answer: Answer) -> Finding:
     missing, unreadable = units["none"], units["unreadable"]
     known = {name: units[name] for name in _UNITS if units[name]}
     unit, kind = _one_of(known), _one_of(types)
-    found = f"{missing} of {len(rows)} rows have no time"
+    found = f"{missing} of {len(rows)} rows {'has' if missing == 1 else 'have'} no time"
     if unit == "mixed":
         found = f"they are mixed: {', '.join(f'{count} in {name}' for name, count in known.items())}; {found}"
     elif unit is not None:
@@ -70,7 +70,7 @@ _UNITS: Final = ("seconds", "milliseconds", "microseconds", "RFC 3339")
 
 
 def _unit_of(value: Any) -> str:
-    """Return the unit of a time; "none" if there is no message yet, "unreadable" if it is no time."""
+    """Return the unit of a time; "none" if there is no message yet, "unreadable" if it is not a time."""
     if value is None or value == "" or (isinstance(value, str) and value.lower() == "null"):
         return "none"
     try:
@@ -105,7 +105,8 @@ def judge_ids(answer: Answer) -> Finding:
     forms = Counter(_form_of(chat) for chat in chats if chat.phone is not None)
     return ok(
         "ids",
-        f"of {answer.length} rows {no_phone} have no phone, {no_lid} no lid, {answer.unreadable} neither",
+        f"of {counted(answer.length, 'row')} {no_phone} {'has' if no_phone == 1 else 'have'} no phone, "
+        f"{no_lid} no lid, {answer.unreadable} neither",
         "A chat without a phone is known by its lid: use chat.id." if no_phone > answer.unreadable else "",
         rows=answer.length,
         no_phone=no_phone,
@@ -128,7 +129,7 @@ def _form_of(chat: Chat) -> str:
 
 
 def judge_people(answer: Answer) -> Finding:
-    """Say how many people stand in several rows."""
+    """Say how many people have several rows."""
     chats = answer.chats
     if len(chats) < 2:
         return skipped("people", TOO_FEW)
@@ -138,7 +139,10 @@ def judge_people(answer: Answer) -> Finding:
         if lid is not None:
             rows.setdefault(lid, []).append(chat)
     several = [same for same in rows.values() if len(same) > 1]
-    most_phones = max((len({c.phone for c in same if c.phone and not is_lid(c.phone)}) for same in several), default=0)
+    most_phones = max(
+        (len({c.phone for c in same if c.phone not in (None, "0") and not is_lid(c.phone)}) for same in several),
+        default=0,
+    )
     alike = Counter(key_of(chat) for same in several for chat in same if chat.phone is None)
     facts: dict[str, Value] = {
         "lids": len(rows),
@@ -150,12 +154,13 @@ def judge_people(answer: Answer) -> Finding:
     }
     if not several:
         return ok("people", f"no lid comes twice among {len(chats)} rows", "", **facts)
-    found = f"{len(several)} of {len(rows)} lids come in several rows, up to {facts['most']} of them"
+    comes = "comes" if len(several) == 1 else "come"
+    found = f"{len(several)} of {len(rows)} lids {comes} in several rows, up to {facts['most']} of them"
     if most_phones > 1:
         return warning(
             "people",
             f"{found}, and one lid has {most_phones} phones",
-            f"merge_people makes one chat of all rows of a lid: do not use it for this account. {_SEND_ADVICE}",
+            f"merge_people keeps the rows of one lid with different phones apart. {_SEND_ADVICE}",
             **facts,
         )
     return ok("people", found, "That is usual. merge_people makes one chat for each person.", **facts)
@@ -203,20 +208,23 @@ def judge_values(answer: Answer) -> Finding:
     if not answer.length:
         return skipped("values", TOO_FEW)
     if not answer.problem_count:
-        return ok("values", f"all values of {answer.length} rows can be read", problems=0, rows_left_out=0, seen=())
+        return ok(
+            "values", f"all values of {counted(answer.length, 'row')} can be read", problems=0, rows_left_out=0, seen=()
+        )
     rows, raws = parse_rows(answer.body), split_array(answer.body)
     kinds: Counter[str] = Counter()
     for problem in answer.problems:
         value: Any = rows[problem.index].get(problem.field) if problem.field else value_of(bytes(raws[problem.index]))
         kinds[f"{problem.field or 'row'}: expected {problem.expected}, got {shape_of(value)}"] += 1
     seen = tuple(f"{kind}: {count}" for kind, count in kinds.most_common(_MAX_KINDS))
-    more = f"; and {len(kinds) - 1} kinds more" if len(kinds) > 1 else ""
-    left_out = f", and {answer.unreadable} rows are left out for it" if answer.unreadable else ""
+    more = f"; and {counted(len(kinds) - 1, 'other kind')}" if len(kinds) > 1 else ""
+    rows_are = f"{counted(answer.unreadable, 'row')} {'is' if answer.unreadable == 1 else 'are'}"
+    left_out = f", so that {rows_are} left out" if answer.unreadable else ""
     return warning(
         "values",
-        f"{answer.problem_count} values can't be read{left_out}: {seen[0]}{more}",
-        "Each of them is its field's default, and a walk goes on; Page.problems has them. With on_bad_value='raise' it "
-        f"fails. {_SEND_ADVICE}",
+        f"{counted(answer.problem_count, 'value')} can't be read{left_out}: {seen[0]}{more}",
+        "A walk uses the field's default instead, and lists them in Page.problems; with on_bad_value='raise' it fails. "
+        f"{_SEND_ADVICE}",
         problems=answer.problem_count,
         rows_left_out=answer.unreadable,
         seen=seen,

@@ -8,6 +8,7 @@ from attrs import Factory, define, evolve, field, frozen
 
 from plugchat_async._account_status import read_status
 from plugchat_async._decode import Decoded
+from plugchat_async._doctor.findings import counted
 from plugchat_async._doctor.shapes import shapes_of_headers, strip_quotes
 from plugchat_async._evidence import Problem
 from plugchat_async._exchange import TimeSource
@@ -244,7 +245,7 @@ class Prober:
                 said if self.quotes else "",
                 bool(said),
             )
-        told = f"HTTP {status_line(outcome.status)}" if outcome.status != 200 else "what comes is no status"
+        told = f"HTTP {status_line(outcome.status)}" if outcome.status != 200 else "the answer is not a status"
         refusal = gateway_error(outcome, self.token, ResponseError(told))
         # It may refuse the call itself for that reason.
         return StatusAnswer(told, connected=False if isinstance(refusal, NotConnectedError) else None)
@@ -264,4 +265,4 @@ def outcome(answer: Answer) -> str:
     """Say in words what came of a probe."""
     if answer.error is not None:
         return answer.error.what_happened
-    return f"HTTP {answer.status}, {answer.length} chats"
+    return f"HTTP {answer.status}, {counted(answer.length, 'chat')}"

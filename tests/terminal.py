@@ -1,0 +1,30 @@
+"""A terminal for the command line, and names that would steer one."""
+
+import contextlib
+import os
+import pty
+import subprocess
+import sys
+from collections.abc import Sequence
+
+# Not in development mode: its asyncio tells of each slow step on stderr, and machines are slow now and then.
+PLUGCHAT = [sys.executable, "-W", "error", "-m", "plugchat_async"]
+
+# ESC, BEL, DEL, CSI, a carriage return, and what turns the direction of text.
+STEERING = {"\x1b", "\x07", "\x7f", "\x9b", "\r", "\u202e", "\u2066"}
+STEERING_NAMES = ["\x1b[2J\x1b]0;owned\x07", "\x7f\x9b2J", "a\nb\rc", "\u202eevil\u2066", "👩\u200d👧 ❤\ufe0f", "Zoë"]
+
+
+def on_terminal(arguments: Sequence[str]) -> str:
+    """Run a command whose stdout is a terminal, one without styles, and give what it writes. It must end well."""
+    terminal, slave = pty.openpty()
+    environment = {**os.environ, "TERM": "dumb", "PYTHONIOENCODING": "utf-8"}
+    process = subprocess.Popen([*PLUGCHAT, *arguments], stdout=slave, stderr=subprocess.DEVNULL, env=environment)
+    os.close(slave)
+    raw = b""
+    with contextlib.suppress(OSError):  # how Linux reports the other side's end
+        while chunk := os.read(terminal, 65536):
+            raw += chunk
+    os.close(terminal)
+    assert process.wait(30) == 0
+    return raw.decode().replace("\r\n", "\n")
