@@ -4,6 +4,7 @@ import codecs
 
 from attrs import evolve
 
+from plugchat_async._json import is_cut
 from plugchat_async._secret import Secret
 from plugchat_async._wire import excerpt, one_line
 from plugchat_async.converter import converter
@@ -21,12 +22,12 @@ def read_status(body: bytes, token: Secret) -> AccountStatus | ResponseError:
         token: What the texts must not show.
     """
     statuses: tuple[AccountStatus, ...] = ()
+    # As the only row of a page, it is read by the same rules.
+    page = b"[%b]" % (body.removeprefix(codecs.BOM_UTF8).strip() or b"nothing")
     try:
-        # As the only row of a page, it is read by the same rules.
-        page = b"[%b]" % (body.removeprefix(codecs.BOM_UTF8).strip() or b"nothing")
         statuses = converter.loads(page, AccountStatus, problems=[])
     except NotJSONError:
-        return NotJSONError(f"the body is not JSON: {excerpt(body, token)}")
+        return NotJSONError(f"the body is not JSON: {excerpt(body, token)}", truncated=is_cut(page))
     except DecodeError:
         """It is no status, as is said below."""
     if len(statuses) != 1:

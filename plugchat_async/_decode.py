@@ -9,6 +9,7 @@ import re
 from collections.abc import Callable, Generator, Iterator
 from contextlib import suppress
 from functools import cache
+from hashlib import blake2b
 from typing import Any, Final, Literal, Protocol, TypedDict, TypeVar, cast
 
 import attrs
@@ -64,12 +65,12 @@ class Item(Protocol):
 class Decoded(Struct, frozen=True):
     """The rows of a page.
 
-    items: the rows that could be read, in order. unreadable: how many others there were. problems: the first thousand
-    values that could not be read. problem_count: how many there were in all.
+    items: the rows that could be read, in order. unreadable: a digest of each other row, which tells it from others.
+    problems: the first thousand values that could not be read. problem_count: how many there were in all.
     """
 
     items: tuple[Any, ...]
-    unreadable: int = 0
+    unreadable: tuple[str, ...] = ()
     problems: tuple[Problem, ...] = ()
     problem_count: int = 0
 
@@ -152,7 +153,8 @@ def _read_rows(
     items: list[Any] = []
     run: list[Any] | None = None
     problems: list[Problem] = []
-    count = unreadable = 0
+    unreadable: list[str] = []
+    count = 0
     for index, row in enumerate(rows):
         if index and not index % _SLICE_ROWS:
             yield
@@ -164,21 +166,27 @@ def _read_rows(
                 continue
         item, found = reader.read(bytes(row), index)
         if item is None:
-            unreadable += 1
+            unreadable.append(_digest_of(row))
         else:
             items.append(item)
         count += len(found)
         problems += found[: MAX_PROBLEMS - len(problems)]
-        if 2 * unreadable > len(rows) or (on_bad_value == "raise" and count >= MAX_PROBLEMS):
+        if 2 * len(unreadable) > len(rows) or (on_bad_value == "raise" and count >= MAX_PROBLEMS):
             break  # it is an error already
-    if 2 * unreadable > len(rows):
-        message = f"this is no page of chats: of {len(rows)} rows, at least {unreadable} have neither a phone nor a lid"
+    if 2 * len(unreadable) > len(rows):
+        ids = f"at least {len(unreadable)} have neither a phone nor a lid"
+        message = f"this is no page of chats: of {len(rows)} rows, {ids}"
         return DecodeError(message, problems=tuple(problems))
     if problems and on_bad_value == "raise":
         at_least = "at least " if count >= MAX_PROBLEMS else ""
         message = f"{at_least}{count} value{'' if count == 1 else 's'} can't be read"
         return DecodeError(message, problems=tuple(problems))
-    return Decoded(tuple(items), unreadable, tuple(problems), count)
+    return Decoded(tuple(items), tuple(unreadable), tuple(problems), count)
+
+
+def _digest_of(row: Raw) -> str:
+    # No key of a chat begins like that. The digest is the same in another process, as checkpoints need it.
+    return f"\0{blake2b(bytes(row), digest_size=8).hexdigest()}"
 
 
 def _read_run(rows: list[Raw], lane: FastLane) -> list[Any] | None:
@@ -215,6 +223,11 @@ class _RowReader:
                 return None, [*problems, Problem(index, "", error.expected, "neither")]
             except ClassValidationError as group:
                 causes = {wire_name(name): cause for name, cause in _causes(group)}
+                if not causes:  # the class itself refuses the values, as by a validator
+                    return None, [
+                        *problems,
+                        Problem(index, "", "values that the class takes", _shown(row, self._token)),
+                    ]
                 raws = self._decode_raws(row)
                 for key, cause in causes.items():
                     if key not in unread:
@@ -262,7 +275,10 @@ def _error_of(cause: Exception, body: bytes, token: Secret) -> ResponseError:
     """Return the error of a body that is no array of rows."""
     match cause:
         case RecursionError():
-            return NotJSONError(f"the body is nested too deeply: {excerpt(body, token)}")
+            return NotJSONError(
+                f"the body is nested too deeply: {excerpt(body, token)}",
+                "A page with a value of a thousand arrays or objects, one in the other, can't be read: check base_url.",
+            )
         case msgspec.ValidationError():
             return NotAListError(f"the body is not a JSON array: {excerpt(body, token)}")
         case _ if is_cut(body):

@@ -171,6 +171,8 @@ class Drive:
         self._unfinished = LEFT
         self._error: PlugChatError | None = None
         self._problems = 0
+        self.saw_unreadable = False
+        """Whether a page that was read had rows that are no chats."""
 
     async def next(self) -> Page | None:
         """Give the next page, or None at the end of the list.
@@ -258,7 +260,8 @@ class Drive:
         if not self._problems:
             fields = {"plugchat_account": self._account, "plugchat_page": page.number}
             logger.warning(PROBLEM_WARNING, page.number, page.problems[0], extra=fields)
-        self._problems += len(page.problems)
+        self._problems += page.problem_count
+        self.saw_unreadable = self.saw_unreadable or page.unreadable > 0
 
     def _report(self, elapsed: float) -> None:
         ledger, unfinished = self._ledger, self._unfinished

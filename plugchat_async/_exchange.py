@@ -273,7 +273,15 @@ class Exchange:
         read = await _with_pauses(converter.decode_slices(body, token, self.item, self.on_bad_value))
         if not isinstance(read, Decoded):
             return read
-        return Page(number, size, read.items, body, unreadable=read.unreadable, problems=read.problems)
+        return Page(
+            number,
+            size,
+            read.items,
+            body,
+            unreadable_keys=read.unreadable,
+            problems=read.problems,
+            problem_count=read.problem_count,
+        )
 
     def _next_repair(self, work: PageWork[Any], outcome: WireResponse | Failure) -> Repair | None:
         if not self.repair or isinstance(outcome, Failure) or work.elapsed >= self.policy.deadline:

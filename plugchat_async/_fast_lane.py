@@ -9,10 +9,10 @@ calling the class takes 0.90, and letting msgspec read into attrs classes 1.5.
 
 from collections.abc import Callable, Sequence
 from datetime import datetime
-from functools import cache
+from functools import lru_cache
 from itertools import repeat
 from types import GenericAlias
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, Final, cast
 
 import attrs
 import msgspec
@@ -95,13 +95,25 @@ class FastLane:
             raise RefusedError from None
 
 
-@cache
+@lru_cache(maxsize=64)
 def fast_lane(cls: Any) -> FastLane | None:
-    """Return the fast lane of a class; None if one of its fields is of a type that is read by the converter alone."""
+    """Return the fast lane of a class; None if only the converter can read it.
+
+    That is a class with a field of another type than `Chat`'s, or one that has something done when it is called.
+    """
+    called = ("__attrs_pre_init__", "__attrs_post_init__", "__attrs_init__", "_attrs_cached_hash")
+    if any(hasattr(cls, name) for name in called) or not all(map(_is_plain, attrs.fields(cls))):
+        return None
     try:
         return FastLane(cls)
     except KeyError:
         return None
+
+
+def _is_plain(member: "attrs.Attribute[Any]") -> bool:
+    converts: object = getattr(member, "converter")  # noqa: B009 - pyright knows its type only in part
+    has_factory = isinstance(member.default, cast("type", attrs.Factory))
+    return member.init and member.validator is None and converts is None and not has_factory
 
 
 def _place(member: "attrs.Attribute[Any]") -> int:

@@ -4,7 +4,7 @@ The gateway refuses with a JSON object, `{"error": "..."}`, and sends it under 2
 text decides, before the status does. Pure.
 """
 
-import codecs
+import ipaddress
 import re
 from typing import Final
 
@@ -12,6 +12,7 @@ import msgspec
 from attrs import frozen
 from msgspec import Raw
 
+from plugchat_async._json import mend
 from plugchat_async._secret import Secret
 from plugchat_async._wire import WireResponse, excerpt, one_line, status_line
 from plugchat_async.errors import (
@@ -33,7 +34,8 @@ _TEMPORARY: Final = frozenset({408, 425, 429})
 class _Refusal:
     """A text that is known.
 
-    pattern: searched for in the text. error: its class, or None if the class follows from the status. hint: what to do.
+    pattern: searched for in the text. error: its class; None for a text that says nothing of connection or token: then
+    the answer is one that this call does not know. hint: what to do.
     """
 
     pattern: re.Pattern[str]
@@ -45,7 +47,6 @@ def _refusal(pattern: str, error: type[PlugChatError] | None, hint: str = "") ->
     return _Refusal(re.compile(pattern, re.IGNORECASE | re.ASCII), error, hint)
 
 
-_ADDRESS: Final = r"(?:[0-9]{1,3}(?:\.[0-9]{1,3}){3}|[0-9a-f]{0,4}(?::[0-9a-f]{0,4}){2,7}|\bip\b)"
 _DEVICE: Final = r"(?:phone|smartphone|device|whatsapp|instance|session)"
 # First match wins. Each pattern also takes close variants of the text that was seen.
 _REFUSALS: Final = (
@@ -62,15 +63,15 @@ _REFUSALS: Final = (
         AuthenticationError,
         "Check in the Plug Chat panel that the token's account still exists, and copy its token anew.",
     ),
-    # "203.0.113.9 not allowed"
+    # "203.0.113.9 not allowed"; an address is written as "<address>" before it is looked for.
     _refusal(
-        rf"{_ADDRESS}\S*\s.{{0,40}}?\b(?:not allowed|not authorized|denied|blocked)\b",
+        r"(?:<address>|\bip\b).{0,40}?\b(?:not allowed|not authorized|denied|blocked)\b",
         AccessDeniedError,
         "Add this machine's public address to the account's list of allowed addresses in the Plug Chat panel.",
     ),
     # "You are not connected.", "You need to be connected", "You need to restore the session."
     _refusal(
-        rf"\byou(?: are|'re) (?:not connected|disconnected)\b|\bneed to be connected\b"
+        rf"\byou(?: are|'re) (?:not connected|disconnected)\b|\byou aren't connected\b|\bneed to be connected\b"
         rf"|\b{_DEVICE} (?:is )?(?:not connected|disconnected)\b|\brestore (?:the |your )?session\b",
         NotConnectedError,
     ),
@@ -131,7 +132,21 @@ def gateway_error(response: WireResponse, token: Secret, otherwise: PlugChatErro
 def _find(text: str, status: int) -> _Refusal | None:
     if not (status == 200 or 400 <= status < 600) or status in _TEMPORARY:
         return None
-    return next((refusal for refusal in _REFUSALS if refusal.pattern.search(text)), None)
+    words = " ".join("<address>" if _is_address(word) else word for word in text.split())
+    found = next((refusal for refusal in _REFUSALS if refusal.pattern.search(words)), None)
+    # In an outage the gateway may be wrong about tokens and addresses.
+    return found if status < 500 or (found is not None and found.error is NotConnectedError) else None
+
+
+def _is_address(word: str) -> bool:
+    word = word.strip("()[]<>\"',;.")
+    if not ("." in word or ":" in word) or len(word) > 45:
+        return False
+    try:
+        ipaddress.ip_address(word.partition("%")[0])
+    except ValueError:
+        return False
+    return True
 
 
 def _text_of(response: WireResponse) -> str:
@@ -139,7 +154,7 @@ def _text_of(response: WireResponse) -> str:
     body = response.body
     if not response.complete or len(body) > _MAX_BODY_BYTES:
         return ""
-    values = _object(body.removeprefix(codecs.BOM_UTF8))
+    values = _object(mend(body))
     nested = _object(values.get("error", b""))
     candidates = (values.get("error"), nested.get("message"), nested.get("error"), values.get("message"))
     return next((text for text in map(_string, candidates) if text and not text.isspace()), "")[:_MAX_TEXT_CHARS]

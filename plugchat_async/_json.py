@@ -69,15 +69,26 @@ def mend(data: bytes) -> bytes:
     """
     data = data.removeprefix(codecs.BOM_UTF8)
     if any(name in data for name in _NO_NUMBERS) and data.lstrip().startswith(b"["):
-        data = _TEXTS_OR_NO_NUMBERS.sub(lambda match: b'"%b"' % match["bare"] if match["bare"] else match[0], data)
+        data = _quote_no_numbers(data)
     if not _SURROGATE.search(data):  # megabytes of other escapes need not be gone through
         return data
     return _ESCAPES.sub(lambda match: rb"\ufffd" if match["lone"] else match[0], data)
 
 
+def _quote_no_numbers(data: bytes) -> bytes:
+    parts: list[bytes] = []
+    place = 0
+    while found := _UP_TO_NO_NUMBER.match(data, place):
+        parts.append(b'%b"%b"' % found.groups())
+        place = found.end()
+    return b"".join([*parts, data[place:]])
+
+
 _NO_NUMBERS: Final = (b"NaN", b"Infinity")
-# Each text is consumed whole, to its end or to that of the body, so that every byte is looked at once.
-_TEXTS_OR_NO_NUMBERS: Final = re.compile(rb'"(?:[^"\\]|\\.)*+"?|(?P<bare>NaN|-?Infinity)', re.DOTALL)
+# All that stands before it is consumed at once, and every byte is looked at once: texts to their end or the body's.
+_UP_TO_NO_NUMBER: Final = re.compile(
+    rb'((?:[^"NI\-]++|"(?:[^"\\]++|\\.)*+"?|N(?!aN)|I(?!nfinity)|-(?!Infinity))*+)(NaN|-?Infinity)', re.DOTALL
+)
 _SURROGATE: Final = re.compile(rb"\\u[dD][89a-fA-F]")
 # Each escape is consumed whole, so that an escaped backslash before a "u" is not taken for one.
 _ESCAPES: Final = re.compile(

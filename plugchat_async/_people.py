@@ -15,29 +15,44 @@ def merge_people(chats: Iterable[Chat]) -> list[Chat]:
         people = merge_people(await session.list_chats())
 
     The chat has the phone of the row that has one. The name and the picture are that row's too, or the first ones that
-    another row has. The time is the newest, `unread` the largest, and a flag is True if it is True in any row. Chats
-    without a lid, such as groups, stay as they are.
+    another row has. The time is the newest, `unread` the largest, and a flag is True if it is True in any row. Groups
+    and other chats that are no person stay as they are, and so do rows of one lid with different phones: the rows
+    without a phone join the first of them.
 
     Args:
         chats: The chats of one account, in any order.
 
     Returns:
         The merged chats, each at the place of its first row.
-
     """
-    merged: dict[object, list[Chat]] = {}
-    for number, chat in enumerate(chats):
-        merged.setdefault(_lid_of(chat) or number, []).append(chat)
-    return [rows[0] if len(rows) == 1 else _merge(rows) for rows in merged.values()]
+    rows = list(chats)
+    first_phones: dict[str, str | None] = {}
+    for chat in rows:
+        lid = _lid_of(chat)
+        if lid is not None and first_phones.get(lid) is None:
+            first_phones[lid] = _phone_of(chat)
+    people: dict[object, list[Chat]] = {}
+    for number, chat in enumerate(rows):
+        lid = _lid_of(chat)
+        key = number if lid is None else (lid, _phone_of(chat) or first_phones[lid])
+        people.setdefault(key, []).append(chat)
+    return [person[0] if len(person) == 1 else _merge(person) for person in people.values()]
 
 
 def _lid_of(chat: Chat) -> str | None:
-    # The phone may itself hold a lid.
+    """Return the lid of a person. The phone may itself hold it."""
+    if chat.kind != "person":
+        return None
     return chat.lid or (chat.phone if chat.phone is not None and chat.phone.endswith("@lid") else None)
 
 
+def _phone_of(chat: Chat) -> str | None:
+    """Return the phone of a person: the gateway may put a lid, "0" or nothing into its place."""
+    return chat.phone if chat.phone and chat.phone != "0" and not chat.phone.endswith("@lid") else None
+
+
 def _merge(rows: list[Chat]) -> Chat:
-    rows = sorted(rows, key=_has_no_phone)  # stable: the row with the phone, then the others as they came
+    rows = sorted(rows, key=lambda chat: _phone_of(chat) is None)  # stable: the row with the phone, then the others
     return evolve(
         rows[0],
         lid=_lid_of(rows[0]),
@@ -54,10 +69,6 @@ def _merge(rows: list[Chat]) -> Chat:
         is_group=_largest(chat.is_group for chat in rows),
         is_group_announcement=_largest(chat.is_group_announcement for chat in rows),
     )
-
-
-def _has_no_phone(chat: Chat) -> bool:
-    return chat.phone is None or chat.phone.endswith("@lid")
 
 
 def _first(values: Iterable[str | None]) -> str | None:

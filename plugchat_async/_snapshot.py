@@ -9,6 +9,7 @@ were read.
 
 from collections.abc import Collection, Generator, Iterable
 from datetime import UTC, datetime, timedelta
+from itertools import takewhile
 from typing import Annotated, Any
 
 import msgspec
@@ -16,7 +17,8 @@ from attrs import define, field
 
 from plugchat_async._formats import COLUMNS, values_of
 from plugchat_async._packing import from_text, to_text
-from plugchat_async._walk.exact import MOST_PINNED, is_sorted, times_of
+from plugchat_async._walk.exact import MOST_PINNED, is_sorted
+from plugchat_async._walk.steps import key_of
 from plugchat_async.errors import InvalidValueError
 from plugchat_async.models import Chat, ChatAdded, ChatChanged, ChatEvent, ChatRemoved, Page
 
@@ -39,11 +41,11 @@ _AHEAD = timedelta(days=1)
 class Snapshot:
     """The list as it was when it was looked at last.
 
-    chats: by their ids, the newest message first. begun: whether all chats are in it.
+    chats: by their keys, see `key_of`, the newest message first. begun: whether all chats are in it.
     bound: messages since the last look are not older than this (None: nothing is known of their times).
     swept: when the whole list was read last, in epoch seconds (None: it is to be read again).
     doubted: chats that were not seen by what proves nothing, and how many times in a row. They may be gone.
-    dated: ids of chats that are known from a state of version 1: fields that it did not have are no change.
+    dated: keys of chats that are known from a state of version 1: fields that it did not have are no change.
     learnt: something of this has changed since it was set to False, but for the order, and when the list was read.
     """
 
@@ -62,7 +64,7 @@ class Snapshot:
         """
         for chat in seen:
             if _is_quiet(chat, quiet_until):
-                self.chats.setdefault(chat.id, chat)
+                self.chats.setdefault(key_of(chat), chat)
         if not self.begun:
             self.begun = self.learnt = True
 
@@ -77,13 +79,13 @@ class Snapshot:
         message is not newer than this, mean nothing, either: they were there before (default None: all mean something).
         """
         for chat in sorted(seen, key=_time_of):
-            old = self.chats.get(chat.id)
-            self.doubted.pop(chat.id, None)
-            self.chats[chat.id] = chat
+            key = key_of(chat)
+            old, unknown = self.chats.get(key), self._take_dated(key)
+            self.doubted.pop(key, None)
+            self.chats[key] = chat
             if old == chat:
                 continue
             self.learnt = True
-            unknown = self._take_dated(chat.id)
             if old is None:
                 if not _is_quiet(chat, quiet_until):
                     yield ChatAdded(chat)
@@ -92,11 +94,12 @@ class Snapshot:
                 if not set(names) <= {*ignored, *unknown}:
                     yield ChatChanged(old, chat, names)
 
-    def _take_dated(self, id_: str) -> frozenset[str]:
+    def _take_dated(self, key: str) -> frozenset[str]:
         """Return the fields that were not known of a chat. From now on they are."""
-        if id_ not in self.dated:
+        if key not in self.dated:
             return frozenset()
-        self.dated.remove(id_)
+        self.dated.remove(key)
+        self.learnt = True
         return _NEW_FIELDS
 
     def removals_but(self, seen: Collection[str], *, proven: bool) -> Generator[ChatEvent, None, None]:
@@ -114,9 +117,10 @@ class Snapshot:
         gone = [phone for phone, times in missed.items() if times >= needed]
         for chat in sorted((self.chats[phone] for phone in gone), key=_time_of):
             self.learnt = True
-            del missed[chat.id]
-            self.dated.discard(chat.id)
-            yield ChatRemoved(self.chats.pop(chat.id))
+            key = key_of(chat)
+            del missed[key]
+            self.dated.discard(key)
+            yield ChatRemoved(self.chats.pop(key))
         self.learnt = self.learnt or self.doubted != missed
         self.doubted = missed
 
@@ -132,7 +136,7 @@ class Snapshot:
 
     def sort(self) -> None:
         """Put the newest message first."""
-        self.chats = {chat.id: chat for chat in self.sorted_chats()}
+        self.chats = {key_of(chat): chat for chat in self.sorted_chats()}
 
     def missing_above(self, until: datetime, seen: Collection[str]) -> bool:
         """Tell whether a chat whose message is newer than `until` is not among those seen."""
@@ -167,38 +171,46 @@ class Front:
 
     bound: that of the snapshot. now: the time, by this machine's clock.
 
-    seen: the chats of its pages by their ids; of one that was read twice what was read first. newest: the newest
-    time on page 1. until: the last time that was read. ordered: nothing speaks against the list being sorted by time.
-    ended: a page was short. pages: how many were read. whole: page 1 is known to be the whole list.
+    seen: the chats of its pages by their keys; of one that was read twice what was read first.
+    unreadable: a page had rows that are no chats, so who is missing may be one of them.
+    newest: the newest time on page 1.
+    until: the last time that was read; OLDEST if there are only chats without a time behind it.
+    ordered: nothing speaks against the list being sorted by time.
+    ended: a page was short.
+    pages: how many were read. length: how many rows the last one had.
+    whole: page 1 is known to be the whole list.
     repeats: how many pages in a row had no chat that is new to this look.
     """
 
     bound: datetime | None
     now: datetime
     seen: dict[str, Chat] = field(factory=dict[str, Chat], init=False)
+    unreadable: bool = field(default=False, init=False)
     newest: datetime | None = field(default=None, init=False)
     until: datetime | None = field(default=None, init=False)
     ordered: bool = field(default=True, init=False)
     ended: bool = field(default=False, init=False)
     pages: int = field(default=0, init=False)
+    length: int = field(default=0, init=False)
     whole: bool = field(default=False, init=False)
     repeats: int = field(default=0, init=False)
 
     def take(self, page: Page) -> bool:
         """Read a page, and tell whether the next one is wanted."""
         self.pages += 1
-        self.ended = page.is_last
+        self.ended, self.length = page.is_last, page.length
+        self.unreadable = self.unreadable or bool(page.unreadable)
         known = len(self.seen)
         for chat in page.chats:
-            self.seen.setdefault(chat.id, chat)
-        times = times_of(page)
-        if not times:
+            self.seen.setdefault(key_of(chat), chat)
+        times, is_tail = _times_above_tail(page)
+        if not times and not (is_tail and self.newest is not None):
             self.ordered = self.ordered and not page.chats
             return False
         if page.number == 1:
             # A time that is still to come would keep looks from reading on. If all are, the clock is wrong.
             self.newest = max((time for time in times if time <= self.now + _AHEAD), default=max(times))
-        self.until = times[-1]
+        self.until = OLDEST if is_tail else times[-1]
         self.ordered = self.ordered and is_sorted(page, times)
         self.repeats = 0 if len(self.seen) > known else self.repeats + 1
         if self.ended or self.bound is None or not self.ordered or self.stuck:
@@ -224,6 +236,19 @@ class Front:
         if self.ended:
             return any(phone not in self.seen and phone not in snapshot.doubted for phone in snapshot.chats)
         return self.until is None or snapshot.missing_above(self.until, self.seen)
+
+
+def _times_above_tail(page: Page) -> tuple[list[datetime], bool]:
+    """Return a page's times, and whether it ends in chats without one; no times if there are some in between.
+
+    The gateway lists chats without a message behind all others. They can't have jumped.
+    """
+    times = [chat.last_message_time for chat in page.chats]
+    above = list(takewhile(lambda time: time is not None, times))
+    is_tail = len(above) < len(times)
+    if is_tail and any(time is not None for time in times[len(above) :]):
+        return [], False
+    return [time for time in above if time is not None], is_tail
 
 
 # A chat as a row of its values: of a state of version 1, which knew eight of them, and of today's.
@@ -289,8 +314,8 @@ def unpack(text: str) -> Snapshot:
     kinds: dict[int, type[_FirstPacked | _Packed]] = {1: _FirstPacked, STATE_VERSION: _Packed}
     packed = from_text(text, kinds, name="the text", what="the state of a watch", hint=hint)
     rows: list[Any] = [*packed.chats]
-    chats = {chat.id: chat for chat in (Chat(*row) for row in rows)}
-    if "" in chats:
+    chats = {key_of(chat): chat for chat in (Chat(*row) for row in rows)}
+    if not all(chat.id for chat in chats.values()):
         raise InvalidValueError("the text is not the state of a watch", hint)
     return Snapshot(
         chats=chats,

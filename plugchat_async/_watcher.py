@@ -13,6 +13,7 @@ from plugchat_async._driver import PROBLEM_WARNING, Drive, WalkOptions
 from plugchat_async._exchange import TimeSource
 from plugchat_async._snapshot import OLDEST, Front, Snapshot
 from plugchat_async._walk import PageSizes
+from plugchat_async._walk.steps import key_of
 from plugchat_async.errors import (
     AccessDeniedError,
     AuthenticationError,
@@ -167,7 +168,7 @@ class Watch:
             snapshot.begin(front.seen.values(), quiet_until)
         yield from snapshot.events(front.seen.values(), self._settings.ignore, quiet_until)
         if front.whole:
-            yield from snapshot.removals_but(front.seen, proven=True)
+            yield from snapshot.removals_but(front.seen, proven=not front.unreadable)
             snapshot.learnt = snapshot.learnt or snapshot.swept is None
             snapshot.swept = self._tools.time_source.time()
         snapshot.bring_forward(front.seen)
@@ -205,7 +206,7 @@ class Watch:
             try:
                 while (page := await drive.next()) is not None:
                     for chat in page.chats:
-                        seen.setdefault(chat.id, chat)
+                        seen.setdefault(key_of(chat), chat)
             finally:
                 await drive.close()
         except ConsistencyError:
@@ -213,7 +214,8 @@ class Watch:
         except PlugChatError as error:
             error.checkpoint = None  # of this walk, which nobody can go on with
             raise
-        return Sweep(seen, verified, began)
+        # Who is missing may be one of the rows that could not be read.
+        return Sweep(seen, verified and not drive.saw_unreadable, began)
 
     def _learn_cap(self, front: Front, sweep: "Sweep") -> None:
         """Ask for pages as long as a short one was, where that was not the end of the list."""
@@ -222,10 +224,12 @@ class Watch:
             behind = [
                 chat
                 for chat in sweep.seen.values()
-                if chat.id not in front.seen and chat.last_message_time is not None and chat.last_message_time <= until
+                if key_of(chat) not in front.seen
+                and chat.last_message_time is not None
+                and chat.last_message_time <= until
             ]
             if behind:
-                self._size = len(front.seen)
+                self._size = front.length
 
     def _events_of_sweep(self, sweep: "Sweep", quiet_until: datetime | None) -> Generator[ChatEvent, None, None]:
         """Give what a sweep says."""
@@ -302,7 +306,8 @@ class Watch:
 class Sweep:
     """The whole list, as a walk has read it.
 
-    seen: its chats by their ids. verified: whether it is proven that no other has been there all the while.
+    seen: its chats by their keys, see `key_of`.
+    verified: whether it is proven that no other has been there all the while.
     began: when it began, in epoch seconds.
     """
 

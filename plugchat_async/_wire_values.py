@@ -26,8 +26,10 @@ FOREVER: Final = datetime.max.replace(tzinfo=UTC)
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 _RENAMED: Final = {"is_pinned": "pinned", "is_archived": "archived", "muted_until": "muteEndTime"}
-_FLAGS: Final = {"true": True, "false": False, "1": True, "0": False}
+_FLAGS: Final = {"true": True, "false": False, "1": True, "0": False, "-0": False}
 _NUMBER: Final = re.compile(r"-?[0-9]{1,20}(\.[0-9]{1,20})?([eE][+-]?[0-9]{1,3})?")
+_EXPECTED_TIME: Final = "a time: epoch seconds, milliseconds or microseconds, or RFC 3339 with an offset"
+_SURROGATES: Final = re.compile(r"[\ud800-\udfff]")
 # RFC 3339; `datetime` reads more than that, such as week dates.
 _TIMESTAMP: Final = re.compile(
     r"[0-9]{4}-[0-9]{2}-[0-9]{2}[Tt ][0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]{1,9})?([Zz]|[+-][0-9]{2}:[0-9]{2})"
@@ -52,11 +54,16 @@ def wire_name(name: str) -> str:
 def structure_text(value: object, _: object = str) -> str:
     """Read a text, or a number as its digits: the gateway sends a phone as either."""
     if isinstance(value, str):
-        return value
+        return whole_text(value)
     # The name of a chat may be a number; it has not thousands of digits, which Python would refuse to print.
     if isinstance(value, int) and not isinstance(value, bool) and abs(value) <= MAX_COUNT:
         return str(value)
     raise MalformedValueError("a text")
+
+
+def whole_text(text: str) -> str:
+    """Return a text in which half an emoji, which can't be written anywhere, is the replacement character."""
+    return _SURROGATES.sub("\ufffd", text)
 
 
 def structure_count(value: object, _: object = int) -> int:
@@ -87,7 +94,7 @@ def structure_time(value: object, _: object = datetime) -> datetime | None:
         return time_from_epoch(number) if number else None
     if isinstance(value, str) and _TIMESTAMP.fullmatch(value):
         return _in_utc(_parse_timestamp(value))
-    raise MalformedValueError("a time in epoch seconds or milliseconds")
+    raise MalformedValueError(_EXPECTED_TIME)
 
 
 def structure_mute_end(value: object, _: object = datetime) -> datetime | None:
@@ -121,7 +128,7 @@ def _parse_timestamp(text: str) -> datetime:
         # Nine digits of a second are one of the field's spellings; Python 3.11 cuts them itself.
         return datetime.fromisoformat(text.upper())
     except ValueError:  # such as the 30th of February
-        raise MalformedValueError("a time in epoch seconds or milliseconds") from None
+        raise MalformedValueError(_EXPECTED_TIME) from None
 
 
 def _in_utc(time: datetime) -> datetime:
@@ -131,7 +138,7 @@ def _in_utc(time: datetime) -> datetime:
             return time.astimezone(UTC)
         except OverflowError:  # the offset moves it out of the calendar
             pass
-    raise MalformedValueError("a time in epoch seconds or milliseconds")
+    raise MalformedValueError(_EXPECTED_TIME)
 
 
 def write_time(time: datetime) -> str:

@@ -3,7 +3,7 @@
     from plugchat_async.converter import converter
 
     converter.structure(row, Chat)    # from a row: a dict of a webhook, a file, a test
-    converter.unstructure(chat)       # to a row that is read back the same
+    converter.unstructure(chat)       # to a row; a chat that was read is read back the same
     converter.loads(body)             # from the body of a page
 
 The vendor's page of 2021 and the gateway of today spell values differently, and neither keeps to its own types. So each
@@ -41,6 +41,7 @@ from plugchat_async._wire_values import (
     structure_flag,
     structure_text,
     structure_time,
+    whole_text,
     wire_name,
     write_time,
 )
@@ -90,6 +91,8 @@ def _unstructure_class(cls: Any, converter: Converter) -> Callable[[Any], dict[s
 class WireConverter(Converter):
     """A cattrs converter that knows the vendor's rules; see the module. Get one with `converter.copy()`."""
 
+    _hooks_of_others = False
+
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
         self.register_structure_hook(str, structure_text)
@@ -101,6 +104,23 @@ class WireConverter(Converter):
         self.register_unstructure_hook(int, str)
         self.register_unstructure_hook(datetime, write_time)
         self.register_unstructure_hook_factory(attrs.has, _unstructure_class)
+        self._hooks_of_others = False
+
+    def register_structure_hook(self, *args: Any, **options: Any) -> Any:
+        """As of every converter."""
+        self._hooks_of_others = True
+        return super().register_structure_hook(*args, **options)
+
+    def register_structure_hook_func(self, *args: Any, **options: Any) -> None:
+        """As of every converter."""
+        self._hooks_of_others = True
+        super().register_structure_hook_func(*args, **options)
+
+    def register_structure_hook_factory(self, *args: Any, **options: Any) -> Any:
+        """As of every converter."""
+        self._hooks_of_others = True
+        registered: Any = cast("Any", super()).register_structure_hook_factory(*args, **options)
+        return registered
 
     @overload
     def loads(self, body: bytes | str, *, problems: list[Problem] | None = ...) -> tuple[Chat, ...]: ...
@@ -127,7 +147,7 @@ class WireConverter(Converter):
             DecodeError: Values can't be read, or, with `problems`, more than half of the rows are no chats.
 
         """
-        data = body.encode() if isinstance(body, str) else body
+        data = whole_text(body).encode() if isinstance(body, str) else body
         return decode(self.decode_slices(data, Secret(""), item, "raise" if problems is None else "warn"), problems)
 
     def decode_slices(
@@ -135,9 +155,10 @@ class WireConverter(Converter):
     ) -> Generator[None, None, Decoded | ResponseError]:
         """Read the body of a page, and pause after every few hundred microseconds: see `_decode`.
 
-        The accelerator knows nothing of the hooks that a copy may have: a copy reads without it.
+        The accelerator knows nothing of hooks that were registered later, or that a copy may have.
         """
-        return decode_slices(body, token, item, on_bad_value, self, accelerated=self is converter)
+        accelerated = self is converter and not self._hooks_of_others
+        return decode_slices(body, token, item, on_bad_value, self, accelerated=accelerated)
 
 
 converter: Final = WireConverter()

@@ -101,7 +101,7 @@ class Chat:
         """
         try:
             return _checked(msgspec.convert(dict(values), cls))
-        except (msgspec.ValidationError, ValueError, TypeError) as error:
+        except (msgspec.ValidationError, ValueError, TypeError, OverflowError) as error:
             reason = str(error)
         raise InvalidValueError(f"it is no chat: {reason}", _FROM_DICT_HINT)
 
@@ -144,10 +144,9 @@ class Page:
     chats: what came, in the server's order. A server that ignores `pageSize` may send more than `size`.
     raw: the response's body, decoded from its content encoding, with all keys that `Chat` does not know.
     left_out: how many chats of the response are not in `chats`, since the walk yielded them before (default 0).
-    unreadable: how many rows of the response are not in `chats`, since they are no chats (default 0): rows that have
-        neither a phone nor a lid, or are no object.
+    unreadable_keys: a digest of each row of the response that is not in `chats`, since it is no chat (default: none).
     problems: the values that could not be read, the first thousand of them (default: none). Such a value is the
-        field's default in its chat; of a row that is no chat there is one problem.
+        field's default in its chat. problem_count: how many there were in all (default 0).
     """
 
     number: int
@@ -155,8 +154,14 @@ class Page:
     chats: tuple[Chat, ...]
     raw: bytes = field(repr=lambda raw: f"<{len(raw)} bytes>")
     left_out: int = 0
-    unreadable: int = 0
+    unreadable_keys: tuple[str, ...] = field(default=(), repr=False)
     problems: tuple[Problem, ...] = ()
+    problem_count: int = 0
+
+    @property
+    def unreadable(self) -> int:
+        """The number of rows that are no chats: they have neither a phone nor a lid, or are not even objects."""
+        return len(self.unreadable_keys)
 
     @property
     def length(self) -> int:
@@ -209,7 +214,8 @@ class WalkReport:
     verified: whether it is proven, under what `consistency` assumes, that each chat that existed all the while was
         yielded. reason: why not, or "".
     elapsed: seconds from the walk's beginning to its end, the caller's own time included.
-    problems: how many values of the pages could not be read; `Page.problems` has them.
+    problems: how many values of the pages that were read could not be read; `Page.problems` has them. One that was
+        read twice counts twice.
     """
 
     requests: int

@@ -13,11 +13,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from moving import MovingList, Read, Walked, begun, moving, page_of
-from plugchat_async import InvalidValueError, Page, PageLimitError, ServerError
+from plugchat_async import InvalidValueError, Page, PageLimitError, PlugChatSession, ServerError, WalkReport
 from plugchat_async._driver import WalkOptions
 from plugchat_async._walk import Consistency, Standing, pack, unpack
 from plugchat_async._walk.standing import CHECKPOINT_VERSION
 from plugchat_async._wire import CHATS_PATH
+from plugchat_async.converter import converter
+from plugchat_async.testing import Fault, PlugChatSimulator
 
 EVENTS = [(request, (kind, request * 7)) for request in range(1, 12) for kind in ("bump", "insert")]
 
@@ -322,3 +324,27 @@ def test_a_checkpoint_does_not_change_the_walk() -> None:
     before = evolve(walked.standing)
     pack(walked.standing)
     assert walked.standing == before
+
+
+# What a walk of "exact" in pages of 2 had when page 3 failed, of 7 chats, written before chats had lids.
+OLD = (
+    "eAFtjsFuwzAIht-FcyoFbOyY0x6ip1ZT5TpoipQlUZx2W6u--2gvu0xCCPi_H7jDVdc6zBMINnDN40VB7lDmqQ5106n8gIB-57JBA0v-0FMdboZQA3_FZn"
+    "PDllyrVuOmy-dZVxBnkKqtPgJzwITcuYQ-7DAQpYShY6NfErnIXcT0dl7n3Jdcn_eYbeIwxI4SvfqEqY2WODp4b6DXcbD_tQfxdla_1HwC1BLu2mCxRy8c"
+    "xbmD2eex_0_3rZB_6suYi_0v_vH4BZ_LTRg="
+)
+
+
+async def test_a_checkpoint_of_old_is_gone_on_with() -> None:
+    """It holds phones alone: of a list that has lids today, no chat comes twice, and none is missed."""
+    async with (
+        PlugChatSimulator(7, seed=7, dialect="documented") as sim,
+        PlugChatSession(sim.token, base_url=sim.base_url) as session,
+    ):
+        before = [chat.phone for chat in sim.chats[:4]]
+        assert unpack(OLD).seen == set(before)
+        rows = [converter.unstructure(evolve(chat, lid=f"{chat.phone}@lid")) for chat in sim.chats]
+        sim.script(*[Fault.answer(json.dumps(page)) for page in (rows[4:6], rows[6:])])
+        reports: list[WalkReport] = []
+        rest = await session.list_chats(resume=OLD, on_report=reports.append)
+        assert [chat.phone for chat in rest] == [chat.phone for chat in sim.chats[4:]]
+        assert reports[0].verified

@@ -1,8 +1,10 @@
 """The public converter: all rules about the wire, for rows, for pages, and for users' own classes."""
 
 import json
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
+from unittest.mock import patch
 
 import attrs
 import pytest
@@ -227,3 +229,74 @@ def test_names_on_the_wire() -> None:
         "is_group_announcement": "isGroupAnnouncement",
         "muted_until": "muteEndTime",
     }
+
+
+def refuse_five(_: object, __: object, value: int) -> None:
+    if value > 5:
+        raise ValueError("more than five")
+
+
+def in_capitals(name: str | None) -> str | None:
+    return None if name is None else name.upper()
+
+
+@attrs.frozen
+class Checked:
+    """A class that checks, changes and makes values itself when it is called."""
+
+    phone: str
+    unread: int = attrs.field(default=0, validator=refuse_five)
+    name: str | None = attrs.field(default=None, converter=in_capitals)
+    labels: str | None = attrs.field(factory=lambda: "made")
+
+
+@attrs.frozen
+class Finished:
+    """A class that does something when it has been called."""
+
+    phone: str
+
+    def __attrs_post_init__(self) -> None:
+        if self.phone == "0":
+            raise ValueError("nobody")
+
+
+def test_a_class_that_does_more_is_read_as_it_is_called() -> None:
+    """With its own checks, changes and factories: by the converter alone, since the accelerator knows none of them."""
+    assert fast_lane(Checked) is None
+    assert fast_lane(Finished) is None
+    problems: list[Problem] = []
+    found = converter.loads('[{"phone":"1","unread":"9"},{"phone":"2","name":"a"}]', Checked, problems=problems)
+    assert found == (Checked("2", name="A"),)
+    assert found[0].labels == "made"
+    assert [(problem.index, problem.expected) for problem in problems] == [(0, "values that the class takes")]
+    assert converter.loads('[{"phone":"1"},{"phone":"0"}]', Finished, problems=problems) == (Finished("1"),)
+    with pytest.raises(DecodeError, match="values that the class takes"):
+        converter.loads('[{"phone":"1"},{"phone":"0"}]', Finished)
+
+
+REGISTER: dict[str, Callable[[WireConverter, Callable[[object, object], Chat]], object]] = {
+    "a type": lambda mine, hook: mine.register_structure_hook(Chat, hook),
+    "a predicate": lambda mine, hook: mine.register_structure_hook_func(lambda kind: kind is Chat, hook),
+    "a factory": lambda mine, hook: mine.register_structure_hook_factory(lambda kind: kind is Chat, lambda _: hook),
+}
+
+
+@pytest.mark.parametrize("by", REGISTER)
+def test_hooks_that_are_registered_later_are_asked(by: str) -> None:
+    """Also on the public converter itself, for which the accelerator would read otherwise."""
+    mine = converter.copy()
+    with patch("plugchat_async.converter.converter", mine):
+        assert mine.loads('[{"phone":"1"}]') == (Chat("1"),)
+        REGISTER[by](mine, lambda _, __: Chat("42"))
+        assert mine.structure({"phone": "1"}, Chat) == Chat("42")
+        assert mine.loads('[{"phone":"1"}]') == (Chat("42"),)
+
+
+def test_half_an_emoji_is_one_character_wherever_it_comes_from() -> None:
+    """From a row, from a text, from bytes: what is left can be written."""
+    chat = Chat("1", "Ana \ufffd")
+    text = '[{"phone":"1","name":"Ana \ud83d"}]'
+    assert converter.structure({"phone": "1", "name": "Ana \ud83d"}, Chat) == chat
+    assert converter.loads(text) == (chat,)
+    assert converter.loads(json.dumps(json.loads(text))) == (chat,)

@@ -109,7 +109,7 @@ FLAGS_OF = [
     )
     for spellings, value in (
         (["1", 1, 1.0, True, "true", "True", "TRUE", "tRuE"], True),
-        (["0", 0, 0.0, False, "false", "FALSE"], False),
+        (["0", 0, 0.0, False, "false", "FALSE", "-0", -0.0], False),
     )
 ]
 
@@ -191,7 +191,7 @@ def test_times_are_in_utc() -> None:
         assert time.tzinfo is UTC
 
 
-TIME = "a time in epoch seconds or milliseconds"
+TIME = "a time: epoch seconds, milliseconds or microseconds, or RFC 3339 with an offset"
 FLAG = "true or false, 1 or 0"
 
 
@@ -258,7 +258,12 @@ def test_all_problems_are_told_in_order() -> None:
     decoded = read(json.dumps(rows).encode())
     assert isinstance(decoded, Decoded)
     assert [str(problem) for problem in decoded.problems] == told
-    assert (decoded.items, decoded.unreadable, decoded.problem_count) == ((Chat("1"), Chat("2"), Chat(lid="3")), 3, 5)
+    assert (decoded.items, len(decoded.unreadable), decoded.problem_count) == (
+        (Chat("1"), Chat("2"), Chat(lid="3")),
+        3,
+        5,
+    )
+    assert len(set(decoded.unreadable)) == 3
 
 
 def test_an_id_that_can_not_be_read_leaves_the_other() -> None:

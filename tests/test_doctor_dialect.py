@@ -268,7 +268,10 @@ async def test_values_that_can_not_be_read() -> None:
     assert (finding.fact("problems"), finding.fact("rows_left_out")) == (12, 2)
     seen = _texts(finding.fact("seen"))
     assert seen[0] == "unread: expected a count, got a text of 3 letters: 2"
-    flag, time = "true or false, 1 or 0", "a time in epoch seconds or milliseconds"
+    flag, time = (
+        "true or false, 1 or 0",
+        "a time: epoch seconds, milliseconds or microseconds, or RFC 3339 with an offset",
+    )
     assert set(seen[1:]) == {
         "unread: expected a count, got a text of 3 characters: 1",
         f"lastMessageTime: expected {time}, got a number with a fraction or an exponent: 1",

@@ -142,8 +142,11 @@ def test_a_temporary_status_keeps_its_meaning(status: int) -> None:
 
 
 def test_a_fault_of_the_server_is_known_by_its_text_alone() -> None:
-    """A known text is believed under 500, too; another one may be a proxy's."""
+    """Under 500 it is believed that the phone is not connected; other texts may be a proxy's, or an outage's."""
     assert type(read(500, {"error": "You are not connected."})) is NotConnectedError
+    for text in ("Instance not found", "your client-token is not configured", "203.0.113.9 not allowed"):
+        assert type(read(503, {"error": text})) is ServerError
+        assert not is_refusal(response(503, {"error": text}))
     error = read(502, {"error": "no upstream"})
     assert type(error) is ServerError
     assert error.message == 'HTTP 502 Bad Gateway: \'{"error": "no upstream"}\''
@@ -186,7 +189,6 @@ def test_the_text_is_found(body: object, text: str) -> None:
         b'{"error": {"message": {"error": "You are not connected."}}}',
         b'{"error": 7}',
         b'{"error": ""}',
-        b'{"error": "You are not connected. \\ud83d"}',
         b'{"error": "You are not connected. \xff"}',
         b'{"error": "You are not connected.", "more": "' + b"x" * 70_000 + b'"}',
         b'{"error":' * 20_000,
@@ -198,6 +200,31 @@ def test_what_is_no_text_is_left_alone(body: bytes) -> None:
     error = read(400, body)
     assert type(error) is UnexpectedStatusError
     assert error.message.startswith("HTTP 400 Bad Request: ")
+
+
+def test_half_an_emoji_hides_no_text() -> None:
+    """Nor does a byte order mark."""
+    for body in (b'{"error": "\\ud83d You are not connected."}', b'\xef\xbb\xbf{"error": "You are not connected."}'):
+        assert type(read(400, body)) is NotConnectedError
+
+
+@pytest.mark.parametrize(
+    ("text", "is_one"),
+    [
+        ("203.0.113.9 not allowed", True),
+        ("Address (2001:db8::1) is not allowed here", True),
+        ("IP not allowed", True),
+        ("ERR:: operation not allowed", False),
+        ("12:30:45 request not allowed", False),
+        ("2026-01-01T12:30:45Z method not allowed", False),
+        ("std::out_of_range access denied", False),
+        ("version 1.2.3.4.5 not allowed", False),
+        ("a:b:c:d:e:f:a:b:" * 60 + " not allowed", False),
+    ],
+)
+def test_an_address_is_known_as_one(text: str, is_one: bool) -> None:
+    """Colons and points alone make none."""
+    assert (type(read(403, {"error": text})) is AccessDeniedError) == is_one
 
 
 def test_a_body_that_was_cut_has_no_text() -> None:

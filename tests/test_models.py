@@ -144,6 +144,7 @@ def test_a_derived_chat_is_read_as_itself() -> None:
         ({"phone": 55}, "Expected `str | null`, got `int`"),
         ({"phone": "1", "unread": "2"}, "Expected `int`, got `str`"),
         ({"phone": "1", "last_message_time": "2021-06-06T00:00:00"}, "last_message_time has no offset from UTC"),
+        ({"phone": "1", "muted_until": "9999-12-31T23:59:59-01:00"}, "date value out of range"),
     ],
 )
 def test_what_is_no_chat_is_refused(values: dict[str, object], message: str) -> None:
@@ -199,7 +200,9 @@ def test_a_short_page_is_the_last(count: int, last: bool) -> None:
 
 def test_rows_that_could_not_be_read_count_for_the_length() -> None:
     """So do those that were yielded before: both stood on the page."""
-    page = Page(1, 4, (CHAT,), b"[]", left_out=1, unreadable=2, problems=(Problem(0, "", "an object", "3"),))
+    page = Page(
+        1, 4, (CHAT,), b"[]", left_out=1, unreadable_keys=("a", "b"), problems=(Problem(0, "", "an object", "3"),)
+    )
     assert page.length == 4
     assert not page.is_last
 

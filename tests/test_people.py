@@ -3,6 +3,7 @@
 import json
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import attrs
 import pytest
@@ -176,3 +177,43 @@ def test_it_reads_as_json_as_well() -> None:
     """Chats of an export are merged as those of a walk."""
     chats = [Chat.from_dict(json.loads(json.dumps(chat.to_dict()))) for chat in converter.loads(PAGE)]
     assert merge_people(chats) == merge_people(converter.loads(PAGE))
+
+
+def test_no_phone_is_lost() -> None:
+    """Rows of one lid with different phones stay apart; those without one join the first."""
+    rows = [Chat(lid=LID, unread=3), Chat("2", lid=LID), Chat("1", lid=LID), Chat("2", lid=LID, is_muted=True)]
+    assert merge_people(rows) == [Chat("2", unread=3, is_muted=True, lid=LID), Chat("1", lid=LID)]
+
+
+@pytest.mark.parametrize("nothing", ["", "0", LID, None])
+def test_what_is_no_phone_takes_no_phones_place(nothing: str | None) -> None:
+    """The gateway may put nothing, "0" or the lid into its place."""
+    assert merge_people([Chat(nothing, "Ana", lid=LID), Chat("5511", lid=LID)]) == [Chat("5511", "Ana", lid=LID)]
+
+
+def test_only_people_are_merged() -> None:
+    """A group that has a person's lid stays a group."""
+    rows = [Chat("1-1", lid=LID), Chat("5511", lid=LID), Chat(lid=LID, is_group=True)]
+    assert merge_people(rows) == rows
+
+
+@pytest.mark.parametrize("name", [a.name for a in attrs.fields(Chat)])
+def test_each_field_is_merged(name: str) -> None:
+    """What only a row without the phone knows is not lost: a new field must be merged, too."""
+    values: dict[str, Any] = {
+        "phone": None,
+        "name": "Ana",
+        "unread": 2,
+        "last_message_time": TIME,
+        "profile_thumbnail": "https://x.example/1.jpg",
+        "messages_unread": 1,
+        "lid": LID,
+        "muted_until": TIME,
+    }
+    # A group that all rows say to be one is no person.
+    flags = dict.fromkeys((a.name for a in attrs.fields(Chat) if a.name not in values), True)
+    value = {**values, **flags}[name]
+    if name in ("is_group", "is_group_announcement"):
+        value = False
+    [person] = merge_people([Chat("5511", lid=LID), attrs.evolve(Chat(lid=LID), **{name: value})])
+    assert getattr(person, name) == ("5511" if name == "phone" else value)

@@ -10,6 +10,7 @@ import pickle
 import re
 import stat
 import zlib
+from collections import Counter
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import aclosing
 from datetime import UTC, datetime
@@ -66,6 +67,13 @@ class WatchTime(FakeTime):
         super().__init__()
         self.set_back = 0.0
         self.source = evolve(self.source, time=lambda: 1_000_000_000.0 + self.now - self.set_back)
+
+
+@pytest.fixture
+async def sim() -> AsyncIterator[PlugChatSimulator]:
+    """A simulator whose chats all have a time. What differs on today's gateway has tests of its own, further down."""
+    async with PlugChatSimulator(chats=250, seed=7, dialect="documented") as simulator:
+        yield simulator
 
 
 @pytest.fixture
@@ -225,8 +233,8 @@ async def test_an_account_of_one_page_is_seen_whole(clock: WatchTime) -> None:
     ):
         state = WatchState()
         assert await look(session, state) == []
-        gone = sim.delete_chat(sim.chats[12].id)
-        read = sim.mark_read(next(chat.id for chat in sim.chats if chat.unread))
+        gone = sim.delete_chat(sim.chats[12])
+        read = sim.mark_read(next(chat for chat in sim.chats if chat.unread))
         removed, changed = sorted(await look(session, state), key=lambda event: type(event).__name__, reverse=True)
         assert removed == ChatRemoved(gone)
         assert changed.chat == read
@@ -351,7 +359,7 @@ async def test_a_list_that_is_empty_for_a_moment_removes_nobody(
 
 async def test_a_capped_page_is_not_taken_for_the_list(clock: WatchTime) -> None:
     """A short first page, of a server that caps sizes, makes nobody disappear; once known, the cap costs nothing."""
-    async with PlugChatSimulator(chats=50, seed=3, max_page_size=50) as sim:
+    async with PlugChatSimulator(chats=50, seed=3, max_page_size=50, dialect="documented") as sim:
         state = WatchState()
         for chats in (50, 51, 52):
             # Each session begins knowing nothing of the server.
@@ -432,7 +440,7 @@ async def test_a_restart_in_the_first_look_hides_nobody_who_comes_meanwhile(
         nonlocal answers
         answers += 1
         if answers == 2:  # the front was read, the whole list is next
-            sim.mark_read(next(chat.id for chat in sim.chats if chat.unread))
+            sim.mark_read(next(chat for chat in sim.chats if chat.unread))
             sim.receive_message(sim.chats[100].id)
         return read(page, size)
 
@@ -829,9 +837,88 @@ def test_a_state_knows_all_fields() -> None:
     """Also of chats without a phone; one without an id is no state."""
     time = datetime(2026, 1, 15, tzinfo=UTC)
     known = Chat(None, "Ana", 2, time, lid="1@lid", is_archived=True, is_group=False, muted_until=FOREVER)
-    assert unpack(pack(Snapshot(chats={known.id: known}))).chats == {"1@lid": known}
+    assert unpack(pack(Snapshot(chats={"1@lid\nAna": known}))).chats == {"1@lid\nAna": known}
     with pytest.raises(InvalidValueError, match="not the state of a watch"):
         unpack(pack(Snapshot(chats={"": Chat()})))
+
+
+@pytest.fixture
+async def today(clock: WatchTime) -> AsyncIterator[tuple[PlugChatSimulator, PlugChatSession]]:
+    """An account as the gateway lists it today, and a session on it."""
+    async with (
+        PlugChatSimulator(chats=250, seed=7) as simulator,
+        PlugChatSession(
+            simulator.token, base_url=simulator.base_url, time_source=clock.source, retry=ONE_TRY
+        ) as opened,
+    ):
+        yield simulator, opened
+
+
+async def test_a_quiet_look_at_todays_list_is_one_request(
+    today: tuple[PlugChatSimulator, PlugChatSession], caplog: pytest.LogCaptureFixture
+) -> None:
+    """The chats without a time stand behind all others: that the list ends in them is no disorder."""
+    sim, session = today
+    known = WatchState()
+    timed = sum(chat.last_message_time is not None for chat in sim.chats)
+    for size in (20, timed, timed + 5):
+        caplog.clear()
+        assert await look(session, known, page_size=size) == []
+        asked(sim)
+        assert await look(session, known, page_size=size, looks=3) == []
+        assert asked(sim) == 3
+        moved = sim.receive_message(sim.chats[-1])
+        [event] = await look(session, known, page_size=size)
+        assert event.chat == moved
+        assert not [record for record in caplog.records if "not sorted" in record.getMessage()]
+
+
+async def test_rows_of_one_person_are_watched_apart(today: tuple[PlugChatSimulator, PlugChatSession]) -> None:
+    """A message to one of them changes nothing of the others, though all have the same id."""
+    sim, session = today
+    known = WatchState()
+    await look(session, known, page_size=300)
+    assert set(known.chats) == set(sim.chats)
+    ids = Counter(chat.id for chat in sim.chats)
+    rows = [chat for chat in sim.chats if ids[chat.id] > 1]
+    assert len(rows) > 20
+    for row in rows[:20]:
+        moved = sim.receive_message(row)
+        [event] = await look(session, known, page_size=300)
+        assert event == ChatChanged(row, moved, ("unread", "last_message_time"))
+
+
+@pytest.mark.parametrize("size", [20, 300])
+async def test_who_can_not_be_read_is_not_removed(
+    today: tuple[PlugChatSimulator, PlugChatSession], monkeypatch: pytest.MonkeyPatch, size: int
+) -> None:
+    """For a look or two its row has no id; when it has one again, nothing was lost, and nothing is new."""
+    sim, session = today
+    known = WatchState()
+    await look(session, known, page_size=size, sweep_interval=0.0)
+    read, lost = sim._account.window, sim.chats[7]
+
+    def window(page: int, size: int) -> list[Chat]:
+        return [evolve(chat, phone=None, lid=None) if chat == lost else chat for chat in read(page, size)]
+
+    monkeypatch.setattr(sim._account, "window", window)
+    assert await look(session, known, page_size=size, sweep_interval=0.0, looks=2) == []
+    monkeypatch.undo()
+    assert await look(session, known, page_size=size, sweep_interval=0.0) == []
+    assert lost in known.chats
+
+
+async def test_an_old_state_knows_what_a_look_has_seen(session: PlugChatSession, sim: PlugChatSimulator) -> None:
+    """A field that a state of version 1 did not have is known from the first look on, also if it was None then."""
+    time = datetime(2026, 1, 15, tzinfo=UTC)
+    old = Chat("1", last_message_time=time)
+    known = WatchState.loads(state_of_version_1(old, Chat("2", last_message_time=time)))
+    pages = [[old, Chat("2", last_message_time=time)], [evolve(old, is_pinned=True), Chat("2", last_message_time=time)]]
+    told: list[ChatEvent] = []
+    for rows in pages:
+        sim.script(Fault.answer(json.dumps([converter.unstructure(chat) for chat in rows])))
+        told += await look(session, known, page_size=100)
+    assert told == [ChatChanged(old, evolve(old, is_pinned=True), ("is_pinned",))]
 
 
 async def test_rows_that_can_not_be_read_do_not_end_a_watch(

@@ -214,7 +214,7 @@ class Prober:
         return evolve(
             answer,
             chats=read.items,
-            unreadable=read.unreadable,
+            unreadable=len(read.unreadable),
             problems=read.problems,
             problem_count=read.problem_count,
             body=outcome.body,

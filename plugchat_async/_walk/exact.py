@@ -178,9 +178,10 @@ def without_known(page: Page, keys: list[str], known: set[str], standing: Standi
     ledger = terms.ledger
     new = page.chats
     if known:
-        new = tuple(chat for chat, key in zip(page.chats, keys, strict=True) if key not in known)
+        # Behind the keys of the chats stand those of the unreadable rows.
+        new = tuple(chat for chat, key in zip(page.chats, keys, strict=False) if key not in known)
     standing.seen.update(keys)
-    standing.delivered += len(new)
+    standing.delivered += len(new) + sum(key not in known for key in page.unreadable_keys)
     left_out = len(page.chats) - len(new)
     ledger.chats += len(new)
     ledger.duplicates += left_out

@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Generator
 from datetime import datetime
+from itertools import zip_longest
 
 from attrs import define, field
 
@@ -56,8 +57,8 @@ class PageSizes:
 
 def _state_of(page: Page) -> frozenset[tuple[str, datetime | None]]:
     """Give the chats with their times: while these stay as they were, no other chat can have come before them."""
-    times = (chat.last_message_time for chat in page.chats)
-    return frozenset(zip(keys_in_order(page), times, strict=True))
+    times = [chat.last_message_time for chat in page.chats]
+    return frozenset(zip_longest(keys_in_order(page), times))
 
 
 def is_round(length: int) -> bool:

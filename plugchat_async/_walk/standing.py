@@ -27,7 +27,7 @@ class Standing:
     size: chats to ask for at a time: `page_size`, or the cap that the server has.
     stage: which walker is at work. number: the page that is read next. phase: how many passes are behind.
     seen: the keys of all chats that were delivered, see `key_of`; "plain" keeps none. delivered: how many chats they
-    were, which is more if a page held the same key twice.
+    were, which is more if a page held the same key twice; unreadable rows are among them.
 
     Of the pass that is under way:
     bound: it ends at chats older than this (None: at the end of the list). newest: the newest time on its first page.

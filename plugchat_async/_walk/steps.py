@@ -59,8 +59,10 @@ def key_of(chat: Chat) -> str:
 
 
 def keys_in_order(page: Page) -> list[str]:
-    """Return the keys of a page's chats, in order."""
-    return [chat.phone or key_of(chat) for chat in page.chats]  # a call for each would take 0.05 µs more
+    """Return the keys of a page's chats, in order, and then those of its unreadable rows, which take places, too."""
+    keys = [chat.phone or key_of(chat) for chat in page.chats]  # a call for each would take 0.05 µs more
+    keys += page.unreadable_keys
+    return keys
 
 
 def keys_of(page: Page) -> frozenset[str]:

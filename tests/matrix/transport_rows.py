@@ -349,7 +349,8 @@ BODY = [
     body(
         "1e999",
         http(b'[{"phone":"1","lastMessageTime":1e999}]', JSON),
-        gives="1 chat; chat 0, lastMessageTime: expected a time in epoch seconds or milliseconds, got 1e999",
+        gives="1 chat; chat 0, lastMessageTime: "
+        "expected a time: epoch seconds, milliseconds or microseconds, or RFC 3339 with an offset, got 1e999",
     ),
     body(
         "an integer of 5,000 digits",
