@@ -468,6 +468,6 @@ def test_people_are_merged_and_bad_values_counted(sim: PlugChatSimulator, client
     summary = fetch_many_dask(accounts, client=client, out=tmp_path, merge_people=True)
     assert (summary.finished, summary.chats, summary.problems) == (1, 2, 1)
     assert rows(tmp_path) == {("a0", "551190000007"): 1, ("a0", "120-group"): 1}
-    with pytest.raises(InvalidValueError, match="one for each person"):
+    with pytest.raises(InvalidValueError, match="one chat for each person"):
         fetch_many_dask(accounts, client=client, out=tmp_path)
     assert fetch_many_dask(accounts, client=client, out=tmp_path, merge_people=True).earlier == 1
