@@ -10,7 +10,7 @@ from collections.abc import Callable, Generator, Iterator
 from contextlib import suppress
 from functools import cache
 from hashlib import blake2b
-from typing import Any, Final, Literal, Protocol, TypedDict, TypeVar, cast
+from typing import Any, Final, Literal, TypedDict, cast
 
 import attrs
 import msgspec
@@ -24,8 +24,6 @@ from plugchat_async._secret import Secret
 from plugchat_async._wire import excerpt, one_line
 from plugchat_async._wire_values import MalformedValueError, wire_name
 from plugchat_async.errors import DecodeError, NotAListError, NotJSONError, ResponseError
-
-T = TypeVar("T")
 
 OnBadValue = Literal["warn", "raise"]
 
@@ -46,20 +44,6 @@ _SHOWN_BYTES: Final = 512
 MAX_PROBLEMS: Final = 1000
 
 _EXPECTED: Final = "a text"
-
-
-class Item(Protocol):
-    """The attrs class of a page's rows.
-
-    phone: what tells it from others; where it may be None, there is a `lid`, too. last_message_time: when the last
-    message came or went, or None: it is what lists are sorted by, if by anything.
-    """
-
-    @property
-    def phone(self) -> str | None: ...
-
-    @property
-    def last_message_time(self) -> Any: ...
 
 
 class Decoded(Struct, frozen=True):
@@ -100,7 +84,8 @@ def decode_slices(
     Args:
         body: The body, decoded from its content encoding.
         token: Is taken out of excerpts.
-        item: The attrs class of the rows.
+        item: The attrs class of the rows. It has a `phone`, which tells it from others (and a `lid`, where the phone may
+            be None), and, to be walked, a `last_message_time`.
         on_bad_value: "warn" tells of a value that can't be read, and goes on with the field's default; "raise" makes
             it an error.
         using: The converter.
