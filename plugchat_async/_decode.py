@@ -84,8 +84,8 @@ def decode_slices(
     Args:
         body: The body, decoded from its content encoding.
         token: Is taken out of excerpts.
-        item: The attrs class of the rows. It has a `phone`, which tells it from others (and a `lid`, where the phone may
-            be None), and, to be walked, a `last_message_time`.
+        item: The attrs class of the rows. It has a `phone`, which tells it from others (and a `lid` where the phone
+            may be None), and, to be walked, a `last_message_time`.
         on_bad_value: "warn" tells of a value that can't be read, and goes on with the field's default; "raise" makes
             it an error.
         using: The converter.
