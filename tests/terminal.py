@@ -15,11 +15,15 @@ STEERING = {"\x1b", "\x07", "\x7f", "\x9b", "\r", "\u202e", "\u2066"}
 STEERING_NAMES = ["\x1b[2J\x1b]0;owned\x07", "\x7f\x9b2J", "a\nb\rc", "\u202eevil\u2066", "👩\u200d👧 ❤\ufe0f", "Zoë"]
 
 
-def on_terminal(arguments: Sequence[str]) -> str:
-    """Run a command whose stdout is a terminal, one without styles, and give what it writes. It must end well."""
+def raw_on_terminal(arguments: Sequence[str], *, stderr: bool, **environment: str) -> str:
+    """Run a command whose stdout, and stderr if asked so, is a terminal; give all that it writes. It must end well."""
     terminal, slave = pty.openpty()
-    environment = {**os.environ, "TERM": "dumb", "PYTHONIOENCODING": "utf-8"}
-    process = subprocess.Popen([*PLUGCHAT, *arguments], stdout=slave, stderr=subprocess.DEVNULL, env=environment)
+    process = subprocess.Popen(
+        [*PLUGCHAT, *arguments],
+        stdout=slave,
+        stderr=slave if stderr else subprocess.DEVNULL,
+        env={**os.environ, **environment},
+    )
     os.close(slave)
     raw = b""
     with contextlib.suppress(OSError):  # how Linux reports the other side's end
@@ -27,4 +31,10 @@ def on_terminal(arguments: Sequence[str]) -> str:
             raw += chunk
     os.close(terminal)
     assert process.wait(30) == 0
-    return raw.decode().replace("\r\n", "\n")
+    return raw.decode()
+
+
+def on_terminal(arguments: Sequence[str]) -> str:
+    """Run a command whose stdout is a terminal, one without styles, and give what it writes."""
+    written = raw_on_terminal(arguments, stderr=False, TERM="dumb", PYTHONIOENCODING="utf-8")
+    return written.replace("\r\n", "\n")

@@ -23,7 +23,7 @@ from peers import program
 from plugchat_async import PlugChatSession, __version__, cli
 from plugchat_async import __main__ as main_module
 from plugchat_async.testing import Fault, PlugChatSimulator
-from terminal import PLUGCHAT, STEERING, STEERING_NAMES, on_terminal
+from terminal import PLUGCHAT, STEERING, STEERING_NAMES, on_terminal, raw_on_terminal
 
 
 @pytest.fixture
@@ -693,18 +693,9 @@ def on_one_terminal(command: list[str], *, columns: int = 80) -> str:
 
     As far as rich draws: it erases a line, goes up, and hides the cursor.
     """
-    terminal, slave = pty.openpty()
-    environment = {**os.environ, "COLUMNS": str(columns), "NO_COLOR": "1", "TERM": "xterm"}
-    process = subprocess.Popen([*PLUGCHAT, *command], stdout=slave, stderr=slave, env=environment)
-    os.close(slave)
-    raw = b""
-    with contextlib.suppress(OSError):  # how Linux reports the other side's end
-        while chunk := os.read(terminal, 65536):
-            raw += chunk
-    os.close(terminal)
-    assert process.wait(30) == 0
+    raw = raw_on_terminal(command, stderr=True, COLUMNS=str(columns), NO_COLOR="1", TERM="xterm")
     lines, row = [""], 0
-    for part in re.findall(r"\x1b\[[?0-9;]*[A-Za-z]|\r|\n|[^\x1b\r\n]+", raw.decode()):
+    for part in re.findall(r"\x1b\[[?0-9;]*[A-Za-z]|\r|\n|[^\x1b\r\n]+", raw):
         if part == "\n":
             row += 1
             lines += [""] * (row + 1 - len(lines))
