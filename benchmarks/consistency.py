@@ -15,9 +15,9 @@ from attrs import frozen
 
 from benchmarks.measure import Result, Value
 from plugchat_async import Page, WalkReport
-from plugchat_async._driver import Drive, WalkOptions
-from plugchat_async._walk import Consistency, PageSizes
-from plugchat_async._walk.steps import key_of
+from plugchat_async._pagination import Consistency, PageSizes
+from plugchat_async._pagination.runner import Drive, WalkOptions
+from plugchat_async._pagination.steps import key_of
 from plugchat_async.testing.account import SimulatedAccount, Traffic
 
 CHATS, PAGE_SIZE = 1000, 100

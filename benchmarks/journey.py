@@ -20,10 +20,10 @@ from benchmarks.measure import Result, Value, in_a_process, interleaved, spread
 from benchmarks.server import running
 from benchmarks.walkers import TOKEN, Walk, floor, ours
 from plugchat_async import PlugChatSession
-from plugchat_async._secret import Secret
-from plugchat_async._transport import Transport
-from plugchat_async._walk import Consistency
-from plugchat_async._wire import Requests, RequestShape
+from plugchat_async._http.secret import Secret
+from plugchat_async._http.transport import Transport
+from plugchat_async._http.wire import Requests, RequestShape
+from plugchat_async._pagination import Consistency
 
 # Chats a page, and pages.
 LISTS = {10: 300, 100: 300, 1000: 60}

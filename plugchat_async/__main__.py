@@ -13,7 +13,7 @@ def main() -> None:
         except OSError:
             os.open(os.devnull, os.O_RDWR)
     try:
-        from plugchat_async.cli import run  # noqa: PLC0415 - the extra may be missing
+        from plugchat_async.cli.app import run  # noqa: PLC0415 - the extra may be missing
 
         sys.exit(run(sys.argv[1:]))
     except ModuleNotFoundError as missing:

@@ -29,10 +29,9 @@ import attrs
 from cattrs import Converter
 from cattrs.gen import make_dict_structure_fn, make_dict_unstructure_fn, override
 
-from plugchat_async._decode import Decoded, OnBadValue, decode, decode_slices
 from plugchat_async._evidence import Problem
-from plugchat_async._secret import Secret
-from plugchat_async._wire_values import (
+from plugchat_async._http.decode import Decoded, OnBadValue, decode, decode_slices
+from plugchat_async._http.field_values import (
     ID_FIELDS,
     READ_BY_NAME,
     WRITTEN_BY_NAME,
@@ -45,6 +44,7 @@ from plugchat_async._wire_values import (
     wire_name,
     write_time,
 )
+from plugchat_async._http.secret import Secret
 from plugchat_async.errors import ResponseError
 from plugchat_async.models import Chat
 

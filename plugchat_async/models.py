@@ -4,19 +4,19 @@ import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from functools import cached_property
+from operator import attrgetter
 from typing import Any, Final, Literal, Self, TypeAlias, TypeVar
 
 import msgspec
-from attrs import asdict, evolve, field, frozen
+from attrs import asdict, evolve, field, fields, frozen
 
 from plugchat_async._evidence import Problem
-from plugchat_async._json import parse_rows
-from plugchat_async._wire_values import FOREVER as _FOREVER
+from plugchat_async._internal.lenient_json import parse_rows
 from plugchat_async.errors import InvalidValueError
 
 ChatKind: TypeAlias = Literal["person", "group", "broadcast", "channel", "status"]
 
-FOREVER: Final = _FOREVER
+FOREVER: Final = datetime.max.replace(tzinfo=UTC)
 """`Chat.muted_until` of a chat that is muted without an end."""
 
 # How the gateway spells the id of what is not a person: "120363…-group", "5544…-1598…" (groups of older accounts),
@@ -105,6 +105,10 @@ class Chat:
             reason = str(error)
         raise InvalidValueError(f"it is no chat: {reason}", _FROM_DICT_HINT)
 
+
+COLUMNS: Final = tuple(a.name for a in fields(Chat))
+"""The names of a chat's fields, in order: the columns of an export."""
+values_of: Final = attrgetter(*COLUMNS)
 
 _FROM_DICT_HINT: Final = (
     "Chats are read back as they were exported, with `Chat`'s own names. "

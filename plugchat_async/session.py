@@ -9,23 +9,23 @@ from typing import TYPE_CHECKING, Final, Self, Unpack
 
 import aiohttp
 
-from plugchat_async._account_status import read_status
-from plugchat_async._arguments import check_int
-from plugchat_async._commons import Commons, HiddenOptions, RequestOptions, SessionOptions, hidden_address
-from plugchat_async._decode import OnBadValue
-from plugchat_async._driver import ChatsOptions, Drive, OnPage, OnReport, WalkOptions
-from plugchat_async._exchange import Exchange, TimeSource
-from plugchat_async._life import Life
-from plugchat_async._retry import RetryPolicy
-from plugchat_async._telemetry import Telemetry, ToldWalk
-from plugchat_async._token import TokenFunction, hidden_token
-from plugchat_async._walk import Consistency, StopOn
-from plugchat_async._wire import DEFAULT_BASE_URL, STATUS_PATH
+from plugchat_async._http.account_status import read_status
+from plugchat_async._http.decode import OnBadValue
+from plugchat_async._http.lifecycle import Life
+from plugchat_async._http.page_fetcher import Exchange, TimeSource
+from plugchat_async._http.resources import Commons, HiddenOptions, RequestOptions, SessionOptions, hidden_address
+from plugchat_async._http.retry import RetryPolicy
+from plugchat_async._http.telemetry import Telemetry, ToldWalk
+from plugchat_async._http.token import TokenFunction, hidden_token
+from plugchat_async._http.wire import DEFAULT_BASE_URL, STATUS_PATH
+from plugchat_async._internal.validation import check_int
+from plugchat_async._pagination import Consistency, StopOn
+from plugchat_async._pagination.runner import ChatsOptions, Drive, OnPage, OnReport, WalkOptions
 from plugchat_async.errors import InvalidValueError, PlugChatError
 from plugchat_async.models import AccountStatus, Chat, ChatEvent, Page
 
 if TYPE_CHECKING:
-    from plugchat_async.watch import WatchOptions
+    from plugchat_async.watch.options import WatchOptions
 
 TOKEN_VARIABLE: Final = "PLUGCHAT_TOKEN"  # noqa: S105 - the name of the variable
 BASE_URL_VARIABLE: Final = "PLUGCHAT_BASE_URL"
@@ -326,8 +326,8 @@ class PlugChatSession:
 
         InvalidValueError and InvalidTypeError at once, if an argument is wrong; later, if another watch has the state.
         """
-        from plugchat_async._watcher import Watch, WatchTools  # noqa: PLC0415 - 6 ms that most programs don't need
-        from plugchat_async.watch import WatchSettings  # noqa: PLC0415 - as above
+        from plugchat_async.watch.options import WatchSettings  # noqa: PLC0415 - as above
+        from plugchat_async.watch.watcher import Watch, WatchTools  # noqa: PLC0415 - 6 ms that most programs don't need
 
         exchange = self._exchange
         tools = WatchTools(self._fetch, self._walk, exchange.pause, exchange.sizes, exchange.time_source)

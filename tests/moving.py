@@ -7,7 +7,7 @@ from random import Random
 from attrs import define, field
 
 from plugchat_async import Chat, Page
-from plugchat_async._walk import (
+from plugchat_async._pagination import (
     Consistency,
     Deliver,
     Fetch,

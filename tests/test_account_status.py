@@ -21,8 +21,8 @@ from plugchat_async import (
     SessionStateError,
     UnexpectedStatusError,
 )
-from plugchat_async._account_status import read_status
-from plugchat_async._secret import Secret
+from plugchat_async._http.account_status import read_status
+from plugchat_async._http.secret import Secret
 
 TOKEN = Secret("1nEFbU3EktLnV7LIIzX")
 CONNECTED = http(b'{"connected": true, "session": true, "smartphoneConnected": true}')

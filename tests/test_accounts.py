@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from plugchat_async import Account, InvalidValueError, PlugChatError, read_accounts
-from plugchat_async._names import AccountNames, file_name, name_key
+from plugchat_async.bulk.names import AccountNames, file_name, name_key
 
 
 def written(folder: Path, text: str | bytes) -> Path:

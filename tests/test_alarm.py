@@ -9,7 +9,7 @@ from unittest.mock import patch
 import pytest
 
 from fakes import run_apart
-from plugchat_async._alarm import Alarm
+from plugchat_async._http.alarm import Alarm
 
 
 def timers() -> int:

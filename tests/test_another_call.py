@@ -18,7 +18,7 @@ from plugchat_async import (
     ServerError,
     WalkReport,
 )
-from plugchat_async._driver import WalkOptions
+from plugchat_async._pagination.runner import WalkOptions
 
 PATH = "/api/whatsapp/contacts"
 

@@ -3,7 +3,7 @@ from typing import Any
 import pytest
 
 from plugchat_async import ConfigurationError, InvalidTypeError, InvalidValueError, RetryPolicy
-from plugchat_async._arguments import check_choice, check_int, check_optional_int, check_seconds
+from plugchat_async._internal.validation import check_choice, check_int, check_optional_int, check_seconds
 
 
 @pytest.mark.parametrize("value", [0, -1])

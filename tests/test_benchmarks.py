@@ -12,9 +12,9 @@ from benchmarks.measure import PACKAGES, Result, interleaved, load, ratios, spre
 from benchmarks.plots import PICTURES
 from benchmarks.rows import body_of
 from plugchat_async import Chat
-from plugchat_async._fast_lane import RefusedError, fast_lane
-from plugchat_async._walk.steps import key_of
-from plugchat_async._wire_values import wire_name
+from plugchat_async._http.decode_fast import RefusedError, fast_lane
+from plugchat_async._http.field_values import wire_name
+from plugchat_async._pagination.steps import key_of
 from plugchat_async.converter import converter
 
 README = (Path(__file__).parent.parent / "README.md").read_text()

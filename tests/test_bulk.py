@@ -32,11 +32,11 @@ from plugchat_async import (
     ServerError,
     fetch_many,
 )
-from plugchat_async._commons import RequestOptions
-from plugchat_async._driver import WalkOptions
-from plugchat_async._retry import RetryBudget
-from plugchat_async._source import Source
-from plugchat_async.bulk import BulkSettings
+from plugchat_async._http.resources import RequestOptions
+from plugchat_async._http.retry import RetryBudget
+from plugchat_async._internal.iterables import Source
+from plugchat_async._pagination.runner import WalkOptions
+from plugchat_async.bulk.fetch import BulkSettings
 from plugchat_async.testing import Fault, PlugChatSimulator
 
 
@@ -865,7 +865,7 @@ def test_an_account_hides_its_token() -> None:
 
 def test_the_reserve_is_of_two_retries() -> None:
     """Of any kind."""
-    from plugchat_async._crew import _RESERVE
+    from plugchat_async.bulk.workers import _RESERVE
 
     budget = RetryBudget(_RESERVE)
     assert [budget.take(ServerError()) for _ in range(3)] == [True, True, False]

@@ -27,13 +27,13 @@ from plugchat_async import (
     MissingExtraError,
     OutputError,
     PlugChatError,
-    _parquet,
     export_many,
     read_jsonl,
 )
-from plugchat_async._files import beside
-from plugchat_async._manifest import MANIFEST, Entry, Finished, Manifest
-from plugchat_async.bulk_export import FAILURES
+from plugchat_async._internal.files import beside
+from plugchat_async.export import parquet as _parquet
+from plugchat_async.export.accounts import FAILURES
+from plugchat_async.export.manifest import MANIFEST, Entry, Finished, Manifest
 from plugchat_async.testing import Fault, PlugChatSimulator
 
 Style = Literal["jsonl", "csv", "parquet"]

@@ -14,10 +14,10 @@ from hypothesis import strategies as st
 
 from moving import MovingList, Read, Walked, begun, moving, page_of
 from plugchat_async import InvalidValueError, Page, PageLimitError, PlugChatSession, ServerError, WalkReport
-from plugchat_async._driver import WalkOptions
-from plugchat_async._walk import Consistency, Standing, pack, unpack
-from plugchat_async._walk.standing import CHECKPOINT_VERSION
-from plugchat_async._wire import CHATS_PATH
+from plugchat_async._http.wire import CHATS_PATH
+from plugchat_async._pagination import Consistency, Standing, pack, unpack
+from plugchat_async._pagination.runner import WalkOptions
+from plugchat_async._pagination.state import CHECKPOINT_VERSION
 from plugchat_async.converter import converter
 from plugchat_async.testing import Fault, PlugChatSimulator
 

@@ -20,8 +20,9 @@ import pytest
 
 from fakes import served
 from peers import program
-from plugchat_async import PlugChatSession, __version__, cli
+from plugchat_async import PlugChatSession, __version__
 from plugchat_async import __main__ as main_module
+from plugchat_async.cli import app as cli
 from plugchat_async.testing import Fault, PlugChatSimulator
 from terminal import PLUGCHAT, STEERING, STEERING_NAMES, on_terminal, raw_on_terminal
 
@@ -532,7 +533,7 @@ def test_uvloop_is_used_where_it_is_installed(
 
 def test_without_the_extra_the_command_says_how_to_install_it(monkeypatch: pytest.MonkeyPatch) -> None:
     """Other missing modules are not blamed on it."""
-    for name in ("cli", "cli_simulate"):
+    for name in ("cli.app", "cli.simulate"):
         monkeypatch.delitem(sys.modules, f"plugchat_async.{name}")
     monkeypatch.setitem(sys.modules, "cyclopts", None)
     with pytest.raises(SystemExit, match=r"pip install 'plugchat-async\[cli\]'"):

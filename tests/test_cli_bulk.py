@@ -20,9 +20,10 @@ from rich.console import Console
 from rich.progress import Progress
 
 from fakes import served
-from plugchat_async import AccountExport, PlugChatError, cli
-from plugchat_async.cli_bulk import spell_out_dask
-from plugchat_async.cli_progress import bulk_progress
+from plugchat_async import AccountExport, PlugChatError
+from plugchat_async.cli import app as cli
+from plugchat_async.cli.bulk import spell_out_dask
+from plugchat_async.cli.progress import bulk_progress
 from plugchat_async.testing import Fault, PlugChatSimulator
 
 PLUGCHAT = [sys.executable, "-W", "error", "-m", "plugchat_async"]
@@ -280,14 +281,14 @@ def test_accounts_of_an_earlier_run_do_not_count_as_progress(monkeypatch: pytest
         def isatty(self) -> bool:
             return True
 
-    monkeypatch.setattr("plugchat_async.cli_progress.Console", lambda **_: Console(file=Terminal()))
+    monkeypatch.setattr("plugchat_async.cli.progress.Console", lambda **_: Console(file=Terminal()))
     made: list[Progress] = []
 
     def make(*columns: Any, **options: Any) -> Progress:
         made.append(Progress(*columns, **options))
         return made[0]
 
-    monkeypatch.setattr("plugchat_async.cli_progress.Progress", make)
+    monkeypatch.setattr("plugchat_async.cli.progress.Progress", make)
     with bulk_progress(10) as on_result:
         assert on_result is not None
         for _ in range(6):
@@ -394,7 +395,7 @@ def test_dask_without_its_extra_is_told(
     accounts: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """With the command that installs it."""
-    monkeypatch.delitem(sys.modules, "plugchat_async.integrations.cluster", raising=False)
+    monkeypatch.delitem(sys.modules, "plugchat_async.integrations.dask.cluster", raising=False)
     monkeypatch.setitem(sys.modules, "distributed", None)
     assert cli.run(["bulk", str(accounts), "-o", str(accounts.parent / "out"), "--dask"]) == 2
     assert "plugchat-async[dask]" in capsys.readouterr().err

@@ -15,7 +15,7 @@ import pytest
 
 from fakes import RawServer, answering, http, served
 from matrix.peers import authority, server_tls
-from plugchat_async import cli
+from plugchat_async.cli import app as cli
 from plugchat_async.doctor import CHECKS, MOST_REQUESTS
 from plugchat_async.testing import Fault, PlugChatSimulator
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import pytest
 
 from fakes import served
-from plugchat_async import cli
+from plugchat_async.cli import app as cli
 from plugchat_async.testing import Fault, PlugChatSimulator
 
 TOKEN = "s3cret-token"

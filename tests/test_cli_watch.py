@@ -13,9 +13,10 @@ from pathlib import Path
 import pytest
 
 from fakes import served
-from plugchat_async import FOREVER, Chat, ChatAdded, ChatChanged, ChatRemoved, WatchState, cli
-from plugchat_async._formats import event_to_json, to_json
-from plugchat_async.cli_watch import _line
+from plugchat_async import FOREVER, Chat, ChatAdded, ChatChanged, ChatRemoved, WatchState
+from plugchat_async.cli import app as cli
+from plugchat_async.cli.watch import _line
+from plugchat_async.export.rows import event_to_json, to_json
 from plugchat_async.testing import Fault, PlugChatSimulator
 from terminal import PLUGCHAT, STEERING, STEERING_NAMES, on_terminal
 

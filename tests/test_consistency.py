@@ -11,7 +11,7 @@ import pytest
 from fakes import DOCUMENTED, FakeTime
 from moving import Event
 from plugchat_async import Chat, Page, PlugChatError, PlugChatSession, RetryPolicy, WalkReport
-from plugchat_async._walk import Consistency
+from plugchat_async._pagination import Consistency
 from plugchat_async.testing import Fault, PlugChatSimulator
 from test_doctor_dialect import Gateway
 from test_walk_traces import ANY, BUMPS, Script, traces

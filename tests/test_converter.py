@@ -13,8 +13,8 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from plugchat_async import FOREVER, Chat, DecodeError, NotAListError, NotJSONError, Problem
-from plugchat_async._fast_lane import RefusedError, fast_lane
-from plugchat_async._wire_values import MalformedValueError, wire_name
+from plugchat_async._http.decode_fast import RefusedError, fast_lane
+from plugchat_async._http.field_values import MalformedValueError, wire_name
 from plugchat_async.converter import WireConverter, converter
 
 PAGE = (Path(__file__).parent / "payloads" / "gateway_page.json").read_text("utf-8")

@@ -33,11 +33,11 @@ from plugchat_async import (
     TimeSource,
     export_many,
 )
-from plugchat_async._manifest import MANIFEST
-from plugchat_async.bulk import settings_of
+from plugchat_async.bulk.fetch import settings_of
+from plugchat_async.export.manifest import MANIFEST
 from plugchat_async.integrations import dask as dask_module
-from plugchat_async.integrations.cluster import reaching_cluster
 from plugchat_async.integrations.dask import fetch_many_dask
+from plugchat_async.integrations.dask.cluster import reaching_cluster
 from plugchat_async.integrations.opentelemetry import OpenTelemetry
 from plugchat_async.testing import Fault, PlugChatSimulator
 

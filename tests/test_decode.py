@@ -15,12 +15,12 @@ from hypothesis import strategies as st
 
 from fakes import finish
 from plugchat_async import FOREVER, Chat, DecodeError, NotAListError, NotJSONError, ResponseError
-from plugchat_async import _decode as decode_module
-from plugchat_async import _json as json_module
-from plugchat_async._decode import Decoded, OnBadValue
-from plugchat_async._fast_lane import RefusedError, fast_lane
-from plugchat_async._secret import Secret
-from plugchat_async._wire_values import MAX_TIME, MIN_MILLISECONDS, time_from_epoch, wire_name
+from plugchat_async._http import decode as decode_module
+from plugchat_async._http.decode import Decoded, OnBadValue
+from plugchat_async._http.decode_fast import RefusedError, fast_lane
+from plugchat_async._http.field_values import MAX_TIME, MIN_MILLISECONDS, time_from_epoch, wire_name
+from plugchat_async._http.secret import Secret
+from plugchat_async._internal import lenient_json as json_module
 from plugchat_async.converter import WireConverter, converter
 
 TOKEN = Secret("1nEFbU3EktLnV7LIIzX")

@@ -29,7 +29,7 @@ from plugchat_async import (
     UnsupportedMediaTypeError,
     WalkReport,
 )
-from plugchat_async._wire import CHATS_PATH
+from plugchat_async._http.wire import CHATS_PATH
 from plugchat_async.doctor import CHECKS, MOST_REQUESTS, Checkup, Finding, examine
 from plugchat_async.testing import Fault, PlugChatSimulator
 
@@ -248,7 +248,7 @@ async def test_a_page_0_that_can_not_be_placed() -> None:
 
 async def test_requests_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     """Whatever would be asked for after that is skipped, and says so."""
-    monkeypatch.setattr("plugchat_async._doctor.probe.MOST_REQUESTS", 4)
+    monkeypatch.setattr("plugchat_async.doctor.probe.MOST_REQUESTS", 4)
     checkup = await examined()
     assert checkup.requests == 4
     assert checkup.finding("page").found == "that would take more than 4 requests"
@@ -924,7 +924,7 @@ async def test_a_server_that_can_not_be_reached(monkeypatch: pytest.MonkeyPatch,
     async def fail(*_: object, **__: object) -> Any:
         raise happens
 
-    monkeypatch.setattr("plugchat_async._doctor.reach.asyncio.open_connection", fail)
+    monkeypatch.setattr("plugchat_async.doctor.network.asyncio.open_connection", fail)
     checkup = await examine(TOKEN, base_url="https://127.0.0.1:1")
     assert checkup.finding("tls").found == f"127.0.0.1: {said}"
     assert checkup.finding("tls").advice

@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 
 from fakes import RawServer, http, run_apart
 from plugchat_async import InvalidTypeError
-from plugchat_async._doctor.shapes import MAX_NAMES
-from plugchat_async.cli_doctor import _to_json
+from plugchat_async.cli.doctor import _to_json
 from plugchat_async.doctor import CHECKS, MOST_REQUESTS, Checkup, Finding, examine
+from plugchat_async.doctor.shapes import MAX_NAMES
 
 TOKEN = "s3cret-t0ken"
 CONNECTED = b'{"connected": true, "session": true, "smartphoneConnected": true}'
@@ -478,7 +478,7 @@ async def test_the_status_is_asked_for_as_the_list_is() -> None:
 
 async def test_a_status_counts_for_the_bound(monkeypatch: pytest.MonkeyPatch) -> None:
     """Nothing is asked after the last request that is allowed, whichever it is for."""
-    monkeypatch.setattr("plugchat_async._doctor.probe.MOST_REQUESTS", 3)
+    monkeypatch.setattr("plugchat_async.doctor.probe.MOST_REQUESTS", 3)
     checkup = await examined([], DISCONNECTED)
     assert checkup.requests == 3
     assert checkup.finding("past_end").found == "that would take more than 3 requests"

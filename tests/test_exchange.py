@@ -16,12 +16,12 @@ from plugchat_async import (
     TimeSource,
     UnsupportedMediaTypeError,
 )
-from plugchat_async._exchange import Exchange
-from plugchat_async._limits import Limits
-from plugchat_async._retry import RetryBudget
-from plugchat_async._secret import Secret
-from plugchat_async._transport import Failure, Transport
-from plugchat_async._wire import RequestShape, WireRequest, WireResponse
+from plugchat_async._http.page_fetcher import Exchange
+from plugchat_async._http.rate_limit import Limits
+from plugchat_async._http.retry import RetryBudget
+from plugchat_async._http.secret import Secret
+from plugchat_async._http.transport import Failure, Transport
+from plugchat_async._http.wire import RequestShape, WireRequest, WireResponse
 
 PAGE = WireResponse(200, {}, b'[{"phone":"1"}]')
 CLOSED = Failure(ConnectionFailedError("closed", reason="closed"))

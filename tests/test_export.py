@@ -41,9 +41,9 @@ from plugchat_async import (
     write_jsonl,
     write_parquet,
 )
-from plugchat_async._files import WholeFile, beside, sweep
-from plugchat_async._formats import from_json, to_json
-from plugchat_async.export import open_sink
+from plugchat_async._internal.files import WholeFile, beside, sweep
+from plugchat_async.export.rows import from_json, to_json
+from plugchat_async.export.writers import open_sink
 from plugchat_async.testing import Fault, PlugChatSimulator
 
 Write = Callable[[Any, Any], Coroutine[Any, Any, int]]

@@ -34,7 +34,7 @@ from plugchat_async import (
     UnexpectedStatusError,
     errors,
 )
-from plugchat_async._formats import to_json
+from plugchat_async.export.rows import to_json
 from plugchat_async.integrations.fastapi import (
     BrokenStreamError,
     ChatModel,
@@ -44,7 +44,7 @@ from plugchat_async.integrations.fastapi import (
     get_plugchat,
     plugchat_lifespan,
 )
-from plugchat_async.integrations.problems import _PROBLEMS, _problem_of
+from plugchat_async.integrations.fastapi.problems import _PROBLEMS, _problem_of
 from plugchat_async.testing import Fault, PlugChatSimulator
 
 TOKEN = "s3cret-token"

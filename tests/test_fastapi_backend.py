@@ -16,7 +16,7 @@ import pytest
 
 from fakes import served
 from plugchat_async import merge_people
-from plugchat_async._formats import to_json
+from plugchat_async.export.rows import to_json
 from plugchat_async.testing import Fault, PlugChatSimulator
 
 EXAMPLES = Path(__file__).parent.parent / "examples"

@@ -17,8 +17,8 @@ from hypothesis import strategies as st
 
 from fuzz import decode as target
 from plugchat_async import Chat, NotJSONError
-from plugchat_async import _decode as decoder
-from plugchat_async._fast_lane import FastLane
+from plugchat_async._http import decode as decoder
+from plugchat_async._http.decode_fast import FastLane
 from plugchat_async.converter import converter
 
 SEEDS = sorted(target.SEEDS.iterdir())

@@ -22,9 +22,9 @@ from plugchat_async import (
     UnexpectedStatusError,
     UnsupportedMediaTypeError,
 )
-from plugchat_async._gateway_errors import gateway_error, is_refusal
-from plugchat_async._secret import Secret
-from plugchat_async._wire import WireResponse, status_error, status_line
+from plugchat_async._http.gateway_errors import gateway_error, is_refusal
+from plugchat_async._http.secret import Secret
+from plugchat_async._http.wire import WireResponse, status_error, status_line
 from plugchat_async.testing import Fault, PlugChatSimulator
 
 TOKEN = Secret("1nEFbU3EktLnV7LIIzX")

@@ -22,7 +22,6 @@ from plugchat_async import (
     PlugChatSession,
     WalkReport,
     WatchState,
-    cli,
     export_many,
     fetch_many,
     merge_people,
@@ -33,6 +32,7 @@ from plugchat_async import (
     write_jsonl,
     write_parquet,
 )
+from plugchat_async.cli import app as cli
 from plugchat_async.integrations.fastapi import ChatModel, ChatStream, PlugChatDep, plugchat_lifespan
 from plugchat_async.testing import Fault, PlugChatSimulator
 

@@ -23,13 +23,13 @@ from plugchat_async import (
     TimeSource,
     fetch_many,
 )
-from plugchat_async._commons import Commons
-from plugchat_async._exchange import Exchange
-from plugchat_async._limits import Limits, rate_limiter
-from plugchat_async._retry import RetryBudget
-from plugchat_async._secret import Secret
-from plugchat_async._transport import Failure, Transport
-from plugchat_async._wire import RequestShape, WireRequest, WireResponse
+from plugchat_async._http.page_fetcher import Exchange
+from plugchat_async._http.rate_limit import Limits, rate_limiter
+from plugchat_async._http.resources import Commons
+from plugchat_async._http.retry import RetryBudget
+from plugchat_async._http.secret import Secret
+from plugchat_async._http.transport import Failure, Transport
+from plugchat_async._http.wire import RequestShape, WireRequest, WireResponse
 from plugchat_async.models import Page
 from plugchat_async.testing import Fault, PlugChatSimulator
 

@@ -18,9 +18,9 @@ from aiohttp import web
 from fakes import served
 from peers import PATIENCE, program
 from plugchat_async import AccountStatus, Chat
-from plugchat_async._secret import Secret
-from plugchat_async._wire import CHATS_PATH, DOCUMENTED_ORIGINS, JSON_TYPE, STATUS_PATH, RequestShape
-from plugchat_async._wire_values import wire_name
+from plugchat_async._http.field_values import wire_name
+from plugchat_async._http.secret import Secret
+from plugchat_async._http.wire import CHATS_PATH, DOCUMENTED_ORIGINS, JSON_TYPE, STATUS_PATH, RequestShape
 from plugchat_async.testing import PlugChatSimulator, SimulatedAccount
 from plugchat_async.testing.dialects import DIALECTS, Dialect
 

@@ -28,8 +28,8 @@ from plugchat_async import (
     UnexpectedStatusError,
     WalkReport,
 )
-from plugchat_async._driver import Drive, WalkOptions
-from plugchat_async._walk import Consistency, PageSizes
+from plugchat_async._pagination import Consistency, PageSizes
+from plugchat_async._pagination.runner import Drive, WalkOptions
 from plugchat_async.testing import Fault, PlugChatSimulator
 
 T = TypeVar("T")
@@ -95,7 +95,7 @@ async def driven(fetch: Any, **options: Any) -> AsyncGenerator[Page, None]:
 @pytest.mark.parametrize(("seen", "pauses"), [(10, 0), (39, 0), (41, 1), (1000, 48)])
 async def test_a_long_memory_is_freed_with_pauses(monkeypatch: pytest.MonkeyPatch, seen: int, pauses: int) -> None:
     """Others have their turn meanwhile, and there is no pause where there is little to free."""
-    monkeypatch.setattr("plugchat_async._driver._AT_A_TIME", 20)
+    monkeypatch.setattr("plugchat_async._pagination.runner._AT_A_TIME", 20)
     walk = WalkOptions(page_size=10)
     standing = walk.standing()
     standing.seen.update(map(str, range(seen)))

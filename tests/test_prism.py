@@ -23,8 +23,8 @@ from plugchat_async import (
     UnsupportedMediaTypeError,
     WalkReport,
 )
-from plugchat_async._secret import Secret
-from plugchat_async._wire import CHATS_PATH, RequestShape
+from plugchat_async._http.secret import Secret
+from plugchat_async._http.wire import CHATS_PATH, RequestShape
 
 DESCRIPTION = Path(__file__).parent / "openapi.yaml"
 TOKEN = "s3cret-t0ken"

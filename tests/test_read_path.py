@@ -37,8 +37,8 @@ from plugchat_async import (
     SessionStateError,
     TimeSource,
 )
-from plugchat_async._transport import Failure, Transport
-from plugchat_async._wire import DOCUMENTED_ORIGINS, WireRequest, WireResponse
+from plugchat_async._http.transport import Failure, Transport
+from plugchat_async._http.wire import DOCUMENTED_ORIGINS, WireRequest, WireResponse
 
 T = TypeVar("T")
 

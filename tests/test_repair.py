@@ -1,7 +1,7 @@
 from attrs import evolve
 
-from plugchat_async._repair import next_repair
-from plugchat_async._wire import RequestShape, WireResponse
+from plugchat_async._http.repair import next_repair
+from plugchat_async._http.wire import RequestShape, WireResponse
 
 APP = RequestShape("https://app.plugchat.com.br")
 OWN = RequestShape("https://gateway.example")

@@ -16,7 +16,7 @@ from plugchat_async import (
     RetryPolicy,
     ServerError,
 )
-from plugchat_async._retry import (
+from plugchat_async._http.retry import (
     RETRIED_STATUSES,
     GiveUp,
     RetryBudget,
@@ -26,8 +26,8 @@ from plugchat_async._retry import (
     parse_retry_after,
     parse_wait,
 )
-from plugchat_async._secret import Secret
-from plugchat_async._wire import WireResponse, status_error
+from plugchat_async._http.secret import Secret
+from plugchat_async._http.wire import WireResponse, status_error
 
 NOW = 784_111_777.0  # Sun, 06 Nov 1994 08:49:37 GMT, the date of RFC 9110's examples
 

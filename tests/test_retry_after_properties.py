@@ -20,7 +20,7 @@ from plugchat_async import (
     RetryPolicy,
     ServerError,
 )
-from plugchat_async._retry import GiveUp, Wait, is_transient, parse_reset, parse_retry_after
+from plugchat_async._http.retry import GiveUp, Wait, is_transient, parse_reset, parse_retry_after
 
 DAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
 MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")

@@ -7,7 +7,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from rich.pretty import pretty_repr
 
-from plugchat_async._secret import Secret
+from plugchat_async._http.secret import Secret
 
 TOKEN = Secret("1nEFbU3EktLnV7LIIzX")
 

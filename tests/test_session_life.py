@@ -38,8 +38,8 @@ from plugchat_async import (
     WalkReport,
     fetch_many,
 )
-from plugchat_async._transport import Failure, Transport
-from plugchat_async._wire import WireRequest, WireResponse
+from plugchat_async._http.transport import Failure, Transport
+from plugchat_async._http.wire import WireRequest, WireResponse
 from plugchat_async.testing import Fault, PlugChatSimulator, SimulatedAccount
 
 T = TypeVar("T")

@@ -21,9 +21,9 @@ from plugchat_async import (
     UnexpectedStatusError,
     WalkReport,
 )
-from plugchat_async._walk import Consistency
-from plugchat_async._walk.steps import key_of
-from plugchat_async._wire_values import wire_name
+from plugchat_async._http.field_values import wire_name
+from plugchat_async._pagination import Consistency
+from plugchat_async._pagination.steps import key_of
 from plugchat_async.converter import converter
 from plugchat_async.testing import Fault, PlugChatSimulator
 from plugchat_async.testing.dialects import DIALECTS, Dialect

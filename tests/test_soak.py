@@ -10,7 +10,7 @@ import pytest
 
 import soak
 from plugchat_async import ServerError
-from plugchat_async._walk.steps import key_of
+from plugchat_async._pagination.steps import key_of
 from soak import main
 from soaking.accounts import MARK, Known, Spec, specs
 from soaking.descriptors import room

@@ -33,8 +33,8 @@ from plugchat_async import (
     export_many,
     fetch_many,
 )
-from plugchat_async._driver import WalkOptions
-from plugchat_async._telemetry import Telemetry
+from plugchat_async._http.telemetry import Telemetry
+from plugchat_async._pagination.runner import WalkOptions
 from plugchat_async.integrations.opentelemetry import OpenTelemetry, error_type
 from plugchat_async.testing import Fault, PlugChatSimulator
 

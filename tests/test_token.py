@@ -22,7 +22,7 @@ from plugchat_async import (
     TokenError,
     fetch_many,
 )
-from plugchat_async._secret import Secret
+from plugchat_async._http.secret import Secret
 from plugchat_async.testing import Fault, PlugChatSimulator
 
 OLD, NEW = "0ld-t0ken-of-last-week", "n3w-t0ken-of-this-week"

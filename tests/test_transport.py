@@ -33,9 +33,9 @@ from plugchat_async import (
     TimeSource,
     UnexpectedStatusError,
 )
-from plugchat_async._failures import translate
-from plugchat_async._secret import Secret
-from plugchat_async._wire import Requests, RequestShape
+from plugchat_async._http.aiohttp_errors import translate
+from plugchat_async._http.secret import Secret
+from plugchat_async._http.wire import Requests, RequestShape
 
 ONE_CHAT = b'[{"phone":"1"}]'
 

@@ -5,9 +5,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from plugchat_async import Chat, Page, PageLimitError, PageRepeatedError, PaginationError
-from plugchat_async._walk import Deliver, Ledger, PageSizes, Peek, Standing, Step, StopOn, Terms, advance
-from plugchat_async._walk import walk as walker_of
-from plugchat_async._walk.sizes import FAR_PAGES, is_round
+from plugchat_async._pagination import Deliver, Ledger, PageSizes, Peek, Standing, Step, StopOn, Terms, advance
+from plugchat_async._pagination import walk as walker_of
+from plugchat_async._pagination.server_traits import FAR_PAGES, is_round
 
 Server = Callable[[int, int], Sequence[int]]
 

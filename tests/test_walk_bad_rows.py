@@ -12,10 +12,10 @@ from hypothesis import strategies as st
 from fakes import finish
 from moving import Read, walk_over
 from plugchat_async import Chat, Page
-from plugchat_async._decode import Decoded
-from plugchat_async._secret import Secret
-from plugchat_async._walk import Consistency
-from plugchat_async._wire_values import wire_name
+from plugchat_async._http.decode import Decoded
+from plugchat_async._http.field_values import wire_name
+from plugchat_async._http.secret import Secret
+from plugchat_async._pagination import Consistency
 from plugchat_async.converter import converter
 
 Row = dict[str, Any]

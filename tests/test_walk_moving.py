@@ -10,10 +10,10 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 
 from moving import Event, MovingList, Read, begun, moving, page_of, walk_over
 from plugchat_async import Page, PageLimitError, PageRepeatedError
-from plugchat_async._walk import Consistency, Deliver, Fetch, Ledger, PageSizes, StopOn, Terms, advance, walk
-from plugchat_async._walk.exact import MOST_BLIND_PASSES, MOST_PASSES, is_sorted, times_of
-from plugchat_async._walk.sizes import FAR_PAGES, is_round
-from plugchat_async._walk.strict import TOO_FAST, least_margin, next_window
+from plugchat_async._pagination import Consistency, Deliver, Fetch, Ledger, PageSizes, StopOn, Terms, advance, walk
+from plugchat_async._pagination.exact import MOST_BLIND_PASSES, MOST_PASSES, is_sorted, times_of
+from plugchat_async._pagination.server_traits import FAR_PAGES, is_round
+from plugchat_async._pagination.strict import TOO_FAST, least_margin, next_window
 
 KINDS: dict[Consistency, tuple[str, ...]] = {
     "exact": ("bump", "insert"),

@@ -9,9 +9,10 @@ import pytest
 
 from moving import Event, MovingList, begun, moving, walk_over
 from plugchat_async import Page
-from plugchat_async._walk import Consistency, Standing, Step, Terms, walker
-from plugchat_async._walk.exact import Pass
-from plugchat_async._walk.pages import read_pages
+from plugchat_async._pagination import Consistency, Standing, Step, Terms
+from plugchat_async._pagination import strategy as walker
+from plugchat_async._pagination.exact import Pass
+from plugchat_async._pagination.sequential import read_pages
 
 # Many traces, on machines that may be slow, with coverage measured.
 pytestmark = pytest.mark.timeout(300)

@@ -50,12 +50,12 @@ from plugchat_async import (
     WatchOptions,
     WatchState,
 )
-from plugchat_async._packing import to_text
-from plugchat_async._snapshot import Snapshot, pack, unpack
-from plugchat_async._watcher import Watch
+from plugchat_async._internal.serialization import to_text
 from plugchat_async.converter import converter
 from plugchat_async.testing import Fault, PlugChatSimulator
-from plugchat_async.watch import WatchSettings
+from plugchat_async.watch.options import WatchSettings
+from plugchat_async.watch.snapshot import Snapshot, pack, unpack
+from plugchat_async.watch.watcher import Watch
 
 ONE_TRY = RetryPolicy(attempts=1)
 
@@ -1139,4 +1139,4 @@ def test_events_are_values() -> None:
 
 def test_watching_is_loaded_when_it_is_used() -> None:
     """See also the test of what `import plugchat_async` loads."""
-    assert Watch.__module__ == "plugchat_async._watcher"
+    assert Watch.__module__ == "plugchat_async.watch.watcher"

@@ -20,13 +20,13 @@ from plugchat_async import (
     WatchOptions,
     WatchState,
 )
-from plugchat_async._driver import Drive, WalkOptions
-from plugchat_async._walk import PageSizes
-from plugchat_async._walk.steps import key_of
-from plugchat_async._watcher import Watch, WatchTools
+from plugchat_async._pagination import PageSizes
+from plugchat_async._pagination.runner import Drive, WalkOptions
+from plugchat_async._pagination.steps import key_of
 from plugchat_async.testing import SimulatedAccount
 from plugchat_async.testing.dialects import DIALECTS, Dialect
-from plugchat_async.watch import WatchSettings
+from plugchat_async.watch.options import WatchSettings
+from plugchat_async.watch.watcher import Watch, WatchTools
 
 
 class Service:

@@ -13,8 +13,8 @@ from plugchat_async import (
     UnexpectedStatusError,
     UnsupportedMediaTypeError,
 )
-from plugchat_async._secret import Secret
-from plugchat_async._wire import (
+from plugchat_async._http.secret import Secret
+from plugchat_async._http.wire import (
     Requests,
     RequestShape,
     WireResponse,

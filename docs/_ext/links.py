@@ -1,4 +1,4 @@
-"""Links names to the reference: `iter_chats` in a page, plugchat_async._retry.RetryPolicy in a type."""
+"""Links names to the reference: `iter_chats` in a page, plugchat_async._http.retry.RetryPolicy in a type."""
 
 import re
 

@@ -19,8 +19,8 @@ from asyncio import CancelledError
 from typing import Final
 
 from plugchat_async._extras import needing
-from plugchat_async._telemetry import Reason
-from plugchat_async._wire import __version__, status_line
+from plugchat_async._http.telemetry import Reason
+from plugchat_async._http.wire import __version__, status_line
 from plugchat_async.errors import PlugChatError
 from plugchat_async.models import WalkReport
 

@@ -6,10 +6,10 @@ from collections.abc import Callable
 
 from attrs import evolve, frozen
 
-from plugchat_async._walk.steps import key_of
+from plugchat_async._pagination.steps import key_of
 from plugchat_async.models import Chat
 from plugchat_async.testing.dialects import Dialect
-from plugchat_async.testing.people import GatewayPeople, People
+from plugchat_async.testing.fake_chats import GatewayPeople, People
 
 
 @frozen(kw_only=True)

@@ -40,9 +40,9 @@ def _observed() -> AbstractContextManager[object]:
 
 with _observed():
     from plugchat_async import Chat, DecodeError, NotAListError, NotJSONError, ResponseError
-    from plugchat_async import _decode as decoder
-    from plugchat_async._fast_lane import RefusedError, fast_lane
-    from plugchat_async._secret import Secret
+    from plugchat_async._http import decode as decoder
+    from plugchat_async._http.decode_fast import RefusedError, fast_lane
+    from plugchat_async._http.secret import Secret
     from plugchat_async.converter import converter
 
 T = TypeVar("T")

@@ -9,7 +9,7 @@ from typing import Any, Final
 from attrs import define, field
 
 from plugchat_async import Account, AccountResult, fetch_many
-from plugchat_async._walk.steps import key_of
+from plugchat_async._pagination.steps import key_of
 from soaking.accounts import Known, Spec
 from soaking.ground import POLICY, Ground
 from soaking.walk import Plan, Walk

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from plugchat_async import PlugChatError, SessionStateError
-from plugchat_async._walk import Consistency
+from plugchat_async._pagination import Consistency
 from soaking.accounts import MARK, Known
 from soaking.listening import traced
 from soaking.plants import Plants

@@ -5,7 +5,7 @@ import random
 from attrs import define, field, frozen
 
 from plugchat_async import WalkReport
-from plugchat_async._walk import Consistency
+from plugchat_async._pagination import Consistency
 from soaking.accounts import Known, Spec
 
 

@@ -1,0 +1,1 @@
+"""One page over HTTP, whatever it takes: the request, retries, repairs, and the decoded response."""

@@ -1,0 +1,79 @@
+"""aiohttp's errors -> ours. Their text is not taken over: it may hold headers."""
+
+from typing import Final
+from urllib.parse import urlsplit
+
+import aiohttp
+
+from plugchat_async._http.wire import WireRequest
+from plugchat_async.errors import ConfigurationError, ConnectionFailedError, PlugChatError
+
+
+class DroppedError(Exception):
+    """A connection that was lost before there was an answer, on its way past aiohttp's own retry.
+
+    closed: in good order, else reset. reused: an earlier request had left it open.
+    """
+
+    def __init__(self, *, closed: bool, reused: bool) -> None:
+        super().__init__()
+        self.closed = closed
+        self.reused = reused
+
+
+_CLOSED: Final = ("closed", "the server closed the connection without an answer")
+_RESET: Final = ("reset", "the connection was reset")
+# First match wins: a ClientSSLError is a ClientConnectorError, which is an OSError.
+_REASONS: Final[tuple[tuple[type[Exception], str, str], ...]] = (
+    (aiohttp.ServerFingerprintMismatch, "certificate", "the server's certificate has another fingerprint"),
+    (aiohttp.ClientHttpProxyError, "proxy", "the proxy refused the connection"),
+    (aiohttp.ClientConnectorDNSError, "dns", "the host name can't be resolved"),
+    (aiohttp.ClientSSLError, "tls", "the TLS handshake failed"),
+    (aiohttp.ClientConnectorError, "unreachable", "the server can't be reached"),
+    (aiohttp.ClientPayloadError, "truncated", "the connection broke in the middle of the answer"),
+    (OSError, *_RESET),
+    (aiohttp.ClientConnectionError, "closed", "the connection was closed"),
+)
+# A ClientResponseError is left: aiohttp calls what it can't parse a status 400, which nobody sent.
+_MALFORMED: Final = ("malformed", "the answer is not valid HTTP")
+_HINTS: Final = {
+    "certificate": (
+        "Check base_url and this machine's clock; if the server's authority is your own, "
+        "give an ssl_context that trusts it."
+    ),
+    "dns": "Check the host name in base_url, and this machine's DNS.",
+    "proxy": "Check the proxy option.",
+}
+
+
+def translate(cause: Exception, request: WireRequest) -> PlugChatError:
+    """Give the error that a request's failure is for our callers. The one place where foreign errors become ours."""
+    match cause:
+        case DroppedError():
+            reason, message = _CLOSED if cause.closed else _RESET
+        # Before ValueError, which it is, too.
+        case aiohttp.ClientConnectorCertificateError():
+            # Only an error that OpenSSL made says what is wrong.
+            said: str = getattr(cause.certificate_error, "verify_message", "the server's certificate can't be verified")
+            reason, message = "certificate", said
+        # aiohttp.InvalidURL, or an injected session's auth beside our Authorization.
+        case ValueError():
+            return ConfigurationError(
+                "aiohttp refused to send the request",
+                "Check base_url; an injected client_session must not have `auth`, nor a netrc entry with trust_env.",
+            )
+        case aiohttp.ClientProxyConnectionError():
+            reason, message = "proxy", "the proxy can't be reached"
+        case aiohttp.ClientConnectorError(os_error=ConnectionRefusedError()):
+            reason, message = "refused", "the connection was refused"
+        # The server was reached: it is the handshake that it, or something on the way, has broken off.
+        case aiohttp.ClientConnectorError(os_error=ConnectionResetError() | ConnectionAbortedError()):
+            reason, message = "tls", "the connection was lost in the TLS handshake"
+        case _:
+            reason, message = next(((r, m) for kind, r, m in _REASONS if isinstance(cause, kind)), _MALFORMED)
+    return _connection_failed(request, reason, message)
+
+
+def _connection_failed(request: WireRequest, reason: str, message: str) -> ConnectionFailedError:
+    host = urlsplit(request.url).netloc
+    return ConnectionFailedError(f"{host}: {message}", _HINTS.get(reason, ""), reason=reason)

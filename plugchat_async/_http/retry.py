@@ -1,0 +1,215 @@
+"""When to repeat a request, and how long to wait first.
+
+(attempt, error, seconds spent) -> `Wait` or `GiveUp`. Pure: time and chance are passed in.
+"""
+
+import re
+from collections.abc import Mapping
+from datetime import UTC
+from email.utils import parsedate_to_datetime
+from typing import Final
+
+from attrs import define, field, frozen
+from msgspec import Struct
+
+from plugchat_async._internal.validation import check_int, check_seconds
+from plugchat_async.errors import (
+    ConnectionFailedError,
+    NotJSONError,
+    PlugChatError,
+    RateLimitedError,
+    RequestTimeoutError,
+    ServerError,
+)
+
+# The statuses that a later try may not meet again; 408, 425 and 429 by their definition in RFC 9110, 8470 and 6585.
+RETRIED_STATUSES: Final = frozenset({408, 425, 429, 500, 502, 503, 504})
+
+# The three forms of RFC 9110, 5.6.7: they begin with a day's name and end in GMT, or in asctime's case in the year.
+# The standard library's parser reads them all, but much else too.
+_HTTP_DATE = re.compile(r"(?:Mon|Tue|Wed|Thu|Fri|Sat|Sun)[a-z]*,? (?:[ -~]{18,20} GMT|[ -~]{15} [0-9]{4})")
+
+# Seconds, with a fraction at most; more digits than a time has are no time.
+_RESET = re.compile(r"[0-9]{1,16}(?:\.[0-9]{1,9})?")
+# Smaller numbers count seconds from now, larger ones from 1970: this one is in 2001, and as a wait it is 31 years.
+_MIN_EPOCH_SECONDS: Final = 1e9
+# In seconds it is the year 5138, in milliseconds 1973.
+_MIN_EPOCH_MILLISECONDS: Final = 1e11
+_MAX_EPOCH_MILLISECONDS: Final = 1e14
+
+
+def parse_wait(status: int, headers: Mapping[str, str], *, now: float) -> float | None:
+    """Return how long a response asks to wait: by Retry-After or, of a 429 without one, by its rate limit's reset.
+
+    Args:
+        status: The response's status.
+        headers: Its headers, names in lower case.
+        now: The time in epoch seconds, see `parse_retry_after`.
+
+    Returns:
+        Seconds, or None if no header can be read.
+    """
+    date = headers.get("date")
+    wait = parse_retry_after(headers.get("retry-after"), now=now, date=date)
+    if wait is not None or status != 429:
+        return wait
+    resets = (parse_reset(headers.get(name), now=now, date=date) for name in ("ratelimit-reset", "x-ratelimit-reset"))
+    return next((reset for reset in resets if reset is not None), None)
+
+
+def parse_reset(value: str | None, *, now: float, date: str | None = None) -> float | None:
+    """Return the seconds until a rate limit is reset, or None if `value` is absent or no number of a known size.
+
+    RateLimit-Reset and X-RateLimit-Reset hold seconds from now, or a moment in epoch seconds or milliseconds: their
+    size tells. A moment in the past gives 0.0. `now` and `date` are those of `parse_retry_after`.
+    """
+    text = (value or "").strip(" \t")
+    if not _RESET.fullmatch(text):
+        return None
+    number = float(text)
+    if number < _MIN_EPOCH_SECONDS:
+        return number
+    if number >= _MAX_EPOCH_MILLISECONDS:
+        return None
+    moment = number if number < _MIN_EPOCH_MILLISECONDS else number / 1000.0
+    return max(0.0, moment - _server_time(now, date))
+
+
+def parse_retry_after(value: str | None, *, now: float, date: str | None = None) -> float | None:
+    """Read a Retry-After header: seconds from now, or None if it is absent or neither digits nor an HTTP date.
+
+    `now` is the time in epoch seconds; the response's own Date header, if it can be read, is preferred to it, so that
+    a client's wrong clock does not matter. A moment that is past gives 0.0. Source: RFC 9110, 10.2.3.
+    """
+    text = (value or "").strip(" \t")
+    if text.isascii() and text.isdigit():
+        return float(text)  # of any length: too many digits make inf, which is as good as "not today"
+    moment = _parse_http_date(text)
+    if moment is None:
+        return None
+    return max(0.0, moment - _server_time(now, date))
+
+
+def _server_time(now: float, date: str | None) -> float:
+    server_now = _parse_http_date((date or "").strip(" \t"))
+    return now if server_now is None else server_now
+
+
+def _parse_http_date(text: str) -> float | None:
+    if not _HTTP_DATE.fullmatch(text):
+        return None
+    try:
+        moment = parsedate_to_datetime(text)
+    except (ValueError, OverflowError):
+        return None
+    # Of the three forms only asctime's names no zone; all three mean GMT.
+    return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
+
+
+def is_transient(error: PlugChatError) -> bool:
+    """Tell whether the same request may succeed when it is repeated."""
+    match error:
+        case ConnectionFailedError():
+            return error.reason != "certificate"
+        case RequestTimeoutError():
+            return True
+        case NotJSONError():
+            return error.truncated
+        case _:
+            return error.status in RETRIED_STATUSES
+
+
+class Wait(Struct, frozen=True):
+    """Repeat the request after so many seconds."""
+
+    seconds: float
+
+
+class GiveUp(Struct, frozen=True):
+    """Raise the error. `reason` says why it is not repeated, "" where that needs no words."""
+
+    reason: str = ""
+
+
+@frozen
+class RetryPolicy:
+    """How often and how patiently one page is asked for.
+
+    attempts: requests for one page, the first included (default 3). 1 turns retries off.
+    base, cap: the wait before retry n is a random part of min(cap, base * 2**(n - 1)) seconds, "full jitter"
+        (defaults 0.5 and 8.0).
+    deadline: seconds for one page, requests and waits together (default 60.0). No wait is begun that would pass it.
+    max_retry_after: the longest Retry-After in seconds that is waited for (default 60.0). A longer one is raised at
+        once as the error's `retry_after`, instead of coming back early.
+
+    InvalidValueError and InvalidTypeError name an argument that is out of range.
+    """
+
+    attempts: int = 3
+    base: float = 0.5
+    cap: float = 8.0
+    deadline: float = 60.0
+    max_retry_after: float = 60.0
+
+    def __attrs_post_init__(self) -> None:
+        check_int("RetryPolicy attempts", self.attempts, least=1)
+        check_seconds("RetryPolicy base", self.base, zero=True)
+        check_seconds("RetryPolicy cap", self.cap, zero=True)
+        check_seconds("RetryPolicy deadline", self.deadline, zero=False)
+        check_seconds("RetryPolicy max_retry_after", self.max_retry_after, zero=True)
+
+    def decide(self, error: PlugChatError, *, attempt: int, elapsed: float, chance: float) -> Wait | GiveUp:
+        """Say what follows on `error`.
+
+        attempt: which attempt failed, from 1. elapsed: seconds spent on the page. chance: uniform in [0, 1).
+        """
+        if not is_transient(error):
+            return GiveUp()
+        if attempt >= self.attempts:
+            return GiveUp()
+        # The exponent is bounded: attempts may be many, and 2.0**1024 overflows.
+        wait = chance * min(self.cap, self.base * 2.0 ** min(attempt - 1, 64))
+        retry_after = error.retry_after if isinstance(error, RateLimitedError | ServerError) else None
+        if retry_after is not None:
+            if retry_after > self.max_retry_after:
+                return GiveUp(f"the server asks to wait {retry_after:g} s")
+            wait = max(wait, retry_after)
+        if elapsed + wait >= self.deadline:
+            return GiveUp(f"the deadline of {self.deadline:g} s leaves no time for a wait of {wait:.1f} s")
+        return Wait(wait)
+
+
+@define(eq=False, repr=False)
+class RetryBudget:
+    """A bucket of tokens that many retries share, so that an outage is not multiplied by its clients.
+
+    A retry takes 14 tokens, one after 429 takes 5, a success gives 1 back, up to the capacity of 500: about 35
+    retries may run ahead, after that one success in fourteen pays for one. The costs are those of the AWS SDKs'
+    newer standard mode.
+
+    shared: another bucket, which pays first, so that this one is kept for when that is empty (default None). Each
+        success gives both a token.
+    """
+
+    capacity: int = 500
+    shared: "RetryBudget | None" = None
+    tokens: int = field(init=False)
+
+    def __attrs_post_init__(self) -> None:
+        self.tokens = self.capacity
+
+    def take(self, error: PlugChatError) -> bool:
+        """Pay for a retry after `error`. False, and nothing paid, if there are too few tokens."""
+        if self.shared is not None and self.shared.take(error):
+            return True
+        cost = 5 if isinstance(error, RateLimitedError) else 14
+        if self.tokens < cost:
+            return False
+        self.tokens -= cost
+        return True
+
+    def refund(self) -> None:
+        """Note a success."""
+        self.tokens = min(self.capacity, self.tokens + 1)
+        if self.shared is not None:
+            self.shared.refund()

@@ -1,0 +1,290 @@
+"""One HTTP attempt over aiohttp: a capped read, no hidden retry, one bound on the time.
+
+An attempt gives back a response or a failure, and raises nothing but CancelledError: an error that is raised inside
+`except` would carry aiohttp's error as its context, whose repr prints the Authorization header.
+"""
+
+import asyncio
+import ssl
+from typing import Any, Final, cast
+
+import aiohttp
+from aiohttp.client_proto import ResponseHandler
+from aiohttp.client_reqrep import ConnectionKey
+from aiohttp.connector import Connection
+from aiohttp.tracing import Trace
+from msgspec import Struct
+from yarl import URL
+
+from plugchat_async._http.aiohttp_errors import DroppedError, translate
+from plugchat_async._http.alarm import Alarm, Bound
+from plugchat_async._http.secret import Secret
+from plugchat_async._http.wire import WireRequest, WireResponse
+from plugchat_async.errors import PlugChatError, RequestTimeoutError, SessionStateError
+
+# Of an answer other than 200 only an excerpt is shown.
+ERROR_BODY_BYTES: Final = 64 * 1024
+
+# Seconds that nothing takes.
+_AGES: Final = 1e9
+
+# No header that is read here is longer; a hundred lines of one may be, and would be gone through each time.
+_HEADER_CHARS: Final = 2048
+
+# `timeout` bounds an attempt as a whole. aiohttp's own clocks would count the wait for a connection, restart at each
+# byte, and round up beyond five seconds.
+_NO_TIMEOUT: Final = aiohttp.ClientTimeout(total=None, connect=None, sock_connect=None, sock_read=None)
+
+
+class Failure(Struct, frozen=True):
+    """An attempt without a response.
+
+    stale: an idle connection turned out to be closed, so nothing was answered. sent: whether it went as far as sending.
+    """
+
+    error: PlugChatError
+    stale: bool = False
+    sent: bool = True
+
+
+class Transport:
+    """Sends single requests, over aiohttp sessions of its own or one that it borrows.
+
+    `bare` requests go past a borrowed session's default headers, middlewares and cookies, over its connector.
+
+    keep_headers: keep the headers of every answer (default False: a page's are not looked at).
+    """
+
+    def __init__(
+        self,
+        *,
+        borrowed: aiohttp.ClientSession | None,
+        proxy: Secret | None,
+        ssl_context: ssl.SSLContext | None,
+        max_response_bytes: int,
+        keep_headers: bool = False,
+    ) -> None:
+        self._borrowed = borrowed
+        self._proxy = proxy
+        self._ssl_context = ssl_context
+        self.max_response_bytes = max_response_bytes
+        self._keep_headers = keep_headers
+        self._alarm = Alarm()
+        self._own: aiohttp.ClientSession | None = None
+        self._closed = False
+
+    def open(self) -> None:
+        """Make what is ours. It belongs to the running event loop.
+
+        SessionStateError if the borrowed session belongs to another one.
+        """
+        options: dict[str, Any] = {}
+        if self._borrowed is None:
+            # The session limits what is in flight, so the connector need not.
+            connector: aiohttp.BaseConnector | None = _Connector(limit=0, ssl=self._ssl_context or True)
+        else:
+            # aiohttp has no public name for these three. The proxy is the way out of a closed network: bare requests
+            # take it, too.
+            loop, proxy, auth = (
+                getattr(self._borrowed, name, None) for name in ("_loop", "_default_proxy", "_default_proxy_auth")
+            )
+            if loop not in (None, asyncio.get_running_loop()):
+                raise SessionStateError(
+                    "the injected client_session belongs to another event loop",
+                    "Make both sessions in the event loop that uses them.",
+                )
+            options = {"proxy": proxy, "trust_env": self._borrowed.trust_env}
+            options |= {} if auth is None else {"proxy_auth": auth}  # deprecated: aiohttp warns of any value
+            connector = self._borrowed.connector
+        self._own = aiohttp.ClientSession(
+            connector=connector,
+            connector_owner=self._borrowed is None,
+            # The default jar would send one account's cookies with another's requests.
+            cookie_jar=aiohttp.DummyCookieJar(),
+            middlewares=(_send_once,),
+            # Only our own connector tells what it knows of a request.
+            request_class=_Request if self._borrowed is None else aiohttp.ClientRequest,
+            **options,
+        )
+
+    async def close(self) -> None:
+        """Close what is ours, and leave what was borrowed."""
+        self._closed = True
+        self._alarm.close()
+        if self._own is not None:
+            await self._own.close()
+
+    def until_closed(self) -> Bound:
+        """Give a context manager whose body raises TimeoutError where it waits while the transport is closed."""
+        return self._alarm.within(_AGES)
+
+    async def send(self, request: WireRequest, *, timeout: float) -> WireResponse | Failure:  # noqa: ASYNC109 - bounds the attempt, body included
+        """Send one request and read its answer, in `timeout` seconds."""
+        client = self._client_for(request)
+        if closed := self._closed_error(client):
+            return Failure(closed, sent=False)
+        attempt = _Attempt(request)
+        cancellation: tuple[object, ...] | None = None
+        try:
+            with self._alarm.within(timeout):
+                await self._ask(attempt, client)
+        except asyncio.CancelledError as error:
+            cancellation = error.args
+        except TimeoutError:
+            # Closing ends it, too: aiohttp leaves who waits for a body waiting.
+            closed = self._closed_error(client)
+            attempt.error = closed or RequestTimeoutError(f"no complete answer within {timeout:g} s")
+        except Exception as cause:  # what is neither aiohttp's nor the network's is raised again
+            # What comes out of a session that is closed in the middle is no promise of aiohttp's.
+            if closed := self._closed_error(client):
+                attempt.error = closed
+            elif isinstance(cause, (aiohttp.ClientError, DroppedError, OSError)) or (
+                # Other ValueErrors of a borrowed session are its own code's.
+                isinstance(cause, ValueError) and (client is self._own or "AUTHORIZATION" in str(cause))
+            ):
+                attempt.error = translate(cause, request)
+                attempt.stale = isinstance(cause, DroppedError) and cause.reused
+            else:
+                raise
+        if cancellation is not None:
+            # Raised anew: the frames of the first one hold the headers, and who reports errors may show frames.
+            raise asyncio.CancelledError(*cancellation)
+        return attempt.outcome()
+
+    async def _ask(self, attempt: "_Attempt", client: aiohttp.ClientSession) -> None:
+        """Send the request and note what comes. aiohttp's objects live in this frame, which no error leads to."""
+        url = URL(attempt.request.url, encoded=True)
+        async with client.request(
+            "GET",
+            url,
+            headers=attempt.request.headers,
+            allow_redirects=False,
+            raise_for_status=False,
+            auto_decompress=True,
+            timeout=_NO_TIMEOUT,
+            proxy=None if self._proxy is None else self._proxy.value,
+            # Given with a request they replace the session's own, which aiohttp has no public name for.
+            middlewares=None if client is self._own else (_send_once, *getattr(client, "_middlewares", ())),
+        ) as answer:
+            attempt.head = _head(answer, attempt.request, url, keep_headers=self._keep_headers)
+            attempt.head.body, attempt.head.complete = await self._read(answer)
+
+    def _client_for(self, request: WireRequest) -> aiohttp.ClientSession:
+        assert self._own is not None, "the session checks that it is open"
+        return self._own if request.shape.bare or self._borrowed is None else self._borrowed
+
+    def closed_error(self) -> SessionStateError | None:
+        """Say that it is closed, if it is."""
+        if not self._closed:
+            return None
+        return SessionStateError("the session is closed", "Close it when nothing uses it any more.")
+
+    def _closed_error(self, client: aiohttp.ClientSession) -> SessionStateError | None:
+        if client.closed and not self._closed:
+            return SessionStateError("the injected client_session is closed", "Keep it open as long as this session.")
+        return self.closed_error()
+
+    async def _read(self, answer: aiohttp.ClientResponse) -> tuple[bytes, bool]:
+        """Read the body, decompressed, up to the limit. Whether it is complete comes with it."""
+        if answer.status < 200:
+            return b"", True  # 101: what follows is another protocol
+        limit = self.max_response_bytes if answer.status == 200 else ERROR_BODY_BYTES
+        if (answer.content_length or 0) > limit and answer.status == 200:
+            return b"", False
+        chunks: list[bytes] = []
+        size = 0
+        # Chunks come decompressed, a few hundred kilobytes at a time: a bomb is met at the limit, not after it.
+        while chunk := await answer.content.readany():
+            chunks.append(chunk)
+            size += len(chunk)
+            if size > limit:
+                # Nobody reads a page that is too large; of an error the beginning is shown.
+                return b"" if answer.status == 200 else b"".join(chunks)[:limit], False
+        return b"".join(chunks), True
+
+
+class _Attempt(Struct):
+    """What became known of an attempt. It holds nothing of aiohttp's: tracebacks may show it."""
+
+    request: WireRequest
+    head: WireResponse | None = None
+    error: PlugChatError | None = None
+    stale: bool = False
+
+    def outcome(self) -> WireResponse | Failure:
+        """Give the response, or the failure."""
+        if self.head is not None and (self.error is None or self.head.status != 200):
+            # A status says more than how its body was cut.
+            return self.head
+        assert self.error is not None, "an attempt ends with a response or an error"
+        self.error.url = self.request.url
+        return Failure(self.error, self.stale)
+
+
+def _head(answer: aiohttp.ClientResponse, request: WireRequest, url: URL, *, keep_headers: bool) -> WireResponse:
+    """Give the response, its body still to be read."""
+    if answer.status == 200 and not keep_headers:
+        return WireResponse(200, {}, b"", complete=False, sent_url=request.url)
+    sent = answer.request_info
+    headers: dict[str, str] = {}
+    for name, raw in answer.headers.items():
+        key = name.lower()
+        # aiohttp keeps bytes that are not UTF-8 as surrogates, which can't be printed.
+        value = raw.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
+        headers[key] = (f"{headers[key]}, {value}" if key in headers else value)[:_HEADER_CHARS]
+    return WireResponse(
+        answer.status,
+        headers,
+        b"",
+        complete=False,
+        sent_method=sent.method,
+        sent_url=str(sent.url),
+        sent_content_type=sent.headers.get("Content-Type"),
+        altered=sent.method != "GET" or sent.url != url,
+    )
+
+
+class _Request(aiohttp.ClientRequest):
+    """A request of our own session. `fresh`: a connection was made for it; else it goes over one that was left open."""
+
+    fresh = False
+
+
+class _Connector(aiohttp.TCPConnector):
+    """Notes which requests a connection is made for, and lets go of connections on which something came unasked.
+
+    aiohttp's tracing would tell the first, too, but takes 12 µs a request for it, whether anything goes wrong or not.
+    """
+
+    async def _get(self, key: ConnectionKey, traces: list[Trace]) -> Connection | None:
+        # An answer more than was asked for, late on an idle connection, would be taken for the next request's, perhaps
+        # another account's. aiohttp looks for it when a request ends, but not when the next one begins.
+        while (connection := await super()._get(key, traces)) is not None:
+            if connection.protocol is not None and not connection.protocol.should_close:
+                return connection
+            connection.close()
+        return None
+
+    async def _create_connection(
+        self,
+        req: aiohttp.ClientRequest,
+        traces: list[Trace],
+        timeout: aiohttp.ClientTimeout,  # noqa: ASYNC109 - aiohttp's argument
+    ) -> ResponseHandler:
+        cast("_Request", req).fresh = True
+        return await super()._create_connection(req, traces, timeout)
+
+
+async def _send_once(request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType) -> aiohttp.ClientResponse:
+    """Middleware that keeps aiohttp from silently repeating a GET whose connection was lost.
+
+    aiohttp has no switch for it (its issue 10790), but repeats only on these classes. Retrying is the session's work:
+    counted, delayed, and paid from its budget.
+    """
+    try:
+        return await handler(request)
+    except aiohttp.ClientConnectorError:
+        raise  # never repeated by aiohttp, and says more
+    except (aiohttp.ServerDisconnectedError, aiohttp.ClientOSError) as cause:
+        dropped = isinstance(cause, aiohttp.ServerDisconnectedError)
+    raise DroppedError(closed=dropped, reused=isinstance(request, _Request) and not request.fresh)

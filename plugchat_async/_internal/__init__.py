@@ -1,0 +1,1 @@
+"""Helpers that know nothing of Plug Chat: validation, files, serialization, iterables, tasks."""

@@ -1,0 +1,155 @@
+"""Servers that do not keep the contract: those that silently cap `pageSize`, and those that ignore `page`."""
+
+import logging
+from collections.abc import Generator
+from datetime import datetime
+from itertools import zip_longest
+
+from attrs import define, field
+
+from plugchat_async._pagination.state import Standing
+from plugchat_async._pagination.steps import Fetch, Peek, Step, keys_in_order, keys_of
+from plugchat_async.errors import PageRepeatedError, PaginationError
+from plugchat_async.models import Page
+
+logger = logging.getLogger("plugchat_async.walk")
+
+# A server that counts pages answers this far past any end with nothing.
+FAR_PAGES = 1_000_000
+# Some servers refuse deep pages, and yet ignore `page` in the near ones: when to look once more, nearer.
+_SECOND_LOOK = 16
+_NEAR_PAGES = 1000
+
+
+@define(eq=False, repr=False)
+class PageSizes:
+    """What a session has learnt about its server's page sizes, so that a check is not made in every walk."""
+
+    _honoured: int = field(default=0, init=False)
+    _whole: frozenset[tuple[str, datetime | None]] = field(default=frozenset(), init=False)
+    _caps: set[int] = field(factory=set[int], init=False)
+
+    def suspects(self, page: Page) -> bool:
+        """Tell whether a short first page may be a full page of a smaller size than was asked for.
+
+        Caps are round numbers. What clears a page: that its size, or a larger one, was honoured before, or that these
+        same chats were checked, were all there are, and have not moved since.
+        """
+        return page.size > self._honoured and is_round(page.length) and _state_of(page) != self._whole
+
+    def saw_full(self, page: Page) -> None:
+        """Note that a page holds as many chats as were asked for."""
+        self._honoured = max(self._honoured, page.size)
+
+    def saw_whole(self, page: Page) -> None:
+        """Note that the page was checked and is the whole list."""
+        self._whole = _state_of(page)
+
+    def saw_cap(self, asked: int, length: int) -> None:
+        """Note that the server caps the size that was asked for to a length, and say so the first time."""
+        if length not in self._caps:
+            self._caps.add(length)
+            fields = {"plugchat_page_size": asked, "plugchat_capped_to": length}
+            logger.warning(
+                "the server caps pageSize=%d to %d: going on with pages of %d", asked, length, length, extra=fields
+            )
+
+
+def _state_of(page: Page) -> frozenset[tuple[str, datetime | None]]:
+    """Give the chats with their times: while these stay as they were, no other chat can have come before them."""
+    times = [chat.last_message_time for chat in page.chats]
+    return frozenset(zip_longest(keys_in_order(page), times))
+
+
+def is_round(length: int) -> bool:
+    """Tell whether people choose `length` as a cap: a multiple of 5, or a power of two from 16."""
+    return length > 0 and (length % 5 == 0 or (length >= 16 and length.bit_count() == 1))
+
+
+def next_page(number: int, size: int) -> tuple[int, int]:
+    """Give what is asked for after a page: the next one, of the same size."""
+    return number + 1, size
+
+
+def look_far_ahead(page: Page, repeated: int = 1) -> Generator[Step, Page, None]:
+    """Raise PageRepeatedError if there are chats far past any end. It looks at the first repeat, and at a later one."""
+    if repeated not in (1, _SECOND_LOOK):
+        return
+    distance = FAR_PAGES if repeated == 1 else _NEAR_PAGES
+    far = yield Fetch(page.number + distance, page.size, resume_page=page.number, probe="far")
+    # An honest list may be that long, but has other chats there.
+    if far.chats and (repeated == 1 or keys_of(far) <= keys_of(page)):
+        raise PageRepeatedError(
+            f"page {page.number} repeats an earlier page, and page {far.number} is not empty",
+            page=page.number,
+            page_size=page.size,
+        )
+
+
+def check_cap(page: Page, standing: Standing, sizes: PageSizes) -> Generator[Step, Page, Page | None]:
+    """Find out whether a short first page is a full one of a capped size. Give the page after it then, else None.
+
+    `standing.size` is the cap then.
+    """
+    length, number, size = page.length, page.number + 1, standing.size
+    if page.number > 1:
+        yield from _check_middle(page, standing)
+        return None
+    if standing.stop_on == "short":
+        # A page that was asked for ahead may show the cap already; that it is empty shows nothing, see below.
+        arrived = yield Peek(number, page.size)
+        if not keys_of(arrived) <= keys_of(page):
+            _go_on_capped(page, standing, sizes)
+            return (yield Fetch(number, length, resume_page=number, after=next_page))
+    # In pages of this length: some servers cap the rows, but count the pages in the size that was asked for. A walk
+    # that is resumed here goes on in them, too, as if this one had been full.
+    standing.size, standing.short = length, False
+    following = yield Fetch(number, length, resume_page=number, probe="check")
+    if (yield from _is_capped(page, following, standing)):
+        _go_on_capped(page, standing, sizes)
+        return following
+    standing.size, standing.short = size, True
+    if not following.chats:
+        sizes.saw_whole(page)
+    return None
+
+
+def _is_capped(page: Page, following: Page, standing: Standing) -> Generator[Step, Page, bool]:
+    """Tell whether the page after a short one, in pages of its length, shows that it was a full one."""
+    length = page.length
+    if not following.chats:
+        return False
+    if keys_of(following) <= keys_of(page):
+        if following.length >= length:
+            yield from look_far_ahead(following)
+        # The list moved meanwhile: it has grown, if it is not capped.
+        again = yield Fetch(1, page.size, resume_page=following.number, probe="check")
+        return again.length == length
+    if standing.stop_on == "empty":
+        # Servers that filter after paging send short pages, too: fewer still of fewer.
+        again = yield Fetch(1, length, resume_page=following.number, probe="check")
+        return again.length >= length
+    return True
+
+
+def _go_on_capped(page: Page, standing: Standing, sizes: PageSizes) -> None:
+    sizes.saw_cap(page.size, page.length)
+    standing.size = page.length
+    standing.short = False  # it was as full as a page can be
+
+
+def _check_middle(page: Page, standing: Standing) -> Generator[Step, Page, None]:
+    """Raise PaginationError if the server caps a page that is not the first."""
+    # The pages before this one were counted in another size, and can't be made up for.
+    if standing.stop_on == "empty":
+        return
+    length = page.length
+    beyond = yield Fetch(page.number + 1, page.size, resume_page=page.number + 1, probe="check")
+    # A server that serves page 1 again past the end may send more.
+    if beyond.length <= length and not keys_of(beyond) <= keys_of(page):
+        raise PaginationError(
+            f"the server caps pageSize={page.size} to {length}: page {page.number} is not the page meant",
+            f"Begin again at start_page=1, or count pages in page_size={length}.",
+            page=page.number,
+            page_size=length,
+        )

@@ -1,0 +1,245 @@
+"""`strict`: every chat once, whatever is deleted meanwhile.
+
+What proves it is a *cover*. A response is one instant's window of a list that is sorted by time. If its first chat has
+time `hi` and its last one `lo`, every chat whose time was strictly between them at that instant was in it; on page 1
+`hi` is infinite, and on a short page `lo` is minus infinity. If such intervals overlap, from the newest time W when the
+walk began down to minus infinity, then every chat that kept its time was read, whatever was deleted or inserted, and in
+whichever order chats of the same time came. A chat that got a message is newer than W: it is on page 1, read at last
+and alone, if that page goes down beyond W; if it does not, another cover down to W follows.
+
+Neighbouring pages leave a gap between the last time of one and the first of the next. So the windows overlap here:
+`number` and `size` are chosen for each so that it begins some chats before the end of the one before it, and goes down
+as far as it can. If too many chats were deleted meanwhile, they don't overlap, and the walk steps back, twice as far
+each time.
+
+Read one after another, newest first, windows also find a chat that is put back because its last message was deleted:
+the part of the list that is still to be read only grows. Asked for ahead of time, they don't, and neither way do they
+find one that jumped to the front and was put back, both during the walk, or one that moves up, but not to the front.
+"""
+
+from collections.abc import Callable, Generator
+from datetime import datetime
+from functools import lru_cache
+
+from attrs import define, field
+
+from plugchat_async._pagination.exact import MOST_PASSES, MOST_PINNED, is_sorted, times_of, without_seen
+from plugchat_async._pagination.sequential import Terms
+from plugchat_async._pagination.server_traits import is_round, look_far_ahead
+from plugchat_async._pagination.state import Standing
+from plugchat_async._pagination.steps import Deliver, Fetch, Step, keys_of
+from plugchat_async.errors import PageLimitError
+from plugchat_async.models import Page
+
+# How often in one cover windows may fail to overlap, or to get on.
+MOST_MISSES = 20
+# How far a list may have grown since a page that was short.
+_MOST_PAGES_TO_THE_END = 3
+# Where pages are tiny, windows may have to be larger than them.
+_TINY = 32
+
+
+TOO_FAST = f"the list moved too fast: no page 1 reached back within {MOST_PASSES} passes"
+
+
+def cover(standing: Standing, terms: Terms) -> Generator[Step, Page, str]:
+    """Read the list until it is covered. Give "" then, else why it can't be.
+
+    TOO_FAST says that the list was covered once, but not the chats that jumped to its front since.
+    """
+    if standing.stop_on == "empty":
+        return 'short pages are no end with stop_on="empty", so nothing shows that there is one'
+    if standing.phase:
+        standing.restart_pass()
+    standing.margin = standing.margin or least_margin(standing.size)
+    for _ in range(MOST_PASSES):
+        terms.ledger.phases += 1
+        descent = _Descent(standing, terms)
+        yield from descent.windows()
+        if descent.reason:
+            return descent.reason
+        if descent.count == 1:
+            return ""
+        if descent.level:
+            return "more chats have the newest time than page 1 shows"
+        standing.begin_pass(standing.newest)
+    return TOO_FAST
+
+
+@define(eq=False, repr=False)
+class _Descent:
+    """Overlapping windows from the front of the list down: to its end, or until its chats are older than the bound.
+
+    count: how many windows were read. reason: why it came to nothing. level: page 1 has but one time, the bound.
+    honoured: a window of a size of our own choice came back full.
+    """
+
+    _standing: Standing
+    _terms: Terms
+    count: int = field(default=0, init=False)
+    reason: str = field(default="", init=False)
+    level: bool = field(default=False, init=False)
+    _misses: int = field(default=0, init=False)
+    _back: int = field(default=0, init=False)
+    _honoured: bool = field(default=False, init=False)
+    _left: int = field(default=0, init=False)
+
+    def windows(self) -> Generator[Step, Page, None]:
+        """Read them."""
+        standing = self._standing
+        self.count = 1 if standing.end else 0  # before the walk was resumed
+        self._left = self._terms.max_pages
+        # On the way to a bound, one page is hoped to be enough.
+        after = self._after if self._terms.ahead and standing.bound is None else None
+        going_on = True
+        while going_on:
+            going_on = yield from self._window(after)
+
+    def _window(self, after: Callable[[int, int], tuple[int, int]] | None) -> Generator[Step, Page, bool]:
+        """Read the next window, and tell whether another is to follow."""
+        standing = self._standing
+        number, size = self._choose()
+        if not size:
+            self.reason = "too many chats have the same time for pages to overlap"
+            return False
+        self._left -= 1
+        if self._left < 0:
+            raise PageLimitError(
+                f"the list had not ended after max_pages={self._terms.max_pages} pages", page=number, page_size=size
+            )
+        page = yield Fetch(number, size, resume_page=number, after=after)
+        self.count += 1
+        self._terms.ledger.pages += 1
+        times = times_of(page)
+        self.reason = _objection(page, times)
+        yield from self._deliver(page)
+        if self.reason or (number == 1 and not times):
+            return False
+        if self._is_behind_a_gap(number, times):
+            return not self.reason
+        self.level |= number == 1 and times[0] == times[-1] == standing.bound
+        if page.is_last and (yield from self._is_end(page)):
+            return False
+        yield from self._go_on(page, times)
+        covered = standing.bound is not None and standing.frontier is not None and standing.frontier < standing.bound
+        return not covered and not self.reason
+
+    def _choose(self) -> tuple[int, int]:
+        """Give the number and size of the next window."""
+        standing = self._standing
+        if standing.end > self._back:
+            # The window must begin before all chats of the same time as the last one.
+            overlap = max(standing.margin, standing.tied + 1)
+            return next_window(standing.end - self._back, standing.size, overlap)
+        # Page 1 must show chats behind those that are pinned and those of the newest time, however tiny pages are.
+        return 1, max(standing.size, MOST_PINNED + 2 * standing.margin)
+
+    def _is_behind_a_gap(self, number: int, times: list[datetime]) -> bool:
+        """Tell whether a window does not overlap with the one before it; then the next one steps back."""
+        standing = self._standing
+        if number == 1 or standing.frontier is None or (times and times[0] > standing.frontier):
+            return False
+        self._miss()
+        self._back = max(standing.margin, 2 * self._back)
+        # Deletions go on: from now on overlap by more, too.
+        standing.margin = max(standing.margin, min(2 * standing.margin, standing.size // 4))
+        return True
+
+    def _go_on(self, page: Page, times: list[datetime]) -> Generator[Step, Page, None]:
+        """Note that the list is covered down to the end of a window."""
+        standing = self._standing
+        if standing.frontier is not None and times[-1] >= standing.frontier:
+            # It is wholly above the end of the one before: so many chats came, or `page` is ignored.
+            if page.number > 1 and not self._misses:
+                yield from look_far_ahead(page)
+            self._miss()
+        standing.newest = standing.newest or max(times)
+        standing.frontier = times[-1] if standing.frontier is None else min(standing.frontier, times[-1])
+        standing.end = (page.number - 1) * page.size + page.length
+        standing.tied = times.count(times[-1])
+        if page.number > 1 and not page.is_last:
+            self._honoured |= page.size != standing.size
+            if standing.size < standing.page_size:
+                self._terms.sizes.saw_cap(standing.page_size, standing.size)
+        self._back = 0
+
+    def _after(self, number: int, size: int) -> tuple[int, int]:
+        return next_window(number * size, self._standing.size, self._standing.margin)
+
+    def _miss(self) -> None:
+        self._misses += 1
+        if self._misses == MOST_MISSES:
+            self.reason = "the list moved too fast: windows of it did not overlap"
+
+    def _deliver(self, page: Page) -> Generator[Step, Page, None]:
+        fresh = without_seen(page, self._standing, self._terms)
+        if fresh.chats:
+            yield Deliver(fresh)
+
+    def _is_end(self, page: Page) -> Generator[Step, Page, bool]:
+        """Tell whether a short window is the end of the list."""
+        standing = self._standing
+        first = not standing.end and not standing.phase
+        if first and self._terms.sizes.suspects(page):
+            # It may be as full as the server lets a page be. That no chat follows it would prove nothing, since chats
+            # may have been deleted; that the next window overlaps, and is short, does.
+            standing.size = min(standing.size, page.length)
+            standing.margin = least_margin(standing.size)
+            return False
+        if page.size == standing.size or (page.size < standing.size and self._honoured):
+            return True
+        end = (page.number - 1) * page.size + page.length
+        if page.size > standing.size and is_round(page.length):
+            # It, too, may be as full as the server lets it be; then a later window must show the end.
+            if end <= standing.end:
+                self.reason = "the server does not honour every pageSize"
+            return False
+        # The size is of our own choice, and the server may know only some: look with the size that it knows.
+        number = end // standing.size + 1
+        for again in range(number, number + _MOST_PAGES_TO_THE_END):
+            whole = yield Fetch(again, standing.size, resume_page=page.number)
+            if not keys_of(whole) <= standing.seen:
+                break
+            if whole.is_last:
+                return True
+        self.reason = "the server does not honour every pageSize"
+        return True
+
+
+def _objection(page: Page, times: list[datetime]) -> str:
+    """Say why a page proves nothing, or "" if it does."""
+    if page.length > page.size:
+        return "the server does not honour every pageSize"
+    if len(times) < len(page.chats):
+        return "there are chats without a time"
+    if times and not is_sorted(page, times):
+        return "the list is not sorted by time"
+    return ""
+
+
+def least_margin(size: int) -> int:
+    """Give the number of chats by which windows overlap: two at least, so that the times overlap, too."""
+    return max(2, min(4, size // 8))
+
+
+@lru_cache(maxsize=1024)
+def next_window(end: int, size: int, overlap: int) -> tuple[int, int]:
+    """Choose the window that goes on at place `end` of the list: its page number, and its page size.
+
+    It begins `overlap` places before `end`, at least, and of all such windows it goes down farthest. It has `size`
+    places at most, or as few more as it takes to get on where `size` is tiny. (1, 0) if there is none.
+    """
+    start = max(0, end - overlap)
+    best = (1, 0)
+    for candidate in range(size, 0, -1):
+        if start + candidate <= best[0] * best[1]:
+            break
+        number = start // candidate + 1
+        if number * candidate > best[0] * best[1]:
+            best = number, candidate
+    while best[0] * best[1] <= end:
+        size += 1
+        if size > _TINY:
+            return 1, 0
+        best = start // size + 1, size
+    return best

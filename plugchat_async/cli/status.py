@@ -1,0 +1,64 @@
+"""`plugchat status`: whether an account's phone is connected to WhatsApp."""
+
+import json
+import sys
+from typing import Annotated, Final
+
+from attrs import asdict
+from cyclopts import Parameter
+
+from plugchat_async import AccountStatus, NotConnectedError, PlugChatSession
+from plugchat_async._http.wire import DEFAULT_BASE_URL
+from plugchat_async.cli.options import EXIT_OK, EXIT_SERVICE, BaseURLOption, TokenOption, needed, run_async
+from plugchat_async.cli.output import escaped_json, marked
+
+STATUS_EXAMPLES: Final = (
+    "Examples: `plugchat status`; `plugchat status --json | jq .connected`; "
+    "`plugchat status && plugchat chats -o chats.csv`."
+)
+
+
+def status(
+    *,
+    token: TokenOption = None,
+    base_url: BaseURLOption = DEFAULT_BASE_URL,
+    as_json: Annotated[
+        bool, Parameter(name="--json", negative=(), help="Print one JSON object, for programs.")
+    ] = False,
+) -> int:
+    """Print whether the account's phone is connected to WhatsApp.
+
+    The exit code is 0 if it is, else 3. --json has the keys connected, session, smartphone_connected (true, false, or
+    null if the service did not say) and error (the service's text, or null).
+    """
+    session = PlugChatSession(needed(token), base_url=base_url or DEFAULT_BASE_URL)
+
+    async def fetch() -> AccountStatus:
+        async with session:
+            return await session.fetch_status()
+
+    found = run_async(fetch())
+    if as_json:
+        text = json.dumps(asdict(found), ensure_ascii=False, indent=2)
+        print(escaped_json(text) if sys.stdout.isatty() else text)
+    else:
+        sys.stdout.write(_lines(found))
+    return EXIT_OK if found.connected else EXIT_SERVICE
+
+
+def _lines(found: AccountStatus) -> str:
+    rows = [
+        ("connected", _words(value=found.connected)),
+        ("session", _words(value=found.session)),
+        ("phone online", _words(value=found.smartphone_connected)),
+    ]
+    if found.error is not None:
+        rows.append(("service says", found.error))
+    if not found.connected:
+        rows.append(("what to do", NotConnectedError.advice))
+    width = max(len(name) for name, _ in rows) + 1
+    return "".join(marked(f"{name + ':':{width}}", "bold", text, sys.stdout) for name, text in rows)
+
+
+def _words(*, value: bool | None) -> str:
+    return "unknown" if value is None else "yes" if value else "no"

@@ -1,0 +1,271 @@
+"""What the chats that came mean, and how they came. Pure: answers -> a finding."""
+
+import math
+import statistics
+from collections import Counter
+from collections.abc import Callable, Sequence
+from datetime import datetime
+from itertools import groupby
+from typing import Final
+
+from plugchat_async._pagination.exact import MOST_PINNED
+from plugchat_async.doctor.check_rows import is_lid
+from plugchat_async.doctor.findings import Finding, Value, counted, failed, ok, skipped, warning
+from plugchat_async.doctor.probe import DEFAULT_SIZE, TOO_FEW, Answer
+from plugchat_async.errors import RateLimitedError
+from plugchat_async.models import Chat
+
+# So many chats must follow those that may be pinned, before their order is more than chance.
+_LEAST_SORTED: Final = 5
+# Seconds that a page may take before it is called slow.
+_SLOW: Final = 5.0
+
+_UNSORTED_ADVICE: Final = (
+    "A walk is exact as long as no chat moves while it runs. If one does, it can't be proven that none was missed, and "
+    'the walk ends unverified; consistency="strict" always does. Use require_verified=True where that matters, and '
+    "walk when the account is quiet."
+)
+
+
+_TIMELESS_ADVICE: Final = (
+    "Chats without messages have no time; that is usual. If the list changes while a walk reads it, the walk may end "
+    "unverified: use require_verified=True where that matters."
+)
+
+
+def judge_order(first: Answer) -> Finding:
+    """Say whether a first page is sorted by time, newest first. The largest one that there is tells most."""
+    chats = first.chats
+    if len(chats) < 2:
+        return skipped("order", TOO_FEW)
+    where = _where_they_stand(chats)
+    times = [time for chat in chats if (time := chat.last_message_time) is not None]
+    if len(chats) < MOST_PINNED + _LEAST_SORTED and not times:
+        return skipped("order", f"{TOO_FEW}: none of them has a time", **where)
+    if not times:
+        return warning(
+            "order",
+            f"{len(chats)} of {len(chats)} chats have no last_message_time, so they can't be sorted by it",
+            _UNSORTED_ADVICE,
+            sorted=False,
+            pinned=None,
+            **where,
+        )
+    pinned = _pinned(times)
+    if pinned is None or (pinned and len(times) - pinned < _LEAST_SORTED):
+        if len(times) < MOST_PINNED + _LEAST_SORTED:
+            return skipped("order", f"{TOO_FEW}, since up to {MOST_PINNED} may be pinned on top", **where)
+        if times == sorted(times):
+            found = f"the {len(times)} chats of a page are sorted by time, but the oldest is first"
+        elif _is_sorted_but_for_flagged(chats):
+            found = (
+                f"the {len(times)} chats of a page are not sorted by time; without those that are pinned or archived "
+                "they are"
+            )
+        else:
+            found = f"the {len(times)} chats of a page are not sorted by time"
+        return warning("order", found + _told(where), _UNSORTED_ADVICE, sorted=False, pinned=None, **where)
+    top = f", below {pinned} pinned on top" if pinned else ""
+    are = "is" if len(times) == 1 else "are"
+    found = f"{counted(len(times), 'chat')} {are} sorted by time, newest first{top}{_told(where)}"
+    advice = _TIMELESS_ADVICE if len(times) < len(chats) else ""
+    return ok("order", found, advice, sorted=True, pinned=pinned, **where)
+
+
+def _pinned(times: list[datetime]) -> int | None:
+    """Say how many chats are on top of a sorted list, whatever their times; None if it is not sorted."""
+    for top in range(min(MOST_PINNED, len(times) - 1) + 1):
+        if times[top:] == sorted(times[top:], reverse=True):
+            return top
+    return None
+
+
+def _is_sorted_but_for_flagged(chats: Sequence[Chat]) -> bool:
+    others = [chat for chat in chats if not chat.is_pinned and not chat.is_archived]
+    times = [time for chat in others if (time := chat.last_message_time) is not None]
+    return len(times) >= _LEAST_SORTED and times == sorted(times, reverse=True)
+
+
+_STANDING: Final[dict[str, Callable[[Chat], bool]]] = {
+    "pinned": lambda chat: bool(chat.is_pinned),
+    "archived": lambda chat: bool(chat.is_archived),
+    "timeless": lambda chat: chat.last_message_time is None,
+}
+
+
+def _where_they_stand(chats: Sequence[Chat]) -> dict[str, Value]:
+    """Return how many rows are pinned, archived, or without a time, and where in the list they stand."""
+    facts: dict[str, Value] = {}
+    for name, is_one in _STANDING.items():
+        marks = [is_one(chat) for chat in chats]
+        facts |= {f"{name}_rows": sum(marks), f"{name}_at": _place(marks)}
+    return facts
+
+
+def _place(marks: Sequence[bool]) -> str | None:
+    """Return where in a list the marked rows stand; None if there are none, or no others."""
+    if not any(marks) or all(marks):
+        return None
+    top, bottom = marks.index(False), list(reversed(marks)).index(False)
+    between = sum(marks) - top - bottom
+    if between:
+        return "mixed" if top or bottom else "among the others"
+    if top and bottom:
+        return "top and bottom"
+    return "top" if top else "bottom"
+
+
+def _told(where: dict[str, Value]) -> str:
+    """Say in words where rows stand, if there are such rows and others."""
+    words = {"pinned": "pinned", "archived": "archived", "timeless": "without a time"}
+    parts = [
+        f"{where[f'{name}_rows']} {word}: {where[f'{name}_at']}" for name, word in words.items() if where[f"{name}_at"]
+    ]
+    return f" ({'; '.join(parts)})" if parts else ""
+
+
+def judge_ties(first: Answer, answers: Sequence[Answer], cap: int | None) -> Finding:
+    """Say how many chats have the same time as a neighbour, and whether these keep their order.
+
+    first: the largest first page. answers: all that there are. cap: how many chats a page has at most, if known.
+    """
+    size = DEFAULT_SIZE if cap is None else min(cap, DEFAULT_SIZE)
+    times = [chat.last_message_time for chat in first.chats]
+    timed = len(times) - times.count(None)
+    if timed < 2:
+        return skipped("ties", TOO_FEW if len(times) < 2 else "there are chats without a time")
+    groups = [count for time, run in groupby(times) if time is not None and (count := len(list(run))) > 1]
+    borders = sum(times[place - 1] == times[place] is not None for place in range(size, len(times), size))
+    largest = max(groups, default=1)
+    kept = _keep_their_order(answers)
+    found = f"of {timed} chats {sum(groups)} have the same time as a neighbour"
+    facts: dict[str, Value] = {"tied": sum(groups), "largest": largest, "on_borders": borders, "kept": kept}
+    if groups:
+        found += f", {largest} at most together"
+        found += f", {counted(borders, 'time')} across a border of pages of {size}" if borders else ""
+    if not kept:
+        found += "; their order changes from answer to answer"
+        advice = (
+            'consistency="exact" misses such a chat where one page ends between two of them, and nothing shows it. '
+            f'Use consistency="strict", with a page_size above {2 * largest}.'
+        )
+        if borders:
+            return failed("ties", found, advice, "answer", **facts)
+        return warning("ties", found, advice, **facts)
+    if largest * 2 > size:
+        return warning(
+            "ties",
+            found,
+            'If the list moves, a walk may end unverified, and consistency="strict" can\'t overlap its pages: use a '
+            f"page_size above {2 * largest}.",
+            **facts,
+        )
+    return ok("ties", found, "", **facts)
+
+
+def _keep_their_order(answers: Sequence[Answer]) -> bool:
+    """Tell whether chats of the same time come in the same order in all answers."""
+    known: dict[datetime | None, tuple[str, ...]] = {}
+    for answer in answers:
+        for time, run in groupby(answer.chats, lambda chat: chat.last_message_time):
+            # Rows without a phone may be several of one person.
+            tied = tuple(chat.phone for chat in run if chat.phone is not None)
+            before = known.get(time, ())
+            if not _agree(before, tied):
+                return False
+            known[time] = max(before, tied, key=len)
+    return True
+
+
+def _agree(one: tuple[str, ...], two: tuple[str, ...]) -> bool:
+    common = set(one) & set(two)
+    first, second = (dict.fromkeys(phone for phone in phones if phone in common) for phones in (one, two))
+    return list(first) == list(second)
+
+
+def judge_duplicates(answers: Sequence[Answer]) -> Finding:
+    """Say whether an answer holds a phone twice. That a person stands in several rows is another check's."""
+    if max((len(answer.chats) for answer in answers), default=0) < 2:
+        return skipped("duplicates", TOO_FEW)
+    most = max(_repeated(answer) for answer in answers)
+    if most:
+        return warning(
+            "duplicates",
+            f"{counted(most, 'phone')} {'comes' if most == 1 else 'come'} twice in one answer",
+            "All of these chats are yielded, and what consistency promises (each chat once, none missed) is not "
+            "proven of them: tell them apart by their other fields, and tell Plug Chat's support.",
+            phones=most,
+        )
+    return ok("duplicates", "no phone comes twice in one answer", phones=0)
+
+
+def _repeated(answer: Answer) -> int:
+    phones = Counter(chat.phone for chat in answer.chats if chat.phone is not None and not is_lid(chat.phone))
+    return sum(count > 1 for count in phones.values())
+
+
+def judge_latency(answers: Sequence[Answer], timeout: float) -> Finding:
+    """Say how long answers took."""
+    answered = [answer for answer in answers if answer.status is not None]
+    if not answered:
+        return skipped("latency", "nothing was answered")
+    median = statistics.median(answer.seconds for answer in answered)
+    worst = max(answered, key=lambda answer: answer.seconds)
+    found = (
+        f"{median:.3f} s is the median of {counted(len(answered), 'answer')}, and {worst.seconds:.3f} s the worst "
+        f"(page={worst.number}, pageSize={worst.size})"
+    )
+    facts: dict[str, Value] = {"median": round(median, 6), "worst": round(worst.seconds, 6), "answers": len(answered)}
+    if worst.seconds > timeout / 2 or median > _SLOW:
+        return warning(
+            "latency",
+            found,
+            f"Requests end after a timeout of {timeout:g} s: use smaller pages, or a longer timeout; `prefetch` asks "
+            "for pages ahead.",
+            **facts,
+        )
+    return ok("latency", found, "", **facts)
+
+
+def judge_rate_limit(answers: Sequence[Answer]) -> Finding:
+    """Say what was seen of limits on the rate: 429, and headers."""
+    if all(answer.status is None for answer in answers):
+        return skipped("rate_limit", "nothing was answered")
+    seen: dict[str, str] = {}
+    for answer in answers:
+        seen.update(answer.rates)
+    headers = tuple(f"{name}: {value}" for name, value in seen.items())
+    shown = f" ({'; '.join(headers)})" if headers else ""
+    limited = next((answer.error for answer in answers if isinstance(answer.error, RateLimitedError)), None)
+    if limited is not None:
+        wait = limited.retry_after
+        if wait is not None and math.isinf(wait):  # more digits than a number has
+            wait = None
+        asks = "does not say for how long" if wait is None else f"asks to wait {wait:g} s"
+        count = sum(answer.status is not None for answer in answers)
+        return failed(
+            "rate_limit",
+            f"answer {count} was HTTP 429, which {asks}{shown}",
+            "Run this again after that. Sessions wait by themselves, for 60 s at most; rate_limit (requests a second) "
+            "keeps them below the limit.",
+            "service",
+            limited=True,
+            retry_after=wait,
+            headers=headers,
+        )
+    if headers:
+        return ok(
+            "rate_limit",
+            f"no 429, but headers that tell of a limit{shown}",
+            "Give sessions a rate_limit (requests a second) below it.",
+            limited=False,
+            retry_after=None,
+            headers=headers,
+        )
+    return ok(
+        "rate_limit",
+        f"none seen in {counted(len(answers), 'request')} for pages",
+        limited=False,
+        retry_after=None,
+        headers=(),
+    )

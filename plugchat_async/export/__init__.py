@@ -1,0 +1,47 @@
+"""Write chats to files (JSON lines, CSV, Parquet), Arrow tables and Polars frames; export many accounts to a folder.
+
+The columns, in this order (files of several accounts have `account`, the account's name, before them):
+
+    phone              text or null; where it is null, there is a lid
+    name               text or null
+    unread             integer, in Parquet and Arrow of 64 bits
+    last_message_time  time in UTC or null; in Parquet and Arrow of microseconds, in text RFC 3339: 2021-06-06T15:01:27Z
+    is_muted           boolean
+    is_marked_spam     boolean
+    profile_thumbnail  text or null
+    messages_unread    integer or null, as `unread`
+    lid                text or null
+    is_pinned, is_archived, is_group, is_group_announcement
+                       boolean or null
+    muted_until        time in UTC or null, as `last_message_time`; 9999-12-31T23:59:59.999999Z: for ever
+
+In CSV null is an empty cell, and a cell that a spreadsheet could take for a formula begins with an apostrophe.
+Text is in UTF-8. Files appear whole or not at all, whatever ends the process: they are written beside, hidden, and
+renamed when they are complete.
+"""
+
+from plugchat_async.export.accounts import AccountExport, ExportSummary, export_many
+from plugchat_async.export.merge_people import merge_people
+from plugchat_async.export.writers import (
+    FileFormat,
+    read_jsonl,
+    to_arrow,
+    to_polars,
+    write_csv,
+    write_jsonl,
+    write_parquet,
+)
+
+__all__ = [
+    "AccountExport",
+    "ExportSummary",
+    "FileFormat",
+    "export_many",
+    "merge_people",
+    "read_jsonl",
+    "to_arrow",
+    "to_polars",
+    "write_csv",
+    "write_jsonl",
+    "write_parquet",
+]

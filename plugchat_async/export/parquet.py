@@ -1,0 +1,126 @@
+"""Chats as Arrow and Parquet, with pyarrow."""
+
+# pyright: reportUnknownMemberType=false
+# Its stubs know some types only in part.
+
+from collections.abc import Iterable, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, Final
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from plugchat_async._internal.files import UNICODE_HINT, WholeFile, writing
+from plugchat_async.errors import InvalidValueError
+from plugchat_async.export.rows import ACCOUNT
+from plugchat_async.models import COLUMNS, Chat, values_of
+
+# Two megabytes in memory; larger groups would add up where many accounts are written at a time.
+ROW_GROUP: Final = 16_384
+
+_FIELDS: Final["tuple[pa.Field[Any], ...]"] = (
+    pa.field("phone", pa.string()),
+    pa.field("name", pa.string()),
+    pa.field("unread", pa.int64(), nullable=False),
+    pa.field("last_message_time", pa.timestamp("us", tz="UTC")),
+    pa.field("is_muted", pa.bool_(), nullable=False),
+    pa.field("is_marked_spam", pa.bool_(), nullable=False),
+    pa.field("profile_thumbnail", pa.string()),
+    pa.field("messages_unread", pa.int64()),
+    pa.field("lid", pa.string()),
+    pa.field("is_pinned", pa.bool_()),
+    pa.field("is_archived", pa.bool_()),
+    pa.field("is_group", pa.bool_()),
+    pa.field("is_group_announcement", pa.bool_()),
+    pa.field("muted_until", pa.timestamp("us", tz="UTC")),
+)
+assert tuple(field.name for field in _FIELDS) == COLUMNS
+SCHEMA: Final = pa.schema(_FIELDS)
+SCHEMA_WITH_ACCOUNT: Final = pa.schema([pa.field(ACCOUNT, pa.string(), nullable=False), *_FIELDS])
+
+
+def batch_of(chats: Sequence[Chat], account: str | None) -> pa.RecordBatch:
+    """Return chats as columns.
+
+    Raises:
+        InvalidValueError: A number has more than 64 bits, or a text is not valid Unicode.
+    """
+    columns = list(zip(*map(values_of, chats), strict=True)) or [()] * len(COLUMNS)
+    trouble, hint = "", "Leave that chat out, or write jsonl or csv instead."
+    arrays: list[pa.Array[Any]] = []
+    try:
+        arrays = [pa.array(column, field.type) for column, field in zip(columns, _FIELDS, strict=True)]
+    except UnicodeEncodeError:
+        trouble, hint = "a chat's text is not valid Unicode: it holds half of a surrogate pair", UNICODE_HINT
+    except (OverflowError, pa.ArrowInvalid):
+        trouble = "a chat's unread or messages_unread has more than 64 bits"
+    if trouble:
+        raise InvalidValueError(trouble, hint)
+    if account is None:
+        return pa.RecordBatch.from_arrays(arrays, schema=SCHEMA)
+    names = pa.array([account] * len(chats), pa.string())
+    return pa.RecordBatch.from_arrays([names, *arrays], schema=SCHEMA_WITH_ACCOUNT)
+
+
+def table(chats: Iterable[Chat]) -> pa.Table:
+    """Give chats as a table."""
+    return pa.Table.from_batches([batch_of(tuple(chats), None)], SCHEMA)
+
+
+class ParquetSink:
+    """A Parquet file. It holds less than a row group, as columns."""
+
+    def __init__(self, path: Path, account: str | None) -> None:
+        self.path = path
+        self.rows = 0
+        self._account = account
+        self._schema = SCHEMA if account is None else SCHEMA_WITH_ACCOUNT
+        self._held: list[pa.RecordBatch] = []
+        self._held_rows = 0
+        self._whole = WholeFile(path)
+        try:
+            with writing(path):
+                self._writer = pq.ParquetWriter(self._whole.file, self._schema, compression="zstd")
+        except BaseException:
+            self._whole.discard()
+            raise
+
+    def write(self, chats: Sequence[Chat]) -> None:
+        """Write some chats."""
+        if chats:
+            self.add(batch_of(chats, self._account))
+
+    def add(self, batch: pa.RecordBatch) -> None:
+        """Write some chats that are columns already."""
+        if self._held_rows + batch.num_rows > ROW_GROUP:
+            self._flush()
+        self._held.append(batch)
+        self._held_rows += batch.num_rows
+        self.rows += batch.num_rows
+
+    def _flush(self) -> None:
+        if not self._held:
+            return
+        table_ = pa.Table.from_batches(self._held, self._schema)
+        with writing(self.path):
+            self._writer.write_table(table_, row_group_size=ROW_GROUP)
+        self._held.clear()
+        self._held_rows = 0
+
+    def commit(self) -> None:
+        """Let the file appear."""
+        try:
+            self._flush()
+            with writing(self.path):
+                self._writer.close()
+            self._whole.commit()
+        finally:
+            self.discard()
+
+    def discard(self) -> None:
+        """Leave nothing."""
+        self._held.clear()
+        with suppress(OSError, ValueError):  # it would write its footer
+            self._writer.close()
+        self._whole.discard()
