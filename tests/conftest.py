@@ -9,9 +9,9 @@ import aioresponses.core
 import hypothesis
 import pytest
 
-from fakes import FakeTime
 from plugchat_async import PlugChatSession
 from plugchat_async.testing import PlugChatSimulator
+from support.fakes import FakeTime
 
 pytest_plugins = ["pytester"]
 

@@ -6,8 +6,8 @@
 import asyncio
 import sys
 
-from matrix.cell import Verdict, check
-from matrix.report import ROWS, lines, page
+from faults.matrix.cell import Verdict, check
+from faults.matrix.report import ROWS, lines, page
 
 
 async def run() -> list[Verdict]:

@@ -28,12 +28,12 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from soaking.descriptors import room
-from soaking.ground import Ground, Order
-from soaking.listening import listening
-from soaking.process import serve, served
-from soaking.report import report
-from soaking.run import Soak
+from faults.soaking.descriptors import room
+from faults.soaking.ground import Ground, Order
+from faults.soaking.listening import listening
+from faults.soaking.process import serve, served
+from faults.soaking.report import report
+from faults.soaking.run import Soak
 
 
 def event_loop(*, uvloop: bool) -> Callable[[], asyncio.AbstractEventLoop] | None:

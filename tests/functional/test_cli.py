@@ -1,0 +1,1013 @@
+import contextlib
+import csv
+import io
+import json
+import os
+import pty
+import re
+import select
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet as pq
+import pytest
+
+from plugchat_async import PlugChatSession, __version__
+from plugchat_async import __main__ as main_module
+from plugchat_async.cli import app as cli
+from plugchat_async.testing import Fault, PlugChatSimulator
+from support.fakes import served
+from support.peers import program
+from support.terminal import PLUGCHAT, STEERING, STEERING_NAMES, on_terminal, raw_on_terminal
+
+
+@pytest.fixture
+def account(monkeypatch: pytest.MonkeyPatch) -> Iterator[PlugChatSimulator]:
+    """An account of 250 chats, and the environment to reach it."""
+    with served(PlugChatSimulator(250, seed=7, token="s3cret-token")) as sim:
+        monkeypatch.setenv("PLUGCHAT_TOKEN", sim.token)
+        monkeypatch.setenv("PLUGCHAT_BASE_URL", sim.base_url)
+        monkeypatch.setenv("COLUMNS", "120")
+        yield sim
+
+
+def ids_in(style: str, out: str) -> list[str]:
+    """The phone, else the lid, of each chat that was printed; of a table its column."""
+    lines = out.splitlines()
+    match style:
+        case "table":
+            return [re.split(r"│\s*", line)[2].strip() for line in lines if line.startswith("│")]
+        case "csv":
+            rows: list[dict[str, str]] = list(csv.DictReader(lines))
+        case "json":
+            rows = json.loads(out)
+        case _:
+            rows = [json.loads(line) for line in lines]
+    return [row["phone"] or row["lid"] for row in rows]
+
+
+def test_chats_in_a_pipe_are_json_lines(account: PlugChatSimulator, capsys: pytest.CaptureFixture[str]) -> None:
+    """One chat a line on stdout, nothing on stderr, exit code 0."""
+    assert cli.run(["chats"]) == 0
+    out, err = capsys.readouterr()
+    assert ids_in("jsonl", out) == [chat.id for chat in account.chats]
+    assert err == ""
+
+
+@pytest.mark.parametrize("style", ["table", "json", "jsonl", "csv"])
+def test_each_format(account: PlugChatSimulator, capsys: pytest.CaptureFixture[str], style: str) -> None:
+    """The same chats in each."""
+    assert cli.run(["chats", "--format", style, "--limit", "12", "--page-size", "5"]) == 0
+    out = capsys.readouterr().out
+    assert ids_in(style, out) == [chat.id for chat in account.chats[:12]]
+    assert [(r.page, r.page_size) for r in account.requests] == [("1", "5"), ("2", "5"), ("3", "5")]
+
+
+def test_a_name_can_not_steer_the_terminal(account: PlugChatSimulator, capsys: pytest.CaptureFixture[str]) -> None:
+    """Neither escape sequences nor rich's markup nor line ends in a name do anything; emoji stay whole."""
+    names = ["[red]red[/red]", *STEERING_NAMES]
+    account.script(Fault.answer(json.dumps([{"phone": str(i), "name": name} for i, name in enumerate(names)])))
+    assert cli.run(["chats", "--format", "table"]) == 0
+    out = capsys.readouterr().out
+    assert not set(out) & STEERING
+    assert "[red]red[/red]" in out
+    assert "👩\u200d👧 ❤\ufe0f" in out
+    assert len([line for line in out.splitlines() if line.startswith("│")]) == len(names)
+
+
+@pytest.mark.parametrize("style", ["json", "jsonl", "csv", "table"])
+def test_a_name_can_not_steer_a_real_terminal(account: PlugChatSimulator, style: str) -> None:
+    """JSON stays the same JSON, CSV has a replacement character; a pipe gets each name as it is."""
+    answer = Fault.answer(json.dumps([{"phone": str(i), "name": name} for i, name in enumerate(STEERING_NAMES)]))
+    account.script(answer, answer)
+    command = ["chats", "--format", style]
+    shown = on_terminal(command)
+    assert not set(shown) & STEERING
+    assert "👩\u200d👧 ❤\ufe0f" in shown
+    piped = subprocess.run([*PLUGCHAT, *command], capture_output=True, timeout=30, check=True).stdout.decode()
+    match style:
+        case "json" | "jsonl":
+            assert names_in(style, shown) == names_in(style, piped) == STEERING_NAMES
+            assert "\u202eevil" in piped
+        case "csv":
+            assert names_in(style, shown) == ["".join(map(replaced, name)) for name in STEERING_NAMES]
+            assert names_in(style, piped) == STEERING_NAMES
+        case _:
+            assert len([line for line in shown.splitlines() if line.startswith("│")]) == len(STEERING_NAMES)
+
+
+def replaced(character: str) -> str:
+    """The replacement character for what steers a terminal, and for line ends."""
+    return "\ufffd" if character in STEERING | {"\n"} else character
+
+
+def names_in(style: str, out: str) -> list[str]:
+    """The name of each chat that was printed."""
+    match style:
+        case "csv":
+            rows: list[dict[str, str]] = list(csv.DictReader(io.StringIO(out, newline="")))
+        case "json":
+            rows = json.loads(out)
+        case _:
+            rows = [json.loads(line) for line in out.splitlines()]
+    return [row["name"] for row in rows]
+
+
+@pytest.mark.parametrize("options", [[], ["--format", "json"], ["--merge-people"], ["--report"]])
+def test_an_empty_list_is_told(
+    account: PlugChatSimulator, capsys: pytest.CaptureFixture[str], options: list[str]
+) -> None:
+    """On stderr, with the command that says why; not where the list has chats, or nothing was asked for."""
+    told = "warning: the list is empty: see `plugchat status`\n"
+    account.connected = False
+    assert cli.run(["chats", *options]) == 0
+    out, err = capsys.readouterr()
+    assert out == ("[]\n" if options == ["--format", "json"] else "")
+    assert err.endswith(told)
+    account.connected = True
+    for more in (["--limit", "0"], ["--consistency", "plain", "--start-page", "9"], ["--limit", "1"]):
+        assert cli.run(["chats", *options, *more]) == 0
+        assert told not in capsys.readouterr().err
+
+
+def test_no_chats_are_an_empty_array(capsys: pytest.CaptureFixture[str], account: PlugChatSimulator) -> None:
+    """Also as JSON; and --limit 0 asks for nothing."""
+    assert cli.run(["chats", "--format", "json", "--limit", "0"]) == 0
+    assert json.loads(capsys.readouterr().out) == []
+    assert account.requests == []
+
+
+@pytest.mark.parametrize(
+    ("name", "style"), [("a.json", "json"), ("a.CSV", "csv"), ("a.jsonl", "jsonl"), ("a.txt", "table"), ("a", "jsonl")]
+)
+def test_a_file_is_written_in_the_format_that_its_name_says(
+    account: PlugChatSimulator, tmp_path: Path, capsys: pytest.CaptureFixture[str], name: str, style: str
+) -> None:
+    """The same bytes as on stdout, and nothing else in the folder."""
+    assert cli.run(["chats", "-o", str(tmp_path / name), "--limit", "3"]) == 0
+    assert capsys.readouterr().out == ""
+    assert cli.run(["chats", "--format", style, "--limit", "3"]) == 0
+    assert (tmp_path / name).read_text() == capsys.readouterr().out
+    assert [path.name for path in tmp_path.iterdir()] == [name]
+
+
+def test_a_file_appears_whole_or_not_at_all(
+    account: PlugChatSimulator, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """An error in the middle leaves an older file as it was, and nothing beside it."""
+    target = tmp_path / "chats.jsonl"
+    target.write_text("older")
+    account.script(Fault.none(), Fault.status(401))
+    assert cli.run(["chats", "-o", str(target)]) == 2
+    assert target.read_text() == "older"
+    assert [path.name for path in tmp_path.iterdir()] == ["chats.jsonl"]
+    assert "--start-page" not in capsys.readouterr().err
+
+
+def test_a_file_that_cannot_be_written(
+    account: PlugChatSimulator, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It is known before anything is fetched."""
+    for target in (tmp_path / "nowhere" / "x.csv", tmp_path, "/", ""):
+        assert cli.run(["chats", "-o", str(target), "--format", "csv"]) == 1
+        assert "can't write" in capsys.readouterr().err
+    assert account.requests == []
+
+
+@pytest.mark.parametrize("options", [["--page-size", "0"], ["--start-page", "2"], ["--prefetch", "5000"]])
+def test_a_wrong_option_is_not_taken_for_a_disk_that_is_full(
+    account: PlugChatSimulator, tmp_path: Path, capsys: pytest.CaptureFixture[str], options: list[str]
+) -> None:
+    """With -o, too."""
+    assert cli.run(["chats", "-o", str(tmp_path / "x.csv"), *options]) == 2
+    err = capsys.readouterr().err
+    assert "can't write" not in err
+    assert "free space" not in err
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_link_stays_a_link_and_a_mode_stays(account: PlugChatSimulator, tmp_path: Path) -> None:
+    """What is written is the file behind it, readable by whom it was before."""
+    target, link = tmp_path / "private.jsonl", tmp_path / "link.jsonl"
+    target.write_text("older")
+    target.chmod(0o600)
+    link.symlink_to(target)
+    assert cli.run(["chats", "-o", str(link)]) == 0
+    assert link.is_symlink()
+    assert len(target.read_text().splitlines()) == 250
+    assert target.stat().st_mode & 0o777 == 0o600
+
+
+def test_a_pipe_as_file_is_written_to(account: PlugChatSimulator, tmp_path: Path) -> None:
+    """What is no regular file is not replaced by one."""
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    read: list[str] = []
+    reader = threading.Thread(target=lambda: read.append(pipe.read_text()))
+    reader.start()
+    assert cli.run(["chats", "-o", str(pipe), "--format", "jsonl"]) == 0
+    reader.join(10)
+    assert pipe.is_fifo()
+    assert len(read[0].splitlines()) == 250
+
+
+@pytest.mark.parametrize(
+    ("faults", "code", "said"),
+    [
+        ([Fault.status(401)], 2, "HTTP 401"),
+        ([Fault.status(302)], 2, "HTTP 302"),
+        ([Fault.status(503, headers={"Retry-After": "900"})], 3, "HTTP 503"),
+        ([Fault.status(404)], 4, "HTTP 404"),
+        ([Fault.answer("<html>")], 4, "not JSON"),
+        ([Fault.status(403, body="<html>")], 2, "refused by a firewall: HTTP 403"),
+        *(
+            (
+                [Fault.status(status, body=json.dumps({"error": text}))],
+                code,
+                f"error: the gateway says: '{text}' (HTTP {status}",
+            )
+            for status in (200, 400, 401, 403, 404)
+            for text, code in (
+                ("your client-token is not configured", 2),
+                ("Instance not found", 2),
+                ("203.0.113.9 not allowed", 2),
+                ("You need to be connected", 3),
+                ("You are not connected.", 3),
+                ("You need to restore the session.", 3),
+                ("Does not work in multi device version", 4),
+            )
+        ),
+    ],
+)
+def test_an_error_says_what_happened_and_what_to_do(
+    account: PlugChatSimulator, capsys: pytest.CaptureFixture[str], faults: list[Fault], code: int, said: str
+) -> None:
+    """On stderr, without a traceback or the token, with an exit code for scripts."""
+    account.script(*faults)
+    assert cli.run(["chats"]) == code
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err.startswith("error: ")
+    assert said in err
+    assert "\nwhat to do: " in err
+    assert "Traceback" not in err
+    assert account.token not in err
+
+
+def test_what_was_written_before_an_error_can_be_gone_on_from(
+    account: PlugChatSimulator, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The message names the options, and with them the rest comes."""
+    account.script(Fault.none(), Fault.status(401))
+    assert cli.run(["chats", "--consistency", "plain"]) == 2
+    out, err = capsys.readouterr()
+    found = re.search(r"go on with (--consistency plain --start-page 2 --page-size 100)\.", err)
+    assert found
+    assert cli.run(["chats", *found[1].split()]) == 0
+    out += capsys.readouterr().out
+    assert len(out.splitlines()) == 250
+
+
+@pytest.mark.parametrize("style", ["jsonl", "csv"])
+@pytest.mark.parametrize("consistency", ["exact", "strict", "plain"])
+def test_a_checkpoint_is_gone_on_from(
+    account: PlugChatSimulator, capsys: pytest.CaptureFixture[str], tmp_path: Path, consistency: str, style: str
+) -> None:
+    """The same command twice gives the whole, though the list moves; then the file is gone."""
+    checkpoint = tmp_path / "checkpoint"
+    command = ["chats", "--format", style, "--consistency", consistency, "--checkpoint", str(checkpoint)]
+    account.script(Fault.none(), Fault.none(), Fault.status(401))
+    assert cli.run(command) == 2
+    out, err = capsys.readouterr()
+    assert "The same command goes on behind what was written" in err
+    assert checkpoint.stat().st_mode & 0o777 == 0o600
+    assert account.token not in checkpoint.read_text()
+    ids = [chat.id for chat in account.chats]
+    if consistency != "plain":
+        account.receive_message(ids[249])
+    assert cli.run(command) == 0
+    out += capsys.readouterr().out
+    lines = out.splitlines()
+    if style == "csv":
+        assert [line.startswith("phone") for line in lines] == [True] + [False] * 250
+    assert sorted(ids_in(style, out)) == sorted(ids)
+    assert not checkpoint.exists()
+
+
+def test_a_checkpoint_is_of_no_use_when_all_went_out(
+    account: PlugChatSimulator, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    """The walk that goes on ends, but is not verified: the next one begins anew."""
+    checkpoint = tmp_path / "checkpoint"
+    command = ["chats", "--page-size", "5", "--checkpoint", str(checkpoint), "--require-verified"]
+    account.script(*[Fault.none()] * 10, Fault.status(401))
+    assert cli.run(command) == 2
+    assert checkpoint.exists()
+    account.traffic(inserts=2.5)
+    assert cli.run(command) == 4
+    assert not checkpoint.exists()
+
+
+def test_an_interrupted_walk_leaves_no_old_checkpoint(account: PlugChatSimulator, tmp_path: Path) -> None:
+    """More has gone out than it knows."""
+    checkpoint = tmp_path / "checkpoint"
+    command = [*PLUGCHAT, "chats", "--page-size", "10", "--checkpoint", str(checkpoint)]
+    account.script(Fault.none(), Fault.status(401))
+    assert subprocess.run(command, capture_output=True, timeout=30, check=False).returncode == 2
+    assert checkpoint.exists()
+    account.script(Fault.none(), Fault.hang())
+    asked = len(account.requests)
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    deadline = time.monotonic() + 30
+    while len(account.requests) < asked + 2 and time.monotonic() < deadline:
+        time.sleep(0.01)
+    process.send_signal(signal.SIGINT)
+    process.communicate(timeout=30)
+    assert process.returncode == 130
+    assert not checkpoint.exists()
+
+
+def test_what_did_not_arrive_is_not_passed_over(account: PlugChatSimulator, tmp_path: Path) -> None:
+    """The reader of the pipe is gone when the walk fails: there is no checkpoint behind what it got."""
+    checkpoint = tmp_path / "checkpoint"
+    account.script(Fault.none(), Fault.delay(0.5), Fault.status(401))
+    process = subprocess.Popen(
+        [*PLUGCHAT, "chats", "--page-size", "10", "--checkpoint", str(checkpoint)], stdout=subprocess.PIPE
+    )
+    assert process.stdout is not None
+    process.stdout.close()
+    assert process.wait(30) == 141
+    assert not checkpoint.exists()
+
+
+def test_a_stream_that_failed_says_how_to_go_on_next_time(
+    account: PlugChatSimulator, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Without a checkpoint there is nothing to go on from; nor if nothing was written."""
+    account.script(Fault.none(), Fault.status(401), Fault.status(401))
+    assert cli.run(["chats"]) == 2
+    assert "with --checkpoint FILE it can be gone on with next time" in capsys.readouterr().err
+    assert cli.run(["chats"]) == 2
+    assert "gone on with" not in capsys.readouterr().err
+
+
+def no_space(*_: object) -> None:
+    raise OSError(28, "No space left on device")
+
+
+def test_a_checkpoint_that_is_of_no_use(
+    account: PlugChatSimulator, capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It can't be read, can't be written, is none, or is asked for where output appears whole."""
+    assert cli.run(["chats", "--checkpoint", str(tmp_path)]) == 2
+    assert "can't read the checkpoint" in capsys.readouterr().err
+    (tmp_path / "x").write_text("no checkpoint")
+    assert cli.run(["chats", "--checkpoint", str(tmp_path / "x")]) == 2
+    assert "can't read the checkpoint" in capsys.readouterr().err
+    assert cli.run(["chats", "--checkpoint", str(tmp_path / "no" / "folder")]) == 2
+    assert "there is no folder for the checkpoint" in capsys.readouterr().err
+    account.script(Fault.none(), Fault.status(401))
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "replace", no_space)
+        assert cli.run(["chats", "--checkpoint", str(tmp_path / "y")]) == 2
+    assert "but the checkpoint is lost: can't write" in capsys.readouterr().err
+    assert cli.run(["chats", "--checkpoint", str(tmp_path / "y"), "--limit", "5"]) == 2
+    assert "--limit would begin anew" in capsys.readouterr().err
+    assert cli.run(["chats", "--checkpoint", str(tmp_path / "x" / "y")]) == 2
+    assert "there is no folder" in capsys.readouterr().err
+    for options in (["--format", "json"], ["-o", str(tmp_path / "chats.jsonl")]):
+        assert cli.run(["chats", "--checkpoint", str(tmp_path / "y"), *options]) == 2
+        assert "--checkpoint is for lines that go to standard output" in capsys.readouterr().err
+
+
+def test_a_report(account: PlugChatSimulator, capsys: pytest.CaptureFixture[str]) -> None:
+    """One line on stderr; also of a walk that failed."""
+    assert cli.run(["chats", "--report"]) == 0
+    out, err = capsys.readouterr()
+    assert len(out.splitlines()) == 250
+    numbers = "rows read 250, pages 3, requests 3, passes 1, duplicates left out 0, late finds 0"
+    numbers += ", values that could not be read 0"
+    assert re.fullmatch(rf"report: {numbers}, seconds \d\.\d\d; verified\n", err)
+    account.script(Fault.none(), Fault.status(401))
+    assert cli.run(["chats", "--report", "--consistency", "plain", "--limit", "150"]) == 2
+    assert "not verified: the walk failed: AuthenticationError" in capsys.readouterr().err
+
+
+def test_consistency_and_prefetch_reach_the_walk(
+    account: PlugChatSimulator, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """As the requests show."""
+    assert cli.run(["chats", "--consistency", "strict", "--page-size", "50"]) == 0
+    assert {request.page_size for request in account.requests} > {"50"}
+    account.requests.clear()
+    assert cli.run(["chats", "--prefetch", "4", "--page-size", "25"]) == 0
+    assert 12 <= len(account.requests) <= 22
+    assert len(capsys.readouterr().out.splitlines()) == 500
+
+
+def test_a_walk_that_must_be_verified(account: PlugChatSimulator, capsys: pytest.CaptureFixture[str]) -> None:
+    """Exit code 4 if it is not, after all chats."""
+    account.traffic(inserts=2.5)
+    assert cli.run(["chats", "--page-size", "5", "--require-verified"]) == 4
+    out, err = capsys.readouterr()
+    assert len(out.splitlines()) > 200
+    assert "the walk is not verified" in err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["chats", "--token", "s3cret\n"], "token holds blanks"),
+        (["chats", "--token", "s3cret", "--base-url", "http://x.example"], "base_url must be https"),
+        (["chats", "--token", "s3cret", "--page-size", "0"], "page_size must be at least 1"),
+        (["chats", "--token", "s3cret", "--limit", "-1"], "limit must be at least 0"),
+        (["chats", "--token", "s3cret", "--limit", "x"], "limit"),
+        (["chats", "--token", "s3cret", "--format", "xml"], "format"),
+        (["chats", "--token", "s3cret", "--frob"], "--frob"),
+        (["chats", "--token", "s3cret", "--limit", "1.5"], "limit"),
+        (["chats", "--token", "s3cret", "-o", "chats.xlsx"], "no format is known by the name .xlsx"),
+        (["chats", "s3cret"], "an argument too many"),
+        (["simulate", "--port", "99999"], "port must be at most 65535"),
+        (["simulate", "--chats", "-3"], "chats must be at least 0"),
+        (["frob"], "frob"),
+        (["chats"], "PLUGCHAT_TOKEN"),
+    ],
+)
+def test_a_wrong_command_is_exit_code_2(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], arguments: list[str], said: str
+) -> None:
+    """With what is wrong, and without the token."""
+    monkeypatch.delenv("PLUGCHAT_TOKEN", raising=False)
+    assert cli.run(arguments) == 2
+    out, err = capsys.readouterr()
+    assert said in err
+    assert "s3cret" not in out + err
+
+
+def test_a_full_disk_behind_a_redirection(
+    account: PlugChatSimulator, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What happened, and no traceback."""
+
+    def full(_: str) -> int:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(sys.stdout, "write", full)
+    assert cli.run(["chats"]) == 1
+    assert "can't write to standard output: No space left on device" in capsys.readouterr().err
+
+
+def test_the_demo_runs_without_token_or_network(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It fetches all chats of the simulator, with a retry on the way, and shows them."""
+    monkeypatch.delenv("PLUGCHAT_TOKEN", raising=False)
+    assert cli.run(["demo"]) == 0
+    out, err = capsys.readouterr()
+    assert err == ""
+    assert out.count("GET /api/whatsapp/chats") == 4
+    assert "answered 503 on purpose" in out
+    assert "250 chats" in out
+
+
+def test_the_demo_checks_what_it_shows(monkeypatch: pytest.MonkeyPatch) -> None:
+    """If a chat were lost, it would not pass in silence."""
+
+    async def lose(*_: object, **__: object) -> list[object]:
+        return []
+
+    monkeypatch.setattr(PlugChatSession, "list_chats", lose)
+    with pytest.raises(AssertionError, match="are not the simulator's"):
+        cli.run(["demo"])
+
+
+def test_the_busy_demo(capsys: pytest.CaptureFixture[str]) -> None:
+    """plain loses chats and exact does not, side by side."""
+    assert cli.run(["demo", "--busy"]) == 0
+    out = capsys.readouterr().out
+    rows = {cells[1]: cells for line in out.splitlines() if len(cells := re.split(r"\s*│\s*", line)) > 8}
+    assert list(rows) == ["plain", "exact", "strict"]
+    missed = {name: int(cells[4]) for name, cells in rows.items()}
+    twice = {name: int(cells[5]) for name, cells in rows.items()}
+    assert missed["plain"] > 0 == missed["exact"] == missed["strict"]
+    assert twice["plain"] > 0 == twice["exact"] == twice["strict"]
+    assert [cells[8] for cells in rows.values()] == ['no: consistency="plain" proves nothing', "yes", "yes"]
+
+
+def test_the_demo_says_what_is_wrong_with_its_options(capsys: pytest.CaptureFixture[str]) -> None:
+    """As for chats."""
+    assert cli.run(["demo", "--page-size", "0"]) == 2
+    assert "page_size must be at least 1, got 0" in capsys.readouterr().err
+
+
+def test_help_and_version(capsys: pytest.CaptureFixture[str]) -> None:
+    """Options, environment variables, examples, exit codes."""
+    assert cli.run(["chats", "--help"]) == 0
+    text = " ".join(capsys.readouterr().out.split())
+    for word in ("PLUGCHAT_TOKEN", "--page-size", "--limit", "--format", "--output", "plugchat chats -o", "Exit codes"):
+        assert word in text
+    assert cli.run(["--version"]) == 0
+    assert capsys.readouterr().out.strip() == __version__
+    assert cli.run([]) == 0
+
+
+@pytest.mark.parametrize("speed", [True, False])
+def test_uvloop_is_used_where_it_is_installed(
+    account: PlugChatSimulator,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    speed: bool,
+) -> None:
+    """And asyncio's own loop where it is not."""
+    if not speed:
+        monkeypatch.setitem(sys.modules, "uvloop", None)
+    assert cli.run(["chats", "--limit", "1"]) == 0
+    assert len(capsys.readouterr().out.splitlines()) == 1
+
+
+def test_without_the_extra_the_command_says_how_to_install_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Other missing modules are not blamed on it."""
+    for name in ("cli.app", "cli.simulate"):
+        monkeypatch.delitem(sys.modules, f"plugchat_async.{name}")
+    monkeypatch.setitem(sys.modules, "cyclopts", None)
+    with pytest.raises(SystemExit, match=r"pip install 'plugchat-async\[cli\]'"):
+        main_module.main()
+    monkeypatch.delitem(sys.modules, "cyclopts")
+    monkeypatch.delitem(sys.modules, "plugchat_async.testing", raising=False)
+    monkeypatch.setitem(sys.modules, "plugchat_async.testing", None)
+    with pytest.raises(ModuleNotFoundError):
+        main_module.main()
+
+
+def test_main_exits_with_the_commands_code(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    """The entry point hands on arguments and exit code."""
+    monkeypatch.setattr(sys, "argv", ["plugchat", "frob"])
+    with pytest.raises(SystemExit) as caught:
+        main_module.main()
+    assert caught.value.code == 2
+    assert "frob" in capsys.readouterr().err
+
+
+# As a user runs it: a process of its own.
+
+
+@pytest.mark.parametrize(("dialect", "have_lids"), [("gateway", True), ("documented", False)])
+def test_simulate_serves_chats_until_interrupted(dialect: str, have_lids: bool) -> None:
+    """What it prints can be given to a shell; Ctrl-C ends it with 0 and no traceback."""
+    server = subprocess.Popen(
+        [*PLUGCHAT, "simulate", "--port", "0", "--chats", "20", "--dialect", dialect],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert server.stdout is not None
+    exports = dict(server.stdout.readline().removeprefix("export ").strip().split("=", 1) for _ in range(2))
+    assert set(exports) == {"PLUGCHAT_BASE_URL", "PLUGCHAT_TOKEN"}
+    done = subprocess.run(
+        [*PLUGCHAT, "chats"], capture_output=True, text=True, env={**os.environ, **exports}, timeout=30, check=False
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    assert len(done.stdout.splitlines()) == 20
+    assert ("@lid" in done.stdout) == have_lids
+    server.send_signal(signal.SIGINT)
+    _, err = server.communicate(timeout=30)
+    assert server.returncode == 0
+    assert err == "serving 20 chats, Ctrl-C ends it\n"
+
+
+def test_simulate_disconnected(tmp_path: Path) -> None:
+    """All its accounts have an empty list and a status that says why."""
+    accounts = tmp_path / "accounts.csv"
+    server = subprocess.Popen(
+        [*PLUGCHAT, "simulate", "--port", "0", "--disconnected", "--accounts", "2", "--accounts-file", str(accounts)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert server.stdout is not None
+    exports = dict(server.stdout.readline().removeprefix("export ").strip().split("=", 1) for _ in range(2))
+    for account in csv.DictReader(accounts.read_text().splitlines()):
+        exports["PLUGCHAT_TOKEN"] = account["token"]
+        chats, status = (
+            subprocess.run(
+                [*PLUGCHAT, command], capture_output=True, text=True, env={**os.environ, **exports}, check=False
+            )
+            for command in ("chats", "status")
+        )
+        assert (chats.returncode, chats.stdout) == (0, "")
+        assert (status.returncode, status.stdout.splitlines()[0]) == (3, "connected:    no")
+    server.send_signal(signal.SIGINT)
+    _, err = server.communicate(timeout=30)
+    assert err == "serving 1000 chats each of 2 accounts, phone not connected, Ctrl-C ends it\n"
+
+
+def test_simulate_on_a_port_that_is_taken(account: PlugChatSimulator, capsys: pytest.CaptureFixture[str]) -> None:
+    """Says so, and what to do."""
+    port = account.base_url.rpartition(":")[2]
+    assert cli.run(["simulate", "--port", port]) == 2
+    assert f"can't listen on port {port}" in capsys.readouterr().err
+
+
+def test_a_closed_pipe_ends_quietly(account: PlugChatSimulator) -> None:
+    """`plugchat chats | head -1`: no traceback, and the code that shells give."""
+    process = subprocess.Popen(
+        [*PLUGCHAT, "chats", "--page-size", "1"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    assert process.stdout is not None
+    process.stdout.close()
+    assert process.stderr is not None
+    err = process.stderr.read()
+    process.stderr.close()
+    assert process.wait(30) == 141
+    assert err == ""
+
+
+def test_ctrl_c_ends_quietly(account: PlugChatSimulator) -> None:
+    """In the middle of a request: no traceback, exit code 130."""
+    account.script(Fault.hang())
+    process = subprocess.Popen([*PLUGCHAT, "chats"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    deadline = time.monotonic() + 30
+    while not account.requests and time.monotonic() < deadline:
+        time.sleep(0.01)
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate(timeout=30)
+    assert (process.returncode, out, err) == (130, "", "")
+
+
+@pytest.mark.parametrize("style", ["json", "jsonl", "csv", "table"])
+def test_data_goes_to_a_pipe_while_the_display_is_on_a_terminal(account: PlugChatSimulator, style: str) -> None:
+    """`plugchat chats > file`, typed in a terminal: the data is in the file, and only there."""
+    terminal, err = pty.openpty()
+    process = subprocess.Popen([*PLUGCHAT, "chats", "--format", style], stdout=subprocess.PIPE, stderr=err, text=True)
+    os.close(err)
+    out, _ = process.communicate(timeout=30)
+    shown = b""
+    with contextlib.suppress(OSError):  # how Linux reports the other side's end
+        while chunk := os.read(terminal, 65536):
+            shown += chunk
+    os.close(terminal)
+    assert process.returncode == 0
+    assert all(chat.id in out for chat in account.chats)
+    assert account.chats[0].id.encode() not in shown
+
+
+@pytest.mark.parametrize("style", ["json", "jsonl", "csv", "table"])
+def test_any_name_can_be_written_in_any_locale(account: PlugChatSimulator, style: str) -> None:
+    """Emoji and accents, where Python would have taken ASCII for a pipe."""
+    environment = {**os.environ, "LC_ALL": "POSIX", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
+    done = subprocess.run(
+        [*PLUGCHAT, "chats", "--format", style], capture_output=True, env=environment, timeout=30, check=False
+    )
+    assert (done.returncode, done.stderr) == (0, b"")
+    name = next(chat.name for chat in account.chats if chat.name is not None and not chat.name.isascii())
+    assert name.split()[0] in done.stdout.decode()
+
+
+def test_closed_descriptors_do_no_harm(account: PlugChatSimulator, tmp_path: Path) -> None:
+    """As some schedulers start their jobs."""
+    target = tmp_path / "chats.jsonl"
+    command = f"{' '.join(PLUGCHAT)} chats -o {target} <&- >&- 2>&-"
+    assert subprocess.run(["sh", "-c", command], timeout=30, check=False).returncode == 0
+    assert len(target.read_text().splitlines()) == 250
+
+
+@pytest.mark.parametrize("command", [["chats", "--format", "table"], ["demo"]])
+def test_a_table_into_a_closed_pipe_ends_quietly(account: PlugChatSimulator, command: list[str]) -> None:
+    """As do lines."""
+    process = subprocess.Popen([*PLUGCHAT, *command], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    process.stdout.close()
+    assert process.stderr is not None
+    assert process.stderr.read() == ""
+    process.stderr.close()
+    assert process.wait(30) == 141
+
+
+def on_one_terminal(command: list[str], *, columns: int = 80) -> str:
+    """Run a command whose stdout and stderr are the same terminal; give what is left to be seen on it.
+
+    As far as rich draws: it erases a line, goes up, and hides the cursor.
+    """
+    raw = raw_on_terminal(command, stderr=True, COLUMNS=str(columns), NO_COLOR="1", TERM="xterm")
+    lines, row = [""], 0
+    for part in re.findall(r"\x1b\[[?0-9;]*[A-Za-z]|\r|\n|[^\x1b\r\n]+", raw):
+        if part == "\n":
+            row += 1
+            lines += [""] * (row + 1 - len(lines))
+        elif part == "\x1b[1A":
+            row -= 1
+        elif part == "\x1b[2K":
+            lines[row] = ""
+        elif not part.startswith(("\x1b", "\r")):
+            lines[row] += part
+    return "\n".join(lines)
+
+
+@pytest.mark.parametrize(("style", "first"), [("table", "┏"), ("json", "[")])
+def test_the_display_is_gone_before_data_comes(account: PlugChatSimulator, style: str, first: str) -> None:
+    """On a terminal that has both, the first line is the data's alone."""
+    account.script(*[Fault.delay(0.15)] * 3)
+    seen = on_one_terminal(["chats", "--format", style])
+    assert seen.startswith(first)
+    assert "chats/s" not in seen
+    assert account.chats[249].id in seen
+
+
+def test_a_narrow_terminal_shows_whole_values(account: PlugChatSimulator) -> None:
+    """Lines are broken by the terminal, rather than ids cut off."""
+    seen = on_one_terminal(["chats", "--limit", "3"], columns=20)
+    assert seen.splitlines()[0].endswith("┓")
+    for chat in account.chats[:3]:
+        assert chat.id in seen
+        assert (chat.name or "unread").split()[0] in seen
+
+
+def test_forced_colours_force_no_display(account: PlugChatSimulator) -> None:
+    """Continuous integration sets FORCE_COLOR for its logs: a display would fill them with control codes."""
+    environment = {**os.environ, "FORCE_COLOR": "1"}
+    done = subprocess.run([*PLUGCHAT, "chats"], capture_output=True, env=environment, timeout=30, check=False)
+    assert (done.returncode, done.stderr) == (0, b"")
+    assert len(done.stdout.splitlines()) == len(account.chats)
+
+
+def test_on_a_terminal_there_are_a_table_and_a_progress_display(account: PlugChatSimulator) -> None:
+    """The display counts pages, chats and rate, on stderr; the table goes to stdout."""
+    out_terminal, out = pty.openpty()
+    err_terminal, err = pty.openpty()
+    account.script(*[Fault.delay(0.15)] * 3)
+    process = subprocess.Popen([*PLUGCHAT, "chats"], stdout=out, stderr=err)
+    os.close(out)
+    os.close(err)
+    shown = {out_terminal: b"", err_terminal: b""}
+    open_terminals = set(shown)
+    while open_terminals:
+        for terminal in select.select(list(open_terminals), [], [], 30)[0]:
+            try:
+                chunk = os.read(terminal, 65536)
+            except OSError:  # how Linux reports the other side's end
+                chunk = b""
+            shown[terminal] += chunk
+            if not chunk:
+                open_terminals.discard(terminal)
+                os.close(terminal)
+    assert process.wait(30) == 0
+    assert account.chats[0].id in shown[out_terminal].decode()
+    assert re.search(r"[12] pages, [12]00 chats, [\d,]+ chats/s", shown[err_terminal].decode())
+    assert "last message" not in shown[err_terminal].decode()
+
+
+BAD = (
+    (
+        '[{"phone":"1","name":"Ana","unread":"\x1b]0;owned\x07"},{"phone":"2","pinned":"[red]maybe"},'
+        '{"name":"nobody"},{"phone":"4"}]'
+    )
+    .replace("\x1b", "\\u001b")
+    .replace("\x07", "\\u0007")
+)
+
+
+@pytest.mark.parametrize("style", ["table", "json", "jsonl", "csv"])
+def test_values_that_could_not_be_read_are_told_in_a_line(
+    account: PlugChatSimulator, capsys: pytest.CaptureFixture[str], style: str
+) -> None:
+    """How many, and the first, at the end of the walk, on stderr: the chats come all the same."""
+    account.script(Fault.answer(BAD))
+    assert cli.run(["chats", "--format", style]) == 0
+    out, err = capsys.readouterr()
+    assert ids_in(style, out) == ["1", "2", "4"]
+    assert err.count("\n") == 1
+    assert err.startswith(
+        "warning: 3 values could not be read, such as: page 1, chat 0, unread: expected a count, got "
+    )
+    assert err.rstrip("\n").isprintable()
+    account.script(Fault.answer('[{"phone":"1","unread":"many"}]'))
+    assert cli.run(["chats"]) == 0
+    assert capsys.readouterr().err.startswith("warning: 1 value could not be read, such as: page 1, chat 0, unread:")
+
+
+def test_a_report_counts_values_that_could_not_be_read(
+    account: PlugChatSimulator, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Behind the warning; also of a walk that fails later."""
+    account.script(Fault.answer(BAD), Fault.status(401))
+    assert cli.run(["chats", "--report", "--page-size", "4"]) == 2
+    warning, report, error, _ = capsys.readouterr().err.splitlines()
+    assert warning.startswith("warning: 3 values could not be read")
+    assert "values that could not be read 3," in report
+    assert error.startswith("error: ")
+
+
+def test_a_bad_value_can_be_an_error(account: PlugChatSimulator, capsys: pytest.CaptureFixture[str]) -> None:
+    """With --on-bad-value raise; nothing else is an answer to the option."""
+    account.script(Fault.answer(BAD))
+    assert cli.run(["chats", "--on-bad-value", "raise"]) == 4
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert "3 values can't be read" in err
+    assert "warning" not in err
+    assert "\x1b" not in err
+    assert cli.run(["chats", "--on-bad-value", "ignore"]) == 2
+
+
+def test_a_warning_is_not_mixed_into_the_display(account: PlugChatSimulator) -> None:
+    """On a terminal, where pages are still counted when the first bad value comes."""
+    account.script(Fault.answer(BAD), Fault.delay(0.15), Fault.delay(0.15))
+    seen = on_one_terminal(["chats", "--format", "table", "--page-size", "4", "--limit", "6"], columns=150)
+    lines = seen.rstrip("\n").splitlines()
+    assert lines[0].startswith("┏")
+    assert lines[-1].startswith("warning: 3 values could not be read")
+    assert seen.count("could not be read") == 1
+
+
+ROWS = (
+    '[{"phone":"","lid":"7@lid","name":"Ana","unread":"1"},{"phone":"120-group","name":"Team"},'
+    '{"phone":"551190000007","lid":"7@lid","unread":"3"},{"lid":"8@lid"}]'
+)
+PEOPLE = ["551190000007", "120-group", "8@lid"]
+
+
+@pytest.mark.parametrize("style", ["table", "json", "jsonl", "csv"])
+def test_one_chat_for_each_person(account: PlugChatSimulator, capsys: pytest.CaptureFixture[str], style: str) -> None:
+    """In each format, on stdout and in a file; without the option each row is a chat."""
+    account.script(*[Fault.answer(ROWS)] * 2)
+    assert cli.run(["chats", "--merge-people", "--format", style]) == 0
+    assert ids_in(style, capsys.readouterr().out) == PEOPLE
+    assert cli.run(["chats", "--format", style]) == 0
+    assert ids_in(style, capsys.readouterr().out) == ["7@lid", "120-group", "551190000007", "8@lid"]
+
+
+def test_one_row_of_parquet_for_each_person(account: PlugChatSimulator, tmp_path: Path) -> None:
+    """The phone of the row that has it, the most unread messages, the name that there is."""
+    account.script(Fault.answer(ROWS))
+    assert cli.run(["chats", "--merge-people", "-o", str(tmp_path / "x.parquet")]) == 0
+    rows = pq.read_table(tmp_path / "x.parquet").to_pylist()
+    assert [row["phone"] or row["lid"] for row in rows] == PEOPLE
+    assert (rows[0]["name"], rows[0]["unread"], rows[0]["lid"]) == ("Ana", 3, "7@lid")
+
+
+def test_a_limit_counts_rows_before_they_are_merged(
+    account: PlugChatSimulator, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """As the help says."""
+    account.script(Fault.answer(ROWS))
+    assert cli.run(["chats", "--merge-people", "--limit", "3"]) == 0
+    assert ids_in("jsonl", capsys.readouterr().out) == PEOPLE[:2]
+    assert cli.run(["chats", "--help"]) == 0
+    assert "With --merge-people it limits the rows that are merged" in re.sub(r"[\s│]+", " ", capsys.readouterr().out)
+
+
+def test_merged_people_are_whole_or_not_at_all(
+    account: PlugChatSimulator, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    """A walk that fails prints nothing, so there is nothing to go on from, and no checkpoint is taken."""
+    account.script(Fault.none(), Fault.status(401))
+    assert cli.run(["chats", "--merge-people"]) == 2
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert "What was written" not in err
+    for style in ("jsonl", "table"):
+        command = ["chats", "--merge-people", "--format", style, "--checkpoint", str(tmp_path / "x")]
+        assert cli.run(command) == 2
+        assert "--merge-people needs the whole list, of which a --checkpoint has a part" in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_merged_lines_do_not_meet_the_display(account: PlugChatSimulator) -> None:
+    """It is gone from the terminal before the first line comes."""
+    account.script(Fault.delay(0.15))
+    seen = on_one_terminal(["chats", "--merge-people", "--format", "jsonl", "--limit", "3"], columns=150)
+    assert seen.startswith("{")
+    assert "chats/s" not in seen
+
+
+def test_a_table_tells_kinds_and_flags(account: PlugChatSimulator, capsys: pytest.CaptureFixture[str]) -> None:
+    """What is no person, what is pinned, archived, muted or spam; the id, whichever a row has; within 80 columns."""
+    rows: list[dict[str, Any]] = [
+        {"phone": "5511999999999", "lid": "111000000000001@lid", "name": "Ana", "lastMessageTime": "1768497607000"},
+        {"lid": "111000000000002@lid", "name": "Bia", "pinned": "true", "archived": "true", "isMuted": "1"},
+        {"phone": "120363000000000001-group", "name": "Vendas do Sul", "isGroup": True, "isMarkedSpam": "true"},
+        {"phone": "5511999999998-1598000000", "name": "Condomínio", "lastMessageTime": "1757985737000"},
+        {"phone": "5511999999999@broadcast", "name": "Novidades"},
+        {"phone": "120363000000001@newsletter", "name": "Canal"},
+        {"phone": "status", "name": "Status", "unread": "12345"},
+    ]
+    account.script(Fault.answer(json.dumps(rows)))
+    assert cli.run(["chats", "--format", "table"]) == 0
+    cells = [[cell.strip() for cell in line.split("│")[1:-1]] for line in capsys.readouterr().out.splitlines()[3:-2]]
+    assert [(row[1], row[4]) for row in cells] == [
+        ("5511999999999", ""),
+        ("111000000000002@lid", "pinned archived muted"),
+        ("120363000000000001-group", "group spam"),
+        ("5511999999998-1598000000", "group"),
+        ("5511999999999@broadcast", "broadcast"),
+        ("120363000000001@newsletter", "channel"),
+        ("status", "status"),
+    ]
+    assert cells[0][3] == "2026-01-15 17:20"
+    account.script(Fault.answer(json.dumps([row for row in rows if "newsletter" not in row.get("phone", "")])))
+    seen = on_one_terminal(["chats"], columns=80).splitlines()
+    assert {len(line) for line in seen if line.startswith("│")} == {80}
+    words = "".join(seen)
+    for word in ("archived", "broadcast", "120363000000000001-group", "2026-01-15 17:20", "Condomíni", "Vendas do"):
+        assert word in words
+
+
+COMPLETE = """
+source <(cat)
+COMP_WORDS=({words}); COMP_CWORD=$(( ${{#COMP_WORDS[@]}} - 1 ))
+{function}
+printf '%s\\n' "${{COMPREPLY[@]}}"
+"""
+
+
+@pytest.mark.parametrize(
+    ("words", "completed"),
+    [
+        ("plugchat wa", {"watch"}),
+        ("plugchat d", {"demo", "doctor"}),
+        ("plugchat watch --sw", {"--sweep-interval"}),
+        ("plugchat chats --consistency st", {"strict"}),
+        ("plugchat chats --on-bad-value r", {"raise"}),
+        ("plugchat bulk --merge", {"--merge-people"}),
+    ],
+)
+def test_bash_completes(words: str, completed: set[str], capsys: pytest.CaptureFixture[str]) -> None:
+    """Commands, options, and what an option takes, with the script that is printed."""
+    assert cli.run(["completion", "bash"]) == 0
+    script = capsys.readouterr().out
+    found = re.search(r"complete .*-F (\w+) plugchat", script)
+    assert found is not None
+    # A shell with options of its own may not know `compopt` outside a completion.
+    program = "compopt() { :; }\n" + COMPLETE.format(words=words, function=found[1])
+    done = subprocess.run(
+        ["bash", "--norc", "-c", program], input=script, capture_output=True, text=True, timeout=30, check=True
+    )
+    assert {line.strip() for line in done.stdout.splitlines() if line.strip()} == completed
+
+
+@pytest.mark.parametrize("load", ["compinit -u -D; source {}/_plugchat", "fpath=({} $fpath); compinit -u -D"])
+def test_zsh_completes(load: str, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    """With the script sourced, or in a folder of `fpath`: an interactive shell, in which Tab is pressed."""
+    zsh = program("zsh")
+    assert cli.run(["completion", "zsh"]) == 0
+    (tmp_path / "_plugchat").write_text(capsys.readouterr().out)
+    terminal, slave = pty.openpty()
+    environment = {"PATH": os.environ["PATH"], "HOME": str(tmp_path), "TERM": "dumb"}
+    process = subprocess.Popen([zsh, "-f", "-i"], stdin=slave, stdout=slave, stderr=slave, env=environment)
+    os.close(slave)
+    try:
+        os.write(terminal, f"autoload -Uz compinit; {load.format(tmp_path)}\n".encode())
+        os.write(terminal, b"print -r -- rea''dy\n")
+        read_until(terminal, b"ready\r")
+        os.write(terminal, b"plugchat wa\t")
+        read_until(terminal, b"plugchat watch ")
+    finally:
+        process.kill()
+        process.wait()
+        os.close(terminal)
+
+
+def read_until(terminal: int, wanted: bytes) -> None:
+    """Read what a terminal shows, until it has shown what is wanted."""
+    seen = b""
+    while wanted not in seen:
+        assert select.select([terminal], [], [], 30)[0], f"not shown: {wanted!r}, but {seen!r}"
+        seen += os.read(terminal, 65536)
+
+
+def test_fish_completes(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    """As it would on Tab."""
+    fish = program("fish")
+    assert cli.run(["completion", "fish"]) == 0
+    (tmp_path / "plugchat.fish").write_text(capsys.readouterr().out)
+    for words, completed in (("plugchat wa", "watch"), ("plugchat watch --sw", "--sweep-interval")):
+        done = subprocess.run(
+            [fish, "--no-config", "-c", f"source {tmp_path}/plugchat.fish; complete -C '{words}'"],
+            capture_output=True,
+            env={**os.environ, "HOME": str(tmp_path)},
+            text=True,
+            timeout=30,
+            check=True,
+        )
+        assert [line.split("\t")[0] for line in done.stdout.splitlines()] == [completed]
+
+
+def test_powershell_has_a_script(capsys: pytest.CaptureFixture[str]) -> None:
+    """It names the commands and options."""
+    assert cli.run(["completion", "powershell"]) == 0
+    script = capsys.readouterr().out
+    assert "Register-ArgumentCompleter" in script
+    assert "sweep-interval" in script
+
+
+@pytest.mark.parametrize("command", ["chats", "bulk", "watch", "status", "doctor", "simulate", "demo", "completion"])
+def test_help_has_examples(command: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """Of each command."""
+    assert cli.run([command, "--help"]) == 0
+    assert f"Examples: plugchat {command}" in capsys.readouterr().out.replace("source <(", "")

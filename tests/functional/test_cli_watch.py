@@ -1,0 +1,288 @@
+"""`plugchat watch`, and `plugchat simulate --busy` that it can be tried on."""
+
+import json
+import os
+import signal
+import stat
+import subprocess
+import time
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from plugchat_async import FOREVER, Chat, ChatAdded, ChatChanged, ChatRemoved, WatchState
+from plugchat_async.cli import app as cli
+from plugchat_async.cli.watch import _line
+from plugchat_async.export.rows import event_to_json, to_json
+from plugchat_async.testing import Fault, PlugChatSimulator
+from support.fakes import served
+from support.terminal import PLUGCHAT, STEERING, STEERING_NAMES, on_terminal
+
+TIME = datetime(2026, 1, 15, 17, 20, 7, tzinfo=UTC)
+
+
+@pytest.fixture
+def account(monkeypatch: pytest.MonkeyPatch) -> Iterator[PlugChatSimulator]:
+    """An account of 30 chats, and the environment to reach it."""
+    with served(PlugChatSimulator(30, seed=7, token="s3cret-token", dialect="documented")) as sim:
+        monkeypatch.setenv("PLUGCHAT_TOKEN", sim.token)
+        monkeypatch.setenv("PLUGCHAT_BASE_URL", sim.base_url)
+        yield sim
+
+
+def test_what_is_there_can_be_shown(account: PlugChatSimulator, capsys: pytest.CaptureFixture[str]) -> None:
+    """In a pipe as JSON lines, the oldest first."""
+    assert cli.run(["watch", "--existing", "--looks", "1"]) == 0
+    out, err = capsys.readouterr()
+    events = [json.loads(line) for line in out.splitlines()]
+    assert [event["event"] for event in events] == ["added"] * 30
+    ids = [event["chat"]["phone"] or event["chat"]["lid"] for event in events]
+    assert ids == [chat.id for chat in reversed(account.chats)]
+    assert err == ""
+
+
+def test_a_state_is_gone_on_with(
+    account: PlugChatSimulator, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    """What happened between two runs is printed by the second, once; the file is private."""
+    state = tmp_path / "watch.state"
+    command = ["watch", "--state", str(state), "--looks", "1"]
+    assert cli.run(command) == 0
+    assert capsys.readouterr().out == ""
+    assert stat.S_IMODE(state.stat().st_mode) == 0o600
+    changed = account.receive_message(account.chats[9].id)
+    assert cli.run(command) == 0
+    [event] = map(json.loads, capsys.readouterr().out.splitlines())
+    assert event["chat"] == json.loads(to_json(changed))
+    assert cli.run(command) == 0
+    assert capsys.readouterr().out == ""
+
+
+def test_events_as_text(account: PlugChatSimulator, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    """A line for each, with a mark, the time, and what is different."""
+    command = ["watch", "--state", str(tmp_path / "s"), "--looks", "1", "--format", "text"]
+    assert cli.run(command) == 0
+    changed, gone = account.receive_message(account.chats[9].id), account.delete_chat(account.chats[20].id)
+    added = account.new_chat()
+    assert cli.run(command) == 0
+    lines = [line.split(maxsplit=2) for line in capsys.readouterr().out.splitlines()]
+    assert [mark for mark, _, _ in lines] == ["~", "+", "-"]
+    assert lines[0][2].startswith(f"{changed.name or changed.id}: unread {changed.unread - 1} → {changed.unread}, last")
+    assert lines[1][2] == f"{added.name or added.id}: new, 1 unread"
+    assert lines[2][2] == f"{gone.name or gone.id}: removed"
+
+
+def test_what_a_change_says() -> None:
+    """The new time, whether the picture is another, and else both values; a name can't steer the terminal."""
+    old = Chat("1", "\x1b[2J", profile_thumbnail="a", is_muted=False)
+    new = Chat("1", "\x1b[2J", profile_thumbnail="b", is_muted=True)
+    line = _line(ChatChanged(old, new, ("last_message_time", "is_muted", "profile_thumbnail")))
+    assert line.endswith("\ufffd[2J: last message unknown, muted, picture changed\n")
+
+
+@pytest.mark.parametrize(
+    ("end", "said"),
+    [(FOREVER, "muted for ever"), (None, "no end date for muting"), (TIME, "muted until 2026-01-15 17:20:07 UTC")],
+)
+def test_the_end_of_a_muting_as_text(end: datetime | None, said: str) -> None:
+    """As people say it; who has no name is told by the id."""
+    new = Chat(lid="7@lid", is_pinned=True, muted_until=end)
+    line = _line(ChatChanged(Chat(lid="7@lid"), new, ("is_pinned", "muted_until")))
+    assert line.endswith(f"7@lid: pinned, {said}\n")
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "field", "said"),
+    [
+        (Chat("1", "Ana"), Chat("1"), "name", "no name"),
+        (Chat("1"), Chat("1", "Ana"), "name", "name Ana"),
+        (Chat("1", "Ana"), Chat("1", "Bia"), "name", "name Ana → Bia"),
+        (Chat("1", is_muted=True), Chat("1"), "is_muted", "not muted"),
+        (Chat("1"), Chat("1", is_marked_spam=True), "is_marked_spam", "marked as spam"),
+        (Chat("1", is_pinned=True), Chat("1"), "is_pinned", "not known whether pinned"),
+        (Chat("1"), Chat("1", is_archived=False), "is_archived", "not archived"),
+        (Chat("1"), Chat("1", is_group=True), "is_group", "a group"),
+        (Chat("1"), Chat("1", is_group_announcement=True), "is_group_announcement", "only admins can write"),
+        (Chat("1", lid="2@lid"), Chat("1"), "lid", "no lid"),
+        (Chat("1"), Chat("1", messages_unread=3), "messages_unread", "messages unread 3"),
+    ],
+)
+def test_a_change_is_told_in_words(old: Chat, new: Chat, field: str, said: str) -> None:
+    """Neither None nor True and False are shown."""
+    assert _line(ChatChanged(old, new, (field,))).endswith(f": {said}\n")
+
+
+@pytest.mark.parametrize("style", ["jsonl", "text"])
+def test_a_name_can_not_steer_a_real_terminal(account: PlugChatSimulator, style: str) -> None:
+    """JSON stays the same JSON; a pipe gets each name as it is."""
+    answer = Fault.answer(json.dumps([{"phone": str(i), "name": name} for i, name in enumerate(STEERING_NAMES)]))
+    account.script(answer, answer)
+    command = ["watch", "--existing", "--looks", "1", "--format", style]
+    shown = on_terminal(command)
+    assert not set(shown) & STEERING
+    assert "👩\u200d👧 ❤\ufe0f" in shown
+    if style == "jsonl":
+        piped = subprocess.run([*PLUGCHAT, *command], capture_output=True, timeout=30, check=True).stdout.decode()
+        assert "\u202eevil" in piped
+        for out in (shown, piped):
+            assert {json.loads(line)["chat"]["name"] for line in out.splitlines()} == set(STEERING_NAMES)
+
+
+def test_a_bad_value_is_told_once(account: PlugChatSimulator, capsys: pytest.CaptureFixture[str]) -> None:
+    """On stderr, not again while it stays; the chat's other values are watched. Or it is an error."""
+    account.script(*[Fault.answer('[{"phone":"1","unread":"\\u001b[2J"},{"phone":"2"}]')] * 6)
+    assert cli.run(["watch", "--existing", "--looks", "2", "--interval", "0.01", "--sweep-interval", "0"]) == 0
+    out, err = capsys.readouterr()
+    assert len(out.splitlines()) == 2
+    assert err == "warning: a value could not be read: page 1, chat 0, unread: expected a count, got '\\x1b[2J'\n"
+    assert "\x1b" not in err
+    account.script(*[Fault.answer('[{"phone":"1","unread":"x"}]')] * 6)
+    assert cli.run(["watch", "--looks", "1", "--on-bad-value", "raise"]) == 4
+    assert "1 value can't be read" in capsys.readouterr().err
+
+
+def test_events_as_json() -> None:
+    """What they are called, the chat as it is or was last, and of a change what it was."""
+    old, new = Chat("1"), Chat("1", unread=2)
+    assert json.loads(event_to_json(ChatAdded(new))) == {"event": "added", "chat": json.loads(to_json(new))}
+    assert json.loads(event_to_json(ChatRemoved(old))) == {"event": "removed", "chat": json.loads(to_json(old))}
+    assert json.loads(event_to_json(ChatChanged(old, new, ("unread",)))) == {
+        "event": "changed",
+        "fields": ["unread"],
+        "chat": json.loads(to_json(new)),
+        "old": json.loads(to_json(old)),
+    }
+
+
+def test_a_state_that_can_not_be_written(
+    account: PlugChatSimulator, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    """It is said before anything is asked for."""
+    assert cli.run(["watch", "--state", str(tmp_path / "none" / "s")]) == 1
+    assert "can't write" in capsys.readouterr().err
+    assert account.requests == []
+
+
+def test_a_file_that_is_no_state(
+    account: PlugChatSimulator, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    """It is not written over."""
+    (tmp_path / "s").write_text("mine")
+    assert cli.run(["watch", "--state", str(tmp_path / "s")]) == 2
+    assert "it holds no state of a watch" in capsys.readouterr().err
+    assert (tmp_path / "s").read_text() == "mine"
+
+
+def test_without_a_token(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    """As with the other commands."""
+    monkeypatch.delenv("PLUGCHAT_TOKEN", raising=False)
+    assert cli.run(["watch"]) == 2
+    assert "there is no token" in capsys.readouterr().err
+
+
+def test_the_last_look_failed(account: PlugChatSimulator, capsys: pytest.CaptureFixture[str]) -> None:
+    """The exit code says whose fault it was."""
+    account.script(Fault.status(401))
+    assert cli.run(["watch", "--looks", "1"]) == 2
+    account.script(Fault.answer("{}"))
+    assert cli.run(["watch", "--looks", "1"]) == 4
+    assert "s3cret" not in capsys.readouterr().err
+
+
+def test_ctrl_c_ends_it(account: PlugChatSimulator, tmp_path: Path) -> None:
+    """With exit code 0, and all that was printed is in the state."""
+    state = tmp_path / "s"
+    command = [*PLUGCHAT, "watch", "--existing", "--interval", "0.05", "--state", str(state)]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    printed = [process.stdout.readline() for _ in range(30)]
+    process.send_signal(signal.SIGINT)
+    rest, err = process.communicate(timeout=30)
+    assert (process.returncode, rest, err) == (0, "", "")
+    assert len(printed) == 30
+    assert cli.run(["watch", "--state", str(state), "--looks", "1"]) == 0
+
+
+def test_sigterm_ends_it_and_the_first_look_is_kept(account: PlugChatSimulator, tmp_path: Path) -> None:
+    """As Ctrl-C does, since services are stopped with it; what was learnt without an event is in the state already."""
+    state = tmp_path / "s"
+    command = [*PLUGCHAT, "watch", "--interval", "0.05", "--state", str(state)]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    deadline = time.monotonic() + 30
+    while not (state.exists() and WatchState.load(state).chats):
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    process.send_signal(signal.SIGTERM)
+    assert process.communicate(timeout=30) == ("", "")
+    assert process.returncode == 0
+    assert WatchState.load(state).chats == account.chats
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full, which Linux has")
+def test_an_event_that_could_not_be_printed_comes_again(
+    account: PlugChatSimulator, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    """It is not in the state, though the watch has given it."""
+    state = tmp_path / "s"
+    command = ["watch", "--state", str(state), "--looks", "1"]
+    assert cli.run(command) == 0
+    changed = [account.receive_message(account.chats[9].id) for _ in range(2)]
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run([*PLUGCHAT, *command], stdout=full, stderr=subprocess.PIPE, timeout=30, check=False)
+    assert done.returncode == 1
+    assert cli.run(command) == 0
+    printed = [Chat.from_dict(json.loads(line)["chat"]).id for line in capsys.readouterr().out.splitlines()]
+    assert printed == [chat.id for chat in changed]
+
+
+def test_many_events_are_not_each_saved(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Saving takes a twentieth of the time of a burst, not nearly all; in the end all is saved."""
+    saved: list[int] = []
+    save = WatchState.save
+
+    def counted(state: WatchState, path: str | Path) -> None:
+        saved.append(len(state.chats))
+        save(state, path)
+
+    monkeypatch.setattr(WatchState, "save", counted)
+    with served(PlugChatSimulator(2000, seed=7, token="s3cret-token", dialect="documented")) as sim:
+        monkeypatch.setenv("PLUGCHAT_TOKEN", sim.token)
+        monkeypatch.setenv("PLUGCHAT_BASE_URL", sim.base_url)
+        command = ["watch", "--existing", "--state", str(tmp_path / "s"), "--looks", "1", "--page-size", "1000"]
+        assert cli.run(command) == 0
+    assert len(capsys.readouterr().out.splitlines()) == 2000
+    assert len(saved) < 1000
+    assert saved[-1] == 2000
+
+
+def test_a_busy_account() -> None:
+    """`simulate --busy` and `watch` together: something happens within seconds."""
+    simulator = subprocess.Popen(
+        [*PLUGCHAT, "simulate", "--busy", "--port", "0", "--chats", "20"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+    )
+    assert simulator.stdout is not None
+    try:
+        variables = dict(simulator.stdout.readline().removeprefix("export ").strip().split("=", 1) for _ in range(2))
+        watch = subprocess.Popen(
+            [*PLUGCHAT, "watch", "--interval", "0.1"],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            text=True,
+            env={**os.environ, **variables},
+        )
+        assert watch.stdout is not None
+        assert json.loads(watch.stdout.readline())["event"] in ("added", "changed", "removed")
+        watch.send_signal(signal.SIGINT)
+        watch.communicate(timeout=30)
+        assert watch.returncode == 0
+    finally:
+        simulator.send_signal(signal.SIGINT)
+        simulator.communicate(timeout=30)
+    assert simulator.returncode == 0

@@ -1,0 +1,473 @@
+"""fetch_many_dask with a real scheduler and two worker processes, some of which are killed."""
+
+import asyncio
+import gc
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import cloudpickle
+import distributed
+import pyarrow.parquet as pq
+import pytest
+
+from plugchat_async import (
+    Account,
+    AccountExport,
+    ConfigurationError,
+    InvalidTypeError,
+    InvalidValueError,
+    OutputError,
+    ServiceError,
+    TimeSource,
+    export_many,
+)
+from plugchat_async.bulk.fetch import settings_of
+from plugchat_async.export.manifest import MANIFEST
+from plugchat_async.integrations import dask as dask_module
+from plugchat_async.integrations.dask import fetch_many_dask
+from plugchat_async.integrations.dask.cluster import reaching_cluster
+from plugchat_async.integrations.opentelemetry import OpenTelemetry
+from plugchat_async.testing import Fault, PlugChatSimulator
+from support.fakes import served
+
+pytestmark = [
+    pytest.mark.timeout(120),
+    # A worker that is killed takes its sockets with it.
+    pytest.mark.filterwarnings("ignore::ResourceWarning"),
+    pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
+]
+TOKEN = "s3cr3t-t0ken"
+
+
+@pytest.fixture(scope="module")
+def client() -> Iterator[Any]:
+    """A client of a scheduler with two workers of one thread, each in a process of its own."""
+    options: dict[str, Any] = {"n_workers": 2, "threads_per_worker": 1, "dashboard_address": "127.0.0.1:0"}
+    with distributed.LocalCluster(**options) as cluster, distributed.Client(cluster) as made:
+        yield made
+    gc.collect()  # what killed workers leave is found here, where it is expected, and in no other test
+
+
+@pytest.fixture
+def sim() -> Iterator[PlugChatSimulator]:
+    """A simulator with thirty accounts of 50 chats."""
+    with served(PlugChatSimulator(1, latency=0.01)) as simulator:
+        for number in range(30):
+            simulator.add_account(f"{TOKEN}-{number}", 50, seed=number)
+        yield simulator
+
+
+def accounts(sim: PlugChatSimulator, count: int = 30) -> list[Account]:
+    return [Account(f"a{number}", f"{TOKEN}-{number}", sim.base_url) for number in range(count)]
+
+
+def rows(folder: Path) -> Counter[tuple[str, str]]:
+    """How often each chat of each account is in the parts."""
+    found: Counter[tuple[str, str]] = Counter()
+    for part in folder.glob("*.parquet"):
+        table = pq.read_table(part)
+        found.update(
+            (str(row["account"]), str(row["phone"] or (row["lid"], row["name"])))
+            for row in table.select(["account", "phone", "lid", "name"]).to_pylist()
+        )
+    return found
+
+
+def whole(sim: PlugChatSimulator, count: int = 30) -> Counter[tuple[str, str]]:
+    return Counter(
+        (f"a{number}", str(chat.phone or (chat.lid, chat.name)))
+        for number in range(count)
+        for chat in sim._accounts[f"{TOKEN}-{number}"].chats
+    )
+
+
+def hidden(folder: Path) -> list[str]:
+    """What is left of temporary files, once workers that are still at it have come to their end."""
+    until = time.monotonic() + 30
+    while (names := [path.name for path in folder.iterdir() if path.name.startswith(".")]) and time.monotonic() < until:
+        time.sleep(0.01)
+    return names
+
+
+def test_batches_become_parts(client: Any, sim: PlugChatSimulator, tmp_path: Path) -> None:
+    """One Parquet file for each, by both workers; a summary and a manifest as of any export."""
+    told: list[AccountExport] = []
+    summary = fetch_many_dask(
+        accounts(sim), client=client, out=tmp_path, batch_size=5, page_size=20, on_result=told.append
+    )
+    assert (summary.finished, summary.failed, summary.chats, summary.unverified) == (30, 0, 1500, 0)
+    assert rows(tmp_path) == whole(sim)
+    parts = list(tmp_path.glob("part-*.parquet"))
+    assert len(parts) == 6
+    assert {export.file for export in told} == set(parts)
+    assert all(export.report is not None and export.report.verified for export in told)
+    lines = [json.loads(line) for line in (tmp_path / MANIFEST).read_text().splitlines()]
+    export = lines[0].pop("id")
+    assert lines[0] == {"plugchat_export": 1, "format": "parquet", "layout": "parts", "limit": None}
+    assert all(part.name.startswith(f"part-{export}-") for part in parts)
+    assert sorted(len(line["chats"]) for line in lines[1:]) == [5] * 6
+    assert hidden(tmp_path) == []
+    asked = len(sim.requests)
+    again = fetch_many_dask(accounts(sim), client=client, out=tmp_path)
+    assert (again.finished, again.earlier) == (0, 30)
+    assert len(sim.requests) == asked
+
+
+def test_a_batch_is_fetched_side_by_side(client: Any, sim: PlugChatSimulator, tmp_path: Path) -> None:
+    """Ten accounts of one batch, each of which takes 0.5 s, take no five seconds; the size is chosen to fit."""
+    for number in range(10):
+        sim.script(Fault.delay(0.5), token=f"{TOKEN}-{number}")
+    started = time.monotonic()
+    fetch_many_dask(accounts(sim, 10), client=client, out=tmp_path, batch_size=10)
+    assert time.monotonic() - started < 4.0
+    assert len(list(tmp_path.glob("part-*"))) == 1
+    assert dask_module._batch_size(accounts(sim), client) == 4
+    many: Any = range(100_000)
+    assert dask_module._batch_size(many, client) == 100
+    assert dask_module._batch_size(iter(accounts(sim)), client) == 100
+
+
+def test_failed_accounts_leave_nothing_in_the_parts(client: Any, sim: PlugChatSimulator, tmp_path: Path) -> None:
+    """They are listed with reason and hint; a part of failures alone is none."""
+    sim.script(Fault.none(), Fault.status(401, body=f"no token {TOKEN}-3"), token=f"{TOKEN}-3")
+    wrong = [Account(f"wrong {number}", f"Bearer {TOKEN}", sim.base_url) for number in range(3)]
+    summary = fetch_many_dask([*accounts(sim, 6), *wrong], client=client, out=tmp_path, batch_size=3, page_size=20)
+    assert (summary.finished, summary.failed) == (5, 4)
+    assert summary.errors == {"AuthenticationError": 1, "InvalidValueError": 3}
+    good = whole(sim, 6)
+    assert rows(tmp_path) == Counter({row: count for row, count in good.items() if row[0] != "a3"})
+    assert len(list(tmp_path.glob("part-*"))) == 2
+    text = (tmp_path / "failures.jsonl").read_text()
+    assert {json.loads(line)["account"] for line in text.splitlines()} == {"a3", "wrong 0", "wrong 1", "wrong 2"}
+    assert TOKEN not in text
+    summary = fetch_many_dask(accounts(sim, 6), client=client, out=tmp_path)
+    assert (summary.finished, summary.earlier) == (1, 5)
+    assert rows(tmp_path) == good
+
+
+def test_a_lost_workers_batch_is_run_again(client: Any, sim: PlugChatSimulator, tmp_path: Path) -> None:
+    """One of the two is killed in the middle: each chat is there once, and nothing half-written."""
+    killed: list[int] = []
+
+    def kill() -> None:
+        while len(sim.requests) < 40:
+            time.sleep(0.01)
+        pids: dict[str, int] = client.run(os.getpid)
+        killed.append(next(iter(pids.values())))
+        os.kill(killed[0], signal.SIGKILL)
+
+    killer = threading.Thread(target=kill)
+    killer.start()
+    summary = fetch_many_dask(
+        accounts(sim), client=client, out=tmp_path, batch_size=8, concurrency=1, page_size=10, account_rate_limit=30.0
+    )
+    killer.join()
+    assert killed
+    assert (summary.finished, summary.failed) == (30, 0)
+    assert rows(tmp_path) == whole(sim)
+    assert len(sim.requests) > 30 * 6  # some were fetched again
+    assert hidden(tmp_path) == []
+
+
+def test_a_batch_whose_workers_are_lost_again_and_again_fails(
+    client: Any, sim: PlugChatSimulator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its accounts are listed; the others are finished. The same call tries them again."""
+    real = dask_module._fetch_batch
+
+    def deadly(batch: Any, job: Any) -> list[AccountExport]:
+        if any(account.name == "a4" for account in batch):
+            os.kill(os.getpid(), signal.SIGKILL)
+        return real(batch, job)
+
+    # Sent as it is, since workers do not know this module.
+    cloudpickle.register_pickle_by_value(sys.modules[__name__])
+    monkeypatch.setattr(dask_module, "_fetch_batch", deadly)
+    try:
+        summary = fetch_many_dask(accounts(sim, 9), client=client, out=tmp_path, batch_size=3)
+    finally:
+        cloudpickle.unregister_pickle_by_value(sys.modules[__name__])
+    assert summary.errors == {"ServiceError": summary.failed}
+    listed = [json.loads(line) for line in (tmp_path / "failures.jsonl").read_text().splitlines()]
+    assert {"a3", "a4", "a5"} <= {line["account"] for line in listed}
+    assert all("were lost" in line["message"] for line in listed)
+    assert hidden(tmp_path) == []
+    monkeypatch.undo()
+    client.wait_for_workers(2, timeout=30)
+    fetch_many_dask(accounts(sim, 9), client=client, out=tmp_path, batch_size=3)
+    assert rows(tmp_path) == whole(sim, 9)
+
+
+def test_an_interruption_between_accounts_of_a_part_duplicates_nothing(
+    client: Any, sim: PlugChatSimulator, tmp_path: Path
+) -> None:
+    """A part's accounts are all finished, or none; parts that were not counted are removed."""
+
+    def on_result(_: AccountExport) -> None:
+        raise KeyboardInterrupt
+
+    wrong = Account("wrong", "Bearer x", sim.base_url)
+    for _ in range(3):
+        with pytest.raises(KeyboardInterrupt):
+            fetch_many_dask([wrong, *accounts(sim, 12)], client=client, out=tmp_path, batch_size=3, on_result=on_result)
+        assert hidden(tmp_path) == []
+        assert set(rows(tmp_path).values()) <= {1}
+    summary = fetch_many_dask(accounts(sim, 12), client=client, out=tmp_path, batch_size=5)
+    assert summary.earlier >= 2
+    assert rows(tmp_path) == whole(sim, 12)
+
+
+def test_a_killed_client_is_gone_on_with(client: Any, sim: PlugChatSimulator, tmp_path: Path) -> None:
+    """Its workers live on, but write nothing that is counted twice."""
+    code = """
+import sys
+from distributed import Client
+from plugchat_async import Account
+from plugchat_async.integrations.dask import fetch_many_dask
+if __name__ == "__main__":
+    accounts = [Account(f"a{n}", f"s3cr3t-t0ken-{n}", sys.argv[1]) for n in range(30)]
+    with Client(sys.argv[2]) as client:
+        fetch_many_dask(accounts, client=client, out=sys.argv[3], batch_size=4, page_size=10)
+"""
+    scheduler: str = client.scheduler.address
+    command = [sys.executable, "-c", code, sim.base_url, scheduler, str(tmp_path)]
+    for wanted in (40, 80):
+        with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
+            deadline = time.monotonic() + 60
+            while len(sim.requests) < wanted and time.monotonic() < deadline:
+                time.sleep(0.005)
+            process.kill()
+    summary = fetch_many_dask(accounts(sim), client=client, out=tmp_path, batch_size=7)
+    assert summary.finished + summary.earlier == 30
+    deadline = time.monotonic() + 60
+    # What a worker was in the middle of goes on when nobody wants it any more.
+    while sum(client.run(lambda dask_worker: dask_worker.state.executing_count).values()):
+        assert time.monotonic() < deadline
+        time.sleep(0.005)
+    assert rows(tmp_path) == whole(sim)
+    assert hidden(tmp_path) == []
+
+
+def test_files_of_others_are_left_alone(client: Any, sim: PlugChatSimulator, tmp_path: Path) -> None:
+    """Though their names look like ours."""
+    names = ["part-00000-spark.snappy.parquet", "part-mine.txt", ".run-notes", ".hidden"]
+    names += ["part-01234567-0123456789abcdef-01234567.parquet", ".run-01234567-01234567"]
+    for name in names:
+        (tmp_path / name).touch()
+    fetch_many_dask(accounts(sim, 2), client=client, out=tmp_path)
+    assert all((tmp_path / name).exists() for name in names)
+    fetch_many_dask(accounts(sim, 3), client=client, out=tmp_path)
+    fetch_many_dask(accounts(sim, 3), client=client, out=tmp_path, fresh=True)
+    assert all((tmp_path / name).exists() for name in names)
+
+
+def test_parts_of_a_lost_manifest_are_left_alone(client: Any, sim: PlugChatSimulator, tmp_path: Path) -> None:
+    """They are nobody's to remove, however often a new export is called."""
+    fetch_many_dask(accounts(sim, 3), client=client, out=tmp_path)
+    parts = set(tmp_path.glob("part-*"))
+    (tmp_path / MANIFEST).unlink()
+    for _ in range(2):
+        fetch_many_dask(accounts(sim, 6)[3:], client=client, out=tmp_path)
+    assert all(part.exists() for part in parts)
+    assert rows(tmp_path) == whole(sim, 6)
+
+
+def test_an_attempt_that_was_given_up_replaces_nothing(sim: PlugChatSimulator, tmp_path: Path) -> None:
+    """A worker may be taken for lost, and yet go on: what the other one has written, and was counted, stays."""
+    job = dask_module._Job(str(tmp_path), "01234567", 4, dask_module._plain(settings_of({"page_size": 20})))
+    job.lease.touch()
+    counted = dask_module._fetch_batch(accounts(sim, 2), job)
+    sim.script(Fault.status(401), token=f"{TOKEN}-1")
+    late = dask_module._fetch_batch(accounts(sim, 2), job)
+    assert [export.error is None for export in counted] == [True, True]
+    [part] = {export.file for export in counted}
+    assert part is not None
+    assert pq.read_table(part).num_rows == 100
+    assert part not in {export.file for export in late}
+
+
+def test_a_fresh_export_of_another_layout_ends_what_still_runs(
+    client: Any, sim: PlugChatSimulator, tmp_path: Path
+) -> None:
+    """Parts and leases of a killed client go, whoever begins anew."""
+    fetch_many_dask(accounts(sim, 2), client=client, out=tmp_path)
+    export = json.loads((tmp_path / MANIFEST).read_text().splitlines()[0])["id"]
+    for name in (f"part-{export}-0123456789abcdef-01234567.parquet", f".run-{export}-01234567"):
+        (tmp_path / name).touch()
+    asyncio.run(export_many(accounts(sim, 2), tmp_path, fresh=True))
+    assert sorted(path.name for path in tmp_path.iterdir()) == [MANIFEST, "a0.jsonl", "a1.jsonl"]
+
+
+def test_the_command_uses_a_cluster_that_runs(client: Any, sim: PlugChatSimulator, tmp_path: Path) -> None:
+    """By its scheduler's address; --fresh and --concurrency reach it."""
+    file = tmp_path / "accounts.csv"
+    file.write_text("name,token,base_url\n" + "".join(f"{a.name},{a.token},{a.base_url}\n" for a in accounts(sim, 4)))
+    command = [sys.executable, "-W", "error", "-m", "plugchat_async", "bulk", str(file), "-o", str(tmp_path / "out")]
+    command += ["--dask", client.scheduler.address]
+    for options in ([], ["--fresh"]):
+        done = subprocess.run([*command, *options], capture_output=True, text=True, timeout=60, check=False)
+        assert (done.returncode, done.stderr) == (0, "")
+        assert re.search(r"accounts finished +│ +4 ", done.stdout)
+    assert rows(tmp_path / "out") == whole(sim, 4)
+    done = subprocess.run([*command, "--concurrency", "0"], capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 2
+    assert "concurrency must be at least 1" in done.stderr
+
+
+def test_a_batch_of_a_run_that_is_over_writes_nothing(client: Any, sim: PlugChatSimulator, tmp_path: Path) -> None:
+    """Its lease is gone."""
+    job = dask_module._Job(str(tmp_path), "01234567", 4, dask_module._plain(settings_of({})))
+    with pytest.raises(OutputError, match="is over"):
+        dask_module._fetch_batch(accounts(sim, 2), job)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_names_with_nul_are_told_apart() -> None:
+    """A part's name is made of all of its accounts' names."""
+    one = [Account("x", "t"), Account("y", "t")]
+    job = dask_module._Job("out", "01234567", 1, {})
+    assert job.key_of(one) != job.key_of([Account("x\0y", "t")])
+    assert job.key_of(one) == job.key_of(list(one))
+    assert job.run != dask_module._Job("out", "01234567", 1, {}).run
+
+
+def test_a_client_that_is_not_the_default_will_do(client: Any, sim: PlugChatSimulator, tmp_path: Path) -> None:
+    """And an endless iterable is read as batches are wanted."""
+    taken = 0
+
+    def endless() -> Iterator[Account]:
+        nonlocal taken
+        while True:
+            taken += 1
+            yield Account(f"b{taken}", f"{TOKEN}-1", sim.base_url)
+
+    def on_result(_: AccountExport) -> None:
+        raise KeyError("enough")
+
+    with (
+        distributed.Client(client.scheduler.address, set_as_default=False) as other,
+        pytest.raises(KeyError, match="enough"),
+    ):
+        fetch_many_dask(endless(), client=other, out=tmp_path, batch_size=2, on_result=on_result)
+    assert taken <= 2 * (2 * 2 + 1)
+
+
+def test_what_a_worker_can_not_do_is_told(
+    client: Any, sim: PlugChatSimulator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It lacks the package, perhaps; or the folder, which is an OutputError there as here."""
+    monkeypatch.setattr(dask_module, "_fetch_batch", int)
+    with pytest.raises(ConfigurationError, match="a worker can't run a batch: TypeError") as caught:
+        fetch_many_dask(accounts(sim, 2), client=client, out=tmp_path / "a")
+    assert "same version of this package" in caught.value.hint
+    monkeypatch.undo()
+
+    def remove(_: AccountExport) -> None:
+        shutil.rmtree(tmp_path / "b", ignore_errors=True)
+
+    with pytest.raises(OutputError):
+        fetch_many_dask(accounts(sim, 30), client=client, out=tmp_path / "b", batch_size=2, on_result=remove)
+
+
+def test_a_lost_cluster_is_told(sim: PlugChatSimulator, tmp_path: Path) -> None:
+    """Not as failures of its accounts: what is finished is kept, and the same call goes on."""
+    options: dict[str, Any] = {
+        "n_workers": 1,
+        "threads_per_worker": 1,
+        "dashboard_address": "127.0.0.1:0",
+        "processes": False,
+    }
+    with distributed.LocalCluster(**options) as cluster, distributed.Client(cluster) as lost:
+
+        def close(_: AccountExport) -> None:
+            lost.close()
+
+        with pytest.raises(ServiceError, match="the Dask cluster was lost") as caught:
+            fetch_many_dask(accounts(sim, 9), client=lost, out=tmp_path, batch_size=3, on_result=close)
+        assert "the same call goes on" in caught.value.hint
+    assert not (tmp_path / "failures.jsonl").exists()
+    assert hidden(tmp_path) == []
+    assert set(rows(tmp_path).values()) == {1}
+
+
+@pytest.mark.parametrize("error", [OSError("gone"), distributed.CancelledError("x"), asyncio.CancelledError()])
+def test_what_dask_raises_for_a_lost_cluster_is_ours(client: Any, error: BaseException) -> None:
+    """One class, with a hint."""
+    with pytest.raises(ServiceError, match="the Dask cluster was lost"), reaching_cluster(client):
+        raise error
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"batch_size": 0},
+        {"concurrency": 0},
+        {"fresh": 1},
+        {"on_result": 5},
+        {"client": None},
+        {"accounts": None},
+        {"accounts": 5},
+        {"telemetry": OpenTelemetry()},
+        {"time_source": TimeSource()},
+        {"page_size": 0},
+        {"proxy": "x"},
+        {"base_url": "http://x.example"},
+    ],
+)
+def test_wrong_options_are_refused_at_once(client: Any, tmp_path: Path, options: dict[str, Any]) -> None:
+    """Before anything is made."""
+    given = {"accounts": [], "client": client, "out": tmp_path / "out", **options}
+    with pytest.raises((InvalidValueError, InvalidTypeError)):
+        fetch_many_dask(given.pop("accounts"), **given)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_what_is_no_account_or_named_twice_is_refused(client: Any, sim: PlugChatSimulator, tmp_path: Path) -> None:
+    """When it comes."""
+    text: Any = "ab"
+    with pytest.raises(InvalidTypeError, match="accounts must give Account, got str"):
+        fetch_many_dask(text, client=client, out=tmp_path)
+    with pytest.raises(InvalidValueError, match="there are two accounts named 'a0'"):
+        fetch_many_dask([*accounts(sim, 2), *accounts(sim, 2)], client=client, out=tmp_path)
+
+
+async def test_an_asynchronous_client_is_refused(tmp_path: Path) -> None:
+    """The function blocks."""
+    options: dict[str, Any] = {"n_workers": 0, "asynchronous": True, "dashboard_address": "127.0.0.1:0"}
+    async with distributed.LocalCluster(**options) as cluster, distributed.Client(cluster, asynchronous=True) as made:
+        with pytest.raises(InvalidTypeError, match="must not be asynchronous"):
+            fetch_many_dask([], client=made, out=tmp_path)
+
+
+def test_no_token_is_in_a_tasks_text(sim: PlugChatSimulator) -> None:
+    """A worker that fails logs its arguments."""
+    settings = settings_of({"proxy": f"http://u:{TOKEN}@proxy.example"})
+    job = dask_module._Job("out", "01234567", 1, dask_module._plain(settings))
+    assert TOKEN not in repr((accounts(sim, 2), job))
+
+
+def test_people_are_merged_and_bad_values_counted(sim: PlugChatSimulator, client: Any, tmp_path: Path) -> None:
+    """As by export_many; the folder is gone on with as what it is."""
+    page = (
+        '[{"phone":"","lid":"7@lid","name":"Ana","unread":"many"},{"phone":"120-group"},'
+        '{"phone":"551190000007","lid":"7@lid","unread":"3"}]'
+    )
+    sim.script(Fault.answer(page), token=f"{TOKEN}-0")
+    accounts = [Account("a0", f"{TOKEN}-0", sim.base_url)]
+    summary = fetch_many_dask(accounts, client=client, out=tmp_path, merge_people=True)
+    assert (summary.finished, summary.chats, summary.problems) == (1, 2, 1)
+    assert rows(tmp_path) == {("a0", "551190000007"): 1, ("a0", "120-group"): 1}
+    with pytest.raises(InvalidValueError, match="one chat for each person"):
+        fetch_many_dask(accounts, client=client, out=tmp_path)
+    assert fetch_many_dask(accounts, client=client, out=tmp_path, merge_people=True).earlier == 1

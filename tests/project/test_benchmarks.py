@@ -1,0 +1,111 @@
+"""The benchmarks' arithmetic, and the figures that are committed."""
+
+import json
+from pathlib import Path
+
+import attrs
+import pytest
+
+from benchmarks import decode
+from benchmarks.__main__ import QUICK, RESULTS
+from benchmarks.measure import PACKAGES, Result, interleaved, load, ratios, spread
+from benchmarks.plots import PICTURES
+from benchmarks.rows import body_of
+from plugchat_async import Chat
+from plugchat_async._http.decode_fast import RefusedError, fast_lane
+from plugchat_async._http.field_values import wire_name
+from plugchat_async._pagination.steps import key_of
+from plugchat_async.converter import converter
+
+README = (Path(__file__).parents[2] / "README.md").read_text()
+
+
+def test_contenders_take_turns() -> None:
+    """In each round all of them, in their order."""
+    said: list[str] = []
+
+    def saying(name: str) -> int:
+        said.append(name)
+        return len(said)
+
+    assert interleaved({"a": lambda: saying("a"), "b": lambda: saying("b")}, 2) == {"a": [1, 3], "b": [2, 4]}
+    assert said == ["a", "b", "a", "b"]
+
+
+def test_figures() -> None:
+    """Ratios are those of one round; a spread is the median, the least and the most."""
+    assert ratios([2.0, 9.0], [1.0, 3.0]) == [2.0, 3.0]
+    assert spread("x", [5.0, 1.0, 2.0]) == {"x": 2.0, "x_min": 1.0, "x_max": 5.0}
+
+
+def test_a_result_is_told_and_kept(tmp_path: Path) -> None:
+    """As a table of aligned columns, and in a file, with what it was measured on."""
+    columns = {"name": "contender", "us": "us", "note": "note"}
+    result = Result(
+        "some", "Some", "About.", columns, [{"name": "a", "us": 1234.5, "note": None}, {"name": "bc", "us": 2}]
+    )
+    assert result.text().splitlines() == [
+        "Some",
+        "contender     us  note",
+        "a          1,234",
+        "bc             2",
+        "",
+        "About.",
+    ]
+    result.save(tmp_path)
+    assert load(tmp_path / "some.json") == result
+    measured = json.loads((tmp_path / "some.json").read_text())["measured"]
+    assert set(measured) == {"date", "processor", "cores", "system", "python", "packages"}
+    assert set(measured["packages"]) == set(PACKAGES)
+
+
+@pytest.mark.parametrize("name", QUICK)
+def test_committed_figures_are_marked(name: str) -> None:
+    """With the machine, the date and the versions; those that can be drawn are drawn."""
+    told = json.loads((RESULTS / f"{name}.json").read_text())
+    assert told["name"] == name
+    assert told["rows"]
+    assert all(told["measured"].values())
+    assert (RESULTS / f"{name}.svg").exists() == (name in PICTURES)
+
+
+def test_the_readme_shows_a_picture() -> None:
+    """One that is there."""
+    assert "benchmarks/results/walk.svg" in README
+
+
+def test_rows_are_those_of_the_gateway() -> None:
+    """In size, and in how many have no phone and no time; each is known by another key."""
+    body = body_of(0, 1000)
+    rows = json.loads(body)
+    assert 250 < len(body) / len(rows) < 260
+    assert sum(row["phone"] == "" for row in rows) == 520
+    assert sum(row["lastMessageTime"] == "0" for row in rows) == 590
+    assert {key for row in rows for key in row} == {wire_name(member.name) for member in attrs.fields(Chat)}
+    assert len({key_of(chat) for chat in converter.loads(body)}) == len(rows)
+
+
+def test_odd_rows_are_refused_by_the_fast_lane() -> None:
+    """Each of them; the converter reads them, with no message to count."""
+    lane = fast_lane(Chat)
+    assert lane is not None
+    usual, odd = body_of(0, 20), body_of(0, 20, odd=True)
+    assert [attrs.evolve(chat, unread=0) for chat in lane.read(usual)] == list(converter.loads(odd))
+    for row in json.loads(odd):
+        with pytest.raises(RefusedError):
+            lane.read_row(json.dumps(row).encode())
+
+
+@pytest.mark.parametrize("name", decode.contenders())
+def test_contenders_read_the_same_chats(name: str) -> None:
+    """Each decoder that is measured reads what ours reads."""
+    body = body_of(0, 200)
+    found = decode.contenders()[name](body)
+    assert [decode.as_chat(row) for row in found] == list(decode.read(body))
+
+
+@pytest.mark.parametrize("time", ['""', "0", '"0"', "null", "1768497607000", '"1768497607123"', '"1622991687"'])
+def test_pydantic_has_our_rules(time: str) -> None:
+    """Its model reads each spelling of a time, of a missing phone and of a muting without an end."""
+    body = f'[{{"phone":"","lid":"1@lid","lastMessageTime":{time},"muteEndTime":-1}}]'.encode()
+    assert [decode.as_chat(row) for row in decode.contenders()["pydantic v2"](body)] == list(decode.read(body))

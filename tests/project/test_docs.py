@@ -1,0 +1,518 @@
+"""The documentation is true: it builds without a warning, its links lead somewhere, and all code that it shows runs.
+
+Where a page's block is not run, `NOT_RUN` or `READ` says why.
+"""
+
+import doctest
+import inspect
+import os
+import re
+import runpy
+import signal
+import subprocess
+import sys
+import tomllib
+from collections.abc import Callable, Collection, Iterator, Mapping
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import NamedTuple
+from urllib.parse import unquote, urlsplit
+
+import attrs
+import pytest
+import trustme
+
+import plugchat_async
+from plugchat_async import PlugChatError, errors, testing
+from plugchat_async.testing import PlugChatSimulator
+from support.fakes import served
+
+ROOT = Path(__file__).parents[2]
+DOCS = ROOT / "docs"
+PAGES = sorted(page for page in DOCS.rglob("*.md") if "_build" not in page.parts)
+
+# Whom the pages may name. Links are followed by `sphinx-build -b linkcheck`, which needs a network.
+HOSTS = {
+    "github.com",
+    "keepachangelog.com",
+    "mutmut.readthedocs.io",
+    "opentelemetry.io",
+    "plugchat-async.readthedocs.io",
+    "semver.org",
+    "www.plugchat.com.br",
+    # Of the theme's footer.
+    "pradyunsg.me",
+}
+
+# Languages of blocks that are no programs.
+READ = {
+    "text": "what a file holds, or a program prints",
+    "toml": "settings, which are parsed",
+    "{container}": "a directive of MyST, as all in braces; its text is the page's",
+}
+# Commands that are not run here: how they begin, and why.
+NOT_RUN = {
+    "python3 -m venv": "CI runs the README's",
+    ". .venv/bin/activate": "it goes with that",
+    "pip install": "it needs an index of packages; CI runs the README's",
+    "export PLUGCHAT_TOKEN=...": "the token is the reader's",
+    "unset PLUGCHAT_BASE_URL": "the reader's own account is elsewhere",
+}
+# What can't be used as it is shown, and what is used instead.
+Stand = Callable[[PlugChatSimulator, Path], str]
+STAND_INS: Mapping[str, Stand] = {
+    "/run/secrets/plugchat": lambda _, folder: str(folder / "token"),
+    # The one place where the base URL is not the environment's.
+    "PlugChatSession(newest_token)": lambda sim, _: f"PlugChatSession(newest_token, base_url={sim.base_url!r})",
+    'examine(os.environ["PLUGCHAT_TOKEN"]': lambda sim, _: f"examine({sim.token!r}, base_url={sim.base_url!r}",
+    # The simulator takes what is sent to a proxy, too.
+    "127.0.0.1:3128": lambda sim, _: urlsplit(sim.base_url).netloc,
+    # A watch has no end.
+    "watch_chats(interval=30.0": lambda *_: "watch_chats(looks=3, interval=0.1",
+    "watch_chats(state": lambda *_: "watch_chats(looks=3, interval=0.1, state",
+    "watch_chats(on_outage": lambda *_: "watch_chats(looks=3, interval=0.1, on_outage",
+}
+
+
+class Block(NamedTuple):
+    """A fenced block of a page."""
+
+    page: Path
+    number: int
+    language: str
+    text: str
+
+    @property
+    def id(self) -> str:
+        return f"{self.page.relative_to(DOCS)}-{self.number}"
+
+    @property
+    def is_test_module(self) -> bool:
+        return re.search(r"^ *(async )?def test_", self.text, re.MULTILINE) is not None
+
+    @property
+    def is_application(self) -> bool:
+        return "app = FastAPI(" in self.text and not self.is_test_module
+
+
+def blocks_of(page: Path) -> Iterator[Block]:
+    fences = re.finditer(r"^(`{3,}|:{3,})(\S+)[^\n]*\n(.*?)^\1$", page.read_text(), re.DOTALL | re.MULTILINE)
+    for number, found in enumerate(fences, 1):
+        yield Block(page, number, found[2], found[3])
+
+
+BLOCKS = [block for page in PAGES for block in blocks_of(page)]
+PROGRAMS = [block for block in BLOCKS if block.language == "python"]
+
+
+def marked(blocks: Collection[Block]) -> pytest.MarkDecorator:
+    return pytest.mark.parametrize("block", blocks, ids=lambda block: block.id)
+
+
+# What is built
+
+
+class Built(HTMLParser):
+    """A page of the built site: where it leads, what can be led to, and what else it needs."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__()
+        self.ids: set[str] = set()
+        self.links: list[str] = []
+        self.sources: list[str] = []
+        self.silent: list[str] = []
+        self.language = ""
+        self.feed(path.read_text())
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        given = dict(attrs)
+        self.ids |= {given["id"] or ""} if "id" in given else set()
+        if tag == "html":
+            self.language = given.get("lang") or ""
+        if tag == "a" and "href" in given:
+            self.links.append(given["href"] or "")
+        if tag == "link" and given.get("rel") != "canonical":
+            self.sources.append(given.get("href") or "")
+        if tag in {"script", "img", "iframe", "source"} and "src" in given:
+            self.sources.append(given["src"] or "")
+        if tag == "img" and not given.get("alt"):
+            self.silent.append(given.get("src") or "")
+
+
+@pytest.fixture(scope="session")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The built site. Warnings are errors."""
+    out = tmp_path_factory.mktemp("site")
+    options = ("-W", "-n", "--keep-going", "-q", "-b", "html", "-d", str(out / "trees"))
+    done = subprocess.run(
+        [sys.executable, "-m", "sphinx", *options, str(DOCS), str(out / "html")],
+        capture_output=True,
+        text=True,
+        timeout=150,
+        check=False,
+    )
+    if done.returncode or done.stderr:
+        pytest.fail(done.stderr, pytrace=False)
+    return out / "html"
+
+
+@pytest.fixture(scope="session")
+def built(site: Path) -> dict[Path, Built]:
+    return {path: Built(path) for path in sorted(site.rglob("*.html"))}
+
+
+@pytest.mark.timeout(180)
+def test_it_builds_without_a_warning(site: Path) -> None:
+    """Every page is there, under the address of its source."""
+    assert all((site / page.relative_to(DOCS)).with_suffix(".html").exists() for page in PAGES)
+
+
+@pytest.mark.timeout(180)
+def test_every_link_leads_somewhere(built: Mapping[Path, Built]) -> None:
+    """Within the site to a page that is there, and a place in it; else to a host that is known."""
+    wrong: list[str] = []
+    for path, page in built.items():
+        for link in page.links:
+            parts = urlsplit(link)
+            if parts.scheme or parts.netloc:
+                if parts.scheme != "https" or parts.hostname not in HOSTS:
+                    wrong.append(f"{path.name}: {link}")
+                continue
+            target = (path.parent / unquote(parts.path)).resolve() if parts.path else path
+            there = built.get(target)
+            if there is None or (parts.fragment and unquote(parts.fragment) not in there.ids):
+                wrong.append(f"{path.name}: {link}")
+    assert wrong == []
+
+
+@pytest.mark.timeout(180)
+def test_it_needs_no_network(built: Mapping[Path, Built]) -> None:
+    """Scripts, styles and pictures are the site's own, and pictures have words for those who can't see them."""
+    for path, page in built.items():
+        assert [source for source in page.sources if urlsplit(source).netloc] == [], path.name
+        assert page.silent == [], path.name
+    for style in {path.parent for path in built}.pop().parent.rglob("*.css"):
+        assert not re.search(r"@import|url\([\"']?https?:", style.read_text()), style.name
+
+
+@pytest.mark.timeout(180)
+def test_the_page_in_portuguese_says_so(built: Mapping[Path, Built], site: Path) -> None:
+    """Screen readers go by that."""
+    assert {path.relative_to(site).as_posix() for path, page in built.items() if page.language == "pt-BR"} == {
+        "pt-br/index.html"
+    }
+
+
+@pytest.mark.timeout(180)
+def test_every_public_name_is_in_the_reference(built: Mapping[Path, Built]) -> None:
+    """Under the name by which it is imported; where it is written is told nowhere."""
+    names = {f"plugchat_async.{name}" for name in plugchat_async.__all__ if name != "__version__"}
+    names |= {f"plugchat_async.testing.{name}" for name in testing.__all__}
+    names |= {f"plugchat_async.doctor.{name}" for name in ("examine", "Checkup", "Finding", "Fact")}
+    assert names - set().union(*(page.ids for page in built.values())) == set()
+    for path in built:
+        if path.parent.name == "reference":
+            shown = re.sub(r"<[^>]*>", "", path.read_text())
+            assert re.findall(r"plugchat_async\._\w+|<\w+ object|0x[0-9a-f]{6}", shown) == [], path.name
+
+
+CLASSES = [
+    kind for kind in vars(errors).values() if inspect.isclass(kind) and issubclass(kind, PlugChatError)
+]  # fmt: skip
+
+
+@pytest.mark.timeout(180)
+@pytest.mark.parametrize("kind", CLASSES, ids=lambda kind: kind.__name__)
+def test_an_errors_address_leads_to_what_to_do(kind: type[PlugChatError], site: Path) -> None:
+    """Its entry is in the built page, and says what the error itself says."""
+    path, _, anchor = kind.docs_url.removeprefix(errors.DOCS_URL).partition("#")
+    page = (site / path).read_text()
+    entry = page.partition(f'id="{anchor}">')[2].partition('<dt class="sig')[0]
+    told = " ".join(re.sub(r"<[^>]*>", "", entry).split())
+    assert f"What to do: {kind.advice.replace('`', '')}".replace("&", "&amp;") in told
+
+
+def test_the_picture_of_the_house_names_modules_that_are_there() -> None:
+    """Neither it nor the table of mutants has one that is gone; nor is a class laid out as it once was."""
+    text = (ROOT / "CONTRIBUTING.md").read_text("utf-8")
+    picture = text.partition("## The picture of the house")[2].partition("```\n")[2].partition("```")[0]
+    named = re.findall(r"(?<!\w)_[a-z_]+", picture) + re.findall(r"^\| `(_\w+)` \|", text, re.MULTILINE)
+    there = {path.stem for path in (ROOT / "plugchat_async").iterdir()}
+    assert [name for name in named if name not in there] == []
+    for page in ("CONTRIBUTING.md", "CHANGELOG.md"):
+        assert not re.search("laid_out|as a msgspec struct", (ROOT / page).read_text("utf-8"))
+
+
+def test_the_page_in_portuguese_has_all_fields_and_the_new_errors() -> None:
+    """A reader of that page alone meets no field that it does not tell of."""
+    page = (DOCS / "pt-br" / "index.md").read_text("utf-8")
+    names = [field.name for field in attrs.fields(plugchat_async.Chat)]
+    names += ["id", "kind", "merge_people", "NotConnectedError", "AccessDeniedError"]
+    assert [name for name in names if f"`{name}`" not in page] == []
+
+
+# What is shown
+
+
+def test_every_block_is_run_or_read() -> None:
+    """No language is passed over in silence, and the files that pages include show no programs."""
+    run = {"python", "console", "sh"}
+    assert {block.language for block in BLOCKS if not block.language.startswith("{")} <= run | READ.keys()
+    for name in ("CHANGELOG.md", "SECURITY.md", "CONTRIBUTING.md"):
+        assert "```python" not in (ROOT / name).read_text()
+    shown = "\n".join(block.text for block in BLOCKS)
+    assert [text for text in [*NOT_RUN, *STAND_INS] if text not in shown] == []
+
+
+@pytest.fixture
+def sim() -> Iterator[PlugChatSimulator]:
+    """An account in which something happens, for programs that watch it, and another one."""
+    simulator = PlugChatSimulator(250, seed=7)
+    simulator.add_account("second", 30, seed=1)
+    with served(simulator):
+        yield simulator
+
+
+@pytest.fixture
+def folder(sim: PlugChatSimulator, tmp_path: Path) -> Path:
+    """A folder with the files that programs read, and the commands that pages name."""
+    accounts = [("shop", sim.token), ("support", "second")]
+    lines = ["name,token,base_url", *(f"{name},{token},{sim.base_url}" for name, token in accounts)]
+    (tmp_path / "accounts.csv").write_text("\n".join(lines))
+    (tmp_path / "token").write_text(f"{sim.token}\n")
+    trustme.CA().cert_pem.write_to_path(tmp_path / "company.pem")
+    for name, arguments in (("python", ""), ("plugchat", "-m plugchat_async")):
+        command = tmp_path / "bin" / name
+        command.parent.mkdir(exist_ok=True)
+        command.write_text(f'#!/bin/sh\nexec "{sys.executable}" -X dev -W error {arguments} "$@"\n')
+        command.chmod(0o755)
+    return tmp_path
+
+
+@pytest.fixture
+def environment(sim: PlugChatSimulator, folder: Path) -> dict[str, str]:
+    """The variables that lead to both."""
+    return {
+        **os.environ,
+        "PATH": f"{folder / 'bin'}{os.pathsep}{os.environ['PATH']}",
+        "PLUGCHAT_TOKEN": sim.token,
+        "SUPPORT_TOKEN": sim.token,
+        "PLUGCHAT_BASE_URL": sim.base_url,
+        "PYTHONPATH": str(ROOT),
+        "COLUMNS": "100",
+    }
+
+
+def usable(text: str, sim: PlugChatSimulator, folder: Path) -> str:
+    """The text with what stands in for what can't be used."""
+    for shown, used in STAND_INS.items():
+        text = text.replace(shown, used(sim, folder))
+    return text
+
+
+def run(command: Collection[str], environment: Mapping[str, str], folder: Path) -> str:
+    """Run a command, which must end well, and give what it prints."""
+    done = subprocess.run(
+        list(command),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        env=environment,
+        cwd=folder,
+        timeout=50,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout
+    return done.stdout
+
+
+@marked([block for block in PROGRAMS if not block.is_test_module and not block.is_application])
+def test_a_program_runs(block: Block, sim: PlugChatSimulator, folder: Path, environment: dict[str, str]) -> None:
+    """As it is shown, in a process of its own, warnings being errors; it prints something, and no complaint."""
+    (folder / "program.py").write_text(usable(block.text, sim, folder))
+    if "watch_chats" in block.text:
+        sim.traffic(bumps=3.0)
+    printed = run(["python", "program.py"], environment, folder)
+    assert "Traceback" not in printed
+    assert printed or "print" not in block.text or "file=out" in block.text
+    assert sim.requests or "PlugChatSimulator(" in block.text
+
+
+@marked([block for block in PROGRAMS if block.is_application])
+def test_an_application_answers(block: Block, folder: Path, environment: dict[str, str]) -> None:
+    """It starts, and what it offers without parameters is there."""
+    client = """
+from fastapi.testclient import TestClient
+with TestClient(app) as client:
+    for path, operations in app.openapi()["paths"].items():
+        answer = client.get(path)
+        assert answer.status_code == 200, answer.text
+        assert answer.text
+"""
+    (folder / "program.py").write_text(block.text + client)
+    assert run(["python", "program.py"], environment, folder) == ""
+
+
+def test_test_modules_pass(folder: Path, environment: dict[str, str]) -> None:
+    """Each with the settings that the page gives, and none is skipped."""
+    blocks = [block for block in PROGRAMS if block.is_test_module]
+    for number, block in enumerate(blocks):
+        (folder / f"test_{number}.py").write_text(block.text)
+    settings = [tomllib.loads(block.text) for block in BLOCKS if block.language == "toml"]
+    [options] = [found["tool"]["pytest"]["ini_options"] for found in settings if "pytest" in found["tool"]]
+    (folder / "pytest.ini").write_text("[pytest]\n" + "".join(f"{key} = {value}\n" for key, value in options.items()))
+    tests = sum(len(re.findall(r"^ *(?:async )?def test_", block.text, re.MULTILINE)) for block in blocks)
+    own = {name: value for name, value in environment.items() if not name.startswith(("PLUGCHAT_", "PYTEST_"))}
+    printed = run(["python", "-m", "pytest", "-q", "-p", "no:cacheprovider", "-p", "no:cov"], own, folder)
+    assert f"{tests} passed in " in printed, printed
+
+
+class Command(NamedTuple):
+    """A command of a block, and what is shown below it."""
+
+    text: str
+    shown: str
+
+
+def commands_of(block: Block) -> list[Command]:
+    if block.language == "sh":
+        return [Command(line, "") for line in block.text.splitlines() if line.strip()]
+    parts = re.split(r"^\$ (.*)\n?", block.text, flags=re.MULTILINE)
+    assert parts[0] == "", "a block begins with a command"
+    return [Command(*pair) for pair in zip(parts[1::2], parts[2::2], strict=True)]
+
+
+@marked([block for block in BLOCKS if block.language in {"console", "sh"}])
+def test_commands_run(block: Block, sim: PlugChatSimulator, folder: Path, environment: dict[str, str]) -> None:
+    """They end well, and print what is shown; "...", ports and seconds may be anything."""
+    before = [other for other in PROGRAMS if other.page == block.page and other.number < block.number]
+    checker = doctest.OutputChecker()
+    for command in commands_of(block):
+        if command.text.startswith(tuple(NOT_RUN)):
+            continue
+        if exported := re.match(r"export (\w+)=(\S+)$", command.text):
+            environment[exported[1]] = exported[2]
+            continue
+        if file := re.match(r"python (\w+\.py)$", command.text):  # the program that is shown above it
+            (folder / file[1]).write_text(usable(before[-1].text, sim, folder))
+        if command.text.startswith("plugchat simulate"):
+            printed = until_it_serves(command.text, environment, folder)
+        else:
+            endless = "plugchat watch" in command.text and "--looks" not in command.text
+            text = command.text.replace("plugchat watch", "plugchat watch --looks 1") if endless else command.text
+            printed = run(["bash", "-c", text], environment, folder)
+        if command.shown.strip():
+            wanted, got = (re.sub(r":\d{4,5}\b|\b\d+\.\d\d s\b", "...", text) for text in (command.shown, printed))
+            flags = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
+            assert checker.check_output(wanted, got, flags), f"{command.text}: {got}"
+
+
+def until_it_serves(text: str, environment: dict[str, str], folder: Path) -> str:
+    """Start a simulator, on any port, and end it as a reader would when it has said where it is."""
+    # Output to a file is kept back until it fills a buffer, but for what is flushed.
+    process = subprocess.Popen(
+        ["bash", "-c", f"exec {text} --port 0"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        env=environment,
+        cwd=folder,
+    )
+    assert process.stdout is not None
+    printed = ""
+    for line in process.stdout:
+        printed += line
+        if "Ctrl-C" in line:
+            break
+    process.send_signal(signal.SIGINT)
+    rest, _ = process.communicate(timeout=30)
+    assert (process.returncode, rest) == (0, ""), printed + rest
+    return printed
+
+
+# How docstrings are read
+
+
+def rst(docstring: str, *names: str) -> str:
+    to_rst: Callable[[list[str], Collection[str]], list[str]] = runpy.run_path(str(DOCS / "_ext" / "docstrings.py"))[
+        "to_rst"
+    ]
+    return "\n".join(to_rst(inspect.cleandoc(docstring).splitlines(), names)).strip()
+
+
+def test_names_become_a_list_of_definitions() -> None:
+    """An entry begins with the names of what is documented, and goes on in the lines below it."""
+    assert rst(
+        """
+        Do it.
+
+        size: how large (default 100). Of `None`
+            nothing. most, least: how
+        many. other: is no name.
+        """,
+        *("size", "most", "least"),
+    ).splitlines() == [
+        "Do it.",
+        "",
+        "``size``",
+        "    how large (default 100). Of ``None`` nothing.",
+        "",
+        "``most``, ``least``",
+        "    how many. other: is no name.",
+    ]
+
+
+def test_values_become_a_list() -> None:
+    """Those that have a line of their own."""
+    assert rst('kind: which.\n    "short" (default): such\n    as this. "x": no.\n    "long": another.', "kind") == (
+        '``kind``\n    which.\n\n    - ``"short"`` (default): such as this. "x": no.\n    - ``"long"``: another.'
+    )
+
+
+def test_names_with_dots_are_entries() -> None:
+    """Where brackets say what they are; else a sentence may begin so."""
+    assert rst("a.b (counter, s): how\n    many.\na.c ({x}): 1.") == (
+        "``a.b`` (counter, s)\n    how many.\n\n``a.c`` ({x})\n    1."
+    )
+    assert rst("asyncio.run: no name") == "asyncio.run: no name"
+
+
+@pytest.mark.parametrize(
+    ("code", "language"), [("async with x as y:\n\n        await y", "python"), ("├─ one: 1\n    └─ two", "text")]
+)
+def test_what_is_indented_becomes_code(code: str, language: str) -> None:
+    """Python, if it is; blank lines are a part of it."""
+    lines = code.splitlines()
+    shown = rst("\n".join(["Do it.", "", *(f"    {line}" for line in lines), "", "Done."]))
+    assert shown.startswith(f"Do it.\n\n.. code-block:: {language}\n\n    {lines[0]}\n")
+    assert shown.endswith(f"    {lines[-1]}\n\nDone.")
+
+
+def test_a_table_becomes_one() -> None:
+    """The first line is its heading."""
+    assert rst("| a | `b` |\n|---|---|\n| 1 | |\n| 2 | *3 |").splitlines() == [
+        ".. list-table::",
+        "   :header-rows: 1",
+        "",
+        "   * - a",
+        "     - ``b``",
+        "   * - 1",
+        "     -",
+        "   * - 2",
+        r"     - \*3",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("`a`, and `*b`", "``a``, and ``*b``"),
+        ("WalkReport's and RetryPolicy.", r"``WalkReport``\ 's and ``RetryPolicy``."),
+        ("Chats of a Page; ServiceErrors", "Chats of a Page; ServiceErrors"),
+        ("429. It waits.", r"429\. It waits."),
+        ("*.jsonl, a|b, name_, a_b", r"\*.jsonl, a\|b, name\_, a_b"),
+    ],
+)
+def test_code_and_names_are_literals(text: str, shown: str) -> None:
+    """What reStructuredText would take for something else is not."""
+    assert rst(text) == shown

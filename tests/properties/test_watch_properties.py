@@ -1,0 +1,163 @@
+"""Watching, by chance: whatever happens to the list, and whenever, the events tell it, once."""
+
+from contextlib import aclosing, suppress
+from random import Random
+from typing import Unpack
+
+from attrs import evolve
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from plugchat_async import (
+    Chat,
+    ChatAdded,
+    ChatChanged,
+    ChatEvent,
+    ChatRemoved,
+    Page,
+    ServerError,
+    WatchOptions,
+    WatchState,
+)
+from plugchat_async._pagination import PageSizes
+from plugchat_async._pagination.runner import Drive, WalkOptions
+from plugchat_async._pagination.steps import key_of
+from plugchat_async.testing import SimulatedAccount
+from plugchat_async.testing.dialects import DIALECTS, Dialect
+from plugchat_async.watch.options import WatchSettings
+from plugchat_async.watch.watcher import Watch, WatchTools
+from support.fakes import FakeTime, run_apart
+
+
+class Service:
+    """A list in memory that moves between requests, and fails now and then."""
+
+    def __init__(
+        self,
+        chats: int,
+        *,
+        seed: int,
+        moves: float,
+        faults: float,
+        kinds: str,
+        cap: int | None = None,
+        dialect: Dialect = "documented",
+    ) -> None:
+        self.account = SimulatedAccount(chats, seed=seed, dialect=dialect)
+        self.requests = 0
+        self.moves, self.faults, self.kinds, self.cap = moves, faults, kinds, cap
+        self.time = FakeTime()
+        self.chance = Random(seed)
+        self.sizes = PageSizes()
+
+    async def fetch(self, number: int, size: int) -> Page:
+        self.requests += 1
+        assert self.requests < 20_000
+        while self.chance.random() < self.moves:
+            self.move()
+        if self.chance.random() < self.faults:
+            raise ServerError("down")
+        return Page(number, size, tuple(self.account.window(number, min(size, self.cap or size))), b"")
+
+    def move(self) -> None:
+        """Let something happen to the list."""
+        chats = self.account.chats
+        kind = self.chance.choice(self.kinds)
+        if kind == "n" or not chats:
+            self.account.new_chat()
+            return
+        chat = self.chance.choice(chats)
+        {"m": self.account.receive_message, "d": self.account.delete_chat, "r": self.account.mark_read}[kind](chat)
+
+    def walk(self, options: WalkOptions) -> Drive:
+        return Drive(
+            options.standing(), options, fetch=self.fetch, sizes=self.sizes, monotonic=self.time.source.monotonic
+        )
+
+    def watch(self, **options: Unpack[WatchOptions]) -> Watch:
+        time_source = evolve(self.time.source, time=lambda: self.time.now)
+        tools = WatchTools(self.fetch, self.walk, self.time.source.sleep, self.sizes, time_source)
+        return Watch(tools, WatchSettings(**options))
+
+    @property
+    def truth(self) -> dict[str, Chat]:
+        return {key_of(chat): chat for chat in self.account.chats}
+
+
+def replayed(known: dict[str, Chat], event: ChatEvent) -> None:
+    """Do to what is known what an event tells. It must fit."""
+    match event:
+        case ChatAdded(chat):
+            assert key_of(chat) not in known
+            known[key_of(chat)] = chat
+        case ChatChanged(old, new, fields):
+            assert known[key_of(new)] == old != new
+            assert fields
+            known[key_of(new)] = new
+        case ChatRemoved(chat):
+            assert known.pop(key_of(chat)) == chat
+
+
+@settings(max_examples=500)
+@given(
+    chats=st.integers(0, 60),
+    size=st.integers(4, 25),  # smaller pages are outrun by a list that grows
+    seed=st.integers(0, 10_000),
+    moves=st.sampled_from([0.0, 0.1, 0.3]),
+    faults=st.sampled_from([0.0, 0.0, 0.1]),
+    kinds=st.sampled_from(["m", "mn", "mnd", "mnrd", "r", "d"]),
+    sweep_interval=st.sampled_from([0.0, 100.0, 1e9]),
+    restarts=st.sampled_from([0.0, 0.2]),
+    cap=st.sampled_from([None, None, 5, 10, 20]),
+    dialect=st.sampled_from(DIALECTS),
+)
+def test_the_events_are_what_happened(
+    chats: int,
+    size: int,
+    seed: int,
+    moves: float,
+    faults: float,
+    kinds: str,
+    sweep_interval: float,
+    restarts: float,
+    cap: int | None,
+    dialect: Dialect,
+) -> None:
+    """Replayed they give the list, over restarts within a look, too; nobody who is there is called removed."""
+
+    async def main() -> None:
+        service = Service(chats, seed=seed, moves=moves, faults=faults, kinds=kinds, cap=cap, dialect=dialect)
+        chance = Random(seed)
+        known: dict[str, Chat] = {}
+        state = WatchState()
+        options: WatchOptions = {"page_size": size, "sweep_interval": sweep_interval, "report_existing": True}
+
+        async def look(times: int, stop: float) -> None:
+            nonlocal state
+            now: WatchOptions = {**options, "state": state, "looks": times}
+            async with aclosing(service.watch(**now).events()) as events:
+                async for event in events:
+                    if isinstance(event, ChatRemoved):
+                        assert key_of(event.chat) not in service.truth
+                    replayed(known, event)
+                    assert {key_of(chat): chat for chat in state.chats} == known
+                    if chance.random() < stop:
+                        break
+            state = WatchState.loads(state.dumps())
+
+        for _ in range(5):
+            with suppress(ServerError):
+                await look(chance.randrange(1, 4), restarts)
+        # From here on nothing happens any more: what is not seen now is never seen.
+        service.moves = service.faults = 0.0
+        await look(1, 0)
+        if not set(kinds) & set("rd"):  # messages are seen without reading the whole list
+            assert known == service.truth
+        for _ in range(3):  # where a cap keeps "strict" from its proof, who is gone must be missed three times
+            service.time.now += 2e9
+            await look(1, 0)
+        assert known == service.truth
+        if dialect == "documented":  # chats without a time have no order of their own
+            assert state.chats == service.account.chats
+
+    run_apart(main())

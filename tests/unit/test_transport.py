@@ -1,0 +1,717 @@
+import asyncio
+import gzip
+import socket
+import ssl
+import tracemalloc
+import zlib
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import aiohttp
+import pytest
+import trustme
+from aiohttp.abc import AbstractResolver, ResolveResult
+from aiohttp.client_reqrep import ConnectionKey
+from multidict import CIMultiDict, CIMultiDictProxy
+from yarl import URL
+
+from plugchat_async import (
+    ConfigurationError,
+    ConnectionFailedError,
+    MethodNotAllowedError,
+    NotJSONError,
+    Page,
+    PlugChatError,
+    PlugChatSession,
+    RequestTimeoutError,
+    ResponseTooLargeError,
+    RetryPolicy,
+    ServerError,
+    SessionStateError,
+    TimeSource,
+    UnexpectedStatusError,
+)
+from plugchat_async._http.aiohttp_errors import translate
+from plugchat_async._http.secret import Secret
+from plugchat_async._http.wire import Requests, RequestShape
+from support.fakes import FakeTime, RawServer, answering, http, reset
+
+ONE_CHAT = b'[{"phone":"1"}]'
+
+
+@asynccontextmanager
+async def fetching(server: RawServer, **options: Any) -> AsyncGenerator[PlugChatSession]:
+    """A session on `server` that waits for nothing."""
+    options.setdefault("time_source", FakeTime().source)
+    async with PlugChatSession("s3cret", base_url=server.base_url, **options) as session:
+        yield session
+
+
+async def fails(server: RawServer, **options: Any) -> PlugChatError:
+    """The error of fetching a page from `server`."""
+    async with fetching(server, **options) as session:
+        with pytest.raises(PlugChatError) as caught:
+            await session.fetch_page(1, 10)
+    return caught.value
+
+
+ONCE = RetryPolicy(attempts=1)
+
+
+async def hang(reader: asyncio.StreamReader, _: asyncio.StreamWriter) -> None:
+    """Answer nothing until the client closes the connection."""
+    while not reader.at_eof():
+        await reader.read(1024)
+    raise ConnectionResetError
+
+
+async def test_one_get_is_one_request() -> None:
+    """Exactly the bytes of one request, over one connection."""
+    async with RawServer(answering(http(ONE_CHAT))) as server, fetching(server) as session:
+        page = await session.fetch_page(1, 10)
+    assert page.raw == ONE_CHAT
+    assert server.connections == len(server.requests) == 1
+    assert server.requests[0].startswith(b"GET /api/whatsapp/chats?page=1&pageSize=10 HTTP/1.1\r\n")
+
+
+@pytest.mark.parametrize("reason", ["closed", "reset"])
+async def test_a_lost_connection_is_not_repeated_behind_our_back(reason: str) -> None:
+    """aiohttp's own second try is kept from happening: attempts=1 is one request."""
+
+    async def lose(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        if reason == "reset":
+            reset(writer)
+        writer.close()
+
+    async with RawServer(lose) as server:
+        error = await fails(server, retry=ONCE)
+    assert isinstance(error, ConnectionFailedError)
+    assert error.reason == reason
+    assert len(server.requests) == 1
+
+
+@pytest.mark.parametrize(
+    ("answer", "reason"),
+    [
+        (b"", "closed"),
+        (b"HTTP/1.1 2", "closed"),
+        (b"this is not HTTP\r\n\r\n", "malformed"),
+        (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nZZ\r\n", "malformed"),
+        (b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nTransfer-Encoding: chunked\r\n\r\n[]", "malformed"),
+        (b"HTTP/1.1 200 OK\r\nX-Long: " + b"x" * 9000 + b"\r\n\r\n", "malformed"),
+        (b"HTTP/1.1 200 OK\r\n" + b"".join(b"X-%d: x\r\n" % i for i in range(129)) + b"\r\n", "malformed"),
+        (b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n[", "truncated"),
+        (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\n[   ", "truncated"),
+        (http(b"not gzip", "Content-Encoding: gzip"), "truncated"),
+    ],
+)
+async def test_broken_http_is_a_failed_connection(answer: bytes, reason: str) -> None:
+    """Never "HTTP 400", which aiohttp makes of what it can't parse; and retried."""
+    async with RawServer(answering(answer)) as server:
+        error = await fails(server)
+    assert isinstance(error, ConnectionFailedError)
+    assert (error.reason, error.status) == (reason, None)
+    assert len(server.requests) == len(error.attempts) == 3
+
+
+async def test_a_refused_connection() -> None:
+    """Nobody listens: three attempts, and a hint to look at the network."""
+    async with RawServer(answering(b"")) as server:
+        port = server.port
+    fake = FakeTime()
+    async with PlugChatSession("s3cret", base_url=f"http://127.0.0.1:{port}", time_source=fake.source) as session:
+        with pytest.raises(ConnectionFailedError, match=f"127.0.0.1:{port}: the connection was refused") as caught:
+            await session.fetch_page(1, 10)
+    assert caught.value.reason == "refused"
+    assert fake.sleeps == [0.25, 0.5]
+    assert caught.value.url == f"http://127.0.0.1:{port}/api/whatsapp/chats?page=1&pageSize=10"
+
+
+async def test_an_unknown_host() -> None:
+    """A name that can't be resolved is named, with a hint to look at DNS."""
+
+    class NoNames(AbstractResolver):
+        async def resolve(
+            self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET
+        ) -> list[ResolveResult]:
+            raise OSError(socket.EAI_NONAME, "Name or service not known")
+
+        async def close(self) -> None:
+            """Nothing is held."""
+
+    connector = aiohttp.TCPConnector(resolver=NoNames())
+    async with (
+        aiohttp.ClientSession(connector=connector) as client,
+        PlugChatSession(
+            "s3cret", base_url="https://nowhere.example", client_session=client, time_source=FakeTime().source
+        ) as session,
+    ):
+        with pytest.raises(ConnectionFailedError, match=r"nowhere\.example: the host name can't be resolved") as caught:
+            await session.fetch_page(1, 10)
+    assert caught.value.reason == "dns"
+    assert "DNS" in caught.value.hint
+    assert len(caught.value.attempts) == 3
+
+
+@pytest.fixture(scope="session")
+def authority() -> trustme.CA:
+    return trustme.CA()
+
+
+def server_tls(authority: trustme.CA, host: str = "localhost") -> ssl.SSLContext:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert(host).configure_cert(context)
+    return context
+
+
+def client_tls(authority: trustme.CA) -> ssl.SSLContext:
+    context = ssl.create_default_context()
+    authority.configure_trust(context)
+    return context
+
+
+async def test_tls_with_an_authority_of_ones_own(authority: trustme.CA) -> None:
+    """An ssl_context that trusts the authority is used."""
+    async with (
+        RawServer(answering(http(ONE_CHAT)), ssl_context=server_tls(authority)) as server,
+        fetching(server, ssl_context=client_tls(authority)) as session,
+    ):
+        assert len((await session.fetch_page(1, 10)).chats) == 1
+
+
+@pytest.mark.parametrize("fault", ["unknown authority", "wrong host"])
+async def test_a_bad_certificate_is_never_retried(authority: trustme.CA, fault: str) -> None:
+    """It will not get better; and the token was not sent."""
+    wrong_host = fault == "wrong host"
+    context = server_tls(authority, "other.example" if wrong_host else "localhost")
+    async with RawServer(answering(http(ONE_CHAT)), ssl_context=context) as server:
+        error = await fails(server, ssl_context=client_tls(authority) if wrong_host else None)
+    assert isinstance(error, ConnectionFailedError)
+    assert error.reason == "certificate"
+    assert len(error.attempts) == 1
+    assert server.requests == []
+    assert "ssl_context" in error.hint
+
+
+async def test_plain_http_on_a_tls_port() -> None:
+    """A handshake that fails is told from a certificate that does not verify."""
+    async with RawServer(answering(http(ONE_CHAT))) as server:
+        base_url = server.base_url.replace("http:", "https:")
+        async with PlugChatSession("s3cret", base_url=base_url, time_source=FakeTime().source) as session:
+            task = asyncio.ensure_future(session.fetch_page(1, 10))
+            with pytest.raises(ConnectionFailedError) as caught:
+                # The plain server waits for a request's end that a handshake does not have.
+                async with asyncio.timeout(5):
+                    while not task.done():
+                        for connection in list(server._tasks):
+                            connection.cancel()
+                        await asyncio.sleep(0.01)
+                await task
+    assert caught.value.reason in ("tls", "unreachable", "closed", "reset")
+    assert server.requests == []
+
+
+async def test_a_hanging_server_times_out() -> None:
+    """No answer within the timeout: an error of ours, retried, each attempt with its own clock."""
+
+    async with RawServer(hang) as server:
+        error = await fails(server, timeout=0.1)
+        async with asyncio.timeout(5):
+            while server.open_connections:
+                await asyncio.sleep(0)
+    assert isinstance(error, RequestTimeoutError)
+    assert error.message.startswith("no complete answer within 0.1 s")
+    assert len(error.attempts) == 3
+
+
+async def test_a_dripping_body_times_out() -> None:
+    """The timeout is for the whole answer, not for each byte."""
+
+    async def drip(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\n[")
+        while True:
+            writer.write(b" ")
+            await writer.drain()
+            await asyncio.sleep(0.005)
+
+    async with RawServer(drip) as server:
+        error = await fails(server, timeout=0.05, retry=ONCE)
+    assert isinstance(error, RequestTimeoutError)
+
+
+async def test_an_attempt_gets_no_more_time_than_the_deadline_leaves() -> None:
+    """The deadline bounds a page as a whole, attempts included."""
+
+    async with RawServer(hang) as server:
+        error = await fails(server, timeout=30.0, retry=RetryPolicy(deadline=0.03))
+    assert isinstance(error, RequestTimeoutError)
+    assert "within 0.03 s" in error.message
+
+
+async def test_a_status_is_told_even_if_its_body_breaks() -> None:
+    """503 with half a body is a 503."""
+    async with RawServer(answering(b"HTTP/1.1 503 Busy\r\nContent-Length: 100\r\n\r\nhalf")) as server:
+        error = await fails(server, retry=ONCE)
+    assert isinstance(error, ServerError)
+    assert error.status == 503
+
+
+async def test_a_long_error_body_is_not_read_to_its_end() -> None:
+    """Of an endless error page only the beginning is read."""
+
+    async def endless(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"HTTP/1.1 404 Not Found\r\nContent-Type: text/html\r\n\r\n")
+        while True:
+            writer.write(b"<p>" * 1000)
+            await writer.drain()
+
+    async with RawServer(endless) as server:
+        error = await fails(server)
+    assert isinstance(error, UnexpectedStatusError)
+    assert len(error.message) < 300
+
+
+async def test_an_answer_in_another_protocol_is_not_read() -> None:
+    """101 without asking: what follows is no body."""
+    answer = b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: h2c\r\nConnection: Upgrade\r\n\r\nwhatever"
+    async with RawServer(answering(answer, close=False)) as server:
+        error = await fails(server)
+    assert isinstance(error, UnexpectedStatusError)
+    assert error.status == 101
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        http(b"[" + b" " * 5000 + b"]"),
+        b"HTTP/1.1 200 OK\r\nContent-Length: 1000000000000000\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n[" + b" " * 5000 + b"]",
+        http(gzip.compress(b"[" + b" " * 5000 + b"]"), "Content-Encoding: gzip"),
+    ],
+    ids=["length", "absurd length", "no length", "gzip"],
+)
+async def test_a_body_over_the_limit_is_refused(answer: bytes) -> None:
+    """The limit counts decompressed bytes, and is an error that names it; it is not retried."""
+    async with RawServer(answering(answer)) as server:
+        error = await fails(server, max_response_bytes=4096)
+    assert isinstance(error, ResponseTooLargeError)
+    assert (error.limit, error.status) == (4096, 200)
+    assert "max_response_bytes=4096" in error.message
+    assert len(server.requests) == 1
+
+
+async def test_a_body_of_exactly_the_limit_is_read() -> None:
+    """The limit is the largest body that is taken."""
+    async with RawServer(answering(http(ONE_CHAT))) as server:
+        async with fetching(server, max_response_bytes=len(ONE_CHAT)) as session:
+            assert (await session.fetch_page(1, 10)).raw == ONE_CHAT
+        assert isinstance(await fails(server, max_response_bytes=len(ONE_CHAT) - 1), ResponseTooLargeError)
+
+
+async def test_a_gzip_bomb_does_not_fill_the_memory() -> None:
+    """256 MB of blanks in 260 kB stop at the limit of 1 MiB."""
+    bomb = gzip.compress(b" " * 256_000_000, 9)
+    async with RawServer(answering(http(bomb, "Content-Encoding: gzip"))) as server:
+        tracemalloc.start()
+        try:
+            error = await fails(server, max_response_bytes=1024 * 1024)
+            peak = tracemalloc.get_traced_memory()[1]
+        finally:
+            tracemalloc.stop()
+    assert isinstance(error, ResponseTooLargeError)
+    assert peak < 16 * 1024 * 1024
+
+
+@pytest.mark.parametrize("encoding", ["gzip", "deflate"])
+async def test_a_compressed_page_is_read(encoding: str) -> None:
+    """What Accept-Encoding names is understood, and `raw` is the decompressed body."""
+    body = gzip.compress(ONE_CHAT) if encoding == "gzip" else zlib.compress(ONE_CHAT)
+    async with RawServer(answering(http(body, f"Content-Encoding: {encoding}"))) as server, fetching(server) as session:
+        assert (await session.fetch_page(1, 10)).raw == ONE_CHAT
+
+
+async def test_a_silently_cut_body_is_retried() -> None:
+    """HTTP/1.0 without a length: only the JSON shows that the body was cut."""
+    cut = b'HTTP/1.0 200 OK\r\n\r\n[{"phone":"1"},{"pho'
+    async with RawServer(answering(cut, http(ONE_CHAT))) as server, fetching(server) as session:
+        assert len((await session.fetch_page(1, 10)).chats) == 1
+    assert len(server.requests) == 2
+    async with RawServer(answering(cut)) as server:
+        error = await fails(server)
+    assert isinstance(error, NotJSONError)
+    assert len(error.attempts) == 3
+
+
+async def test_a_stale_connection_is_replaced_at_once_and_for_free() -> None:
+    """An idle connection that the server has closed costs neither a wait nor an attempt."""
+    closing = asyncio.Event()
+
+    async def once(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        if len(server.requests) == 2:
+            writer.close()  # as request 2 arrives on the connection of request 1
+        else:
+            writer.write(http(ONE_CHAT))
+            await writer.drain()
+            closing.set()
+
+    fake = FakeTime()
+    async with RawServer(once) as server, fetching(server, time_source=fake.source, retry=ONCE) as session:
+        await session.fetch_page(1, 10)
+        page = await session.fetch_page(2, 10)
+    assert isinstance(page, Page)
+    assert (len(server.requests), server.connections) == (3, 2)
+    assert fake.sleeps == []
+
+
+async def test_only_one_stale_connection_is_replaced_for_free() -> None:
+    """A server that always closes is not asked without end."""
+
+    async def first_only(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        if len(server.requests) == 1:
+            writer.write(http(ONE_CHAT))
+            await writer.drain()
+        else:
+            writer.close()
+
+    fake = FakeTime()
+    async with RawServer(first_only) as server, fetching(server, time_source=fake.source) as session:
+        await session.fetch_page(1, 10)
+        with pytest.raises(ConnectionFailedError) as caught:
+            await session.fetch_page(2, 10)
+    assert len(server.requests) == 1 + 1 + 3
+    assert len(caught.value.attempts) == 4
+    assert fake.sleeps == [0.25, 0.5]
+
+
+async def test_connections_are_kept_alive() -> None:
+    """Pages one after another use one connection; an error with a body that was read does, too."""
+    answers = answering(http(ONE_CHAT), http(b"no", status="404 Not Found"), http(ONE_CHAT), close=False)
+    async with RawServer(answers) as server, fetching(server) as session:
+        await session.fetch_page(1, 10)
+        with pytest.raises(UnexpectedStatusError):
+            await session.fetch_page(2, 10)
+        await session.fetch_page(3, 10)
+    assert (server.connections, len(server.requests)) == (1, 3)
+
+
+async def test_a_proxy_is_used_and_its_failure_named() -> None:
+    """http requests go to the proxy; one that can't be reached is said to be the proxy."""
+    async with RawServer(answering(http(ONE_CHAT))) as proxy:
+        port = proxy.port
+        async with PlugChatSession(
+            "s3cret", base_url="http://localhost:9", proxy=f"http://user:hunter2@localhost:{port}"
+        ) as session:
+            assert len((await session.fetch_page(1, 10)).chats) == 1
+    assert proxy.requests[0].startswith(b"GET http://localhost:9/api/whatsapp/chats?page=1&pageSize=10 ")
+    async with PlugChatSession(
+        "s3cret",
+        base_url="http://localhost:9",
+        proxy=f"http://user:hunter2@localhost:{port}",
+        time_source=FakeTime().source,
+    ) as session:
+        with pytest.raises(ConnectionFailedError, match="the proxy can't be reached") as caught:
+            await session.fetch_page(1, 10)
+    assert caught.value.reason == "proxy"
+    assert "hunter2" not in str(caught.value)
+
+
+async def test_a_proxy_that_refuses_is_named() -> None:
+    """CONNECT answered with 407."""
+    async with (
+        RawServer(answering(http(b"", status="407 Proxy Authentication Required"))) as proxy,
+        PlugChatSession(
+            "s3cret",
+            base_url="https://localhost:9",
+            proxy=f"http://localhost:{proxy.port}",
+            time_source=FakeTime().source,
+        ) as session,
+    ):
+        with pytest.raises(ConnectionFailedError, match="the proxy refused the connection") as caught:
+            await session.fetch_page(1, 10)
+    assert caught.value.reason == "proxy"
+
+
+async def test_a_borrowed_session_keeps_its_own_middlewares() -> None:
+    """They run, and aiohttp's hidden second try stays away all the same."""
+    seen: list[str] = []
+
+    async def theirs(request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType) -> aiohttp.ClientResponse:
+        seen.append(str(request.url))
+        return await handler(request)
+
+    async with (
+        RawServer(answering(b"")) as server,
+        aiohttp.ClientSession(middlewares=(theirs,)) as client,
+        fetching(server, client_session=client, retry=ONCE) as session,
+    ):
+        with pytest.raises(ConnectionFailedError):
+            await session.fetch_page(1, 10)
+    assert len(seen) == len(server.requests) == 1
+
+
+async def test_a_borrowed_sessions_settings_do_not_change_the_meaning() -> None:
+    """raise_for_status, auto_decompress, timeout and base_url of the borrowed session don't matter."""
+    async with (
+        RawServer(
+            answering(http(gzip.compress(ONE_CHAT), "Content-Encoding: gzip"), http(b"no", status="404 Not Found"))
+        ) as server,
+        aiohttp.ClientSession(
+            base_url="http://elsewhere.example/",
+            raise_for_status=True,
+            auto_decompress=False,
+            timeout=aiohttp.ClientTimeout(total=1e-9),
+        ) as client,
+        fetching(server, client_session=client) as session,
+    ):
+        assert (await session.fetch_page(1, 10)).raw == ONE_CHAT
+        with pytest.raises(UnexpectedStatusError):
+            await session.fetch_page(1, 10)
+    assert client.closed
+
+
+async def test_a_borrowed_session_is_not_closed() -> None:
+    """It was lent, and works on; its connector too."""
+    async with RawServer(answering(http(ONE_CHAT), close=False)) as server, aiohttp.ClientSession() as client:
+        async with fetching(server, client_session=client) as session:
+            await session.fetch_page(1, 10)
+        assert not client.closed
+        async with client.get(server.base_url) as answer:
+            assert answer.status == 200
+    assert server.connections == 1
+
+
+async def test_a_borrowed_session_that_its_owner_closed() -> None:
+    """An error that says who closed what."""
+    async with RawServer(answering(http(ONE_CHAT))) as server:
+        client = aiohttp.ClientSession()
+        async with fetching(server, client_session=client) as session:
+            await client.close()
+            with pytest.raises(SessionStateError, match="the injected client_session is closed"):
+                await session.fetch_page(1, 10)
+
+
+async def test_a_borrowed_session_of_another_event_loop() -> None:
+    """Found when the session is opened, before anything is sent."""
+    other = asyncio.new_event_loop()
+
+    async def make() -> aiohttp.ClientSession:
+        return aiohttp.ClientSession()
+
+    client = await asyncio.to_thread(other.run_until_complete, make())
+    with pytest.raises(SessionStateError, match="client_session belongs to another event loop"):
+        await PlugChatSession("s3cret", client_session=client).open()
+    await asyncio.to_thread(other.run_until_complete, client.close())
+    other.close()
+
+
+async def test_a_bare_repair_takes_the_borrowed_sessions_proxy() -> None:
+    """The way out of a closed network stays the way out."""
+
+    async def theirs(request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType) -> aiohttp.ClientResponse:
+        request.headers["Content-Type"] = "text/plain"
+        return await handler(request)
+
+    answers = answering(http(b"", status="415 Unsupported Media Type"), http(ONE_CHAT))
+    async with (
+        RawServer(answers) as proxy,
+        aiohttp.ClientSession(proxy=f"http://localhost:{proxy.port}", middlewares=(theirs,)) as client,
+        PlugChatSession("s3cret", base_url="http://localhost:9", client_session=client) as session,
+    ):
+        assert len((await session.fetch_page(1, 10)).chats) == 1
+    assert [request.startswith(b"GET http://localhost:9/") for request in proxy.requests] == [True, True]
+
+
+async def test_a_bare_repair_knows_the_proxys_credentials() -> None:
+    """As aiohttp's deprecated argument gives them."""
+    with pytest.warns(DeprecationWarning):
+        client = aiohttp.ClientSession(proxy="http://localhost:9", proxy_auth=aiohttp.BasicAuth("user", "hunter2"))
+    async with client:
+        session = PlugChatSession("s3cret", client_session=client)
+        with pytest.warns(DeprecationWarning):
+            await session.open()
+        own = session._transport._own
+        assert own is not None
+        assert own._default_proxy_auth is client._default_proxy_auth
+        await session.close()
+
+
+async def test_a_borrowed_sessions_own_tracing_sees_nothing_of_ours() -> None:
+    """Its trace_request_ctx is what its owner expects."""
+    seen: list[object] = []
+
+    async def on_start(_: aiohttp.ClientSession, context: Any, __: object) -> None:
+        seen.append(context.trace_request_ctx)
+
+    trace = aiohttp.TraceConfig()
+    trace.on_request_start.append(on_start)
+    async with (
+        RawServer(answering(http(ONE_CHAT))) as server,
+        aiohttp.ClientSession(trace_configs=[trace]) as client,
+        fetching(server, client_session=client) as session,
+    ):
+        await session.fetch_page(1, 10)
+    assert seen == [None]
+
+
+async def test_closing_stops_retries_over_a_borrowed_session() -> None:
+    """One request before close(), none after."""
+    async with RawServer(answering(http(b"", status="503 Busy"))) as server, aiohttp.ClientSession() as client:
+
+        async def close(_: float) -> None:
+            await session.close()
+
+        session = PlugChatSession(
+            "s3cret", base_url=server.base_url, client_session=client, time_source=TimeSource(sleep=close)
+        )
+        async with session:
+            with pytest.raises(SessionStateError, match="the session is closed") as caught:
+                await session.fetch_page(1, 10)
+    assert len(server.requests) == len(caught.value.attempts) == 1
+
+
+async def test_odd_bytes_in_headers_can_be_printed() -> None:
+    """What is not UTF-8 becomes the replacement character."""
+    answer = b"HTTP/1.1 405 No\r\nAllow: G\xffT\r\nContent-Length: 0\r\n\r\n"
+    async with RawServer(answering(answer)) as server:
+        error = await fails(server)
+    assert isinstance(error, MethodNotAllowedError)
+    assert error.allow == ("G\ufffdT",)
+    repr(error).encode()
+
+
+async def test_a_borrowed_session_with_auth_of_its_own() -> None:
+    """aiohttp refuses to send two kinds of authorization: ours to explain."""
+    with pytest.warns(DeprecationWarning):
+        client = aiohttp.ClientSession(auth=aiohttp.BasicAuth("user", "hunter2"))
+    async with (
+        RawServer(answering(http(ONE_CHAT))) as server,
+        client,
+        fetching(server, client_session=client) as session,
+    ):
+        with pytest.raises(ConfigurationError, match="must not have `auth`") as caught:
+            await session.fetch_page(1, 10)
+    assert "hunter2" not in str(caught.value)
+
+
+async def test_a_middlewares_own_error_is_the_users() -> None:
+    """What an injected session's code raises is not taken for the network's."""
+    errors = [RuntimeError("a bug of mine"), ValueError("a bug of mine"), KeyError("a bug of mine")]
+
+    async def broken(_: aiohttp.ClientRequest, __: aiohttp.ClientHandlerType) -> aiohttp.ClientResponse:
+        raise errors[-1]
+
+    async with (
+        RawServer(answering(http(ONE_CHAT))) as server,
+        aiohttp.ClientSession(middlewares=(broken,)) as client,
+        fetching(server, client_session=client) as session,
+    ):
+        while errors:
+            with pytest.raises(type(errors[-1]), match="a bug of mine"):
+                await session.fetch_page(1, 10)
+            errors.pop()
+
+
+async def test_a_borrowed_session_that_is_closed_under_a_request() -> None:
+    """aiohttp's RuntimeError becomes ours, and the next attempt is not made."""
+
+    async def close(request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType) -> aiohttp.ClientResponse:
+        await client.close()
+        raise RuntimeError("Session is closed")
+
+    async with RawServer(answering(http(ONE_CHAT))) as server:
+        client = aiohttp.ClientSession(middlewares=(close,))
+        async with fetching(server, client_session=client) as session:
+            with pytest.raises(SessionStateError, match="the injected client_session is closed"):
+                await session.fetch_page(1, 10)
+
+
+async def test_the_environments_proxies_are_not_used(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where the token goes is said by the configuration, not by the shell; a borrowed session may see it otherwise."""
+    monkeypatch.setenv("http_proxy", "http://localhost:9")
+    monkeypatch.setenv("no_proxy", "")
+    async with RawServer(answering(http(ONE_CHAT))) as server:
+        async with fetching(server) as session:
+            await session.fetch_page(1, 10)
+        async with aiohttp.ClientSession(trust_env=True) as client, fetching(server, client_session=client) as session:
+            with pytest.raises(ConnectionFailedError, match="the proxy can't be reached"):
+                await session.fetch_page(1, 10)
+            own = session._transport._own
+            assert own is not None
+            assert own.trust_env
+
+
+async def test_retries_are_logged(caplog: pytest.LogCaptureFixture) -> None:
+    """At INFO, with the page, what happened, and the wait."""
+    caplog.set_level("INFO", logger="plugchat_async")
+    async with (
+        RawServer(answering(http(b"", status="503 Busy"), http(ONE_CHAT))) as server,
+        fetching(server) as session,
+    ):
+        await session.fetch_page(7, 10)
+    assert caplog.record_tuples == [
+        (
+            "plugchat_async.exchange",
+            20,
+            "page 7: HTTP 503 Service Unavailable: an empty body: retrying in 0.25 s",
+        )
+    ]
+
+
+KEY = ConnectionKey("x.example", 443, True, True, None, None, None)
+RESPONSE_ERROR = aiohttp.ClientResponseError(
+    aiohttp.RequestInfo(URL("https://x.example"), "GET", CIMultiDictProxy(CIMultiDict())), (), status=400
+)
+
+
+@pytest.mark.parametrize(
+    ("cause", "reason"),
+    [
+        (aiohttp.ClientConnectorCertificateError(KEY, ssl.SSLCertVerificationError()), "certificate"),
+        (aiohttp.ClientConnectorCertificateError(KEY, ssl.CertificateError("x")), "certificate"),
+        (aiohttp.ServerFingerprintMismatch(b"a", b"b", "x", 1), "certificate"),
+        (aiohttp.ClientProxyConnectionError(KEY, ConnectionRefusedError()), "proxy"),
+        (aiohttp.ClientConnectorDNSError(KEY, OSError()), "dns"),
+        (aiohttp.ClientConnectorSSLError(KEY, OSError()), "tls"),
+        (aiohttp.ClientConnectorError(KEY, ConnectionRefusedError()), "refused"),
+        (aiohttp.ClientConnectorError(KEY, ConnectionResetError()), "tls"),
+        (aiohttp.ClientConnectorError(KEY, ConnectionAbortedError()), "tls"),
+        (aiohttp.ClientProxyConnectionError(KEY, ConnectionResetError()), "proxy"),
+        (aiohttp.ClientConnectorError(KEY, OSError(101, "Network is unreachable")), "unreachable"),
+        (aiohttp.ClientPayloadError(), "truncated"),
+        (aiohttp.ClientOSError(), "reset"),
+        (aiohttp.ClientConnectionResetError(), "reset"),
+        (OSError(), "reset"),
+        (ssl.SSLError(), "reset"),
+        (aiohttp.ServerDisconnectedError(), "closed"),
+        (aiohttp.ClientConnectionError("Connector is closed"), "closed"),
+        (RESPONSE_ERROR, "malformed"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else type(value).__name__,
+)
+def test_each_of_aiohttps_errors_has_its_reason(cause: Exception, reason: str) -> None:
+    """First match wins, where one is also another; the host is named, and no other word of aiohttp's is."""
+    shape = RequestShape("https://x.example", bare=True)
+    error = translate(cause, Requests().build(shape, Secret("s3cret"), 1, 10))
+    assert isinstance(error, ConnectionFailedError)
+    assert error.reason == reason
+    assert error.message.startswith("x.example: ")
+    assert (error.hint != ConnectionFailedError.advice) == (reason in ("certificate", "dns", "proxy"))
+
+
+async def test_of_a_long_error_body_64_kib_are_read() -> None:
+    """Then the connection is given up instead of reading on."""
+    sent = 0
+
+    async def endless(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal sent
+        writer.write(b"HTTP/1.1 404 Not Found\r\n\r\n")
+        while not writer.is_closing():
+            writer.write(b"x" * 65536)
+            sent += 65536
+            await writer.drain()
+
+    async with RawServer(endless) as server:
+        error = await fails(server, timeout=30.0)
+    assert error.status == 404
+    assert sent < 64 * 1024 * 1024
