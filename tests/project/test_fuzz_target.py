@@ -20,9 +20,10 @@ from plugchat_async import Chat, NotJSONError
 from plugchat_async._http import decode as decoder
 from plugchat_async._http.decode_fast import FastLane
 from plugchat_async.converter import converter
+from support import PAYLOADS
 
-SEEDS = sorted(target.SEEDS.iterdir())
-EXAMPLE = (target.SEEDS / "vendor_example.json").read_bytes()
+SEEDS = sorted(PAYLOADS.iterdir())
+EXAMPLE = (PAYLOADS / "vendor_example.json").read_bytes()
 # What the target builds pages of.
 PLANS = st.builds(bytes.__add__, st.integers(0, 127).map(lambda how: bytes([how * 2])), st.binary(max_size=200))
 
