@@ -80,7 +80,7 @@ async def digests(accounts: list[Account], options: BulkOptions) -> tuple[dict[s
 async def failures(base_url: str, count: int) -> dict[str, Value]:
     """Tell what became of the accounts that did not fail, beside a tenth that did."""
     options: BulkOptions = {"base_url": base_url, "page_size": PAGE_SIZE, "timeout": 2.0}
-    options["retry"] = RetryPolicy(base=0.05, cap=0.1)
+    options["retry"] = RetryPolicy(initial_delay=0.05, max_delay=0.1)
     ways = [Account("", name.decode()) for name in FAULTS]
     ways += [Account("", "refused", "http://127.0.0.1:9"), Account("", "no name", "https://no.such.host.invalid")]
     ways += [Account("", ""), Account("", "token", "http://example.com")]

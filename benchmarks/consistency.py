@@ -15,8 +15,8 @@ from attrs import frozen
 
 from benchmarks.measure import Result, Value
 from plugchat_async import Page, WalkReport
-from plugchat_async._pagination import Consistency, PageSizes
-from plugchat_async._pagination.runner import Drive, WalkOptions
+from plugchat_async._pagination import Consistency, ServerTraits
+from plugchat_async._pagination.runner import ChatWalk, WalkOptions
 from plugchat_async._pagination.steps import key_of
 from plugchat_async.testing.account import SimulatedAccount, Traffic
 
@@ -48,7 +48,7 @@ async def walk(consistency: Consistency, prefetch: int, rate: float, seed: int, 
 
     reports: list[WalkReport] = []
     options = WalkOptions(page_size=PAGE_SIZE, consistency=consistency, prefetch=prefetch, on_report=reports.append)
-    under_way = Drive(options.standing(), options, fetch=fetch, sizes=PageSizes(), monotonic=lambda: 0.0)
+    under_way = ChatWalk(options.state(), options, fetch=fetch, sizes=ServerTraits(), monotonic=lambda: 0.0)
     found = Counter[str]()
     while (page := await under_way.next()) is not None:
         found.update(key_of(chat) for chat in page.chats)

@@ -22,7 +22,7 @@ from benchmarks.walkers import TOKEN, Walk, floor, ours
 from plugchat_async import PlugChatSession
 from plugchat_async._http.secret import Secret
 from plugchat_async._http.transport import Transport
-from plugchat_async._http.wire import Requests, RequestShape
+from plugchat_async._http.wire import RequestBuilder, RequestTemplate
 from plugchat_async._pagination import Consistency
 
 # Chats a page, and pages.
@@ -47,7 +47,7 @@ def sending(*, decode: bool) -> Layer:
     """The transport: capped read, no hidden retry, one bound on the time."""
 
     async def layer(base_url: str, size: int, pages: int) -> None:
-        requests, shape = Requests(), RequestShape(base_url, bare=True)
+        requests, shape = RequestBuilder(), RequestTemplate(base_url, bare=True)
         transport = Transport(borrowed=None, proxy=None, ssl_context=None, max_response_bytes=2**24)
         transport.open()
         for page in range(1, pages + 1):

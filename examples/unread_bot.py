@@ -56,7 +56,7 @@ async def main(state_file: Path, interval: float) -> None:
                 interval=interval,
                 state=state,
                 on_outage=tell_of_outage,
-                on_look=save,  # what a look has learnt without an event, as the first one does
+                on_poll=save,  # what a look has learnt without an event, as the first one does
             )
         ) as events,
     ):

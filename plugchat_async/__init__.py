@@ -36,6 +36,7 @@ __all__ = [
     "ChatKind",
     "ChatRemoved",
     "ChatsOptions",
+    "Clock",
     "ConfigurationError",
     "ConnectionFailedError",
     "ConsistencyError",
@@ -67,7 +68,6 @@ __all__ = [
     "ServiceError",
     "SessionOptions",
     "SessionStateError",
-    "TimeSource",
     "TokenError",
     "UnexpectedStatusError",
     "UnsupportedMediaTypeError",
@@ -92,7 +92,7 @@ __all__ = [
 # what many accounts need.
 _NAMES = {
     "_evidence": ("Attempt", "Problem"),
-    "_http.page_fetcher": ("TimeSource",),
+    "_http.page_fetcher": ("Clock",),
     "_http.resources": ("SessionOptions",),
     "_http.retry": ("RetryPolicy",),
     "_http.wire": ("__version__",),

@@ -157,7 +157,7 @@ class Page:
     size: int
     chats: tuple[Chat, ...]
     raw: bytes = field(repr=lambda raw: f"<{len(raw)} bytes>")
-    left_out: int = 0
+    skipped: int = 0
     unreadable_keys: tuple[str, ...] = field(default=(), repr=False)
     problems: tuple[Problem, ...] = ()
     problem_count: int = 0
@@ -170,10 +170,10 @@ class Page:
     @property
     def length(self) -> int:
         """The number of rows in the response, whatever became of them."""
-        return len(self.chats) + self.left_out + self.unreadable
+        return len(self.chats) + self.skipped + self.unreadable
 
     @property
-    def is_last(self) -> bool:
+    def is_short(self) -> bool:
         """Whether the page came back short, which by the vendor's contract ends the list."""
         return self.length < self.size
 
@@ -213,7 +213,7 @@ class WalkReport:
     requests: pages that were asked for, checks and pages fetched ahead in vain included; repeated requests are not.
     pages: pages that were read. chats: how many chats they held, those left out not counted.
     duplicates: chats that were read again and left out, as where pages overlap; "plain" leaves out none.
-    late_finds: chats that were yielded after the first pass over the list, because they had jumped to its front.
+    recovered: chats that were yielded after the first pass over the list, because they had jumped to its front.
     phases: passes over the list, or over the front of it.
     verified: whether it is proven, under what `consistency` assumes, that each chat that existed all the while was
         yielded. reason: why not, or "".
@@ -226,8 +226,8 @@ class WalkReport:
     pages: int
     chats: int
     duplicates: int
-    late_finds: int
-    phases: int
+    recovered: int
+    passes: int
     verified: bool
     reason: str
     elapsed: float

@@ -11,16 +11,22 @@ import aiohttp
 
 from plugchat_async._http.account_status import read_status
 from plugchat_async._http.decode import OnBadValue
-from plugchat_async._http.lifecycle import Life
-from plugchat_async._http.page_fetcher import Exchange, TimeSource
-from plugchat_async._http.resources import Commons, HiddenOptions, RequestOptions, SessionOptions, hidden_address
+from plugchat_async._http.lifecycle import Lifecycle
+from plugchat_async._http.page_fetcher import Clock, PageFetcher
+from plugchat_async._http.resources import (
+    HiddenOptions,
+    RequestOptions,
+    SessionOptions,
+    SharedResources,
+    hidden_address,
+)
 from plugchat_async._http.retry import RetryPolicy
-from plugchat_async._http.telemetry import Telemetry, ToldWalk
+from plugchat_async._http.telemetry import Telemetry, WalkObserver
 from plugchat_async._http.token import TokenFunction, hidden_token
 from plugchat_async._http.wire import DEFAULT_BASE_URL, STATUS_PATH
 from plugchat_async._internal.validation import check_int
 from plugchat_async._pagination import Consistency, StopOn
-from plugchat_async._pagination.runner import ChatsOptions, Drive, OnPage, OnReport, WalkOptions
+from plugchat_async._pagination.runner import ChatsOptions, ChatWalk, OnPage, OnReport, WalkOptions
 from plugchat_async.errors import InvalidValueError, PlugChatError
 from plugchat_async.models import AccountStatus, Chat, ChatEvent, Page
 
@@ -57,14 +63,14 @@ class PlugChatSession:
         `Page.problems`, `WalkReport.problems` and one warning a walk; "raise" raises a DecodeError. If more than half
         of a page's rows have neither a phone nor a lid, a DecodeError is raised in any case.
     max_concurrency: requests in flight at most (default 64).
-    rate_limit: requests a second at most, evenly spaced but for a hundredth of a second's, which may go out at once; by
+    requests_per_second: requests a second at most, evenly spaced but for a hundredth of a second's, which may go out at once; by
         the event loop's clock (default None: no limit).
     max_response_bytes: the largest body, decompressed, that is read (default 16 MiB).
     proxy: URL of an HTTP proxy (default None: none; the environment's proxies are not used).
     ssl_context: an ssl.SSLContext to verify servers with (default None: Python's).
     telemetry: what is told of walks, pages and attempts, as an OpenTelemetry of
         `plugchat_async.integrations.opentelemetry` (default None: nothing is told).
-    time_source: clock, sleep and randomness, for tests.
+    clock: clock, sleep and randomness, for tests.
     """
 
     def __init__(
@@ -78,15 +84,15 @@ class PlugChatSession:
         repair: bool = True,
         on_bad_value: OnBadValue = "warn",
         max_concurrency: int = 64,
-        rate_limit: float | None = None,
+        requests_per_second: float | None = None,
         max_response_bytes: int = 16 * 1024 * 1024,
         proxy: str | None = None,
         ssl_context: ssl.SSLContext | None = None,
         telemetry: Telemetry | None = None,
-        time_source: TimeSource = TimeSource(),  # noqa: B008 - frozen
+        clock: Clock = Clock(),  # noqa: B008 - frozen
     ) -> None:
         # First, since a traceback that shows locals asks even a half-made session for its repr.
-        self._life = Life()
+        self._life = Lifecycle()
         self._origin = ""
         # What may be a secret is no local of this frame any more when something is raised.
         hidden, address = hidden_token(token), hidden_address(base_url, proxy)
@@ -102,17 +108,17 @@ class PlugChatSession:
             repair=repair,
             on_bad_value=on_bad_value,
             max_concurrency=max_concurrency,
-            rate_limit=rate_limit,
+            requests_per_second=requests_per_second,
             max_response_bytes=max_response_bytes,
             proxy=hidden_proxy,
             ssl_context=ssl_context,
             telemetry=telemetry,
-            time_source=time_source,
+            clock=clock,
         )
-        commons = Commons(options, client_session)
-        self._transport = commons.transport()
-        self._exchange = commons.exchange(self._transport, hidden, self._origin)
-        self._status_exchange = self._exchange.of_call(STATUS_PATH, Chat)
+        resources = SharedResources(options, client_session)
+        self._transport = resources.transport()
+        self._exchange = resources.exchange(self._transport, hidden, self._origin)
+        self._status_exchange = self._exchange.for_endpoint(STATUS_PATH, Chat)
 
     @classmethod
     def from_env(cls, **options: Unpack[SessionOptions]) -> Self:
@@ -166,8 +172,8 @@ class PlugChatSession:
 
         Raises any PlugChatError but PaginationError, after repairs and retries; see `plugchat_async.errors`.
         """
-        check_int("number", number, least=1)
-        check_int("page_size", page_size, least=1)
+        check_int("number", number, minimum=1)
+        check_int("page_size", page_size, minimum=1)
         return await self._fetch(number, page_size)
 
     async def fetch_status(self) -> AccountStatus:
@@ -314,7 +320,7 @@ class PlugChatSession:
                 async for event in watch: ...
 
         A look reads as many pages as have chats with new messages, usually one. What happens to the others without a
-        message (deleted, read, muted, renamed) is seen when the whole list is read: every `sweep_interval`, and when a
+        message (deleted, read, muted, renamed) is seen when the whole list is read: every `full_scan_interval`, and when a
         chat is missing among those that were read. The oldest message's event comes first, of the front and then of the
         whole list.
 
@@ -327,23 +333,23 @@ class PlugChatSession:
         InvalidValueError and InvalidTypeError at once, if an argument is wrong; later, if another watch has the state.
         """
         from plugchat_async.watch.options import WatchSettings  # noqa: PLC0415 - as above
-        from plugchat_async.watch.watcher import Watch, WatchTools  # noqa: PLC0415 - 6 ms that most programs don't need
+        from plugchat_async.watch.watcher import Watch, WatchDeps  # noqa: PLC0415 - 6 ms that most programs don't need
 
         exchange = self._exchange
-        tools = WatchTools(self._fetch, self._walk, exchange.pause, exchange.sizes, exchange.time_source)
+        tools = WatchDeps(self._fetch, self._walk, exchange.pause, exchange.sizes, exchange.clock)
         return Watch(tools, WatchSettings(**options)).events()
 
     def _fetch(
-        self, number: int, page_size: int, walk: ToldWalk | None = None, exchange: Exchange | None = None
+        self, number: int, page_size: int, walk: WalkObserver | None = None, exchange: PageFetcher | None = None
     ) -> Awaitable[Page]:
         self._life.check()
         return (exchange or self._exchange).fetch(number, page_size, walk)
 
-    def _walk(self, options: WalkOptions, exchange: Exchange | None = None) -> Drive:
+    def _walk(self, options: WalkOptions, exchange: PageFetcher | None = None) -> ChatWalk:
         """Begin a walk over what a call lists (default: over chats)."""
         exchange = exchange or self._exchange
-        standing = options.standing(exchange.shape.path)
+        state = options.state(exchange.shape.path)
         self._life.check()
         fetch = partial(self._fetch, exchange=exchange)
-        sizes, monotonic, teller = exchange.sizes, exchange.time_source.monotonic, exchange.teller
-        return Drive(standing, options, fetch=fetch, sizes=sizes, monotonic=monotonic, teller=teller)
+        sizes, monotonic, dispatcher = exchange.sizes, exchange.clock.monotonic, exchange.dispatcher
+        return ChatWalk(state, options, fetch=fetch, sizes=sizes, monotonic=monotonic, dispatcher=dispatcher)

@@ -59,5 +59,5 @@ async def sim(request: pytest.FixtureRequest) -> AsyncIterator[PlugChatSimulator
 
 @pytest.fixture
 async def plugchat(sim: PlugChatSimulator, fake_time: FakeTime) -> AsyncIterator[PlugChatSession]:
-    async with PlugChatSession(sim.token, base_url=sim.base_url, time_source=fake_time.source) as session:
+    async with PlugChatSession(sim.token, base_url=sim.base_url, clock=fake_time.clock) as session:
         yield session

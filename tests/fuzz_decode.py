@@ -54,7 +54,7 @@ SLOW = converter.copy()
 # It looks like nothing that chance or the fuzzer makes.
 TOKEN = Secret("tk-9f3c1d77-e2b8")
 # A message shows 200 characters of a body, or ten problems of 60 characters each, with words around them.
-_MOST_TEXT = 2500
+_MAX_TEXT = 2500
 # Hundreds of brackets that are opened one after the other.
 _DEEP = re.compile(rb"(?:[\[{][^\[\]{}]*+){300}")
 
@@ -137,7 +137,7 @@ def _check_error(error: ResponseError, body: bytes) -> None:
     text = str(error)
     if type(error) not in (NotJSONError, NotAListError, DecodeError):
         raise DisagreementError(f"no error should be {error!r}, of {body!r}")
-    if not text.isprintable() or len(text) > _MOST_TEXT:
+    if not text.isprintable() or len(text) > _MAX_TEXT:
         raise DisagreementError(f"no text should be {text!r}, of {body!r}")
     again = pickle.loads(pickle.dumps(error))
     if type(again) is not type(error) or (str(again), repr(again)) != (text, repr(error)):

@@ -243,7 +243,7 @@ def _process_signature(
         return None
     if inspect.isclass(thing) and issubclass(thing, PlugChatError):
         return "", None
-    signature = re.sub(r"\b(RetryPolicy|TimeSource)\([^)]*\)", r"\1()", signature)
+    signature = re.sub(r"\b(RetryPolicy|Clock)\([^)]*\)", r"\1()", signature)
     # Functions print as <function sleep>: the text says which ones they are.
     return _public(re.sub(r"= <[^,)]*>", "= ...", signature)), returns
 

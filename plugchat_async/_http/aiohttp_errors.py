@@ -5,7 +5,7 @@ from urllib.parse import urlsplit
 
 import aiohttp
 
-from plugchat_async._http.wire import WireRequest
+from plugchat_async._http.wire import Request
 from plugchat_async.errors import ConfigurationError, ConnectionFailedError, PlugChatError
 
 
@@ -46,7 +46,7 @@ _HINTS: Final = {
 }
 
 
-def translate(cause: Exception, request: WireRequest) -> PlugChatError:
+def translate(cause: Exception, request: Request) -> PlugChatError:
     """Give the error that a request's failure is for our callers. The one place where foreign errors become ours."""
     match cause:
         case DroppedError():
@@ -74,6 +74,6 @@ def translate(cause: Exception, request: WireRequest) -> PlugChatError:
     return _connection_failed(request, reason, message)
 
 
-def _connection_failed(request: WireRequest, reason: str, message: str) -> ConnectionFailedError:
+def _connection_failed(request: Request, reason: str, message: str) -> ConnectionFailedError:
     host = urlsplit(request.url).netloc
     return ConnectionFailedError(f"{host}: {message}", _HINTS.get(reason, ""), reason=reason)

@@ -13,7 +13,7 @@ from attrs import frozen
 from msgspec import Raw
 
 from plugchat_async._http.secret import Secret
-from plugchat_async._http.wire import WireResponse, excerpt, one_line, status_line
+from plugchat_async._http.wire import Response, excerpt, one_line, status_line
 from plugchat_async._internal.lenient_json import mend
 from plugchat_async.errors import (
     AccessDeniedError,
@@ -93,12 +93,12 @@ _FIREWALL_HINT: Final = (
 _UNKNOWN_HINT: Final = "Do as the gateway's text says; if that does not help, ask Plug Chat's support."
 
 
-def is_refusal(response: WireResponse) -> bool:
+def is_refusal(response: Response) -> bool:
     """Return whether the same request, repeated or changed, would be refused again."""
     return _find(_text_of(response), response.status) is not None or _is_from_firewall(response)
 
 
-def gateway_error(response: WireResponse, token: Secret, otherwise: PlugChatError) -> PlugChatError:
+def gateway_error(response: Response, token: Secret, otherwise: PlugChatError) -> PlugChatError:
     """Return the error for a response that gave no result.
 
     Args:
@@ -149,7 +149,7 @@ def _is_address(word: str) -> bool:
     return True
 
 
-def _text_of(response: WireResponse) -> str:
+def _text_of(response: Response) -> str:
     """Return the text of a JSON object's `error`, or of its `message`; "" if there is none."""
     body = response.body
     if not response.complete or len(body) > _MAX_BODY_BYTES:
@@ -174,7 +174,7 @@ def _string(json: Raw | None) -> str:
         return ""
 
 
-def _is_from_firewall(response: WireResponse) -> bool:
+def _is_from_firewall(response: Response) -> bool:
     status, body = response.status, response.body
     if status in (400, 401, 403, 404) and _FIREWALL_CODE.match(body):
         return True

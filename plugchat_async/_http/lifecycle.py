@@ -9,7 +9,7 @@ from plugchat_async.errors import SessionStateError
 
 
 @define(eq=False, repr=False)
-class Life:
+class Lifecycle:
     """Where a session stands."""
 
     state: Literal["new", "open", "closed"] = "new"

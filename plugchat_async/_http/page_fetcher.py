@@ -17,16 +17,16 @@ from attrs import Factory, define, evolve, field, frozen
 
 from plugchat_async._http.decode import Decoded, OnBadValue
 from plugchat_async._http.gateway_errors import gateway_error, is_refusal
-from plugchat_async._http.page_request import PageWork
+from plugchat_async._http.page_request import PageRequest
 from plugchat_async._http.rate_limit import Limits
 from plugchat_async._http.repair import Repair, next_repair
 from plugchat_async._http.retry import GiveUp, RetryBudget, RetryPolicy, parse_wait
 from plugchat_async._http.secret import Secret
-from plugchat_async._http.telemetry import Teller, ToldWalk
-from plugchat_async._http.token import TokenSource
-from plugchat_async._http.transport import Failure, Transport
-from plugchat_async._http.wire import Requests, RequestShape, WireRequest, WireResponse, status_error
-from plugchat_async._pagination import PageSizes
+from plugchat_async._http.telemetry import Dispatcher, WalkObserver
+from plugchat_async._http.token import TokenProvider
+from plugchat_async._http.transport import AttemptFailed, Transport
+from plugchat_async._http.wire import Request, RequestBuilder, RequestTemplate, Response, status_error
+from plugchat_async._pagination import ServerTraits
 from plugchat_async.converter import converter
 from plugchat_async.errors import (
     AuthenticationError,
@@ -38,13 +38,13 @@ from plugchat_async.errors import (
 )
 from plugchat_async.models import Chat, Page
 
-logger = logging.getLogger("plugchat_async.exchange")
+logger = logging.getLogger("plugchat_async.http")
 
 T = TypeVar("T")
 
 
 @frozen
-class TimeSource:
+class Clock:
     """Where a session takes time and chance from. Give one of your own to test without waiting.
 
     monotonic, time: give seconds (default `time.monotonic`, `time.time`).
@@ -59,7 +59,7 @@ class TimeSource:
 
 
 @define(eq=False, repr=False)
-class Exchange:
+class PageFetcher:
     """Fetches the pages of an account. It keeps what they share: the request's shape, the limits, the retry budget.
 
     sizes: what is known of the server's page sizes.
@@ -70,35 +70,35 @@ class Exchange:
     """
 
     transport: Transport
-    token: Secret | TokenSource
-    shape: RequestShape
+    token: Secret | TokenProvider
+    shape: RequestTemplate
     policy: RetryPolicy
     repair: bool
     timeout: float
     limits: Limits
-    time_source: TimeSource
+    clock: Clock
     budget: RetryBudget
     item: type[Chat] = Chat
     on_bad_value: OnBadValue = "warn"
-    sizes: PageSizes = Factory(PageSizes)
+    sizes: ServerTraits = Factory(ServerTraits)
     account: str | None = None
-    teller: Teller | None = None
-    _requests: Requests = field(init=False, default=Factory(Requests))
+    dispatcher: Dispatcher | None = None
+    _requests: RequestBuilder = field(init=False, default=Factory(RequestBuilder))
 
-    def of_call(self, path: str, item: type[Any]) -> "Exchange":
+    def for_endpoint(self, path: str, item: type[Any]) -> "PageFetcher":
         """Give the account's exchange for another call of the vendor: the same limits, token and retry budget.
 
         path: the call's. item: the class of what its pages hold. What is learnt of a call is its own: how large its
         pages are, and which repairs it needs.
         """
-        return evolve(self, shape=evolve(self.shape, path=path), item=item, sizes=PageSizes())
+        return evolve(self, shape=evolve(self.shape, path=path), item=item, sizes=ServerTraits())
 
-    def fetch(self, number: int, size: int, walk: ToldWalk | None = None) -> Coroutine[Any, Any, Page]:
+    def fetch(self, number: int, size: int, walk: WalkObserver | None = None) -> Coroutine[Any, Any, Page]:
         """Fetch one page, or raise the error that is left after repairs and retries. `walk`: whose it is, if told."""
-        work = PageWork(partial(self._read_page, number, size), number, size, self.account, self.shape, self.shape)
-        if self.teller is None:
+        work = PageRequest(partial(self._read_page, number, size), number, size, self.account, self.shape, self.shape)
+        if self.dispatcher is None:
             return self._complete(work)
-        work.told = self.teller.page(walk, number, size)
+        work.told = self.dispatcher.page(walk, number, size)
         return work.told.until(self._complete(work))
 
     def fetch_result(self, read: Callable[[bytes, Secret], T | PlugChatError]) -> Coroutine[Any, Any, T]:
@@ -117,9 +117,9 @@ class Exchange:
         async def read_body(body: bytes, token: Secret) -> T | PlugChatError:
             return read(body, token)
 
-        return self._complete(PageWork(read_body, None, None, self.account, self.shape, self.shape))
+        return self._complete(PageRequest(read_body, None, None, self.account, self.shape, self.shape))
 
-    async def _complete(self, work: PageWork[T]) -> T:
+    async def _complete(self, work: PageRequest[T]) -> T:
         while True:
             request, outcome = await self._attempt(work)
             result = await self._read(outcome, work, request.token)
@@ -127,11 +127,13 @@ class Exchange:
                 self.budget.refund()
                 self._keep(work)
                 return result
-            if not isinstance(outcome, Failure) or outcome.sent:
+            if not isinstance(outcome, AttemptFailed) or outcome.sent:
                 work.note(request, outcome, result)
-            if isinstance(result, SessionStateError) or (not isinstance(outcome, Failure) and is_refusal(outcome)):
+            if isinstance(result, SessionStateError) or (
+                not isinstance(outcome, AttemptFailed) and is_refusal(outcome)
+            ):
                 raise work.located(work.cause_of(result))
-            if isinstance(outcome, Failure) and outcome.stale and not work.replaced_stale:
+            if isinstance(outcome, AttemptFailed) and outcome.stale and not work.replaced_stale:
                 # An idle connection had been closed: the server never saw the request, and is not to blame.
                 work.replaced_stale = True
                 work.resends("connection", result)
@@ -156,23 +158,23 @@ class Exchange:
             work.wait(wait)
             await self._sleep(work, wait)
 
-    async def _attempt(self, work: PageWork[Any]) -> tuple[WireRequest, WireResponse | Failure]:
+    async def _attempt(self, work: PageRequest[Any]) -> tuple[Request, Response | AttemptFailed]:
         # The wait for a slot is nobody's fault: it counts neither against the attempt nor against the deadline.
-        await self.limits.enter(self.time_source.monotonic, partial(self._get_ready, work))
+        await self.limits.enter(self.clock.monotonic, partial(self._get_ready, work))
         try:
             request = self._requests.build(work.shape, work.token, work.number, work.size)
-            started = self.time_source.monotonic()
+            started = self.clock.monotonic()
             sending = self.transport.send(request, timeout=self._time_for(work))
             outcome = await (sending if work.told is None else work.told.send(request, len(work.attempts), sending))
-            work.elapsed += self.time_source.monotonic() - started
+            work.elapsed += self.clock.monotonic() - started
         finally:
             self.limits.leave()
         return request, outcome
 
-    def _time_for(self, work: PageWork[Any]) -> float:
+    def _time_for(self, work: PageRequest[Any]) -> float:
         return min(self.timeout, max(0.0, self.policy.deadline - work.elapsed))
 
-    async def _get_ready(self, work: PageWork[Any]) -> None:
+    async def _get_ready(self, work: PageRequest[Any]) -> None:
         """Wait until the account may be asked, and see which token it is asked with.
 
         Before the slot and the rates, since a function may take its time to give one, and so that one request of an
@@ -189,13 +191,13 @@ class Exchange:
                 raise work.located(token)
             work.token = token.following(work.refused) if work.refused else token
 
-    async def _newest(self, work: PageWork[Any], source: TokenSource) -> Secret | TokenError:
-        started = self.time_source.monotonic()
+    async def _newest(self, work: PageRequest[Any], source: TokenProvider) -> Secret | TokenError:
+        started = self.clock.monotonic()
         token = await source.newest(self._time_for(work))
-        work.elapsed += self.time_source.monotonic() - started
+        work.elapsed += self.clock.monotonic() - started
         return token
 
-    async def _renew(self, work: PageWork[Any], error: PlugChatError) -> bool:
+    async def _renew(self, work: PageRequest[Any], error: PlugChatError) -> bool:
         """Tell whether there is a newer token than the one that was refused. A page is tried with one more at most."""
         if isinstance(self.token, Secret) or work.refused is not None or self._time_for(work) <= 0:
             return False
@@ -211,7 +213,7 @@ class Exchange:
         """Wait, unless the session is closed meanwhile: SessionStateError."""
         try:
             with self.transport.until_closed():
-                await self.time_source.sleep(seconds)
+                await self.clock.sleep(seconds)
         except TimeoutError:
             closed = self.transport.closed_error()
             if closed is None:
@@ -220,7 +222,7 @@ class Exchange:
             return
         raise closed
 
-    async def _sleep(self, work: PageWork[Any], seconds: float) -> None:
+    async def _sleep(self, work: PageRequest[Any], seconds: float) -> None:
         try:
             await self.pause(seconds)
         except SessionStateError as closed:
@@ -231,11 +233,11 @@ class Exchange:
         """Hold back all of the account's requests for as long as a 429 asks, as one of them waits, or would have."""
         seconds = error.retry_after if wait is None else wait
         if seconds is not None and seconds <= self.policy.max_retry_after:
-            self.limits.hold(self.time_source.monotonic() + seconds)
+            self.limits.hold(self.clock.monotonic() + seconds)
 
-    async def _wait_until_allowed(self, work: PageWork[Any]) -> None:
+    async def _wait_until_allowed(self, work: PageRequest[Any]) -> None:
         """Wait for what another request's 429 has asked for. RateLimitedError if the page's deadline is before that."""
-        while (wait := self.limits.not_before - self.time_source.monotonic()) > 0:
+        while (wait := self.limits.not_before - self.clock.monotonic()) > 0:
             if work.elapsed + wait >= self.policy.deadline:
                 raise work.located(
                     RateLimitedError(
@@ -249,12 +251,12 @@ class Exchange:
                 work.told.hold(wait)
             await self._sleep(work, wait)
 
-    async def _read(self, outcome: WireResponse | Failure, work: PageWork[T], token: Secret) -> T | PlugChatError:
+    async def _read(self, outcome: Response | AttemptFailed, work: PageRequest[T], token: Secret) -> T | PlugChatError:
         """Turn an outcome into a result or an error, which is not raised yet."""
-        if isinstance(outcome, Failure):
+        if isinstance(outcome, AttemptFailed):
             return outcome.error
         if outcome.status != 200:
-            wait = parse_wait(outcome.status, outcome.headers, now=self.time_source.time())
+            wait = parse_wait(outcome.status, outcome.headers, now=self.clock.time())
             return gateway_error(outcome, token, status_error(outcome, token, wait))
         if not outcome.complete:
             limit = self.transport.max_response_bytes
@@ -283,16 +285,14 @@ class Exchange:
             problem_count=read.problem_count,
         )
 
-    def _next_repair(self, work: PageWork[Any], outcome: WireResponse | Failure) -> Repair | None:
-        if not self.repair or isinstance(outcome, Failure) or work.elapsed >= self.policy.deadline:
+    def _next_repair(self, work: PageRequest[Any], outcome: Response | AttemptFailed) -> Repair | None:
+        if not self.repair or isinstance(outcome, AttemptFailed) or work.elapsed >= self.policy.deadline:
             return None
         return next_repair(work.shape, outcome, work.names, work.began)
 
-    def _next_wait(self, work: PageWork[Any], error: PlugChatError) -> float | None:
+    def _next_wait(self, work: PageRequest[Any], error: PlugChatError) -> float | None:
         """Say how long to wait before the next attempt, or None if there is none; the error then says why."""
-        decision = self.policy.decide(
-            error, attempt=work.attempt, elapsed=work.elapsed, chance=self.time_source.random()
-        )
+        decision = self.policy.decide(error, attempt=work.attempt, elapsed=work.elapsed, chance=self.clock.random())
         if not isinstance(decision, GiveUp) and not self.budget.take(error):
             decision = GiveUp("the retry budget is used up")
         if isinstance(decision, GiveUp):
@@ -301,7 +301,7 @@ class Exchange:
             return None
         return decision.seconds
 
-    def _keep(self, work: PageWork[Any]) -> None:
+    def _keep(self, work: PageRequest[Any]) -> None:
         """A repair that worked is kept for the rest of the session."""
         if work.repairs and work.shape != self.shape:
             names = " and ".join(work.names)

@@ -8,9 +8,9 @@ from attrs import Factory, define, evolve, field
 from plugchat_async._evidence import Attempt
 from plugchat_async._http.repair import Repair
 from plugchat_async._http.secret import Secret
-from plugchat_async._http.telemetry import Reason, ToldPage, resend_fields
-from plugchat_async._http.transport import Failure
-from plugchat_async._http.wire import RequestShape, WireRequest, WireResponse, status_line
+from plugchat_async._http.telemetry import PageObserver, Reason, resend_fields
+from plugchat_async._http.transport import AttemptFailed
+from plugchat_async._http.wire import Request, RequestTemplate, Response, status_line
 from plugchat_async.errors import NotConnectedError, PlugChatError, SessionStateError
 
 T = TypeVar("T")
@@ -19,7 +19,7 @@ ReadBody = Callable[[bytes, Secret], Awaitable[T | PlugChatError]]
 
 
 @define(eq=False, repr=False)
-class PageWork(Generic[T]):
+class PageRequest(Generic[T]):
     """What happened so far to one page, or to the result of a call that has no pages.
 
     read: makes the result of a body. number, size: of the page, or None.
@@ -34,8 +34,8 @@ class PageWork(Generic[T]):
     number: int | None
     size: int | None
     account: str | None
-    shape: RequestShape
-    began: RequestShape
+    shape: RequestTemplate
+    began: RequestTemplate
     token: Secret = field(init=False)
     attempt: int = 1
     elapsed: float = 0.0
@@ -44,16 +44,16 @@ class PageWork(Generic[T]):
     renewed: Secret | None = None
     repairs: list[tuple[Repair, PlugChatError]] = Factory(list[tuple[Repair, PlugChatError]])
     attempts: list[Attempt] = Factory(list[Attempt])
-    told: ToldPage | None = None
+    told: PageObserver | None = None
 
     @property
     def name(self) -> str:
         """The page, or the call's path, for logs."""
         return self.shape.path if self.number is None else f"page {self.number}"
 
-    def note(self, request: WireRequest, outcome: WireResponse | Failure, error: PlugChatError) -> None:
+    def note(self, request: Request, outcome: Response | AttemptFailed, error: PlugChatError) -> None:
         """Write down a failed attempt."""
-        if isinstance(outcome, Failure):
+        if isinstance(outcome, AttemptFailed):
             method, url, content_type, said = "GET", request.url, request.shape.content_type, error.message
         else:
             # An injected session may have put anything into the URL.

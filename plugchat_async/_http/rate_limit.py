@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     from aiolimiter import AsyncLimiter
 
 # A day between two requests is as good as none.
-_LEAST_RATE: Final = 1 / 86_400
-_MOST_RATE: Final = 1_000_000
+_MIN_RATE: Final = 1 / 86_400
+_MAX_RATE: Final = 1_000_000
 # Seconds that timers may be late without loss: at 200 a second those of asyncio lost an eighth of them.
 _CATCH_UP: Final = 0.01
 
@@ -25,7 +25,7 @@ _CATCH_UP: Final = 0.01
 def check_rate(name: str, rate: object) -> None:
     """Refuse what is neither None nor a number of requests a second above 0."""
     if rate is not None:
-        check_number(name, rate, zero=False, most=_MOST_RATE, unit=" of requests a second")
+        check_number(name, rate, zero=False, maximum=_MAX_RATE, unit=" of requests a second")
 
 
 def rate_limiter(rate: float | None, *, catch_up: bool = True) -> "AsyncLimiter | None":
@@ -37,7 +37,7 @@ def rate_limiter(rate: float | None, *, catch_up: bool = True) -> "AsyncLimiter 
         return None
     from aiolimiter import AsyncLimiter  # noqa: PLC0415 - 6 ms of imports, since it reads its own metadata
 
-    number = max(_LEAST_RATE, rate)
+    number = max(_MIN_RATE, rate)
     # A bucket of one second's requests would let twice as many through in its first second.
     capacity = 1 + number * _CATCH_UP if catch_up else 1.0
     return AsyncLimiter(capacity, capacity / number)

@@ -10,7 +10,7 @@ from http import HTTPStatus
 from attrs import evolve
 from msgspec import Struct
 
-from plugchat_async._http.wire import JSON_TYPE, RequestShape, WireResponse
+from plugchat_async._http.wire import JSON_TYPE, RequestTemplate, Response
 
 
 class Repair(Struct, frozen=True):
@@ -21,7 +21,7 @@ class Repair(Struct, frozen=True):
     """
 
     name: str
-    shape: RequestShape
+    shape: RequestTemplate
     switches_host: bool = False
     departs: bool = False
 
@@ -31,7 +31,7 @@ class Repair(Struct, frozen=True):
 
 
 def next_repair(
-    shape: RequestShape, response: WireResponse, tried: Collection[str], began: RequestShape
+    shape: RequestTemplate, response: Response, tried: Collection[str], began: RequestTemplate
 ) -> Repair | None:
     """Give the first repair that fits the response and has not been tried.
 
@@ -47,7 +47,7 @@ def next_repair(
     return next((repair for repair in candidates if repair.name not in tried), None)
 
 
-def _repairs_for_405(shape: RequestShape, response: WireResponse) -> Iterator[Repair]:
+def _repairs_for_405(shape: RequestTemplate, response: Response) -> Iterator[Repair]:
     """The vendor: check that you sent the documented method. A server whose Allow names no GET can't be helped."""
     if response.allow is not None and "GET" not in response.allow:
         return
@@ -58,7 +58,7 @@ def _repairs_for_405(shape: RequestShape, response: WireResponse) -> Iterator[Re
         yield Repair("the other documented host", other, switches_host=True)
 
 
-def _repairs_for_415(shape: RequestShape, response: WireResponse, began: RequestShape) -> Iterator[Repair]:
+def _repairs_for_415(shape: RequestTemplate, response: Response, began: RequestTemplate) -> Iterator[Repair]:
     """The vendor: check that you sent Content-Type. Some gateways refuse one on a GET without a body."""
     if response.sent_content_type != shape.content_type and not shape.bare:
         yield Repair("canonical headers", evolve(shape, bare=True))

@@ -8,14 +8,14 @@ import aiohttp
 from attrs import field, frozen
 
 from plugchat_async._http.decode import OnBadValue
-from plugchat_async._http.page_fetcher import Exchange, TimeSource
+from plugchat_async._http.page_fetcher import Clock, PageFetcher
 from plugchat_async._http.rate_limit import Limits, check_rate, rate_limiter
 from plugchat_async._http.retry import RetryBudget, RetryPolicy
 from plugchat_async._http.secret import Secret
-from plugchat_async._http.telemetry import Telemetry, Teller
-from plugchat_async._http.token import TokenSource
+from plugchat_async._http.telemetry import Dispatcher, Telemetry
+from plugchat_async._http.token import TokenProvider
 from plugchat_async._http.transport import Transport
-from plugchat_async._http.wire import RequestShape, parse_base_url, proxy_problem
+from plugchat_async._http.wire import RequestTemplate, parse_base_url, proxy_problem
 from plugchat_async._internal.validation import check_choice, check_int, check_seconds, check_type
 from plugchat_async.errors import InvalidTypeError, InvalidValueError, PlugChatError
 
@@ -30,12 +30,12 @@ class SessionOptions(TypedDict, total=False):
     repair: bool
     on_bad_value: OnBadValue
     max_concurrency: int
-    rate_limit: float | None
+    requests_per_second: float | None
     max_response_bytes: int
     proxy: str | None
     ssl_context: ssl.SSLContext | None
     telemetry: Telemetry | None
-    time_source: TimeSource
+    clock: Clock
 
 
 @frozen(eq=False)
@@ -65,27 +65,27 @@ class RequestOptions:
     repair: bool = True
     on_bad_value: OnBadValue = "warn"
     max_concurrency: int = 64
-    rate_limit: float | None = None
-    account_rate_limit: float | None = None
+    requests_per_second: float | None = None
+    account_requests_per_second: float | None = None
     max_response_bytes: int = 16 * 1024 * 1024
     proxy: Secret | None = None
     ssl_context: ssl.SSLContext | None = None
     telemetry: Telemetry | None = None
-    time_source: TimeSource = field(default=TimeSource())
+    clock: Clock = field(default=Clock())
 
     def __attrs_post_init__(self) -> None:
         check_seconds("timeout", self.timeout, zero=False)
         check_type("retry", self.retry, RetryPolicy)
         check_type("repair", self.repair, bool)
         check_choice("on_bad_value", self.on_bad_value, ("warn", "raise"))
-        check_int("max_concurrency", self.max_concurrency, least=1)
-        check_rate("rate_limit", self.rate_limit)
-        check_rate("account_rate_limit", self.account_rate_limit)
-        check_int("max_response_bytes", self.max_response_bytes, least=1)
+        check_int("max_concurrency", self.max_concurrency, minimum=1)
+        check_rate("requests_per_second", self.requests_per_second)
+        check_rate("account_requests_per_second", self.account_requests_per_second)
+        check_int("max_response_bytes", self.max_response_bytes, minimum=1)
         check_type("ssl_context", self.ssl_context, ssl.SSLContext, optional=True)
         _check_verifies(self.ssl_context)
         _check_telemetry(self.telemetry)
-        check_type("time_source", self.time_source, TimeSource)
+        check_type("clock", self.clock, Clock)
 
 
 def _check_verifies(context: ssl.SSLContext | None) -> None:
@@ -106,7 +106,7 @@ def _check_telemetry(telemetry: object) -> None:
         )
 
 
-class Commons:
+class SharedResources:
     """Makes the exchanges of accounts, one for each, over what they share.
 
     client_session: what all are sent through (default None: connections of our own). InvalidValueError or
@@ -120,13 +120,13 @@ class Commons:
                 "ssl_context can't be set on an injected client_session",
                 "Give it to that session's connector.",
             )
-        self.time_source = options.time_source
+        self.clock = options.clock
         telemetry = options.telemetry
-        self.teller = None if telemetry is None else Teller(telemetry, self.time_source.monotonic)
+        self.dispatcher = None if telemetry is None else Dispatcher(telemetry, self.clock.monotonic)
         self._options = options
         self._client_session = client_session
         self._slots = asyncio.Semaphore(options.max_concurrency)
-        self._rate = rate_limiter(options.rate_limit)
+        self._rate = rate_limiter(options.requests_per_second)
         self._budget = RetryBudget()
 
     def transport(self) -> Transport:
@@ -141,28 +141,30 @@ class Commons:
     def exchange(
         self,
         transport: Transport,
-        token: Secret | TokenSource,
+        token: Secret | TokenProvider,
         origin: str,
         *,
         reserve: int = 0,
         account: str | None = None,
-    ) -> Exchange:
+    ) -> PageFetcher:
         """Make an account's exchange.
 
         reserve: how many tokens of the retry budget are its own. account: its name, where there are many.
         """
-        return Exchange(
+        return PageFetcher(
             transport=transport,
             token=token,
             # Only an injected session can add anything to a request.
-            shape=RequestShape(origin, bare=self._client_session is None),
+            shape=RequestTemplate(origin, bare=self._client_session is None),
             policy=self._options.retry,
             repair=self._options.repair,
             on_bad_value=self._options.on_bad_value,
             timeout=self._options.timeout,
-            limits=Limits(self._slots, self._rate, rate_limiter(self._options.account_rate_limit, catch_up=False)),
-            time_source=self.time_source,
+            limits=Limits(
+                self._slots, self._rate, rate_limiter(self._options.account_requests_per_second, catch_up=False)
+            ),
+            clock=self.clock,
             budget=RetryBudget(reserve, self._budget) if reserve else self._budget,
             account=account,
-            teller=self.teller,
+            dispatcher=self.dispatcher,
         )

@@ -136,7 +136,8 @@ class RetryPolicy:
     """How often and how patiently one page is asked for.
 
     attempts: requests for one page, the first included (default 3). 1 turns retries off.
-    base, cap: the wait before retry n is a random part of min(cap, base * 2**(n - 1)) seconds, "full jitter"
+    initial_delay, max_delay: the wait before retry n is a random part of
+        min(max_delay, initial_delay * 2**(n - 1)) seconds, "full jitter"
         (defaults 0.5 and 8.0).
     deadline: seconds for one page, requests and waits together (default 60.0). No wait is begun that would pass it.
     max_retry_after: the longest Retry-After in seconds that is waited for (default 60.0). A longer one is raised at
@@ -146,15 +147,15 @@ class RetryPolicy:
     """
 
     attempts: int = 3
-    base: float = 0.5
-    cap: float = 8.0
+    initial_delay: float = 0.5
+    max_delay: float = 8.0
     deadline: float = 60.0
     max_retry_after: float = 60.0
 
     def __attrs_post_init__(self) -> None:
-        check_int("RetryPolicy attempts", self.attempts, least=1)
-        check_seconds("RetryPolicy base", self.base, zero=True)
-        check_seconds("RetryPolicy cap", self.cap, zero=True)
+        check_int("RetryPolicy attempts", self.attempts, minimum=1)
+        check_seconds("RetryPolicy initial_delay", self.initial_delay, zero=True)
+        check_seconds("RetryPolicy max_delay", self.max_delay, zero=True)
         check_seconds("RetryPolicy deadline", self.deadline, zero=False)
         check_seconds("RetryPolicy max_retry_after", self.max_retry_after, zero=True)
 
@@ -168,7 +169,7 @@ class RetryPolicy:
         if attempt >= self.attempts:
             return GiveUp()
         # The exponent is bounded: attempts may be many, and 2.0**1024 overflows.
-        wait = chance * min(self.cap, self.base * 2.0 ** min(attempt - 1, 64))
+        wait = chance * min(self.max_delay, self.initial_delay * 2.0 ** min(attempt - 1, 64))
         retry_after = error.retry_after if isinstance(error, RateLimitedError | ServerError) else None
         if retry_after is not None:
             if retry_after > self.max_retry_after:

@@ -46,7 +46,7 @@ class Secret:
 # So many characters of a secret give it away; fewer would take ordinary words for it.
 _TELLING = 8
 # As often as a backslash is escaped again.
-_MOST_BACKSLASHES = 64
+_MAX_BACKSLASHES = 64
 # What hangs on the first eight.
 _REST_OF_A_WORD = re.compile(r"[^\s\"'<>]*")
 
@@ -83,7 +83,7 @@ def _follow(units: list[str], text: str, places: set[int]) -> set[int]:
         if not places:
             break
         found = reached = _step(unit[0], text, places)
-        for _ in range(_MOST_BACKSLASHES if unit[0] == "\\" else 0):
+        for _ in range(_MAX_BACKSLASHES if unit[0] == "\\" else 0):
             reached = _step(unit[0], text, reached) - found
             found |= reached
         places = found

@@ -16,8 +16,8 @@ from functools import lru_cache
 from typing import Literal, ParamSpec, Protocol, TypeVar, runtime_checkable
 from urllib.parse import urlsplit
 
-from plugchat_async._http.transport import Failure
-from plugchat_async._http.wire import WireRequest, WireResponse
+from plugchat_async._http.transport import AttemptFailed
+from plugchat_async._http.wire import Request, Response
 from plugchat_async.errors import PlugChatError
 from plugchat_async.models import Page, WalkReport
 
@@ -95,7 +95,7 @@ class AttemptTelemetry(Protocol):
         ...
 
 
-class Teller:
+class Dispatcher:
     """Tells a telemetry, and keeps what that raises from walks: it only watches them."""
 
     def __init__(self, telemetry: Telemetry, monotonic: Callable[[], float]) -> None:
@@ -103,10 +103,10 @@ class Teller:
         self.monotonic = monotonic
         self._warned = False
 
-    def page(self, walk: "ToldWalk | None", number: int, size: int) -> "ToldPage":
+    def page(self, walk: "WalkObserver | None", number: int, size: int) -> "PageObserver":
         """Begin a page, of a walk if there is one."""
         parent = self.telemetry if walk is None else walk.told
-        return ToldPage(self, None if parent is None else self.tell(parent.page, number, size))
+        return PageObserver(self, None if parent is None else self.tell(parent.page, number, size))
 
     def tell(self, call: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T | None:
         """Give what a call gives, or None if it raises. To have said so once is enough: it will be the same again."""
@@ -120,11 +120,11 @@ class Teller:
             return None
 
 
-class ToldWalk:
+class WalkObserver:
     """Tells of one walk. told: what is told, None before it has begun."""
 
-    def __init__(self, teller: Teller) -> None:
-        self._teller = teller
+    def __init__(self, dispatcher: Dispatcher) -> None:
+        self._teller = dispatcher
         self.told: WalkTelemetry | None = None
 
     def begin(self, *, consistency: str, page_size: int, prefetch: int, account: str | None) -> None:
@@ -140,11 +140,11 @@ class ToldWalk:
             self._teller.tell(self.told.end, report, error)
 
 
-class ToldPage:
+class PageObserver:
     """Tells of one page."""
 
-    def __init__(self, teller: Teller, told: PageTelemetry | None) -> None:
-        self._teller = teller
+    def __init__(self, dispatcher: Dispatcher, told: PageTelemetry | None) -> None:
+        self._teller = dispatcher
         self._told = told
 
     async def until(self, fetching: Awaitable[Page]) -> Page:
@@ -158,8 +158,8 @@ class ToldPage:
         return page
 
     async def send(
-        self, request: WireRequest, resends: int, sending: Awaitable[WireResponse | Failure]
-    ) -> WireResponse | Failure:
+        self, request: Request, resends: int, sending: Awaitable[Response | AttemptFailed]
+    ) -> Response | AttemptFailed:
         """Give what comes of an attempt, which it begins and ends."""
         tell, monotonic = self._teller.tell, self._teller.monotonic
         attempt = None
@@ -178,7 +178,7 @@ class ToldPage:
             tell(attempt.end, None, error, monotonic() - started)
             raise
         took = monotonic() - started
-        status, failure = (None, outcome.error) if isinstance(outcome, Failure) else (outcome.status, None)
+        status, failure = (None, outcome.error) if isinstance(outcome, AttemptFailed) else (outcome.status, None)
         tell(attempt.end, status, failure, took)
         return outcome
 

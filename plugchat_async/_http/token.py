@@ -14,13 +14,13 @@ from plugchat_async.errors import InvalidTypeError, InvalidValueError, TokenErro
 
 _THE_FUNCTION: Final = "the function that gives the token"
 # So many of the tokens before are not shown, either.
-_MOST_FORMER: Final = 3
+_MAX_FORMER: Final = 3
 
 TokenFunction: TypeAlias = Callable[[], str | Awaitable[str]]
 
 
 @define(eq=False, repr=False)
-class TokenSource:
+class TokenProvider:
     """Asks a function for the newest token."""
 
     _function: TokenFunction
@@ -66,14 +66,14 @@ class TokenSource:
         if self._last is None or self._last.value != value:
             # What is answered to a new token may still speak of those before.
             former = () if self._last is None else (self._last.value, *self._last.former)
-            self._last = Secret(str(value), former[:_MOST_FORMER])
+            self._last = Secret(str(value), former[:_MAX_FORMER])
         return self._last
 
 
-def hidden_token(token: object) -> Secret | TokenSource | InvalidValueError | InvalidTypeError:
+def hidden_token(token: object) -> Secret | TokenProvider | InvalidValueError | InvalidTypeError:
     """Wrap what a user gives as the token, so that nothing prints it, or say what is wrong with it."""
     if callable(token):
-        return TokenSource(cast("TokenFunction", token))
+        return TokenProvider(cast("TokenFunction", token))
     if not isinstance(token, str):
         return InvalidTypeError(f"token must be a str, or a function that gives one, got {type(token).__name__}")
     value = _plain_text(token)

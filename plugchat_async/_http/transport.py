@@ -19,7 +19,7 @@ from yarl import URL
 from plugchat_async._http.aiohttp_errors import DroppedError, translate
 from plugchat_async._http.alarm import Alarm, Bound
 from plugchat_async._http.secret import Secret
-from plugchat_async._http.wire import WireRequest, WireResponse
+from plugchat_async._http.wire import Request, Response
 from plugchat_async.errors import PlugChatError, RequestTimeoutError, SessionStateError
 
 # Of an answer other than 200 only an excerpt is shown.
@@ -36,7 +36,7 @@ _HEADER_CHARS: Final = 2048
 _NO_TIMEOUT: Final = aiohttp.ClientTimeout(total=None, connect=None, sock_connect=None, sock_read=None)
 
 
-class Failure(Struct, frozen=True):
+class AttemptFailed(Struct, frozen=True):
     """An attempt without a response.
 
     stale: an idle connection turned out to be closed, so nothing was answered. sent: whether it went as far as sending.
@@ -118,11 +118,11 @@ class Transport:
         """Give a context manager whose body raises TimeoutError where it waits while the transport is closed."""
         return self._alarm.within(_AGES)
 
-    async def send(self, request: WireRequest, *, timeout: float) -> WireResponse | Failure:  # noqa: ASYNC109 - bounds the attempt, body included
+    async def send(self, request: Request, *, timeout: float) -> Response | AttemptFailed:  # noqa: ASYNC109 - bounds the attempt, body included
         """Send one request and read its answer, in `timeout` seconds."""
         client = self._client_for(request)
         if closed := self._closed_error(client):
-            return Failure(closed, sent=False)
+            return AttemptFailed(closed, sent=False)
         attempt = _Attempt(request)
         cancellation: tuple[object, ...] | None = None
         try:
@@ -169,7 +169,7 @@ class Transport:
             attempt.head = _head(answer, attempt.request, url, keep_headers=self._keep_headers)
             attempt.head.body, attempt.head.complete = await self._read(answer)
 
-    def _client_for(self, request: WireRequest) -> aiohttp.ClientSession:
+    def _client_for(self, request: Request) -> aiohttp.ClientSession:
         assert self._own is not None, "the session checks that it is open"
         return self._own if request.shape.bare or self._borrowed is None else self._borrowed
 
@@ -206,25 +206,25 @@ class Transport:
 class _Attempt(Struct):
     """What became known of an attempt. It holds nothing of aiohttp's: tracebacks may show it."""
 
-    request: WireRequest
-    head: WireResponse | None = None
+    request: Request
+    head: Response | None = None
     error: PlugChatError | None = None
     stale: bool = False
 
-    def outcome(self) -> WireResponse | Failure:
+    def outcome(self) -> Response | AttemptFailed:
         """Give the response, or the failure."""
         if self.head is not None and (self.error is None or self.head.status != 200):
             # A status says more than how its body was cut.
             return self.head
         assert self.error is not None, "an attempt ends with a response or an error"
         self.error.url = self.request.url
-        return Failure(self.error, self.stale)
+        return AttemptFailed(self.error, self.stale)
 
 
-def _head(answer: aiohttp.ClientResponse, request: WireRequest, url: URL, *, keep_headers: bool) -> WireResponse:
+def _head(answer: aiohttp.ClientResponse, request: Request, url: URL, *, keep_headers: bool) -> Response:
     """Give the response, its body still to be read."""
     if answer.status == 200 and not keep_headers:
-        return WireResponse(200, {}, b"", complete=False, sent_url=request.url)
+        return Response(200, {}, b"", complete=False, sent_url=request.url)
     sent = answer.request_info
     headers: dict[str, str] = {}
     for name, raw in answer.headers.items():
@@ -232,7 +232,7 @@ def _head(answer: aiohttp.ClientResponse, request: WireRequest, url: URL, *, kee
         # aiohttp keeps bytes that are not UTF-8 as surrogates, which can't be printed.
         value = raw.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
         headers[key] = (f"{headers[key]}, {value}" if key in headers else value)[:_HEADER_CHARS]
-    return WireResponse(
+    return Response(
         answer.status,
         headers,
         b"",

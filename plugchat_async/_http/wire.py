@@ -137,7 +137,7 @@ def _is_loopback(host: str) -> bool:
 
 
 @frozen
-class RequestShape:
+class RequestTemplate:
     """What is the same in all of a session's requests. A repair changes one thing of it.
 
     path: of the call, below the base URL.
@@ -149,7 +149,7 @@ class RequestShape:
     content_type: str | None = JSON_TYPE
     bare: bool = False
 
-    def with_other_origin(self) -> "RequestShape | None":
+    def with_other_origin(self) -> "RequestTemplate | None":
         """Give the documented shape for the other documented host, or None if this one's is not a documented one."""
         if self.base_url not in DOCUMENTED_ORIGINS:
             return None
@@ -173,37 +173,37 @@ class RequestShape:
 
 
 @frozen(eq=False)
-class WireRequest:
+class Request:
     """One request to send. `repr` leaves out the headers: they hold the token."""
 
-    shape: RequestShape
+    shape: RequestTemplate
     token: Secret
     url: str
     headers: Mapping[str, str] = field(repr=False)
 
 
-class Requests:
+class RequestBuilder:
     """The requests of an account for one call, one for each page. What they have in common is built once."""
 
     def __init__(self) -> None:
-        self._shape: RequestShape | None = None
+        self._shape: RequestTemplate | None = None
         self._token: Secret | None = None
         self._url = ""
         self._headers: Mapping[str, str] = {}
 
     def build(
-        self, shape: RequestShape, token: Secret, page: int | None = None, page_size: int | None = None
-    ) -> WireRequest:
+        self, shape: RequestTemplate, token: Secret, page: int | None = None, page_size: int | None = None
+    ) -> Request:
         """Build the request for a page, or without parameters if there is no page. Pages count from 1."""
         if shape is not self._shape or token is not self._token:
             self._shape, self._token = shape, token
             self._url, self._headers = f"{shape.base_url}{shape.path}", shape.headers(token)
         query = "" if page is None else f"?page={page}&pageSize={page_size}"
-        return WireRequest(shape, token, f"{self._url}{query}", self._headers)
+        return Request(shape, token, f"{self._url}{query}", self._headers)
 
 
 @define(eq=False)
-class WireResponse:
+class Response:
     """A response as read. Its body is filled in when it has been.
 
     `repr` leaves out what the server or an injected session chose: it may hold the token.
@@ -285,7 +285,7 @@ def status_class(status: int) -> type[PlugChatError]:
     return _STATUSES.get(status) or next(in_range, UnexpectedStatusError)
 
 
-def status_error(response: WireResponse, token: Secret, retry_after: float | None) -> PlugChatError:
+def status_error(response: Response, token: Secret, retry_after: float | None) -> PlugChatError:
     """Turn a response with a status other than 200 into its error. `retry_after` is its Retry-After in seconds."""
     status = response.status
     error = status_class(status)(
@@ -310,7 +310,7 @@ def status_error(response: WireResponse, token: Secret, retry_after: float | Non
     return error
 
 
-def _redirect_target(response: WireResponse, token: Secret) -> str | None:
+def _redirect_target(response: Response, token: Secret) -> str | None:
     """Give the origin alone: path and query of a redirect may hold anything, secrets too."""
     location = token.redact(response.headers.get("location", ""))
     try:

@@ -63,7 +63,7 @@ def write_private(path: Path, text: str) -> None:
             part.unlink(missing_ok=True)
 
 
-class WholeFile:
+class AtomicFile:
     """A file to be. Write into `file`, in bytes; then `commit`, or `discard`, which does nothing after a commit.
 
     OutputError if the folder does not allow it. What is not a regular file, like a pipe, is written as it is.

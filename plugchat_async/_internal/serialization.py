@@ -13,8 +13,8 @@ from plugchat_async.errors import InvalidValueError
 T = TypeVar("T")
 
 # What a text may grow to: phones and names compress to a third, and zeros to a thousandth.
-_MOST_GROWTH: Final = 64
-_MOST_SMALL: Final = 16 * 1024 * 1024
+_MAX_GROWTH: Final = 64
+_MAX_SMALL: Final = 16 * 1024 * 1024
 
 
 def to_text(version: int, value: object) -> str:
@@ -47,7 +47,7 @@ def from_text(text: str, kinds: Mapping[int, type[T]], *, name: str, what: str, 
 def _decompress(packed: bytes) -> bytes:
     """Give what was compressed. ValueError for what is too large to be meant, cut off, or has something behind it."""
     unpacking = zlib.decompressobj()
-    body = unpacking.decompress(packed, _MOST_SMALL + _MOST_GROWTH * len(packed))
+    body = unpacking.decompress(packed, _MAX_SMALL + _MAX_GROWTH * len(packed))
     if not unpacking.eof or unpacking.unused_data:
         raise ValueError("it has another end")
     return body

@@ -8,24 +8,28 @@ from plugchat_async.errors import InvalidTypeError, InvalidValueError
 _MOST = 10**15
 
 
-def check_int(name: str, value: object, *, least: int, most: int = _MOST) -> int:
-    """Give `value` if it is an int from `least` to `most`. A bool is not an int here: page_size=True is a slip."""
+def check_int(name: str, value: object, *, minimum: int, maximum: int = _MOST) -> int:
+    """Give `value` if it is an int from `minimum` to `maximum`. A bool is not an int here: page_size=True is a slip."""
     if not isinstance(value, int) or isinstance(value, bool):
         raise InvalidTypeError(f"{name} must be an int, got {value!r}", f"Give {name} as an int.")
     if abs(value) > _MOST:
         raise InvalidValueError(
-            f"{name} is out of range: it has {value.bit_length()} bits", f"Give {name} as {least} or more."
+            f"{name} is out of range: it has {value.bit_length()} bits", f"Give {name} as {minimum} or more."
         )
-    if value < least:
-        raise InvalidValueError(f"{name} must be at least {least}, got {value!r}", f"Give {name} as {least} or more.")
-    if value > most:
-        raise InvalidValueError(f"{name} must be at most {most}, got {value!r}", f"Give {name} as {most} or less.")
+    if value < minimum:
+        raise InvalidValueError(
+            f"{name} must be at least {minimum}, got {value!r}", f"Give {name} as {minimum} or more."
+        )
+    if value > maximum:
+        raise InvalidValueError(
+            f"{name} must be at most {maximum}, got {value!r}", f"Give {name} as {maximum} or less."
+        )
     return value
 
 
-def check_optional_int(name: str, value: object, *, least: int) -> int | None:
+def check_optional_int(name: str, value: object, *, minimum: int) -> int | None:
     """Give `value` if it is None or passes `check_int`."""
-    return None if value is None else check_int(name, value, least=least)
+    return None if value is None else check_int(name, value, minimum=minimum)
 
 
 def check_seconds(name: str, value: object, *, zero: bool) -> float:
@@ -33,8 +37,8 @@ def check_seconds(name: str, value: object, *, zero: bool) -> float:
     return check_number(name, value, zero=zero, unit=" of seconds")
 
 
-def check_number(name: str, value: object, *, zero: bool = True, most: int = _MOST, unit: str = "") -> float:
-    """Give `value` as a float if it is a number up to `most`, above zero or, where `zero` is allowed, from it."""
+def check_number(name: str, value: object, *, zero: bool = True, maximum: int = _MOST, unit: str = "") -> float:
+    """Give `value` as a float if it is a number up to `maximum`, above zero or, where `zero` is allowed, from it."""
     if not isinstance(value, int | float) or isinstance(value, bool):
         raise InvalidTypeError(f"{name} must be a number{unit}, got {value!r}", f"Give {name} as a float.")
     if not 0 <= value <= _MOST or (value == 0 and not zero):  # NaN is in no range
@@ -43,8 +47,8 @@ def check_number(name: str, value: object, *, zero: bool = True, most: int = _MO
             f"{name} must be a finite number {'of at least' if zero else 'above'} 0, got {got}",
             f"Give {name} as a number{unit}.",
         )
-    if value > most:
-        raise InvalidValueError(f"{name} must be at most {most}, got {value}", f"Give {name} as {most} or less.")
+    if value > maximum:
+        raise InvalidValueError(f"{name} must be at most {maximum}, got {value}", f"Give {name} as {maximum} or less.")
     return float(value)
 
 

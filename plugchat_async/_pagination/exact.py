@@ -19,141 +19,141 @@ from datetime import datetime
 
 from attrs import define, evolve, field
 
-from plugchat_async._pagination.sequential import Taken, Terms, read_pages
-from plugchat_async._pagination.state import Standing
-from plugchat_async._pagination.steps import Deliver, Fetch, Step, Walk, key_of, keys_in_order
+from plugchat_async._pagination.sequential import PageResult, WalkContext, read_pages
+from plugchat_async._pagination.state import WalkState
+from plugchat_async._pagination.steps import FetchPage, Step, Walk, YieldPage, key_of, ordered_keys
 from plugchat_async.models import Page
 
-MOST_PASSES = 10
+MAX_PASSES = 10
 # How many passes over the whole list are worth it where its order can't be trusted.
-MOST_BLIND_PASSES = 5
+MAX_BLIND_PASSES = 5
 # How often to read the front and the end of a list again before it is covered instead.
-MOST_COUNTS = 3
+MAX_COUNTS = 3
 # As many chats as WhatsApp lets one pin on top of the list, whatever their times.
-MOST_PINNED = 3
+MAX_PINNED = 3
 
 
-def passes(standing: Standing, terms: Terms) -> Walk:
+def passes(state: WalkState, context: WalkContext) -> Walk:
     """Read the list in as many passes as it takes; say in the ledger whether that proves that no chat was missed."""
-    ledger = terms.ledger
+    stats = context.stats
     blind = 0
-    if standing.phase:
-        standing.restart_pass()
-    for _ in range(MOST_PASSES):
-        late_finds = ledger.late_finds
-        reader = Pass(standing, terms)
-        yield from read_pages(standing, terms, reader, ahead=False)
-        if not standing.countable:
-            ledger.reason = "pages had other lengths than were asked for"
+    if state.phase:
+        state.restart_pass()
+    for _ in range(MAX_PASSES):
+        recovered = stats.recovered
+        reader = PassReader(state, context)
+        yield from read_pages(state, context, reader, ahead=False)
+        if not state.countable:
+            stats.reason = "pages had other lengths than were asked for"
             return
-        if not standing.repeated or reader.saw_all:
-            ledger.verified, ledger.reason = True, ""  # whatever another walker said before
+        if not state.repeated or reader.saw_all:
+            stats.verified, stats.reason = True, ""  # whatever another walker said before
             return
-        bound = standing.bound
-        if standing.ordered:
-            bound = standing.newest
+        bound = state.bound
+        if state.ordered:
+            bound = state.newest
         else:
             blind += 1
-            if blind == MOST_BLIND_PASSES or (standing.phase and ledger.late_finds == late_finds):
-                ledger.reason = "the list moved, and is not sorted by time: so it is not known which chats did"
+            if blind == MAX_BLIND_PASSES or (state.phase and stats.recovered == recovered):
+                stats.reason = "the list moved, and is not sorted by time: so it is not known which chats did"
                 return
-        standing.begin_pass(bound)
-    ledger.reason = f"the list moved too fast: chats still changed places after {MOST_PASSES} passes"
+        state.begin_pass(bound)
+    stats.reason = f"the list moved too fast: chats still changed places after {MAX_PASSES} passes"
 
 
-def pass_ahead(standing: Standing, terms: Terms) -> Generator[Step, Page, bool]:
+def pass_ahead(state: WalkState, context: WalkContext) -> Generator[Step, Page, bool]:
     """Read the list in one pass, pages being asked for ahead of time. Tell whether that proves that none was missed.
 
     Pages may be read in any order then. So the last one is read again when all the others have been, and counted; if
     the list has moved, after its front was read again.
     """
-    if not standing.phase:
-        reader = Pass(standing, terms)
-        yield from read_pages(standing, terms, reader, ahead=True)
-        if not standing.countable:
+    if not state.phase:
+        reader = PassReader(state, context)
+        yield from read_pages(state, context, reader, ahead=True)
+        if not state.countable:
             return False
-        if standing.number == 1 + standing.short:
+        if state.number == 1 + state.short:
             return True  # one page was all
-    for _ in range(MOST_COUNTS):
-        if standing.phase:
-            standing.restart_pass()
-            yield from read_pages(standing, terms, Pass(standing, terms), ahead=False)
-        if (standing.phase or not standing.repeated) and (yield from _count(standing, terms)):
+    for _ in range(MAX_COUNTS):
+        if state.phase:
+            state.restart_pass()
+            yield from read_pages(state, context, PassReader(state, context), ahead=False)
+        if (state.phase or not state.repeated) and (yield from _count(state, context)):
             return True
-        if not standing.ordered:
+        if not state.ordered:
             return False
-        standing.begin_pass(standing.newest)
+        state.begin_pass(state.newest)
     return False
 
 
-def _count(standing: Standing, terms: Terms) -> Generator[Step, Page, bool]:
+def _count(state: WalkState, context: WalkContext) -> Generator[Step, Page, bool]:
     """Read the page on which the list must end if all its chats were seen, and tell whether it does."""
-    number = standing.delivered // standing.size + 1
-    page = yield Fetch(number, standing.size, resume_page=number)
-    terms.ledger.pages += 1
-    fresh = without_seen(page, standing, terms)
+    number = state.delivered // state.size + 1
+    page = yield FetchPage(number, state.size, resume_page=number)
+    context.stats.pages += 1
+    fresh = without_seen(page, state, context)
     if fresh.chats:
-        yield Deliver(fresh)
-    return page.is_last and (number - 1) * standing.size + page.length == standing.delivered
+        yield YieldPage(fresh)
+    return page.is_short and (number - 1) * state.size + page.length == state.delivered
 
 
 @define(eq=False, repr=False)
-class Pass:
+class PassReader:
     """Takes the pages of a pass: leaves out what was delivered before, and watches for what the proofs need."""
 
-    _standing: Standing
-    _terms: Terms
+    _state: WalkState
+    _context: WalkContext
     _read: set[str] = field(factory=set[str], init=False)
     _enough: bool = field(default=False, init=False)
 
-    def take(self, page: Page) -> Taken:
+    def take(self, page: Page) -> PageResult:
         """Read a page."""
-        standing = self._standing
+        state = self._state
         # A list, since a set that is fed with sets grows twice as slowly.
-        keys = keys_in_order(page)
-        known = standing.seen.intersection(keys)
+        keys = ordered_keys(page)
+        known = state.seen.intersection(keys)
         # In the first pass what was read is what was ever seen.
-        again = self._read.intersection(keys) if standing.phase else known
+        again = self._read.intersection(keys) if state.phase else known
         self._watch(page, again)
-        fresh = without_known(page, keys, known, standing, self._terms)
-        if standing.phase:
+        fresh = without_known(page, keys, known, state, self._context)
+        if state.phase:
             self._read.update(keys)
         self._enough = self._is_enough(page)
-        return Taken(fresh, repeats=bool(again) and again.issuperset(keys), enough=self._enough)
+        return PageResult(fresh, repeats=bool(again) and again.issuperset(keys), enough=self._enough)
 
     @property
     def saw_all(self) -> bool:
         """Whether the pass has come to the end of the list, and as many chats were seen as there are places in it."""
-        return not self._enough and self._standing.delivered == self._standing.places
+        return not self._enough and self._state.delivered == self._state.places
 
     def _is_enough(self, page: Page) -> bool:
         """Tell whether all chats behind this page are older than the bound."""
-        bound = self._standing.bound
+        bound = self._state.bound
         # The last chat of a tiny page 1 may be pinned, and older than those behind it.
-        if bound is None or not self._standing.ordered or page.number * page.size <= MOST_PINNED:
+        if bound is None or not self._state.ordered or page.number * page.size <= MAX_PINNED:
             return False
         last = page.chats[-1].last_message_time
         return last is not None and last < bound
 
     def _watch(self, page: Page, again: set[str]) -> None:
         """Note what speaks against the pass. The same chat twice in one page is the server's doing, and does not."""
-        standing = self._standing
-        standing.repeated |= bool(again)
-        standing.places += page.length
-        standing.countable &= page.length <= page.size and not standing.short
-        standing.short |= page.is_last
+        state = self._state
+        state.repeated |= bool(again)
+        state.places += page.length
+        state.countable &= page.length <= page.size and not state.short
+        state.short |= page.is_short
         times = times_of(page)
         if not times:
-            standing.ordered = False
+            state.ordered = False
             return
         if page.number == 1:
-            standing.newest = max(times)
-        standing.ordered = standing.ordered and is_sorted(page, times) and not self._is_odd(page, times, again)
-        standing.oldest = times[-1] if standing.oldest is None else min(standing.oldest, times[-1])
+            state.newest = max(times)
+        state.ordered = state.ordered and is_sorted(page, times) and not self._is_odd(page, times, again)
+        state.oldest = times[-1] if state.oldest is None else min(state.oldest, times[-1])
 
     def _is_odd(self, page: Page, times: list[datetime], again: set[str]) -> bool:
         """Tell whether a page does not go on where those before it ended: down from the oldest chat that was read."""
-        oldest, newest = self._standing.oldest, self._standing.newest
+        oldest, newest = self._state.oldest, self._state.newest
         if oldest is None or newest is None:
             return False
         if again and any(key_of(chat) in again and time < oldest for chat, time in zip(page.chats, times, strict=True)):
@@ -167,27 +167,27 @@ class Pass:
         )
 
 
-def without_seen(page: Page, standing: Standing, terms: Terms) -> Page:
+def without_seen(page: Page, state: WalkState, context: WalkContext) -> Page:
     """Leave out the chats that were delivered before, and take all chats of the page for delivered now."""
-    keys = keys_in_order(page)
-    return without_known(page, keys, standing.seen.intersection(keys), standing, terms)
+    keys = ordered_keys(page)
+    return without_known(page, keys, state.seen.intersection(keys), state, context)
 
 
-def without_known(page: Page, keys: list[str], known: set[str], standing: Standing, terms: Terms) -> Page:
+def without_known(page: Page, keys: list[str], known: set[str], state: WalkState, context: WalkContext) -> Page:
     """Leave out the chats whose keys are known, count, and take all `keys` of the page for delivered now."""
-    ledger = terms.ledger
+    stats = context.stats
     new = page.chats
     if known:
         # Behind the keys of the chats stand those of the unreadable rows.
         new = tuple(chat for chat, key in zip(page.chats, keys, strict=False) if key not in known)
-    standing.seen.update(keys)
-    standing.delivered += len(new) + sum(key not in known for key in page.unreadable_keys)
-    left_out = len(page.chats) - len(new)
-    ledger.chats += len(new)
-    ledger.duplicates += left_out
-    if standing.phase:
-        ledger.late_finds += len(new)
-    return evolve(page, chats=new, left_out=left_out) if left_out else page
+    state.seen.update(keys)
+    state.delivered += len(new) + sum(key not in known for key in page.unreadable_keys)
+    skipped = len(page.chats) - len(new)
+    stats.chats += len(new)
+    stats.duplicates += skipped
+    if state.phase:
+        stats.recovered += len(new)
+    return evolve(page, chats=new, skipped=skipped) if skipped else page
 
 
 def times_of(page: Page) -> list[datetime]:
@@ -198,6 +198,6 @@ def times_of(page: Page) -> list[datetime]:
 
 def is_sorted(page: Page, times: list[datetime]) -> bool:
     """Tell whether the newest is first. Pinned chats may be on top of page 1."""
-    pinned = min(MOST_PINNED, len(times) - 1) if page.number == 1 else 0
+    pinned = min(MAX_PINNED, len(times) - 1) if page.number == 1 else 0
     # Sorting what is sorted takes half the time of comparing all neighbours.
     return any(times[top:] == sorted(times[top:], reverse=True) for top in range(pinned + 1))

@@ -6,16 +6,16 @@ from typing import Any
 
 from attrs import define, field
 
-from plugchat_async._pagination import Fetch, Peek, StopOn
+from plugchat_async._pagination import FetchPage, PeekPage, StopOn
 from plugchat_async.models import Page
 
-FetchPage = Callable[[int, int], Awaitable[Page]]
+PageSource = Callable[[int, int], Awaitable[Page]]
 # A page's number and size.
 Key = tuple[int, int]
 
 
 @define(eq=False, repr=False)
-class PagesAhead:
+class Prefetcher:
     """Requests pages, up to `depth` of them before they are wanted.
 
     It begins slowly: no more are ahead than were taken, so that a walk never asks for twice the pages that it needs.
@@ -27,17 +27,17 @@ class PagesAhead:
     taken: how many pages were taken in a row. no_more: a page has arrived that ends the list, or has failed.
     """
 
-    _fetch: FetchPage
+    _fetch: PageSource
     _depth: int
     _stop_on: StopOn
-    _horizon: int | None
+    _stop_at: int | None
     requests: int = field(default=0, init=False)
     _ahead: dict[Key, asyncio.Task[Page]] = field(factory=dict[Key, "asyncio.Task[Page]"], init=False)
     _last: Key = field(default=(0, 0), init=False)
     _taken: int = field(default=0, init=False)
-    _no_more: bool = field(default=False, init=False)
+    _exhausted: bool = field(default=False, init=False)
 
-    async def get(self, step: Fetch) -> Page:
+    async def get(self, step: FetchPage) -> Page:
         """Give the page that a step asks for, or raise what came of it."""
         if self._depth == 0 or step.after is None:
             await self.close()
@@ -46,7 +46,7 @@ class PagesAhead:
         key = (step.number, step.size)
         if key != next(iter(self._ahead), None):
             await self.close()
-            self._taken, self._no_more = 0, False
+            self._taken, self._exhausted = 0, False
             self._begin(key)
         self._taken += 1
         arrived = self._ahead[key].done()
@@ -58,7 +58,7 @@ class PagesAhead:
             await self._cancel({other for other, task in self._ahead.items() if not task.done()})
         return page
 
-    def peek(self, step: Peek) -> Page:
+    def peek(self, step: PeekPage) -> Page:
         """Give a page that has arrived, else an empty one."""
         task = self._ahead.get((step.number, step.size))
         if task is not None and task.done() and task.exception() is None:
@@ -74,9 +74,9 @@ class PagesAhead:
         """Make the requests that may be made now, and tell whether there were any."""
         made = False
         # The first one ahead is the page that is wanted now.
-        while len(self._ahead) - 1 < min(self._depth, self._taken) and not self._no_more:
+        while len(self._ahead) - 1 < min(self._depth, self._taken) and not self._exhausted:
             number, size = self._last
-            if self._horizon is not None and number * size >= self._horizon:
+            if self._stop_at is not None and number * size >= self._stop_at:
                 break
             self._begin(after(number, size))
             made = True
@@ -95,11 +95,11 @@ class PagesAhead:
             page = await self._fetch(*key)
             ends = self._ends(page)
         finally:
-            self._no_more |= ends
+            self._exhausted |= ends
         return page
 
     def _ends(self, page: Page) -> bool:
-        return not page.chats or (page.is_last and self._stop_on == "short")
+        return not page.chats or (page.is_short and self._stop_on == "short")
 
     async def _cancel(self, keys: set[Key]) -> None:
         await cancel_all([self._ahead.pop(key) for key in keys])

@@ -10,26 +10,26 @@ from typing import Final, TypedDict
 
 from attrs import asdict, frozen
 
-from plugchat_async._http.telemetry import Teller, ToldWalk
+from plugchat_async._http.telemetry import Dispatcher, WalkObserver
 from plugchat_async._http.wire import CHATS_PATH
 from plugchat_async._internal.validation import check_choice, check_function, check_int, check_optional_int, check_type
 from plugchat_async._pagination import (
     Consistency,
-    Fetch,
-    Ledger,
-    PageSizes,
-    Peek,
-    Standing,
+    FetchPage,
+    PeekPage,
+    ServerTraits,
     Step,
     StopOn,
-    Terms,
+    WalkContext,
+    WalkState,
+    WalkStats,
     advance,
     begin,
     pack,
     unpack,
     walk,
 )
-from plugchat_async._pagination.prefetch import PagesAhead
+from plugchat_async._pagination.prefetch import Prefetcher
 from plugchat_async.errors import (
     ConsistencyError,
     InvalidValueError,
@@ -48,9 +48,9 @@ OnReport = Callable[[WalkReport], object]
 # How a server may say that a page does not exist.
 _NO_SUCH_PAGE = frozenset({400, 404, 410, 416, 422})
 # More requests than that at once are not for one account.
-MOST_PREFETCH = 1000
+MAX_PREFETCH = 1000
 # The steps that are answered with a page. A union would be made anew for each one.
-_ASKING: Final = (Fetch, Peek)
+_ASKING: Final = (FetchPage, PeekPage)
 # What the walk is sent where it does not look.
 _NOTHING = Page(1, 1, (), b"")
 # How many texts to free at a time, which takes a millisecond; up to twice as many are freed without a pause.
@@ -94,16 +94,16 @@ class WalkOptions:
     on_page: OnPage | None = None
     on_report: OnReport | None = None
 
-    def standing(self, path: str = CHATS_PATH) -> Standing:
+    def state(self, path: str = CHATS_PATH) -> WalkState:
         """Check the options, and give where a walk over a call begins, whose path it is.
 
         InvalidValueError or InvalidTypeError if one is wrong.
         """
-        check_int("page_size", self.page_size, least=1)
-        check_optional_int("limit", self.limit, least=0)
-        check_int("start_page", self.start_page, least=1)
-        check_int("max_pages", self.max_pages, least=1)
-        check_int("prefetch", self.prefetch, least=0, most=MOST_PREFETCH)
+        check_int("page_size", self.page_size, minimum=1)
+        check_optional_int("limit", self.limit, minimum=0)
+        check_int("start_page", self.start_page, minimum=1)
+        check_int("max_pages", self.max_pages, minimum=1)
+        check_int("prefetch", self.prefetch, minimum=0, maximum=MAX_PREFETCH)
         check_choice("stop_on", self.stop_on, ("short", "empty"))
         check_choice("consistency", self.consistency, ("exact", "strict", "plain"))
         check_type("require_verified", self.require_verified, bool)
@@ -116,11 +116,11 @@ class WalkOptions:
                 'To go on after an error, give resume=error.checkpoint; else give consistency="plain".',
             )
         if self.resume is not None:
-            standing = unpack(self.resume, path)
-            if self.prefetch and standing.stage == "passes" and not standing.phase:
-                standing.stage = "ahead"  # what was read in order is as good as what was not
+            state = unpack(self.resume, path)
+            if self.prefetch and state.stage == "passes" and not state.phase:
+                state.stage = "ahead"  # what was read in order is as good as what was not
         else:
-            standing = Standing(
+            state = WalkState(
                 consistency=self.consistency,
                 page_size=self.page_size,
                 stop_on=self.stop_on,
@@ -129,16 +129,16 @@ class WalkOptions:
                 size=self.page_size,
                 number=self.start_page,
             )
-            begin(standing, ahead=self.prefetch > 0)
-        if self.require_verified and standing.consistency == "plain":
+            begin(state, ahead=self.prefetch > 0)
+        if self.require_verified and state.consistency == "plain":
             raise InvalidValueError(
                 'consistency="plain" proves nothing: it can not be verified',
                 'Give consistency="exact" or "strict", or leave out require_verified.',
             )
-        return standing
+        return state
 
 
-class Drive:
+class ChatWalk:
     """A walk that is under way. `next` gives its pages, `close` must be called at the end, and gives its report.
 
     It is no async generator: where one stands within another, Python closes both at the same time, and they collide.
@@ -149,24 +149,24 @@ class Drive:
 
     def __init__(
         self,
-        standing: Standing,
+        state: WalkState,
         options: WalkOptions,
         *,
         fetch: Callable[..., Awaitable[Page]],
-        sizes: PageSizes,
+        sizes: ServerTraits,
         monotonic: Callable[[], float],
         account: str | None = None,
-        teller: Teller | None = None,
+        dispatcher: Dispatcher | None = None,
     ) -> None:
-        self._standing = standing
+        self._state = state
         self._options = options
         self._monotonic = monotonic
         self._account = account
-        self._told = None if teller is None else ToldWalk(teller)
-        self._ledger = Ledger()
+        self._told = None if dispatcher is None else WalkObserver(dispatcher)
+        self._stats = WalkStats()
         of_walk = fetch if self._told is None else partial(fetch, walk=self._told)
-        self._ahead = PagesAhead(of_walk, options.prefetch, standing.stop_on, _horizon(standing, options.limit))
-        self._steps = walk(standing, Terms(options.max_pages, sizes, ahead=options.prefetch > 0, ledger=self._ledger))
+        self._ahead = Prefetcher(of_walk, options.prefetch, state.stop_on, _stop_at(state, options.limit))
+        self._steps = walk(state, WalkContext(options.max_pages, sizes, ahead=options.prefetch > 0, stats=self._stats))
         self._started: float | None = None
         self._unfinished = LEFT
         self._error: PlugChatError | None = None
@@ -212,7 +212,7 @@ class Drive:
 
     async def _forget(self) -> None:
         """Let go of who was seen, with pauses: to free a million texts in one go keeps the event loop for 50 ms."""
-        seen = self._standing.seen
+        seen = self._state.seen
         while len(seen) > 2 * _AT_A_TIME:
             deque(islice(iter(seen.pop, None), _AT_A_TIME), maxlen=0)  # a loop of Python's takes 1.7 times as long
             await asyncio.sleep(0)
@@ -222,22 +222,22 @@ class Drive:
             if self._started is None:
                 self._started = self._monotonic()
                 if self._told is not None:
-                    standing = self._standing
+                    state = self._state
                     self._told.begin(
-                        consistency=standing.consistency,
-                        page_size=standing.page_size,
+                        consistency=state.consistency,
+                        page_size=state.page_size,
                         prefetch=self._options.prefetch,
                         account=self._account,
                     )
                 return next(self._steps)
             return advance(self._steps, page)
         except PlugChatError as error:
-            error.checkpoint = pack(self._standing)
+            error.checkpoint = pack(self._state)
             raise
 
-    async def _answer(self, step: Fetch | Peek) -> Page:
+    async def _answer(self, step: FetchPage | PeekPage) -> Page:
         """Give the page that a step asks for; an error says where the walk goes on."""
-        if isinstance(step, Peek):
+        if isinstance(step, PeekPage):
             return self._ahead.peek(step)
         try:
             page = await self._ahead.get(step)
@@ -249,7 +249,7 @@ class Drive:
             error.page = step.resume_page
             if error.page_size is None:
                 error.page_size = step.size
-            error.checkpoint = pack(self._standing)
+            error.checkpoint = pack(self._state)
             raise
         if page.problems:
             self._note_problems(page)
@@ -264,23 +264,23 @@ class Drive:
         self.saw_unreadable = self.saw_unreadable or page.unreadable > 0
 
     def _report(self, elapsed: float) -> None:
-        ledger, unfinished = self._ledger, self._unfinished
+        stats, unfinished = self._stats, self._unfinished
         report = WalkReport(
             self._ahead.requests,
-            ledger.pages,
-            ledger.chats,
-            ledger.duplicates,
-            ledger.late_finds,
-            ledger.phases,
-            ledger.verified and not unfinished,
-            unfinished or ledger.reason,
+            stats.pages,
+            stats.chats,
+            stats.duplicates,
+            stats.recovered,
+            stats.passes,
+            stats.verified and not unfinished,
+            unfinished or stats.reason,
             elapsed,
             self._problems,
         )
-        unsure = not (unfinished or ledger.verified or self._standing.consistency == "plain")
+        unsure = not (unfinished or stats.verified or self._state.consistency == "plain")
         unverified = None
         if unsure and self._options.require_verified:
-            unverified = ConsistencyError(f"the walk is not verified: {ledger.reason}", reason=ledger.reason)
+            unverified = ConsistencyError(f"the walk is not verified: {stats.reason}", reason=stats.reason)
         error, self._error = self._error or unverified, None
         if self._told is not None:
             self._told.end(report, error)
@@ -300,12 +300,12 @@ class Drive:
         if unverified is not None:
             raise unverified
         if unsure:
-            fields = account | {"plugchat_reason": ledger.reason}
-            logger.warning("it is not certain that no chat was missed: %s", ledger.reason, extra=fields)
+            fields = account | {"plugchat_reason": stats.reason}
+            logger.warning("it is not certain that no chat was missed: %s", stats.reason, extra=fields)
 
 
-def _horizon(standing: Standing, limit: int | None) -> int | None:
+def _stop_at(state: WalkState, limit: int | None) -> int | None:
     """Give the place in the list from which on no chat is wanted, or None if all are."""
     if limit is None:
         return None
-    return limit + (standing.end if standing.stage == "cover" else (standing.number - 1) * standing.size)
+    return limit + (state.end if state.stage == "cover" else (state.number - 1) * state.size)

@@ -7,8 +7,8 @@ from itertools import zip_longest
 
 from attrs import define, field
 
-from plugchat_async._pagination.state import Standing
-from plugchat_async._pagination.steps import Fetch, Peek, Step, keys_in_order, keys_of
+from plugchat_async._pagination.state import WalkState
+from plugchat_async._pagination.steps import FetchPage, PeekPage, Step, chat_keys, ordered_keys
 from plugchat_async.errors import PageRepeatedError, PaginationError
 from plugchat_async.models import Page
 
@@ -22,14 +22,14 @@ _NEAR_PAGES = 1000
 
 
 @define(eq=False, repr=False)
-class PageSizes:
+class ServerTraits:
     """What a session has learnt about its server's page sizes, so that a check is not made in every walk."""
 
     _honoured: int = field(default=0, init=False)
     _whole: frozenset[tuple[str, datetime | None]] = field(default=frozenset(), init=False)
     _caps: set[int] = field(factory=set[int], init=False)
 
-    def suspects(self, page: Page) -> bool:
+    def may_be_capped(self, page: Page) -> bool:
         """Tell whether a short first page may be a full page of a smaller size than was asked for.
 
         Caps are round numbers. What clears a page: that its size, or a larger one, was honoured before, or that these
@@ -37,15 +37,15 @@ class PageSizes:
         """
         return page.size > self._honoured and is_round(page.length) and _state_of(page) != self._whole
 
-    def saw_full(self, page: Page) -> None:
+    def record_full(self, page: Page) -> None:
         """Note that a page holds as many chats as were asked for."""
         self._honoured = max(self._honoured, page.size)
 
-    def saw_whole(self, page: Page) -> None:
+    def record_whole(self, page: Page) -> None:
         """Note that the page was checked and is the whole list."""
         self._whole = _state_of(page)
 
-    def saw_cap(self, asked: int, length: int) -> None:
+    def record_cap(self, asked: int, length: int) -> None:
         """Note that the server caps the size that was asked for to a length, and say so the first time."""
         if length not in self._caps:
             self._caps.add(length)
@@ -58,7 +58,7 @@ class PageSizes:
 def _state_of(page: Page) -> frozenset[tuple[str, datetime | None]]:
     """Give the chats with their times: while these stay as they were, no other chat can have come before them."""
     times = [chat.last_message_time for chat in page.chats]
-    return frozenset(zip_longest(keys_in_order(page), times))
+    return frozenset(zip_longest(ordered_keys(page), times))
 
 
 def is_round(length: int) -> bool:
@@ -71,14 +71,14 @@ def next_page(number: int, size: int) -> tuple[int, int]:
     return number + 1, size
 
 
-def look_far_ahead(page: Page, repeated: int = 1) -> Generator[Step, Page, None]:
+def probe_past_end(page: Page, repeated: int = 1) -> Generator[Step, Page, None]:
     """Raise PageRepeatedError if there are chats far past any end. It looks at the first repeat, and at a later one."""
     if repeated not in (1, _SECOND_LOOK):
         return
     distance = FAR_PAGES if repeated == 1 else _NEAR_PAGES
-    far = yield Fetch(page.number + distance, page.size, resume_page=page.number, probe="far")
+    far = yield FetchPage(page.number + distance, page.size, resume_page=page.number, probe="far")
     # An honest list may be that long, but has other chats there.
-    if far.chats and (repeated == 1 or keys_of(far) <= keys_of(page)):
+    if far.chats and (repeated == 1 or chat_keys(far) <= chat_keys(page)):
         raise PageRepeatedError(
             f"page {page.number} repeats an earlier page, and page {far.number} is not empty",
             page=page.number,
@@ -86,67 +86,67 @@ def look_far_ahead(page: Page, repeated: int = 1) -> Generator[Step, Page, None]
         )
 
 
-def check_cap(page: Page, standing: Standing, sizes: PageSizes) -> Generator[Step, Page, Page | None]:
+def check_cap(page: Page, state: WalkState, sizes: ServerTraits) -> Generator[Step, Page, Page | None]:
     """Find out whether a short first page is a full one of a capped size. Give the page after it then, else None.
 
     `standing.size` is the cap then.
     """
-    length, number, size = page.length, page.number + 1, standing.size
+    length, number, size = page.length, page.number + 1, state.size
     if page.number > 1:
-        yield from _check_middle(page, standing)
+        yield from _check_middle(page, state)
         return None
-    if standing.stop_on == "short":
+    if state.stop_on == "short":
         # A page that was asked for ahead may show the cap already; that it is empty shows nothing, see below.
-        arrived = yield Peek(number, page.size)
-        if not keys_of(arrived) <= keys_of(page):
-            _go_on_capped(page, standing, sizes)
-            return (yield Fetch(number, length, resume_page=number, after=next_page))
+        arrived = yield PeekPage(number, page.size)
+        if not chat_keys(arrived) <= chat_keys(page):
+            _go_on_capped(page, state, sizes)
+            return (yield FetchPage(number, length, resume_page=number, after=next_page))
     # In pages of this length: some servers cap the rows, but count the pages in the size that was asked for. A walk
     # that is resumed here goes on in them, too, as if this one had been full.
-    standing.size, standing.short = length, False
-    following = yield Fetch(number, length, resume_page=number, probe="check")
-    if (yield from _is_capped(page, following, standing)):
-        _go_on_capped(page, standing, sizes)
+    state.size, state.short = length, False
+    following = yield FetchPage(number, length, resume_page=number, probe="check")
+    if (yield from _is_capped(page, following, state)):
+        _go_on_capped(page, state, sizes)
         return following
-    standing.size, standing.short = size, True
+    state.size, state.short = size, True
     if not following.chats:
-        sizes.saw_whole(page)
+        sizes.record_whole(page)
     return None
 
 
-def _is_capped(page: Page, following: Page, standing: Standing) -> Generator[Step, Page, bool]:
+def _is_capped(page: Page, following: Page, state: WalkState) -> Generator[Step, Page, bool]:
     """Tell whether the page after a short one, in pages of its length, shows that it was a full one."""
     length = page.length
     if not following.chats:
         return False
-    if keys_of(following) <= keys_of(page):
+    if chat_keys(following) <= chat_keys(page):
         if following.length >= length:
-            yield from look_far_ahead(following)
+            yield from probe_past_end(following)
         # The list moved meanwhile: it has grown, if it is not capped.
-        again = yield Fetch(1, page.size, resume_page=following.number, probe="check")
+        again = yield FetchPage(1, page.size, resume_page=following.number, probe="check")
         return again.length == length
-    if standing.stop_on == "empty":
+    if state.stop_on == "empty":
         # Servers that filter after paging send short pages, too: fewer still of fewer.
-        again = yield Fetch(1, length, resume_page=following.number, probe="check")
+        again = yield FetchPage(1, length, resume_page=following.number, probe="check")
         return again.length >= length
     return True
 
 
-def _go_on_capped(page: Page, standing: Standing, sizes: PageSizes) -> None:
-    sizes.saw_cap(page.size, page.length)
-    standing.size = page.length
-    standing.short = False  # it was as full as a page can be
+def _go_on_capped(page: Page, state: WalkState, sizes: ServerTraits) -> None:
+    sizes.record_cap(page.size, page.length)
+    state.size = page.length
+    state.short = False  # it was as full as a page can be
 
 
-def _check_middle(page: Page, standing: Standing) -> Generator[Step, Page, None]:
+def _check_middle(page: Page, state: WalkState) -> Generator[Step, Page, None]:
     """Raise PaginationError if the server caps a page that is not the first."""
     # The pages before this one were counted in another size, and can't be made up for.
-    if standing.stop_on == "empty":
+    if state.stop_on == "empty":
         return
     length = page.length
-    beyond = yield Fetch(page.number + 1, page.size, resume_page=page.number + 1, probe="check")
+    beyond = yield FetchPage(page.number + 1, page.size, resume_page=page.number + 1, probe="check")
     # A server that serves page 1 again past the end may send more.
-    if beyond.length <= length and not keys_of(beyond) <= keys_of(page):
+    if beyond.length <= length and not chat_keys(beyond) <= chat_keys(page):
         raise PaginationError(
             f"the server caps pageSize={page.size} to {length}: page {page.number} is not the page meant",
             f"Begin again at start_page=1, or count pages in page_size={length}.",

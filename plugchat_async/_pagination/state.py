@@ -20,7 +20,7 @@ _Time = Annotated[datetime, msgspec.Meta(tz=True)] | None
 
 
 @define(kw_only=True)
-class Standing:
+class WalkState:
     """Where a walk stands. Times are those of chats, `last_message_time`.
 
     consistency, page_size, stop_on, start_page: as the caller gave them. path: of the call that is walked.
@@ -84,21 +84,21 @@ class Standing:
         self.tied = 1
 
 
-def pack(standing: Standing) -> str:
+def pack(state: WalkState) -> str:
     """Give a checkpoint: a text that `unpack` reads, some bytes for each chat that was seen."""
-    told = {a.name: value for a in fields(Standing) if (value := getattr(standing, a.name)) != a.default}
+    told = {a.name: value for a in fields(WalkState) if (value := getattr(state, a.name)) != a.default}
     # Sorted, neighbours share their beginnings: that is what makes it small.
-    told["seen"] = sorted(standing.seen)
+    told["seen"] = sorted(state.seen)
     return to_text(CHECKPOINT_VERSION, told)
 
 
-def unpack(text: str, path: str = CHATS_PATH) -> Standing:
+def unpack(text: str, path: str = CHATS_PATH) -> WalkState:
     """Read a checkpoint of a call. InvalidValueError if it is none, or one of another call or of another version."""
     hint = "Give the `checkpoint` of an error as it was; without one, begin anew."
-    standing = from_text(text, {CHECKPOINT_VERSION: Standing}, name="resume", what="a checkpoint", hint=hint)
-    counted_from_1 = (standing.page_size, standing.size, standing.number, standing.start_page, standing.tied)
-    if min(counted_from_1) < 1 or min(standing.phase, standing.end, standing.margin) < 0:
+    state = from_text(text, {CHECKPOINT_VERSION: WalkState}, name="resume", what="a checkpoint", hint=hint)
+    counted_from_1 = (state.page_size, state.size, state.number, state.start_page, state.tied)
+    if min(counted_from_1) < 1 or min(state.phase, state.end, state.margin) < 0:
         raise InvalidValueError("resume is not a checkpoint", hint)
-    if standing.path != path:
-        raise InvalidValueError(f"resume is a checkpoint of {standing.path[:40]}, not of {path}", hint)
-    return standing
+    if state.path != path:
+        raise InvalidValueError(f"resume is a checkpoint of {state.path[:40]}, not of {path}", hint)
+    return state

@@ -8,7 +8,7 @@ from msgspec import Struct
 from plugchat_async.models import Chat, Page
 
 
-class Fetch(Struct):
+class FetchPage(Struct):
     """Ask for a page, and send it back into the walk.
 
     resume_page: what an error that comes of it gives as its `page`.
@@ -25,20 +25,20 @@ class Fetch(Struct):
     after: Callable[[int, int], tuple[int, int]] | None = None
 
 
-class Peek(Struct):
+class PeekPage(Struct):
     """Send back a page if it has already arrived, having been asked for ahead; if not, an empty one."""
 
     number: int
     size: int
 
 
-class Deliver(Struct):
+class YieldPage(Struct):
     """Give a page to the caller. What is sent back is not looked at."""
 
     page: Page
 
 
-Step = Fetch | Peek | Deliver
+Step = FetchPage | PeekPage | YieldPage
 Walk = Generator[Step, Page, None]
 
 
@@ -58,13 +58,13 @@ def key_of(chat: Chat) -> str:
     return chat.phone or f"{chat.lid}\n{chat.name or ''}"
 
 
-def keys_in_order(page: Page) -> list[str]:
+def ordered_keys(page: Page) -> list[str]:
     """Return the keys of a page's chats, in order, and then those of its unreadable rows, which take places, too."""
     keys = [chat.phone or key_of(chat) for chat in page.chats]  # a call for each would take 0.05 µs more
     keys += page.unreadable_keys
     return keys
 
 
-def keys_of(page: Page) -> frozenset[str]:
+def chat_keys(page: Page) -> frozenset[str]:
     """Return the keys of a page's chats."""
-    return frozenset(keys_in_order(page))
+    return frozenset(ordered_keys(page))

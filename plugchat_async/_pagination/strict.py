@@ -23,38 +23,38 @@ from functools import lru_cache
 
 from attrs import define, field
 
-from plugchat_async._pagination.exact import MOST_PASSES, MOST_PINNED, is_sorted, times_of, without_seen
-from plugchat_async._pagination.sequential import Terms
-from plugchat_async._pagination.server_traits import is_round, look_far_ahead
-from plugchat_async._pagination.state import Standing
-from plugchat_async._pagination.steps import Deliver, Fetch, Step, keys_of
+from plugchat_async._pagination.exact import MAX_PASSES, MAX_PINNED, is_sorted, times_of, without_seen
+from plugchat_async._pagination.sequential import WalkContext
+from plugchat_async._pagination.server_traits import is_round, probe_past_end
+from plugchat_async._pagination.state import WalkState
+from plugchat_async._pagination.steps import FetchPage, Step, YieldPage, chat_keys
 from plugchat_async.errors import PageLimitError
 from plugchat_async.models import Page
 
 # How often in one cover windows may fail to overlap, or to get on.
-MOST_MISSES = 20
+MAX_MISSES = 20
 # How far a list may have grown since a page that was short.
-_MOST_PAGES_TO_THE_END = 3
+_MAX_PAGES_TO_THE_END = 3
 # Where pages are tiny, windows may have to be larger than them.
 _TINY = 32
 
 
-TOO_FAST = f"the list moved too fast: no page 1 reached back within {MOST_PASSES} passes"
+TOO_FAST = f"the list moved too fast: no page 1 reached back within {MAX_PASSES} passes"
 
 
-def cover(standing: Standing, terms: Terms) -> Generator[Step, Page, str]:
+def cover(state: WalkState, context: WalkContext) -> Generator[Step, Page, str]:
     """Read the list until it is covered. Give "" then, else why it can't be.
 
     TOO_FAST says that the list was covered once, but not the chats that jumped to its front since.
     """
-    if standing.stop_on == "empty":
+    if state.stop_on == "empty":
         return 'short pages are no end with stop_on="empty", so nothing shows that there is one'
-    if standing.phase:
-        standing.restart_pass()
-    standing.margin = standing.margin or least_margin(standing.size)
-    for _ in range(MOST_PASSES):
-        terms.ledger.phases += 1
-        descent = _Descent(standing, terms)
+    if state.phase:
+        state.restart_pass()
+    state.margin = state.margin or least_margin(state.size)
+    for _ in range(MAX_PASSES):
+        context.stats.passes += 1
+        descent = _Descent(state, context)
         yield from descent.windows()
         if descent.reason:
             return descent.reason
@@ -62,7 +62,7 @@ def cover(standing: Standing, terms: Terms) -> Generator[Step, Page, str]:
             return ""
         if descent.level:
             return "more chats have the newest time than page 1 shows"
-        standing.begin_pass(standing.newest)
+        state.begin_pass(state.newest)
     return TOO_FAST
 
 
@@ -74,8 +74,8 @@ class _Descent:
     honoured: a window of a size of our own choice came back full.
     """
 
-    _standing: Standing
-    _terms: Terms
+    _state: WalkState
+    _context: WalkContext
     count: int = field(default=0, init=False)
     reason: str = field(default="", init=False)
     level: bool = field(default=False, init=False)
@@ -86,18 +86,18 @@ class _Descent:
 
     def windows(self) -> Generator[Step, Page, None]:
         """Read them."""
-        standing = self._standing
-        self.count = 1 if standing.end else 0  # before the walk was resumed
-        self._left = self._terms.max_pages
+        state = self._state
+        self.count = 1 if state.end else 0  # before the walk was resumed
+        self._left = self._context.max_pages
         # On the way to a bound, one page is hoped to be enough.
-        after = self._after if self._terms.ahead and standing.bound is None else None
+        after = self._after if self._context.ahead and state.bound is None else None
         going_on = True
         while going_on:
             going_on = yield from self._window(after)
 
     def _window(self, after: Callable[[int, int], tuple[int, int]] | None) -> Generator[Step, Page, bool]:
         """Read the next window, and tell whether another is to follow."""
-        standing = self._standing
+        state = self._state
         number, size = self._choose()
         if not size:
             self.reason = "too many chats have the same time for pages to overlap"
@@ -105,11 +105,11 @@ class _Descent:
         self._left -= 1
         if self._left < 0:
             raise PageLimitError(
-                f"the list had not ended after max_pages={self._terms.max_pages} pages", page=number, page_size=size
+                f"the list had not ended after max_pages={self._context.max_pages} pages", page=number, page_size=size
             )
-        page = yield Fetch(number, size, resume_page=number, after=after)
+        page = yield FetchPage(number, size, resume_page=number, after=after)
         self.count += 1
-        self._terms.ledger.pages += 1
+        self._context.stats.pages += 1
         times = times_of(page)
         self.reason = _objection(page, times)
         yield from self._deliver(page)
@@ -117,90 +117,90 @@ class _Descent:
             return False
         if self._is_behind_a_gap(number, times):
             return not self.reason
-        self.level |= number == 1 and times[0] == times[-1] == standing.bound
-        if page.is_last and (yield from self._is_end(page)):
+        self.level |= number == 1 and times[0] == times[-1] == state.bound
+        if page.is_short and (yield from self._is_end(page)):
             return False
         yield from self._go_on(page, times)
-        covered = standing.bound is not None and standing.frontier is not None and standing.frontier < standing.bound
+        covered = state.bound is not None and state.frontier is not None and state.frontier < state.bound
         return not covered and not self.reason
 
     def _choose(self) -> tuple[int, int]:
         """Give the number and size of the next window."""
-        standing = self._standing
-        if standing.end > self._back:
+        state = self._state
+        if state.end > self._back:
             # The window must begin before all chats of the same time as the last one.
-            overlap = max(standing.margin, standing.tied + 1)
-            return next_window(standing.end - self._back, standing.size, overlap)
+            overlap = max(state.margin, state.tied + 1)
+            return next_window(state.end - self._back, state.size, overlap)
         # Page 1 must show chats behind those that are pinned and those of the newest time, however tiny pages are.
-        return 1, max(standing.size, MOST_PINNED + 2 * standing.margin)
+        return 1, max(state.size, MAX_PINNED + 2 * state.margin)
 
     def _is_behind_a_gap(self, number: int, times: list[datetime]) -> bool:
         """Tell whether a window does not overlap with the one before it; then the next one steps back."""
-        standing = self._standing
-        if number == 1 or standing.frontier is None or (times and times[0] > standing.frontier):
+        state = self._state
+        if number == 1 or state.frontier is None or (times and times[0] > state.frontier):
             return False
         self._miss()
-        self._back = max(standing.margin, 2 * self._back)
+        self._back = max(state.margin, 2 * self._back)
         # Deletions go on: from now on overlap by more, too.
-        standing.margin = max(standing.margin, min(2 * standing.margin, standing.size // 4))
+        state.margin = max(state.margin, min(2 * state.margin, state.size // 4))
         return True
 
     def _go_on(self, page: Page, times: list[datetime]) -> Generator[Step, Page, None]:
         """Note that the list is covered down to the end of a window."""
-        standing = self._standing
-        if standing.frontier is not None and times[-1] >= standing.frontier:
+        state = self._state
+        if state.frontier is not None and times[-1] >= state.frontier:
             # It is wholly above the end of the one before: so many chats came, or `page` is ignored.
             if page.number > 1 and not self._misses:
-                yield from look_far_ahead(page)
+                yield from probe_past_end(page)
             self._miss()
-        standing.newest = standing.newest or max(times)
-        standing.frontier = times[-1] if standing.frontier is None else min(standing.frontier, times[-1])
-        standing.end = (page.number - 1) * page.size + page.length
-        standing.tied = times.count(times[-1])
-        if page.number > 1 and not page.is_last:
-            self._honoured |= page.size != standing.size
-            if standing.size < standing.page_size:
-                self._terms.sizes.saw_cap(standing.page_size, standing.size)
+        state.newest = state.newest or max(times)
+        state.frontier = times[-1] if state.frontier is None else min(state.frontier, times[-1])
+        state.end = (page.number - 1) * page.size + page.length
+        state.tied = times.count(times[-1])
+        if page.number > 1 and not page.is_short:
+            self._honoured |= page.size != state.size
+            if state.size < state.page_size:
+                self._context.sizes.record_cap(state.page_size, state.size)
         self._back = 0
 
     def _after(self, number: int, size: int) -> tuple[int, int]:
-        return next_window(number * size, self._standing.size, self._standing.margin)
+        return next_window(number * size, self._state.size, self._state.margin)
 
     def _miss(self) -> None:
         self._misses += 1
-        if self._misses == MOST_MISSES:
+        if self._misses == MAX_MISSES:
             self.reason = "the list moved too fast: windows of it did not overlap"
 
     def _deliver(self, page: Page) -> Generator[Step, Page, None]:
-        fresh = without_seen(page, self._standing, self._terms)
+        fresh = without_seen(page, self._state, self._context)
         if fresh.chats:
-            yield Deliver(fresh)
+            yield YieldPage(fresh)
 
     def _is_end(self, page: Page) -> Generator[Step, Page, bool]:
         """Tell whether a short window is the end of the list."""
-        standing = self._standing
-        first = not standing.end and not standing.phase
-        if first and self._terms.sizes.suspects(page):
+        state = self._state
+        first = not state.end and not state.phase
+        if first and self._context.sizes.may_be_capped(page):
             # It may be as full as the server lets a page be. That no chat follows it would prove nothing, since chats
             # may have been deleted; that the next window overlaps, and is short, does.
-            standing.size = min(standing.size, page.length)
-            standing.margin = least_margin(standing.size)
+            state.size = min(state.size, page.length)
+            state.margin = least_margin(state.size)
             return False
-        if page.size == standing.size or (page.size < standing.size and self._honoured):
+        if page.size == state.size or (page.size < state.size and self._honoured):
             return True
         end = (page.number - 1) * page.size + page.length
-        if page.size > standing.size and is_round(page.length):
+        if page.size > state.size and is_round(page.length):
             # It, too, may be as full as the server lets it be; then a later window must show the end.
-            if end <= standing.end:
+            if end <= state.end:
                 self.reason = "the server does not honour every pageSize"
             return False
         # The size is of our own choice, and the server may know only some: look with the size that it knows.
-        number = end // standing.size + 1
-        for again in range(number, number + _MOST_PAGES_TO_THE_END):
-            whole = yield Fetch(again, standing.size, resume_page=page.number)
-            if not keys_of(whole) <= standing.seen:
+        number = end // state.size + 1
+        for again in range(number, number + _MAX_PAGES_TO_THE_END):
+            whole = yield FetchPage(again, state.size, resume_page=page.number)
+            if not chat_keys(whole) <= state.seen:
                 break
-            if whole.is_last:
+            if whole.is_short:
                 return True
         self.reason = "the server does not honour every pageSize"
         return True

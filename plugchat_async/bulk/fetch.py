@@ -8,8 +8,8 @@ from typing import Any, Literal, TypeAlias, TypedDict, Unpack, overload
 from attrs import AttrsInstance, field, fields, frozen
 
 from plugchat_async._http.decode import OnBadValue
-from plugchat_async._http.page_fetcher import TimeSource
-from plugchat_async._http.resources import Commons, RequestOptions, hidden_address
+from plugchat_async._http.page_fetcher import Clock
+from plugchat_async._http.resources import RequestOptions, SharedResources, hidden_address
 from plugchat_async._http.retry import RetryPolicy
 from plugchat_async._http.telemetry import Telemetry
 from plugchat_async._http.wire import DEFAULT_BASE_URL
@@ -18,11 +18,11 @@ from plugchat_async._internal.validation import check_choice, check_function, ch
 from plugchat_async._pagination import Consistency, StopOn
 from plugchat_async._pagination.runner import WalkOptions
 from plugchat_async.bulk.accounts import Account
-from plugchat_async.bulk.workers import AccountResult, Crew
+from plugchat_async.bulk.workers import AccountResult, WorkerPool
 from plugchat_async.errors import PlugChatError
 from plugchat_async.models import Page
 
-logger = logging.getLogger("plugchat_async.bulk.fetch")
+logger = logging.getLogger("plugchat_async.bulk")
 
 Accounts: TypeAlias = Iterable[Account] | AsyncIterable[Account]
 OnError = Literal["collect", "raise"]
@@ -39,20 +39,20 @@ class BulkOptions(TypedDict, total=False):
     prefetch: int
     max_pages: int
     require_verified: bool
-    isolate: bool
+    isolate_connections: bool
     base_url: str
     timeout: float
     retry: RetryPolicy
     repair: bool
     on_bad_value: OnBadValue
     max_concurrency: int
-    rate_limit: float | None
-    account_rate_limit: float | None
+    requests_per_second: float | None
+    account_requests_per_second: float | None
     max_response_bytes: int
     proxy: str | None
     ssl_context: ssl.SSLContext | None
     telemetry: Telemetry | None
-    time_source: TimeSource
+    clock: Clock
 
 
 @frozen
@@ -62,21 +62,21 @@ class BulkSettings:
     walk: WalkOptions = field(default=WalkOptions())
     requests: RequestOptions = field(default=RequestOptions())
     base_url: str = DEFAULT_BASE_URL
-    isolate: bool = False
+    isolate_connections: bool = False
 
     def __attrs_post_init__(self) -> None:
-        check_type("isolate", self.isolate, bool)
-        self.walk.standing()
+        check_type("isolate_connections", self.isolate_connections, bool)
+        self.walk.state()
 
-    def crew(self, accounts: Source[Account], *, concurrency: int, pages: bool) -> Crew:
+    def pool(self, accounts: Source[Account], *, concurrency: int, pages: bool) -> WorkerPool:
         """Make the workers that walk `accounts`."""
-        return Crew(
+        return WorkerPool(
             accounts,
-            Commons(self.requests),
+            SharedResources(self.requests),
             self.walk,
             concurrency=concurrency,
             origin=self.base_url,
-            isolate=self.isolate,
+            isolate_connections=self.isolate_connections,
             pages=pages,
         )
 
@@ -94,7 +94,7 @@ def settings_of(options: BulkOptions) -> BulkSettings:
         WalkOptions(**_taken(options, WalkOptions)),
         RequestOptions(proxy=hidden, **_taken(options, RequestOptions)),
         origin,
-        options.get("isolate", False),
+        options.get("isolate_connections", False),
     )
 
 
@@ -168,12 +168,12 @@ def fetch_many(
     Of the `options`, these are those of `PlugChatSession.iter_chats`, with the same defaults, for each walk:
     `page_size`, `limit`, `stop_on`, `consistency`, `prefetch`, `max_pages`, `require_verified`. These are those of
     `PlugChatSession`: `base_url` (of accounts that have none), `timeout`, `retry`, `repair`, `on_bad_value`,
-    `max_response_bytes`, `proxy`, `ssl_context`, `telemetry`, `time_source`. And:
+    `max_response_bytes`, `proxy`, `ssl_context`, `telemetry`, `clock`. And:
 
     max_concurrency: requests in flight at most, of all accounts together (default 64).
-    rate_limit, account_rate_limit: requests a second at most, evenly spaced, of all accounts together (but for a
+    requests_per_second, account_requests_per_second: requests a second at most, evenly spaced, of all accounts together (but for a
         hundredth of a second's, which may go out at once) and of each one (default None: no limit). Where the service
-        limits an account's rate, `prefetch` wants an `account_rate_limit`: a 429 makes all of the account's requests
+        limits an account's rate, `prefetch` wants an `account_requests_per_second`: a 429 makes all of the account's requests
         wait, but then they go out together.
     isolate: give each account connections of its own (default False: accounts share them, one after the other). No
         cookie, header or error of one account reaches another in any case; but if a server sends an answer that nobody
@@ -191,9 +191,9 @@ def fetch_many(
     check_choice("on_error", on_error, ("collect", "raise"))
     check_type("stream", stream, bool)
     check_function("on_result", on_result, "an AccountResult")
-    crew = settings.crew(Source("accounts", accounts, Account), concurrency=concurrency, pages=stream)
+    pool = settings.pool(Source("accounts", accounts, Account), concurrency=concurrency, pages=stream)
     handle = _handler(on_error, on_result, warn=stream and on_result is None)
-    return _pairs(crew, handle) if stream else _results(crew, handle)
+    return _pairs(pool, handle) if stream else _results(pool, handle)
 
 
 def _handler(on_error: OnError, on_result: OnResult | None, *, warn: bool) -> Callable[[AccountResult], None]:
@@ -220,24 +220,26 @@ def _handler(on_error: OnError, on_result: OnResult | None, *, warn: bool) -> Ca
     return handle
 
 
-async def _results(crew: Crew, handle: Callable[[AccountResult], None]) -> AsyncGenerator[AccountResult, None]:
+async def _results(pool: WorkerPool, handle: Callable[[AccountResult], None]) -> AsyncGenerator[AccountResult, None]:
     try:
-        while (item := await crew.next()) is not None:
+        while (item := await pool.next()) is not None:
             if isinstance(item, AccountResult):
                 handle(item)
                 yield item
             del item  # while the next one is waited for
     finally:
-        await crew.close()
+        await pool.close()
 
 
-async def _pairs(crew: Crew, handle: Callable[[AccountResult], None]) -> AsyncGenerator[tuple[Account, Page], None]:
+async def _pairs(
+    pool: WorkerPool, handle: Callable[[AccountResult], None]
+) -> AsyncGenerator[tuple[Account, Page], None]:
     try:
-        while (item := await crew.next()) is not None:
+        while (item := await pool.next()) is not None:
             if isinstance(item, AccountResult):
                 handle(item)
             else:
                 yield item
             del item
     finally:
-        await crew.close()
+        await pool.close()

@@ -5,21 +5,21 @@ import logging
 
 from attrs import evolve, field, frozen
 
-from plugchat_async._http.resources import Commons
+from plugchat_async._http.resources import SharedResources
 from plugchat_async._http.token import hidden_token
 from plugchat_async._http.transport import Transport
 from plugchat_async._http.wire import parse_base_url
 from plugchat_async._internal.iterables import Source
 from plugchat_async._internal.validation import check_int
 from plugchat_async._pagination.prefetch import cancel_all
-from plugchat_async._pagination.runner import Drive, WalkOptions
+from plugchat_async._pagination.runner import ChatWalk, WalkOptions
 from plugchat_async.bulk.accounts import Account
 from plugchat_async.errors import ConfigurationError, PlugChatError
 from plugchat_async.models import Chat, Page, WalkReport
 
-logger = logging.getLogger("plugchat_async.bulk.fetch")
+logger = logging.getLogger("plugchat_async.bulk")
 
-MOST_CONCURRENCY = 100_000
+MAX_CONCURRENCY = 100_000
 # Two retries of a page that every account can pay for itself, whatever the others have used up.
 _RESERVE = 28
 
@@ -48,7 +48,7 @@ class _End:
 Item = tuple[Account, Page] | AccountResult
 
 
-class Crew:
+class WorkerPool:
     """Walks accounts. `next` gives what is found, `close` must be called at the end.
 
     At most `concurrency` accounts are under way, and no more are taken from `accounts`. What a worker has found it
@@ -62,20 +62,20 @@ class Crew:
     def __init__(
         self,
         accounts: Source[Account],
-        commons: Commons,
+        resources: SharedResources,
         options: WalkOptions,
         *,
         concurrency: int,
         origin: str,
-        isolate: bool,
+        isolate_connections: bool,
         pages: bool,
     ) -> None:
         self._accounts = accounts
-        self._commons = commons
+        self._commons = resources
         self._options = options
-        self._concurrency = check_int("concurrency", concurrency, least=1, most=MOST_CONCURRENCY)
+        self._concurrency = check_int("concurrency", concurrency, minimum=1, maximum=MAX_CONCURRENCY)
         self._origin = origin
-        self._transport = None if isolate else commons.transport()
+        self._transport = None if isolate_connections else resources.transport()
         self._pages = pages
         self._found: asyncio.Queue[Item | _End] = asyncio.Queue(1)
         self._turn = asyncio.Lock()
@@ -186,14 +186,14 @@ class Crew:
             raise origin
         exchange = self._commons.exchange(transport, token, origin, reserve=_RESERVE, account=account.name)
         options = evolve(self._options, on_report=reports.append)
-        drive = Drive(
-            options.standing(),
+        drive = ChatWalk(
+            options.state(),
             options,
             fetch=exchange.fetch,
             sizes=exchange.sizes,
-            monotonic=self._commons.time_source.monotonic,
+            monotonic=self._commons.clock.monotonic,
             account=account.name,
-            teller=self._commons.teller,
+            dispatcher=self._commons.dispatcher,
         )
         left = options.limit
         try:

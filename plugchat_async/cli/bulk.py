@@ -34,7 +34,7 @@ from plugchat_async.export.writers import FileFormat
 
 BULK_EXAMPLES: Final = (
     "Examples: `plugchat bulk accounts.csv -o out/`; `plugchat bulk accounts.csv -o out/ --format parquet "
-    "--rate-limit 50`; `plugchat bulk accounts.csv -o out/ --format parquet --dask`."
+    "--requests-per-second 50`; `plugchat bulk accounts.csv -o out/ --format parquet --dask`."
 )
 # Stands for "a cluster on this machine, for this run".
 _LOCAL: Final = "local"
@@ -57,7 +57,7 @@ def bulk(
         FileFormat | None, Parameter(help="What to write; jsonl without it, with --dask parquet.")
     ] = None,
     concurrency: Annotated[Whole, Parameter(help="Accounts to fetch at a time.")] = 64,
-    fresh: Annotated[
+    restart: Annotated[
         bool, Parameter(negative=(), help="Fetch those again that an earlier run into this folder has finished.")
     ] = False,
     base_url: BaseURLOption = DEFAULT_BASE_URL,
@@ -69,9 +69,11 @@ def bulk(
     on_bad_value: OnBadValueOption = "warn",
     merge_people: MergePeopleOption = False,
     max_concurrency: Annotated[Whole, Parameter(help="Requests in flight at most.")] = 64,
-    rate_limit: Annotated[float | None, Parameter(help="Requests a second at most.")] = None,
-    account_rate_limit: Annotated[float | None, Parameter(help="Requests a second at most of an account.")] = None,
-    isolate: Annotated[
+    requests_per_second: Annotated[float | None, Parameter(help="Requests a second at most.")] = None,
+    account_requests_per_second: Annotated[
+        float | None, Parameter(help="Requests a second at most of an account.")
+    ] = None,
+    isolate_connections: Annotated[
         bool, Parameter(negative=(), help="Let no two accounts use one connection, one after the other.")
     ] = False,
     dask: Annotated[
@@ -97,9 +99,9 @@ def bulk(
         "require_verified": require_verified,
         "on_bad_value": on_bad_value,
         "max_concurrency": max_concurrency,
-        "rate_limit": rate_limit,
-        "account_rate_limit": account_rate_limit,
-        "isolate": isolate,
+        "requests_per_second": requests_per_second,
+        "account_requests_per_second": account_requests_per_second,
+        "isolate_connections": isolate_connections,
     }
     if dask is not None and format not in (None, "parquet"):
         raise InvalidValueError(f"--dask writes Parquet, not {format}", "Leave out --format, or --dask.")
@@ -111,7 +113,7 @@ def bulk(
                 dask,
                 listed,
                 output,
-                fresh=fresh,
+                restart=restart,
                 merge_people=merge_people,
                 concurrency=concurrency,
                 on_result=on_result,
@@ -123,7 +125,7 @@ def bulk(
                     listed,
                     output,
                     format=format or "jsonl",
-                    fresh=fresh,
+                    restart=restart,
                     merge_people=merge_people,
                     concurrency=concurrency,
                     on_result=on_result,
@@ -132,8 +134,8 @@ def bulk(
             )
     sys.stdout.write(drawn(summary_table(summary), sys.stdout))
     print_problems(summary.problems, notes.first)
-    if summary.earlier:
-        sys.stderr.write("Accounts that an earlier run had finished were not fetched again; --fresh does that.\n")
+    if summary.skipped:
+        sys.stderr.write("Accounts that an earlier run had finished were not fetched again; --restart does that.\n")
     if summary.failed:
         sys.stderr.write(f"Why accounts failed, and what to do: {output / FAILURES}\n")
         return EXIT_SOME_FAILED
@@ -145,7 +147,7 @@ def _with_dask(
     accounts: list[Account],
     output: Path,
     *,
-    fresh: bool,
+    restart: bool,
     merge_people: bool,
     concurrency: int,
     on_result: OnExport | None,
@@ -162,7 +164,7 @@ def _with_dask(
             accounts,
             client=client,
             out=output,
-            fresh=fresh,
+            restart=restart,
             merge_people=merge_people,
             concurrency=concurrency,
             on_result=on_result,

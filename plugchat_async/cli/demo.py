@@ -62,7 +62,7 @@ async def show_busy(chats: int, *, seed: int, page_size: int) -> None:
     for consistency in kinds:
         outcome = await _walk_busily(chats, seed, page_size, consistency)
         report = outcome.report
-        numbers = (report.requests, report.chats, outcome.missed, outcome.twice, report.late_finds)
+        numbers = (report.requests, report.chats, outcome.missed, outcome.twice, report.recovered)
         verified = "yes" if report.verified else f"no: {report.reason}"
         table.add_row(consistency, *map(str, numbers), f"{report.elapsed:.2f}", verified)
     sys.stdout.write(

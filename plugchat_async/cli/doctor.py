@@ -18,7 +18,7 @@ from plugchat_async.cli.options import (
     run_async,
 )
 from plugchat_async.cli.output import marked
-from plugchat_async.doctor import Blame, Checkup, Finding, Status, examine
+from plugchat_async.doctor import Category, Finding, Report, Status, examine
 from plugchat_async.doctor.findings import counted
 
 DOCTOR_EXAMPLES: Final = (
@@ -26,7 +26,7 @@ DOCTOR_EXAMPLES: Final = (
     "`plugchat doctor --json | jq '.findings[] | select(.status == \"failed\")'`."
 )
 
-_EXIT_CODES: Final[dict[Blame, int]] = {
+_EXIT_CODES: Final[dict[Category, int]] = {
     "configuration": EXIT_CONFIGURATION,
     "service": EXIT_SERVICE,
     "answer": EXIT_ANSWER,
@@ -83,7 +83,7 @@ def doctor(
         )
     )
     print(_to_json(checkup) if as_json else _verdict(checkup))
-    blame: Blame | None = next((finding.blame for finding in checkup.findings if finding.blame is not None), None)
+    blame: Category | None = next((finding.blame for finding in checkup.findings if finding.blame is not None), None)
     return EXIT_OK if blame is None else _EXIT_CODES[blame]
 
 
@@ -95,7 +95,7 @@ def _can_show(out: TextIO, text: str) -> bool:
     return True
 
 
-def _verdict(checkup: Checkup) -> str:
+def _verdict(checkup: Report) -> str:
     counts = Counter(finding.status for finding in checkup.findings)
     words: tuple[tuple[Status, str, str], ...] = (
         ("failed", "check failed", "checks failed"),
@@ -110,7 +110,7 @@ def _verdict(checkup: Checkup) -> str:
     return f"{verdict}{told} ({counted(checkup.requests, 'request')}, {checkup.elapsed:.1f} s)."
 
 
-def _to_json(checkup: Checkup) -> str:
+def _to_json(checkup: Report) -> str:
     findings = [
         {
             "check": finding.check,

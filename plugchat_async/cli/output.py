@@ -20,7 +20,7 @@ from plugchat_async import (
     PlugChatError,
     WalkReport,
 )
-from plugchat_async._internal.files import WholeFile, write_private, writing
+from plugchat_async._internal.files import AtomicFile, write_private, writing
 from plugchat_async._pagination import Consistency, unpack
 from plugchat_async.errors import NotConnectedError
 from plugchat_async.export.accounts import ExportSummary
@@ -61,8 +61,8 @@ def print_report(report: WalkReport) -> None:
     """Say on stderr what a walk did."""
     verdict = "verified" if report.verified else f"not verified: {report.reason}"
     sys.stderr.write(
-        f"report: rows read {report.chats}, pages {report.pages}, requests {report.requests}, passes {report.phases}, "
-        f"duplicates left out {report.duplicates}, late finds {report.late_finds}, "
+        f"report: rows read {report.chats}, pages {report.pages}, requests {report.requests}, passes {report.passes}, "
+        f"duplicates left out {report.duplicates}, late finds {report.recovered}, "
         f"values that could not be read {report.problems}, seconds {report.elapsed:.2f}; {verdict}\n"
     )
 
@@ -138,7 +138,7 @@ def opened(output: Path | None) -> Generator[TextIO]:
     if output is None:
         yield sys.stdout
         return
-    whole = WholeFile(output)
+    whole = AtomicFile(output)
     try:
         with writing(output):
             out = io.TextIOWrapper(whole.file, encoding="utf-8", newline="")
@@ -154,8 +154,8 @@ def summary_table(summary: ExportSummary) -> Table:
     # Text, not str: a folder's name is no markup.
     table = Table("", Column("", justify="right"), title=Text(printable(str(summary.folder))), show_header=False)
     table.add_row("accounts finished", str(summary.finished))
-    if summary.earlier:
-        table.add_row("finished by an earlier run", str(summary.earlier))
+    if summary.skipped:
+        table.add_row("finished by an earlier run", str(summary.skipped))
     table.add_row("accounts failed", str(summary.failed))
     if summary.not_connected:
         table.add_row("  phone not connected", str(summary.not_connected))

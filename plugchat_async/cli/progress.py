@@ -64,7 +64,7 @@ def bulk_progress(accounts: int) -> Generator[OnExport | None]:
 
         def on_result(export: AccountExport) -> None:
             nonlocal chats
-            if export.earlier:  # it takes no time, and says nothing of what is left
+            if export.skipped:  # it takes no time, and says nothing of what is left
                 display.update(task_id, total=(task.total or 0) - 1)
                 return
             chats += export.chats

@@ -48,7 +48,7 @@ def simulate(
 
     It prints the variables to set in another terminal; they name the first account.
     """
-    check_int("accounts", accounts, least=1, most=100_000)
+    check_int("accounts", accounts, minimum=1, maximum=100_000)
     sim = PlugChatSimulator(chats, seed=seed, latency=latency, port=port, dialect=dialect, connected=not disconnected)
     names = {"account-1": sim.token}
     for number in range(2, accounts + 1):

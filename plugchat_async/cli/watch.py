@@ -42,15 +42,15 @@ def watch(
     base_url: BaseURLOption = DEFAULT_BASE_URL,
     interval: Annotated[float, Parameter(help="Seconds from one look to the next.")] = 30.0,
     page_size: PageSizeOption = 100,
-    sweep_interval: Annotated[float, Parameter(help="Seconds after which the whole list is read again.")] = 600.0,
+    full_scan_interval: Annotated[float, Parameter(help="Seconds after which the whole list is read again.")] = 600.0,
     state: Annotated[
         Path | None,
         Parameter(
             help="Keep in this file what is known, and go on from there next time. Unless killed, nothing comes twice."
         ),
     ] = None,
-    existing: Annotated[bool, Parameter(negative=(), help="Begin with the chats that are there.")] = False,
-    looks: Annotated[Whole | None, Parameter(help="How many times to look; without it, until Ctrl-C.")] = None,
+    emit_existing: Annotated[bool, Parameter(negative=(), help="Begin with the chats that are there.")] = False,
+    max_polls: Annotated[Whole | None, Parameter(help="How many times to look; without it, until Ctrl-C.")] = None,
     on_bad_value: OnBadValueOption = "warn",
     format: Annotated[  # noqa: A002 - the option's name
         Literal["text", "jsonl"] | None, Parameter(help="Default: text on a terminal, jsonl in a pipe.")
@@ -86,11 +86,11 @@ def watch(
                 session.watch_chats(
                     interval=interval,
                     page_size=page_size,
-                    sweep_interval=sweep_interval,
+                    full_scan_interval=full_scan_interval,
                     state=known,
-                    report_existing=existing,
-                    looks=looks,
-                    on_look=save,  # what was learnt without an event, too
+                    emit_existing=emit_existing,
+                    max_polls=max_polls,
+                    on_poll=save,  # what was learnt without an event, too
                 )
             ) as events,
         ):

@@ -62,17 +62,17 @@ and where that is one of the two documented ones, to both.
 
 import ssl
 
-from plugchat_async._http.page_fetcher import TimeSource
+from plugchat_async._http.page_fetcher import Clock
 from plugchat_async._http.resources import RequestOptions
 from plugchat_async._http.secret import Secret
 from plugchat_async._http.transport import Transport
 from plugchat_async._http.wire import DEFAULT_BASE_URL, parse_base_url, proxy_problem, token_problem
 from plugchat_async._internal.validation import check_function, check_type
-from plugchat_async.doctor.examination import Examination, OnFinding
-from plugchat_async.doctor.findings import CHECKS, Blame, Check, Checkup, Fact, Finding, Status, Value
-from plugchat_async.doctor.probe import MOST_REQUESTS
+from plugchat_async.doctor.examination import CheckRunner, OnFinding
+from plugchat_async.doctor.findings import CHECKS, Category, Check, Fact, Finding, Report, Status, Value
+from plugchat_async.doctor.probe import MAX_REQUESTS
 
-__all__ = ["CHECKS", "MOST_REQUESTS", "Blame", "Check", "Checkup", "Fact", "Finding", "Status", "Value", "examine"]
+__all__ = ["CHECKS", "MAX_REQUESTS", "Category", "Check", "Fact", "Finding", "Report", "Status", "Value", "examine"]
 
 
 async def examine(
@@ -82,16 +82,16 @@ async def examine(
     timeout: float = 30.0,  # noqa: ASYNC109 - bounds each step, not all of them
     proxy: str | None = None,
     ssl_context: ssl.SSLContext | None = None,
-    time_source: TimeSource = TimeSource(),  # noqa: B008 - frozen
+    clock: Clock = Clock(),  # noqa: B008 - frozen
     quotes: bool = True,
     on_finding: OnFinding | None = None,
-) -> Checkup:
+) -> Report:
     """Make all checks, and give what they have found. What is wrong is a finding, not an error.
 
     token: the account's raw token. It is in no finding, also where a server echoes it.
     base_url: as for `PlugChatSession` (default https://app.plugchat.com.br).
     timeout: seconds for one request, one look-up of a name, or one TLS handshake (default 30.0).
-    proxy, ssl_context, time_source: as for `PlugChatSession`. Through a proxy neither names nor certificates are
+    proxy, ssl_context, clock: as for `PlugChatSession`. Through a proxy neither names nor certificates are
         looked at; requests go through it.
     quotes: whether findings may quote what the server says, such as the text of an error (default True). If False, they
         hold nothing of an account but shapes and counts, and can be shown to anybody.
@@ -109,7 +109,7 @@ async def examine(
         raise wrong
     check_type("quotes", quotes, bool)
     check_function("on_finding", on_finding, "a Finding")
-    options = RequestOptions(timeout=timeout, proxy=hidden_proxy, ssl_context=ssl_context, time_source=time_source)
+    options = RequestOptions(timeout=timeout, proxy=hidden_proxy, ssl_context=ssl_context, clock=clock)
     transport = Transport(
         borrowed=None,
         proxy=options.proxy,
@@ -119,6 +119,6 @@ async def examine(
     )
     transport.open()
     try:
-        return await Examination(options, transport, hidden, where, quotes=quotes).run(on_finding)
+        return await CheckRunner(options, transport, hidden, where, quotes=quotes).run(on_finding)
     finally:
         await transport.close()

@@ -8,7 +8,7 @@ from datetime import datetime
 from itertools import groupby
 from typing import Final
 
-from plugchat_async._pagination.exact import MOST_PINNED
+from plugchat_async._pagination.exact import MAX_PINNED
 from plugchat_async.doctor.check_rows import is_lid
 from plugchat_async.doctor.findings import Finding, Value, counted, failed, ok, skipped, warning
 from plugchat_async.doctor.probe import DEFAULT_SIZE, TOO_FEW, Answer
@@ -16,7 +16,7 @@ from plugchat_async.errors import RateLimitedError
 from plugchat_async.models import Chat
 
 # So many chats must follow those that may be pinned, before their order is more than chance.
-_LEAST_SORTED: Final = 5
+_MIN_SORTED: Final = 5
 # Seconds that a page may take before it is called slow.
 _SLOW: Final = 5.0
 
@@ -40,7 +40,7 @@ def judge_order(first: Answer) -> Finding:
         return skipped("order", TOO_FEW)
     where = _where_they_stand(chats)
     times = [time for chat in chats if (time := chat.last_message_time) is not None]
-    if len(chats) < MOST_PINNED + _LEAST_SORTED and not times:
+    if len(chats) < MAX_PINNED + _MIN_SORTED and not times:
         return skipped("order", f"{TOO_FEW}: none of them has a time", **where)
     if not times:
         return warning(
@@ -52,9 +52,9 @@ def judge_order(first: Answer) -> Finding:
             **where,
         )
     pinned = _pinned(times)
-    if pinned is None or (pinned and len(times) - pinned < _LEAST_SORTED):
-        if len(times) < MOST_PINNED + _LEAST_SORTED:
-            return skipped("order", f"{TOO_FEW}, since up to {MOST_PINNED} may be pinned on top", **where)
+    if pinned is None or (pinned and len(times) - pinned < _MIN_SORTED):
+        if len(times) < MAX_PINNED + _MIN_SORTED:
+            return skipped("order", f"{TOO_FEW}, since up to {MAX_PINNED} may be pinned on top", **where)
         if times == sorted(times):
             found = f"the {len(times)} chats of a page are sorted by time, but the oldest is first"
         elif _is_sorted_but_for_flagged(chats):
@@ -74,7 +74,7 @@ def judge_order(first: Answer) -> Finding:
 
 def _pinned(times: list[datetime]) -> int | None:
     """Say how many chats are on top of a sorted list, whatever their times; None if it is not sorted."""
-    for top in range(min(MOST_PINNED, len(times) - 1) + 1):
+    for top in range(min(MAX_PINNED, len(times) - 1) + 1):
         if times[top:] == sorted(times[top:], reverse=True):
             return top
     return None
@@ -83,7 +83,7 @@ def _pinned(times: list[datetime]) -> int | None:
 def _is_sorted_but_for_flagged(chats: Sequence[Chat]) -> bool:
     others = [chat for chat in chats if not chat.is_pinned and not chat.is_archived]
     times = [time for chat in others if (time := chat.last_message_time) is not None]
-    return len(times) >= _LEAST_SORTED and times == sorted(times, reverse=True)
+    return len(times) >= _MIN_SORTED and times == sorted(times, reverse=True)
 
 
 _STANDING: Final[dict[str, Callable[[Chat], bool]]] = {

@@ -11,14 +11,14 @@ from attrs import evolve
 from plugchat_async._http.resources import RequestOptions
 from plugchat_async._http.secret import Secret
 from plugchat_async._http.transport import Transport
-from plugchat_async._http.wire import DOCUMENTED_ORIGINS, RequestShape
+from plugchat_async._http.wire import DOCUMENTED_ORIGINS, RequestTemplate
 from plugchat_async.doctor.check_chats import judge_latency, judge_rate_limit
 from plugchat_async.doctor.check_phone import judge_answer, judge_phone
 from plugchat_async.doctor.findings import (
     Check,
-    Checkup,
     Fact,
     Finding,
+    Report,
     Value,
     blame_of,
     failed,
@@ -39,7 +39,7 @@ OnFinding = Callable[[Finding], object]
 _NOT_THERE: Final = frozenset({404, 408, 425, *range(300, 400), *range(500, 600)})
 
 
-class Examination:
+class CheckRunner:
     """Makes the checks, a method for each. What was asked for once is not asked for again.
 
     token, where: what was given, or what is wrong with it. quotes: whether findings may quote the server.
@@ -59,17 +59,17 @@ class Examination:
         self._where = where
         # The secret that is nobody's is never sent.
         known = token if isinstance(token, Secret) else Secret("-")
-        self._prober = Prober(transport, known, options.timeout, options.time_source, quotes)
+        self._prober = Prober(transport, known, options.timeout, options.clock, quotes)
         self._hosts: list[Host] = []
         # Why nothing more can be found out by asking.
         self._blocked = ""
         self._has_no_list = False
         # What is asked, in the vendor's form and in the form that the server takes.
-        self._documented = self._shape = RequestShape("", bare=True)
+        self._documented = self._shape = RequestTemplate("", bare=True)
 
-    async def run(self, on_finding: OnFinding | None) -> Checkup:
+    async def run(self, on_finding: OnFinding | None) -> Report:
         """Make them all, and tell of each finding as it is made."""
-        monotonic = self._options.time_source.monotonic
+        monotonic = self._options.clock.monotonic
         started = monotonic()
         findings: list[Finding] = []
         async with aclosing(self._findings()) as made:
@@ -78,7 +78,7 @@ class Examination:
                 if on_finding is not None:
                     on_finding(findings[-1])
         base_url = self._shape.base_url or (self._where if isinstance(self._where, str) else None)
-        return Checkup(
+        return Report(
             tuple(findings),
             None if base_url is None else self._redact(base_url),
             self._prober.sent,
@@ -108,7 +108,7 @@ class Examination:
         yield await self._asked("phone", self._phone, blocked="" if self._has_no_list else self._blocked)
         seen = any(answer.length for answer in self._prober.answers)
         nothing = self._blocked or ("" if seen else self._prober.stopped)
-        for name, look in paging.looks():
+        for name, look in paging.max_polls():
             yield skipped(name, nothing) if nothing else look()
         yield judge_latency(self._prober.answers, self._options.timeout)
         yield judge_rate_limit(self._prober.answers)
@@ -160,7 +160,7 @@ class Examination:
             shake_hands,
             context=self._options.ssl_context or ssl.create_default_context(),
             seconds=self._options.timeout,
-            now=self._options.time_source.time(),
+            now=self._options.clock.time(),
         )
         return await self._each_host("tls", shake)
 
@@ -191,11 +191,11 @@ class Examination:
         answers: dict[str, Answer] = {}
         for host in self._hosts:  # the one that was given is the first
             if not self._prober.stopped:
-                shape = RequestShape(host.base_url, bare=True)
+                shape = RequestTemplate(host.base_url, bare=True)
                 answers[host.base_url] = await self._prober.send(shape, 1, SAMPLE)
         answering = tuple(url for url, answer in answers.items() if answer.error is None)
         use = next(iter((*answering, *answers)))
-        self._documented = self._shape = RequestShape(use, bare=True)
+        self._documented = self._shape = RequestTemplate(use, bare=True)
         told = "; ".join(f"{url}: {_met(answer)}" for url, answer in answers.items())
         error = answers[use].error
         if error is not None and (answers[use].status is None or answers[use].status in _NOT_THERE):

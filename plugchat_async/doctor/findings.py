@@ -35,7 +35,7 @@ Check = Literal[
 ]
 Status = Literal["ok", "warning", "failed", "skipped"]
 # As the errors are split: yours, theirs or the network's, an answer that is not what the vendor promises.
-Blame = Literal["configuration", "service", "answer"]
+Category = Literal["configuration", "service", "answer"]
 Value: TypeAlias = str | int | float | bool | tuple[str, ...] | None
 
 # In the order in which they are made.
@@ -71,7 +71,7 @@ class Finding:
     status: Status
     found: str
     advice: str = ""
-    blame: Blame | None = None
+    blame: Category | None = None
     facts: tuple[Fact, ...] = ()
 
     def fact(self, name: str) -> Value:
@@ -83,7 +83,7 @@ class Finding:
 
 
 @frozen
-class Checkup:
+class Report:
     """What all checks together have found.
 
     findings: one for each check, in order.
@@ -120,7 +120,7 @@ def warning(check: Check, found: str, advice: str, **facts: Value) -> Finding:
     return Finding(check, "warning", found, advice, None, _facts(facts))
 
 
-def failed(check: Check, found: str, advice: str, blame: Blame, **facts: Value) -> Finding:
+def failed(check: Check, found: str, advice: str, blame: Category, **facts: Value) -> Finding:
     """Give the finding that walks don't work, or lose chats."""
     return Finding(check, "failed", found, advice, blame, _facts(facts))
 
@@ -135,7 +135,7 @@ def skipped(check: Check, why: str, **facts: Value) -> Finding:
     return Finding(check, "skipped", why, "", None, _facts(facts))
 
 
-def blame_of(error: PlugChatError) -> Blame:
+def blame_of(error: PlugChatError) -> Category:
     """Say whose fault an error is."""
     match error:
         case ConfigurationError():

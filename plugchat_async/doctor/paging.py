@@ -5,7 +5,7 @@ from typing import Final
 
 from attrs import define, field
 
-from plugchat_async._http.wire import RequestShape
+from plugchat_async._http.wire import RequestTemplate
 from plugchat_async._pagination.server_traits import FAR_PAGES
 from plugchat_async.doctor.check_chats import judge_duplicates, judge_order, judge_ties
 from plugchat_async.doctor.check_paging import (
@@ -34,7 +34,7 @@ class Paging:
     """
 
     prober: Prober
-    shape: RequestShape
+    shape: RequestTemplate
     _first: int | None = field(default=None, init=False)
     _about_first: Finding | None = field(default=None, init=False)
     _differ: bool = field(default=False, init=False)
@@ -49,7 +49,7 @@ class Paging:
             ("page_size", self._page_size),
         )
 
-    def looks(self) -> tuple[tuple[Check, Callable[[], Finding]], ...]:
+    def max_polls(self) -> tuple[tuple[Check, Callable[[], Finding]], ...]:
         """Give the checks that only look at what came, in order."""
         return (
             ("times", lambda: judge_times(self._largest())),

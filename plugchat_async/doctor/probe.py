@@ -10,16 +10,16 @@ from plugchat_async._evidence import Problem
 from plugchat_async._http.account_status import read_status
 from plugchat_async._http.decode import Decoded
 from plugchat_async._http.gateway_errors import gateway_error
-from plugchat_async._http.page_fetcher import TimeSource
+from plugchat_async._http.page_fetcher import Clock
 from plugchat_async._http.retry import parse_wait
 from plugchat_async._http.secret import Secret
-from plugchat_async._http.transport import Failure, Transport
+from plugchat_async._http.transport import AttemptFailed, Transport
 from plugchat_async._http.wire import (
     STATUS_PATH,
-    Requests,
-    RequestShape,
-    WireRequest,
-    WireResponse,
+    Request,
+    RequestBuilder,
+    RequestTemplate,
+    Response,
     one_line,
     status_error,
     status_line,
@@ -45,9 +45,9 @@ SAMPLE: Final = 10
 DEFAULT_SIZE: Final = 100
 TOO_FEW: Final = "too few chats to tell"
 # A checkup takes 15 at most, and one more for each idle connection that was closed; this holds whatever a server does.
-MOST_REQUESTS: Final = 16
+MAX_REQUESTS: Final = 16
 # A service that has twice not answered at all is not asked on.
-_MOST_SILENCES: Final = 2
+_MAX_SILENCES: Final = 2
 
 # Retry-After is RFC 9110, 10.2.3. RateLimit and RateLimit-Policy, and before them RateLimit-Limit, -Remaining and
 # -Reset, are the IETF's draft-ietf-httpapi-ratelimit-headers; those with an X are a convention.
@@ -121,18 +121,18 @@ class Prober:
     transport: Transport
     token: Secret
     timeout: float
-    time_source: TimeSource
+    clock: Clock
     quotes: bool = True
     sent: int = field(default=0, init=False)
     stopped: str = field(default="", init=False)
     answers: list[Answer] = field(init=False, default=Factory(list[Answer]))
     _status: StatusAnswer | None = field(init=False, default=None)
-    _requests: Requests = field(init=False, default=Factory(Requests))
-    _known: dict[tuple[RequestShape, int, int], Answer] = field(
-        init=False, default=Factory(dict[tuple[RequestShape, int, int], Answer])
+    _requests: RequestBuilder = field(init=False, default=Factory(RequestBuilder))
+    _known: dict[tuple[RequestTemplate, int, int], Answer] = field(
+        init=False, default=Factory(dict[tuple[RequestTemplate, int, int], Answer])
     )
 
-    async def ask(self, shape: RequestShape, number: int, size: int, *, again: bool = False) -> Answer:
+    async def ask(self, shape: RequestTemplate, number: int, size: int, *, again: bool = False) -> Answer:
         """Ask for a page, unless it was asked for before. StoppedError if nothing is asked for any more.
 
         again: ask even so, for what may have changed.
@@ -147,7 +147,7 @@ class Prober:
             raise StoppedError
         return answer
 
-    async def send(self, shape: RequestShape, number: int, size: int) -> Answer:
+    async def send(self, shape: RequestTemplate, number: int, size: int) -> Answer:
         """Send one request for a page, whatever comes of it."""
         request = self._requests.build(shape, self.token, number, size)
         outcome, seconds = await self._send(request)
@@ -160,12 +160,12 @@ class Prober:
     def _stop_if_enough(self) -> None:
         if any(isinstance(answer.error, RateLimitedError) for answer in self.answers):
             self.stopped = "the service limits the rate (HTTP 429), so it was not asked any further"
-        elif sum(answer.status is None for answer in self.answers) >= _MOST_SILENCES:
+        elif sum(answer.status is None for answer in self.answers) >= _MAX_SILENCES:
             self.stopped = "the service no longer answers"
-        elif self.sent >= MOST_REQUESTS:
-            self.stopped = f"that would take more than {MOST_REQUESTS} requests"
+        elif self.sent >= MAX_REQUESTS:
+            self.stopped = f"that would take more than {MAX_REQUESTS} requests"
 
-    async def ask_status(self, shape: RequestShape) -> StatusAnswer:
+    async def ask_status(self, shape: RequestTemplate) -> StatusAnswer:
         """Ask whether the account is connected, unless it was asked before. StoppedError if nothing is asked any more.
 
         shape: of the requests for pages.
@@ -175,28 +175,28 @@ class Prober:
                 raise StoppedError
             shape = evolve(shape, path=STATUS_PATH)
             url = f"{shape.base_url}{shape.path}"
-            outcome, seconds = await self._send(WireRequest(shape, self.token, url, shape.headers(self.token)))
-            if isinstance(outcome, WireResponse) and outcome.status == 429:
+            outcome, seconds = await self._send(Request(shape, self.token, url, shape.headers(self.token)))
+            if isinstance(outcome, Response) and outcome.status == 429:
                 self.answers.append(self._read(outcome, 0, 0, seconds))
             self._stop_if_enough()
             self._status = self._read_status(outcome)
         return self._status
 
-    async def _send(self, request: WireRequest) -> tuple[WireResponse | Failure, float]:
+    async def _send(self, request: Request) -> tuple[Response | AttemptFailed, float]:
         """Send one request. Return what came of it, and the seconds that it took."""
         outcome, seconds = await self._send_once(request)
         # If an idle connection had been closed, the server never saw the request.
-        stale = isinstance(outcome, Failure) and outcome.stale
-        return (await self._send_once(request)) if stale and self.sent < MOST_REQUESTS else (outcome, seconds)
+        stale = isinstance(outcome, AttemptFailed) and outcome.stale
+        return (await self._send_once(request)) if stale and self.sent < MAX_REQUESTS else (outcome, seconds)
 
-    async def _send_once(self, request: WireRequest) -> tuple[WireResponse | Failure, float]:
-        started = self.time_source.monotonic()
+    async def _send_once(self, request: Request) -> tuple[Response | AttemptFailed, float]:
+        started = self.clock.monotonic()
         outcome = await self.transport.send(request, timeout=self.timeout)
         self.sent += 1
-        return outcome, self.time_source.monotonic() - started
+        return outcome, self.clock.monotonic() - started
 
-    def _read(self, outcome: WireResponse | Failure, number: int, size: int, seconds: float) -> Answer:
-        if isinstance(outcome, Failure):
+    def _read(self, outcome: Response | AttemptFailed, number: int, size: int, seconds: float) -> Answer:
+        if isinstance(outcome, AttemptFailed):
             outcome.error.url = None  # that of a probe says nothing
             return Answer(number, size, seconds, error=outcome.error)
         headers = outcome.headers
@@ -220,10 +220,10 @@ class Prober:
             body=outcome.body,
         )
 
-    def _read_page(self, response: WireResponse) -> Decoded | PlugChatError:
+    def _read_page(self, response: Response) -> Decoded | PlugChatError:
         headers, status = response.headers, response.status
         if status != 200:
-            wait = parse_wait(status, headers, now=self.time_source.time())
+            wait = parse_wait(status, headers, now=self.clock.time())
             return gateway_error(response, self.token, status_error(response, self.token, wait))
         if not response.complete:
             limit = self.transport.max_response_bytes
@@ -231,8 +231,8 @@ class Prober:
         read = _finish(converter.decode_slices(response.body, self.token, Chat, "warn"))
         return read if isinstance(read, Decoded) else gateway_error(response, self.token, read)
 
-    def _read_status(self, outcome: WireResponse | Failure) -> StatusAnswer:
-        if isinstance(outcome, Failure):
+    def _read_status(self, outcome: Response | AttemptFailed) -> StatusAnswer:
+        if isinstance(outcome, AttemptFailed):
             return StatusAnswer(outcome.error.message)
         status = read_status(outcome.body, self.token) if outcome.complete and outcome.status == 200 else None
         if isinstance(status, AccountStatus):

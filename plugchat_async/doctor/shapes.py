@@ -8,7 +8,7 @@ from typing import Any, Final, cast
 from attrs import evolve
 
 from plugchat_async._http.secret import Secret
-from plugchat_async._http.wire import WireResponse, status_line
+from plugchat_async._http.wire import Response, status_line
 from plugchat_async._internal.lenient_json import mend, value_of
 from plugchat_async.errors import DecodeError, MethodNotAllowedError, PlugChatError, RateLimitedError, ServerError
 
@@ -112,7 +112,7 @@ def listed(names: Iterable[str], others: int) -> str:
     return ", ".join([*names, *([more] if more else [])]) or "none"
 
 
-def strip_quotes(error: PlugChatError, response: WireResponse, token: Secret) -> None:
+def strip_quotes(error: PlugChatError, response: Response, token: Secret) -> None:
     """Take out of an error all that a server has chosen. What is left says what kind of answer it was."""
     shape = shape_of_body(response.body, token) if response.complete else "a body that is too long"
     error.message = f"{type(error).__name__}: HTTP {status_line(response.status)}, {shape}"

@@ -16,7 +16,7 @@ from plugchat_async._pagination.runner import LEFT
 from plugchat_async.bulk.accounts import Account
 from plugchat_async.bulk.fetch import Accounts, BulkOptions, settings_of
 from plugchat_async.bulk.names import AccountNames, file_name
-from plugchat_async.bulk.workers import AccountResult, Crew
+from plugchat_async.bulk.workers import AccountResult, WorkerPool
 from plugchat_async.errors import InvalidValueError, NotConnectedError, PlugChatError
 from plugchat_async.export.manifest import Entry, Layout, Manifest
 from plugchat_async.export.merge_people import merge_people as merged
@@ -42,7 +42,7 @@ class AccountExport:
     error: PlugChatError | None = None
     verified: bool = False
     report: WalkReport | None = None
-    earlier: bool = False
+    skipped: bool = False
     problems: int = 0
 
 
@@ -60,7 +60,7 @@ class ExportSummary:
     folder: Path
     finished: int = 0
     failed: int = 0
-    earlier: int = 0
+    skipped: int = 0
     chats: int = 0
     unverified: int = 0
     errors: dict[str, int] = field(factory=dict[str, int])
@@ -74,8 +74,8 @@ class ExportSummary:
 
     def count(self, export: AccountExport, *, limit: int | None) -> None:
         """Add an account."""
-        if export.earlier:
-            self.earlier += 1
+        if export.skipped:
+            self.skipped += 1
         elif export.error is not None:
             self.failed += 1
             kind = type(export.error).__name__
@@ -97,7 +97,7 @@ async def export_many(
     folder: PathLike,
     *,
     format: FileFormat = "jsonl",  # noqa: A002 - what it is
-    fresh: bool = False,
+    restart: bool = False,
     merge_people: bool = False,
     concurrency: int = 64,
     on_result: OnExport | None = None,
@@ -125,7 +125,7 @@ async def export_many(
     """
     settings = settings_of(options)
     check_choice("format", format, ("jsonl", "csv", "parquet"))
-    check_type("fresh", fresh, bool)
+    check_type("restart", restart, bool)
     check_type("merge_people", merge_people, bool)
     check_function("on_result", on_result, "an AccountExport")
     if format == "parquet":
@@ -139,7 +139,7 @@ async def export_many(
 
     # Checked before anything is written.
     source = Source("accounts", accounts, Account, wanted)
-    crew = settings.crew(source, concurrency=concurrency, pages=not merge_people)
+    pool = settings.pool(source, concurrency=concurrency, pages=not merge_people)
     make_folder(out)
     with Record(
         out,
@@ -147,7 +147,7 @@ async def export_many(
         "accounts",
         limit=settings.walk.limit,
         merge_people=merge_people,
-        fresh=fresh,
+        restart=restart,
         on_result=on_result,
     ) as record:
 
@@ -160,7 +160,7 @@ async def export_many(
                     path_of(export.account).unlink(missing_ok=True)
             record.add([export])
 
-        await run_export(crew, lambda name: open_sink(format, path_of(name), name), done)
+        await run_export(pool, lambda name: open_sink(format, path_of(name), name), done)
     return record.summary
 
 
@@ -178,14 +178,14 @@ class Record:
         *,
         limit: int | None,
         merge_people: bool,
-        fresh: bool,
+        restart: bool,
         on_result: OnExport | None,
     ) -> None:
         self.summary = ExportSummary(folder)
         self._on_result = on_result
         self._limit = limit
         self._started = time.monotonic()
-        self.manifest = Manifest(folder, style, layout, limit=limit, merge_people=merge_people, fresh=fresh)
+        self.manifest = Manifest(folder, style, layout, limit=limit, merge_people=merge_people, restart=restart)
         try:
             sweep(folder)  # no other run writes here now
             self._failures = Failures(folder)
@@ -233,7 +233,7 @@ class Record:
             return False
         file = self.summary.folder / found.file
         self._tell(
-            AccountExport(account, file, found.chats, verified=found.verified, earlier=True, problems=found.problems)
+            AccountExport(account, file, found.chats, verified=found.verified, skipped=True, problems=found.problems)
         )
         return True
 
@@ -243,7 +243,7 @@ class Record:
             self._on_result(export)
 
 
-async def run_export(crew: Crew, open_: Callable[[str], Sink], done: OnExport) -> None:
+async def run_export(pool: WorkerPool, open_: Callable[[str], Sink], done: OnExport) -> None:
     """Write what a crew finds, each account into a sink of its own.
 
     A crew that gives pages has them written as they come. Of one that gives whole accounts, the rows of each person
@@ -251,7 +251,7 @@ async def run_export(crew: Crew, open_: Callable[[str], Sink], done: OnExport) -
     """
     sinks: dict[str, Sink | PlugChatError] = {}
     try:
-        while (item := await crew.next()) is not None:
+        while (item := await pool.next()) is not None:
             if isinstance(item, AccountResult):
                 name = item.account.name
                 sink = sinks.pop(name, None)
@@ -269,7 +269,7 @@ async def run_export(crew: Crew, open_: Callable[[str], Sink], done: OnExport) -
             del item, sink
     finally:
         try:
-            await crew.close()
+            await pool.close()
         finally:
             for left in sinks.values():
                 if not isinstance(left, PlugChatError):
@@ -311,7 +311,7 @@ def make_folder(folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
 
 
-class Failure(msgspec.Struct, frozen=True):
+class AttemptFailed(msgspec.Struct, frozen=True):
     """A failed account, as it is written down."""
 
     account: str
@@ -335,7 +335,9 @@ class Failures:
         """Write one down at once. OutputError if that can't be done."""
         error = export.error
         assert error is not None, "it has failed"
-        line = Failure(export.account, type(error).__name__, error.what_happened, error.hint, error.status, error.page)
+        line = AttemptFailed(
+            export.account, type(error).__name__, error.what_happened, error.hint, error.status, error.page
+        )
         with writing(self._path):
             if self._file is None:
                 self._file = self._path.open("ab")

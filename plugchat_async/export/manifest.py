@@ -21,7 +21,7 @@ _FILE: Final = re.compile(r"(?![._]|failures\.jsonl$)[^/\\\x00]+")
 Layout = Literal["accounts", "parts"]
 
 _OTHER_KIND_HINT: Final = (
-    "Give another folder, or start over with --fresh (fresh=True in Python): it removes the files of the earlier "
+    "Give another folder, or start over with --restart (restart=True in Python): it removes the files of the earlier "
     "export."
 )
 
@@ -84,7 +84,7 @@ class Manifest:
         *,
         limit: int | None = None,
         merge_people: bool = False,
-        fresh: bool,
+        restart: bool,
     ) -> None:
         self._folder = folder
         self._path = folder / MANIFEST
@@ -92,12 +92,12 @@ class Manifest:
         with writing(self._path):
             self._file: BinaryIO = open(self._path, "ab+")  # noqa: PTH123, SIM115 - until `close`
         try:
-            self._begin(Heading(VERSION, style, layout, limit, token_hex(4), merge_people), fresh=fresh)
+            self._begin(Heading(VERSION, style, layout, limit, token_hex(4), merge_people), restart=restart)
         except BaseException:
             self._file.close()
             raise
 
-    def _begin(self, heading: Heading, *, fresh: bool) -> None:
+    def _begin(self, heading: Heading, *, restart: bool) -> None:
         if not lock(self._file):
             folder = str(self._folder)
             raise OutputError(f"another run exports into {folder}", "Let it end, or give another folder.", path=folder)
@@ -111,18 +111,18 @@ class Manifest:
         trouble = f"{self._path}: line {wrong} is none of an export's" if wrong else ""
         if found is not None and msgspec.structs.replace(found, id=heading.id) != heading:
             trouble = f"{self._folder} already holds {_describe(found)}; this run would write {_describe(heading)}"
-        if trouble and not fresh:
+        if trouble and not restart:
             raise InvalidValueError(trouble, _OTHER_KIND_HINT)
         with writing(self._path):
             for entry in entries:
-                if fresh:
+                if restart:
                     (self._folder / entry.file).unlink(missing_ok=True)
                 elif (self._folder / entry.file).is_file():
                     self._note(entry)
         self.remove_uncounted()
         with writing(self._path):
-            self._file.truncate(0 if fresh else len(whole))
-        if fresh or not whole:
+            self._file.truncate(0 if restart else len(whole))
+        if restart or not whole:
             self.id = heading.id
             self._write(heading)
 

@@ -11,7 +11,7 @@ from typing import Any, Final
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from plugchat_async._internal.files import UNICODE_HINT, WholeFile, writing
+from plugchat_async._internal.files import UNICODE_HINT, AtomicFile, writing
 from plugchat_async.errors import InvalidValueError
 from plugchat_async.export.rows import ACCOUNT
 from plugchat_async.models import COLUMNS, Chat, values_of
@@ -78,7 +78,7 @@ class ParquetSink:
         self._schema = SCHEMA if account is None else SCHEMA_WITH_ACCOUNT
         self._held: list[pa.RecordBatch] = []
         self._held_rows = 0
-        self._whole = WholeFile(path)
+        self._whole = AtomicFile(path)
         try:
             with writing(path):
                 self._writer = pq.ParquetWriter(self._whole.file, self._schema, compression="zstd")

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal, Protocol, TypeAlias
 
 from plugchat_async._extras import needing
-from plugchat_async._internal.files import WholeFile, writing
+from plugchat_async._internal.files import AtomicFile, writing
 from plugchat_async._internal.iterables import Source
 from plugchat_async.errors import InvalidValueError
 from plugchat_async.export.rows import csv_header, from_json, to_csv, to_json
@@ -51,7 +51,7 @@ class TextSink:
         self.rows = 0
         self._to_line = to_line
         self._account = account
-        self._whole = WholeFile(path)
+        self._whole = AtomicFile(path)
         self._put([header])
 
     def write(self, chats: Sequence[Chat]) -> None:

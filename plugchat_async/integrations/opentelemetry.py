@@ -120,8 +120,8 @@ class _Walk:
                 "plugchat.walk.pages": report.pages,
                 "plugchat.walk.chats": report.chats,
                 "plugchat.walk.duplicates": report.duplicates,
-                "plugchat.walk.late_finds": report.late_finds,
-                "plugchat.walk.phases": report.phases,
+                "plugchat.walk.recovered": report.recovered,
+                "plugchat.walk.passes": report.passes,
                 "plugchat.walk.verified": report.verified,
                 "plugchat.walk.reason": report.reason,
             }

@@ -9,7 +9,7 @@ from attrs import evolve, frozen
 from plugchat_async._pagination.steps import key_of
 from plugchat_async.models import Chat
 from plugchat_async.testing.dialects import Dialect
-from plugchat_async.testing.fake_chats import GatewayPeople, People
+from plugchat_async.testing.fake_chats import GatewayChatFactory, People
 
 
 @frozen(kw_only=True)
@@ -43,7 +43,7 @@ class SimulatedAccount:
     ) -> None:
         self.token = token
         self.connected = connected
-        self._people = GatewayPeople(seed) if dialect == "gateway" else People(seed)
+        self._people = GatewayChatFactory(seed) if dialect == "gateway" else People(seed)
         self._chats = self._people.chats(chats)
         if dialect == "gateway" and pinned:
             self._chats[-pinned:] = [evolve(chat, is_pinned=True) for chat in self._chats[-pinned:]]

@@ -1,6 +1,6 @@
 """Made-up chats: people, groups and broadcast lists as a Brazilian WhatsApp account has them. No one's real data.
 
-`People` are those of the vendor's page of 2021: each chat has a phone and a time. `GatewayPeople` are those of today's
+`People` are those of the vendor's page of 2021: each chat has a phone and a time. `GatewayChatFactory` are those of today's
 gateway, in the proportions of a live account of 732 rows: a person has 2.2 rows on average and up to five, of which at
 most one has the phone, and 59 % of the rows have no time.
 """
@@ -103,7 +103,7 @@ class People:
         )
 
 
-class GatewayPeople(People):
+class GatewayChatFactory(People):
     """Chats as today's gateway lists them. No two rows of an account have the same phone, or the same lid and name."""
 
     def __init__(self, seed: int) -> None:

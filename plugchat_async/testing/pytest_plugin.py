@@ -90,7 +90,7 @@ def plugchat_session(
 
     It waits for nothing between its retries: its clock jumps over the waits, which are each half of the longest
     that they could be, so that a test takes no time and the same course in each run. What a server takes to answer is
-    real. @pytest.mark.plugchat_session(timeout=5.0, time_source=TimeSource()) sets its options; those waits are real.
+    real. @pytest.mark.plugchat_session(timeout=5.0, clock=Clock()) sets its options; those waits are real.
     """
     loop = _in_loop(request)
     if loop is None:
@@ -167,7 +167,7 @@ def _make_simulator(item: pytest.Item) -> "testing.PlugChatSimulator":
 
 
 def _make_session(item: pytest.Item, simulator: "testing.PlugChatSimulator") -> "plugchat_async.PlugChatSession":
-    defaults = {"token": simulator.token, "base_url": simulator.base_url, "time_source": _time_without_waits()}
+    defaults = {"token": simulator.token, "base_url": simulator.base_url, "clock": _time_without_waits()}
     return _make(plugchat_async.PlugChatSession, item, "plugchat_session", defaults)
 
 
@@ -207,8 +207,8 @@ def _misuse(marker: str, problem: str) -> BaseException:
     return pytest.fail.Exception(f"@pytest.mark.{marker}: {problem}", pytrace=False)
 
 
-def _time_without_waits() -> "plugchat_async.TimeSource":
-    real = plugchat_async.TimeSource()
+def _time_without_waits() -> "plugchat_async.Clock":
+    real = plugchat_async.Clock()
     skipped = 0.0
 
     async def sleep(seconds: float) -> None:
@@ -216,7 +216,7 @@ def _time_without_waits() -> "plugchat_async.TimeSource":
         skipped += seconds
         await real.sleep(0)
 
-    return plugchat_async.TimeSource(
+    return plugchat_async.Clock(
         monotonic=lambda: real.monotonic() + skipped,
         time=lambda: real.time() + skipped,
         sleep=sleep,

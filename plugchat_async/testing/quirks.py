@@ -46,18 +46,18 @@ class Quirks:
     rate_limit: int | None = None
 
     def __attrs_post_init__(self) -> None:
-        check_int("first_page", self.first_page, least=0, most=1)
+        check_int("first_page", self.first_page, minimum=0, maximum=1)
         for name in ("max_page_size", "ignore_page_size", "refuse_page_size"):
-            check_optional_int(name, getattr(self, name), least=1)
-        check_optional_int("rate_limit", self.rate_limit, least=0)
+            check_optional_int(name, getattr(self, name), minimum=1)
+        check_optional_int("rate_limit", self.rate_limit, minimum=0)
         check_choice("past_end", self.past_end, ("empty", "first", "last"))
         check_choice("order", self.order, ("newest", "oldest", "shuffled"))
         check_choice("content_type", self.content_type, ("required", "refused", "ignored"))
         check_choice("method", self.method, ("GET", "POST"))
-        check_int("pinned", self.pinned, least=0, most=_MOST)
-        check_int("ties", self.ties, least=1, most=_MOST)
+        check_int("pinned", self.pinned, minimum=0, maximum=_MOST)
+        check_int("ties", self.ties, minimum=1, maximum=_MOST)
         check_type("ties_move", self.ties_move, bool)
-        check_int("twice", self.twice, least=0, most=_MOST)
+        check_int("twice", self.twice, minimum=0, maximum=_MOST)
 
     def window(self, account: SimulatedAccount, page: int, size: int, turn: int) -> Sequence[Chat]:
         """Give a page of an account. `turn`: a number that is another one for each answer."""

@@ -20,7 +20,7 @@ from plugchat_async.testing.faults import Fault
 from plugchat_async.testing.quirks import RETRY_AFTER, ContentType, Method, Order, PastEnd, Quirks
 
 # In an interval, of each kind.
-_MOST_EVENTS = 10_000
+_MAX_EVENTS = 10_000
 
 
 @frozen
@@ -102,8 +102,8 @@ class PlugChatSimulator:
         method: Method = "GET",
         rate_limit: int | None = None,
     ) -> None:
-        check_int("chats", chats, least=0)
-        check_int("port", port, least=0, most=65535)
+        check_int("chats", chats, minimum=0)
+        check_int("port", port, minimum=0, maximum=65535)
         check_seconds("latency", latency, zero=True)
         check_type("connected", connected, bool)
         check_choice("dialect", dialect, DIALECTS)
@@ -194,7 +194,7 @@ class PlugChatSimulator:
         `connected`, `receive_message`, `new_chat`, `delete_chat` and `mark_read`. InvalidValueError if there is an
         account with that token, or it can't be one.
         """
-        check_int("chats", chats, least=0)
+        check_int("chats", chats, minimum=0)
         problem = token_problem(token)
         if problem is not None:
             raise problem
@@ -251,9 +251,9 @@ class PlugChatSimulator:
         started or stopped from outside the running simulator's event loop.
         """
         traffic = Traffic(
-            bumps=check_number("bumps", bumps, most=_MOST_EVENTS),
-            inserts=check_number("inserts", inserts, most=_MOST_EVENTS),
-            deletes=check_number("deletes", deletes, most=_MOST_EVENTS),
+            bumps=check_number("bumps", bumps, maximum=_MAX_EVENTS),
+            inserts=check_number("inserts", inserts, maximum=_MAX_EVENTS),
+            deletes=check_number("deletes", deletes, maximum=_MAX_EVENTS),
         )
         interval = None if every is None else check_seconds("every", every, zero=False)
         moves_clock = self._loop is not None and (interval is not None or self._clock is not None)

@@ -1,5 +1,5 @@
 """Watch an account for changes: options, the saved state, and outages. See `PlugChatSession.watch_chats`."""
 
-from plugchat_async.watch.options import OnLook, OnOutage, Outage, WatchOptions, WatchState
+from plugchat_async.watch.options import OnOutage, OnPoll, Outage, WatchOptions, WatchState
 
-__all__ = ["OnLook", "OnOutage", "Outage", "WatchOptions", "WatchState"]
+__all__ = ["OnOutage", "OnPoll", "Outage", "WatchOptions", "WatchState"]

@@ -112,7 +112,7 @@ class Outage:
 
 
 OnOutage = Callable[[Outage], object]
-OnLook = Callable[[WatchState], object]
+OnPoll = Callable[[WatchState], object]
 
 
 class WatchOptions(TypedDict, total=False):
@@ -121,10 +121,10 @@ class WatchOptions(TypedDict, total=False):
     interval: seconds from the beginning of a look to that of the next one (default 30.0).
     page_size: chats to ask for at a time (default 100).
     state: what the caller knows already (default None: nothing), and goes on to know. Save it when an event is
-        dealt with and in `on_look`, and give it back after a restart: what happened meanwhile is given, and nothing
+        dealt with and in `on_poll`, and give it back after a restart: what happened meanwhile is given, and nothing
         twice.
-    sweep_interval: seconds after which the whole list is read again (default 600.0; 0.0: at each look).
-    report_existing: whether a watch without a state begins with a ChatAdded for each chat (default False).
+    full_scan_interval: seconds after which the whole list is read again (default 600.0; 0.0: at each look).
+    emit_existing: whether a watch without a state begins with a ChatAdded for each chat (default False).
     ignore: names of `Chat`'s fields whose changes alone are no event, such as "profile_thumbnail" (default: none).
     looks: how many times to look (default None: without end). If the last one fails, its error is raised.
     max_outage: seconds of an outage after which its error is raised (default None: it is waited for).
@@ -132,7 +132,7 @@ class WatchOptions(TypedDict, total=False):
         None; both are logged as warnings). ServiceErrors and ResponseErrors are waited for, longer each time up to
         five minutes or `interval`, and as long as a 429 asks. So is a 4xx other than 401 and 403 after a look that
         worked. All others are raised, and so are AuthenticationError and AccessDeniedError.
-    on_look: a plain function, called with the state when all events of a look are dealt with, if it has learnt
+    on_poll: a plain function, called with the state when all events of a look are dealt with, if it has learnt
         anything, with or without events, as the first one does (default None). To save only here takes less time
         where many chats change; what dies in the middle of a look then gets its events again.
     """
@@ -140,13 +140,13 @@ class WatchOptions(TypedDict, total=False):
     interval: float
     page_size: int
     state: WatchState | None
-    sweep_interval: float
-    report_existing: bool
+    full_scan_interval: float
+    emit_existing: bool
     ignore: Collection[str]
-    looks: int | None
+    max_polls: int | None
     max_outage: float | None
     on_outage: OnOutage | None
-    on_look: OnLook | None
+    on_poll: OnPoll | None
 
 
 @frozen(kw_only=True, eq=False, repr=False)
@@ -156,25 +156,25 @@ class WatchSettings:
     interval: float = 30.0
     page_size: int = 100
     state: WatchState | None = None
-    sweep_interval: float = 600.0
-    report_existing: bool = False
+    full_scan_interval: float = 600.0
+    emit_existing: bool = False
     ignore: Collection[str] = ()
-    looks: int | None = None
+    max_polls: int | None = None
     max_outage: float | None = None
     on_outage: OnOutage | None = None
-    on_look: OnLook | None = None
+    on_poll: OnPoll | None = None
 
     def __attrs_post_init__(self) -> None:
         check_seconds("interval", self.interval, zero=False)
-        check_int("page_size", self.page_size, least=1)
+        check_int("page_size", self.page_size, minimum=1)
         check_type("state", self.state, WatchState, optional=True)
-        check_seconds("sweep_interval", self.sweep_interval, zero=True)
-        check_type("report_existing", self.report_existing, bool)
+        check_seconds("full_scan_interval", self.full_scan_interval, zero=True)
+        check_type("emit_existing", self.emit_existing, bool)
         check_type("ignore", self.ignore, Collection)
         for name in self.ignore:
             check_choice("ignore", name, COLUMNS)
-        check_optional_int("looks", self.looks, least=1)
+        check_optional_int("max_polls", self.max_polls, minimum=1)
         if self.max_outage is not None:
             check_seconds("max_outage", self.max_outage, zero=True)
         check_function("on_outage", self.on_outage, "an Outage")
-        check_function("on_look", self.on_look, "a WatchState")
+        check_function("on_poll", self.on_poll, "a WatchState")

@@ -16,14 +16,14 @@ import msgspec
 from attrs import define, field
 
 from plugchat_async._internal.serialization import from_text, to_text
-from plugchat_async._pagination.exact import MOST_PINNED, is_sorted
+from plugchat_async._pagination.exact import MAX_PINNED, is_sorted
 from plugchat_async._pagination.steps import key_of
 from plugchat_async.errors import InvalidValueError
 from plugchat_async.models import COLUMNS, Chat, ChatAdded, ChatChanged, ChatEvent, ChatRemoved, Page, values_of
 
 STATE_VERSION = 2
 # With pages of a few chats a busy account repeats them honestly.
-_MOST_REPEATS = 5
+_MAX_REPEATS = 5
 # The fields that states of version 1 do not have.
 _NEW_FIELDS = frozenset(COLUMNS[8:])
 # Of all times the first, which chats without one have.
@@ -143,7 +143,7 @@ class Snapshot:
         for phone, chat in self.chats.items():
             if _time_of(chat) <= until:
                 older += 1
-                if older > MOST_PINNED:  # those may be on top, whatever their times
+                if older > MAX_PINNED:  # those may be on top, whatever their times
                     break
             elif phone not in seen and phone not in self.doubted:
                 return True
@@ -197,7 +197,7 @@ class Front:
     def take(self, page: Page) -> bool:
         """Read a page, and tell whether the next one is wanted."""
         self.pages += 1
-        self.ended, self.length = page.is_last, page.length
+        self.ended, self.length = page.is_short, page.length
         self.unreadable = self.unreadable or bool(page.unreadable)
         known = len(self.seen)
         for chat in page.chats:
@@ -214,12 +214,12 @@ class Front:
         self.repeats = 0 if len(self.seen) > known else self.repeats + 1
         if self.ended or self.bound is None or not self.ordered or self.stuck:
             return False
-        return self.until >= self.bound or page.number * page.size <= MOST_PINNED
+        return self.until >= self.bound or page.number * page.size <= MAX_PINNED
 
     @property
     def stuck(self) -> bool:
         """Whether the server seems to give the same page again and again; chats that are pushed down repeat, too."""
-        return self.repeats >= _MOST_REPEATS
+        return self.repeats >= _MAX_REPEATS
 
     def has_strays(self, snapshot: Snapshot) -> bool:
         """Tell whether a chat is not in the snapshot, though its message is older than the last look.

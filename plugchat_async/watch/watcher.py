@@ -8,10 +8,10 @@ from typing import Final, TypeVar
 
 from attrs import frozen
 
-from plugchat_async._http.page_fetcher import TimeSource
-from plugchat_async._pagination import PageSizes
-from plugchat_async._pagination.prefetch import FetchPage
-from plugchat_async._pagination.runner import PROBLEM_WARNING, Drive, WalkOptions
+from plugchat_async._http.page_fetcher import Clock
+from plugchat_async._pagination import ServerTraits
+from plugchat_async._pagination.prefetch import PageSource
+from plugchat_async._pagination.runner import PROBLEM_WARNING, ChatWalk, WalkOptions
 from plugchat_async._pagination.steps import key_of
 from plugchat_async.errors import (
     AccessDeniedError,
@@ -27,40 +27,40 @@ from plugchat_async.models import Chat, ChatEvent, Page
 from plugchat_async.watch.options import Outage, WatchSettings, WatchState
 from plugchat_async.watch.snapshot import OLDEST, Front, Snapshot
 
-logger = logging.getLogger("plugchat_async.watch.options")
+logger = logging.getLogger("plugchat_async.watch")
 
 T = TypeVar("T")
 
 # What may pass: the service is down, or something in front of it answers in its place.
 _OUTAGES: Final = (ServiceError, ResponseError)
 # Seconds between two looks during an outage, unless looks are rarer anyway.
-_MOST_WAIT: Final = 300.0
+_MAX_WAIT: Final = 300.0
 # However long a server asks to wait.
-_MOST_RETRY_AFTER: Final = 86_400.0
+_MAX_RETRY_AFTER: Final = 86_400.0
 _NEWEST: Final = datetime.max.replace(tzinfo=UTC)
 # How many seconds are counted back from the newest message.
-_MOST_SINCE: Final = 86_400.0
+_MAX_SINCE: Final = 86_400.0
 
 
 @frozen
-class WatchTools:
+class WatchDeps:
     """What a watch needs of a session.
 
     fetch, walk: give a page, and a walk over the whole list. pause: waits so many seconds, or raises SessionStateError
     as soon as the session is closed. sizes: what the session has learnt of page sizes.
     """
 
-    fetch: FetchPage
-    walk: Callable[[WalkOptions], Drive]
+    fetch: PageSource
+    walk: Callable[[WalkOptions], ChatWalk]
     pause: Callable[[float], Awaitable[object]]
-    sizes: PageSizes
-    time_source: TimeSource
+    sizes: ServerTraits
+    clock: Clock
 
 
 class Watch:
     """A watch that is under way."""
 
-    def __init__(self, tools: WatchTools, settings: WatchSettings) -> None:
+    def __init__(self, tools: WatchDeps, settings: WatchSettings) -> None:
         self._tools = tools
         self._settings = settings
         self._state = WatchState() if settings.state is None else settings.state
@@ -79,7 +79,7 @@ class Watch:
         """Look at the list, give what has happened, wait, and look again."""
         with self._state.lent() as self._snapshot:
             while True:
-                started = self._tools.time_source.monotonic()
+                started = self._tools.clock.monotonic()
                 # Looked at wholly, then told: nothing is under way while an event is given.
                 front = await self._outcome(self._read_front())
                 error = front if isinstance(front, PlugChatError) else None
@@ -101,11 +101,11 @@ class Watch:
                 del front  # while it is waited
                 self._worked = self._worked or error is None
                 self._end_look()
-                is_last = self._looks == self._settings.looks
-                if is_last and error is not None:
+                is_short = self._looks == self._settings.max_polls
+                if is_short and error is not None:
                     raise error
                 wait = self._wait_after(error, started, sweeps=sweeps)
-                if is_last:
+                if is_short:
                     return
                 await self._tools.pause(wait)
 
@@ -127,10 +127,10 @@ class Watch:
         return error.status is not None and 400 <= error.status < 500 and error.status not in (401, 403)
 
     async def _read_front(self) -> Front:
-        front = Front(self._snapshot.bound, _moment(self._tools.time_source.time()))
+        front = Front(self._snapshot.bound, _moment(self._tools.clock.time()))
         page = await self._fetch(1)
         # A short page of a round length may be one of a server that caps its size: a sweep finds out.
-        front.whole = page.is_last and not self._tools.sizes.suspects(page)
+        front.whole = page.is_short and not self._tools.sizes.may_be_capped(page)
         while front.take(page):
             page = await self._fetch(front.pages + 1)
         return front
@@ -150,7 +150,7 @@ class Watch:
         chat's message: were it not, it would be lost.
         """
         snapshot = self._snapshot
-        if snapshot.begun or self._settings.report_existing:
+        if snapshot.begun or self._settings.emit_existing:
             return None
         if snapshot.bound is not None:
             return snapshot.bound
@@ -158,7 +158,7 @@ class Watch:
             return _NEWEST
         # The look before saw an empty list. So they are new, or the list is there again: then but a few are as new.
         # Times are in whole seconds.
-        since = min(max(0.0, self._tools.time_source.time() - snapshot.swept), _MOST_SINCE) + 1
+        since = min(max(0.0, self._tools.clock.time() - snapshot.swept), _MAX_SINCE) + 1
         return front.newest - min(timedelta(seconds=since), front.newest - OLDEST)
 
     def _events_of_front(self, front: Front, quiet_until: datetime | None) -> Generator[ChatEvent, None, None]:
@@ -170,7 +170,7 @@ class Watch:
         if front.whole:
             yield from snapshot.removals_but(front.seen, proven=not front.unreadable)
             snapshot.learnt = snapshot.learnt or snapshot.swept is None
-            snapshot.swept = self._tools.time_source.time()
+            snapshot.swept = self._tools.clock.time()
         snapshot.bring_forward(front.seen)
         if not front.stuck:
             snapshot.bound = front.newest if front.ordered else None
@@ -188,14 +188,14 @@ class Watch:
         trusted = front.ordered and front.bound is not None and not front.stuck
         if not snapshot.begun or not trusted or strays or front.leaves_out(snapshot):
             snapshot.swept = None
-        time_source = self._tools.time_source
-        if snapshot.swept is None or not 0 <= time_source.time() - snapshot.swept < self._settings.sweep_interval:
-            self._postponed = time_source.monotonic() < self._next_sweep
+        clock = self._tools.clock
+        if snapshot.swept is None or not 0 <= clock.time() - snapshot.swept < self._settings.full_scan_interval:
+            self._postponed = clock.monotonic() < self._next_sweep
             return not self._postponed
         return False
 
     async def _sweep(self) -> "Sweep":
-        began = self._tools.time_source.time()
+        began = self._tools.clock.time()
         seen: dict[str, Chat] = {}
         # "strict" alone proves that who is missing is gone.
         drive = self._tools.walk(
@@ -246,15 +246,15 @@ class Watch:
         self._looks += 1
         if self._snapshot.learnt:
             self._snapshot.learnt = False
-            if self._settings.on_look is not None:
-                self._settings.on_look(self._state)
+            if self._settings.on_poll is not None:
+                self._settings.on_poll(self._state)
 
     def _wait_after(self, error: PlugChatError | None, started: float, *, sweeps: bool) -> float:
         """Say how long to wait after a look, and tell of outages. An error that lasts too long is raised.
 
         sweeps: the whole list was to be read. If that alone has failed, it waits alone; messages are looked for.
         """
-        now = self._tools.time_source.monotonic()
+        now = self._tools.clock.monotonic()
         rest = max(0.0, self._settings.interval - (now - started))
         if error is None:
             if self._failures and not self._postponed:
@@ -271,11 +271,11 @@ class Watch:
             raise error
         # As with retries, chance keeps many watches from coming back together.
         most = min(
-            max(self._settings.interval, _MOST_WAIT), self._settings.interval * 2.0 ** min(self._failures - 1, 64)
+            max(self._settings.interval, _MAX_WAIT), self._settings.interval * 2.0 ** min(self._failures - 1, 64)
         )
-        wait = most * (1 + self._tools.time_source.random()) / 2
+        wait = most * (1 + self._tools.clock.random()) / 2
         if asked is not None:
-            wait = max(wait, min(asked, _MOST_RETRY_AFTER))
+            wait = max(wait, min(asked, _MAX_RETRY_AFTER))
         wait = min(wait, left)
         self._tell(Outage(error, self._failures, lasted, wait))
         if sweeps and asked is None:

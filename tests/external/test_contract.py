@@ -30,7 +30,7 @@ def mock() -> Iterator[aioresponses]:
 
 @pytest.fixture
 def session() -> PlugChatSession:
-    return PlugChatSession("1nEFbU3EktLnV7LIIzX", time_source=FakeTime().source)
+    return PlugChatSession("1nEFbU3EktLnV7LIIzX", clock=FakeTime().clock)
 
 
 def sent(mock: aioresponses) -> list[tuple[str, str, dict[str, str]]]:

@@ -18,6 +18,7 @@ from plugchat_async import (
     AccessDeniedError,
     AuthenticationError,
     Chat,
+    Clock,
     ConnectionFailedError,
     MethodNotAllowedError,
     NotJSONError,
@@ -27,7 +28,6 @@ from plugchat_async import (
     RateLimitedError,
     RedirectedError,
     ServerError,
-    TimeSource,
     UnexpectedStatusError,
     UnsupportedMediaTypeError,
     WalkReport,
@@ -144,7 +144,7 @@ class Front:
     def session(self, prefix: str = "", *, listener: str = "plain", **options: Any) -> PlugChatSession:
         """A session on one of nginx's listeners, below a prefix."""
         scheme = "https" if listener == "secure" else "http"
-        options.setdefault("time_source", self.time.source)
+        options.setdefault("clock", self.time.clock)
         base_url = f"{scheme}://{self.nginx.address(listener)}{prefix}"
         return PlugChatSession(self.sim.token, base_url=base_url, **options)
 
@@ -274,7 +274,7 @@ async def test_tls_with_a_certificate_of_an_unknown_authority(front: Front) -> N
 async def test_http_on_the_tls_port(tmp_path: Path, authority: trustme.CA, front: Front) -> None:
     """nginx's own 400 for it is an unexpected status, with what nginx says."""
     base_url = f"http://{front.nginx.address('secure')}"
-    async with PlugChatSession(TOKEN, base_url=base_url, time_source=front.time.source) as session:
+    async with PlugChatSession(TOKEN, base_url=base_url, clock=front.time.clock) as session:
         with pytest.raises(UnexpectedStatusError, match="The plain HTTP request was sent to HTTPS port") as caught:
             await session.fetch_page(1, 10)
     assert caught.value.status == 400
@@ -284,7 +284,7 @@ async def test_http_on_the_tls_port(tmp_path: Path, authority: trustme.CA, front
 async def test_https_on_the_plain_port(front: Front) -> None:
     """A handshake that nginx answers with HTTP is a TLS failure."""
     base_url = f"https://{front.nginx.address('plain')}"
-    async with PlugChatSession(TOKEN, base_url=base_url, time_source=front.time.source) as session:
+    async with PlugChatSession(TOKEN, base_url=base_url, clock=front.time.clock) as session:
         with pytest.raises(ConnectionFailedError) as caught:
             await session.fetch_page(1, 10)
     assert caught.value.reason == "tls"
@@ -468,8 +468,8 @@ async def test_a_cache_that_forgets_the_query(front: Front) -> None:
 
 
 async def test_a_pace_that_keeps_below_nginxs_limit(front: Front) -> None:
-    """`rate_limit` is what a real limiter takes it for: no request of a walk is refused."""
-    async with front.session("/paced", rate_limit=100.0, time_source=TimeSource()) as session:
+    """`requests_per_second` is what a real limiter takes it for: no request of a walk is refused."""
+    async with front.session("/paced", requests_per_second=100.0, clock=Clock()) as session:
         began = time.monotonic()
         assert await session.list_chats(page_size=10) == list(front.sim.chats)
         assert time.monotonic() - began > 0.2
@@ -521,7 +521,7 @@ async def test_nginx_restarts_in_the_middle_of_a_walk(front: Front) -> None:
         waits.append(seconds)
         front.nginx.start()
 
-    async with front.session(time_source=TimeSource(sleep=start_again)) as session:
+    async with front.session(clock=Clock(sleep=start_again)) as session:
         chats: list[Chat] = []
         async for page in session.iter_pages(page_size=10):
             chats += page.chats

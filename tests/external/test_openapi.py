@@ -18,7 +18,7 @@ from aiohttp import web
 from plugchat_async import AccountStatus, Chat
 from plugchat_async._http.field_values import wire_name
 from plugchat_async._http.secret import Secret
-from plugchat_async._http.wire import CHATS_PATH, DOCUMENTED_ORIGINS, JSON_TYPE, STATUS_PATH, RequestShape
+from plugchat_async._http.wire import CHATS_PATH, DOCUMENTED_ORIGINS, JSON_TYPE, STATUS_PATH, RequestTemplate
 from plugchat_async.testing import PlugChatSimulator, SimulatedAccount
 from plugchat_async.testing.dialects import DIALECTS, Dialect
 from support import PAYLOADS
@@ -174,7 +174,7 @@ def test_the_description_names_the_documented_hosts_and_paths(description: Any) 
 
 def test_the_description_asks_for_what_we_send(description: Any) -> None:
     """The token's header, the Content-Type and both parameters, and nothing else."""
-    headers = RequestShape(DOCUMENTED_ORIGINS[0]).headers(Secret("s3cret"))
+    headers = RequestTemplate(DOCUMENTED_ORIGINS[0]).headers(Secret("s3cret"))
     scheme = description["components"]["securitySchemes"]["token"]
     assert (scheme["type"], scheme["in"]) == ("apiKey", "header")
     assert headers[scheme["name"]] == "s3cret"

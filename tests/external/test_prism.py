@@ -22,7 +22,7 @@ from plugchat_async import (
     WalkReport,
 )
 from plugchat_async._http.secret import Secret
-from plugchat_async._http.wire import CHATS_PATH, RequestShape
+from plugchat_async._http.wire import CHATS_PATH, RequestTemplate
 from support.fakes import FakeTime
 from support.peers import prism
 
@@ -60,7 +60,7 @@ async def preferring(base_url: str, status: int, *, repair: bool = True) -> Asyn
     async with (
         aiohttp.ClientSession(headers={"Prefer": f"code={status}"}) as client,
         PlugChatSession(
-            TOKEN, base_url=base_url, client_session=client, repair=repair, time_source=FakeTime().source
+            TOKEN, base_url=base_url, client_session=client, repair=repair, clock=FakeTime().clock
         ) as session,
     ):
         yield session
@@ -80,12 +80,12 @@ async def test_a_page_of_the_vendors_example(base_url: str) -> None:
     async with PlugChatSession(TOKEN, base_url=base_url) as session:
         page = await session.fetch_page(1, 2)
     assert page.chats == EXAMPLE
-    assert not page.is_last
+    assert not page.is_short
 
 
 async def test_nothing_is_wrong_with_our_request(base_url: str) -> None:
     """prism names no violation in the headers that all requests carry."""
-    headers = RequestShape(base_url).headers(Secret(TOKEN))
+    headers = RequestTemplate(base_url).headers(Secret(TOKEN))
     assert await ask(base_url, headers, "page=1&pageSize=100") == (200, [])
 
 
@@ -105,7 +105,7 @@ async def test_prism_refuses_what_the_description_does_not_allow(
     base_url: str, without: str | None, query: str, status: int, where: list[str], code: str | int
 ) -> None:
     """So that it lets ours pass means something: each thing that we send is one that it looks at."""
-    headers = RequestShape(base_url).headers(Secret(TOKEN))
+    headers = RequestTemplate(base_url).headers(Secret(TOKEN))
     if without is not None:
         del headers[without]
     got, violations = await ask(base_url, headers, query)
@@ -115,7 +115,7 @@ async def test_prism_refuses_what_the_description_does_not_allow(
 
 async def test_prism_refuses_another_method(base_url: str) -> None:
     """The path is known, POST is not: 405."""
-    headers = RequestShape(base_url).headers(Secret(TOKEN))
+    headers = RequestTemplate(base_url).headers(Secret(TOKEN))
     assert (await ask(base_url, headers, "page=1&pageSize=2", "POST"))[0] == 405
 
 

@@ -42,7 +42,7 @@ async def proxied(
     sim: PlugChatSimulator, *troubles: Trouble, rest: Trouble = HONEST, **options: Any
 ) -> AsyncGenerator[tuple[TcpProxy, PlugChatSession]]:
     """A proxy to the simulator, and a session through it."""
-    options.setdefault("time_source", FakeTime().source)
+    options.setdefault("clock", FakeTime().clock)
     async with TcpProxy(int(sim.base_url.rpartition(":")[2]), *troubles, rest=rest) as proxy:
         base_url = f"http://127.0.0.1:{proxy.port}"
         async with PlugChatSession(sim.token, base_url=base_url, **options) as session:
@@ -67,7 +67,7 @@ async def test_pages_ahead_share_connections(sim: PlugChatSimulator) -> None:
 async def test_an_answer_that_always_breaks_off(sim: PlugChatSimulator, trouble: Trouble, reason: str) -> None:
     """Three connections, three requests, and an error that says how they ended."""
     fake = FakeTime()
-    async with proxied(sim, rest=trouble, time_source=fake.source) as (proxy, session):
+    async with proxied(sim, rest=trouble, clock=fake.clock) as (proxy, session):
         with pytest.raises(ConnectionFailedError) as caught:
             await session.fetch_page(1, 100)
     assert caught.value.reason == reason
@@ -80,7 +80,7 @@ async def test_an_answer_that_always_breaks_off(sim: PlugChatSimulator, trouble:
 async def test_an_answer_that_breaks_off_once(sim: PlugChatSimulator, trouble: Trouble, reason: str) -> None:
     """One retry, for the page that broke; the walk gives all chats."""
     fake = FakeTime()
-    async with proxied(sim, trouble, time_source=fake.source) as (proxy, session):
+    async with proxied(sim, trouble, clock=fake.clock) as (proxy, session):
         assert await session.list_chats() == list(sim.chats)
     assert [request.page for request in sim.requests] == ["1", "1", "2", "3"]
     assert proxy.connections == 2
@@ -184,7 +184,7 @@ async def proxied_tls(authority: trustme.CA, trouble: Trouble) -> AsyncGenerator
         RawServer(answering(http(page), close=False), ssl_context=theirs) as server,
         TcpProxy(server.port, trouble) as proxy,
         PlugChatSession(
-            "s3cret", base_url=f"https://localhost:{proxy.port}", time_source=FakeTime().source, ssl_context=ours
+            "s3cret", base_url=f"https://localhost:{proxy.port}", clock=FakeTime().clock, ssl_context=ours
         ) as session,
     ):
         yield server, session

@@ -129,7 +129,7 @@ async def nothing(_: PlugChatSession) -> None:
 )
 async def test_what_is_wrong_is_seen(row: Row, problems: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
     """Each of the checks can fail."""
-    monkeypatch.setattr(cell, "MOST_WAIT", 0.05)
+    monkeypatch.setattr(cell, "MAX_WAIT", 0.05)
     try:
         found = (await check(row)).problems
     finally:
@@ -147,6 +147,6 @@ async def test_what_is_wrong_is_seen(row: Row, problems: list[str], monkeypatch:
 
 async def test_a_row_that_takes_too_long_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
     """Time is bounded, too."""
-    monkeypatch.setattr(cell, "MOST_SECONDS", 0.0)
+    monkeypatch.setattr(cell, "MAX_SECONDS", 0.0)
     [problem] = (await check(honest(cell.first_page, gives=1))).problems
     assert problem.startswith("it took ")

@@ -41,8 +41,8 @@ class Session(PlugChatSession):
 
     def __init__(self, token: str, **options: Any) -> None:
         self.time = FakeTime()
-        super().__init__(token, time_source=self.time.source, on_bad_value="raise", **options)
-        self._contacts = self._exchange.of_call(PATH, Contact)
+        super().__init__(token, clock=self.time.clock, on_bad_value="raise", **options)
+        self._contacts = self._exchange.for_endpoint(PATH, Contact)
 
     async def iter_contacts(self, options: WalkOptions) -> AsyncGenerator[Contact, None]:
         """As `iter_chats` does for chats."""
@@ -136,5 +136,5 @@ async def test_a_checkpoint_is_of_its_call() -> None:
 def test_the_recipe_is_what_is_done_here() -> None:
     """CONTRIBUTING.md's line is this module's."""
     recipe = (Path(__file__).parents[2] / "CONTRIBUTING.md").read_text("utf-8")
-    assert 'self._contacts = self._exchange.of_call("/api/whatsapp/contacts", Contact)' in recipe
+    assert 'self._contacts = self._exchange.for_endpoint("/api/whatsapp/contacts", Contact)' in recipe
     assert 'cast("tuple[Contact, ...]", page.chats)' in recipe

@@ -393,7 +393,7 @@ async def test_an_iterable_that_answers_cancelling_otherwise_is_left_all_the_sam
         {"page_size": 0},
         {"limit": -1},
         {"prefetch": -1},
-        {"isolate": None},
+        {"isolate_connections": None},
         {"base_url": "http://example.com"},
         {"timeout": 0},
         {"proxy": "nowhere"},
@@ -448,9 +448,9 @@ FATES: dict[str, list[Fault]] = {
 
 
 @pytest.mark.parametrize("stream", [False, True])
-@pytest.mark.parametrize("isolate", [False, True])
+@pytest.mark.parametrize("isolate_connections", [False, True])
 async def test_failing_accounts_do_not_disturb_the_others(
-    sim: PlugChatSimulator, fake_time: FakeTime, isolate: bool, stream: bool
+    sim: PlugChatSimulator, fake_time: FakeTime, isolate_connections: bool, stream: bool
 ) -> None:
     """Each fails in a way of its own; the nine tenths that do not come out as if these were not there."""
     accounts: list[Account] = []
@@ -460,7 +460,12 @@ async def test_failing_accounts_do_not_disturb_the_others(
             sim.script(*FATES[fate], token=str(each.token))
         accounts.append(each)
     bad = {each.name for each in accounts[::10]}
-    options: Any = {"page_size": 10, "concurrency": 16, "isolate": isolate, "time_source": fake_time.source}
+    options: Any = {
+        "page_size": 10,
+        "concurrency": 16,
+        "isolate_connections": isolate_connections,
+        "clock": fake_time.clock,
+    }
     results: dict[str, AccountResult] = {}
     chats: dict[str, list[Chat]] = {each.name: [] for each in accounts}
     if stream:
@@ -495,7 +500,7 @@ async def test_every_class_of_fate_is_of_its_own(sim: PlugChatSimulator, fake_ti
     accounts = [account(number, sim) for number in range(len(FATES))]
     for each, fate in zip(accounts, FATES.values(), strict=True):
         sim.script(*fate, token=str(each.token))
-    results = await collect(accounts, page_size=10, time_source=fake_time.source)
+    results = await collect(accounts, page_size=10, clock=fake_time.clock)
     assert len({type(result.error) for result in results.values()}) >= 11
 
 
@@ -603,13 +608,13 @@ async def test_no_more_is_held_than_the_workers_hold(sim: PlugChatSimulator, str
 
 async def test_who_waits_first_hands_over_first() -> None:
     """Another worker that comes just when a place is free does not push in."""
-    crew = BulkSettings().crew(Source("accounts", [], Account), concurrency=1, pages=False)
+    pool = BulkSettings().pool(Source("accounts", [], Account), concurrency=1, pages=False)
     results = [AccountResult(Account(name, "t"), ()) for name in ("taken", "first", "second")]
-    await crew._hand_over(results[0])
-    first = asyncio.create_task(crew._hand_over(results[1]))
+    await pool._hand_over(results[0])
+    first = asyncio.create_task(pool._hand_over(results[1]))
     await asyncio.sleep(0.01)
-    second = asyncio.create_task(crew._hand_over(results[2]))
-    assert [crew._found.get_nowait(), await crew._found.get(), await crew._found.get()] == results
+    second = asyncio.create_task(pool._hand_over(results[2]))
+    assert [pool._found.get_nowait(), await pool._found.get(), await pool._found.get()] == results
     await asyncio.gather(first, second)
 
 
@@ -653,8 +658,8 @@ async def test_a_proxy_is_used_by_all_accounts() -> None:
         assert {request.split(b"?")[0] for request in proxy.requests} == {b"GET http://localhost:9/api/whatsapp/chats"}
 
 
-@pytest.mark.parametrize("isolate", [False, True])
-async def test_an_authority_of_ones_own_is_used_by_all_accounts(isolate: bool) -> None:
+@pytest.mark.parametrize("isolate_connections", [False, True])
+async def test_an_authority_of_ones_own_is_used_by_all_accounts(isolate_connections: bool) -> None:
     """Without it their certificates are refused."""
     authority = trustme.CA()
     served, trusting = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER), ssl.create_default_context()
@@ -662,9 +667,9 @@ async def test_an_authority_of_ones_own_is_used_by_all_accounts(isolate: bool) -
     authority.configure_trust(trusting)
     async with RawServer(answering(http(b'[{"phone":"1"}]')), ssl_context=served) as server:
         accounts = [Account(f"a{number}", f"t{number}", server.base_url) for number in range(3)]
-        results = await collect(accounts, ssl_context=trusting, isolate=isolate)
+        results = await collect(accounts, ssl_context=trusting, isolate_connections=isolate_connections)
         assert all(result.error is None for result in results.values())
-        results = await collect(accounts, isolate=isolate)
+        results = await collect(accounts, isolate_connections=isolate_connections)
         assert {getattr(result.error, "reason", "") for result in results.values()} == {"certificate"}
 
 
@@ -692,10 +697,10 @@ async def test_requests_in_flight_are_bounded_over_all_accounts() -> None:
 
 
 @pytest.mark.parametrize("way", ["break", "cancel", "raise"])
-@pytest.mark.parametrize("isolate", [False, True])
+@pytest.mark.parametrize("isolate_connections", [False, True])
 @pytest.mark.parametrize("stream", [False, True])
 async def test_leaving_cancels_all_within_a_second(
-    sim: PlugChatSimulator, way: str, isolate: bool, stream: bool
+    sim: PlugChatSimulator, way: str, isolate_connections: bool, stream: bool
 ) -> None:
     """No task, and no request under way, is left."""
     quick = account(0, sim, 5)
@@ -703,7 +708,7 @@ async def test_leaving_cancels_all_within_a_second(
     for each in slow:
         sim.script(Fault.hang(), token=str(each.token))
     loop = asyncio.get_running_loop()
-    results: Any = fetch_many([quick, *slow], concurrency=100, isolate=isolate, stream=stream)
+    results: Any = fetch_many([quick, *slow], concurrency=100, isolate_connections=isolate_connections, stream=stream)
     left = 0.0
 
     async def consume() -> None:
@@ -752,8 +757,8 @@ async def test_a_generator_that_was_never_begun_leaves_nothing() -> None:
 
 async def test_a_crew_that_was_never_begun_can_be_closed() -> None:
     """As one whose connections could not be opened."""
-    crew = BulkSettings().crew(Source("accounts", [], Account), concurrency=1, pages=False)
-    await crew.close()
+    pool = BulkSettings().pool(Source("accounts", [], Account), concurrency=1, pages=False)
+    await pool.close()
     assert others() == set()
 
 
@@ -762,17 +767,17 @@ async def test_a_supervisor_that_others_cancel_is_told_though_something_waits_to
 ) -> None:
     """That would be taken, and then nothing would come any more."""
     source = Source("accounts", [account(number, sim, 7) for number in range(5)], Account)
-    crew = BulkSettings(base_url=sim.base_url).crew(source, concurrency=2, pages=False)
-    await crew.next()
-    while crew._found.empty():
+    pool = BulkSettings(base_url=sim.base_url).pool(source, concurrency=2, pages=False)
+    await pool.next()
+    while pool._found.empty():
         await asyncio.sleep(0.01)
-    assert crew._supervisor is not None
-    crew._supervisor.cancel()
-    await asyncio.wait([crew._supervisor])
+    assert pool._supervisor is not None
+    pool._supervisor.cancel()
+    await asyncio.wait([pool._supervisor])
     await asyncio.sleep(0)
     with pytest.raises(ConfigurationError, match="cancelled from within"):
-        await crew.next()
-    await crew.close()
+        await pool.next()
+    await pool.close()
     assert others() == set()
 
 
@@ -810,7 +815,7 @@ async def test_isolated_accounts_share_no_connection() -> None:
                 yield each
                 await asyncio.sleep(0.03)
 
-        results = await collect(slowly(), concurrency=1, isolate=True)
+        results = await collect(slowly(), concurrency=1, isolate_connections=True)
         assert {result.chats for result in results.values()} == {(Chat("mine"),)}
         assert server.connections == 5
     assert others() == set()
@@ -831,7 +836,7 @@ async def test_no_token_and_no_password_is_shown(sim: PlugChatSimulator, caplog:
         try:
             shown += [
                 repr(result) + str(result.error)
-                async for result in fetch_many(wrong, on_error=on_error, retry=RetryPolicy(base=0.0))
+                async for result in fetch_many(wrong, on_error=on_error, retry=RetryPolicy(initial_delay=0.0))
             ]
         except PlugChatError as error:
             shown.append(texts(error))

@@ -76,7 +76,7 @@ async def test_each_account_has_its_file(tmp_path: Path, sim: PlugChatSimulator,
     told: list[AccountExport] = []
     out = tmp_path / "made" / "on the way"
     summary = await export_many(accounts, out, format=style, concurrency=4, page_size=10, on_result=told.append)
-    assert (summary.folder, summary.finished, summary.failed, summary.earlier) == (out, 12, 0, 0)
+    assert (summary.folder, summary.finished, summary.failed, summary.skipped) == (out, 12, 0, 0)
     assert (summary.chats, summary.unverified, summary.errors) == (7 * 66, 0, {})
     assert summary.elapsed > 0
     assert only(out) == sorted([MANIFEST, *(f"account {number}.{style}" for number in range(12))])
@@ -99,7 +99,7 @@ async def test_failed_accounts_are_listed_and_leave_no_file(
     accounts = [account(number, sim) for number in range(6)]
     sim.script(Fault.none(), Fault.status(401, body="no such token"), token="token-1")
     sim.script(*[Fault.status(503)] * 3, token="token-4")
-    options: Any = {"page_size": 10, "time_source": fake_time.source}
+    options: Any = {"page_size": 10, "clock": fake_time.clock}
     summary = await export_many(accounts, tmp_path, **options)
     assert (summary.finished, summary.failed) == (4, 2)
     assert summary.errors == {"AuthenticationError": 1, "ServerError": 1}
@@ -112,7 +112,7 @@ async def test_failed_accounts_are_listed_and_leave_no_file(
     assert "account 1.jsonl" not in only(tmp_path)
     asked = len(sim.requests)
     summary = await export_many(accounts, tmp_path, **options)
-    assert (summary.finished, summary.failed, summary.earlier, summary.chats) == (2, 0, 4, 50)
+    assert (summary.finished, summary.failed, summary.skipped, summary.chats) == (2, 0, 4, 50)
     assert {request.headers["authorization"] for request in sim.requests[asked:]} == {"token-1", "token-4"}
     assert FAILURES not in only(tmp_path)
     for number in range(6):
@@ -127,15 +127,15 @@ async def test_what_is_finished_is_not_fetched_again(tmp_path: Path, sim: PlugCh
     asked = len(sim.requests)
     summary = await export_many(accounts, tmp_path, on_result=told.append)
     assert len(sim.requests) == asked
-    assert (summary.finished, summary.earlier, summary.chats) == (0, 3, 0)
+    assert (summary.finished, summary.skipped, summary.chats) == (0, 3, 0)
     assert told == [
-        AccountExport(f"account {number}", tmp_path / f"account {number}.jsonl", 25, verified=True, earlier=True)
+        AccountExport(f"account {number}", tmp_path / f"account {number}.jsonl", 25, verified=True, skipped=True)
         for number in range(3)
     ]
     (tmp_path / "account 1.jsonl").unlink()
     assert (await export_many(accounts, tmp_path)).finished == 1
-    summary = await export_many(accounts, tmp_path, fresh=True)
-    assert (summary.finished, summary.earlier) == (3, 0)
+    summary = await export_many(accounts, tmp_path, restart=True)
+    assert (summary.finished, summary.skipped) == (3, 0)
 
 
 async def test_a_fresh_export_removes_the_files_of_the_one_before(tmp_path: Path, sim: PlugChatSimulator) -> None:
@@ -144,7 +144,7 @@ async def test_a_fresh_export_removes_the_files_of_the_one_before(tmp_path: Path
     (tmp_path / "notes.jsonl").touch()
     await export_many(accounts, tmp_path)
     sim.script(Fault.status(401), token="token-1")
-    summary = await export_many(accounts, tmp_path, format="csv", fresh=True)
+    summary = await export_many(accounts, tmp_path, format="csv", restart=True)
     assert summary.failed == 1
     assert only(tmp_path) == [MANIFEST, "account 0.csv", "account 2.csv", FAILURES, "notes.jsonl"]
 
@@ -159,7 +159,7 @@ async def test_another_kind_of_export_is_refused(tmp_path: Path, sim: PlugChatSi
         await export_many(accounts, tmp_path, **{name: value})
     what = "all chats of each account as csv" if name == "format" else "at most 5 chats of each account as jsonl"
     assert caught.value.message.endswith(f"; this run would write {what}, in a file for each account")
-    assert "start over with --fresh" in caught.value.hint
+    assert "start over with --restart" in caught.value.hint
     assert only(tmp_path) == before
 
 
@@ -171,7 +171,7 @@ async def test_a_torn_last_line_is_dropped(tmp_path: Path, sim: PlugChatSimulato
     with (tmp_path / MANIFEST).open("ab") as file:
         file.write(torn)
     summary = await export_many(accounts, tmp_path)
-    assert (summary.finished, summary.earlier) == (1, 1)
+    assert (summary.finished, summary.skipped) == (1, 1)
     assert len((tmp_path / MANIFEST).read_text().splitlines()) == 3
 
 
@@ -193,7 +193,7 @@ async def test_what_is_no_manifest_is_refused(tmp_path: Path, sim: PlugChatSimul
     with pytest.raises(InvalidValueError, match=f"line {line} is none of an export's"):
         await export_many([account(1, sim)], tmp_path)
     assert (tmp_path / MANIFEST).read_bytes() == text
-    assert (await export_many([Account("a", "token-1", sim.base_url)], tmp_path, fresh=True)).finished == 1
+    assert (await export_many([Account("a", "token-1", sim.base_url)], tmp_path, restart=True)).finished == 1
 
 
 async def test_two_runs_do_not_write_into_one_folder(tmp_path: Path, sim: PlugChatSimulator) -> None:
@@ -209,7 +209,7 @@ async def test_two_runs_do_not_write_into_one_folder(tmp_path: Path, sim: PlugCh
 
 async def test_a_run_that_is_refused_leaves_the_other_ones_files_alone(tmp_path: Path, sim: PlugChatSimulator) -> None:
     """Though their process looks dead from here, as one in another container does."""
-    manifest = Manifest(tmp_path, "jsonl", "accounts", fresh=False)
+    manifest = Manifest(tmp_path, "jsonl", "accounts", restart=False)
     name = beside(tmp_path / "x.jsonl").name.replace(str(os.getpid()), "999999999")
     for path in (tmp_path / name, tmp_path / ".y.jsonl.01234567-1-01234567.part"):
         path.touch()
@@ -263,7 +263,7 @@ async def test_a_fresh_export_removes_what_a_damaged_manifest_still_tells(
     (tmp_path / MANIFEST).write_bytes(b"".join([*lines[:2], b"?\n", *lines[3:]]))
     with pytest.raises(InvalidValueError, match="line 3 is none"):
         await export_many(accounts, tmp_path)
-    await export_many(accounts[:1], tmp_path, fresh=True)
+    await export_many(accounts[:1], tmp_path, restart=True)
     assert only(tmp_path) == [MANIFEST, "account 0.jsonl", "account 1.jsonl"]
 
 
@@ -275,7 +275,7 @@ async def test_what_the_limit_cuts_off_is_not_called_unverified(tmp_path: Path, 
     assert summary.unverified == 2
     told: list[AccountExport] = []
     await export_many(accounts, tmp_path / "b", consistency="plain", on_result=told.append)
-    assert [(export.earlier, export.verified) for export in told] == [(True, False)] * 2
+    assert [(export.skipped, export.verified) for export in told] == [(True, False)] * 2
 
 
 def test_locks_are_a_help_where_there_are_any(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -286,19 +286,19 @@ def test_locks_are_a_help_where_there_are_any(tmp_path: Path, monkeypatch: pytes
         raise OSError(errno.ENOLCK, "no locks")
 
     monkeypatch.setattr(fcntl, "flock", unsupported)
-    Manifest(tmp_path, "csv", "accounts", fresh=False).close()
+    Manifest(tmp_path, "csv", "accounts", restart=False).close()
     monkeypatch.setitem(sys.modules, "fcntl", None)
-    Manifest(tmp_path, "csv", "accounts", fresh=False).close()
+    Manifest(tmp_path, "csv", "accounts", restart=False).close()
 
 
 def test_a_manifest_counts_a_file_with_all_its_accounts(tmp_path: Path) -> None:
     """One line, so all of them or none."""
-    manifest = Manifest(tmp_path, "parquet", "parts", fresh=False)
+    manifest = Manifest(tmp_path, "parquet", "parts", restart=False)
     (tmp_path / "part-1").touch()
     manifest.add(Entry("part-1", {"a": 1, "b": 2}, ["b"]))
     manifest.add(Entry("part-2", {"c": 3}))
     manifest.close()
-    again = Manifest(tmp_path, "parquet", "parts", fresh=False)
+    again = Manifest(tmp_path, "parquet", "parts", restart=False)
     again.close()
     assert again.finished == {"a": Finished("part-1", 1, verified=True), "b": Finished("part-1", 2, verified=False)}
 
@@ -313,7 +313,7 @@ async def test_odd_names_have_files_of_their_own(tmp_path: Path, sim: PlugChatSi
     accounts = [Account(name, "t", sim.base_url) for name in names]
     assert (await export_many(accounts, tmp_path, concurrency=3)).finished == len(names)
     assert len(only(tmp_path)) == len(names) + 1
-    assert (await export_many(accounts, tmp_path)).earlier == len(names)
+    assert (await export_many(accounts, tmp_path)).skipped == len(names)
     for path in tmp_path.glob("*.jsonl"):
         assert len(path.read_text().splitlines()) == 5
 
@@ -327,8 +327,8 @@ async def test_names_that_collide_end_the_export(tmp_path: Path, sim: PlugChatSi
         await export_many(accounts, tmp_path, concurrency=1)
     assert "Bia.jsonl" in only(tmp_path)
     summary = await export_many(accounts[:3], tmp_path)
-    assert summary.earlier >= 1
-    assert summary.earlier + summary.finished == 3
+    assert summary.skipped >= 1
+    assert summary.skipped + summary.finished == 3
 
 
 # What goes wrong.
@@ -374,7 +374,7 @@ async def test_values_that_could_not_be_read_are_counted(tmp_path: Path, sim: Pl
     }
     told.clear()
     summary = await export_many(accounts, tmp_path, format=style, on_result=told.append)
-    assert (summary.earlier, summary.problems) == (3, 0)
+    assert (summary.skipped, summary.problems) == (3, 0)
     assert {export.account: export.problems for export in told} == {"account 0": 0, "account 1": 3, "account 2": 0}
 
 
@@ -423,8 +423,8 @@ async def test_a_folder_holds_merged_people_or_rows(tmp_path: Path, sim: PlugCha
     with pytest.raises(InvalidValueError, match=r"holds all chats of each account \(one chat for each person\) as "):
         await export_many(accounts, tmp_path)
     summary = await export_many(accounts, tmp_path, merge_people=True)
-    assert (summary.finished, summary.earlier) == (1, 1)
-    assert (await export_many(accounts, tmp_path, fresh=True)).finished == 2
+    assert (summary.finished, summary.skipped) == (1, 1)
+    assert (await export_many(accounts, tmp_path, restart=True)).finished == 2
     with pytest.raises(InvalidTypeError, match="merge_people must be"):
         await export_many(accounts, tmp_path, merge_people=1)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
 
@@ -441,7 +441,7 @@ async def test_an_export_of_an_older_version_is_gone_on_with(
     old = OLD_FILES[style]
     (tmp_path / f"account 0.{style}").write_text(old)
     summary = await export_many(accounts, tmp_path, format=style)
-    assert (summary.finished, summary.earlier) == (1, 1)
+    assert (summary.finished, summary.skipped) == (1, 1)
     assert (tmp_path / f"account 0.{style}").read_text() == old
     assert ids(tmp_path / f"account 0.{style}") == ["1"]
     assert ids(tmp_path / f"account 1.{style}") == expected(sim, 1)
@@ -550,7 +550,7 @@ async def test_cancelling_leaves_no_half_file(tmp_path: Path, sim: PlugChatSimul
         await exporting
     assert only(tmp_path) == [MANIFEST, *(f"account {number}.jsonl" for number in range(5))]
     summary = await export_many(accounts, tmp_path, page_size=10)
-    assert (summary.earlier, summary.finished) == (5, 5)
+    assert (summary.skipped, summary.finished) == (5, 5)
 
 
 async def test_what_on_result_raises_ends_it(tmp_path: Path, sim: PlugChatSimulator) -> None:
@@ -562,7 +562,7 @@ async def test_what_on_result_raises_ends_it(tmp_path: Path, sim: PlugChatSimula
     accounts = [account(number, sim) for number in range(4)]
     with pytest.raises(KeyError, match="mine"):
         await export_many(accounts, tmp_path, on_result=on_result)
-    assert (await export_many(accounts, tmp_path)).earlier == 1
+    assert (await export_many(accounts, tmp_path)).skipped == 1
 
 
 @pytest.mark.parametrize("signal_", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
@@ -600,7 +600,7 @@ print(asyncio.run(export_many(accounts, sys.argv[2], concurrency=4, page_size=20
 
 @pytest.mark.parametrize(
     "options",
-    [{"format": "xml"}, {"fresh": 1}, {"concurrency": 0}, {"on_result": 3}, {"page_size": 0}, {"proxy": "x"}],
+    [{"format": "xml"}, {"restart": 1}, {"concurrency": 0}, {"on_result": 3}, {"page_size": 0}, {"proxy": "x"}],
 )
 async def test_wrong_options_are_refused_before_anything_is_written(tmp_path: Path, options: dict[str, Any]) -> None:
     """The folder is not made either."""
@@ -627,7 +627,7 @@ async def test_a_secret_is_in_no_file(tmp_path: Path, sim: PlugChatSimulator, fa
     token = "s3cr3t-t0ken-that-nobody-may-see"
     sim.script(Fault.status(401, body=f"no such token: {token}"))
     accounts = [Account("a", token, sim.base_url), Account("b", f"Bearer {token}", sim.base_url)]
-    await export_many(accounts, tmp_path, time_source=fake_time.source)
+    await export_many(accounts, tmp_path, clock=fake_time.clock)
     assert len(failures(tmp_path)) == 2
     for path in tmp_path.iterdir():
         assert token not in path.read_text()
@@ -652,7 +652,7 @@ async def test_each_refusal_is_counted_by_its_class(
         sim.add_account(f"token-{number}", 3)
         sim.script(Fault.status(status, body=json.dumps({"error": text})), token=f"token-{number}")
         accounts.append(Account(text, f"token-{number}", sim.base_url))
-    summary = await export_many(accounts, tmp_path, time_source=fake_time.source)
+    summary = await export_many(accounts, tmp_path, clock=fake_time.clock)
     assert (summary.finished, summary.failed, summary.not_connected) == (0, 7, 3)
     assert summary.errors == Counter(classes.values())
     assert {line["account"]: line["error"] for line in failures(tmp_path)} == classes

@@ -40,10 +40,10 @@ import plugchat_async
 from plugchat_async import (
     Account,
     Chat,
+    Clock,
     PlugChatSession,
     RetryPolicy,
     SessionStateError,
-    TimeSource,
     WalkReport,
     fetch_many,
 )
@@ -56,7 +56,7 @@ TOKEN = "simulated-token"
 # Pages of ten: three of them.
 CHATS = 25
 # A thousand times as fast as the real one: waits are real timers, but short.
-FAST = TimeSource(
+FAST = Clock(
     monotonic=lambda: time.monotonic() * 1000,
     sleep=lambda seconds: asyncio.sleep(seconds / 1000),
     random=lambda: 0.5,
@@ -244,7 +244,7 @@ async def stage(steps: Steps, heard: list[str], scenario: "Scenario") -> AsyncIt
                 scenario.token,
                 base_url=sim.base_url,
                 client_session=client,
-                time_source=FAST,
+                clock=FAST,
                 retry=PATIENT,
                 **scenario.options,
             )
@@ -347,7 +347,7 @@ def many(
 
     async def call(stage: Stage) -> dict[str, tuple[Chat, ...]]:
         found: dict[str, tuple[Chat, ...]] = {}
-        options.update(page_size=10, concurrency=2, time_source=FAST, retry=PATIENT)
+        options.update(page_size=10, concurrency=2, clock=FAST, retry=PATIENT)
         results = fetch_many(source(stage.accounts), **options)
         async with aclosing(results):
             stage.follow(results)
@@ -367,7 +367,7 @@ def many_pages(**options: Any) -> Call:
 
     async def call(stage: Stage) -> dict[str, tuple[Chat, ...]]:
         found: dict[str, tuple[Chat, ...]] = {}
-        options.update(page_size=10, concurrency=2, time_source=FAST, retry=PATIENT)
+        options.update(page_size=10, concurrency=2, clock=FAST, retry=PATIENT)
         pairs = fetch_many(stage.accounts, stream=True, **options)
         async with aclosing(pairs):
             stage.follow(pairs)
@@ -395,12 +395,12 @@ async def slow_token() -> str:
 RETRY, HANG, HONEST = Fault.status(503), Fault.hang(), Fault.none()
 HOLD = Fault.status(429, headers={"Retry-After": "2"})
 
-SENDING = frozenset({"Exchange._complete", "Exchange._attempt", "Transport.send", "Transport._ask"})
-WALKING = SENDING | {"Drive.next", "PagesAhead.get"}
-AHEAD = WALKING | {"PagesAhead._run", "Drive.close", "PagesAhead.close", "cancel_all"}
-CREW = WALKING | {"Crew.next", "Crew._supervise", "Crew._work"}
+SENDING = frozenset({"PageFetcher._complete", "PageFetcher._attempt", "Transport.send", "Transport._ask"})
+WALKING = SENDING | {"ChatWalk.next", "Prefetcher.get"}
+AHEAD = WALKING | {"Prefetcher._run", "ChatWalk.close", "Prefetcher.close", "cancel_all"}
+CREW = WALKING | {"WorkerPool.next", "WorkerPool._supervise", "WorkerPool._work"}
 # Whether two whole accounts are there at the same time is up to the machine; pages always have to wait for their turn.
-CREW_OF_PAGES = CREW | {"Crew._hand_over"}
+CREW_OF_PAGES = CREW | {"WorkerPool._hand_over"}
 ONE_SLOT = {"max_concurrency": 1}
 
 SCENARIOS = {
@@ -413,15 +413,15 @@ SCENARIOS = {
         two_pages,
         first(20),
         10,
-        SENDING | {"Limits.enter", "Exchange._wait_until_allowed"},
+        SENDING | {"Limits.enter", "PageFetcher._wait_until_allowed"},
         (HOLD, RETRY),
         options=ONE_SLOT,
     ),
     "fetch_page, two at a rate": Scenario(
-        two_pages, first(20), 6, SENDING | {"Limits._pass_rates"}, options={"rate_limit": 50}
+        two_pages, first(20), 6, SENDING | {"Limits._pass_rates"}, options={"requests_per_second": 50}
     ),
     "fetch_page, an async token": Scenario(
-        page(), first(10), 6, SENDING | {"TokenSource.newest"}, (RETRY,), token=slow_token
+        page(), first(10), 6, SENDING | {"TokenProvider.newest"}, (RETRY,), token=slow_token
     ),
     "fetch_page, timed out": Scenario(page(), first(10), 5, SENDING, (HANG,), options={"timeout": 0.05}),
     "fetch_page, borrowed": Scenario(page(), first(10), 5, SENDING, (RETRY,), borrowed=True),
@@ -431,7 +431,7 @@ SCENARIOS = {
         chats(prefetch=3),
         first(CHATS),
         18,
-        AHEAD | {"Limits.enter", "Exchange._wait_until_allowed"},
+        AHEAD | {"Limits.enter", "PageFetcher._wait_until_allowed"},
         (HONEST, HOLD, RETRY),
         options=ONE_SLOT,
     ),
@@ -442,20 +442,30 @@ SCENARIOS = {
         many(max_concurrency=1), of_accounts, 20, CREW | {"Limits.enter"}, (RETRY, HOLD), fault_of="token-0"
     ),
     "fetch_many, pages": Scenario(
-        many_pages(prefetch=2), of_accounts, 35, CREW_OF_PAGES | {"PagesAhead._run"}, (RETRY,), fault_of="token-1"
+        many_pages(prefetch=2), of_accounts, 35, CREW_OF_PAGES | {"Prefetcher._run"}, (RETRY,), fault_of="token-1"
     ),
-    "fetch_many, apart": Scenario(many(isolate=True), of_accounts, 20, CREW | {"Transport.close"}),
+    "fetch_many, apart": Scenario(many(isolate_connections=True), of_accounts, 20, CREW | {"Transport.close"}),
     "fetch_many, apart, pages": Scenario(
-        many_pages(isolate=True), of_accounts, 20, CREW_OF_PAGES | {"Transport.close"}, (RETRY,), fault_of="token-1"
+        many_pages(isolate_connections=True),
+        of_accounts,
+        20,
+        CREW_OF_PAGES | {"Transport.close"},
+        (RETRY,),
+        fault_of="token-1",
     ),
     "fetch_many, at rates, of accounts that come": Scenario(
-        many(source=arriving, rate_limit=150, account_rate_limit=300),
+        many(source=arriving, requests_per_second=150, account_requests_per_second=300),
         of_accounts,
         20,
         CREW | {"Source.next", "Limits.enter", "Limits._pass_rates"},
     ),
     "fetch_many, left": Scenario(
-        many(leave_after=1), lambda _: {}, 10, WALKING | {"Crew.close", "cancel_all"}, (HANG,) * 3, fault_of="token-0"
+        many(leave_after=1),
+        lambda _: {},
+        10,
+        WALKING | {"WorkerPool.close", "cancel_all"},
+        (HANG,) * 3,
+        fault_of="token-0",
     ),
 }
 
@@ -667,7 +677,7 @@ GENERATORS: dict[str, Callable[[Stage], AsyncGenerator[Any, None]]] = {
     "iter_pages, strict, ahead": lambda here: here.session.iter_pages(5, prefetch=3, consistency="strict"),
     "fetch_many": lambda here: fetch_many(here.accounts, page_size=10, concurrency=2),
     "fetch_many, pages": lambda here: fetch_many(here.accounts, page_size=5, concurrency=2, stream=True, prefetch=2),
-    "fetch_many, apart": lambda here: fetch_many(here.accounts, page_size=10, isolate=True),
+    "fetch_many, apart": lambda here: fetch_many(here.accounts, page_size=10, isolate_connections=True),
 }
 
 

@@ -931,7 +931,7 @@ printf '%s\\n' "${{COMPREPLY[@]}}"
     [
         ("plugchat wa", {"watch"}),
         ("plugchat d", {"demo", "doctor"}),
-        ("plugchat watch --sw", {"--sweep-interval"}),
+        ("plugchat watch --ful", {"--full-scan-interval"}),
         ("plugchat chats --consistency st", {"strict"}),
         ("plugchat chats --on-bad-value r", {"raise"}),
         ("plugchat bulk --merge", {"--merge-people"}),
@@ -986,7 +986,7 @@ def test_fish_completes(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> N
     fish = program("fish")
     assert cli.run(["completion", "fish"]) == 0
     (tmp_path / "plugchat.fish").write_text(capsys.readouterr().out)
-    for words, completed in (("plugchat wa", "watch"), ("plugchat watch --sw", "--sweep-interval")):
+    for words, completed in (("plugchat wa", "watch"), ("plugchat watch --ful", "--full-scan-interval")):
         done = subprocess.run(
             [fish, "--no-config", "-c", f"source {tmp_path}/plugchat.fish; complete -C '{words}'"],
             capture_output=True,
@@ -1003,7 +1003,7 @@ def test_powershell_has_a_script(capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.run(["completion", "powershell"]) == 0
     script = capsys.readouterr().out
     assert "Register-ArgumentCompleter" in script
-    assert "sweep-interval" in script
+    assert "full-scan-interval" in script
 
 
 @pytest.mark.parametrize("command", ["chats", "bulk", "watch", "status", "doctor", "simulate", "demo", "completion"])

@@ -78,9 +78,9 @@ def test_accounts_come_into_a_folder(
     assert cli.run(command) == 0
     printed = capsys.readouterr()
     assert table(printed.out)["finished by an earlier run"] == "10"
-    assert "--fresh" in printed.err
+    assert "--restart" in printed.err
     assert len(sim.requests) == asked
-    assert cli.run([*command, "--fresh"]) == 0
+    assert cli.run([*command, "--restart"]) == 0
     assert table(capsys.readouterr().out)["accounts finished"] == "10"
 
 
@@ -167,7 +167,7 @@ def test_people_are_merged(sim: PlugChatSimulator, accounts: Path, capsys: pytes
     assert cli.run(["bulk", str(accounts), "-o", str(out)]) == 2
     err = capsys.readouterr().err
     assert "already holds all chats of each account (one chat for each person) as jsonl" in err
-    assert "start over with --fresh" in err
+    assert "start over with --restart" in err
     assert cli.run(["bulk", str(accounts), "-o", str(out), "--merge-people"]) == 0
     assert table(capsys.readouterr().out)["finished by an earlier run"] == "10"
 
@@ -210,7 +210,7 @@ def test_a_folder_that_can_not_be_written(
     [
         ["--concurrency", "0"],
         ["--concurrency", "1.5"],
-        ["--rate-limit", "0"],
+        ["--requests-per-second", "0"],
         ["--account-rate-limit", "-1"],
         ["--format", "xml"],
         ["--limit", "-1"],
@@ -231,7 +231,7 @@ def test_help_tells_all(capsys: pytest.CaptureFixture[str]) -> None:
     for word in (
         "token_env",
         "--concurrency",
-        "--fresh",
+        "--restart",
         "--dask [ADDRESS]",
         "--format parquet",
         "5 accounts of many failed",
@@ -245,7 +245,7 @@ def test_a_terminal_shows_progress(accounts: Path) -> None:
     lines = accounts.read_text().replace(f"{SECRET}-5", "wrong").replace(f"{SECRET}-6", "wrong")
     accounts.write_text(lines)
     main, sub = pty.openpty()
-    command = [*PLUGCHAT, "bulk", str(accounts), "-o", str(out), "--rate-limit", "20"]
+    command = [*PLUGCHAT, "bulk", str(accounts), "-o", str(out), "--requests-per-second", "20"]
     environment = {**os.environ, "COLUMNS": "120", "TERM": "xterm"}
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=sub, env=environment) as process:
         os.close(sub)
@@ -292,7 +292,7 @@ def test_accounts_of_an_earlier_run_do_not_count_as_progress(monkeypatch: pytest
     with bulk_progress(10) as on_result:
         assert on_result is not None
         for _ in range(6):
-            on_result(AccountExport("a", Path("a"), 5, earlier=True))
+            on_result(AccountExport("a", Path("a"), 5, skipped=True))
         on_result(AccountExport("b", Path("b"), 7))
         on_result(AccountExport("c", None, 0, PlugChatError("x")))
         [task] = made[0].tasks
@@ -304,7 +304,9 @@ def test_an_interrupted_command_is_gone_on_with(sim: PlugChatSimulator, accounts
     """Ctrl-C ends it with 130; the same command does the rest."""
     out = accounts.parent / "out"
     command = [*PLUGCHAT, "bulk", str(accounts), "-o", str(out), "--concurrency", "1", "--page-size", "20"]
-    with subprocess.Popen([*command, "--rate-limit", "20"], stderr=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+    with subprocess.Popen(
+        [*command, "--requests-per-second", "20"], stderr=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as process:
         deadline = time.monotonic() + 30
         while len(sim.requests) < 8 and time.monotonic() < deadline:
             time.sleep(0.01)
@@ -315,9 +317,9 @@ def test_an_interrupted_command_is_gone_on_with(sim: PlugChatSimulator, accounts
     assert not [path.name for path in out.iterdir() if path.name.startswith(".")]
     done = subprocess.run(command, capture_output=True, text=True, timeout=50, check=True)
     rows = table(done.stdout)
-    earlier = int(rows["finished by an earlier run"])
-    assert 2 <= earlier < 10
-    assert int(rows["accounts finished"]) == 10 - earlier
+    skipped = int(rows["finished by an earlier run"])
+    assert 2 <= skipped < 10
+    assert int(rows["accounts finished"]) == 10 - skipped
 
 
 # Parquet and whole files of one account.
@@ -418,7 +420,7 @@ def test_a_cluster_of_this_machine_is_the_default(sim: PlugChatSimulator, accoun
     out = accounts.parent / "out"
     command = [*PLUGCHAT, "bulk", "--dask", str(accounts), "-o", str(out), "--page-size", "20"]
     with subprocess.Popen(
-        [*command, "--rate-limit", "3"], stderr=subprocess.PIPE, stdout=subprocess.PIPE, start_new_session=True
+        [*command, "--requests-per-second", "3"], stderr=subprocess.PIPE, stdout=subprocess.PIPE, start_new_session=True
     ) as process:
         deadline = time.monotonic() + 60
         while len(sim.requests) < 3 and time.monotonic() < deadline:
@@ -429,6 +431,9 @@ def test_a_cluster_of_this_machine_is_the_default(sim: PlugChatSimulator, accoun
     assert err == b""
     assert not [path.name for path in out.iterdir() if path.name.startswith(".")]
     done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True)
-    assert done.stderr in ("", "Accounts that an earlier run had finished were not fetched again; --fresh does that.\n")
+    assert done.stderr in (
+        "",
+        "Accounts that an earlier run had finished were not fetched again; --restart does that.\n",
+    )
     rows = [str(row) for file in out.glob("part-*.parquet") for row in pq.read_table(file)["account"].to_pylist()]
     assert sorted(rows) == sorted([f"shop {number}" for number in range(10)] * 30)

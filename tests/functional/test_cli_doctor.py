@@ -15,7 +15,7 @@ import pytest
 
 from faults.matrix.peers import authority, server_tls
 from plugchat_async.cli import app as cli
-from plugchat_async.doctor import CHECKS, MOST_REQUESTS
+from plugchat_async.doctor import CHECKS, MAX_REQUESTS
 from plugchat_async.testing import Fault, PlugChatSimulator
 from support.fakes import RawServer, answering, http, served
 
@@ -172,7 +172,7 @@ def test_help_tells_all(capsys: pytest.CaptureFixture[str]) -> None:
     text = " ".join(re.sub(r"[│\s]+", " ", capsys.readouterr().out).split())
     for word in (
         *("--json", "--timeout", "PLUGCHAT_TOKEN", "PLUGCHAT_BASE_URL", "Examples: plugchat doctor", "Exit codes"),
-        *("healthy, base_url, requests, elapsed", f"{MOST_REQUESTS} requests at most"),
+        *("healthy, base_url, requests, elapsed", f"{MAX_REQUESTS} requests at most"),
     ):
         assert word in text
 

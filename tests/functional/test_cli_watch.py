@@ -34,7 +34,7 @@ def account(monkeypatch: pytest.MonkeyPatch) -> Iterator[PlugChatSimulator]:
 
 def test_what_is_there_can_be_shown(account: PlugChatSimulator, capsys: pytest.CaptureFixture[str]) -> None:
     """In a pipe as JSON lines, the oldest first."""
-    assert cli.run(["watch", "--existing", "--looks", "1"]) == 0
+    assert cli.run(["watch", "--emit-existing", "--max-polls", "1"]) == 0
     out, err = capsys.readouterr()
     events = [json.loads(line) for line in out.splitlines()]
     assert [event["event"] for event in events] == ["added"] * 30
@@ -48,7 +48,7 @@ def test_a_state_is_gone_on_with(
 ) -> None:
     """What happened between two runs is printed by the second, once; the file is private."""
     state = tmp_path / "watch.state"
-    command = ["watch", "--state", str(state), "--looks", "1"]
+    command = ["watch", "--state", str(state), "--max-polls", "1"]
     assert cli.run(command) == 0
     assert capsys.readouterr().out == ""
     assert stat.S_IMODE(state.stat().st_mode) == 0o600
@@ -62,7 +62,7 @@ def test_a_state_is_gone_on_with(
 
 def test_events_as_text(account: PlugChatSimulator, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     """A line for each, with a mark, the time, and what is different."""
-    command = ["watch", "--state", str(tmp_path / "s"), "--looks", "1", "--format", "text"]
+    command = ["watch", "--state", str(tmp_path / "s"), "--max-polls", "1", "--format", "text"]
     assert cli.run(command) == 0
     changed, gone = account.receive_message(account.chats[9].id), account.delete_chat(account.chats[20].id)
     added = account.new_chat()
@@ -119,7 +119,7 @@ def test_a_name_can_not_steer_a_real_terminal(account: PlugChatSimulator, style:
     """JSON stays the same JSON; a pipe gets each name as it is."""
     answer = Fault.answer(json.dumps([{"phone": str(i), "name": name} for i, name in enumerate(STEERING_NAMES)]))
     account.script(answer, answer)
-    command = ["watch", "--existing", "--looks", "1", "--format", style]
+    command = ["watch", "--emit-existing", "--max-polls", "1", "--format", style]
     shown = on_terminal(command)
     assert not set(shown) & STEERING
     assert "👩\u200d👧 ❤\ufe0f" in shown
@@ -133,13 +133,16 @@ def test_a_name_can_not_steer_a_real_terminal(account: PlugChatSimulator, style:
 def test_a_bad_value_is_told_once(account: PlugChatSimulator, capsys: pytest.CaptureFixture[str]) -> None:
     """On stderr, not again while it stays; the chat's other values are watched. Or it is an error."""
     account.script(*[Fault.answer('[{"phone":"1","unread":"\\u001b[2J"},{"phone":"2"}]')] * 6)
-    assert cli.run(["watch", "--existing", "--looks", "2", "--interval", "0.01", "--sweep-interval", "0"]) == 0
+    assert (
+        cli.run(["watch", "--emit-existing", "--max-polls", "2", "--interval", "0.01", "--full-scan-interval", "0"])
+        == 0
+    )
     out, err = capsys.readouterr()
     assert len(out.splitlines()) == 2
     assert err == "warning: a value could not be read: page 1, chat 0, unread: expected a count, got '\\x1b[2J'\n"
     assert "\x1b" not in err
     account.script(*[Fault.answer('[{"phone":"1","unread":"x"}]')] * 6)
-    assert cli.run(["watch", "--looks", "1", "--on-bad-value", "raise"]) == 4
+    assert cli.run(["watch", "--max-polls", "1", "--on-bad-value", "raise"]) == 4
     assert "1 value can't be read" in capsys.readouterr().err
 
 
@@ -185,16 +188,16 @@ def test_without_a_token(monkeypatch: pytest.MonkeyPatch, capsys: pytest.Capture
 def test_the_last_look_failed(account: PlugChatSimulator, capsys: pytest.CaptureFixture[str]) -> None:
     """The exit code says whose fault it was."""
     account.script(Fault.status(401))
-    assert cli.run(["watch", "--looks", "1"]) == 2
+    assert cli.run(["watch", "--max-polls", "1"]) == 2
     account.script(Fault.answer("{}"))
-    assert cli.run(["watch", "--looks", "1"]) == 4
+    assert cli.run(["watch", "--max-polls", "1"]) == 4
     assert "s3cret" not in capsys.readouterr().err
 
 
 def test_ctrl_c_ends_it(account: PlugChatSimulator, tmp_path: Path) -> None:
     """With exit code 0, and all that was printed is in the state."""
     state = tmp_path / "s"
-    command = [*PLUGCHAT, "watch", "--existing", "--interval", "0.05", "--state", str(state)]
+    command = [*PLUGCHAT, "watch", "--emit-existing", "--interval", "0.05", "--state", str(state)]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     assert process.stdout is not None
     printed = [process.stdout.readline() for _ in range(30)]
@@ -202,7 +205,7 @@ def test_ctrl_c_ends_it(account: PlugChatSimulator, tmp_path: Path) -> None:
     rest, err = process.communicate(timeout=30)
     assert (process.returncode, rest, err) == (0, "", "")
     assert len(printed) == 30
-    assert cli.run(["watch", "--state", str(state), "--looks", "1"]) == 0
+    assert cli.run(["watch", "--state", str(state), "--max-polls", "1"]) == 0
 
 
 def test_sigterm_ends_it_and_the_first_look_is_kept(account: PlugChatSimulator, tmp_path: Path) -> None:
@@ -226,7 +229,7 @@ def test_an_event_that_could_not_be_printed_comes_again(
 ) -> None:
     """It is not in the state, though the watch has given it."""
     state = tmp_path / "s"
-    command = ["watch", "--state", str(state), "--looks", "1"]
+    command = ["watch", "--state", str(state), "--max-polls", "1"]
     assert cli.run(command) == 0
     changed = [account.receive_message(account.chats[9].id) for _ in range(2)]
     with Path("/dev/full").open("w") as full:
@@ -252,7 +255,16 @@ def test_many_events_are_not_each_saved(
     with served(PlugChatSimulator(2000, seed=7, token="s3cret-token", dialect="documented")) as sim:
         monkeypatch.setenv("PLUGCHAT_TOKEN", sim.token)
         monkeypatch.setenv("PLUGCHAT_BASE_URL", sim.base_url)
-        command = ["watch", "--existing", "--state", str(tmp_path / "s"), "--looks", "1", "--page-size", "1000"]
+        command = [
+            "watch",
+            "--emit-existing",
+            "--state",
+            str(tmp_path / "s"),
+            "--max-polls",
+            "1",
+            "--page-size",
+            "1000",
+        ]
         assert cli.run(command) == 0
     assert len(capsys.readouterr().out.splitlines()) == 2000
     assert len(saved) < 1000

@@ -24,12 +24,12 @@ import pytest
 from plugchat_async import (
     Account,
     AccountExport,
+    Clock,
     ConfigurationError,
     InvalidTypeError,
     InvalidValueError,
     OutputError,
     ServiceError,
-    TimeSource,
     export_many,
 )
 from plugchat_async.bulk.fetch import settings_of
@@ -120,7 +120,7 @@ def test_batches_become_parts(client: Any, sim: PlugChatSimulator, tmp_path: Pat
     assert hidden(tmp_path) == []
     asked = len(sim.requests)
     again = fetch_many_dask(accounts(sim), client=client, out=tmp_path)
-    assert (again.finished, again.earlier) == (0, 30)
+    assert (again.finished, again.skipped) == (0, 30)
     assert len(sim.requests) == asked
 
 
@@ -152,7 +152,7 @@ def test_failed_accounts_leave_nothing_in_the_parts(client: Any, sim: PlugChatSi
     assert {json.loads(line)["account"] for line in text.splitlines()} == {"a3", "wrong 0", "wrong 1", "wrong 2"}
     assert TOKEN not in text
     summary = fetch_many_dask(accounts(sim, 6), client=client, out=tmp_path)
-    assert (summary.finished, summary.earlier) == (1, 5)
+    assert (summary.finished, summary.skipped) == (1, 5)
     assert rows(tmp_path) == good
 
 
@@ -170,7 +170,13 @@ def test_a_lost_workers_batch_is_run_again(client: Any, sim: PlugChatSimulator, 
     killer = threading.Thread(target=kill)
     killer.start()
     summary = fetch_many_dask(
-        accounts(sim), client=client, out=tmp_path, batch_size=8, concurrency=1, page_size=10, account_rate_limit=30.0
+        accounts(sim),
+        client=client,
+        out=tmp_path,
+        batch_size=8,
+        concurrency=1,
+        page_size=10,
+        account_requests_per_second=30.0,
     )
     killer.join()
     assert killed
@@ -224,7 +230,7 @@ def test_an_interruption_between_accounts_of_a_part_duplicates_nothing(
         assert hidden(tmp_path) == []
         assert set(rows(tmp_path).values()) <= {1}
     summary = fetch_many_dask(accounts(sim, 12), client=client, out=tmp_path, batch_size=5)
-    assert summary.earlier >= 2
+    assert summary.skipped >= 2
     assert rows(tmp_path) == whole(sim, 12)
 
 
@@ -249,7 +255,7 @@ if __name__ == "__main__":
                 time.sleep(0.005)
             process.kill()
     summary = fetch_many_dask(accounts(sim), client=client, out=tmp_path, batch_size=7)
-    assert summary.finished + summary.earlier == 30
+    assert summary.finished + summary.skipped == 30
     deadline = time.monotonic() + 60
     # What a worker was in the middle of goes on when nobody wants it any more.
     while sum(client.run(lambda dask_worker: dask_worker.state.executing_count).values()):
@@ -268,7 +274,7 @@ def test_files_of_others_are_left_alone(client: Any, sim: PlugChatSimulator, tmp
     fetch_many_dask(accounts(sim, 2), client=client, out=tmp_path)
     assert all((tmp_path / name).exists() for name in names)
     fetch_many_dask(accounts(sim, 3), client=client, out=tmp_path)
-    fetch_many_dask(accounts(sim, 3), client=client, out=tmp_path, fresh=True)
+    fetch_many_dask(accounts(sim, 3), client=client, out=tmp_path, restart=True)
     assert all((tmp_path / name).exists() for name in names)
 
 
@@ -305,17 +311,17 @@ def test_a_fresh_export_of_another_layout_ends_what_still_runs(
     export = json.loads((tmp_path / MANIFEST).read_text().splitlines()[0])["id"]
     for name in (f"part-{export}-0123456789abcdef-01234567.parquet", f".run-{export}-01234567"):
         (tmp_path / name).touch()
-    asyncio.run(export_many(accounts(sim, 2), tmp_path, fresh=True))
+    asyncio.run(export_many(accounts(sim, 2), tmp_path, restart=True))
     assert sorted(path.name for path in tmp_path.iterdir()) == [MANIFEST, "a0.jsonl", "a1.jsonl"]
 
 
 def test_the_command_uses_a_cluster_that_runs(client: Any, sim: PlugChatSimulator, tmp_path: Path) -> None:
-    """By its scheduler's address; --fresh and --concurrency reach it."""
+    """By its scheduler's address; --restart and --concurrency reach it."""
     file = tmp_path / "accounts.csv"
     file.write_text("name,token,base_url\n" + "".join(f"{a.name},{a.token},{a.base_url}\n" for a in accounts(sim, 4)))
     command = [sys.executable, "-W", "error", "-m", "plugchat_async", "bulk", str(file), "-o", str(tmp_path / "out")]
     command += ["--dask", client.scheduler.address]
-    for options in ([], ["--fresh"]):
+    for options in ([], ["--restart"]):
         done = subprocess.run([*command, *options], capture_output=True, text=True, timeout=60, check=False)
         assert (done.returncode, done.stderr) == (0, "")
         assert re.search(r"accounts finished +│ +4 ", done.stdout)
@@ -413,13 +419,13 @@ def test_what_dask_raises_for_a_lost_cluster_is_ours(client: Any, error: BaseExc
     [
         {"batch_size": 0},
         {"concurrency": 0},
-        {"fresh": 1},
+        {"restart": 1},
         {"on_result": 5},
         {"client": None},
         {"accounts": None},
         {"accounts": 5},
         {"telemetry": OpenTelemetry()},
-        {"time_source": TimeSource()},
+        {"clock": Clock()},
         {"page_size": 0},
         {"proxy": "x"},
         {"base_url": "http://x.example"},
@@ -470,4 +476,4 @@ def test_people_are_merged_and_bad_values_counted(sim: PlugChatSimulator, client
     assert rows(tmp_path) == {("a0", "551190000007"): 1, ("a0", "120-group"): 1}
     with pytest.raises(InvalidValueError, match="one chat for each person"):
         fetch_many_dask(accounts, client=client, out=tmp_path)
-    assert fetch_many_dask(accounts, client=client, out=tmp_path, merge_people=True).earlier == 1
+    assert fetch_many_dask(accounts, client=client, out=tmp_path, merge_people=True).skipped == 1

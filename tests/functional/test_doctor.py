@@ -17,19 +17,19 @@ import trustme
 from faults.matrix.peers import authority as matrix_authority
 from faults.matrix.peers import expired, self_signed, server_tls, trust
 from plugchat_async import (
+    Clock,
     InvalidTypeError,
     InvalidValueError,
     MethodNotAllowedError,
     PageRepeatedError,
     PlugChatError,
     PlugChatSession,
-    TimeSource,
     UnexpectedStatusError,
     UnsupportedMediaTypeError,
     WalkReport,
 )
 from plugchat_async._http.wire import CHATS_PATH
-from plugchat_async.doctor import CHECKS, MOST_REQUESTS, Checkup, Finding, examine
+from plugchat_async.doctor import CHECKS, MAX_REQUESTS, Finding, Report, examine
 from plugchat_async.testing import Fault, PlugChatSimulator
 from support.fakes import FakeTime, RawServer, answering, http, what_frames_show
 
@@ -50,7 +50,7 @@ def asked(sim: PlugChatSimulator) -> list[tuple[int, int]]:
 
 async def examined(
     chats: int = 250, *, faults: Sequence[Fault] = (), dialect: Any = "documented", **quirks: Any
-) -> Checkup:
+) -> Report:
     """Examine a simulator with these quirks. Whatever it does, requests are few, and all of them GET.
 
     In the dialect "documented" each chat has a phone and a time, so that they can be counted.
@@ -58,7 +58,7 @@ async def examined(
     async with PlugChatSimulator(chats, seed=7, token=TOKEN, dialect=dialect, **quirks) as sim:
         sim.script(*faults)
         checkup = await examine(TOKEN, base_url=sim.base_url)
-    assert checkup.requests == len(sim.requests) <= 15 < MOST_REQUESTS
+    assert checkup.requests == len(sim.requests) <= 15 < MAX_REQUESTS
     assert {request.method for request in sim.requests} == {"GET"}
     assert [finding.check for finding in checkup.findings] == list(CHECKS)
     assert TOKEN not in repr(checkup)
@@ -69,7 +69,7 @@ def facts(finding: Finding) -> dict[str, object]:
     return {fact.name: fact.value for fact in finding.facts}
 
 
-def statuses(checkup: Checkup) -> dict[str, str]:
+def statuses(checkup: Report) -> dict[str, str]:
     """What is not ok, but for TLS, which loopback has none of."""
     return {f.check: f.status for f in checkup.findings if f.status != "ok" and f.check != "tls"}
 
@@ -97,7 +97,7 @@ async def test_all_is_well() -> None:
     with pytest.raises(KeyError):
         checkup.finding("page_size").fact("no such fact")
     with pytest.raises(KeyError):
-        Checkup((), None, 0, 0.0).finding("page")
+        Report((), None, 0, 0.0).finding("page")
 
 
 MISBEHAVIOURS: list[tuple[dict[str, Any], str, str, str, str, dict[str, object]]] = [
@@ -248,7 +248,7 @@ async def test_a_page_0_that_can_not_be_placed() -> None:
 
 async def test_requests_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     """Whatever would be asked for after that is skipped, and says so."""
-    monkeypatch.setattr("plugchat_async.doctor.probe.MOST_REQUESTS", 4)
+    monkeypatch.setattr("plugchat_async.doctor.probe.MAX_REQUESTS", 4)
     checkup = await examined()
     assert checkup.requests == 4
     assert checkup.finding("page").found == "that would take more than 4 requests"
@@ -384,7 +384,7 @@ async def walked(
     reports: list[WalkReport] = []
     async with (
         PlugChatSimulator(chats, seed=7, dialect="documented", **quirks) as sim,
-        PlugChatSession(sim.token, base_url=sim.base_url, repair=repair, time_source=FakeTime().source) as session,
+        PlugChatSession(sim.token, base_url=sim.base_url, repair=repair, clock=FakeTime().clock) as session,
     ):
         found = await session.list_chats(page_size, consistency=consistency, on_report=reports.append)
         return len({chat.phone for chat in sim.chats} - {chat.phone for chat in found}), reports[0]
@@ -599,9 +599,9 @@ async def test_slow_answers() -> None:
     for seconds, timeout, status in ((4.0, 30.0, "ok"), (5.5, 30.0, "warning"), (4.0, 7.0, "warning")):
         fake = FakeTime()
         ticks = count(0.0, seconds)
-        source = TimeSource(monotonic=partial(next, ticks), time=fake.source.time)
+        source = Clock(monotonic=partial(next, ticks), time=fake.clock.time)
         async with PlugChatSimulator(250) as sim:
-            checkup = await examine(sim.token, base_url=sim.base_url, timeout=timeout, time_source=source)
+            checkup = await examine(sim.token, base_url=sim.base_url, timeout=timeout, clock=source)
         finding = checkup.finding("latency")
         assert finding.status == status
         assert facts(finding) == {"median": seconds, "worst": seconds, "answers": 9}
@@ -669,8 +669,8 @@ async def test_closed_connections_do_not_make_it_ask_more() -> None:
     async with PlugChatSimulator(250) as sim:
         sim.script(*[Fault.none(), Fault.close()] * 30)
         checkup = await examine(sim.token, base_url=sim.base_url)
-        assert checkup.requests <= MOST_REQUESTS
-        assert len(sim.requests) <= MOST_REQUESTS
+        assert checkup.requests <= MAX_REQUESTS
+        assert len(sim.requests) <= MAX_REQUESTS
 
 
 async def test_what_on_finding_raises_ends_it() -> None:
@@ -718,7 +718,7 @@ def www(answer: bytes | None = None) -> Host:
     return Host(answer, tls=server_tls(matrix_authority(), "www.plugchat.com.br"))
 
 
-async def documented(first: Host, second: Host, resolve: Resolve, base_url: str = APP, **options: Any) -> Checkup:
+async def documented(first: Host, second: Host, resolve: Resolve, base_url: str = APP, **options: Any) -> Report:
     """Examine with the two documented names leading to these."""
     async with first, second:
         resolve({"app.plugchat.com.br": first.port, "www.plugchat.com.br": second.port})
@@ -879,11 +879,9 @@ async def test_a_certificate_that_ends_soon(days: int, status: str) -> None:
     now = datetime(2030, 1, 1, tzinfo=UTC)
     # OpenSSL verifies by the real clock: the certificate is good for long, and `now` is close to its end.
     tls = server_tls(matrix_authority(), "localhost", not_after=now + timedelta(days=days, hours=1))
-    source = TimeSource(time=now.timestamp)
+    source = Clock(time=now.timestamp)
     async with Host(tls=tls) as server:
-        checkup = await examine(
-            TOKEN, base_url=server.base_url, ssl_context=trust(matrix_authority()), time_source=source
-        )
+        checkup = await examine(TOKEN, base_url=server.base_url, ssl_context=trust(matrix_authority()), clock=source)
     finding = checkup.finding("tls")
     assert (finding.status, finding.fact("days_left")) == (status, days)
     assert f"trusted for another {days} days" in finding.found

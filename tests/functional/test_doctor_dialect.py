@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from plugchat_async import InvalidTypeError
 from plugchat_async.cli.doctor import _to_json
-from plugchat_async.doctor import CHECKS, MOST_REQUESTS, Checkup, Finding, examine
+from plugchat_async.doctor import CHECKS, MAX_REQUESTS, Finding, Report, examine
 from plugchat_async.doctor.shapes import MAX_NAMES
 from support.fakes import RawServer, http, run_apart
 
@@ -64,12 +64,12 @@ class Gateway(RawServer):
         await writer.drain()
 
 
-async def examined(rows: Sequence[object] | bytes, status: bytes = http(CONNECTED), **options: Any) -> Checkup:
+async def examined(rows: Sequence[object] | bytes, status: bytes = http(CONNECTED), **options: Any) -> Report:
     """Examine an account that has these rows."""
     async with Gateway(rows, status) as server:
         checkup = await examine(TOKEN, base_url=server.base_url, **options)
     assert [finding.check for finding in checkup.findings] == list(CHECKS)
-    assert checkup.requests == len(server.requests) < MOST_REQUESTS
+    assert checkup.requests == len(server.requests) < MAX_REQUESTS
     return checkup
 
 
@@ -478,7 +478,7 @@ async def test_the_status_is_asked_for_as_the_list_is() -> None:
 
 async def test_a_status_counts_for_the_bound(monkeypatch: pytest.MonkeyPatch) -> None:
     """Nothing is asked after the last request that is allowed, whichever it is for."""
-    monkeypatch.setattr("plugchat_async.doctor.probe.MOST_REQUESTS", 3)
+    monkeypatch.setattr("plugchat_async.doctor.probe.MAX_REQUESTS", 3)
     checkup = await examined([], DISCONNECTED)
     assert checkup.requests == 3
     assert checkup.finding("past_end").found == "that would take more than 3 requests"

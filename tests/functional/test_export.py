@@ -41,7 +41,7 @@ from plugchat_async import (
     write_jsonl,
     write_parquet,
 )
-from plugchat_async._internal.files import WholeFile, beside, sweep
+from plugchat_async._internal.files import AtomicFile, beside, sweep
 from plugchat_async.export.rows import from_json, to_json
 from plugchat_async.export.writers import open_sink
 from plugchat_async.testing import Fault, PlugChatSimulator
@@ -406,15 +406,15 @@ async def test_a_full_disk_leaves_no_file(tmp_path: Path, write: Write, monkeypa
         def __getattr__(self, name: str) -> Any:
             return getattr(self.file, name)
 
-    before = WholeFile.__init__
+    before = AtomicFile.__init__
     for room in range(200):
 
-        def init(self: WholeFile, path: Path, room: int = room) -> None:
+        def init(self: AtomicFile, path: Path, room: int = room) -> None:
             before(self, path)
             disk: Any = Disk(self.file, room)
             self.file = disk
 
-        monkeypatch.setattr(WholeFile, "__init__", init)
+        monkeypatch.setattr(AtomicFile, "__init__", init)
         error: OutputError | None = None
         try:
             await write([Chat(str(number)) for number in range(3000)], tmp_path / "x")
@@ -580,7 +580,7 @@ def test_leftovers_of_dead_processes_are_swept(tmp_path: Path, monkeypatch: pyte
     gone = [dead, own]
     for name in [*names, *gone]:
         (tmp_path / name).touch()
-    mine = WholeFile(tmp_path / "z")
+    mine = AtomicFile(tmp_path / "z")
     sweep(tmp_path)
     assert set(only(tmp_path)) == {*names, mine._beside.name if mine._beside else ""}
     mine.discard()

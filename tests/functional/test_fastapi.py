@@ -61,7 +61,7 @@ def account() -> Iterator[PlugChatSimulator]:
 @pytest.fixture
 def app(account: PlugChatSimulator) -> FastAPI:
     """An application with an endpoint of each kind; its session retries without waiting."""
-    app = FastAPI(lifespan=plugchat_lifespan(account.token, base_url=account.base_url, time_source=FakeTime().source))
+    app = FastAPI(lifespan=plugchat_lifespan(account.token, base_url=account.base_url, clock=FakeTime().clock))
     add_problem_handlers(app)
 
     @app.get("/count")

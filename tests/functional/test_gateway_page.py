@@ -107,7 +107,7 @@ async def test_it_is_walked(plugchat: PlugChatSession, consistency: Any, prefetc
 async def test_its_other_keys_are_there(plugchat: PlugChatSession) -> None:
     """As the gateway sent them."""
     page = await plugchat.fetch_page(1, 100)
-    assert (page.chats, page.is_last, page.problems) == (tuple(CHATS), True, ())
+    assert (page.chats, page.is_short, page.problems) == (tuple(CHATS), True, ())
     assert page.rows == tuple(json.loads(PAGE))
     assert page.rows[2]["communityId"] == ""
 
@@ -131,11 +131,13 @@ async def test_it_is_exported(plugchat: PlugChatSession, tmp_path: Path) -> None
 async def test_it_is_watched(plugchat: PlugChatSession) -> None:
     """What is there is told once, by ids; nothing happens when it is read again, also from a saved state."""
     state = WatchState()
-    events = [event async for event in plugchat.watch_chats(state=state, report_existing=True, looks=1, interval=0.01)]
+    events = [
+        event async for event in plugchat.watch_chats(state=state, emit_existing=True, max_polls=1, interval=0.01)
+    ]
     assert {event.chat.id for event in events if isinstance(event, ChatAdded)} == set(IDS)
     assert len(events) == 4
     again = WatchState.loads(state.dumps())
-    assert [event async for event in plugchat.watch_chats(state=again, looks=2, interval=0.01)] == []
+    assert [event async for event in plugchat.watch_chats(state=again, max_polls=2, interval=0.01)] == []
 
 
 async def test_it_is_fetched_for_many_accounts(gateway: PlugChatSimulator, tmp_path: Path) -> None:
@@ -174,7 +176,7 @@ def test_it_is_printed(
         ["Vendas", "120363000000000001-group", "0", "2025-09-16 01:22", "group"],
         ["", "111000000000002@lid", "0", "", "archived"],
     ]
-    assert cli.run(["watch", "--existing", "--looks", "1"]) == 0
+    assert cli.run(["watch", "--emit-existing", "--max-polls", "1"]) == 0
     out, err = capsys.readouterr()
     assert {Chat.from_dict(json.loads(line)["chat"]).id for line in out.splitlines()} == set(IDS)
     assert err == ""

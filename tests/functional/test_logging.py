@@ -107,7 +107,7 @@ class Scene:
 
     async def bad_values_in_a_watch(self) -> None:
         self.sim.script(Fault.answer('[{"phone": "1", "unread": "x"}]'))
-        assert [event async for event in self.session.watch_chats(looks=1)] == []
+        assert [event async for event in self.session.watch_chats(max_polls=1)] == []
 
     async def capped(self) -> None:
         async with (
@@ -140,14 +140,14 @@ class Scene:
 
     async def outage_of_a_watch(self) -> None:
         self.sim.script(*[Fault.status(503)] * 3)
-        assert [event async for event in self.session.watch_chats(looks=2)] == []
+        assert [event async for event in self.session.watch_chats(max_polls=2)] == []
 
     async def watch_of_an_unsorted_list(self) -> None:
         async with (
             PlugChatSimulator(50, order="shuffled") as sim,
             PlugChatSession(sim.token, base_url=sim.base_url) as session,
         ):
-            assert [event async for event in session.watch_chats(looks=1, page_size=20)] == []
+            assert [event async for event in session.watch_chats(max_polls=1, page_size=20)] == []
 
     async def problems(self) -> None:
         app = FastAPI()
@@ -196,7 +196,7 @@ async def play(name: str) -> None:
     """Play a scene."""
     async with (
         PlugChatSimulator(250, seed=7, token=TOKEN) as sim,
-        PlugChatSession(TOKEN, base_url=sim.base_url, time_source=FakeTime().source) as session,
+        PlugChatSession(TOKEN, base_url=sim.base_url, clock=FakeTime().clock) as session,
     ):
         with suppress(PlugChatError):
             await SCENES[name](Scene(sim, session))
@@ -261,7 +261,7 @@ async def test_records_say_whose_they_are(sim: PlugChatSimulator, kept: Kept) ->
     async with aclosing(fetch_many([Account("Maria", sim.token, base_url=sim.base_url)])) as results:
         assert [len(result.chats) async for result in results] == [250]
     assert [(record.name, fields(record)["account"]) for record in kept.records] == [
-        ("plugchat_async.exchange", "Maria"),
+        ("plugchat_async.http", "Maria"),
         ("plugchat_async.walk", "Maria"),
     ]
 
@@ -338,13 +338,13 @@ def test_the_guides_programs() -> None:
     out, err = run(plain)
     assert out == "250 chats\n"
     assert [line.split(" ")[2:4] for line in err.splitlines()] == [
-        ["INFO", "plugchat_async.exchange:"],
+        ["INFO", "plugchat_async.http:"],
         ["DEBUG", "plugchat_async.walk:"],
     ]
     out, err = run(as_json)
     assert out == "250 chats\n"
     retry, report = (json.loads(line) for line in err.splitlines())
-    assert (retry["logger"], retry["plugchat_status"]) == ("plugchat_async.exchange", 503)
+    assert (retry["logger"], retry["plugchat_status"]) == ("plugchat_async.http", 503)
     assert (report["level"], report["plugchat_chats"]) == ("DEBUG", 250)
 
 

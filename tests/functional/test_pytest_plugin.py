@@ -20,7 +20,7 @@ from urllib.error import HTTPError, URLError
 from urllib.request import Request, urlopen
 
 import pytest
-from plugchat_async import PlugChatSession, RateLimitedError, ServerError, SessionStateError, TimeSource
+from plugchat_async import PlugChatSession, RateLimitedError, ServerError, SessionStateError, Clock
 from plugchat_async.testing import Fault, PlugChatSimulator
 
 
@@ -256,7 +256,7 @@ class TestClass:
         assert same(plugchat_simulator, chats=20, seed=7)
 
     @pytest.mark.plugchat_simulator(chats=10, max_page_size=5)
-    @pytest.mark.plugchat_session(token="simulated-token", time_source=TimeSource(sleep=sleep))
+    @pytest.mark.plugchat_session(token="simulated-token", clock=Clock(sleep=sleep))
     @pytest.mark.plugchat_faults(Fault.status(503))
     async def test_of_its_own(self, plugchat_session, plugchat_simulator):
         assert same(plugchat_simulator, chats=10, seed=7)

@@ -80,7 +80,7 @@ async def test_no_fault_shows_the_token(name: str, logged: io.StringIO) -> None:
     """A server that echoes the token wherever it can."""
     async with (
         PlugChatSimulator(10, token=TOKEN) as sim,
-        PlugChatSession(TOKEN, base_url=sim.base_url, time_source=FakeTime().source, on_bad_value="raise") as session,
+        PlugChatSession(TOKEN, base_url=sim.base_url, clock=FakeTime().clock, on_bad_value="raise") as session,
     ):
         sim.script(*[FAULTS[name]] * 9)
         with pytest.raises(PlugChatError) as caught:
@@ -95,7 +95,7 @@ async def test_no_bad_value_shows_the_token(value: str, logged: io.StringIO) -> 
     """Nor does the warning of a walk that goes on, nor the page that tells of it."""
     async with (
         PlugChatSimulator(10, token=TOKEN) as sim,
-        PlugChatSession(TOKEN, base_url=sim.base_url, time_source=FakeTime().source) as session,
+        PlugChatSession(TOKEN, base_url=sim.base_url, clock=FakeTime().clock) as session,
     ):
         sim.script(Fault.answer(f'[{{"phone": "1", "unread": "{value}"}}, {{"phone": "2", "pinned": ["{value}"]}}]'))
         pages = [page async for page in session.iter_pages(100)]
@@ -139,7 +139,7 @@ async def test_a_cancelled_request_does_not_show_the_token() -> None:
 
 
 async def fetch_from(base_url: str, **options: Any) -> None:
-    async with PlugChatSession(TOKEN, base_url=base_url, time_source=FakeTime().source, **options) as session:
+    async with PlugChatSession(TOKEN, base_url=base_url, clock=FakeTime().clock, **options) as session:
         await session.fetch_page(1, 10)
 
 
@@ -233,7 +233,7 @@ async def export_into_nowhere() -> None:
 def bulk(accounts: Any = None, **options: Any) -> Callable[[], Any]:
     async def fetch() -> None:
         fake = FakeTime()
-        async for _ in fetch_many(accounts or [Account("a", TOKEN)], time_source=fake.source, **options):
+        async for _ in fetch_many(accounts or [Account("a", TOKEN)], clock=fake.clock, **options):
             """The error is what is wanted."""
 
     return fetch
@@ -275,7 +275,7 @@ MAKERS: list[Callable[[], Any]] = [
     constructed(base_url=f"https://app.plugchat.com.br/?token={TOKEN}"),
     constructed(proxy=f"socks5://user:{TOKEN}@x.example"),
     constructed(timeout=-1),
-    constructed(rate_limit=0),
+    constructed(requests_per_second=0),
     export_into_nowhere,
     without_an_extra,
     bulk(on_error="never", proxy=f"http://user:{TOKEN}@x.example"),
@@ -311,7 +311,7 @@ async def test_every_error_there_is_was_made(logged: io.StringIO) -> None:
     for fault in FAULTS.values():
         async with (
             PlugChatSimulator(10, token=TOKEN) as sim,
-            PlugChatSession(TOKEN, base_url=sim.base_url, time_source=FakeTime().source) as session,
+            PlugChatSession(TOKEN, base_url=sim.base_url, clock=FakeTime().clock) as session,
         ):
             sim.script(*[fault] * 9)
             await collect(session.list_chats())

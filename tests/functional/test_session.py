@@ -11,6 +11,7 @@ import pytest
 from plugchat_async import (
     AuthenticationError,
     Chat,
+    Clock,
     ConfigurationError,
     DecodeError,
     InvalidTypeError,
@@ -24,7 +25,6 @@ from plugchat_async import (
     RetryPolicy,
     ServerError,
     SessionStateError,
-    TimeSource,
     UnsupportedMediaTypeError,
 )
 from plugchat_async.testing import Fault, PlugChatSimulator
@@ -48,7 +48,7 @@ async def test_all_chats_of_an_account(sim: PlugChatSimulator, plugchat: PlugCha
 async def test_pages_carry_their_chats_and_their_bytes(sim: PlugChatSimulator, plugchat: PlugChatSession) -> None:
     """The same walk, a Page at a time."""
     pages = [page async for page in plugchat.iter_pages(100)]
-    assert [(page.number, page.size, len(page.chats), page.is_last) for page in pages] == [
+    assert [(page.number, page.size, len(page.chats), page.is_short) for page in pages] == [
         (1, 100, 100, False),
         (2, 100, 100, False),
         (3, 100, 50, True),
@@ -172,7 +172,7 @@ async def test_faults_that_pass_cost_one_retry(sim: PlugChatSimulator, fault: Fa
     """On a fresh connection, so that nothing is free."""
     fake = FakeTime()
     sim.script(fault)
-    async with PlugChatSession(sim.token, base_url=sim.base_url, time_source=fake.source) as session:
+    async with PlugChatSession(sim.token, base_url=sim.base_url, clock=fake.clock) as session:
         assert len((await session.fetch_page(1, 10)).chats) == 10
     assert len(sim.requests) == 2
     assert fake.sleeps == [0.25]
@@ -213,7 +213,7 @@ async def test_what_will_not_pass_is_one_request(
 async def test_the_retry_budget_is_the_sessions(sim: PlugChatSimulator, fake_time: FakeTime) -> None:
     """An outage is met with 35 retries at first, however many walks run; then each error is raised at once."""
     policy = RetryPolicy(attempts=2)
-    async with PlugChatSession(sim.token, base_url=sim.base_url, retry=policy, time_source=fake_time.source) as session:
+    async with PlugChatSession(sim.token, base_url=sim.base_url, retry=policy, clock=fake_time.clock) as session:
         sim.script(*[Fault.status(503)] * 200)
         results = await asyncio.gather(*(session.fetch_page(1, 1) for _ in range(50)), return_exceptions=True)
         assert all(isinstance(result, ServerError) for result in results)
@@ -367,7 +367,7 @@ async def test_a_check_that_is_refused_otherwise_is_an_error(status: int) -> Non
 
 def test_time_and_chance_are_pythons_own_by_default() -> None:
     """What a session uses where no test gives its own."""
-    source = TimeSource()
+    source = Clock()
     assert (source.monotonic, source.time, source.sleep) == (time.monotonic, time.time, asyncio.sleep)
     assert len({source.random() for _ in range(9)}) == 9
 
@@ -410,9 +410,9 @@ async def test_404_for_a_page_of_the_walk_is_an_error(sim: PlugChatSimulator, pl
         ),
         ({"ssl_context": False}, InvalidTypeError, "ssl_context must be of type ssl.SSLContext, got bool"),
         (
-            {"time_source": None},
+            {"clock": None},
             InvalidTypeError,
-            "time_source must be of type plugchat_async.TimeSource, got NoneType",
+            "clock must be of type plugchat_async.Clock, got NoneType",
         ),
         ({"repair": "no"}, InvalidTypeError, "repair must be of type bool, got str"),
         ({"proxy": 1}, InvalidTypeError, "proxy must be a str, got int"),
@@ -720,7 +720,7 @@ async def test_cancelling_a_request_frees_its_slot(sim: PlugChatSimulator) -> No
 async def test_cancelling_at_any_step_leaves_the_session_usable(sim: PlugChatSimulator, steps: int) -> None:
     """Cancelled after so many turns of the event loop, wherever the walk stands then."""
     fake = FakeTime()
-    async with PlugChatSession(sim.token, base_url=sim.base_url, max_concurrency=1, time_source=fake.source) as session:
+    async with PlugChatSession(sim.token, base_url=sim.base_url, max_concurrency=1, clock=fake.clock) as session:
         sim.script(Fault.status(503))
         task = asyncio.create_task(session.list_chats(100))
         for _ in range(steps):
@@ -734,7 +734,7 @@ async def test_cancelling_at_any_step_leaves_the_session_usable(sim: PlugChatSim
 async def test_closing_a_session_during_a_request(sim: PlugChatSimulator) -> None:
     """The request ends with an error of ours, not with aiohttp's, and is not repeated on the closed session."""
     sim.script(Fault.hang())
-    session = await PlugChatSession(sim.token, base_url=sim.base_url, time_source=FakeTime().source).open()
+    session = await PlugChatSession(sim.token, base_url=sim.base_url, clock=FakeTime().clock).open()
     task = asyncio.create_task(session.fetch_page(1, 10))
     async with asyncio.timeout(5):
         while not sim.requests:
@@ -771,7 +771,7 @@ async def test_an_unfinished_answer_is_no_page() -> None:
     """The end of the list is a short page, never an empty or a broken body."""
     async with (
         RawServer(answering(http(b""))) as server,
-        PlugChatSession("s3cret", base_url=server.base_url, time_source=FakeTime().source) as session,
+        PlugChatSession("s3cret", base_url=server.base_url, clock=FakeTime().clock) as session,
     ):
         with pytest.raises(PlugChatError, match="an empty body"):
             await session.list_chats()

@@ -98,7 +98,7 @@ async def session(
     sim: PlugChatSimulator, fake_time: FakeTime, scope: Telescope
 ) -> AsyncGenerator[PlugChatSession, None]:
     async with PlugChatSession(
-        sim.token, base_url=sim.base_url, time_source=fake_time.source, telemetry=scope.telemetry
+        sim.token, base_url=sim.base_url, clock=fake_time.clock, telemetry=scope.telemetry
     ) as plugchat:
         yield plugchat
 
@@ -157,8 +157,8 @@ async def test_what_spans_say(sim: PlugChatSimulator, session: PlugChatSession, 
         "plugchat.walk.pages": 4,
         "plugchat.walk.chats": 250,
         "plugchat.walk.duplicates": report.duplicates,
-        "plugchat.walk.late_finds": report.late_finds,
-        "plugchat.walk.phases": report.phases,
+        "plugchat.walk.recovered": report.recovered,
+        "plugchat.walk.passes": report.passes,
         "plugchat.walk.verified": True,
         "plugchat.walk.reason": "",
     }
@@ -265,7 +265,7 @@ async def test_an_account_that_is_held_back(sim: PlugChatSimulator, fake_time: F
         sim.token,
         base_url=sim.base_url,
         retry=RetryPolicy(attempts=1),
-        time_source=fake_time.source,
+        clock=fake_time.clock,
         telemetry=scope.telemetry,
     ) as session:
         with pytest.raises(PlugChatError):
@@ -572,7 +572,7 @@ async def test_nothing_exported_holds_a_secret(fault: Fault, fake_time: FakeTime
             SECRETS[0],
             base_url=sim.base_url,
             client_session=client,
-            time_source=fake_time.source,
+            clock=fake_time.clock,
             telemetry=scope.telemetry,
         ) as session,
     ):
@@ -619,11 +619,11 @@ async def test_a_token_in_the_base_urls_path_is_not_exported(sim: PlugChatSimula
 async def test_metrics(sim: PlugChatSimulator, scope: Telescope) -> None:
     """Requests, retries, pages and chats, by few attributes; the histogram's boundaries are the conventions'."""
     clock = iter(float(second) for second in range(1000))
-    time = FakeTime().source
+    time = FakeTime().clock
     async with PlugChatSession(
         sim.token,
         base_url=sim.base_url,
-        time_source=type(time)(monotonic=lambda: next(clock), time=time.time, sleep=time.sleep, random=time.random),
+        clock=type(time)(monotonic=lambda: next(clock), time=time.time, sleep=time.sleep, random=time.random),
         telemetry=scope.telemetry,
     ) as session:
         sim.script(Fault.none(), Fault.status(503))
@@ -759,9 +759,7 @@ async def test_a_telemetry_that_fails_changes_nothing(
 ) -> None:
     """What it raises is logged, once for a session."""
     telemetry = Broken(*broken)
-    async with PlugChatSession(
-        sim.token, base_url=sim.base_url, time_source=fake_time.source, telemetry=telemetry
-    ) as session:
+    async with PlugChatSession(sim.token, base_url=sim.base_url, clock=fake_time.clock, telemetry=telemetry) as session:
         session._exchange.limits.hold(1.0)
         sim.script(Fault.none(), Fault.status(429, headers={"Retry-After": "1"}))
         for _ in range(2):
@@ -777,9 +775,7 @@ async def test_a_telemetry_that_fails_changes_nothing(
 async def test_a_telemetry_that_works_is_told_all(sim: PlugChatSimulator, fake_time: FakeTime) -> None:
     """Each part begins within its whole, and ends."""
     telemetry = Broken()
-    async with PlugChatSession(
-        sim.token, base_url=sim.base_url, time_source=fake_time.source, telemetry=telemetry
-    ) as session:
+    async with PlugChatSession(sim.token, base_url=sim.base_url, clock=fake_time.clock, telemetry=telemetry) as session:
         sim.script(Fault.status(503))
         await session.list_chats(200)
     page = ["page", "attempt", "end", "end"]

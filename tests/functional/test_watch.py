@@ -29,6 +29,7 @@ from plugchat_async import (
     ChatChanged,
     ChatEvent,
     ChatRemoved,
+    Clock,
     ConfigurationError,
     ConnectionFailedError,
     DecodeError,
@@ -44,7 +45,6 @@ from plugchat_async import (
     RetryPolicy,
     ServerError,
     SessionStateError,
-    TimeSource,
     UnexpectedStatusError,
     WatchOptions,
     WatchState,
@@ -66,7 +66,7 @@ class WatchTime(FakeTime):
     def __init__(self) -> None:
         super().__init__()
         self.set_back = 0.0
-        self.source = evolve(self.source, time=lambda: 1_000_000_000.0 + self.now - self.set_back)
+        self.clock = evolve(self.clock, time=lambda: 1_000_000_000.0 + self.now - self.set_back)
 
 
 @pytest.fixture
@@ -83,13 +83,13 @@ def clock() -> WatchTime:
 
 @pytest.fixture
 async def session(sim: PlugChatSimulator, clock: WatchTime) -> AsyncIterator[PlugChatSession]:
-    async with PlugChatSession(sim.token, base_url=sim.base_url, time_source=clock.source, retry=ONE_TRY) as opened:
+    async with PlugChatSession(sim.token, base_url=sim.base_url, clock=clock.clock, retry=ONE_TRY) as opened:
         yield opened
 
 
 async def look(session: PlugChatSession, known: WatchState, **options: Unpack[WatchOptions]) -> list[ChatEvent]:
     """What one look tells, unless there are to be more."""
-    asked_for: WatchOptions = {"looks": 1, "page_size": 20, **options, "state": known}
+    asked_for: WatchOptions = {"max_polls": 1, "page_size": 20, **options, "state": known}
     return [event async for event in session.watch_chats(**asked_for)]
 
 
@@ -110,7 +110,7 @@ async def test_what_is_there_at_first_is_no_event(sim: PlugChatSimulator, sessio
 
 async def test_what_is_there_at_first_can_be_told(sim: PlugChatSimulator, session: PlugChatSession) -> None:
     """Each chat as added, the oldest first."""
-    events = await look(session, WatchState(), report_existing=True)
+    events = await look(session, WatchState(), emit_existing=True)
     assert sorted(event.chat.id for event in events) == sorted(chat.id for chat in sim.chats)
     assert all(isinstance(event, ChatAdded) for event in events)
     times = [event.chat.last_message_time for event in events[-20:]]
@@ -173,7 +173,7 @@ async def test_a_change_on_the_first_page_is_told_at_once(sim: PlugChatSimulator
 async def test_a_change_deeper_down_is_told_by_the_next_sweep(
     sim: PlugChatSimulator, session: PlugChatSession, clock: WatchTime
 ) -> None:
-    """The list is read as a whole when `sweep_interval` is over, by the clock."""
+    """The list is read as a whole when `full_scan_interval` is over, by the clock."""
     state = WatchState()
     await look(session, state)
     phone = next(chat.id for chat in sim.chats[100:] if chat.unread)
@@ -186,7 +186,7 @@ async def test_a_change_deeper_down_is_told_by_the_next_sweep(
     asked(sim)
     await look(session, state)
     assert asked(sim) == 1
-    await look(session, state, sweep_interval=0.0)
+    await look(session, state, full_scan_interval=0.0)
     assert asked(sim) > 250 / 20
 
 
@@ -222,14 +222,14 @@ async def test_a_deleted_chat_deeper_down_is_told_by_the_next_sweep(
     await look(session, state)
     gone = [sim.delete_chat(sim.chats[place].id) for place in (100, 200)]
     assert await look(session, state) == []
-    assert await look(session, state, sweep_interval=0.0) == [ChatRemoved(chat) for chat in reversed(gone)]
+    assert await look(session, state, full_scan_interval=0.0) == [ChatRemoved(chat) for chat in reversed(gone)]
 
 
 async def test_an_account_of_one_page_is_seen_whole(clock: WatchTime) -> None:
     """Everything is told at once, and each look is one request."""
     async with (
         PlugChatSimulator(chats=13, seed=3) as sim,
-        PlugChatSession(sim.token, base_url=sim.base_url, time_source=clock.source) as session,
+        PlugChatSession(sim.token, base_url=sim.base_url, clock=clock.clock) as session,
     ):
         state = WatchState()
         assert await look(session, state) == []
@@ -245,7 +245,7 @@ async def test_an_empty_account_fills(clock: WatchTime) -> None:
     """From nothing to one chat, and to nothing again."""
     async with (
         PlugChatSimulator(chats=0) as sim,
-        PlugChatSession(sim.token, base_url=sim.base_url, time_source=clock.source) as session,
+        PlugChatSession(sim.token, base_url=sim.base_url, clock=clock.clock) as session,
     ):
         state = WatchState()
         assert await look(session, state) == []
@@ -279,10 +279,10 @@ async def test_an_empty_account_is_believed_the_second_time(clock: WatchTime) ->
     """From then on all chats are new, however old their messages."""
     async with (
         PlugChatSimulator(chats=0) as sim,
-        PlugChatSession(sim.token, base_url=sim.base_url, time_source=clock.source) as session,
+        PlugChatSession(sim.token, base_url=sim.base_url, clock=clock.clock) as session,
     ):
         state = WatchState()
-        assert await look(session, state, looks=2) == []
+        assert await look(session, state, max_polls=2) == []
         chats = [sim.new_chat() for _ in range(3)]
         clock.now += 1
         assert [event.chat for event in await look(session, state)] == chats
@@ -297,7 +297,7 @@ async def test_a_list_that_is_short_for_a_moment_removes_nobody(
     short = Fault.answer(json.dumps([converter.unstructure(chat) for chat in sim.chats[:3]]))
     sim.script(short)
     assert await look(session, state, page_size=100) == []
-    assert await look(session, state, page_size=100, sweep_interval=0.0) == []
+    assert await look(session, state, page_size=100, full_scan_interval=0.0) == []
     sim.script(short)
     assert await look(session, state, page_size=100) == []
     sim.script(short)
@@ -349,7 +349,7 @@ async def test_a_list_that_is_empty_for_a_moment_removes_nobody(
     empty = Fault.answer("[]")
     for faults in ([empty], [Fault.none(), empty]):  # the front, and the whole list
         sim.script(*faults)
-        assert await look(session, state, sweep_interval=0.0) == []
+        assert await look(session, state, full_scan_interval=0.0) == []
         changed = sim.receive_message(sim.chats[9].id)
         [event] = await look(session, state)
         assert event.chat == changed
@@ -363,14 +363,14 @@ async def test_a_capped_page_is_not_taken_for_the_list(clock: WatchTime) -> None
         state = WatchState()
         for chats in (50, 51, 52):
             # Each session begins knowing nothing of the server.
-            async with PlugChatSession(sim.token, base_url=sim.base_url, time_source=clock.source) as session:
+            async with PlugChatSession(sim.token, base_url=sim.base_url, clock=clock.clock) as session:
                 events = await look(session, state, page_size=100)
                 assert [type(event) for event in events] == [ChatAdded] * (chats > 50)
                 assert len(state.chats) == chats
                 asked(sim)
-                assert await look(session, state, page_size=100, looks=1) == []
+                assert await look(session, state, page_size=100, max_polls=1) == []
                 first = asked(sim)
-                assert await look(session, state, page_size=100, looks=5) == []
+                assert await look(session, state, page_size=100, max_polls=5) == []
                 assert asked(sim) == first + 4
             sim.new_chat()
 
@@ -398,7 +398,7 @@ async def test_it_looks_again_after_the_interval(
     took = iter([4.0, 400.0, 0.0])
     sim.traffic(inserts=1000.0, seed=1)  # something happens at each look
     looked = clock.now
-    async with aclosing(session.watch_chats(interval=10.0, page_size=10_000, looks=4)) as events:
+    async with aclosing(session.watch_chats(interval=10.0, page_size=10_000, max_polls=4)) as events:
         async for _ in events:
             if clock.now != looked:  # the first event of a look
                 clock.now += next(took)
@@ -422,7 +422,7 @@ async def test_a_watch_that_is_left_leaves_nothing(sim: PlugChatSimulator, sessi
 async def test_a_state_has_one_watch(session: PlugChatSession) -> None:
     """A second one says so, and takes nothing."""
     state = WatchState()
-    async with aclosing(session.watch_chats(state=state, report_existing=True)) as first:
+    async with aclosing(session.watch_chats(state=state, emit_existing=True)) as first:
         await anext(first)
         with pytest.raises(InvalidValueError, match=r"^state is in use by another watch\. Give each watch"):
             await look(session, state)
@@ -451,7 +451,7 @@ async def test_a_restart_in_the_first_look_hides_nobody_who_comes_meanwhile(
         text = state.dumps()
     assert isinstance(event, ChatChanged)
     new = [sim.new_chat(), sim.new_chat()]
-    told = await look(session, WatchState.loads(text), looks=2)
+    told = await look(session, WatchState.loads(text), max_polls=2)
     assert [event for event in told if isinstance(event, ChatAdded)] == [ChatAdded(chat) for chat in new]
 
 
@@ -460,30 +460,30 @@ async def test_a_look_that_has_learnt_anything_says_so(sim: PlugChatSimulator, s
     known: list[int] = []
     dealt_with: list[ChatEvent] = []
 
-    def on_look(given: WatchState) -> None:
+    def on_poll(given: WatchState) -> None:
         assert given is state
         known.append(len(dealt_with))
 
     state = WatchState()
-    async with aclosing(session.watch_chats(state=state, page_size=20, looks=5, on_look=on_look)) as events:
+    async with aclosing(session.watch_chats(state=state, page_size=20, max_polls=5, on_poll=on_poll)) as events:
         sim.script(Fault.none())
         async for event in events:
             dealt_with.append(event)
     assert known == [0]
     for chat in sim.chats[30:33]:
         sim.receive_message(chat.id)
-    async for event in session.watch_chats(state=state, page_size=20, looks=3, on_look=on_look):
+    async for event in session.watch_chats(state=state, page_size=20, max_polls=3, on_poll=on_poll):
         dealt_with.append(event)
     assert known == [0, 3]
     sim.mark_read(sim.chats[0].id)
-    assert await look(session, state, ignore=["unread"], on_look=on_look) == []
+    assert await look(session, state, ignore=["unread"], on_poll=on_poll) == []
     assert known == [0, 3, 3]  # no event, and yet it has learnt something
 
 
 async def test_a_look_gives_the_state_that_nobody_gave(session: PlugChatSession) -> None:
     """To save one there, none need be made."""
     states: list[WatchState] = []
-    assert [event async for event in session.watch_chats(looks=2, on_look=states.append)] == []
+    assert [event async for event in session.watch_chats(max_polls=2, on_poll=states.append)] == []
     assert [len(state.chats) for state in states] == [250]
 
 
@@ -611,7 +611,7 @@ async def test_an_outage_is_survived_and_told(
     phone = sim.receive_message(sim.chats[99].id).id
     sim.script(Fault.status(503), Fault.truncate(), Fault.answer("<html>maintenance</html>"))
     outages: list[Outage] = []
-    [event] = await look(session, state, interval=100.0, looks=5, on_outage=outages.append)
+    [event] = await look(session, state, interval=100.0, max_polls=5, on_outage=outages.append)
     assert event.chat.id == phone
     assert [type(outage.error) for outage in outages] == [ServerError, ConnectionFailedError, NotJSONError, type(None)]
     # Chance is a half: three quarters of 100, 200 and 300.
@@ -650,13 +650,13 @@ async def test_which_refusals_are_waited_for(
     for before, waited_for in (([], at_once), ([Fault.none()], later)):
         outages: list[Outage] = []
         sim.script(*before, refusal)
-        looks = look(session, WatchState(), page_size=1000, looks=len(before) + 2, on_outage=outages.append)
+        max_polls = look(session, WatchState(), page_size=1000, max_polls=len(before) + 2, on_outage=outages.append)
         if status in waited_for:
-            await looks
+            await max_polls
             assert [outage.error is None for outage in outages] == [False, True]
         else:
             with pytest.raises(PlugChatError, match=f"the gateway says: '{re.escape(text)}'"):
-                await looks
+                await max_polls
             assert outages == []
 
 
@@ -669,10 +669,10 @@ async def test_a_4xx_is_waited_for_after_a_look_that_worked(
     refusals = [Fault.status(status)] * (2 if status == 415 else 1)  # one more for the repair
     sim.script(*refusals)
     with pytest.raises(PlugChatError):
-        await look(session, WatchState(), page_size=1000, looks=2)
+        await look(session, WatchState(), page_size=1000, max_polls=2)
     outages: list[Outage] = []
     sim.script(Fault.none(), *refusals)
-    await look(session, WatchState(), page_size=1000, looks=3, on_outage=outages.append)
+    await look(session, WatchState(), page_size=1000, max_polls=3, on_outage=outages.append)
     assert [outage.error is None for outage in outages] == [False, True]
 
 
@@ -686,7 +686,7 @@ async def test_what_does_not_pass_is_raised_after_a_look_that_worked(
     sim.delete_chat(sim.chats[0].id)
     sim.script(Fault.none(), fault)
     with pytest.raises(ConfigurationError):
-        await look(session, WatchState(), page_size=1000, looks=3)
+        await look(session, WatchState(), page_size=1000, max_polls=3)
 
 
 async def test_a_look_whose_sweep_failed_has_not_worked(
@@ -695,7 +695,7 @@ async def test_a_look_whose_sweep_failed_has_not_worked(
     """So a 4xx at the first reading of the whole list is raised."""
     sim.script(Fault.none(), Fault.status(404))
     with pytest.raises(UnexpectedStatusError):
-        await look(session, WatchState(), looks=3)
+        await look(session, WatchState(), max_polls=3)
 
 
 async def test_waits_in_an_outage_have_an_end(
@@ -704,12 +704,12 @@ async def test_waits_in_an_outage_have_an_end(
     """Five minutes, or the interval if that is longer."""
     sim.script(*[Fault.status(500)] * 12)
     with pytest.raises(ServerError):
-        await look(session, WatchState(), interval=1.0, looks=12)
+        await look(session, WatchState(), interval=1.0, max_polls=12)
     assert clock.sleeps == [0.75 * min(300, 2**n) for n in range(11)]
     clock.sleeps.clear()
     sim.script(*[Fault.status(500)] * 3)
     with pytest.raises(ServerError):
-        await look(session, WatchState(), interval=1000.0, looks=3)
+        await look(session, WatchState(), interval=1000.0, max_polls=3)
     assert clock.sleeps == [750.0, 750.0]
 
 
@@ -722,7 +722,7 @@ async def test_what_the_server_asks_is_waited_for(
 ) -> None:
     """If it is longer than the watch's own wait; a day at most."""
     sim.script(Fault.status(status, headers={"Retry-After": after}))
-    await look(session, WatchState(), interval=100.0, looks=2)
+    await look(session, WatchState(), interval=100.0, max_polls=2)
     assert clock.sleeps == [wait]
 
 
@@ -732,11 +732,11 @@ async def test_an_outage_that_lasts_too_long_is_raised(
     """After `max_outage` seconds, with a last look then; with 0 at once."""
     sim.script(*[Fault.status(500)] * 3)
     with pytest.raises(ServerError):
-        await look(session, WatchState(), interval=10.0, looks=None, max_outage=20.0)
+        await look(session, WatchState(), interval=10.0, max_polls=None, max_outage=20.0)
     assert clock.sleeps == [7.5, 12.5]
     sim.script(Fault.status(500))
     with pytest.raises(ServerError):
-        await look(session, WatchState(), looks=None, max_outage=0)
+        await look(session, WatchState(), max_polls=None, max_outage=0)
     assert clock.now == 20.0
 
 
@@ -746,7 +746,7 @@ async def test_a_server_that_asks_for_more_than_max_outage_is_not_waited_for(
     """It is raised at once: there will be no look in time."""
     sim.script(Fault.status(503, headers={"Retry-After": "86000"}))
     with pytest.raises(ServerError) as caught:
-        await look(session, WatchState(), looks=None, max_outage=60.0)
+        await look(session, WatchState(), max_polls=None, max_outage=60.0)
     assert caught.value.retry_after == 86000.0
     assert clock.sleeps == []
 
@@ -761,7 +761,7 @@ async def test_an_outage_in_a_sweep_repeats_the_sweep(
     sim.receive_message(sim.chats[100].id)
     sim.script(Fault.none(), Fault.none(), Fault.status(502))
     outages: list[Outage] = []
-    changed, removed = await look(session, state, looks=2, on_outage=outages.append)
+    changed, removed = await look(session, state, max_polls=2, on_outage=outages.append)
     assert isinstance(changed, ChatChanged)
     assert isinstance(removed, ChatRemoved)
     assert outages[0].error is not None
@@ -782,7 +782,7 @@ async def test_a_list_that_can_not_be_read_whole_is_watched_all_the_same(
     monkeypatch.setattr(sim._account, "window", window)
     outages: list[Outage] = []
     told: list[str] = []
-    options: WatchOptions = {"interval": 30.0, "page_size": 20, "looks": 40, "on_outage": outages.append}
+    options: WatchOptions = {"interval": 30.0, "page_size": 20, "max_polls": 40, "on_outage": outages.append}
     wrote: list[str] = []
 
     async def sleep(seconds: float) -> None:
@@ -790,9 +790,9 @@ async def test_a_list_that_can_not_be_read_whole_is_watched_all_the_same(
         clock.sleeps.append(seconds)
         wrote.append(sim.receive_message(sim.chats[50].id).id)
 
-    source = evolve(clock.source, sleep=sleep)
+    source = evolve(clock.clock, sleep=sleep)
     async with PlugChatSession(
-        sim.token, base_url=sim.base_url, time_source=source, retry=ONE_TRY, on_bad_value="raise"
+        sim.token, base_url=sim.base_url, clock=source, retry=ONE_TRY, on_bad_value="raise"
     ) as slow:
         async for event in slow.watch_chats(**options):
             told.append(event.chat.id)
@@ -847,9 +847,7 @@ async def today(clock: WatchTime) -> AsyncIterator[tuple[PlugChatSimulator, Plug
     """An account as the gateway lists it today, and a session on it."""
     async with (
         PlugChatSimulator(chats=250, seed=7) as simulator,
-        PlugChatSession(
-            simulator.token, base_url=simulator.base_url, time_source=clock.source, retry=ONE_TRY
-        ) as opened,
+        PlugChatSession(simulator.token, base_url=simulator.base_url, clock=clock.clock, retry=ONE_TRY) as opened,
     ):
         yield simulator, opened
 
@@ -865,7 +863,7 @@ async def test_a_quiet_look_at_todays_list_is_one_request(
         caplog.clear()
         assert await look(session, known, page_size=size) == []
         asked(sim)
-        assert await look(session, known, page_size=size, looks=3) == []
+        assert await look(session, known, page_size=size, max_polls=3) == []
         assert asked(sim) == 3
         moved = sim.receive_message(sim.chats[-1])
         [event] = await look(session, known, page_size=size)
@@ -895,16 +893,16 @@ async def test_who_can_not_be_read_is_not_removed(
     """For a look or two its row has no id; when it has one again, nothing was lost, and nothing is new."""
     sim, session = today
     known = WatchState()
-    await look(session, known, page_size=size, sweep_interval=0.0)
+    await look(session, known, page_size=size, full_scan_interval=0.0)
     read, lost = sim._account.window, sim.chats[7]
 
     def window(page: int, size: int) -> list[Chat]:
         return [evolve(chat, phone=None, lid=None) if chat == lost else chat for chat in read(page, size)]
 
     monkeypatch.setattr(sim._account, "window", window)
-    assert await look(session, known, page_size=size, sweep_interval=0.0, looks=2) == []
+    assert await look(session, known, page_size=size, full_scan_interval=0.0, max_polls=2) == []
     monkeypatch.undo()
-    assert await look(session, known, page_size=size, sweep_interval=0.0) == []
+    assert await look(session, known, page_size=size, full_scan_interval=0.0) == []
     assert lost in known.chats
 
 
@@ -930,7 +928,7 @@ async def test_rows_that_can_not_be_read_do_not_end_a_watch(
     rows[2]["unread"] = "many"
     sim.script(*[Fault.answer(json.dumps(rows))] * 3)
     known = WatchState()
-    assert await look(session, known, page_size=100, looks=3) == []
+    assert await look(session, known, page_size=100, max_polls=3) == []
     assert [chat.id for chat in known.chats] == [sim.chats[index].id for index in (0, 2, 3)]
     told = [
         record.getMessage() for record in caplog.records if "chat 1: expected a phone or a lid" in record.getMessage()
@@ -944,7 +942,7 @@ async def test_a_sweep_that_works_again_ends_its_outage(
     """Not before: looks that do without it end nothing."""
     sim.script(Fault.none(), Fault.status(500), Fault.none(), Fault.status(500))
     outages: list[Outage] = []
-    await look(session, WatchState(), interval=10.0, looks=6, on_outage=outages.append)
+    await look(session, WatchState(), interval=10.0, max_polls=6, on_outage=outages.append)
     assert [type(outage.error) for outage in outages] == [ServerError, ServerError, type(None)]
     assert [outage.wait for outage in outages[:2]] == [7.5, 15.0]
     assert clock.sleeps == [7.5, 10.0, 10.0, 10.0, 10.0]
@@ -963,7 +961,7 @@ async def test_a_misconfiguration_is_raised_at_once(
     """It does not pass."""
     sim.script(Fault.status(401))
     with pytest.raises(AuthenticationError):
-        await look(session, WatchState(), looks=None)
+        await look(session, WatchState(), max_polls=None)
     assert clock.sleeps == []
 
 
@@ -971,16 +969,16 @@ async def test_a_server_that_ignores_page_is_recognised(clock: WatchTime) -> Non
     """By the first reading of the whole list."""
     async with (
         PlugChatSimulator(chats=100, ignore_page=True) as sim,
-        PlugChatSession(sim.token, base_url=sim.base_url, time_source=clock.source) as session,
+        PlugChatSession(sim.token, base_url=sim.base_url, clock=clock.clock) as session,
     ):
         with pytest.raises(PageRepeatedError):
-            await look(session, WatchState(), looks=None)
+            await look(session, WatchState(), max_polls=None)
 
 
 async def test_a_server_that_stops_counting_pages_is_recognised() -> None:
     """A look that gets the same page again and again gives up, and reads the whole list, which says so."""
     with pytest.raises(PageRepeatedError):
-        await told_by(page(("1", 10)), page(("3", 21), ("2", 20)), looks=2)
+        await told_by(page(("1", 10)), page(("3", 21), ("2", 20)), max_polls=2)
 
 
 async def test_a_watch_ends_when_the_session_is_closed() -> None:
@@ -992,9 +990,9 @@ async def test_a_watch_ends_when_the_session_is_closed() -> None:
 
     waiting = asyncio.Event()
     async with PlugChatSimulator(chats=5) as sim:
-        session = PlugChatSession(sim.token, base_url=sim.base_url, time_source=TimeSource(sleep=sleep))
+        session = PlugChatSession(sim.token, base_url=sim.base_url, clock=Clock(sleep=sleep))
         await session.open()
-        watch = asyncio.create_task(look(session, WatchState(), looks=None))
+        watch = asyncio.create_task(look(session, WatchState(), max_polls=None))
         await waiting.wait()
         await session.close()
         with pytest.raises(SessionStateError, match="the session is closed"):
@@ -1028,14 +1026,14 @@ def page(*chats: tuple[str, int | None]) -> bytes:
     return http(json.dumps([{"phone": phone, "lastMessageTime": time} for phone, time in chats]).encode())
 
 
-async def told_by(*answers: bytes, looks: int, size: int = 2) -> tuple[list[ChatEvent], int]:
+async def told_by(*answers: bytes, max_polls: int, size: int = 2) -> tuple[list[ChatEvent], int]:
     """What looks at these answers tell, and how many requests there were."""
     clock = WatchTime()
     async with (
         RawServer(answering(*answers, close=False)) as server,
-        PlugChatSession("t0ken", base_url=server.base_url, time_source=clock.source) as session,
+        PlugChatSession("t0ken", base_url=server.base_url, clock=clock.clock) as session,
     ):
-        events = [event async for event in session.watch_chats(looks=looks, page_size=size)]
+        events = [event async for event in session.watch_chats(max_polls=max_polls, page_size=size)]
         return events, len(server.requests)
 
 
@@ -1049,15 +1047,15 @@ async def test_a_list_that_is_not_sorted_is_read_whole(caplog: pytest.LogCapture
     clock = WatchTime()
     async with PlugChatSimulator(chats=40, seed=1) as sim:
         setattr(sim._account, "window", window_of(sim))  # noqa: B010 - it is a method
-        async with PlugChatSession(sim.token, base_url=sim.base_url, time_source=clock.source) as session:
+        async with PlugChatSession(sim.token, base_url=sim.base_url, clock=clock.clock) as session:
             state = WatchState()
             assert await look(session, state, page_size=13) == []
             phone = sim.chats[30].id
             sim.receive_message(phone)
-            [event] = await look(session, state, page_size=13, looks=2)
+            [event] = await look(session, state, page_size=13, max_polls=2)
             assert event.chat.id == phone
             gone = sim.delete_chat(phone)
-            assert await look(session, state, page_size=13, looks=2) == []
+            assert await look(session, state, page_size=13, max_polls=2) == []
             assert await look(session, state, page_size=13) == [ChatRemoved(gone)]
             assert asked(sim) > 6 * 40 / 13
     texts = [record.getMessage() for record in caplog.records if "not sorted" in record.getMessage()]
@@ -1068,14 +1066,14 @@ async def test_a_list_that_is_not_sorted_is_read_whole(caplog: pytest.LogCapture
 async def test_a_phone_that_comes_twice_is_one_chat() -> None:
     """As in the vendor's example; the first one counts, so that nothing changes back and forth."""
     both = page(("5511999999999", 1622991687), ("5511999999999", 1622990503))
-    events, requests = await told_by(both, looks=3, size=100)
+    events, requests = await told_by(both, max_polls=3, size=100)
     assert events == []
     assert requests == 3
 
 
 async def test_chats_without_times_are_watched_too() -> None:
     """All of them are on one page here, so all is known."""
-    events, _ = await told_by(page(("1", None), ("2", None)), page(("1", None)), looks=2, size=3)
+    events, _ = await told_by(page(("1", None), ("2", None)), page(("1", None)), max_polls=2, size=3)
     assert events == [ChatRemoved(Chat("2"))]
 
 
@@ -1089,13 +1087,13 @@ async def test_chats_without_times_are_watched_too() -> None:
         ({"interval": "1"}, InvalidTypeError, "interval must be a number of seconds"),
         ({"page_size": 0}, InvalidValueError, "page_size must be at least 1"),
         ({"state": "x"}, InvalidTypeError, "state must be of type plugchat_async.WatchState"),
-        ({"sweep_interval": -1}, InvalidValueError, "sweep_interval must be"),
-        ({"report_existing": 1}, InvalidTypeError, "report_existing must be of type bool"),
+        ({"full_scan_interval": -1}, InvalidValueError, "full_scan_interval must be"),
+        ({"emit_existing": 1}, InvalidTypeError, "emit_existing must be of type bool"),
         ({"ignore": "name"}, InvalidValueError, "ignore must be 'phone' or 'name'"),
         ({"ignore": None}, InvalidTypeError, "ignore must be of type collections.Collection"),
         ({"ignore": iter(["name"])}, InvalidTypeError, "ignore must be of type collections.Collection"),
         ({"ignore": ["nane"]}, InvalidValueError, "ignore must be 'phone' or 'name'"),
-        ({"looks": 0}, InvalidValueError, "looks must be at least 1"),
+        ({"max_polls": 0}, InvalidValueError, "max_polls must be at least 1"),
         ({"max_outage": -1}, InvalidValueError, "max_outage must be"),
         ({"on_outage": 3}, InvalidTypeError, "on_outage must be a plain function of an Outage"),
         ({"page": 3}, TypeError, "unexpected keyword argument 'page'"),
@@ -1116,7 +1114,7 @@ def test_the_options_are_as_told() -> None:
     told = inspect.getdoc(WatchOptions)
     assert told is not None
     assert set(re.findall(r"^(\w+): ", told, re.MULTILINE)) == set(parameters)
-    for name in ("interval", "page_size", "sweep_interval", "report_existing", "looks"):
+    for name in ("interval", "page_size", "full_scan_interval", "emit_existing", "max_polls"):
         assert re.search(rf"^{name}: [^:]*\(default {parameters[name].default}\b", told, re.MULTILINE), name
 
 

@@ -182,7 +182,7 @@ def test_the_public_surface_is_pinned() -> None:
         "ServiceError",
         "SessionOptions",
         "SessionStateError",
-        "TimeSource",
+        "Clock",
         "TokenError",
         "UnexpectedStatusError",
         "UnsupportedMediaTypeError",

@@ -208,7 +208,7 @@ def test_every_public_name_is_in_the_reference(built: Mapping[Path, Built]) -> N
     """Under the name by which it is imported; where it is written is told nowhere."""
     names = {f"plugchat_async.{name}" for name in plugchat_async.__all__ if name != "__version__"}
     names |= {f"plugchat_async.testing.{name}" for name in testing.__all__}
-    names |= {f"plugchat_async.doctor.{name}" for name in ("examine", "Checkup", "Finding", "Fact")}
+    names |= {f"plugchat_async.doctor.{name}" for name in ("examine", "Report", "Finding", "Fact")}
     assert names - set().union(*(page.ids for page in built.values())) == set()
     for path in built:
         if path.parent.name == "reference":
@@ -398,8 +398,8 @@ def test_commands_run(block: Block, sim: PlugChatSimulator, folder: Path, enviro
         if command.text.startswith("plugchat simulate"):
             printed = until_it_serves(command.text, environment, folder)
         else:
-            endless = "plugchat watch" in command.text and "--looks" not in command.text
-            text = command.text.replace("plugchat watch", "plugchat watch --looks 1") if endless else command.text
+            endless = "plugchat watch" in command.text and "--max-polls" not in command.text
+            text = command.text.replace("plugchat watch", "plugchat watch --max-polls 1") if endless else command.text
             printed = run(["bash", "-c", text], environment, folder)
         if command.shown.strip():
             wanted, got = (re.sub(r":\d{4,5}\b|\b\d+\.\d\d s\b", "...", text) for text in (command.shown, printed))

@@ -73,7 +73,7 @@ def test_the_walk_that_goes_on(environment: dict[str, str], account: PlugChatSim
 
 def test_the_bot(environment: dict[str, str], account: PlugChatSimulator, tmp_path: Path) -> None:
     """It tells of what happened since its state was saved, and goes on until it is stopped."""
-    learn = [sys.executable, "-m", "plugchat_async", "watch", "--looks", "1", "--state", "bot.state"]
+    learn = [sys.executable, "-m", "plugchat_async", "watch", "--max-polls", "1", "--state", "bot.state"]
     subprocess.run(learn, env=environment, cwd=tmp_path, timeout=60, check=True)
     chat = account.receive_message(account.chats[100])
     bot = subprocess.Popen(
@@ -176,10 +176,18 @@ def test_the_schema_is_as_told() -> None:
 def test_every_option_of_fetch_many_is_told() -> None:
     """Those that others have not, with their defaults; the rest by a reference."""
     section = README.partition("| option of `fetch_many`")[2].partition("After a 429")[0]
-    own = {"concurrency", "on_error", "stream", "on_result", "max_concurrency", "rate_limit", "account_rate_limit"}
-    for name in own | {"isolate", "base_url"}:
+    own = {
+        "concurrency",
+        "on_error",
+        "stream",
+        "on_result",
+        "max_concurrency",
+        "requests_per_second",
+        "account_requests_per_second",
+    }
+    for name in own | {"isolate_connections", "base_url"}:
         assert f"`{name}`" in section
-    others = set(BulkOptions.__annotations__) - own - {"isolate", "base_url"}
+    others = set(BulkOptions.__annotations__) - own - {"isolate_connections", "base_url"}
     elsewhere = {
         *inspect.signature(PlugChatSession).parameters,
         *inspect.signature(PlugChatSession.iter_chats).parameters,
@@ -217,7 +225,7 @@ def test_every_option_is_in_the_table() -> None:
                 assert said == default
             case "max_response_bytes":
                 assert said == f"{default // 2**20} MiB"
-            case "retry" | "time_source":
+            case "retry" | "clock":
                 assert said == f"{type(default).__name__}()"
             case _:
                 assert said == str(default)

@@ -117,7 +117,7 @@ async def test_a_token_goes_with_its_own_accounts_requests() -> None:
     """Though accounts share their connections."""
     async with RawServer(answering(http(b"[]"), close=False)) as server:
         accounts = [Account(name, f"token-{name}", f"{server.base_url}/of-{name}") for name in "abc"]
-        options: dict[str, Any] = {"concurrency": 1, "time_source": FakeTime().source}
+        options: dict[str, Any] = {"concurrency": 1, "clock": FakeTime().clock}
         assert [result.error async for result in fetch_many(accounts, **options)] == [None] * 3
     assert server.connections == 1
     for name, request in zip("abc", server.requests, strict=True):

@@ -256,14 +256,16 @@ def test_a_decision_keeps_to_the_policy(
     if isinstance(decision, Wait):
         assert is_transient(error)
         assert attempt < policy.attempts
-        assert 0.0 <= decision.seconds <= max(policy.cap, policy.max_retry_after)
+        assert 0.0 <= decision.seconds <= max(policy.max_delay, policy.max_retry_after)
         assert elapsed + decision.seconds < policy.deadline
         assert asked is None or asked <= decision.seconds
-        assert decision.seconds <= max(policy.cap, asked or 0.0)
+        assert decision.seconds <= max(policy.max_delay, asked or 0.0)
     elif is_transient(error) and attempt < policy.attempts:
         assert isinstance(decision, GiveUp)
         assert "the server asks to wait" in decision.reason or "the deadline" in decision.reason
-        assert elapsed + max(policy.cap, asked or 0.0) >= policy.deadline or (asked or 0.0) > policy.max_retry_after
+        assert (
+            elapsed + max(policy.max_delay, asked or 0.0) >= policy.deadline or (asked or 0.0) > policy.max_retry_after
+        )
 
 
 @given(POLICIES, st.lists(st.tuples(ERRORS, st.floats(0.0, 100.0), CHANCES), min_size=12, max_size=12))

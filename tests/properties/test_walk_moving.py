@@ -9,8 +9,18 @@ from hypothesis import given
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from plugchat_async import Page, PageLimitError, PageRepeatedError
-from plugchat_async._pagination import Consistency, Deliver, Fetch, Ledger, PageSizes, StopOn, Terms, advance, walk
-from plugchat_async._pagination.exact import MOST_BLIND_PASSES, MOST_PASSES, is_sorted, times_of
+from plugchat_async._pagination import (
+    Consistency,
+    FetchPage,
+    ServerTraits,
+    StopOn,
+    WalkContext,
+    WalkStats,
+    YieldPage,
+    advance,
+    walk,
+)
+from plugchat_async._pagination.exact import MAX_BLIND_PASSES, MAX_PASSES, is_sorted, times_of
 from plugchat_async._pagination.server_traits import FAR_PAGES, is_round
 from plugchat_async._pagination.strict import TOO_FAST, least_margin, next_window
 from support.moving import Event, MovingList, Read, begun, moving, page_of, walk_over
@@ -40,10 +50,10 @@ def test_what_is_verified_has_missed_nothing(
     listed = MovingList(chats, ties=ties)
     walked = walk_over(moving(listed, data.draw(scripts(KINDS[consistency]))), size, consistency)
     assert walked.twice == 0
-    if walked.ledger.verified:
+    if walked.stats.verified:
         assert listed.there <= set(walked.got)
     else:
-        assert walked.ledger.reason
+        assert walked.stats.reason
 
 
 @pytest.mark.parametrize("consistency", PROVING)
@@ -56,7 +66,7 @@ def test_what_is_verified_has_missed_nothing_with_pages_ahead(
     listed = MovingList(chats)
     walked = walk_over(moving(listed, data.draw(scripts(kinds))), size, consistency, ahead=ahead, order=Random(seed))
     assert walked.twice == 0
-    if walked.ledger.verified:
+    if walked.stats.verified:
         assert listed.there <= set(walked.got)
 
 
@@ -68,7 +78,7 @@ def test_in_a_quiet_account_exact_asks_for_what_plain_asks_for(chats: int, size:
     exact = walk_over(listed.page, size, "exact", stop_on=stop_on)
     assert exact.asked == plain.asked
     assert exact.got == plain.got == [str(name) for name in range(chats)]
-    assert exact.ledger == Ledger(len(exact.pages), chats, 0, 0, 1, verified=True)
+    assert exact.stats == WalkStats(len(exact.pages), chats, 0, 0, 1, verified=True)
     if stop_on == "short" and not (chats < size and is_round(chats)):
         assert len(exact.asked) == -(-(chats + 1) // size)
 
@@ -80,7 +90,7 @@ def test_with_pages_ahead_a_quiet_account_costs_one_request_more(chats: int, siz
     walked = walk_over(listed.page, size, "exact", ahead=ahead)
     pages = chats // size + 1
     assert walked.got == [str(name) for name in range(chats)]
-    assert walked.ledger.verified
+    assert walked.stats.verified
     assert set(walked.asked[-1:]) <= {(pages, size), (2, chats)} or pages == 1
     assert len(walked.asked) <= 2 * pages + 1
 
@@ -89,7 +99,7 @@ def test_with_pages_ahead_a_quiet_account_costs_one_request_more(chats: int, siz
 def test_strict_costs_less_than_a_fifth_more(chats: int, size: int, most: int) -> None:
     """Windows overlap by little, though only their numbers and sizes can be chosen."""
     walked = walk_over(MovingList(chats).page, size, "strict", max_pages=200)
-    assert walked.ledger.verified
+    assert walked.stats.verified
     assert len(walked.asked) <= most < 1.2 * (chats // size + 1)
 
 
@@ -116,7 +126,7 @@ def test_what_jumps_costs_exact_one_page_more(ties: int, jumps: int, ahead: int,
     walked = walk_over(moving(MovingList(95, ties=ties), script), 10, "exact", ahead=ahead)
     assert walked.asked[-len(again) :] == again
     pages = 10 + len(again)
-    assert walked.ledger == Ledger(pages, 95, 10 * len(again) - 5 * (len(again) - 1), jumps, 2, verified=True)
+    assert walked.stats == WalkStats(pages, 95, 10 * len(again) - 5 * (len(again) - 1), jumps, 2, verified=True)
 
 
 def test_more_chats_than_a_page_holds_may_jump_within_the_newest_second() -> None:
@@ -130,7 +140,7 @@ def test_more_chats_than_a_page_holds_may_jump_within_the_newest_second() -> Non
 
     walked = walk_over(read, 4, "exact")
     assert len(walked.got) == 20
-    assert walked.ledger.verified
+    assert walked.stats.verified
 
 
 def test_a_pass_that_saw_no_order_keeps_its_bound() -> None:
@@ -144,7 +154,7 @@ def test_a_pass_that_saw_no_order_keeps_its_bound() -> None:
 
     walked = begun(10, "exact")
     walked.run(read)
-    assert walked.ledger.verified
+    assert walked.stats.verified
     assert walked.asked[10:] == [(number, 10) for number in range(1, 11)] + [(1, 10)]
 
 
@@ -156,7 +166,7 @@ def test_strict_asks_once_past_the_end(size: int) -> None:
     assert ends == sorted(set(ends))
     assert [end > 95 for end in ends] == [False] * (len(ends) - 1) + [True]
     assert front == size
-    assert walked.ledger.pages == len(walked.asked)
+    assert walked.stats.pages == len(walked.asked)
 
 
 class Walk(RuleBasedStateMachine):
@@ -169,7 +179,7 @@ class Walk(RuleBasedStateMachine):
         super().__init__()
         self.chats = MovingList(23)
         self.walked = begun(5, self.consistency)
-        self.steps = walk(self.walked.standing, Terms(1000, PageSizes(), ahead=False, ledger=self.walked.ledger))
+        self.steps = walk(self.walked.state, WalkContext(1000, ServerTraits(), ahead=False, stats=self.walked.stats))
         self.step = next(self.steps)
         self.ended = False
         # No faster than the walk: two events for each request.
@@ -179,9 +189,9 @@ class Walk(RuleBasedStateMachine):
     @rule()
     def go_on(self) -> None:
         page = Page(1, 1, (), b"")
-        if isinstance(self.step, Deliver):
+        if isinstance(self.step, YieldPage):
             self.walked.got += [chat.id for chat in self.step.page.chats]
-        elif isinstance(self.step, Fetch):
+        elif isinstance(self.step, FetchPage):
             page = self.chats.page(self.step.number, self.step.size)
             self.events = 2
         step = advance(self.steps, page)
@@ -202,7 +212,7 @@ class Walk(RuleBasedStateMachine):
 
     @invariant()
     def the_end_is_verified(self) -> None:
-        if self.ended and self.walked.ledger.verified:
+        if self.ended and self.walked.stats.verified:
             assert self.chats.there <= set(self.walked.got)
             # What happens from now on is not the walk's business.
             self.chats.there = set()
@@ -248,7 +258,7 @@ def test_a_quiet_list_needs_no_order(items: list[tuple[str, int | None]]) -> Non
     """Without times, or not sorted by them: read once, it is complete, since no chat was read twice."""
     walked = walk_over(always(items), 10, "exact")
     assert walked.asked == [(1, 10), (2, 10), (3, 10)]
-    assert walked.ledger.verified
+    assert walked.stats.verified
 
 
 @pytest.mark.parametrize("items", [UNTIMED, SHUFFLED])
@@ -256,8 +266,8 @@ def test_a_moving_list_without_order_is_counted(items: list[tuple[str, int | Non
     """It can't be known what jumped, so whole passes follow, until as many chats were seen as the list holds."""
     walked = walk_over(restless(list(items)), 10, "exact")
     assert walked.twice == 0
-    assert walked.ledger.verified
-    assert walked.ledger.phases == 2
+    assert walked.stats.verified
+    assert walked.stats.passes == 2
     assert set(walked.got) == {name for name, _ in items}
 
 
@@ -270,9 +280,9 @@ def test_a_growing_list_without_order_is_read_again_but_not_verified() -> None:
         return page_of(number, size, items[(number - 1) * size : number * size])
 
     walked = walk_over(read, 10, "exact")
-    assert not walked.ledger.verified
-    assert walked.ledger.reason == UNSORTED
-    assert walked.ledger.phases == MOST_BLIND_PASSES
+    assert not walked.stats.verified
+    assert walked.stats.reason == UNSORTED
+    assert walked.stats.passes == MAX_BLIND_PASSES
     assert {str(i) for i in range(30)} <= set(walked.got)
 
 
@@ -291,9 +301,9 @@ def test_a_pass_without_order_that_finds_nothing_is_the_last() -> None:
         return page_of(number, size, items[(number - 1) * size : number * size])
 
     walked = walk_over(read, 10, "exact")
-    assert (walked.ledger.verified, walked.ledger.reason) == (False, UNSORTED)
+    assert (walked.stats.verified, walked.stats.reason) == (False, UNSORTED)
     # The second pass found one.
-    assert (walked.ledger.late_finds, walked.ledger.phases) == (1, 3)
+    assert (walked.stats.recovered, walked.stats.passes) == (1, 3)
 
 
 @pytest.mark.parametrize(
@@ -303,8 +313,8 @@ def test_strict_needs_order(items: list[tuple[str, int | None]], reason: str) ->
     """Without it the list is read as exact reads it, and the report says why it is not verified."""
     walked = walk_over(always(items), 10, "strict")
     assert sorted(walked.got) == sorted(name for name, _ in items)
-    assert not walked.ledger.verified
-    assert walked.ledger.reason == reason
+    assert not walked.stats.verified
+    assert walked.stats.reason == reason
 
 
 @pytest.mark.parametrize("consistency", PROVING)
@@ -322,15 +332,15 @@ def test_pinned_chats_may_be_on_top(consistency: Consistency, pinned: int) -> No
     walked = walk_over(read, 10, consistency)
     assert walked.twice == 0
     assert listed.there <= set(walked.got)
-    assert walked.ledger.verified
-    assert walked.ledger.phases <= 3
+    assert walked.stats.verified
+    assert walked.stats.passes <= 3
 
 
 def test_four_chats_out_of_order_are_not_pinned() -> None:
     """WhatsApp pins three."""
     tops = [(f"pin{i}", -500) for i in range(4)]
     walked = walk_over(always([*tops, *MovingList(60).items]), 10, "strict")
-    assert "not sorted" in walked.ledger.reason
+    assert "not sorted" in walked.stats.reason
 
 
 def test_a_chat_that_was_put_back_costs_a_whole_pass() -> None:
@@ -347,18 +357,18 @@ def test_a_chat_that_was_put_back_costs_a_whole_pass() -> None:
 
     walked = walk_over(read, 10, "exact")
     assert listed.there == set(walked.got)
-    assert walked.ledger.verified
+    assert walked.stats.verified
     # 20 moved from the head of page 3 to the end of page 2.
-    assert walked.ledger.late_finds == 1
+    assert walked.stats.recovered == 1
     assert walked.asked[4:] == [(1, 10), (2, 10), (3, 10), (4, 10)]
 
 
 def test_more_chats_of_a_time_than_a_page_holds_say_nothing_of_their_order() -> None:
     """A list whose times are all alike is not sorted by them."""
     walked = walk_over(restless([(str(i), 0) for i in range(40)]), 10, "exact")
-    assert walked.asked[5:] == [(1, 10), (2, 10), (3, 10)] or not walked.standing.ordered
+    assert walked.asked[5:] == [(1, 10), (2, 10), (3, 10)] or not walked.state.ordered
     strict = walk_over(always([(str(i), 0) for i in range(140)]), 40, "strict")
-    assert strict.ledger.reason == "too many chats have the same time for pages to overlap"
+    assert strict.stats.reason == "too many chats have the same time for pages to overlap"
     assert len(strict.got) == 140
 
 
@@ -374,9 +384,9 @@ def test_a_list_that_never_stops_is_given_up(consistency: Consistency) -> None:
         return listed.page(number, size)
 
     walked = walk_over(read, 5, consistency)
-    assert not walked.ledger.verified
-    assert "moved too fast" in walked.ledger.reason
-    assert walked.ledger.phases <= 2 * MOST_PASSES
+    assert not walked.stats.verified
+    assert "moved too fast" in walked.stats.reason
+    assert walked.stats.passes <= 2 * MAX_PASSES
 
 
 def test_strict_is_given_up_if_page_1_never_reaches_back() -> None:
@@ -389,8 +399,8 @@ def test_strict_is_given_up_if_page_1_never_reaches_back() -> None:
         return listed.page(number, size)
 
     walked = walk_over(read, 10, "strict")
-    assert walked.ledger.reason == TOO_FAST
-    assert walked.ledger.phases == MOST_PASSES
+    assert walked.stats.reason == TOO_FAST
+    assert walked.stats.passes == MAX_PASSES
     assert listed.there == set(walked.got)
 
 
@@ -400,7 +410,7 @@ def test_the_same_chat_twice_on_a_page_is_the_servers_own_doing(consistency: Con
     items: list[tuple[str, int | None]] = [("a", 9), ("b", 8), ("b", 8), ("c", 7), ("d", 6), ("e", 5)]
     walked = walk_over(always(items), 4, consistency)
     assert sorted(walked.got) == ["a", "b", "b", "c", "d", "e"]
-    assert walked.ledger.verified
+    assert walked.stats.verified
 
 
 @pytest.mark.parametrize("consistency", PROVING)
@@ -409,10 +419,10 @@ def test_the_same_chat_twice_on_a_page_costs_no_more_with_pages_ahead(consistenc
     items: list[tuple[str, int | None]] = [(str(i // 2), -(i // 2)) for i in range(50)]
     walked = walk_over(always(items), 10, consistency, ahead=2)
     assert set(walked.got) == {name for name, _ in items}
-    assert walked.ledger.verified
+    assert walked.stats.verified
     if consistency == "exact":
         assert sorted(walked.got) == sorted(name for name, _ in items)
-        assert walked.ledger.phases == 1
+        assert walked.stats.passes == 1
         assert walked.asked[-1] == (6, 10)
 
 
@@ -430,15 +440,15 @@ def test_a_proof_has_no_reason_against_it() -> None:
 
     walked = walk_over(read, 10, "exact", ahead=1)
     assert set(walked.got) == {name for name, _ in UNTIMED}
-    assert walked.ledger.phases > 1
-    assert (walked.ledger.verified, walked.ledger.reason) == (True, "")
+    assert walked.stats.passes > 1
+    assert (walked.stats.verified, walked.stats.reason) == (True, "")
 
 
 def test_pages_of_other_lengths_prove_nothing() -> None:
     """A server that sends more than it was asked for, or filters after paging."""
     listed = MovingList(25)
     more = walk_over(lambda number, size: evolve(listed.page(number, 2 * size), size=size), 5, "exact")
-    assert (more.ledger.verified, more.ledger.reason) == (False, "pages had other lengths than were asked for")
+    assert (more.stats.verified, more.stats.reason) == (False, "pages had other lengths than were asked for")
     assert len(more.got) == 25
 
     def filtering(number: int, size: int) -> Page:
@@ -446,7 +456,7 @@ def test_pages_of_other_lengths_prove_nothing() -> None:
         return evolve(page, chats=tuple(chat for chat in page.chats if int(chat.id) % 3))
 
     fewer = walk_over(filtering, 5, "exact", stop_on="empty")
-    assert (fewer.ledger.verified, fewer.ledger.reason) == (False, "pages had other lengths than were asked for")
+    assert (fewer.stats.verified, fewer.stats.reason) == (False, "pages had other lengths than were asked for")
     assert len(fewer.got) == 16
 
 
@@ -479,9 +489,9 @@ def test_strict_sees_a_server_that_knows_few_sizes(known: tuple[int, ...], total
     walked = walk_over(read, 100, "strict")
     assert set(walked.got) == listed.there
     assert walked.twice == 0
-    assert not walked.ledger.verified
-    assert walked.ledger.reason in (DISHONOURED, UNJOINED)
-    assert walked.ledger.reason == DISHONOURED or 10 not in known
+    assert not walked.stats.verified
+    assert walked.stats.reason in (DISHONOURED, UNJOINED)
+    assert walked.stats.reason == DISHONOURED or 10 not in known
 
 
 @pytest.mark.parametrize("consistency", ["exact", "strict"])
@@ -502,8 +512,8 @@ def test_a_capped_page_size_loses_nothing(
     walked = walk_over(read, 100, consistency, ahead=ahead)
     assert set(walked.got) == listed.there
     assert walked.twice == 0
-    assert walked.ledger.verified
-    assert walked.standing.size == cap
+    assert walked.stats.verified
+    assert walked.state.size == cap
 
 
 def capping(read: Read, cap: int, *, limit_only: bool = False) -> Read:
@@ -530,20 +540,20 @@ def test_a_list_just_over_a_cap_may_move_during_the_check(
         for kind in kinds:
             for place in {0, cap - 1, cap}:
                 listed = MovingList(chats)
-                sizes = PageSizes()
+                sizes = ServerTraits()
                 for _ in range(3):
                     listed.there = {name for name, _ in listed.items}
                     read = capping(moving(listed, [(1, (kind, place))]), cap, limit_only=limit_only)
                     walked = walk_over(read, 50, consistency, ahead=ahead, sizes=sizes)
                     assert walked.twice == 0
-                    if walked.ledger.verified:
+                    if walked.stats.verified:
                         assert listed.there <= set(walked.got), (chats, kind, place, walked.asked)
 
 
 def test_what_was_whole_is_checked_again_when_it_has_moved() -> None:
     """Five chats were all there are; then one comes, and those five get messages: it is behind the cap."""
     listed = MovingList(5)
-    sizes = PageSizes()
+    sizes = ServerTraits()
     walk_over(capping(listed.page, 5), 50, "exact", sizes=sizes)
     assert walk_over(capping(listed.page, 5), 50, "exact", sizes=sizes).asked == [(1, 50)]
     listed.happen(("insert", 0))
@@ -558,7 +568,7 @@ def test_many_chats_of_the_newest_time_are_read_ten_times_by_nobody(chats: int, 
     items: list[tuple[str, int | None]] = [(str(i), min(0, chats - 1 - i)) for i in range(200)]
     walked = walk_over(always(items), 10, "strict")
     assert len(walked.got) == 200
-    assert walked.ledger.reason == reason
+    assert walked.stats.reason == reason
     assert len(walked.asked) < 80
 
 
@@ -569,8 +579,8 @@ def test_a_capped_oversize_window_is_no_end() -> None:
             listed = MovingList(chats)
             script = [(1, ("delete", 0))] * deleted
             walked = walk_over(capping(moving(listed, script), 5), size, "strict")
-            assert listed.there <= set(walked.got) or not walked.ledger.verified
-            assert walked.ledger.reason in ("", DISHONOURED, UNJOINED)
+            assert listed.there <= set(walked.got) or not walked.stats.verified
+            assert walked.stats.reason in ("", DISHONOURED, UNJOINED)
 
 
 @pytest.mark.parametrize("total", [5, 8, 16, 40, 50])
@@ -582,7 +592,7 @@ def test_strict_does_not_take_a_capped_window_for_the_end(total: int, size: int,
     for ahead in (0, 3):
         walked = walk_over(capping(listed.page, cap, limit_only=limit_only), size, "strict", ahead=ahead)
         assert set(walked.got) == listed.there
-        assert walked.ledger.reason in ("", DISHONOURED, UNJOINED)
+        assert walked.stats.reason in ("", DISHONOURED, UNJOINED)
 
 
 def test_strict_finds_out_at_once_that_page_is_ignored() -> None:
@@ -606,8 +616,8 @@ def test_strict_overlaps_by_more_once_chats_were_deleted() -> None:
     """So many that two windows did not; by a quarter of a page at most."""
     listed = MovingList(200)
     walked = walk_over(moving(listed, [(2, ("delete", 0))] * 6), 40, "strict")
-    assert walked.ledger.verified
-    assert least_margin(40) < walked.standing.margin <= 40 // 4
+    assert walked.stats.verified
+    assert least_margin(40) < walked.state.margin <= 40 // 4
     # The window that came too late is read from farther up.
     begins = [(number - 1) * size for number, size in walked.asked]
     assert begins[2] > begins[3] > begins[1]
@@ -622,7 +632,7 @@ def test_deletions_among_equal_times_are_no_hole(size: int, ties: int) -> None:
             listed = MovingList(4 * size, ties=ties)
             walked = walk_over(moving(listed, [(request, ("delete", 0))] * deleted), size, "strict")
             assert walked.twice == 0
-            assert listed.there <= set(walked.got) or not walked.ledger.verified
+            assert listed.there <= set(walked.got) or not walked.stats.verified
 
 
 def test_a_page_1_of_one_time_is_got_past_when_chats_jump() -> None:
@@ -640,7 +650,7 @@ def test_a_page_1_of_one_time_is_got_past_when_chats_jump() -> None:
     walked = begun(12, "strict")
     walked.run(read)
     assert len(walked.got) == 60
-    assert (walked.ledger.verified, walked.ledger.reason) == (True, "")
+    assert (walked.stats.verified, walked.stats.reason) == (True, "")
 
 
 def test_strict_does_not_follow_a_list_that_never_ends() -> None:
@@ -655,7 +665,7 @@ def test_strict_does_not_follow_a_list_that_never_ends() -> None:
     walked = begun(10, "strict")
     with pytest.raises(PageRepeatedError):
         walked.run(read)
-    assert walked.ledger.reason == DISHONOURED
+    assert walked.stats.reason == DISHONOURED
     assert [number for number, size in walked.asked if size == 10][:5] == [1, 2, 3, 4, 1]
 
 
@@ -671,9 +681,9 @@ def test_a_filtering_server_is_read_to_its_empty_page_but_not_verified(consisten
 
     walked = walk_over(filtering, 4, consistency, stop_on="empty", ahead=ahead)
     assert sorted(map(int, walked.got)) == [i for i in range(12) if i % 4 != 3]
-    assert not walked.ledger.verified
+    assert not walked.stats.verified
     assert (
-        walked.ledger.reason
+        walked.stats.reason
         == {
             "exact": "pages had other lengths than were asked for",
             "strict": 'short pages are no end with stop_on="empty", so nothing shows that there is one',
@@ -721,7 +731,7 @@ def test_passes_end_wherever_they_begin() -> None:
         return evolve(page, chats=page.chats[::-1]) if requests == 25 else page
 
     walked = walk_over(read, 10, "strict")
-    assert not walked.ledger.verified
+    assert not walked.stats.verified
     assert requests < 500
 
 
@@ -770,7 +780,7 @@ def test_the_same_page_ahead_shows_no_cap(caplog: pytest.LogCaptureFixture) -> N
 def test_plain_counts_what_it_reads_and_proves_nothing() -> None:
     """Chats that come twice are counted twice."""
     walked = walk_over(moving(MovingList(25), [(1, ("bump", 24))]), 10, "plain")
-    assert walked.ledger == Ledger(3, 25, 0, 0, 1, verified=False, reason='consistency="plain" proves nothing')
+    assert walked.stats == WalkStats(3, 25, 0, 0, 1, verified=False, reason='consistency="plain" proves nothing')
     assert walked.twice == 1
 
 
@@ -855,5 +865,5 @@ def test_a_page_has_times_if_all_of_its_chats_have() -> None:
 def test_a_page_says_how_many_chats_were_left_out() -> None:
     """Those that the walk had yielded before; the others are there."""
     walked = walk_over(moving(MovingList(25), [(1, ("bump", 20))]), 10, "exact")
-    assert [(page.number, len(page.chats), page.left_out) for page in walked.pages][:2] == [(1, 10, 0), (2, 9, 1)]
-    assert sum(page.left_out for page in walked.pages) == walked.ledger.duplicates > 0
+    assert [(page.number, len(page.chats), page.skipped) for page in walked.pages][:2] == [(1, 10, 0), (2, 9, 1)]
+    assert sum(page.skipped for page in walked.pages) == walked.stats.duplicates > 0

@@ -8,9 +8,9 @@ from random import Random
 import pytest
 
 from plugchat_async import Page
-from plugchat_async._pagination import Consistency, Standing, Step, Terms
+from plugchat_async._pagination import Consistency, Step, WalkContext, WalkState
 from plugchat_async._pagination import strategy as walker
-from plugchat_async._pagination.exact import Pass
+from plugchat_async._pagination.exact import PassReader
 from plugchat_async._pagination.sequential import read_pages
 from support.moving import Event, MovingList, begun, moving, walk_over
 
@@ -37,7 +37,7 @@ def missed(
     walked = walk_over(moving(listed, script), size, consistency, ahead=ahead, order=Random(order))
     if consistency != "plain":
         assert walked.twice == 0, script
-    return bool(listed.there - set(walked.got)), walked.ledger.verified
+    return bool(listed.there - set(walked.got)), walked.stats.verified
 
 
 # What the walkers promise: each trace, all of them. The last number is how many there are.
@@ -140,9 +140,9 @@ def test_pages_ahead_miss_unless_the_last_is_read_again(monkeypatch: pytest.Monk
     outcomes = {missed(script, "exact", 3, 2, ahead=1, order=order) for order in range(20)}
     assert outcomes == {(False, True)}
 
-    def careless(standing: Standing, terms: Terms) -> Generator[Step, Page, bool]:
-        yield from read_pages(standing, terms, Pass(standing, terms), ahead=True)
-        return not standing.repeated
+    def careless(state: WalkState, context: WalkContext) -> Generator[Step, Page, bool]:
+        yield from read_pages(state, context, PassReader(state, context), ahead=True)
+        return not state.repeated
 
     monkeypatch.setattr(walker, "pass_ahead", careless)
     outcomes = {missed(script, "exact", 3, 2, ahead=1, order=order) for order in range(20)}
@@ -158,5 +158,5 @@ def test_where_the_first_page_stays_as_it_was_the_last_one_does(script: Script) 
         walked = begun(2, "exact", ahead=3)
         walked.run(moving(listed, script), ahead=3, order=Random(order))
         if listed.page(1, 2) == before:
-            assert walked.ledger.verified
-            assert walked.ledger.phases == 1
+            assert walked.stats.verified
+            assert walked.stats.passes == 1

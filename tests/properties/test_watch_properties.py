@@ -19,13 +19,13 @@ from plugchat_async import (
     WatchOptions,
     WatchState,
 )
-from plugchat_async._pagination import PageSizes
-from plugchat_async._pagination.runner import Drive, WalkOptions
+from plugchat_async._pagination import ServerTraits
+from plugchat_async._pagination.runner import ChatWalk, WalkOptions
 from plugchat_async._pagination.steps import key_of
 from plugchat_async.testing import SimulatedAccount
 from plugchat_async.testing.dialects import DIALECTS, Dialect
 from plugchat_async.watch.options import WatchSettings
-from plugchat_async.watch.watcher import Watch, WatchTools
+from plugchat_async.watch.watcher import Watch, WatchDeps
 from support.fakes import FakeTime, run_apart
 
 
@@ -48,7 +48,7 @@ class Service:
         self.moves, self.faults, self.kinds, self.cap = moves, faults, kinds, cap
         self.time = FakeTime()
         self.chance = Random(seed)
-        self.sizes = PageSizes()
+        self.sizes = ServerTraits()
 
     async def fetch(self, number: int, size: int) -> Page:
         self.requests += 1
@@ -69,14 +69,14 @@ class Service:
         chat = self.chance.choice(chats)
         {"m": self.account.receive_message, "d": self.account.delete_chat, "r": self.account.mark_read}[kind](chat)
 
-    def walk(self, options: WalkOptions) -> Drive:
-        return Drive(
-            options.standing(), options, fetch=self.fetch, sizes=self.sizes, monotonic=self.time.source.monotonic
+    def walk(self, options: WalkOptions) -> ChatWalk:
+        return ChatWalk(
+            options.state(), options, fetch=self.fetch, sizes=self.sizes, monotonic=self.time.clock.monotonic
         )
 
     def watch(self, **options: Unpack[WatchOptions]) -> Watch:
-        time_source = evolve(self.time.source, time=lambda: self.time.now)
-        tools = WatchTools(self.fetch, self.walk, self.time.source.sleep, self.sizes, time_source)
+        clock = evolve(self.time.clock, time=lambda: self.time.now)
+        tools = WatchDeps(self.fetch, self.walk, self.time.clock.sleep, self.sizes, clock)
         return Watch(tools, WatchSettings(**options))
 
     @property
@@ -106,7 +106,7 @@ def replayed(known: dict[str, Chat], event: ChatEvent) -> None:
     moves=st.sampled_from([0.0, 0.1, 0.3]),
     faults=st.sampled_from([0.0, 0.0, 0.1]),
     kinds=st.sampled_from(["m", "mn", "mnd", "mnrd", "r", "d"]),
-    sweep_interval=st.sampled_from([0.0, 100.0, 1e9]),
+    full_scan_interval=st.sampled_from([0.0, 100.0, 1e9]),
     restarts=st.sampled_from([0.0, 0.2]),
     cap=st.sampled_from([None, None, 5, 10, 20]),
     dialect=st.sampled_from(DIALECTS),
@@ -118,7 +118,7 @@ def test_the_events_are_what_happened(
     moves: float,
     faults: float,
     kinds: str,
-    sweep_interval: float,
+    full_scan_interval: float,
     restarts: float,
     cap: int | None,
     dialect: Dialect,
@@ -130,11 +130,11 @@ def test_the_events_are_what_happened(
         chance = Random(seed)
         known: dict[str, Chat] = {}
         state = WatchState()
-        options: WatchOptions = {"page_size": size, "sweep_interval": sweep_interval, "report_existing": True}
+        options: WatchOptions = {"page_size": size, "full_scan_interval": full_scan_interval, "emit_existing": True}
 
         async def look(times: int, stop: float) -> None:
             nonlocal state
-            now: WatchOptions = {**options, "state": state, "looks": times}
+            now: WatchOptions = {**options, "state": state, "max_polls": times}
             async with aclosing(service.watch(**now).events()) as events:
                 async for event in events:
                     if isinstance(event, ChatRemoved):

@@ -14,7 +14,7 @@ from typing import Any, Self, TypeVar
 
 import pytest
 
-from plugchat_async import TimeSource
+from plugchat_async import Clock
 from plugchat_async.testing import PlugChatSimulator
 
 T = TypeVar("T")
@@ -29,7 +29,7 @@ class FakeTime:
     def __init__(self) -> None:
         self.now = 0.0
         self.sleeps: list[float] = []
-        self.source = TimeSource(
+        self.clock = Clock(
             monotonic=lambda: self.now, time=lambda: 1_000_000_000.0, sleep=self._sleep, random=lambda: 0.5
         )
 

@@ -9,15 +9,15 @@ from attrs import define, field
 from plugchat_async import Chat, Page
 from plugchat_async._pagination import (
     Consistency,
-    Deliver,
-    Fetch,
-    Ledger,
-    PageSizes,
-    Peek,
-    Standing,
+    FetchPage,
+    PeekPage,
+    ServerTraits,
     Step,
     StopOn,
-    Terms,
+    WalkContext,
+    WalkState,
+    WalkStats,
+    YieldPage,
     advance,
     begin,
     walk,
@@ -86,9 +86,9 @@ Read = Callable[[int, int], Page]
 class Walked:
     """A walk over a list in memory, and what it asked for and delivered."""
 
-    standing: Standing
-    sizes: PageSizes = field(factory=PageSizes)
-    ledger: Ledger = field(factory=Ledger)
+    state: WalkState
+    sizes: ServerTraits = field(factory=ServerTraits)
+    stats: WalkStats = field(factory=WalkStats)
     asked: list[tuple[int, int]] = field(factory=list[tuple[int, int]])
     got: list[str] = field(factory=list[str])
     pages: list[Page] = field(factory=list[Page])
@@ -100,23 +100,23 @@ class Walked:
 
     def run(self, read: Read, *, ahead: int = 0, order: Random | None = None, max_pages: int = 1000) -> "Walked":
         """Walk on. `ahead` pages are read before they are wanted, in an `order` that chance chooses."""
-        terms = Terms(max_pages, self.sizes, ahead=ahead > 0, ledger=self.ledger)
-        steps = walk(self.standing, terms)
+        context = WalkContext(max_pages, self.sizes, ahead=ahead > 0, stats=self.stats)
+        steps = walk(self.state, context)
         arrived: dict[tuple[int, int], Page] = {}
         taken = 0
         step: Step | None = next(steps)
         while step is not None:
             page = Page(1, 1, (), b"")
-            if isinstance(step, Fetch):
+            if isinstance(step, FetchPage):
                 # Each error names the page at which it can be gone on.
                 assert step.resume_page >= 1
                 # What is read again, or one page after the other, is not asked for ahead.
-                assert step.after is None or (ahead and not self.standing.bound and self.standing.stage != "passes")
+                assert step.after is None or (ahead and not self.state.bound and self.state.stage != "passes")
             match step:
-                case Deliver():
+                case YieldPage():
                     self.pages.append(step.page)
                     self.got += [chat.id for chat in step.page.chats]
-                case Peek():
+                case PeekPage():
                     page = arrived.get((step.number, step.size), page)
                 case _ if step.after is None:
                     arrived.clear()
@@ -149,11 +149,11 @@ def walk_over(
     ahead: int = 0,
     order: Random | None = None,
     max_pages: int = 1000,
-    sizes: PageSizes | None = None,
+    sizes: ServerTraits | None = None,
 ) -> Walked:
     """Walk from the beginning."""
     walked = begun(page_size, consistency, stop_on=stop_on, start_page=start_page, ahead=ahead)
-    walked.sizes = PageSizes() if sizes is None else sizes
+    walked.sizes = ServerTraits() if sizes is None else sizes
     return walked.run(read, ahead=ahead, order=order, max_pages=max_pages)
 
 
@@ -161,7 +161,7 @@ def begun(
     page_size: int, consistency: Consistency, *, stop_on: StopOn = "short", start_page: int = 1, ahead: int = 0
 ) -> Walked:
     """Give a walk that stands at its beginning."""
-    standing = Standing(
+    state = WalkState(
         consistency=consistency,
         page_size=page_size,
         size=page_size,
@@ -169,8 +169,8 @@ def begun(
         start_page=start_page,
         number=start_page,
     )
-    begin(standing, ahead=ahead > 0)
-    return Walked(standing)
+    begin(state, ahead=ahead > 0)
+    return Walked(state)
 
 
 def moving(chats: MovingList, script: Iterable[tuple[int, Event]]) -> Read:

@@ -91,7 +91,7 @@ async def fetch(
     """The status, or the error; and what was asked for."""
     async with RawServer(answering(*answers, close=False)) as server:
         async with PlugChatSession(
-            "t0ken", base_url=server.base_url, time_source=fake.source, max_response_bytes=limit
+            "t0ken", base_url=server.base_url, clock=fake.clock, max_response_bytes=limit
         ) as session:
             try:
                 result: AccountStatus | PlugChatError = await session.fetch_status()
@@ -103,7 +103,7 @@ async def fetch(
 async def test_one_request_gives_the_status(fake_time: FakeTime) -> None:
     """It has the headers of a page's request, and no parameters."""
     async with RawServer(answering(CONNECTED, close=False)) as server:
-        async with PlugChatSession("t0ken", base_url=server.base_url, time_source=fake_time.source) as session:
+        async with PlugChatSession("t0ken", base_url=server.base_url, clock=fake_time.clock) as session:
             assert await session.fetch_status() == AccountStatus(True, True, True)
         [request] = server.requests
     assert request.startswith(b"GET /api/whatsapp/status HTTP/1.1\r\n")
@@ -133,7 +133,7 @@ async def test_a_415_is_repaired(fake_time: FakeTime) -> None:
     """As for a page, and the repair is kept."""
     refused = http(b"no", status="415 Unsupported Media Type")
     async with RawServer(answering(refused, CONNECTED, CONNECTED, close=False)) as server:
-        async with PlugChatSession("t0ken", base_url=server.base_url, time_source=fake_time.source) as session:
+        async with PlugChatSession("t0ken", base_url=server.base_url, clock=fake_time.clock) as session:
             await session.fetch_status()
             await session.fetch_status()
         assert [b"Content-Type" in request for request in server.requests] == [True, False, False]
@@ -143,9 +143,7 @@ async def test_a_refused_token_is_renewed(fake_time: FakeTime) -> None:
     """Once, by the function that gives it."""
     tokens = iter(["first-token", "second-token"])
     async with RawServer(answering(http(b"", status="401 Unauthorized"), CONNECTED, close=False)) as server:
-        async with PlugChatSession(
-            lambda: next(tokens), base_url=server.base_url, time_source=fake_time.source
-        ) as session:
+        async with PlugChatSession(lambda: next(tokens), base_url=server.base_url, clock=fake_time.clock) as session:
             assert (await session.fetch_status()).connected
         assert [b"second-token" in request for request in server.requests] == [False, True]
 
@@ -157,7 +155,7 @@ async def test_a_429_holds_back_chats_too(fake_time: FakeTime) -> None:
     async with (
         RawServer(answering(limited, chats, close=False)) as server,
         PlugChatSession(
-            "t0ken", base_url=server.base_url, time_source=fake_time.source, retry=RetryPolicy(attempts=1)
+            "t0ken", base_url=server.base_url, clock=fake_time.clock, retry=RetryPolicy(attempts=1)
         ) as session,
     ):
         with pytest.raises(RateLimitedError):

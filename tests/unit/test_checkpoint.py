@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from plugchat_async import InvalidValueError, Page, PageLimitError, PlugChatSession, ServerError, WalkReport
 from plugchat_async._http.wire import CHATS_PATH
-from plugchat_async._pagination import Consistency, Standing, pack, unpack
+from plugchat_async._pagination import Consistency, WalkState, pack, unpack
 from plugchat_async._pagination.runner import WalkOptions
 from plugchat_async._pagination.state import CHECKPOINT_VERSION
 from plugchat_async.converter import converter
@@ -44,7 +44,7 @@ def walk_with_a_break(
     try:
         return first.run(failing(read, at), ahead=ahead, order=order), False
     except ServerError:
-        second = Walked(unpack(pack(first.standing)), got=list(first.got))
+        second = Walked(unpack(pack(first.state)), got=list(first.got))
         return second.run(read, ahead=ahead, order=order), True
 
 
@@ -59,7 +59,7 @@ def test_nothing_comes_twice_and_nothing_is_lost(consistency: Consistency, ahead
         listed = MovingList(43)
         walked, failed = walk_with_a_break(moving(listed, EVENTS), consistency, at, ahead=ahead, order=Random(at))
         assert walked.twice == 0
-        assert walked.ledger.verified
+        assert walked.stats.verified
         assert listed.there <= set(walked.got)
     assert at > 10
 
@@ -89,7 +89,7 @@ def test_nothing_comes_twice_and_nothing_is_lost_by_chance(
 
     walked, _ = walk_with_a_break(read, consistency, at, size=size, ahead=ahead, order=chance)
     assert walked.twice == 0
-    if walked.ledger.verified:
+    if walked.stats.verified:
         assert listed.there <= set(walked.got)
 
 
@@ -109,7 +109,7 @@ def test_a_plain_walk_repeats_no_page() -> None:
     with pytest.raises(ServerError):
         first.run(failing(listed.page, 2))
     listed.happen(("bump", 39))
-    second = Walked(unpack(pack(first.standing))).run(listed.page)
+    second = Walked(unpack(pack(first.state))).run(listed.page)
     assert second.asked == [(3, 10), (4, 10), (5, 10)]
     assert second.got == [str(name) for name in range(19, 39)]
 
@@ -129,7 +129,7 @@ def test_a_capped_walk_goes_on_in_pages_of_its_cap(consistency: Consistency, lim
         assert walked.got[:50] == [str(name) for name in range(50)]
         assert sorted(walked.got) == sorted(listed.there)
         assert failed == (at < 3 or consistency == "strict")
-        assert walked.ledger.verified == (consistency != "plain")
+        assert walked.stats.verified == (consistency != "plain")
 
 
 def test_a_limit_can_be_raised() -> None:
@@ -137,10 +137,10 @@ def test_a_limit_can_be_raised() -> None:
     first = begun(10, "exact")
     with pytest.raises(PageLimitError):
         first.run(MovingList(45).page, max_pages=2)
-    second = Walked(unpack(pack(first.standing)), got=first.got).run(MovingList(45).page)
+    second = Walked(unpack(pack(first.state)), got=first.got).run(MovingList(45).page)
     assert second.got == [str(name) for name in range(45)]
     assert second.asked == [(3, 10), (4, 10), (5, 10)]
-    assert second.ledger.verified
+    assert second.stats.verified
 
 
 def test_the_last_request_that_failed_is_all_that_is_asked_again() -> None:
@@ -149,7 +149,7 @@ def test_the_last_request_that_failed_is_all_that_is_asked_again() -> None:
     whole = begun(10, "exact", ahead=4).run(listed.page, ahead=4)
     walked, failed = walk_with_a_break(listed.page, "exact", len(whole.asked) - 1, size=10, ahead=4)
     assert failed
-    assert walked.ledger.verified
+    assert walked.stats.verified
     assert walked.asked[-1] == (21, 10)
     assert len(walked.asked) <= 3
 
@@ -157,13 +157,13 @@ def test_the_last_request_that_failed_is_all_that_is_asked_again() -> None:
 def test_strict_goes_on_with_few_pages_at_a_time() -> None:
     """max_pages counts the pages of each walk."""
     listed = MovingList(60)
-    standing = begun(10, "strict").standing
-    walked = Walked(standing)
-    while not walked.ledger.verified:
+    state = begun(10, "strict").state
+    walked = Walked(state)
+    while not walked.stats.verified:
         try:
             walked.run(listed.page, max_pages=1)
         except PageLimitError:
-            walked = Walked(unpack(pack(walked.standing)), got=walked.got)
+            walked = Walked(unpack(pack(walked.state)), got=walked.got)
     assert sorted(walked.got, key=int) == [str(name) for name in range(60)]
 
 
@@ -172,10 +172,10 @@ def test_prefetch_may_begin_when_a_walk_goes_on() -> None:
     first = begun(10, "exact")
     with pytest.raises(ServerError):
         first.run(failing(MovingList(205).page, 5))
-    options = WalkOptions(page_size=1, resume=pack(first.standing), prefetch=4)
-    second = Walked(options.standing(), got=first.got).run(MovingList(205).page, ahead=4)
+    options = WalkOptions(page_size=1, resume=pack(first.state), prefetch=4)
+    second = Walked(options.state(), got=first.got).run(MovingList(205).page, ahead=4)
     assert second.got == [str(name) for name in range(205)]
-    assert second.ledger.verified
+    assert second.stats.verified
     assert second.asked[:3] == [(6, 10), (7, 10), (8, 10)]
 
 
@@ -186,7 +186,7 @@ def test_max_pages_counts_what_a_walk_reads() -> None:
         first = begun(1, consistency)
         with pytest.raises(PageLimitError):
             first.run(MovingList(100).page, max_pages=5)
-        second = Walked(unpack(pack(first.standing)))
+        second = Walked(unpack(pack(first.state)))
         with pytest.raises(PageLimitError):
             second.run(MovingList(100).page, max_pages=5)
         assert second.got == [str(name) for name in range(5, 10)]
@@ -204,7 +204,7 @@ def test_a_check_of_a_walk_to_an_empty_page_is_gone_on_from(consistency: Consist
         first = begun(20, consistency, stop_on="empty")
         with pytest.raises(ServerError):
             first.run(failing(capped, at))
-        second = Walked(unpack(pack(first.standing)), got=first.got).run(capped)
+        second = Walked(unpack(pack(first.state)), got=first.got).run(capped)
         assert sorted(second.got, key=int) == [str(name) for name in range(40)]
 
 
@@ -219,17 +219,17 @@ def test_a_checkpoint_keeps_all_of_a_standing() -> None:
         for read in (moving(listed, EVENTS), lambda number, size: page_of(number, size, [("1", None)])):
             walked = begun(7, consistency)
             walked.run(read)
-            assert unpack(pack(walked.standing)) == walked.standing
+            assert unpack(pack(walked.state)) == walked.state
 
 
 @pytest.mark.parametrize(("consistency", "most"), [("plain", 160), ("exact", 9 * 10_000)])
 def test_a_checkpoint_is_small(consistency: Consistency, most: int) -> None:
     """Nothing but where it stands for plain; some bytes a chat for the others, here real-looking phones."""
-    standing = Standing(consistency=consistency, page_size=100, size=100)
+    state = WalkState(consistency=consistency, page_size=100, size=100)
     if consistency != "plain":
         chance = Random(1)
-        standing.seen = {f"55{chance.randrange(11, 99)}9{chance.randrange(10**8):08}" for _ in range(10_000)}
-    text = pack(standing)
+        state.seen = {f"55{chance.randrange(11, 99)}9{chance.randrange(10**8):08}" for _ in range(10_000)}
+    text = pack(state)
     assert len(text) <= most
     assert text.isascii()
     assert json.loads(json.dumps(text)) == text
@@ -240,14 +240,14 @@ WHAT_TO_GIVE = "Give the `checkpoint` of an error as it was; without one, begin 
 
 def packed(**changes: object) -> str:
     """A checkpoint, changed by hand."""
-    fields = asdict(Standing(consistency="exact", page_size=5, size=5)) | {"seen": []} | changes
+    fields = asdict(WalkState(consistency="exact", page_size=5, size=5)) | {"seen": []} | changes
     version = fields.pop("version", CHECKPOINT_VERSION)
     return base64.urlsafe_b64encode(zlib.compress(json.dumps({"version": version, "value": fields}).encode())).decode()
 
 
 def test_a_changed_checkpoint_is_read_if_it_makes_sense() -> None:
     """The helper of the next test makes checkpoints."""
-    assert unpack(packed()) == Standing(consistency="exact", page_size=5, size=5)
+    assert unpack(packed()) == WalkState(consistency="exact", page_size=5, size=5)
 
 
 @pytest.mark.parametrize(
@@ -256,8 +256,8 @@ def test_a_changed_checkpoint_is_read_if_it_makes_sense() -> None:
         "",
         "x",
         "é",
-        pack(Standing(consistency="exact", page_size=5, size=5))[:-8],
-        pack(Standing(consistency="exact", page_size=5, size=5)) + "\n",
+        pack(WalkState(consistency="exact", page_size=5, size=5))[:-8],
+        pack(WalkState(consistency="exact", page_size=5, size=5)) + "\n",
         base64.urlsafe_b64encode(b"no zlib").decode(),
         base64.urlsafe_b64encode(zlib.compress(b"no JSON")).decode(),
         base64.urlsafe_b64encode(zlib.compress(b"[]")).decode(),
@@ -321,9 +321,9 @@ def test_a_checkpoint_without_a_version_is_refused() -> None:
 def test_a_checkpoint_does_not_change_the_walk() -> None:
     """It can be taken at any time."""
     walked = begun(5, "exact")
-    before = evolve(walked.standing)
-    pack(walked.standing)
-    assert walked.standing == before
+    before = evolve(walked.state)
+    pack(walked.state)
+    assert walked.state == before
 
 
 # What a walk of "exact" in pages of 2 had when page 3 failed, of 7 chats, written before chats had lids.

@@ -11,11 +11,11 @@ from plugchat_async._extras import needing
 
 NEEDS = {
     "dask": ("distributed", "dask"),
-    "chat_stream": ("fastapi", "fastapi"),
-    "cluster": ("distributed", "dask"),
+    "dask.cluster": ("distributed", "dask"),
     "fastapi": ("fastapi", "fastapi"),
     "opentelemetry": ("opentelemetry", "otel"),
-    "problems": ("fastapi", "fastapi"),
+    "fastapi.problems": ("fastapi", "fastapi"),
+    "fastapi.stream": ("fastapi", "fastapi"),
 }
 
 
@@ -39,7 +39,8 @@ def test_each_integration_names_its_extra(name: str, monkeypatch: pytest.MonkeyP
 def test_the_integrations_are_all_here() -> None:
     """Each module of them says what it needs."""
     folder = Path(import_module("plugchat_async.integrations").__path__[0])
-    assert {path.stem for path in folder.glob("*.py")} - {"__init__"} == NEEDS.keys()
+    modules = {path.relative_to(folder).with_suffix("") for path in folder.rglob("*.py")}
+    assert {".".join(module.parts).removesuffix("__init__").rstrip(".") for module in modules} - {""} == NEEDS.keys()
 
 
 def test_other_failures_of_an_import_are_left_alone() -> None:

@@ -23,7 +23,7 @@ from plugchat_async import (
 )
 from plugchat_async._http.gateway_errors import gateway_error, is_refusal
 from plugchat_async._http.secret import Secret
-from plugchat_async._http.wire import WireResponse, status_error, status_line
+from plugchat_async._http.wire import Response, status_error, status_line
 from plugchat_async.testing import Fault, PlugChatSimulator
 from support.fakes import FakeTime, RawServer, answering, http
 
@@ -41,9 +41,9 @@ TEXTS: list[tuple[str, type[PlugChatError] | None, str]] = [
 ]
 
 
-def response(status: int, body: object, **headers: str) -> WireResponse:
+def response(status: int, body: object, **headers: str) -> Response:
     data = body if isinstance(body, bytes) else json.dumps(body).encode()
-    return WireResponse(status, headers, data, sent_url="https://x.example/api")
+    return Response(status, headers, data, sent_url="https://x.example/api")
 
 
 def read(status: int, body: object, **headers: str) -> PlugChatError:
@@ -65,7 +65,7 @@ async def test_each_text_has_its_class_under_each_status(
     """The gateway's text comes first and the advice last; nothing is repeated, and no newer token is looked for."""
     tokens: Iterator[str] = iter([sim.token])
     sim.script(Fault.status(status, body=json.dumps({"error": text})))
-    async with PlugChatSession(lambda: next(tokens), base_url=sim.base_url, time_source=fake_time.source) as session:
+    async with PlugChatSession(lambda: next(tokens), base_url=sim.base_url, clock=fake_time.clock) as session:
         with pytest.raises(PlugChatError) as caught:
             await session.fetch_page(1, 10)
     error = caught.value
@@ -306,7 +306,7 @@ def test_what_is_no_firewalls_page(status: int, body: bytes, headers: dict[str, 
 async def test_another_401_still_gets_a_newer_token(sim: PlugChatSimulator, fake_time: FakeTime) -> None:
     """Only a known text says that a newer one would not help."""
     tokens = iter(["replaced", sim.token])
-    async with PlugChatSession(lambda: next(tokens), base_url=sim.base_url, time_source=fake_time.source) as session:
+    async with PlugChatSession(lambda: next(tokens), base_url=sim.base_url, clock=fake_time.clock) as session:
         assert len((await session.fetch_page(1, 10)).chats) == 10
     assert len(sim.requests) == 2
 
@@ -319,7 +319,7 @@ async def test_a_known_text_is_neither_repaired_nor_retried(status: str, fake_ti
     said = http(b'{"error": "You are not connected."}', status=status)
     async with (
         RawServer(answering(said, close=False)) as server,
-        PlugChatSession("t0ken", base_url=server.base_url, time_source=fake_time.source) as session,
+        PlugChatSession("t0ken", base_url=server.base_url, clock=fake_time.clock) as session,
     ):
         with pytest.raises(NotConnectedError):
             await session.fetch_page(1, 10)
@@ -332,7 +332,7 @@ async def test_a_repair_does_not_hide_that_the_phone_is_not_connected(fake_time:
     said = http(b'{"error": "You are not connected."}', status="400 Bad Request")
     async with (
         RawServer(answering(refused, said, close=False)) as server,
-        PlugChatSession("t0ken", base_url=server.base_url, time_source=fake_time.source) as session,
+        PlugChatSession("t0ken", base_url=server.base_url, clock=fake_time.clock) as session,
     ):
         with pytest.raises(NotConnectedError) as caught:
             await session.fetch_page(1, 10)

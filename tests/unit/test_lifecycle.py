@@ -29,17 +29,17 @@ from plugchat_async import (
     Account,
     AccountResult,
     Chat,
+    Clock,
     Page,
     PlugChatError,
     PlugChatSession,
     RetryPolicy,
     SessionStateError,
-    TimeSource,
     WalkReport,
     fetch_many,
 )
-from plugchat_async._http.transport import Failure, Transport
-from plugchat_async._http.wire import WireRequest, WireResponse
+from plugchat_async._http.transport import AttemptFailed, Transport
+from plugchat_async._http.wire import Request, Response
 from plugchat_async.testing import Fault, PlugChatSimulator, SimulatedAccount
 
 T = TypeVar("T")
@@ -48,7 +48,7 @@ TOKENS = {"a": "token-of-account-a", "b": "token-of-account-b"}
 HOSTS = {"a": "127.0.0.1", "b": "localhost"}
 # Small enough for requests to wait for one another.
 CONCURRENCY = 2
-POLICY = RetryPolicy(cap=4.0, max_retry_after=30.0)
+POLICY = RetryPolicy(max_delay=4.0, max_retry_after=30.0)
 # How long anything may take that is waited for, on a machine that has much else to do.
 PATIENCE = 15.0
 
@@ -78,7 +78,7 @@ FAULTS = st.sampled_from(
 )
 
 
-class Clock:
+class Machine:
     """A clock that sleeping and the machine's rules move: the monotonic one forward, the other one anywhere."""
 
     def __init__(self) -> None:
@@ -86,7 +86,7 @@ class Clock:
         self.wall = 1.8e9
         self.sleeps: list[float] = []
         chances = itertools.cycle([0.5, 0.0, 0.99])
-        self.source = TimeSource(lambda: self.now, lambda: self.wall, self._sleep, lambda: next(chances))
+        self.clock = Clock(lambda: self.now, lambda: self.wall, self._sleep, lambda: next(chances))
 
     async def _sleep(self, seconds: float) -> None:
         self.sleeps.append(seconds)
@@ -109,7 +109,7 @@ class Walk:
     checkpoint: str | None = None
 
 
-class Life(RuleBasedStateMachine):
+class Lifecycle(RuleBasedStateMachine):
     """What may happen to two sessions. Each rule runs in the machine's own event loop, until nothing is left to do."""
 
     def __init__(self) -> None:
@@ -120,7 +120,7 @@ class Life(RuleBasedStateMachine):
         self.runner.get_loop().set_debug(False)
         self.lost: list[str] = []
         self.runner.get_loop().set_exception_handler(lambda _, context: self.lost.append(repr(context)))
-        self.clock = Clock()
+        self.machine = Machine()
         self.sim = PlugChatSimulator(23, token=TOKENS["a"], seed=1, dialect="documented")
         self.accounts: dict[str, SimulatedAccount] = {}
         self.sessions: dict[str, PlugChatSession] = {}
@@ -134,12 +134,12 @@ class Life(RuleBasedStateMachine):
     def _counted(self, send: Any) -> Any:
         in_flight, most = self.in_flight, self.most
 
-        async def counted(transport: Transport, request: WireRequest, *, timeout: float) -> WireResponse | Failure:
+        async def counted(transport: Transport, request: Request, *, timeout: float) -> Response | AttemptFailed:
             key = id(transport)
             in_flight[key] += 1
             most[key] = max(most[key], in_flight[key])
             try:
-                outcome: WireResponse | Failure = await send(transport, request, timeout=timeout)
+                outcome: Response | AttemptFailed = await send(transport, request, timeout=timeout)
             finally:
                 in_flight[key] -= 1
             return outcome
@@ -176,7 +176,7 @@ class Life(RuleBasedStateMachine):
                     base_url=self.base_url(name),
                     retry=POLICY,
                     max_concurrency=CONCURRENCY,
-                    time_source=self.clock.source,
+                    clock=self.machine.clock,
                 )
             await self.sessions[name].open()
 
@@ -351,7 +351,7 @@ class Life(RuleBasedStateMachine):
                 prefetch=prefetch,
                 retry=POLICY,
                 max_concurrency=CONCURRENCY,
-                time_source=self.clock.source,
+                clock=self.machine.clock,
             )
             async for result in fetching:
                 results.append(result)
@@ -393,8 +393,8 @@ class Life(RuleBasedStateMachine):
     @rule(seconds=st.sampled_from([0.0, 0.1, 5.0, 60.0, 1e6]), wall=st.floats(-1e9, 1e9))
     def time_passes(self, seconds: float, wall: float) -> None:
         """The monotonic clock goes forward, the other one is set."""
-        self.clock.now += seconds
-        self.clock.wall += wall
+        self.machine.now += seconds
+        self.machine.wall += wall
 
     # What always holds.
 
@@ -413,8 +413,8 @@ class Life(RuleBasedStateMachine):
 
     @invariant()
     def waits_are_within_the_caps(self) -> None:
-        assert all(0.0 <= wait <= max(POLICY.cap, POLICY.max_retry_after) for wait in self.clock.sleeps)
-        self.clock.sleeps.clear()
+        assert all(0.0 <= wait <= max(POLICY.max_delay, POLICY.max_retry_after) for wait in self.machine.sleeps)
+        self.machine.sleeps.clear()
 
     @invariant()
     def no_token_is_on_anothers_request(self) -> None:
@@ -473,6 +473,7 @@ class Life(RuleBasedStateMachine):
 def test_lives_end_well() -> None:
     """Whatever happens to two sessions: each keeps its limits and its token, gives whole lists, and leaves nothing."""
     run_state_machine_as_test(
-        Life, settings=settings(max_examples=80, stateful_step_count=80, suppress_health_check=[HealthCheck.too_slow])
+        Lifecycle,
+        settings=settings(max_examples=80, stateful_step_count=80, suppress_health_check=[HealthCheck.too_slow]),
     )
     gc.collect()  # a task whose error nobody has looked at says so when it is freed

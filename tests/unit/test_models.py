@@ -193,7 +193,7 @@ def test_a_kind_is_told_by_flags_or_by_the_id(chat: Chat, kind: str) -> None:
 def test_a_short_page_is_the_last(count: int, last: bool) -> None:
     """Fewer rows than asked for; a server that sends more has not ended."""
     page = Page(1, 2, (CHAT,) * count, b"[]")
-    assert page.is_last == last
+    assert page.is_short == last
     assert pickle.loads(pickle.dumps(page)) == page
     assert "raw=<2 bytes>" in repr(page)
 
@@ -201,10 +201,10 @@ def test_a_short_page_is_the_last(count: int, last: bool) -> None:
 def test_rows_that_could_not_be_read_count_for_the_length() -> None:
     """So do those that were yielded before: both stood on the page."""
     page = Page(
-        1, 4, (CHAT,), b"[]", left_out=1, unreadable_keys=("a", "b"), problems=(Problem(0, "", "an object", "3"),)
+        1, 4, (CHAT,), b"[]", skipped=1, unreadable_keys=("a", "b"), problems=(Problem(0, "", "an object", "3"),)
     )
     assert page.length == 4
-    assert not page.is_last
+    assert not page.is_short
 
 
 def test_the_rows_of_a_page_have_all_keys() -> None:

@@ -6,40 +6,40 @@ import pytest
 
 from plugchat_async import (
     AuthenticationError,
+    Clock,
     ConnectionFailedError,
     MethodNotAllowedError,
     PlugChatError,
     RequestTimeoutError,
     RetryPolicy,
     SessionStateError,
-    TimeSource,
     UnsupportedMediaTypeError,
 )
-from plugchat_async._http.page_fetcher import Exchange
+from plugchat_async._http.page_fetcher import PageFetcher
 from plugchat_async._http.rate_limit import Limits
 from plugchat_async._http.retry import RetryBudget
 from plugchat_async._http.secret import Secret
-from plugchat_async._http.transport import Failure, Transport
-from plugchat_async._http.wire import RequestShape, WireRequest, WireResponse
+from plugchat_async._http.transport import AttemptFailed, Transport
+from plugchat_async._http.wire import Request, RequestTemplate, Response
 from support.fakes import FakeTime
 
-PAGE = WireResponse(200, {}, b'[{"phone":"1"}]')
-CLOSED = Failure(ConnectionFailedError("closed", reason="closed"))
-STALE = Failure(ConnectionFailedError("closed", reason="closed"), stale=True)
+PAGE = Response(200, {}, b'[{"phone":"1"}]')
+CLOSED = AttemptFailed(ConnectionFailedError("closed", reason="closed"))
+STALE = AttemptFailed(ConnectionFailedError("closed", reason="closed"), stale=True)
 
 
 class Player(Transport):
     """Gives the next outcome for each request, each taking `seconds` of fake time."""
 
-    def __init__(self, *outcomes: WireResponse | Failure, fake: FakeTime, seconds: float = 0.0) -> None:
+    def __init__(self, *outcomes: Response | AttemptFailed, fake: FakeTime, seconds: float = 0.0) -> None:
         super().__init__(borrowed=None, proxy=None, ssl_context=None, max_response_bytes=1)
         self.outcomes = list(outcomes)
         self.fake = fake
         self.seconds = seconds
-        self.sent: list[WireRequest] = []
+        self.sent: list[Request] = []
         self.timeouts: list[float] = []
 
-    async def send(self, request: WireRequest, *, timeout: float) -> WireResponse | Failure:
+    async def send(self, request: Request, *, timeout: float) -> Response | AttemptFailed:
         self.sent.append(request)
         self.timeouts.append(timeout)
         self.fake.now += self.seconds
@@ -47,17 +47,17 @@ class Player(Transport):
         return self.outcomes.pop(0)
 
 
-def exchange(player: Player, policy: RetryPolicy | None = None, base_url: str = "https://x.example") -> Exchange:
+def exchange(player: Player, policy: RetryPolicy | None = None, base_url: str = "https://x.example") -> PageFetcher:
     """An exchange over a player."""
-    return Exchange(
+    return PageFetcher(
         transport=player,
         token=Secret("s3cret"),
-        shape=RequestShape(base_url, bare=True),
+        shape=RequestTemplate(base_url, bare=True),
         policy=policy or RetryPolicy(),
         repair=True,
         timeout=30.0,
         limits=Limits(asyncio.Semaphore(1)),
-        time_source=player.fake.source,
+        clock=player.fake.clock,
         budget=RetryBudget(),
     )
 
@@ -73,7 +73,7 @@ async def test_a_stale_connection_is_free_once(fake_time: FakeTime) -> None:
 
 async def test_an_attempt_gets_what_is_left_of_the_deadline(fake_time: FakeTime) -> None:
     """40 s and a wait spent leave less than 20 s of 60; then there is no time for another wait."""
-    timeout = Failure(RequestTimeoutError("late"))
+    timeout = AttemptFailed(RequestTimeoutError("late"))
     player = Player(timeout, timeout, timeout, fake=fake_time, seconds=20.0)
     work = exchange(player, RetryPolicy(attempts=9, deadline=60.0))
     with pytest.raises(RequestTimeoutError, match=r"the deadline of 60 s leaves no time") as caught:
@@ -104,7 +104,7 @@ async def test_no_slot_is_held_while_waiting_for_a_retry(fake_time: FakeTime) ->
     async def sleep(seconds: float) -> None:
         free.append(not work.limits.slots.locked())
 
-    work.time_source = TimeSource(sleep=sleep)
+    work.clock = Clock(sleep=sleep)
     await work.fetch(1, 10)
     assert free == [True]
 
@@ -118,11 +118,11 @@ async def test_a_success_refunds_the_budget(fake_time: FakeTime) -> None:
 
 async def test_a_lost_connection_to_the_other_host_is_retried_but_does_not_replace_the_405(fake_time: FakeTime) -> None:
     """It may be the host that works; if it is not, the error is about the one that was asked for."""
-    player = Player(WireResponse(405, {}, b"no"), CLOSED, PAGE, fake=fake_time)
+    player = Player(Response(405, {}, b"no"), CLOSED, PAGE, fake=fake_time)
     work = exchange(player, base_url="https://app.plugchat.com.br")
     await work.fetch(1, 10)
     assert work.shape.base_url == "https://www.plugchat.com.br"
-    player = Player(WireResponse(405, {}, b"no"), *[CLOSED] * 3, fake=fake_time)
+    player = Player(Response(405, {}, b"no"), *[CLOSED] * 3, fake=fake_time)
     with pytest.raises(MethodNotAllowedError) as caught:
         await exchange(player, base_url="https://app.plugchat.com.br").fetch(1, 10)
     assert [attempt.outcome for attempt in caught.value.attempts] == ["405 Method Not Allowed", *["closed"] * 3]
@@ -130,8 +130,8 @@ async def test_a_lost_connection_to_the_other_host_is_retried_but_does_not_repla
 
 async def test_a_429_of_the_other_host_is_waited_for(fake_time: FakeTime) -> None:
     """By all of the account's requests, as a 429 of the first host would be."""
-    busy = WireResponse(429, {"retry-after": "5"}, b"no")
-    player = Player(WireResponse(405, {}, b"no"), busy, PAGE, fake=fake_time)
+    busy = Response(429, {"retry-after": "5"}, b"no")
+    player = Player(Response(405, {}, b"no"), busy, PAGE, fake=fake_time)
     work = exchange(player, base_url="https://app.plugchat.com.br")
     await work.fetch(1, 10)
     assert fake_time.sleeps == [5.0]
@@ -140,7 +140,7 @@ async def test_a_429_of_the_other_host_is_waited_for(fake_time: FakeTime) -> Non
 
 async def test_the_other_host_is_asked_as_documented(fake_time: FakeTime) -> None:
     """Though the first one was, at last, without Content-Type."""
-    player = Player(WireResponse(415, {}, b"no"), WireResponse(405, {}, b"no"), PAGE, fake=fake_time)
+    player = Player(Response(415, {}, b"no"), Response(405, {}, b"no"), PAGE, fake=fake_time)
     await exchange(player, base_url="https://app.plugchat.com.br").fetch(1, 10)
     assert [request.headers.get("Content-Type") for request in player.sent] == [
         "application/json",
@@ -152,7 +152,7 @@ async def test_the_other_host_is_asked_as_documented(fake_time: FakeTime) -> Non
 async def test_an_attempt_that_closing_has_ended_is_told(fake_time: FakeTime) -> None:
     """What was sent is among the attempts; what was not is not."""
     for sent, attempts in ((True, 1), (False, 0)):
-        player = Player(Failure(SessionStateError("closed"), sent=sent), fake=fake_time)
+        player = Player(AttemptFailed(SessionStateError("closed"), sent=sent), fake=fake_time)
         with pytest.raises(SessionStateError) as caught:
             await exchange(player).fetch(1, 10)
         assert len(caught.value.attempts) == attempts
@@ -166,7 +166,7 @@ async def test_closing_ends_a_wait(fake_time: FakeTime) -> None:
 
     player = Player(CLOSED, fake=fake_time)
     work = exchange(player)
-    work.time_source = TimeSource(sleep=sleep)
+    work.clock = Clock(sleep=sleep)
     task = asyncio.create_task(work.fetch(1, 10))
     while not player.sent or player.outcomes:
         await asyncio.sleep(0)
@@ -186,14 +186,14 @@ async def test_a_sleep_that_fails_is_the_time_sources_own_affair(fake_time: Fake
         raise TimeoutError("mine")
 
     work = exchange(Player(CLOSED, fake=fake_time))
-    work.time_source = TimeSource(sleep=sleep)
+    work.clock = Clock(sleep=sleep)
     with pytest.raises(TimeoutError, match="mine"):
         await work.fetch(1, 10)
 
 
 async def test_a_bad_request_without_content_type_does_not_replace_the_415(fake_time: FakeTime) -> None:
     """It is no request that the vendor's page knows."""
-    player = Player(WireResponse(415, {}, b"no"), WireResponse(400, {}, b"what?"), fake=fake_time)
+    player = Player(Response(415, {}, b"no"), Response(400, {}, b"what?"), fake=fake_time)
     with pytest.raises(UnsupportedMediaTypeError) as caught:
         await exchange(player).fetch(1, 10)
     assert [attempt.outcome for attempt in caught.value.attempts] == ["415 Unsupported Media Type", "400 Bad Request"]
@@ -202,7 +202,7 @@ async def test_a_bad_request_without_content_type_does_not_replace_the_415(fake_
 async def test_nothing_that_the_other_host_says_replaces_the_405(fake_time: FakeTime) -> None:
     """Not what it says to a request that was changed once more, either."""
     player = Player(
-        *(WireResponse(status, {}, b"no") for status in (405, 415, 404)),
+        *(Response(status, {}, b"no") for status in (405, 415, 404)),
         fake=fake_time,
     )
     with pytest.raises(MethodNotAllowedError) as caught:
@@ -212,7 +212,7 @@ async def test_nothing_that_the_other_host_says_replaces_the_405(fake_time: Fake
 
 async def test_a_stale_connection_to_the_other_host_is_replaced(fake_time: FakeTime) -> None:
     """Nothing was answered there yet."""
-    player = Player(WireResponse(405, {}, b"no"), STALE, PAGE, fake=fake_time)
+    player = Player(Response(405, {}, b"no"), STALE, PAGE, fake=fake_time)
     work = exchange(player, base_url="https://app.plugchat.com.br")
     await work.fetch(1, 10)
     assert work.shape.base_url == "https://www.plugchat.com.br"
@@ -220,7 +220,7 @@ async def test_a_stale_connection_to_the_other_host_is_replaced(fake_time: FakeT
 
 async def test_two_pages_at_once_repair_each_for_itself(fake_time: FakeTime) -> None:
     """Neither undoes what the other found."""
-    refused = WireResponse(405, {}, b"no")
+    refused = Response(405, {}, b"no")
     player = Player(refused, refused, PAGE, PAGE, PAGE, fake=fake_time)
     work = exchange(player, base_url="https://app.plugchat.com.br")
     work.limits.slots = asyncio.Semaphore(2)
@@ -232,7 +232,7 @@ async def test_two_pages_at_once_repair_each_for_itself(fake_time: FakeTime) -> 
 
 async def test_a_kept_repair_can_be_undone_by_another(fake_time: FakeTime) -> None:
     """When the host that was kept begins to refuse, the first one is tried again."""
-    refused = WireResponse(405, {}, b"no")
+    refused = Response(405, {}, b"no")
     player = Player(refused, PAGE, refused, PAGE, fake=fake_time)
     work = exchange(player, base_url="https://app.plugchat.com.br")
     await work.fetch(1, 10)
@@ -242,8 +242,8 @@ async def test_a_kept_repair_can_be_undone_by_another(fake_time: FakeTime) -> No
 
 async def test_a_kept_repair_that_fails_is_undone(fake_time: FakeTime) -> None:
     """One 415 too many, after which the server wants its Content-Type again."""
-    refused = WireResponse(415, {}, b"no")
-    without = WireResponse(415, {}, b"no", sent_content_type=None)
+    refused = Response(415, {}, b"no")
+    without = Response(415, {}, b"no", sent_content_type=None)
     player = Player(refused, PAGE, without, PAGE, fake=fake_time)
     work = exchange(player)
     await work.fetch(1, 10)
@@ -254,14 +254,14 @@ async def test_a_kept_repair_that_fails_is_undone(fake_time: FakeTime) -> None:
 
 async def test_no_repair_is_begun_past_the_deadline(fake_time: FakeTime) -> None:
     """What the server said stays the error."""
-    player = Player(WireResponse(415, {}, b"no"), fake=fake_time, seconds=61.0)
+    player = Player(Response(415, {}, b"no"), fake=fake_time, seconds=61.0)
     with pytest.raises(UnsupportedMediaTypeError):
         await exchange(player).fetch(1, 10)
 
 
 async def test_the_error_is_the_last_answers(fake_time: FakeTime) -> None:
     """Two lost connections, then 401: the token is what matters now."""
-    player = Player(CLOSED, CLOSED, WireResponse(401, {}, b""), fake=fake_time)
+    player = Player(CLOSED, CLOSED, Response(401, {}, b""), fake=fake_time)
     with pytest.raises(AuthenticationError) as caught:
         await exchange(player).fetch(1, 10)
     assert [attempt.outcome for attempt in caught.value.attempts] == ["closed", "closed", "401 Unauthorized"]
@@ -279,7 +279,7 @@ async def test_a_large_page_leaves_others_their_turn(fake_time: FakeTime) -> Non
 
     async def turns_of(chats: int) -> int:
         body = b"[" + b",".join(b'{"phone":"%d","name":"%s"}' % (i, b"x" * 80) for i in range(chats)) + b"]"
-        player = Player(WireResponse(200, {}, body), fake=fake_time)
+        player = Player(Response(200, {}, body), fake=fake_time)
         fetching = asyncio.create_task(exchange(player).fetch(1, chats))
         turns = 0
         while not fetching.done():

@@ -26,8 +26,8 @@ from plugchat_async import (
     UnexpectedStatusError,
     WalkReport,
 )
-from plugchat_async._pagination import Consistency, PageSizes
-from plugchat_async._pagination.runner import Drive, WalkOptions
+from plugchat_async._pagination import Consistency, ServerTraits
+from plugchat_async._pagination.runner import ChatWalk, WalkOptions
 from plugchat_async.testing import Fault, PlugChatSimulator
 from support.fakes import DOCUMENTED, FakeTime, run_apart
 from support.moving import MovingList
@@ -83,7 +83,7 @@ class Pages:
 
 async def driven(fetch: Any, **options: Any) -> AsyncGenerator[Page, None]:
     walk = WalkOptions(page_size=10, **options)
-    under_way = Drive(walk.standing(), walk, fetch=fetch, sizes=PageSizes(), monotonic=lambda: 0.0)
+    under_way = ChatWalk(walk.state(), walk, fetch=fetch, sizes=ServerTraits(), monotonic=lambda: 0.0)
     try:
         while (page := await under_way.next()) is not None:
             yield page
@@ -97,16 +97,16 @@ async def test_a_long_memory_is_freed_with_pauses(monkeypatch: pytest.MonkeyPatc
     """Others have their turn meanwhile, and there is no pause where there is little to free."""
     monkeypatch.setattr("plugchat_async._pagination.runner._AT_A_TIME", 20)
     walk = WalkOptions(page_size=10)
-    standing = walk.standing()
-    standing.seen.update(map(str, range(seen)))
-    under_way = Drive(standing, walk, fetch=Pages(1).fetch, sizes=PageSizes(), monotonic=lambda: 0.0)
+    state = walk.state()
+    state.seen.update(map(str, range(seen)))
+    under_way = ChatWalk(state, walk, fetch=Pages(1).fetch, sizes=ServerTraits(), monotonic=lambda: 0.0)
     closing = asyncio.create_task(under_way.close())
     turn = 0
     while not closing.done():
         await asyncio.sleep(0)
         turn += 1
     assert turn - 1 == pauses
-    assert len(standing.seen) == seen - 20 * pauses
+    assert len(state.seen) == seen - 20 * pauses
 
 
 async def turns(count: int = 20) -> None:
@@ -626,7 +626,7 @@ async def test_a_report_of_a_busy_walk(
     """The last chat jumps while page 1 is looked at: page 1 is read again, and brings it."""
     reports: list[WalkReport] = []
     async for page in plugchat.iter_pages(100, consistency=consistency, on_report=reports.append):
-        if page.number == 1 and page.left_out == 0:
+        if page.number == 1 and page.skipped == 0:
             sim.receive_message(sim.chats[249])
     assert reports == [report]
 

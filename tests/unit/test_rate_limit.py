@@ -13,31 +13,31 @@ from hypothesis import strategies as st
 from plugchat_async import (
     Account,
     AccountResult,
+    Clock,
     InvalidTypeError,
     InvalidValueError,
     PlugChatSession,
     RateLimitedError,
     RetryPolicy,
     ServerError,
-    TimeSource,
     fetch_many,
 )
-from plugchat_async._http.page_fetcher import Exchange
+from plugchat_async._http.page_fetcher import PageFetcher
 from plugchat_async._http.rate_limit import Limits, rate_limiter
-from plugchat_async._http.resources import Commons
+from plugchat_async._http.resources import SharedResources
 from plugchat_async._http.retry import RetryBudget
 from plugchat_async._http.secret import Secret
-from plugchat_async._http.transport import Failure, Transport
-from plugchat_async._http.wire import RequestShape, WireRequest, WireResponse
+from plugchat_async._http.transport import AttemptFailed, Transport
+from plugchat_async._http.wire import Request, RequestTemplate, Response
 from plugchat_async.models import Page
 from plugchat_async.testing import Fault, PlugChatSimulator
 from support.fakes import FakeTime, run_apart
 
-PAGE = WireResponse(200, {}, b'[{"phone":"1"}]')
+PAGE = Response(200, {}, b'[{"phone":"1"}]')
 
 
-def limited(retry_after: object = None) -> WireResponse:
-    return WireResponse(429, {} if retry_after is None else {"retry-after": str(retry_after)}, b"")
+def limited(retry_after: object = None) -> Response:
+    return Response(429, {} if retry_after is None else {"retry-after": str(retry_after)}, b"")
 
 
 class Clocked(Transport):
@@ -46,18 +46,18 @@ class Clocked(Transport):
     def open(self) -> None:
         """There is nothing to open."""
 
-    def __init__(self, *outcomes: WireResponse, seconds: float = 0.0) -> None:
+    def __init__(self, *outcomes: Response, seconds: float = 0.0) -> None:
         super().__init__(borrowed=None, proxy=None, ssl_context=None, max_response_bytes=1)
         self.outcomes = list(outcomes)
         self.seconds = seconds
         self.asked: list[float] = []
         self.asked_by: dict[str, list[float]] = {}
-        self.fates: dict[str, list[WireResponse]] = {}
+        self.fates: dict[str, list[Response]] = {}
         self.timeouts: list[float] = []
         self.in_flight = 0
         self.most = 0
 
-    async def send(self, request: WireRequest, *, timeout: float) -> WireResponse | Failure:
+    async def send(self, request: Request, *, timeout: float) -> Response | AttemptFailed:
         self.asked.append(asyncio.get_running_loop().time())
         self.timeouts.append(timeout)
         token = request.headers["Authorization"]
@@ -71,24 +71,24 @@ class Clocked(Transport):
         return outcome
 
 
-def exchange(transport: Transport, limits: Limits, policy: RetryPolicy | None = None) -> Exchange:
+def exchange(transport: Transport, limits: Limits, policy: RetryPolicy | None = None) -> PageFetcher:
     """An exchange on the running loop's clock; chance is always 0.5."""
-    return Exchange(
+    return PageFetcher(
         transport=transport,
         token=Secret("s3cret"),
-        shape=RequestShape("https://x.example", bare=True),
+        shape=RequestTemplate("https://x.example", bare=True),
         policy=policy or RetryPolicy(),
         repair=True,
         timeout=30.0,
         limits=limits,
-        time_source=TimeSource(monotonic=asyncio.get_running_loop().time, random=lambda: 0.5),
+        clock=Clock(monotonic=asyncio.get_running_loop().time, random=lambda: 0.5),
         budget=RetryBudget(),
     )
 
 
 def played(
-    *outcomes: WireResponse,
-    body: Callable[[Exchange, Clocked], Awaitable[object]],
+    *outcomes: Response,
+    body: Callable[[PageFetcher, Clocked], Awaitable[object]],
     seconds: float = 0.0,
     slots: int = 64,
     own: float | None = None,
@@ -106,10 +106,10 @@ def played(
     return transport
 
 
-def fetch_all(count: int) -> Callable[[Exchange, Clocked], Awaitable[list[Page]]]:
+def fetch_all(count: int) -> Callable[[PageFetcher, Clocked], Awaitable[list[Page]]]:
     """Fetch so many pages at once."""
 
-    async def body(work: Exchange, _: Clocked) -> list[Page]:
+    async def body(work: PageFetcher, _: Clocked) -> list[Page]:
         return await asyncio.gather(*(work.fetch(number, 10) for number in range(1, count + 1)))
 
     return body
@@ -141,7 +141,7 @@ def test_all_requests_are_spaced_but_for_a_hundredth_of_a_second(rate: float) ->
 def test_no_second_has_more_requests_than_the_rate(begins: list[float], rate: float, slots: int) -> None:
     """Whenever they are wanted, and however rare slots are."""
 
-    async def body(work: Exchange, _: Clocked) -> None:
+    async def body(work: PageFetcher, _: Clocked) -> None:
         async def later(seconds: float) -> None:
             await asyncio.sleep(seconds)
             await work.fetch(1, 10)
@@ -211,19 +211,19 @@ def test_a_cancelled_wait_for_the_overall_rate_gives_its_slot_back() -> None:
 @pytest.mark.parametrize("rate", [0, -1.0, math.nan, math.inf, 1e7])
 def test_a_rate_is_a_number_above_0(rate: float) -> None:
     """And not more than there is."""
-    with pytest.raises(InvalidValueError, match="rate_limit must be"):
-        PlugChatSession("token", rate_limit=rate)
-    with pytest.raises(InvalidValueError, match="account_rate_limit must be"):
-        fetch_many([], account_rate_limit=rate)
+    with pytest.raises(InvalidValueError, match="requests_per_second must be"):
+        PlugChatSession("token", requests_per_second=rate)
+    with pytest.raises(InvalidValueError, match="account_requests_per_second must be"):
+        fetch_many([], account_requests_per_second=rate)
 
 
 def test_a_rate_is_a_number() -> None:
     """No text, no bool."""
     text: Any = "5"
-    with pytest.raises(InvalidTypeError, match="rate_limit must be a number of requests a second"):
-        PlugChatSession("token", rate_limit=text)
+    with pytest.raises(InvalidTypeError, match="requests_per_second must be a number of requests a second"):
+        PlugChatSession("token", requests_per_second=text)
     with pytest.raises(InvalidTypeError):
-        fetch_many([], rate_limit=True)
+        fetch_many([], requests_per_second=True)
 
 
 def test_a_rate_of_next_to_nothing_is_one_a_day() -> None:
@@ -237,7 +237,7 @@ async def test_a_sessions_rate_is_its_requests() -> None:
     """Over HTTP: five pages at 50 a second take four gaps of 20 ms at least."""
     async with (
         PlugChatSimulator(45) as sim,
-        PlugChatSession(sim.token, base_url=sim.base_url, rate_limit=50.0) as session,
+        PlugChatSession(sim.token, base_url=sim.base_url, requests_per_second=50.0) as session,
     ):
         started = asyncio.get_running_loop().time()
         assert len(await session.list_chats(10, prefetch=8)) == 45
@@ -250,7 +250,7 @@ async def test_a_sessions_rate_is_its_requests() -> None:
 def test_a_429_holds_back_all_of_the_accounts_requests() -> None:
     """One is told to wait for 7 s: those that come later wait as long, those that are under way are not touched."""
 
-    async def body(work: Exchange, transport: Clocked) -> None:
+    async def body(work: PageFetcher, transport: Clocked) -> None:
         first = asyncio.create_task(work.fetch(1, 10))
         under_way = asyncio.create_task(work.fetch(2, 10))
         await asyncio.sleep(2.0)
@@ -270,7 +270,7 @@ def test_a_429_holds_back_those_that_wait_for_a_slot() -> None:
 def test_a_429_without_retry_after_holds_back_for_the_jitter() -> None:
     """As long as the one that met it waits itself: half of 0.5 s."""
 
-    async def body(work: Exchange, _: Clocked) -> None:
+    async def body(work: PageFetcher, _: Clocked) -> None:
         first = asyncio.create_task(work.fetch(1, 10))
         await asyncio.sleep(0.1)
         await asyncio.gather(first, work.fetch(2, 10))
@@ -281,7 +281,7 @@ def test_a_429_without_retry_after_holds_back_for_the_jitter() -> None:
 def test_a_429_that_is_not_repeated_holds_back_the_others() -> None:
     """They know now, too."""
 
-    async def body(work: Exchange, _: Clocked) -> None:
+    async def body(work: PageFetcher, _: Clocked) -> None:
         with pytest.raises(RateLimitedError):
             await work.fetch(1, 10)
         await work.fetch(2, 10)
@@ -293,7 +293,7 @@ def test_a_429_that_is_not_repeated_holds_back_the_others() -> None:
 def test_a_429_that_asks_for_too_much_holds_back_nobody(retry_after: object) -> None:
     """A nonsensical Retry-After must not lock the account out."""
 
-    async def body(work: Exchange, _: Clocked) -> None:
+    async def body(work: PageFetcher, _: Clocked) -> None:
         with pytest.raises(RateLimitedError):
             await work.fetch(1, 10)
         await work.fetch(2, 10)
@@ -304,7 +304,7 @@ def test_a_429_that_asks_for_too_much_holds_back_nobody(retry_after: object) -> 
 def test_an_earlier_moment_changes_nothing() -> None:
     """The longer of two waits holds."""
 
-    async def body(work: Exchange, _: Clocked) -> None:
+    async def body(work: PageFetcher, _: Clocked) -> None:
         await asyncio.gather(*(asyncio.create_task(work.fetch(number, 10)) for number in (1, 2)))
 
     assert played(limited(9), limited(3), body=body).asked == pytest.approx([0.0, 0.0, 9.0, 9.0])
@@ -313,7 +313,7 @@ def test_an_earlier_moment_changes_nothing() -> None:
 def test_a_page_that_would_be_held_past_its_deadline_fails_at_once() -> None:
     """And says how long it would have been."""
 
-    async def body(work: Exchange, _: Clocked) -> None:
+    async def body(work: PageFetcher, _: Clocked) -> None:
         with pytest.raises(RateLimitedError, match=r"retry budget|HTTP 429"):
             await work.fetch(1, 10)
         loop = asyncio.get_running_loop()
@@ -333,7 +333,7 @@ def test_a_page_that_would_be_held_past_its_deadline_fails_at_once() -> None:
 def test_the_time_that_a_page_is_held_counts_against_its_deadline() -> None:
     """What is left is what its attempt has."""
 
-    async def body(work: Exchange, _: Clocked) -> None:
+    async def body(work: PageFetcher, _: Clocked) -> None:
         with pytest.raises(RateLimitedError):
             await work.fetch(1, 10)
         await work.fetch(2, 10)
@@ -353,30 +353,30 @@ def test_a_429_holds_back_those_that_wait_for_the_overall_rate() -> None:
 
 
 def many(
-    monkeypatch: pytest.MonkeyPatch, *tokens: str, fates: dict[str, list[WireResponse]] | None = None, **options: Any
+    monkeypatch: pytest.MonkeyPatch, *tokens: str, fates: dict[str, list[Response]] | None = None, **options: Any
 ) -> tuple[Clocked, dict[str, AccountResult]]:
     """Fetch accounts with these tokens over a clocked transport, and give it, and the results."""
     transport = Clocked(seconds=0.01)
     transport.fates = fates or {}
-    monkeypatch.setattr(Commons, "transport", lambda _: transport)
+    monkeypatch.setattr(SharedResources, "transport", lambda _: transport)
 
     async def main() -> dict[str, AccountResult]:
-        source = TimeSource(monotonic=asyncio.get_running_loop().time, random=lambda: 0.5)
+        source = Clock(monotonic=asyncio.get_running_loop().time, random=lambda: 0.5)
         accounts = [Account(token, token) for token in tokens]
-        results = fetch_many(accounts, consistency="plain", time_source=source, **options)
+        results = fetch_many(accounts, consistency="plain", clock=source, **options)
         return {result.account.name: result async for result in results}
 
     return transport, run_apart(main(), virtually=True)
 
 
-def full_pages(count: int) -> list[WireResponse]:
+def full_pages(count: int) -> list[Response]:
     """So many pages of two chats each, all different."""
-    return [WireResponse(200, {}, b'[{"phone":"a%d"},{"phone":"b%d"}]' % (n, n)) for n in range(count)]
+    return [Response(200, {}, b'[{"phone":"a%d"},{"phone":"b%d"}]' % (n, n)) for n in range(count)]
 
 
 def test_the_overall_rate_is_that_of_all_accounts(monkeypatch: pytest.MonkeyPatch) -> None:
     """Forty accounts at five a second take 39 gaps of 0.2 s."""
-    transport, results = many(monkeypatch, *(f"t{number}" for number in range(40)), rate_limit=5.0)
+    transport, results = many(monkeypatch, *(f"t{number}" for number in range(40)), requests_per_second=5.0)
     assert len(results) == 40
     for start in transport.asked:
         assert sum(start <= other < start + 1 - 1e-6 for other in transport.asked) <= 6
@@ -386,7 +386,7 @@ def test_the_overall_rate_is_that_of_all_accounts(monkeypatch: pytest.MonkeyPatc
 def test_an_accounts_rate_is_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
     """Each is spaced, and none by the other."""
     fates = {token: full_pages(5) for token in ("a", "b")}
-    transport, _ = many(monkeypatch, "a", "b", fates=fates, account_rate_limit=2.0, page_size=2)
+    transport, _ = many(monkeypatch, "a", "b", fates=fates, account_requests_per_second=2.0, page_size=2)
     for asked in transport.asked_by.values():
         assert asked == pytest.approx([0.5 * number for number in range(6)], abs=1e-6)
 
@@ -407,7 +407,7 @@ def test_a_429_holds_back_its_own_account_alone(monkeypatch: pytest.MonkeyPatch)
 
 def test_accounts_share_a_retry_budget(monkeypatch: pytest.MonkeyPatch) -> None:
     """Sixty accounts with four retries each: 35 are paid by all, and two for each account by its own reserve."""
-    failed = WireResponse(503, {}, b"")
+    failed = Response(503, {}, b"")
     tokens = [f"t{number}" for number in range(60)]
     fates = {token: [failed] * 9 for token in tokens}
     transport, results = many(monkeypatch, *tokens, fates=fates, retry=RetryPolicy(attempts=5))
@@ -437,6 +437,6 @@ async def test_failing_accounts_do_not_use_up_the_others_retries(fake_time: Fake
         for account in bad:
             sim.script(*[Fault.status(503)] * 3, token=str(account.token))
         accounts = [*bad, Account("good", "good", sim.base_url)]
-        results = [result async for result in fetch_many(accounts, concurrency=1, time_source=fake_time.source)]
+        results = [result async for result in fetch_many(accounts, concurrency=1, clock=fake_time.clock)]
         assert [result.account.name for result in results if result.error is None] == ["good"]
         assert {len(result.error.attempts) for result in results if result.error is not None} == {3}

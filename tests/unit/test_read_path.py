@@ -25,6 +25,7 @@ from hypothesis import HealthCheck, event, example, given, settings
 from hypothesis import strategies as st
 
 from plugchat_async import (
+    Clock,
     ConnectionFailedError,
     NotJSONError,
     Page,
@@ -34,10 +35,9 @@ from plugchat_async import (
     ResponseTooLargeError,
     RetryPolicy,
     SessionStateError,
-    TimeSource,
 )
-from plugchat_async._http.transport import Failure, Transport
-from plugchat_async._http.wire import DOCUMENTED_ORIGINS, WireRequest, WireResponse
+from plugchat_async._http.transport import AttemptFailed, Transport
+from plugchat_async._http.wire import DOCUMENTED_ORIGINS, Request, Response
 from support.fakes import FakeTime, RawServer, http
 
 T = TypeVar("T")
@@ -364,7 +364,7 @@ async def opened(arena: Arena, fake: FakeTime, **options: Any) -> AsyncIterator[
     arena.server.requests.clear()
     before = asyncio.all_tasks()
     async with PlugChatSession(
-        TOKEN, base_url=arena.server.base_url, time_source=fake.source, max_response_bytes=LIMIT, **options
+        TOKEN, base_url=arena.server.base_url, clock=fake.clock, max_response_bytes=LIMIT, **options
     ) as session:
         yield session
     left = {task for task in asyncio.all_tasks() - before if "_serve" not in repr(task.get_coro())}
@@ -385,7 +385,7 @@ def look_at(found: Page | PlugChatError, session: PlugChatSession, fake: FakeTim
     """Check all that is promised of one page."""
     policy, budget = RetryPolicy(), session._exchange.budget
     assert sum(fake.sleeps) < policy.deadline
-    assert all(0.0 <= wait <= max(policy.cap, policy.max_retry_after) for wait in fake.sleeps)
+    assert all(0.0 <= wait <= max(policy.max_delay, policy.max_retry_after) for wait in fake.sleeps)
     assert 0 <= budget.tokens <= budget.capacity
     repairs = 0
     if isinstance(found, PlugChatError):
@@ -498,14 +498,14 @@ def test_what_is_sent_takes_little_memory(arena: Arena, sent: list[bytes]) -> No
 class Player(Transport):
     """Gives these outcomes one after the other, each after some seconds of fake time, then pages."""
 
-    def __init__(self, outcomes: list[tuple[WireResponse | Failure, float]], fake: FakeTime) -> None:
+    def __init__(self, outcomes: list[tuple[Response | AttemptFailed, float]], fake: FakeTime) -> None:
         super().__init__(borrowed=None, proxy=None, ssl_context=None, max_response_bytes=LIMIT)
         self._outcomes = list(outcomes)
         self._fake = fake
-        self.sent: list[WireRequest] = []
+        self.sent: list[Request] = []
         self.timeouts: list[float] = []
 
-    async def send(self, request: WireRequest, *, timeout: float) -> WireResponse | Failure:
+    async def send(self, request: Request, *, timeout: float) -> Response | AttemptFailed:
         self.sent.append(request)
         self.timeouts.append(timeout)
         outcome, seconds = self._outcomes.pop(0) if self._outcomes else (page(), 0.0)
@@ -514,8 +514,8 @@ class Player(Transport):
         return outcome
 
 
-def page(body: bytes = b'[{"phone":"1"}]') -> WireResponse:
-    return WireResponse(200, {}, body, sent_url=f"https://x.example/{TOKEN}")
+def page(body: bytes = b'[{"phone":"1"}]') -> Response:
+    return Response(200, {}, body, sent_url=f"https://x.example/{TOKEN}")
 
 
 HEADERS = st.dictionaries(
@@ -526,7 +526,7 @@ HEADERS = st.dictionaries(
     | TEXTS,
 )
 RESPONSES = st.builds(
-    WireResponse,
+    Response,
     st.sampled_from([*LIKELY, *[405, 415, 429, 503] * 3]) | st.integers(100, 999),
     HEADERS,
     BODIES,
@@ -537,13 +537,13 @@ RESPONSES = st.builds(
 )
 # What is retried, and says when.
 LIMITED = st.builds(
-    WireResponse,
+    Response,
     st.sampled_from([429, 503]),
     st.sampled_from(["0", "1", "9", "30", "59", "60", "61", "150"]).map(lambda seconds: {"retry-after": seconds}),
     st.just(b""),
 )
 FAILURES = st.builds(
-    Failure,
+    AttemptFailed,
     st.builds(
         ConnectionFailedError, st.just("x"), reason=st.sampled_from(["refused", "reset", "certificate", "closed"])
     )
@@ -553,7 +553,9 @@ FAILURES = st.builds(
 )
 DURATIONS = st.sampled_from([0.0, 0.0, 0.01, 1.0, 29.0, 1e9]) | st.floats(0.0, 100.0)
 OUTCOMES = st.lists(
-    st.tuples(RESPONSES | FAILURES | LIMITED | st.builds(NotJSONError).map(Failure) | BODIES.map(page), DURATIONS),
+    st.tuples(
+        RESPONSES | FAILURES | LIMITED | st.builds(NotJSONError).map(AttemptFailed) | BODIES.map(page), DURATIONS
+    ),
     max_size=10,
 )
 SECONDS = st.sampled_from([0.0, 0.5, 8.0, 60.0, 1000.0]) | st.floats(0.0, 200.0)
@@ -582,13 +584,13 @@ SITUATIONS = st.builds(
 
 
 async def play(
-    outcomes: list[tuple[WireResponse | Failure, float]], now: Situation, concurrently: bool
+    outcomes: list[tuple[Response | AttemptFailed, float]], now: Situation, concurrently: bool
 ) -> tuple[Player, FakeTime, PlugChatSession, list[Page | PlugChatError], list[int]]:
     """Fetch three pages over a player, one after the other or at once. How often each was sent for comes last."""
     fake = FakeTime()
-    source = TimeSource(fake.source.monotonic, fake.source.time, fake.source.sleep, lambda: now.chance)
+    source = Clock(fake.clock.monotonic, fake.clock.time, fake.clock.sleep, lambda: now.chance)
     session = PlugChatSession(
-        TOKEN, base_url=now.base_url, repair=now.repair, retry=now.policy, time_source=source, max_concurrency=2
+        TOKEN, base_url=now.base_url, repair=now.repair, retry=now.policy, clock=source, max_concurrency=2
     )
     work, player = session._exchange, Player(outcomes, fake)
     work.transport = player
@@ -618,13 +620,13 @@ async def play(
 @settings(max_examples=1000, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
 @given(outcomes=OUTCOMES, now=SITUATIONS, concurrently=st.booleans())
 def test_any_sequence_of_outcomes_ends_well(
-    arena: Arena, outcomes: list[tuple[WireResponse | Failure, float]], now: Situation, concurrently: bool
+    arena: Arena, outcomes: list[tuple[Response | AttemptFailed, float]], now: Situation, concurrently: bool
 ) -> None:
     """Pages or errors of ours; waits and attempts within the policy; the budget, slots and attempts counted rightly."""
     player, fake, session, found, counts = arena.run(play(outcomes, now, concurrently))
     work = session._exchange
     assert len(found) == 3
-    assert all(0.0 <= wait <= max(now.policy.cap, now.policy.max_retry_after) for wait in fake.sleeps)
+    assert all(0.0 <= wait <= max(now.policy.max_delay, now.policy.max_retry_after) for wait in fake.sleeps)
     assert all(0.0 <= timeout <= min(30.0, now.policy.deadline) for timeout in player.timeouts)
     assert 0 <= work.budget.tokens <= work.budget.capacity
     assert work.limits.slots._value == 2

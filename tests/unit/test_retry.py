@@ -27,7 +27,7 @@ from plugchat_async._http.retry import (
     parse_wait,
 )
 from plugchat_async._http.secret import Secret
-from plugchat_async._http.wire import WireResponse, status_error
+from plugchat_async._http.wire import Response, status_error
 
 NOW = 784_111_777.0  # Sun, 06 Nov 1994 08:49:37 GMT, the date of RFC 9110's examples
 
@@ -159,7 +159,7 @@ def test_any_header_gives_none_or_a_wait(value: str, date: str) -> None:
 @pytest.mark.parametrize("status", [*range(201, 600), 999])
 def test_only_some_statuses_are_repeated(status: int) -> None:
     """408, 425, 429, 500, 502, 503 and 504, and no other."""
-    error = status_error(WireResponse(status, {}, b""), Secret("x"), None)
+    error = status_error(Response(status, {}, b""), Secret("x"), None)
     assert is_transient(error) == (status in RETRIED_STATUSES)
     assert frozenset({408, 425, 429, 500, 502, 503, 504}) == RETRIED_STATUSES
 

@@ -12,12 +12,12 @@ from plugchat_async import (
     Account,
     AuthenticationError,
     Chat,
+    Clock,
     ConfigurationError,
     InvalidTypeError,
     PlugChatError,
     PlugChatSession,
     RetryPolicy,
-    TimeSource,
     TokenError,
     fetch_many,
 )
@@ -72,7 +72,7 @@ async def test_a_refused_token_is_replaced_by_a_newer_one(fake_time: FakeTime) -
     """It may have changed on the way: the page is asked for again at once, and it costs no attempt."""
     async with PlugChatSimulator(7, token=NEW) as sim:
         policy = RetryPolicy(attempts=1)
-        options: dict[str, Any] = {"base_url": sim.base_url, "retry": policy, "time_source": fake_time.source}
+        options: dict[str, Any] = {"base_url": sim.base_url, "retry": policy, "clock": fake_time.clock}
         async with PlugChatSession(Vault(OLD, NEW), **options) as session:
             assert len(await session.list_chats(10)) == 7
     assert sent(sim) == [OLD, NEW]
@@ -168,7 +168,7 @@ async def test_a_function_that_fails_ends_a_walk_where_it_can_go_on(rotating: Pl
 async def test_the_function_is_asked_when_the_wait_is_over(rotating: PlugChatSimulator, fake_time: FakeTime) -> None:
     """A retry carries the token of its own time."""
     rotating.script(Fault.status(503), Fault.reset())
-    options: dict[str, Any] = {"base_url": rotating.base_url, "time_source": fake_time.source}
+    options: dict[str, Any] = {"base_url": rotating.base_url, "clock": fake_time.clock}
     async with PlugChatSession(Vault(OLD, NEW), **options) as session:
         await session.fetch_page(1, 10)
     assert sent(rotating) == [OLD, NEW, NEW]
@@ -239,7 +239,7 @@ async def test_a_slow_function_lets_no_request_past_a_rate(rotating: PlugChatSim
         await asyncio.sleep(max(0.0, began + 0.1 - asyncio.get_running_loop().time()))
         return NEW
 
-    async with PlugChatSession(slowly, base_url=rotating.base_url, rate_limit=50) as session:
+    async with PlugChatSession(slowly, base_url=rotating.base_url, requests_per_second=50) as session:
         await asyncio.gather(*(session.fetch_page(1, size) for size in range(1, 9)))
     # From when the token is there: seven intervals, but for the hundredth of a second that may go at once.
     assert asyncio.get_running_loop().time() - began >= 0.1 + 7 / 50 - 0.04
@@ -260,7 +260,7 @@ async def test_a_slow_function_lets_no_request_past_a_429(rotating: PlugChatSimu
 
     rotating.script(Fault.status(429, headers={"Retry-After": "5"}))
     times: list[tuple[int, float]] = []
-    async with PlugChatSession(slowly, base_url=rotating.base_url, time_source=fake_time.source) as session:
+    async with PlugChatSession(slowly, base_url=rotating.base_url, clock=fake_time.clock) as session:
         pages = [asyncio.create_task(session.fetch_page(number, 10)) for number in (1, 2)]
         for page in pages:
             page.add_done_callback(lambda page: times.append((page.result().number, fake_time.now)))
@@ -317,10 +317,10 @@ async def test_nothing_is_renewed_past_the_deadline(fake_time: FakeTime) -> None
     """The page has had its time: the refusal is the error."""
     vault = Vault(OLD, NEW)
     ticks = iter([0.0] * 6 + [99.0] * 99)
-    source = TimeSource(monotonic=lambda: next(ticks))
+    source = Clock(monotonic=lambda: next(ticks))
     async with (
         PlugChatSimulator(7, token=NEW) as sim,
-        PlugChatSession(vault, base_url=sim.base_url, time_source=source) as session,
+        PlugChatSession(vault, base_url=sim.base_url, clock=source) as session,
     ):
         with pytest.raises(AuthenticationError):
             await session.fetch_page(1, 10)

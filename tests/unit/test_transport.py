@@ -17,6 +17,7 @@ from multidict import CIMultiDict, CIMultiDictProxy
 from yarl import URL
 
 from plugchat_async import (
+    Clock,
     ConfigurationError,
     ConnectionFailedError,
     MethodNotAllowedError,
@@ -29,12 +30,11 @@ from plugchat_async import (
     RetryPolicy,
     ServerError,
     SessionStateError,
-    TimeSource,
     UnexpectedStatusError,
 )
 from plugchat_async._http.aiohttp_errors import translate
 from plugchat_async._http.secret import Secret
-from plugchat_async._http.wire import Requests, RequestShape
+from plugchat_async._http.wire import RequestBuilder, RequestTemplate
 from support.fakes import FakeTime, RawServer, answering, http, reset
 
 ONE_CHAT = b'[{"phone":"1"}]'
@@ -43,7 +43,7 @@ ONE_CHAT = b'[{"phone":"1"}]'
 @asynccontextmanager
 async def fetching(server: RawServer, **options: Any) -> AsyncGenerator[PlugChatSession]:
     """A session on `server` that waits for nothing."""
-    options.setdefault("time_source", FakeTime().source)
+    options.setdefault("clock", FakeTime().clock)
     async with PlugChatSession("s3cret", base_url=server.base_url, **options) as session:
         yield session
 
@@ -120,7 +120,7 @@ async def test_a_refused_connection() -> None:
     async with RawServer(answering(b"")) as server:
         port = server.port
     fake = FakeTime()
-    async with PlugChatSession("s3cret", base_url=f"http://127.0.0.1:{port}", time_source=fake.source) as session:
+    async with PlugChatSession("s3cret", base_url=f"http://127.0.0.1:{port}", clock=fake.clock) as session:
         with pytest.raises(ConnectionFailedError, match=f"127.0.0.1:{port}: the connection was refused") as caught:
             await session.fetch_page(1, 10)
     assert caught.value.reason == "refused"
@@ -144,7 +144,7 @@ async def test_an_unknown_host() -> None:
     async with (
         aiohttp.ClientSession(connector=connector) as client,
         PlugChatSession(
-            "s3cret", base_url="https://nowhere.example", client_session=client, time_source=FakeTime().source
+            "s3cret", base_url="https://nowhere.example", client_session=client, clock=FakeTime().clock
         ) as session,
     ):
         with pytest.raises(ConnectionFailedError, match=r"nowhere\.example: the host name can't be resolved") as caught:
@@ -198,7 +198,7 @@ async def test_plain_http_on_a_tls_port() -> None:
     """A handshake that fails is told from a certificate that does not verify."""
     async with RawServer(answering(http(ONE_CHAT))) as server:
         base_url = server.base_url.replace("http:", "https:")
-        async with PlugChatSession("s3cret", base_url=base_url, time_source=FakeTime().source) as session:
+        async with PlugChatSession("s3cret", base_url=base_url, clock=FakeTime().clock) as session:
             task = asyncio.ensure_future(session.fetch_page(1, 10))
             with pytest.raises(ConnectionFailedError) as caught:
                 # The plain server waits for a request's end that a handshake does not have.
@@ -356,7 +356,7 @@ async def test_a_stale_connection_is_replaced_at_once_and_for_free() -> None:
             closing.set()
 
     fake = FakeTime()
-    async with RawServer(once) as server, fetching(server, time_source=fake.source, retry=ONCE) as session:
+    async with RawServer(once) as server, fetching(server, clock=fake.clock, retry=ONCE) as session:
         await session.fetch_page(1, 10)
         page = await session.fetch_page(2, 10)
     assert isinstance(page, Page)
@@ -375,7 +375,7 @@ async def test_only_one_stale_connection_is_replaced_for_free() -> None:
             writer.close()
 
     fake = FakeTime()
-    async with RawServer(first_only) as server, fetching(server, time_source=fake.source) as session:
+    async with RawServer(first_only) as server, fetching(server, clock=fake.clock) as session:
         await session.fetch_page(1, 10)
         with pytest.raises(ConnectionFailedError) as caught:
             await session.fetch_page(2, 10)
@@ -408,7 +408,7 @@ async def test_a_proxy_is_used_and_its_failure_named() -> None:
         "s3cret",
         base_url="http://localhost:9",
         proxy=f"http://user:hunter2@localhost:{port}",
-        time_source=FakeTime().source,
+        clock=FakeTime().clock,
     ) as session:
         with pytest.raises(ConnectionFailedError, match="the proxy can't be reached") as caught:
             await session.fetch_page(1, 10)
@@ -424,7 +424,7 @@ async def test_a_proxy_that_refuses_is_named() -> None:
             "s3cret",
             base_url="https://localhost:9",
             proxy=f"http://localhost:{proxy.port}",
-            time_source=FakeTime().source,
+            clock=FakeTime().clock,
         ) as session,
     ):
         with pytest.raises(ConnectionFailedError, match="the proxy refused the connection") as caught:
@@ -561,9 +561,7 @@ async def test_closing_stops_retries_over_a_borrowed_session() -> None:
         async def close(_: float) -> None:
             await session.close()
 
-        session = PlugChatSession(
-            "s3cret", base_url=server.base_url, client_session=client, time_source=TimeSource(sleep=close)
-        )
+        session = PlugChatSession("s3cret", base_url=server.base_url, client_session=client, clock=Clock(sleep=close))
         async with session:
             with pytest.raises(SessionStateError, match="the session is closed") as caught:
                 await session.fetch_page(1, 10)
@@ -651,7 +649,7 @@ async def test_retries_are_logged(caplog: pytest.LogCaptureFixture) -> None:
         await session.fetch_page(7, 10)
     assert caplog.record_tuples == [
         (
-            "plugchat_async.exchange",
+            "plugchat_async.http",
             20,
             "page 7: HTTP 503 Service Unavailable: an empty body: retrying in 0.25 s",
         )
@@ -691,8 +689,8 @@ RESPONSE_ERROR = aiohttp.ClientResponseError(
 )
 def test_each_of_aiohttps_errors_has_its_reason(cause: Exception, reason: str) -> None:
     """First match wins, where one is also another; the host is named, and no other word of aiohttp's is."""
-    shape = RequestShape("https://x.example", bare=True)
-    error = translate(cause, Requests().build(shape, Secret("s3cret"), 1, 10))
+    shape = RequestTemplate("https://x.example", bare=True)
+    error = translate(cause, RequestBuilder().build(shape, Secret("s3cret"), 1, 10))
     assert isinstance(error, ConnectionFailedError)
     assert error.reason == reason
     assert error.message.startswith("x.example: ")

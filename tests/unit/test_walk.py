@@ -5,7 +5,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from plugchat_async import Chat, Page, PageLimitError, PageRepeatedError, PaginationError
-from plugchat_async._pagination import Deliver, Ledger, PageSizes, Peek, Standing, Step, StopOn, Terms, advance
+from plugchat_async._pagination import (
+    PeekPage,
+    ServerTraits,
+    Step,
+    StopOn,
+    WalkContext,
+    WalkState,
+    WalkStats,
+    YieldPage,
+    advance,
+)
 from plugchat_async._pagination import walk as walker_of
 from plugchat_async._pagination.server_traits import FAR_PAGES, is_round
 
@@ -29,12 +39,12 @@ def walk(
     start_page: int = 1,
     stop_on: StopOn = "short",
     max_pages: int = 1000,
-    sizes: PageSizes | None = None,
+    sizes: ServerTraits | None = None,
     walked: Walked | None = None,
 ) -> Walked:
     """Run the walker against `server(page, size) -> ids`."""
     walked = Walked() if walked is None else walked
-    standing = Standing(
+    state = WalkState(
         consistency="plain",
         page_size=page_size,
         size=page_size,
@@ -43,14 +53,14 @@ def walk(
         number=start_page,
     )
     walker = walker_of(
-        standing, Terms(max_pages, PageSizes() if sizes is None else sizes, ahead=False, ledger=Ledger())
+        state, WalkContext(max_pages, ServerTraits() if sizes is None else sizes, ahead=False, stats=WalkStats())
     )
     step: Step | None = next(walker)
     while step is not None:
         page = Page(1, 1, (), b"")
-        if isinstance(step, Deliver):
+        if isinstance(step, YieldPage):
             walked.chats.extend(int(chat.id) for chat in step.page.chats)
-        elif not isinstance(step, Peek):
+        elif not isinstance(step, PeekPage):
             walked.asked.append((step.number, step.size))
             walked.requests.append((step.number, step.size, step.probe, step.resume_page))
             ids = server(step.number, step.size)
@@ -127,7 +137,7 @@ def limit_only(total: int, cap: int) -> Server:
 @pytest.mark.parametrize("total", [26, 51, 65, 99, 150, 230])
 def test_a_capped_page_size_loses_nothing(server: Callable[[int, int], Server], cap: int, total: int) -> None:
     """Once the cap is found pages are asked for in it: no request more than if it had been known."""
-    sizes = PageSizes()
+    sizes = ServerTraits()
     for _ in range(2):
         walked = walk(server(total, cap), 100, sizes=sizes)
         assert walked.chats == list(range(total))
@@ -150,7 +160,7 @@ def test_a_size_that_is_too_large_may_fall_back_to_a_default() -> None:
     def server(page: int, size: int) -> Sequence[int]:
         return honest(500)(page, 20 if size > 100 else size)
 
-    sizes = PageSizes()
+    sizes = ServerTraits()
     assert walk(server, 100, sizes=sizes).chats == list(range(500))
     assert walk(server, 500, sizes=sizes).chats == list(range(500))
 
@@ -159,7 +169,7 @@ def test_a_size_that_is_too_large_may_fall_back_to_a_default() -> None:
 def test_a_walk_from_the_middle_of_an_honest_list(tens: int, start_page: int, size: int) -> None:
     """Resumed at a page that happens to be short and round: the rest of the list, and later walks as ever."""
     total = tens * 10
-    sizes = PageSizes()
+    sizes = ServerTraits()
     assert walk(honest(total), size, start_page=start_page, sizes=sizes).chats == list(
         range((start_page - 1) * size, total)
     )
@@ -206,7 +216,7 @@ def test_a_check_is_known_as_one(
 
 def test_a_cap_is_logged(caplog: pytest.LogCaptureFixture) -> None:
     """The user learns, once, that pages are smaller than asked for."""
-    sizes = PageSizes()
+    sizes = ServerTraits()
     walk(capped(120, 50), 100, sizes=sizes)
     walk(capped(120, 50), 100, sizes=sizes)
     assert caplog.messages == ["the server caps pageSize=100 to 50: going on with pages of 50"]
@@ -214,7 +224,7 @@ def test_a_cap_is_logged(caplog: pytest.LogCaptureFixture) -> None:
 
 def test_the_check_is_made_once_for_the_same_list() -> None:
     """A list of fifty chats is checked in the first walk only; when others are on it, it is checked again."""
-    sizes = PageSizes()
+    sizes = ServerTraits()
     ids = list(range(50))
 
     def server(page: int, size: int) -> Sequence[int]:
@@ -229,7 +239,7 @@ def test_the_check_is_made_once_for_the_same_list() -> None:
 
 def test_a_full_page_clears_its_size() -> None:
     """Once a page of 100 has come back full, a short page of 50 is the end."""
-    sizes = PageSizes()
+    sizes = ServerTraits()
     walk(honest(100), 100, sizes=sizes)
     assert walk(honest(50), 100, sizes=sizes).asked == [(1, 100)]
     assert walk(honest(50), 60, sizes=sizes).asked == [(1, 60)]

@@ -83,7 +83,7 @@ def test_one_row_costs_no_requests(consistency: Consistency, ahead: int, place: 
     walked = walk_over(serving(rows), 10, consistency, ahead=ahead)
     assert walked.got == [name for name in clean.got if name != phone(place)]
     assert len(walked.asked) <= len(clean.asked) + (2 if consistency == "strict" else 0)
-    assert walked.ledger.verified == clean.ledger.verified
+    assert walked.stats.verified == clean.stats.verified
 
 
 ANYTHING = st.recursive(

@@ -15,9 +15,9 @@ from plugchat_async import (
 )
 from plugchat_async._http.secret import Secret
 from plugchat_async._http.wire import (
-    Requests,
-    RequestShape,
-    WireResponse,
+    RequestBuilder,
+    RequestTemplate,
+    Response,
     excerpt,
     parse_base_url,
     proxy_problem,
@@ -30,7 +30,7 @@ TOKEN = Secret("1nEFbU3EktLnV7LIIzX")
 
 def test_the_request_is_the_vendors() -> None:
     """URL, parameters and headers as the vendor's page gives them."""
-    request = Requests().build(RequestShape("https://app.plugchat.com.br"), TOKEN, 3, 50)
+    request = RequestBuilder().build(RequestTemplate("https://app.plugchat.com.br"), TOKEN, 3, 50)
     assert request.url == "https://app.plugchat.com.br/api/whatsapp/chats?page=3&pageSize=50"
     headers = dict(request.headers)
     assert headers.pop("User-Agent").startswith("plugchat-async/")
@@ -45,9 +45,9 @@ def test_the_request_is_the_vendors() -> None:
 
 def test_what_requests_have_in_common_is_built_once() -> None:
     """Until a repair or a new token changes it; and then it is changed."""
-    requests, shape = Requests(), RequestShape("https://x.example")
+    requests, shape = RequestBuilder(), RequestTemplate("https://x.example")
     assert requests.build(shape, TOKEN, 1, 10).headers is requests.build(shape, TOKEN, 2, 10).headers
-    repaired = requests.build(RequestShape("https://y.example", content_type=None), TOKEN, 3, 10)
+    repaired = requests.build(RequestTemplate("https://y.example", content_type=None), TOKEN, 3, 10)
     assert repaired.url == "https://y.example/api/whatsapp/chats?page=3&pageSize=10"
     assert "Content-Type" not in repaired.headers
     assert requests.build(shape, TOKEN, 4, 10).url.startswith("https://x.example/")
@@ -57,7 +57,7 @@ def test_what_requests_have_in_common_is_built_once() -> None:
 
 def test_a_shape_may_leave_out_the_content_type() -> None:
     """The repair for 415 sends no Content-Type."""
-    assert "Content-Type" not in RequestShape("https://x.example", content_type=None).headers(TOKEN)
+    assert "Content-Type" not in RequestTemplate("https://x.example", content_type=None).headers(TOKEN)
 
 
 @pytest.mark.parametrize(
@@ -218,7 +218,7 @@ def test_a_good_token_has_no_problem_and_prints_as_stars() -> None:
 )
 def test_each_status_has_its_error(status: int, cls: type[PlugChatError]) -> None:
     """The table of statuses, and what each error carries."""
-    response = WireResponse(status, {}, b"<h1>Oh no</h1>", sent_url="https://x.example/")
+    response = Response(status, {}, b"<h1>Oh no</h1>", sent_url="https://x.example/")
     error = status_error(response, TOKEN, 7.0)
     assert type(error) is cls
     assert (error.status, error.url) == (status, "https://x.example/")
@@ -231,7 +231,7 @@ def test_405_tells_what_is_allowed() -> None:
     """Allow is read as a list; an empty one allows nothing, a missing one says nothing."""
 
     def allow(headers: dict[str, str]) -> tuple[str, ...] | None:
-        error = status_error(WireResponse(405, headers, b""), TOKEN, None)
+        error = status_error(Response(405, headers, b""), TOKEN, None)
         assert isinstance(error, MethodNotAllowedError)
         return error.allow
 
@@ -242,7 +242,7 @@ def test_405_tells_what_is_allowed() -> None:
 
 def test_415_tells_what_was_sent_and_what_is_accepted() -> None:
     """Both sides of the disagreement are in the error."""
-    response = WireResponse(415, {"accept": "application/xml"}, b"", sent_content_type="text/plain")
+    response = Response(415, {"accept": "application/xml"}, b"", sent_content_type="text/plain")
     error = status_error(response, TOKEN, None)
     assert isinstance(error, UnsupportedMediaTypeError)
     assert (error.sent_content_type, error.accept) == ("text/plain", "application/xml")
@@ -265,7 +265,7 @@ def test_415_tells_what_was_sent_and_what_is_accepted() -> None:
 )
 def test_a_redirect_names_the_targets_origin_only(location: str, target: str | None) -> None:
     """Path and query of a Location may hold anything."""
-    response = WireResponse(302, {"location": location}, b"", sent_url="https://app.plugchat.com.br/api")
+    response = Response(302, {"location": location}, b"", sent_url="https://app.plugchat.com.br/api")
     error = status_error(response, TOKEN, None)
     assert isinstance(error, RedirectedError)
     assert error.target == target
@@ -274,7 +274,7 @@ def test_a_redirect_names_the_targets_origin_only(location: str, target: str | N
 
 def test_a_redirect_without_a_location_has_no_target() -> None:
     """Not even the origin that was asked."""
-    error = status_error(WireResponse(302, {}, b"", sent_url="https://app.plugchat.com.br/api"), TOKEN, None)
+    error = status_error(Response(302, {}, b"", sent_url="https://app.plugchat.com.br/api"), TOKEN, None)
     assert isinstance(error, RedirectedError)
     assert error.target is None
 
@@ -292,7 +292,7 @@ def test_a_redirect_without_a_location_has_no_target() -> None:
 )
 def test_a_status_has_its_hint(status: int, hint: str) -> None:
     """Some say more than their error's class does about what to do."""
-    assert status_error(WireResponse(status, {}, b""), TOKEN, None).hint.startswith(hint)
+    assert status_error(Response(status, {}, b""), TOKEN, None).hint.startswith(hint)
 
 
 def test_what_the_server_says_is_shown_without_the_token() -> None:
@@ -300,7 +300,7 @@ def test_what_the_server_says_is_shown_without_the_token() -> None:
     echo = f"no such token: {TOKEN.value}"
     headers = {"allow": TOKEN.value, "accept": TOKEN.value, "location": f"https://{TOKEN.value}.example/"}
     for status in (401, 405, 415, 302, 500):
-        error = status_error(WireResponse(status, headers, echo.encode()), TOKEN, None)
+        error = status_error(Response(status, headers, echo.encode()), TOKEN, None)
         assert TOKEN.value.lower() not in repr(error).lower()
 
 
@@ -325,9 +325,9 @@ def test_an_excerpt_is_one_printable_line_of_200_characters() -> None:
 
 def test_only_documented_hosts_have_another_one() -> None:
     """app and www stand for each other; nothing else does."""
-    app = RequestShape("https://app.plugchat.com.br")
+    app = RequestTemplate("https://app.plugchat.com.br")
     www = app.with_other_origin()
     assert www is not None
-    assert www == RequestShape("https://www.plugchat.com.br")
+    assert www == RequestTemplate("https://www.plugchat.com.br")
     assert www.with_other_origin() == app
-    assert RequestShape("https://app.plugchat.com.br/prefix").with_other_origin() is None
+    assert RequestTemplate("https://app.plugchat.com.br/prefix").with_other_origin() is None

@@ -31,7 +31,7 @@ from plugchat_async._internal.validation import check_function, check_int, check
 from plugchat_async.bulk.accounts import Account
 from plugchat_async.bulk.fetch import BulkOptions, BulkSettings, settings_of
 from plugchat_async.bulk.names import AccountNames
-from plugchat_async.bulk.workers import MOST_CONCURRENCY
+from plugchat_async.bulk.workers import MAX_CONCURRENCY
 from plugchat_async.errors import (
     ConfigurationError,
     InvalidTypeError,
@@ -62,9 +62,9 @@ with needing("dask", __name__):
 # Batches for each slot of the cluster that are handed out at a time: one to work on, one to go on with.
 _AHEAD: Final = 2
 _BATCHES_PER_SLOT: Final = 4
-_MOST_IN_BATCH: Final = 100
+_MAX_IN_BATCH: Final = 100
 # What can't be handed to another machine.
-_LOCAL: Final = ("ssl_context", "telemetry", "time_source")
+_LOCAL: Final = ("ssl_context", "telemetry", "clock")
 
 
 def fetch_many_dask(
@@ -73,7 +73,7 @@ def fetch_many_dask(
     client: Client,
     out: PathLike,
     batch_size: int | None = None,
-    fresh: bool = False,
+    restart: bool = False,
     merge_people: bool = False,
     concurrency: int = 64,
     on_result: OnExport | None = None,
@@ -92,7 +92,7 @@ def fetch_many_dask(
     concurrency: accounts under way at a time in each batch (default 64). Their chats are in the worker's memory, as
         columns, until they are complete.
     fresh, merge_people, on_result, options: as for `export_many`, but for `ssl_context`, `telemetry` and
-        `time_source`, which can't be handed on. `max_concurrency`, `rate_limit` and the retry budget are those of each
+        `clock`, which can't be handed on. `max_concurrency`, `requests_per_second` and the retry budget are those of each
         batch that is under way.
 
     This function blocks; in an event loop, call it with `asyncio.to_thread`. It raises what `export_many` does, and
@@ -104,9 +104,9 @@ def fetch_many_dask(
     if client.asynchronous:
         raise InvalidTypeError("client must not be asynchronous", "Call this in a thread, with a Client of its own.")
     check_type("accounts", accounts, Iterable)
-    check_optional_int("batch_size", batch_size, least=1)
-    check_int("concurrency", concurrency, least=1, most=MOST_CONCURRENCY)
-    check_type("fresh", fresh, bool)
+    check_optional_int("batch_size", batch_size, minimum=1)
+    check_int("concurrency", concurrency, minimum=1, maximum=MAX_CONCURRENCY)
+    check_type("restart", restart, bool)
     check_type("merge_people", merge_people, bool)
     check_function("on_result", on_result, "an AccountExport")
     for name in _LOCAL:
@@ -121,7 +121,7 @@ def fetch_many_dask(
         "parts",
         limit=settings.walk.limit,
         merge_people=merge_people,
-        fresh=fresh,
+        restart=restart,
         on_result=on_result,
     ) as record:
         job = _Job(str(folder), record.manifest.id, concurrency, _plain(settings), merge_people)
@@ -172,10 +172,10 @@ def _settings(plain: dict[str, Any]) -> BulkSettings:
 def _batch_size(accounts: Iterable[Account], client: Any) -> int:
     """Give how many accounts make a batch."""
     if not isinstance(accounts, Sized):
-        return _MOST_IN_BATCH
+        return _MAX_IN_BATCH
     threads: dict[str, int] = client.nthreads()
     batches = _BATCHES_PER_SLOT * max(1, sum(threads.values()))
-    return max(1, min(_MOST_IN_BATCH, -(-len(accounts) // batches)))
+    return max(1, min(_MAX_IN_BATCH, -(-len(accounts) // batches)))
 
 
 def _batches(accounts: Iterable[Account], size: int, record: Record) -> Iterator[tuple[Account, ...]]:
@@ -265,8 +265,8 @@ async def _fetch(batch: Sequence[Account], job: _Job) -> list[AccountExport]:
     part = ParquetSink(Path(job.folder) / f"{job.key_of(batch)}-{token_hex(4)}.parquet", "")
     try:
         source = Source("accounts", batch, Account)
-        crew = _settings(job.settings).crew(source, concurrency=job.concurrency, pages=not job.merge_people)
-        await run_export(crew, lambda name: _AccountOfPart(part, name), exports.append)
+        pool = _settings(job.settings).pool(source, concurrency=job.concurrency, pages=not job.merge_people)
+        await run_export(pool, lambda name: _AccountOfPart(part, name), exports.append)
         if not job.lease.exists():
             raise OutputError(
                 f"the run in {job.folder} is over", "Let no two runs write into one folder.", path=str(part.path)

@@ -41,7 +41,7 @@ logger = logging.getLogger("plugchat_async.fastapi")
 
 _INTERNAL_ERROR: Final = 1011
 # Seconds; what asks for more is as good as "not today".
-_MOST_RETRY_AFTER: Final = 86_400
+_MAX_RETRY_AFTER: Final = 86_400
 
 
 @frozen
@@ -107,7 +107,7 @@ async def _respond(connection: Request | WebSocket, error: Exception) -> Respons
     headers: dict[str, str] = {}
     retry_after = error.retry_after if isinstance(error, RateLimitedError | ServerError) else None
     if retry_after is not None:
-        headers["Retry-After"] = str(math.ceil(min(retry_after, _MOST_RETRY_AFTER)))
+        headers["Retry-After"] = str(math.ceil(min(retry_after, _MAX_RETRY_AFTER)))
         status = 503 if isinstance(error, ServerError) else status
     if isinstance(connection, WebSocket):
         log_answer(error, connection.scope, "closed")

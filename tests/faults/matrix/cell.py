@@ -20,9 +20,9 @@ from support.seen import texts
 Call = Callable[[PlugChatSession], Awaitable[object]]
 
 # Seconds that a row may take on a slow machine. What a row waits for is asked from an injected sleep.
-MOST_SECONDS = 20.0
+MAX_SECONDS = 20.0
 # Seconds that tasks and sockets have to go away: they do in the event loop's next turns.
-MOST_WAIT = 2.0
+MAX_WAIT = 2.0
 # Seconds for one page, its waits included: RetryPolicy's default.
 DEADLINE = 60.0
 
@@ -128,7 +128,7 @@ async def _try(row: Row, peer: Peer, fake: FakeTime, verdict: Verdict) -> None:
     if peer.https:
         options.setdefault("ssl_context", trust(authority()))
     began = time.monotonic()
-    async with PlugChatSession(TOKEN, base_url=peer.base_url, time_source=fake.source, **options) as session:
+    async with PlugChatSession(TOKEN, base_url=peer.base_url, clock=fake.clock, **options) as session:
         error: Exception | None = None
         given: object = None
         try:
@@ -141,7 +141,7 @@ async def _try(row: Row, peer: Peer, fake: FakeTime, verdict: Verdict) -> None:
         verdict.expect("waits", tuple(fake.sleeps), row.waits)
         if fake.now >= DEADLINE:
             verdict.problems.append(f"it waited for {fake.now:.1f} s")
-        if verdict.seconds > MOST_SECONDS:
+        if verdict.seconds > MAX_SECONDS:
             verdict.problems.append(f"it took {verdict.seconds:.1f} s")
         if row.usable:
             await peer.heal()
@@ -191,7 +191,7 @@ def _descriptors() -> set[Path]:
 
 async def _left(find: Callable[[], set[Any]]) -> set[Any]:
     """What does not go away."""
-    until = time.monotonic() + MOST_WAIT
+    until = time.monotonic() + MAX_WAIT
     while (found := find()) and time.monotonic() < until:
         await asyncio.sleep(0.005)
     return found

@@ -225,7 +225,7 @@ async def thousand_accounts(session: PlugChatSession) -> object:
     origin = repr(session).split()[1]
     accounts = (Account(str(number), f"token-{number}", f"{origin}/{number}") for number in range(1000))
     counted: dict[str, int] = {}
-    options: dict[str, Any] = {"concurrency": 100, "isolate": True, "time_source": FakeTime().source}
+    options: dict[str, Any] = {"concurrency": 100, "isolate_connections": True, "clock": FakeTime().clock}
     async for result in fetch_many(accounts, page_size=7, **options):
         name = "all chats" if result.error is None else type(result.error).__name__
         assert (result.error is not None) == (int(result.account.name) % 10 in FATES)

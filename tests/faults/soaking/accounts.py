@@ -11,7 +11,7 @@ from plugchat_async.testing import SimulatedAccount
 # All tokens begin with it, and so do the secrets that faulty answers tell.
 MARK: Final = "t0ken-that-nobody-may-see"
 # Chats that come to a moving account at most. Which ones is known beforehand, from its seed.
-MOST_NEW: Final = 40
+MAX_NEW: Final = 40
 
 
 @frozen
@@ -53,5 +53,5 @@ class Known:
     def of(cls, spec: Spec) -> "Known":
         account = spec.make()
         always = frozenset(key_of(chat) for chat in account.chats)
-        new = [] if spec.kind == "quiet" else [key_of(account.new_chat()) for _ in range(MOST_NEW)]
+        new = [] if spec.kind == "quiet" else [key_of(account.new_chat()) for _ in range(MAX_NEW)]
         return cls(spec, always, always | frozenset(new))

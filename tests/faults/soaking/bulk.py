@@ -75,7 +75,7 @@ class Fetcher:
     async def fetch_once(self) -> None:
         options: dict[str, Any] = {
             "concurrency": BULK_WIDTH,
-            "isolate": self.chance.random() < 0.3,
+            "isolate_connections": self.chance.random() < 0.3,
             "page_size": self.plan.page_size,
             "consistency": self.plan.consistency,
             "prefetch": self.plan.prefetch,

@@ -14,7 +14,7 @@ from faults.soaking.plants import Plants
 from faults.soaking.tally import Tally
 from plugchat_async import RetryPolicy
 
-POLICY: Final = RetryPolicy(base=0.05, cap=0.5, deadline=30.0, max_retry_after=2.0)
+POLICY: Final = RetryPolicy(initial_delay=0.05, max_delay=0.5, deadline=30.0, max_retry_after=2.0)
 
 
 @frozen

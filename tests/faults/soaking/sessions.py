@@ -67,7 +67,7 @@ async def walk_once(ground: Ground, chance: random.Random, opened: Opened) -> No
     plan = Plan.draw(chance, opened.known.spec)
     walk = ground.tally.begin(opened.known, plan.consistency)
     opened.walks.append(walk)
-    task = asyncio.create_task(Reader(ground, chance, opened.session, plan, walk).read())
+    task = asyncio.create_task(PageHandler(ground, chance, opened.session, plan, walk).read())
     if plan.fate in ("cancel", "close"):
         await asyncio.wait([task], timeout=min(chance.expovariate(0.5), ground.left))
         if plan.fate == "cancel":
@@ -88,7 +88,7 @@ async def walk_once(ground: Ground, chance: random.Random, opened: Opened) -> No
 
 
 @define(eq=False)
-class Reader:
+class PageHandler:
     """Reads for one walk, as planned."""
 
     ground: Ground

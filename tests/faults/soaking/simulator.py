@@ -9,7 +9,7 @@ from typing import Any
 
 from aiohttp import web
 
-from faults.soaking.accounts import MARK, MOST_NEW, Spec
+from faults.soaking.accounts import MARK, MAX_NEW, Spec
 from faults.soaking.faults import draw
 from plugchat_async import Chat
 from plugchat_async.testing import PlugChatSimulator
@@ -66,7 +66,7 @@ class Served(PlugChatSimulator):
 
     def move_one(self, number: int) -> None:
         account, new, what = self.accounts[number], self.new[number], self.chance.random()
-        if what < 0.2 and self.came[number] < MOST_NEW:
+        if what < 0.2 and self.came[number] < MAX_NEW:
             self.came[number] += 1
             new.append(account.new_chat())
         elif what < 0.3 and new and self.kinds[number] == "shrinking":

@@ -38,14 +38,14 @@ async def walks(plugchat: PlugChatSession) -> None:
         assert_type(page, Page)
         assert_type(page.chats, tuple[Chat, ...])
         assert_type(page.raw, bytes)
-        assert_type(page.is_last, bool)
+        assert_type(page.is_short, bool)
     assert_type(await plugchat.fetch_page(1, 100), Page)
     assert_type(await plugchat.list_chats(), list[Chat])
     options: ChatsOptions = {"prefetch": 4, "consistency": "strict", "require_verified": True}
     assert_type(await plugchat.list_chats(50, **options), list[Chat])
     try:
         async for page in plugchat.iter_pages(resume="...", on_report=reported):
-            assert_type(page.left_out, int)
+            assert_type(page.skipped, int)
     except ConsistencyError as error:
         assert_type(error.checkpoint, str | None)
         assert_type(error.reason, str)
