@@ -10,17 +10,22 @@ The lists are those of the vendor's page, in which each chat has a time, newest 
 import asyncio
 import statistics
 from collections import Counter
+from collections.abc import Awaitable, Callable
+from typing import Any
 
 from attrs import frozen
 
 from benchmarks.measure import Result, Value
-from plugchat_async import Page, WalkReport
-from plugchat_async._pagination import Consistency, ServerTraits
-from plugchat_async._pagination.runner import ChatWalk, WalkOptions
+from plugchat_async import Chat, Clock, Page, WalkReport
+from plugchat_async._pagination.options import WalkSettings
+from plugchat_async._pagination.runner import ChatWalk
+from plugchat_async._pagination.server_traits import ServerTraits
+from plugchat_async._pagination.state import Consistency
 from plugchat_async._pagination.steps import key_of
 from plugchat_async.testing.account import SimulatedAccount, Traffic
 
 CHATS, PAGE_SIZE = 1000, 100
+CLOCK = Clock()
 RATES = (0.0, 0.1, 1.0, 10.0)
 KINDS: tuple[Consistency, ...] = ("plain", "exact", "strict")
 
@@ -34,7 +39,21 @@ class Outcome:
     report: WalkReport
 
 
-async def walk(consistency: Consistency, prefetch: int, rate: float, seed: int, *, deletes: bool) -> Outcome:
+@frozen
+class _Pages:
+    """The pages of an account in memory, as a walk takes them."""
+
+    fetch: Callable[..., Awaitable[Page]]
+    account: str | None = None
+    path: str = ""
+    item: type[Any] = Chat
+    clock: Clock = CLOCK
+
+    def observe_walk(self) -> None:
+        """There is no telemetry."""
+
+
+async def walk_once(consistency: Consistency, prefetch: int, rate: float, seed: int, *, deletes: bool) -> Outcome:
     """Walk over one account."""
     account = SimulatedAccount(CHATS, seed=seed, dialect="documented")
     before = {key_of(chat) for chat in account.chats}
@@ -46,15 +65,11 @@ async def walk(consistency: Consistency, prefetch: int, rate: float, seed: int, 
         account.pass_interval()
         return page
 
-    reports: list[WalkReport] = []
-    options = WalkOptions(page_size=PAGE_SIZE, consistency=consistency, prefetch=prefetch, on_report=reports.append)
-    under_way = ChatWalk(options.state(), options, fetch=fetch, sizes=ServerTraits(), monotonic=lambda: 0.0)
-    found = Counter[str]()
-    while (page := await under_way.next()) is not None:
-        found.update(key_of(chat) for chat in page.chats)
-    await under_way.close()
+    settings = WalkSettings(page_size=PAGE_SIZE, consistency=consistency, prefetch=prefetch)
+    walk = ChatWalk(_Pages(fetch), settings, ServerTraits())
+    found = Counter(key_of(chat) for chat in await walk.to_list())
     there = before & {key_of(chat) for chat in account.chats}
-    return Outcome(len(there - found.keys()), found.total() - len(found), reports[0])
+    return Outcome(len(there - found.keys()), found.total() - len(found), walk.report)
 
 
 async def outcomes_of(seeds: int, prefetch: int) -> list[dict[str, Value]]:
@@ -63,7 +78,7 @@ async def outcomes_of(seeds: int, prefetch: int) -> list[dict[str, Value]]:
     for deletes in (False, True):
         for rate in RATES:
             for kind in KINDS:
-                outcomes = [await walk(kind, prefetch, rate, seed, deletes=deletes) for seed in range(seeds)]
+                outcomes = [await walk_once(kind, prefetch, rate, seed, deletes=deletes) for seed in range(seeds)]
                 extra = [outcome.report.requests - 11 for outcome in outcomes]
                 verified = [outcome for outcome in outcomes if outcome.report.verified]
                 rows.append(

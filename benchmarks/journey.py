@@ -23,7 +23,7 @@ from plugchat_async import PlugChatSession
 from plugchat_async._http.secret import Secret
 from plugchat_async._http.transport import Transport
 from plugchat_async._http.wire import RequestBuilder, RequestTemplate
-from plugchat_async._pagination import Consistency
+from plugchat_async._pagination.state import Consistency
 
 # Chats a page, and pages.
 LISTS = {10: 300, 100: 300, 1000: 60}

@@ -7,10 +7,11 @@ if TYPE_CHECKING:
     # Type checkers take from these what `__all__` names.
     from plugchat_async import bulk, converter, doctor, errors, export, integrations, models, session, testing, watch
     from plugchat_async._evidence import *
-    from plugchat_async._http.page_fetcher import *
-    from plugchat_async._http.resources import *
+    from plugchat_async._http.options import *
     from plugchat_async._http.retry import *
     from plugchat_async._http.wire import __version__
+    from plugchat_async._internal.clock import *
+    from plugchat_async._pagination.options import *
     from plugchat_async._pagination.runner import *
     from plugchat_async.bulk import *
     from plugchat_async.errors import *
@@ -35,7 +36,7 @@ __all__ = [
     "ChatEvent",
     "ChatKind",
     "ChatRemoved",
-    "ChatsOptions",
+    "ChatWalk",
     "Clock",
     "ConfigurationError",
     "ConnectionFailedError",
@@ -60,6 +61,7 @@ __all__ = [
     "Problem",
     "RateLimitedError",
     "RedirectedError",
+    "RequestOptions",
     "RequestTimeoutError",
     "ResponseError",
     "ResponseTooLargeError",
@@ -71,6 +73,7 @@ __all__ = [
     "TokenError",
     "UnexpectedStatusError",
     "UnsupportedMediaTypeError",
+    "WalkOptions",
     "WalkReport",
     "WatchOptions",
     "WatchState",
@@ -92,11 +95,12 @@ __all__ = [
 # what many accounts need.
 _NAMES = {
     "_evidence": ("Attempt", "Problem"),
-    "_http.page_fetcher": ("Clock",),
-    "_http.resources": ("SessionOptions",),
+    "_http.options": ("RequestOptions", "SessionOptions"),
     "_http.retry": ("RetryPolicy",),
     "_http.wire": ("__version__",),
-    "_pagination.runner": ("ChatsOptions",),
+    "_internal.clock": ("Clock",),
+    "_pagination.options": ("WalkOptions",),
+    "_pagination.runner": ("ChatWalk",),
     "bulk.accounts": ("Account", "read_accounts"),
     "bulk.fetch": ("BulkOptions", "fetch_many"),
     "bulk.workers": ("AccountResult",),

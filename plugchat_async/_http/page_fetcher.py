@@ -7,13 +7,11 @@ What to do next is decided by the pure modules; this one does it.
 
 import asyncio
 import logging
-import random
-import time
-from collections.abc import Awaitable, Callable, Coroutine, Generator
+from collections.abc import Callable, Coroutine, Generator
 from functools import partial
 from typing import Any, TypeVar
 
-from attrs import Factory, define, evolve, field, frozen
+from attrs import Factory, define, evolve, field
 
 from plugchat_async._http.decode import Decoded, OnBadValue
 from plugchat_async._http.gateway_errors import gateway_error, is_refusal
@@ -26,7 +24,7 @@ from plugchat_async._http.telemetry import Dispatcher, WalkObserver
 from plugchat_async._http.token import TokenProvider
 from plugchat_async._http.transport import AttemptFailed, Transport
 from plugchat_async._http.wire import Request, RequestBuilder, RequestTemplate, Response, status_error
-from plugchat_async._pagination import ServerTraits
+from plugchat_async._internal.clock import Clock
 from plugchat_async.converter import converter
 from plugchat_async.errors import (
     AuthenticationError,
@@ -43,26 +41,10 @@ logger = logging.getLogger("plugchat_async.http")
 T = TypeVar("T")
 
 
-@frozen
-class Clock:
-    """Where a session takes time and chance from. Give one of your own to test without waiting.
-
-    monotonic, time: give seconds (default `time.monotonic`, `time.time`).
-    sleep: waits so many seconds (default `asyncio.sleep`).
-    random: gives a float in [0, 1) (default `random.random`).
-    """
-
-    monotonic: Callable[[], float] = time.monotonic
-    time: Callable[[], float] = time.time
-    sleep: Callable[[float], Awaitable[object]] = asyncio.sleep
-    random: Callable[[], float] = random.random
-
-
 @define(eq=False, repr=False)
 class PageFetcher:
     """Fetches the pages of an account. It keeps what they share: the request's shape, the limits, the retry budget.
 
-    sizes: what is known of the server's page sizes.
     item: the class of what a page holds: Chat, or that of another call, which a Page calls its chats all the same.
     timeout: seconds for one attempt, body included, counted from when it has its slot.
     on_bad_value: whether a value that can't be read is told of ("warn") or is an error ("raise").
@@ -80,10 +62,18 @@ class PageFetcher:
     budget: RetryBudget
     item: type[Chat] = Chat
     on_bad_value: OnBadValue = "warn"
-    sizes: ServerTraits = Factory(ServerTraits)
     account: str | None = None
     dispatcher: Dispatcher | None = None
     _requests: RequestBuilder = field(init=False, default=Factory(RequestBuilder))
+
+    @property
+    def path(self) -> str:
+        """The path of the call, below the base URL."""
+        return self.shape.path
+
+    def observe_walk(self) -> WalkObserver | None:
+        """Return an observer of a new walk, if there is telemetry."""
+        return None if self.dispatcher is None else WalkObserver(self.dispatcher)
 
     def for_endpoint(self, path: str, item: type[Any]) -> "PageFetcher":
         """Give the account's exchange for another call of the vendor: the same limits, token and retry budget.
@@ -91,7 +81,7 @@ class PageFetcher:
         path: the call's. item: the class of what its pages hold. What is learnt of a call is its own: how large its
         pages are, and which repairs it needs.
         """
-        return evolve(self, shape=evolve(self.shape, path=path), item=item, sizes=ServerTraits())
+        return evolve(self, shape=evolve(self.shape, path=path), item=item)
 
     def fetch(self, number: int, size: int, walk: WalkObserver | None = None) -> Coroutine[Any, Any, Page]:
         """Fetch one page, or raise the error that is left after repairs and retries. `walk`: whose it is, if told."""

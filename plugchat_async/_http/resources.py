@@ -1,144 +1,56 @@
-"""What the requests of all accounts have in common: settings, connections, slots, rate and retry budget."""
+"""The resources that the requests of all accounts share: connections, slots, rate, retry budget, telemetry."""
 
 import asyncio
-import ssl
-from typing import TypedDict
 
 import aiohttp
-from attrs import field, frozen
 
-from plugchat_async._http.decode import OnBadValue
-from plugchat_async._http.page_fetcher import Clock, PageFetcher
-from plugchat_async._http.rate_limit import Limits, check_rate, rate_limiter
-from plugchat_async._http.retry import RetryBudget, RetryPolicy
+from plugchat_async._http.options import RequestSettings
+from plugchat_async._http.page_fetcher import PageFetcher
+from plugchat_async._http.rate_limit import Limits, rate_limiter
+from plugchat_async._http.retry import RetryBudget
 from plugchat_async._http.secret import Secret
-from plugchat_async._http.telemetry import Dispatcher, Telemetry
+from plugchat_async._http.telemetry import Dispatcher
 from plugchat_async._http.token import TokenProvider
 from plugchat_async._http.transport import Transport
-from plugchat_async._http.wire import RequestTemplate, parse_base_url, proxy_problem
-from plugchat_async._internal.validation import check_choice, check_int, check_seconds, check_type
-from plugchat_async.errors import InvalidTypeError, InvalidValueError, PlugChatError
-
-
-class SessionOptions(TypedDict, total=False):
-    """The keyword options of `PlugChatSession`, for functions that pass them on."""
-
-    base_url: str
-    client_session: aiohttp.ClientSession | None
-    timeout: float
-    retry: RetryPolicy
-    repair: bool
-    on_bad_value: OnBadValue
-    max_concurrency: int
-    requests_per_second: float | None
-    max_response_bytes: int
-    proxy: str | None
-    ssl_context: ssl.SSLContext | None
-    telemetry: Telemetry | None
-    clock: Clock
-
-
-@frozen(eq=False)
-class HiddenOptions:
-    """The same, where a traceback may show them."""
-
-    options: SessionOptions = field(repr=False)
-
-
-def hidden_address(base_url: object, proxy: object) -> tuple[str, Secret | None] | PlugChatError:
-    """Return a checked base URL and a hidden proxy, which may hold a password; or the error, which shows neither."""
-    origin, problem = parse_base_url(base_url), proxy_problem(proxy)
-    if isinstance(origin, PlugChatError):
-        return origin
-    return problem or (origin, None if proxy is None else Secret(str(proxy)))
-
-
-@frozen(kw_only=True, eq=False, repr=False)
-class RequestOptions:
-    """The options of requests, as `PlugChatSession` and `fetch_many` take and describe them.
-
-    The proxy is hidden already: its URL may hold a password. InvalidValueError or InvalidTypeError if one is wrong.
-    """
-
-    timeout: float = 30.0
-    retry: RetryPolicy = field(default=RetryPolicy())
-    repair: bool = True
-    on_bad_value: OnBadValue = "warn"
-    max_concurrency: int = 64
-    requests_per_second: float | None = None
-    account_requests_per_second: float | None = None
-    max_response_bytes: int = 16 * 1024 * 1024
-    proxy: Secret | None = None
-    ssl_context: ssl.SSLContext | None = None
-    telemetry: Telemetry | None = None
-    clock: Clock = field(default=Clock())
-
-    def __attrs_post_init__(self) -> None:
-        check_seconds("timeout", self.timeout, zero=False)
-        check_type("retry", self.retry, RetryPolicy)
-        check_type("repair", self.repair, bool)
-        check_choice("on_bad_value", self.on_bad_value, ("warn", "raise"))
-        check_int("max_concurrency", self.max_concurrency, minimum=1)
-        check_rate("requests_per_second", self.requests_per_second)
-        check_rate("account_requests_per_second", self.account_requests_per_second)
-        check_int("max_response_bytes", self.max_response_bytes, minimum=1)
-        check_type("ssl_context", self.ssl_context, ssl.SSLContext, optional=True)
-        _check_verifies(self.ssl_context)
-        _check_telemetry(self.telemetry)
-        check_type("clock", self.clock, Clock)
-
-
-def _check_verifies(context: ssl.SSLContext | None) -> None:
-    if context is not None and not (context.verify_mode == ssl.CERT_REQUIRED and context.check_hostname):
-        raise InvalidValueError(
-            "ssl_context does not verify servers: who answers would get the token",
-            "Give ssl.create_default_context(cafile=...), with the certificate of your own authority, if you have one.",
-        )
-
-
-def _check_telemetry(telemetry: object) -> None:
-    # A class has the methods, too.
-    if telemetry is not None and (isinstance(telemetry, type) or not isinstance(telemetry, Telemetry)):
-        given = telemetry.__name__ if isinstance(telemetry, type) else type(telemetry).__name__
-        raise InvalidTypeError(
-            f"telemetry must be an object that is told of walks and pages, got {given}",
-            "Give OpenTelemetry(), from plugchat_async.integrations.opentelemetry.",
-        )
+from plugchat_async._http.wire import RequestTemplate
+from plugchat_async._internal.validation import check_type
+from plugchat_async.errors import InvalidValueError
 
 
 class SharedResources:
-    """Makes the exchanges of accounts, one for each, over what they share.
+    """Makes the page fetchers of accounts, one for each, over the resources that they share."""
 
-    client_session: what all are sent through (default None: connections of our own). InvalidValueError or
-    InvalidTypeError if it is none, or does not go with the options.
-    """
+    def __init__(self, settings: RequestSettings, client_session: aiohttp.ClientSession | None = None) -> None:
+        """Check `client_session`, through which all requests are sent (default None: connections of our own).
 
-    def __init__(self, options: RequestOptions, client_session: aiohttp.ClientSession | None = None) -> None:
+        Raises:
+            InvalidValueError: It contradicts the settings.
+            InvalidTypeError: It is not an aiohttp.ClientSession.
+        """
         check_type("client_session", client_session, aiohttp.ClientSession, optional=True)
-        if client_session is not None and options.ssl_context is not None:
+        if client_session is not None and settings.ssl_context is not None:
             raise InvalidValueError(
-                "ssl_context can't be set on an injected client_session",
-                "Give it to that session's connector.",
+                "ssl_context cannot be set on an injected client_session",
+                "Pass it to the connector of that session.",
             )
-        self.clock = options.clock
-        telemetry = options.telemetry
-        self.dispatcher = None if telemetry is None else Dispatcher(telemetry, self.clock.monotonic)
-        self._options = options
+        telemetry = settings.telemetry
+        self._settings = settings
         self._client_session = client_session
-        self._slots = asyncio.Semaphore(options.max_concurrency)
-        self._rate = rate_limiter(options.requests_per_second)
+        self._dispatcher = None if telemetry is None else Dispatcher(telemetry, settings.clock.monotonic)
+        self._slots = asyncio.Semaphore(settings.max_concurrency)
+        self._rate = rate_limiter(settings.requests_per_second)
         self._budget = RetryBudget()
 
     def transport(self) -> Transport:
-        """Make a transport, with connections of its own unless there is an injected session."""
+        """Return a new transport, with connections of its own unless there is an injected session."""
         return Transport(
             borrowed=self._client_session,
-            proxy=self._options.proxy,
-            ssl_context=self._options.ssl_context,
-            max_response_bytes=self._options.max_response_bytes,
+            proxy=self._settings.proxy,
+            ssl_context=self._settings.ssl_context,
+            max_response_bytes=self._settings.max_response_bytes,
         )
 
-    def exchange(
+    def page_fetcher(
         self,
         transport: Transport,
         token: Secret | TokenProvider,
@@ -147,24 +59,29 @@ class SharedResources:
         reserve: int = 0,
         account: str | None = None,
     ) -> PageFetcher:
-        """Make an account's exchange.
+        """Return the page fetcher of an account.
 
-        reserve: how many tokens of the retry budget are its own. account: its name, where there are many.
+        Args:
+            transport: What its requests are sent through.
+            token: Its token.
+            origin: Its checked base URL.
+            reserve: Tokens of the retry budget that no other account can use (default 0).
+            account: Its name, where there are many (default None).
         """
+        settings = self._settings
+        own_rate = rate_limiter(settings.account_requests_per_second, catch_up=False)
         return PageFetcher(
             transport=transport,
             token=token,
             # Only an injected session can add anything to a request.
             shape=RequestTemplate(origin, bare=self._client_session is None),
-            policy=self._options.retry,
-            repair=self._options.repair,
-            on_bad_value=self._options.on_bad_value,
-            timeout=self._options.timeout,
-            limits=Limits(
-                self._slots, self._rate, rate_limiter(self._options.account_requests_per_second, catch_up=False)
-            ),
-            clock=self.clock,
+            policy=settings.retry,
+            repair=settings.repair,
+            on_bad_value=settings.on_bad_value,
+            timeout=settings.timeout,
+            limits=Limits(self._slots, self._rate, own_rate),
+            clock=settings.clock,
             budget=RetryBudget(reserve, self._budget) if reserve else self._budget,
             account=account,
-            dispatcher=self.dispatcher,
+            dispatcher=self._dispatcher,
         )

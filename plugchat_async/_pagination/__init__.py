@@ -1,26 +1,10 @@
-"""In which order to ask for pages, and when to stop: one file a kind of walk. Nothing here does I/O."""
+"""Which page to request next, and when to stop: one file for each kind of walk. Only the last two do I/O.
 
-from plugchat_async._pagination.sequential import WalkContext, WalkStats
-from plugchat_async._pagination.server_traits import ServerTraits
-from plugchat_async._pagination.state import Consistency, StopOn, WalkState, pack, unpack
-from plugchat_async._pagination.steps import FetchPage, PeekPage, Step, Walk, YieldPage, advance
-from plugchat_async._pagination.strategy import begin, walk
-
-__all__ = [
-    "Consistency",
-    "FetchPage",
-    "PeekPage",
-    "ServerTraits",
-    "Step",
-    "StopOn",
-    "Walk",
-    "WalkContext",
-    "WalkState",
-    "WalkStats",
-    "YieldPage",
-    "advance",
-    "begin",
-    "pack",
-    "unpack",
-    "walk",
-]
+steps          what a walk asks of the runner: a page to fetch, to peek at, to yield
+state          the state of a walk; `checkpoint` makes a text of it
+server_traits  what is known of the server: caps of `pageSize`, a `page` that is ignored
+sequential     pages in order; `plain`, `exact` and `strict` are the three guarantees; `strategy` chooses
+options        the options of a walk
+prefetch       pages that are requested ahead
+runner         ChatWalk, which makes the requests
+"""

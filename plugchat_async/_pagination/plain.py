@@ -1,4 +1,4 @@
-"""`plain`: every chat as it comes. The vendor's contract, nothing else."""
+"""`plain`: the pages as the server sends them, until one is short. The vendor's contract, and nothing else."""
 
 from attrs import define, field
 
@@ -9,26 +9,28 @@ from plugchat_async.models import Page
 
 
 def plain(state: WalkState, context: WalkContext) -> Walk:
-    """Pages in order until one is short (or, if asked so, empty)."""
+    """Read pages in order until one is short, or empty with stop_on="empty"."""
     context.stats.reason = 'consistency="plain" proves nothing'
     yield from read_pages(state, context, _Plain(context), ahead=context.ahead)
 
 
 @define(eq=False, repr=False)
 class _Plain:
-    """Takes pages as they are, and remembers just enough to know one again.
+    """Takes pages as they are, and remembers just enough to recognize a repeated one.
 
-    _fingerprints: of pages, not of chats: a walk of a million chats keeps ten thousand ints.
+    Attributes:
+        _fingerprints: One for each page, not for each chat: a walk of a million chats keeps ten thousand ints.
+        _first: The key of the first chat.
     """
 
     _context: WalkContext
     _fingerprints: set[int] = field(factory=set[int])
     _first: str | None = None
 
-    def take(self, page: Page) -> PageResult:
+    def read(self, page: Page) -> PageResult:
         """Read a page."""
         keys = chat_keys(page)
-        # A list that goes round comes back to its first chat, on whichever place of a page.
+        # A list that starts again has its first chat at any place of a page.
         repeats = hash(keys) in self._fingerprints or self._first in keys
         self._fingerprints.add(hash(keys))
         if self._first is None:

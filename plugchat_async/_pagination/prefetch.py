@@ -1,33 +1,41 @@
-"""Requests pages before they are wanted, so that the caller's work and the waiting overlap."""
+"""Request pages before they are needed, so that the caller's work and the waiting overlap."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Collection
-from typing import Any
+from collections.abc import Awaitable, Callable
+from typing import TypeAlias
 
 from attrs import define, field
 
-from plugchat_async._pagination import FetchPage, PeekPage, StopOn
+from plugchat_async._internal.tasks import cancel_all
+from plugchat_async._pagination.state import StopOn
+from plugchat_async._pagination.steps import FetchPage, PeekPage
 from plugchat_async.models import Page
 
-PageSource = Callable[[int, int], Awaitable[Page]]
+FetchFunction: TypeAlias = Callable[[int, int], Awaitable[Page]]
 # A page's number and size.
 Key = tuple[int, int]
 
 
 @define(eq=False, repr=False)
 class Prefetcher:
-    """Requests pages, up to `depth` of them before they are wanted.
+    """Requests pages, up to `depth` of them before they are needed.
 
-    It begins slowly: no more are ahead than were taken, so that a walk never asks for twice the pages that it needs.
+    It starts slowly: at most as many pages are ahead as were taken, so that a walk never requests twice the pages that
+    it needs.
 
-    horizon: the place in the list from which on no chat is wanted (None: there is none).
-    requests: how many were made.
-
-    ahead: the requests under way or arrived, in the order in which they will be wanted. last: the last that was made.
-    taken: how many pages were taken in a row. no_more: a page has arrived that ends the list, or has failed.
+    Attributes:
+        fetch: Returns a page, given its number and size.
+        depth: The number of pages to request ahead.
+        stop_on: As for a walk.
+        stop_at: The place in the list from which on no chat is needed (None: all are).
+        requests: The number of requests that were made.
+        _ahead: The requests that are in flight or have arrived, in the order in which they will be needed.
+        _last: The last request that was made.
+        _taken: The number of pages that were taken in a row.
+        _exhausted: Whether a page that ends the list has arrived, or has failed.
     """
 
-    _fetch: PageSource
+    _fetch: FetchFunction
     _depth: int
     _stop_on: StopOn
     _stop_at: int | None
@@ -38,8 +46,8 @@ class Prefetcher:
     _exhausted: bool = field(default=False, init=False)
 
     async def get(self, step: FetchPage) -> Page:
-        """Give the page that a step asks for, or raise what came of it."""
-        if self._depth == 0 or step.after is None:
+        """Return the page of a step, or raise its error. If this is cancelled, it can be called again."""
+        if self._depth == 0 or step.next_key is None:
             await self.close()
             self.requests += 1
             return await self._fetch(step.number, step.size)
@@ -48,45 +56,49 @@ class Prefetcher:
             await self.close()
             self._taken, self._exhausted = 0, False
             self._begin(key)
-        self._taken += 1
         arrived = self._ahead[key].done()
-        if self._begin_more(step.after) and arrived:
+        if self._begin_more(step.next_key) and arrived:
             await asyncio.sleep(0)  # let them begin before the caller goes to work
-        page = await self._ahead[key]
-        del self._ahead[key]
+        task = self._ahead[key]
+        if not task.done():
+            # To await the task itself would cancel it, and lose its page, if the caller is cancelled.
+            await asyncio.wait((task,))
+        page = task.result()
         if self._ends(page):
             await self._cancel({other for other, task in self._ahead.items() if not task.done()})
+        del self._ahead[key]
+        self._taken += 1
         return page
 
     def peek(self, step: PeekPage) -> Page:
-        """Give a page that has arrived, else an empty one."""
+        """Return a page that has arrived, else an empty one."""
         task = self._ahead.get((step.number, step.size))
         if task is not None and task.done() and task.exception() is None:
             return task.result()
         return Page(step.number, step.size, (), b"")
 
     async def close(self) -> None:
-        """Cancel all that is under way, and wait until it is gone."""
+        """Cancel all requests in flight, and wait until they have ended."""
         if self._ahead:
             await self._cancel(set(self._ahead))
 
-    def _begin_more(self, after: Callable[[int, int], Key]) -> bool:
-        """Make the requests that may be made now, and tell whether there were any."""
+    def _begin_more(self, next_key: Callable[[int, int], Key]) -> bool:
+        """Make the requests that may be made now. Return whether there were any."""
         made = False
-        # The first one ahead is the page that is wanted now.
-        while len(self._ahead) - 1 < min(self._depth, self._taken) and not self._exhausted:
+        # The first one ahead is the page that is needed now.
+        while len(self._ahead) - 1 < min(self._depth, self._taken + 1) and not self._exhausted:
             number, size = self._last
             if self._stop_at is not None and number * size >= self._stop_at:
                 break
-            self._begin(after(number, size))
+            self._begin(next_key(number, size))
             made = True
         return made
 
     def _begin(self, key: Key) -> None:
         self._last = key
         self._ahead[key] = asyncio.create_task(self._run(key))
-        # What nobody waits for any more is no lost error.
-        self._ahead[key].add_done_callback(_look_at_exception)
+        # An error that nobody waits for any more is not lost.
+        self._ahead[key].add_done_callback(_retrieve_exception)
 
     async def _run(self, key: Key) -> Page:
         self.requests += 1
@@ -105,20 +117,6 @@ class Prefetcher:
         await cancel_all([self._ahead.pop(key) for key in keys])
 
 
-async def cancel_all(tasks: Collection[asyncio.Task[Any]]) -> None:
-    """Cancel tasks, and wait until they are gone, even if the waiting is cancelled itself."""
-    for task in tasks:
-        task.cancel()
-    cancelled: asyncio.CancelledError | None = None
-    while pending := [task for task in tasks if not task.done()]:
-        try:
-            await asyncio.wait(pending)
-        except asyncio.CancelledError as error:
-            cancelled = error
-    if cancelled is not None:
-        raise cancelled
-
-
-def _look_at_exception(task: asyncio.Task[Page]) -> None:
+def _retrieve_exception(task: asyncio.Task[Page]) -> None:
     if not task.cancelled():
         task.exception()

@@ -1,35 +1,26 @@
-"""Does what a walk asks for: requests its pages, some of them ahead of time, and hands them on."""
+"""ChatWalk: a walk over the pages of an account. It makes the requests that the walkers ask for."""
 
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable
 from functools import partial
 from itertools import islice
-from typing import Final, TypedDict
+from types import TracebackType
+from typing import Any, Final, Protocol, Self
 
-from attrs import asdict, frozen
+import msgspec
+from attrs import asdict, evolve, frozen
 
-from plugchat_async._http.telemetry import Dispatcher, WalkObserver
-from plugchat_async._http.wire import CHATS_PATH
-from plugchat_async._internal.validation import check_choice, check_function, check_int, check_optional_int, check_type
-from plugchat_async._pagination import (
-    Consistency,
-    FetchPage,
-    PeekPage,
-    ServerTraits,
-    Step,
-    StopOn,
-    WalkContext,
-    WalkState,
-    WalkStats,
-    advance,
-    begin,
-    pack,
-    unpack,
-    walk,
-)
+from plugchat_async._internal.clock import Clock
+from plugchat_async._pagination.checkpoint import HINT, pack
+from plugchat_async._pagination.options import WalkSettings
 from plugchat_async._pagination.prefetch import Prefetcher
+from plugchat_async._pagination.sequential import WalkContext, WalkStats
+from plugchat_async._pagination.server_traits import ServerTraits
+from plugchat_async._pagination.state import WalkState
+from plugchat_async._pagination.steps import FetchPage, PeekPage, Step, YieldPage, advance
+from plugchat_async._pagination.strategy import walk
 from plugchat_async.errors import (
     ConsistencyError,
     InvalidValueError,
@@ -38,24 +29,19 @@ from plugchat_async.errors import (
     TokenError,
     UnexpectedStatusError,
 )
-from plugchat_async.models import Page, WalkReport
+from plugchat_async.models import Chat, Page, WalkReport
 
 logger = logging.getLogger("plugchat_async.walk")
 
-OnPage = Callable[[Page], object]
-OnReport = Callable[[WalkReport], object]
-
-# How a server may say that a page does not exist.
-_NO_SUCH_PAGE = frozenset({400, 404, 410, 416, 422})
-# More requests than that at once are not for one account.
-MAX_PREFETCH = 1000
+# A server that does not have a page may answer with one of these.
+_NO_SUCH_PAGE: Final = frozenset({400, 404, 410, 416, 422})
+# Sent into a walk where it is not looked at.
+_NOTHING: Final = Page(1, 1, (), b"")
 # The steps that are answered with a page. A union would be made anew for each one.
 _ASKING: Final = (FetchPage, PeekPage)
-# What the walk is sent where it does not look.
-_NOTHING = Page(1, 1, (), b"")
-# How many texts to free at a time, which takes a millisecond; up to twice as many are freed without a pause.
-_AT_A_TIME = 10_000
-# `WalkReport.reason` of a walk that was left, as by a `limit`.
+# Texts to free at a time, which takes a millisecond; up to twice as many are freed without a pause.
+_FREE_AT_ONCE: Final = 10_000
+# `WalkReport.reason` of a walk that was left, or that has reached its `limit`.
 LEFT: Final = "the caller ended the walk"
 # Logged once a walk: the page, and its first problem. A gateway that has changed its spelling would fill the log.
 PROBLEM_WARNING: Final = (
@@ -63,184 +49,306 @@ PROBLEM_WARNING: Final = (
 )
 
 
-class ChatsOptions(TypedDict, total=False):
-    """The keyword options of `PlugChatSession.iter_chats`, for functions that pass them on."""
+class WalkObserver(Protocol):
+    """Follows a walk, for telemetry."""
 
-    limit: int | None
-    start_page: int
-    stop_on: StopOn
-    consistency: Consistency
-    prefetch: int
-    max_pages: int
-    require_verified: bool
-    resume: str | None
-    on_page: OnPage | None
-    on_report: OnReport | None
+    def begin(self, *, consistency: str, page_size: int, prefetch: int, account: str | None) -> None:
+        """Note that the walk begins."""
+
+    def end(self, report: WalkReport, error: PlugChatError | None) -> None:
+        """Note that the walk has ended."""
 
 
-@frozen(kw_only=True, eq=False, repr=False)
-class WalkOptions:
-    """The options of a walk, as the session's methods take and describe them."""
+class PageSource(Protocol):
+    """The pages of one call of an account, such as `PageFetcher` requests them."""
 
-    page_size: int = 100
-    start_page: int = 1
-    limit: int | None = None
-    stop_on: StopOn = "short"
-    consistency: Consistency = "exact"
-    prefetch: int = 0
-    max_pages: int = 100_000
-    require_verified: bool = False
-    resume: str | None = None
-    on_page: OnPage | None = None
-    on_report: OnReport | None = None
+    @property
+    def account(self) -> str | None:
+        """The account's name, where there are many."""
 
-    def state(self, path: str = CHATS_PATH) -> WalkState:
-        """Check the options, and give where a walk over a call begins, whose path it is.
+    @property
+    def path(self) -> str:
+        """The path of the call."""
 
-        InvalidValueError or InvalidTypeError if one is wrong.
-        """
-        check_int("page_size", self.page_size, minimum=1)
-        check_optional_int("limit", self.limit, minimum=0)
-        check_int("start_page", self.start_page, minimum=1)
-        check_int("max_pages", self.max_pages, minimum=1)
-        check_int("prefetch", self.prefetch, minimum=0, maximum=MAX_PREFETCH)
-        check_choice("stop_on", self.stop_on, ("short", "empty"))
-        check_choice("consistency", self.consistency, ("exact", "strict", "plain"))
-        check_type("require_verified", self.require_verified, bool)
-        check_type("resume", self.resume, str, optional=True)
-        check_function("on_page", self.on_page, "a Page")
-        check_function("on_report", self.on_report, "a WalkReport")
-        if self.resume is None and self.start_page > 1 and self.consistency != "plain":
-            raise InvalidValueError(
-                f"consistency={self.consistency!r} reads the whole list: start_page must be 1, got {self.start_page}",
-                'To go on after an error, give resume=error.checkpoint; else give consistency="plain".',
-            )
-        if self.resume is not None:
-            state = unpack(self.resume, path)
-            if self.prefetch and state.stage == "passes" and not state.phase:
-                state.stage = "ahead"  # what was read in order is as good as what was not
-        else:
-            state = WalkState(
-                consistency=self.consistency,
-                page_size=self.page_size,
-                stop_on=self.stop_on,
-                start_page=self.start_page,
-                path=path,
-                size=self.page_size,
-                number=self.start_page,
-            )
-            begin(state, ahead=self.prefetch > 0)
-        if self.require_verified and state.consistency == "plain":
-            raise InvalidValueError(
-                'consistency="plain" proves nothing: it can not be verified',
-                'Give consistency="exact" or "strict", or leave out require_verified.',
-            )
-        return state
+    @property
+    def item(self) -> type[Any]:
+        """The class of what its pages hold."""
+
+    @property
+    def clock(self) -> Clock:
+        """The clock."""
+
+    def observe_walk(self) -> WalkObserver | None:
+        """Return an observer of a new walk, if there is telemetry. It is passed to `fetch`."""
+
+    def fetch(self, number: int, size: int, walk: Any = None) -> Awaitable[Page]:
+        """Return a page, or raise a PlugChatError."""
+        ...
 
 
 class ChatWalk:
-    """A walk that is under way. `next` gives its pages, `close` must be called at the end, and gives its report.
+    """A walk over an account's chats, returned by `PlugChatSession.walk_chats`.
 
-    It is no async generator: where one stands within another, Python closes both at the same time, and they collide.
+        async with plugchat.walk_chats(page_size=100) as walk:
+            async for chat in walk:
+                print(chat.name)
+        print(walk.report.verified)
 
-    account: whose it is, where many are fetched. teller: whom to tell of it, if anybody wants to know; `fetch` then
-    takes the walk as `walk`, too.
+    Iterate it over chats, or `pages()` over pages; each continues where the other one stopped. A step that is
+    cancelled, by a timeout for example, loses nothing: the next step continues. After an error the walk is over, and
+    each further step raises the same error; resume it with `checkpoint`.
+
+    `async with` or `aclose` end a walk early: prefetched requests are cancelled. Without `prefetch`, no request is in
+    flight between two steps. One task at a time may iterate.
     """
 
-    def __init__(
-        self,
-        state: WalkState,
-        options: WalkOptions,
-        *,
-        fetch: Callable[..., Awaitable[Page]],
-        sizes: ServerTraits,
-        monotonic: Callable[[], float],
-        account: str | None = None,
-        dispatcher: Dispatcher | None = None,
-    ) -> None:
-        self._state = state
-        self._options = options
-        self._monotonic = monotonic
-        self._account = account
-        self._told = None if dispatcher is None else WalkObserver(dispatcher)
+    def __init__(self, source: PageSource, settings: WalkSettings, traits: ServerTraits) -> None:
+        """Check the settings. Nothing is requested before the first step.
+
+        Args:
+            source: The pages.
+            settings: The options.
+            traits: What is known of the server, shared with other walks.
+        """
+        self._source = source
+        self._settings = settings
+        self._state = state = settings.state(source.path)
         self._stats = WalkStats()
-        of_walk = fetch if self._told is None else partial(fetch, walk=self._told)
-        self._ahead = Prefetcher(of_walk, options.prefetch, state.stop_on, _stop_at(state, options.limit))
-        self._steps = walk(state, WalkContext(options.max_pages, sizes, ahead=options.prefetch > 0, stats=self._stats))
-        self._started: float | None = None
-        self._unfinished = LEFT
+        self._observer = source.observe_walk()
+        fetch = source.fetch if self._observer is None else partial(source.fetch, walk=self._observer)
+        self._prefetcher = Prefetcher(fetch, settings.prefetch, state.config.stop_on, _stop_at(state, settings.limit))
+        context = WalkContext(settings.max_pages, traits, ahead=settings.prefetch > 0, stats=self._stats)
+        self._steps = walk(state, context)
+        # The request that comes next, or None at the end of the list. `_state` is true to it.
+        self._step: Step | None = None
+        # The page that was read last, and its chats that were not yielded yet.
+        self._page = Page(max(1, state.page - 1), state.size, restored(state, source.item), b"")
+        self._chats = deque(self._page.chats)
+        self._stats.chats += len(self._chats)
+        self._left = settings.limit
+        self._busy = False
+        self._began: float | None = None
+        self._elapsed: float | None = None
+        # Why the walk is over, "" at the end of the list, None if it is not over.
+        self._ending: str | None = None
+        # The error that has ended it, and one that will when the last page was yielded.
         self._error: PlugChatError | None = None
+        self._failure: PlugChatError | None = None
         self._problems = 0
         self.saw_unreadable = False
-        """Whether a page that was read had rows that are no chats."""
+        """Whether a page had rows that could not be read as chats."""
 
-    async def next(self) -> Page | None:
-        """Give the next page, or None at the end of the list.
+    def __repr__(self) -> str:
+        state = "closed" if self._ending is not None else "new" if self._began is None else "open"
+        return f"<ChatWalk {self._source.path} {state}>"
 
-        A page is fetched wholly, then given: only requests made ahead of time are under way meanwhile.
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, exc_type: type[BaseException] | None, exc: BaseException | None, tb: TracebackType | None
+    ) -> None:
+        await self.aclose()
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> Chat:
+        """Return the next chat: in the server's order, chats that were found late at the end.
+
+        Raises:
+            PlugChatError: As `PlugChatSession.fetch_page` raises, with a `checkpoint`; with `prefetch`, too, only after
+                the chats before it were yielded.
+            PageRepeatedError: The server ignores `page`.
+            PageLimitError: The list has not ended after `max_pages`.
+            PaginationError: The server caps `page_size`, so that `start_page` means another page.
+            ConsistencyError: `require_verified` is set, and the walk is not verified.
+            SessionStateError: Another task iterates this walk.
         """
-        try:
-            step = self._advance(_NOTHING)
-            while isinstance(step, _ASKING):
-                page = await self._answer(step)
-                step = self._advance(page)
-                del page
-        except PlugChatError as error:
-            self._unfinished = f"the walk failed: {type(error).__name__}"
-            self._error = error
-            raise
-        if step is None:
-            self._unfinished = ""
+        if (not self._chats or self._left == 0) and not await self._read_page():
+            raise StopAsyncIteration
+        if self._left is not None:
+            self._left -= 1
+        return self._chats.popleft()
+
+    def pages(self) -> AsyncIterator[Page]:
+        """Return an iterator over the pages that are left, with the chats that were not yielded yet.
+
+        The last page is cut at `limit`. Empty pages are not yielded. It raises what `anext` of the walk raises.
+        """
+        return _Pages(self)
+
+    async def next_page(self) -> Page | None:
+        """Return the next page, or None at the end of the walk. It raises what `anext` of the walk raises."""
+        if (not self._chats or self._left == 0) and not await self._read_page():
             return None
-        if self._options.on_page is not None:
-            self._options.on_page(step.page)
-        return step.page
+        page, wanted = self._page, tuple(islice(self._chats, self._left))
+        for _ in wanted:
+            self._chats.popleft()
+        if self._left is not None:
+            self._left -= len(wanted)
+        return page if len(wanted) == len(page.chats) else evolve(page, chats=wanted)
 
-    async def close(self) -> None:
-        """End the walk: cancel what is under way, and report, whatever else happens. Closing it twice does no harm.
+    async def to_list(self) -> list[Chat]:
+        """Return the chats that are left, and end the walk. It raises what `anext` of the walk raises.
 
-        ConsistencyError if the walk has reached its end, was to be verified, and is not.
+        If the walk fails, the chats that were read are lost with it, so its error has no `checkpoint`.
         """
-        self._steps.close()
+        chats: list[Chat] = []
         try:
-            await self._ahead.close()
+            while (page := await self.next_page()) is not None:
+                chats += page.chats
+        except PlugChatError as error:
+            error.checkpoint = None
+            raise
         finally:
-            started, self._started = self._started, None
-            if started is not None:
-                self._report(self._monotonic() - started)
-        await self._forget()
+            await self.aclose()
+        return chats
 
-    async def _forget(self) -> None:
-        """Let go of who was seen, with pauses: to free a million texts in one go keeps the event loop for 50 ms."""
+    @property
+    def report(self) -> WalkReport:
+        """What the walk has done so far, and whether it is known to have missed nothing."""
+        stats, ending = self._stats, self._ending
+        if ending is None:
+            ending = "the walk has not ended"
+        elapsed = self._elapsed
+        if elapsed is None:
+            elapsed = 0.0 if self._began is None else self._source.clock.monotonic() - self._began
+        return WalkReport(
+            self._prefetcher.requests,
+            stats.pages,
+            stats.chats - len(self._chats),
+            stats.duplicates,
+            stats.recovered,
+            stats.passes,
+            stats.verified and not ending,
+            ending or stats.reason,
+            elapsed,
+            self._problems,
+        )
+
+    @property
+    def checkpoint(self) -> str:
+        """A text to resume the walk with, right at any moment: it covers exactly the chats that were yielded.
+
+        It has the key of each chat that was read (a phone, or a lid with a name) and, in the middle of a page, the
+        chats that were read but not yielded. Keep it as private as the chats.
+        """
+        self._state.pending = [msgspec.to_builtins(asdict(chat, recurse=False)) for chat in self._chats]
+        try:
+            return pack(self._state)
+        finally:
+            self._state.pending = []
+
+    @property
+    def has_begun(self) -> bool:
+        """Whether the walk has made a request."""
+        return self._began is not None
+
+    async def aclose(self) -> None:
+        """End the walk: cancel its requests, and report. It can be called again."""
+        if self._ending is None:
+            self._ending = LEFT
+        await self._end()
+
+    async def discard(self) -> None:
+        """End the walk and free its memory, for short cuts that nobody asks for a checkpoint later.
+
+        To free a million texts at once would block the event loop for 50 ms.
+        """
+        await self.aclose()
         seen = self._state.seen
-        while len(seen) > 2 * _AT_A_TIME:
-            deque(islice(iter(seen.pop, None), _AT_A_TIME), maxlen=0)  # a loop of Python's takes 1.7 times as long
+        while len(seen) > 2 * _FREE_AT_ONCE:
+            deque(islice(iter(seen.pop, None), _FREE_AT_ONCE), maxlen=0)  # a loop of Python's takes 1.7 times as long
             await asyncio.sleep(0)
 
-    def _advance(self, page: Page) -> Step | None:
+    async def _read_page(self) -> bool:
+        """Read the next page. Return whether there is one; if not, the walk is over."""
+        if self._busy:
+            raise SessionStateError(
+                "another task iterates this walk", "Iterate a walk in one task, or start one walk for each task."
+            )
+        if self._error is not None:
+            raise self._error
+        if self._ending is not None:
+            return False
+        self._busy = True
         try:
-            if self._started is None:
-                self._started = self._monotonic()
-                if self._told is not None:
-                    state = self._state
-                    self._told.begin(
-                        consistency=state.consistency,
-                        page_size=state.page_size,
-                        prefetch=self._options.prefetch,
-                        account=self._account,
-                    )
-                return next(self._steps)
+            return await self._try_to_read()
+        except asyncio.CancelledError:
+            raise  # the next step continues
+        except PlugChatError as error:
+            self._error = error
+            if self._ending is None:  # else it has failed at the end
+                self._ending = f"the walk failed: {type(error).__name__}"
+                await self._end()
+            raise
+        except BaseException:  # of the caller's functions
+            await self.aclose()
+            raise
+        finally:
+            self._busy = False
+
+    async def _try_to_read(self) -> bool:
+        self._page = _NOTHING  # while the next one is awaited
+        page = None if self._left == 0 else await self._next_page()
+        if page is None:
+            if self._ending is None:  # another task may have closed it
+                self._ending = LEFT if self._left == 0 else ""
+                await self._end()
+            return False
+        self._page, self._chats = page, deque(page.chats)
+        if self._settings.on_page is not None:
+            self._settings.on_page(page)
+        return True
+
+    async def _next_page(self) -> Page | None:
+        """Answer steps until one yields a page. A step that is cancelled is answered by the next call."""
+        if self._failure is not None:
+            self._failure.checkpoint = self.checkpoint
+            raise self._failure
+        if self._began is None:
+            self._begin()
+            self._step = next(self._steps, None)
+        while isinstance(self._step, _ASKING):
+            page = await self._answer(self._step)
+            self._step = self._send(page)
+            del page
+        if self._step is None:
+            return None
+        page = self._step.page
+        # On to the next request: only there the state is a checkpoint.
+        try:
+            self._step = advance(self._steps, _NOTHING)
+        except PlugChatError as error:
+            self._step, self._failure = None, error  # raised when this page was yielded
+        assert not isinstance(self._step, YieldPage), "between two pages there is a request"
+        return page
+
+    def _begin(self) -> None:
+        self._began = self._source.clock.monotonic()
+        if self._observer is not None:
+            config = self._state.config
+            self._observer.begin(
+                consistency=config.consistency,
+                page_size=config.page_size,
+                prefetch=self._settings.prefetch,
+                account=self._source.account,
+            )
+
+    def _send(self, page: Page) -> Step | None:
+        try:
             return advance(self._steps, page)
         except PlugChatError as error:
-            error.checkpoint = pack(self._state)
+            error.checkpoint = self.checkpoint
             raise
 
     async def _answer(self, step: FetchPage | PeekPage) -> Page:
-        """Give the page that a step asks for; an error says where the walk goes on."""
+        """Return the page that a step asks for. An error of it says where to resume."""
         if isinstance(step, PeekPage):
-            return self._ahead.peek(step)
+            return self._prefetcher.peek(step)
         try:
-            page = await self._ahead.get(step)
+            page = await self._prefetcher.get(step)
         except PlugChatError as error:
             refused = isinstance(error, UnexpectedStatusError) and error.status in _NO_SUCH_PAGE
             unknown = step.probe == "far" and not isinstance(error, SessionStateError | TokenError)
@@ -249,63 +357,90 @@ class ChatWalk:
             error.page = step.resume_page
             if error.page_size is None:
                 error.page_size = step.size
-            error.checkpoint = pack(self._state)
+            error.checkpoint = self.checkpoint
             raise
         if page.problems:
             self._note_problems(page)
         return page
 
     def _note_problems(self, page: Page) -> None:
-        """Count what could not be read, and warn of the first of it."""
+        """Count the values that could not be read, and log the first one."""
         if not self._problems:
-            fields = {"plugchat_account": self._account, "plugchat_page": page.number}
+            fields = {"plugchat_account": self._source.account, "plugchat_page": page.number}
             logger.warning(PROBLEM_WARNING, page.number, page.problems[0], extra=fields)
         self._problems += page.problem_count
         self.saw_unreadable = self.saw_unreadable or page.unreadable > 0
 
-    def _report(self, elapsed: float) -> None:
-        stats, unfinished = self._stats, self._unfinished
-        report = WalkReport(
-            self._ahead.requests,
-            stats.pages,
-            stats.chats,
-            stats.duplicates,
-            stats.recovered,
-            stats.passes,
-            stats.verified and not unfinished,
-            unfinished or stats.reason,
-            elapsed,
-            self._problems,
-        )
-        unsure = not (unfinished or stats.verified or self._state.consistency == "plain")
-        unverified = None
-        if unsure and self._options.require_verified:
-            unverified = ConsistencyError(f"the walk is not verified: {stats.reason}", reason=stats.reason)
-        error, self._error = self._error or unverified, None
-        if self._told is not None:
-            self._told.end(report, error)
-        account = {"plugchat_account": self._account}
+    async def _end(self) -> None:
+        """Cancel the requests, and report once."""
+        self._steps.close()
+        try:
+            await self._prefetcher.close()
+        finally:
+            if self._began is not None and self._elapsed is None:
+                self._elapsed = self._source.clock.monotonic() - self._began
+                self._report_end(self.report)
+
+    def _report_end(self, report: WalkReport) -> None:
+        """Report to telemetry, the log and `on_report`. ConsistencyError if the walk should be verified, and is not."""
+        unverified = not (self._ending or report.verified or self._state.config.consistency == "plain")
+        error = self._error
+        if unverified and self._settings.require_verified:
+            error = ConsistencyError(f"the walk is not verified: {report.reason}", reason=report.reason)
+        if self._observer is not None:
+            self._observer.end(report, error)
+        account = {"plugchat_account": self._source.account}
         if logger.isEnabledFor(logging.DEBUG):
             fields = account | {f"plugchat_{name}": value for name, value in asdict(report).items()}
             logger.debug("%r", report, extra=fields)
-        if self._options.on_report is not None:
+        if self._settings.on_report is not None:
             try:
-                self._options.on_report(report)
+                self._settings.on_report(report)
             except Exception as failure:  # the caller's function may raise anything
-                if not unfinished:
+                if not self._ending:
                     raise
-                # It must not take the place of what ended the walk.
-                fields = account | {"plugchat_error": type(failure).__name__, "plugchat_reason": unfinished}
+                # It must not take the place of the error that ended the walk.
+                fields = account | {"plugchat_error": type(failure).__name__, "plugchat_reason": self._ending}
                 logger.exception("on_report failed", extra=fields)
-        if unverified is not None:
-            raise unverified
-        if unsure:
-            fields = account | {"plugchat_reason": stats.reason}
-            logger.warning("it is not certain that no chat was missed: %s", stats.reason, extra=fields)
+        if isinstance(error, ConsistencyError):
+            raise error
+        if unverified:
+            fields = account | {"plugchat_reason": report.reason}
+            logger.warning("it is not certain that no chat was missed: %s", report.reason, extra=fields)
+
+
+@frozen
+class _Pages:
+    """Iterates a walk over pages. Not a generator: that would be over after a step that was cancelled."""
+
+    _walk: ChatWalk
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> Page:
+        page = await self._walk.next_page()
+        if page is None:
+            raise StopAsyncIteration
+        return page
+
+
+def restored(state: WalkState, item: type[Any]) -> tuple[Any, ...]:
+    """Return the chats of a checkpoint that were read but not yielded, and take them out of the state.
+
+    Raises:
+        InvalidValueError: They are not chats.
+    """
+    rows, state.pending = state.pending, []
+    try:
+        return tuple(msgspec.convert(row, item) for row in rows)
+    except msgspec.ValidationError:
+        raise InvalidValueError("resume is not a checkpoint", HINT) from None
 
 
 def _stop_at(state: WalkState, limit: int | None) -> int | None:
-    """Give the place in the list from which on no chat is wanted, or None if all are."""
+    """Return the place in the list from which on no chat is needed, or None if all are."""
     if limit is None:
         return None
-    return limit + (state.end if state.stage == "cover" else (state.number - 1) * state.size)
+    begin = state.windows.position if state.stage == "windows" else (state.page - 1) * state.size
+    return begin + limit

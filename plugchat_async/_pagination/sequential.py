@@ -1,7 +1,7 @@
-"""What the walkers have in common: pages in order, until one is short.
+"""Read pages in order until one is short: the part that all walkers have in common.
 
-The rule: a page with fewer chats than were asked for is the last. Two kinds of servers would break it, and are
-recognised: one that silently caps `pageSize` (every page looks short), and one that ignores `page` (none ever does).
+The rule: a page with fewer chats than were asked for is the last one. Two kinds of servers break it, and are
+recognized: those that cap `pageSize` silently (every page looks short), and those that ignore `page` (no page does).
 """
 
 from typing import Protocol
@@ -16,7 +16,7 @@ from plugchat_async.models import Page
 
 
 class WalkStats(Struct):
-    """What a walk has done so far: its side of a `WalkReport`; see there."""
+    """The part of a `WalkReport` that the walkers count; see there."""
 
     pages: int = 0
     chats: int = 0
@@ -28,21 +28,28 @@ class WalkStats(Struct):
 
 
 class WalkContext(Struct):
-    """What a walker works with besides its standing.
+    """What a walker needs in addition to its state.
 
-    max_pages: how many pages to read at most in one pass. ahead: whether pages may be asked for ahead of time.
+    Attributes:
+        max_pages: The number of pages to read in one pass, at most.
+        traits: What is known of the server.
+        ahead: Whether pages may be prefetched.
+        stats: What the walker counts.
     """
 
     max_pages: int
-    sizes: ServerTraits
+    traits: ServerTraits
     ahead: bool
     stats: WalkStats
 
 
 class PageResult(Struct):
-    """What a reader made of a page.
+    """The result of handling a page.
 
-    page: what the caller is to get of it. repeats: an earlier page held the same. enough: the pass may end here.
+    Attributes:
+        page: The part of it that the caller gets.
+        repeats: Whether an earlier page had the same chats.
+        enough: Whether the pass may end here.
     """
 
     page: Page
@@ -51,53 +58,55 @@ class PageResult(Struct):
 
 
 class PageHandler(Protocol):
-    """What is done with each page of a pass."""
+    """Handles the pages of a pass."""
 
-    def take(self, page: Page) -> PageResult:
+    def read(self, page: Page) -> PageResult:
         """Read a page."""
         ...
 
 
-def read_pages(state: WalkState, context: WalkContext, reader: PageHandler, *, ahead: bool) -> Walk:
-    """Read pages in order from where the walk stands: to the end of the list, or until the reader has enough.
+def read_pages(state: WalkState, context: WalkContext, handler: PageHandler, *, ahead: bool) -> Walk:
+    """Read pages in order, from the walk's page to the end of the list or until the handler has enough.
 
-    Raises PageRepeatedError, PageLimitError, and PaginationError where a cap makes `start_page` mean another page; each
-    has `page` set to where the walk stands.
+    Raises:
+        PageRepeatedError: The server ignores `page`.
+        PageLimitError: The list has not ended after `max_pages`.
+        PaginationError: The server caps the size, so that `start_page` means another page.
     """
-    after = next_page if ahead else None
+    next_key = next_page if ahead else None
     repeated = 0
     left = context.max_pages
     context.stats.passes += 1
-    page = yield FetchPage(state.number, state.size, resume_page=state.number, after=after)
+    page = yield FetchPage(state.page, state.size, resume_page=state.page, next_key=next_key)
     while page.chats:
-        ends = page.is_short and state.stop_on == "short"
+        ends = page.is_short and state.config.stop_on == "short"
         context.stats.pages += 1
-        taken = reader.take(page)
-        if taken.repeats and not ends:
-            # Small pages of a busy account repeat honestly, too; only the server knows.
+        result = handler.read(page)
+        if result.repeats and not ends:
+            # Small pages of a busy account may repeat, too; only the server knows.
             repeated += 1
             yield from probe_past_end(page, repeated)
-        if taken.page.chats:
-            yield YieldPage(taken.page)
-        if taken.enough:
+        if result.page.chats:
+            yield YieldPage(result.page)
+        if result.enough:
             return
-        state.number += 1
+        state.page += 1
         left -= 1
         following: Page | None = None
         if not page.is_short:
-            context.sizes.record_full(page)
-        elif state.number == state.start_page + 1 and context.sizes.may_be_capped(page):
-            following = yield from check_cap(page, state, context.sizes)
+            context.traits.record_full(page)
+        elif state.page == state.config.start_page + 1 and context.traits.may_be_capped(page):
+            following = yield from check_cap(page, state, context.traits)
         if ends and following is None:
             return
         if not left:
             raise PageLimitError(
                 f"the list had not ended after max_pages={context.max_pages} pages",
-                page=state.number,
+                page=state.page,
                 page_size=state.size,
             )
         if following is None:
-            del page, taken  # while the next page is waited for, nobody needs to hold this one
-            page = yield FetchPage(state.number, state.size, resume_page=state.number, after=after)
+            del page, result  # not needed while the next page is awaited
+            page = yield FetchPage(state.page, state.size, resume_page=state.page, next_key=next_key)
         else:
             page = following

@@ -1,57 +1,48 @@
-"""Where a walk stands: all that it must know to go on, in this process or in another."""
+"""The state of a walk: all that it needs to continue, in this process or in another one."""
 
 from datetime import datetime
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import msgspec
-from attrs import define, field, fields
-
-from plugchat_async._http.wire import CHATS_PATH
-from plugchat_async._internal.serialization import from_text, to_text
-from plugchat_async.errors import InvalidValueError
+from attrs import define, field, frozen
 
 Consistency = Literal["exact", "strict", "plain"]
 StopOn = Literal["short", "empty"]
-Stage = Literal["pages", "ahead", "passes", "cover"]
-
-CHECKPOINT_VERSION = 1
+Stage = Literal["pages", "ahead", "passes", "windows"]
 
 _Time = Annotated[datetime, msgspec.Meta(tz=True)] | None
 
 
-@define(kw_only=True)
-class WalkState:
-    """Where a walk stands. Times are those of chats, `last_message_time`.
+@frozen(kw_only=True)
+class WalkConfig:
+    """How the caller wants the list to be read.
 
-    consistency, page_size, stop_on, start_page: as the caller gave them. path: of the call that is walked.
-    size: chats to ask for at a time: `page_size`, or the cap that the server has.
-    stage: which walker is at work. number: the page that is read next. phase: how many passes are behind.
-    seen: the keys of all chats that were delivered, see `key_of`; "plain" keeps none. delivered: how many chats they
-    were, which is more if a page held the same key twice; unreadable rows are among them.
-
-    Of the pass that is under way:
-    bound: it ends at chats older than this (None: at the end of the list). newest: the newest time on its first page.
-    oldest: the oldest time that ends one of its pages. repeated: a chat was read in two of its pages. ordered: nothing
-    speaks against the list being sorted by time. countable: each page but the last was full. short: a page was not.
-    places: how many chats were read.
-
-    Of a cover:
-    frontier: everything newer was read (None: nothing was). end: how many places of the list the windows went down.
-    margin: by how many chats the next window overlaps at least. tied: how many chats at the end of the last window
-    have its last time. objection: why there can be no cover.
+    Attributes:
+        path: The path of the call that lists, below the base URL.
+        consistency, page_size, stop_on, start_page: As for `PlugChatSession.walk_chats`.
     """
 
-    consistency: Consistency
+    path: str
     page_size: int
+    consistency: Consistency = "exact"
     stop_on: StopOn = "short"
     start_page: int = 1
-    path: str = CHATS_PATH
-    size: int
-    stage: Stage = "pages"
-    number: int = 1
-    phase: int = 0
-    seen: set[str] = field(factory=set[str], repr=False)
-    delivered: int = 0
+
+
+@define(kw_only=True)
+class PassState:
+    """What is known of the pass that is being read. Times are `last_message_time` of chats.
+
+    Attributes:
+        bound: The pass ends at chats that are older than this (None: at the end of the list).
+        newest: The newest time on page 1.
+        oldest: The oldest time at the end of a page.
+        repeated: Whether a chat was on two pages of this pass.
+        ordered: Whether all pages so far are sorted by time, and follow each other.
+        countable: Whether all pages but the last were full.
+        short: Whether a page was short.
+        rows_read: The number of rows that were read.
+    """
 
     bound: _Time = None
     newest: _Time = None
@@ -60,45 +51,79 @@ class WalkState:
     ordered: bool = True
     countable: bool = True
     short: bool = False
-    places: int = 0
+    rows_read: int = 0
 
-    frontier: _Time = None
-    end: int = 0
-    margin: int = 0
-    tied: int = 1
-    objection: str = ""
+
+@define(kw_only=True)
+class WindowState:
+    """What is known of the windows that are being read, see `strict`.
+
+    Attributes:
+        covered_until: Everything newer than this was read (None: nothing was).
+        position: The place in the list that the windows have come down to.
+        overlap: The number of chats by which the next window overlaps, at least.
+        tie_count: The number of chats at the end of the last window that have its last time.
+        failure: Why windows prove nothing for this list, or "".
+    """
+
+    covered_until: _Time = None
+    position: int = 0
+    overlap: int = 0
+    tie_count: int = 1
+    failure: str = ""
+
+
+@define(kw_only=True)
+class WalkState:
+    """The state of a walk, true at each request: it is the checkpoint if the request fails.
+
+    Attributes:
+        config: How the caller wants the list to be read.
+        size: The number of chats to ask for: `page_size`, or the cap of the server.
+        stage: The walker that is at work.
+        page: The page that is read next.
+        passes: The number of passes that are done.
+        seen: The keys of all chats that were read, see `key_of`. "plain" keeps none.
+        delivered: The number of rows that these keys came from. It is larger if a page had a key twice.
+        scan: The pass that is being read.
+        windows: The windows that are being read.
+        pending: Chats that were read, but not yet given to the caller. Filled in for a checkpoint only.
+    """
+
+    config: WalkConfig
+    size: int
+    stage: Stage = "pages"
+    page: int = 1
+    passes: int = 0
+    seen: set[str] = field(factory=set[str], repr=False)
+    delivered: int = 0
+    scan: PassState = field(factory=PassState)
+    windows: WindowState = field(factory=WindowState)
+    pending: list[dict[str, Any]] = field(factory=list[dict[str, Any]], repr=False)
+
+    @classmethod
+    def at_start(cls, config: WalkConfig, *, ahead: bool) -> "WalkState":
+        """Return the state of a walk that has not read anything.
+
+        Args:
+            config: How the list is to be read.
+            ahead: Whether pages may be prefetched.
+        """
+        stage: Stage = "pages"
+        if config.consistency == "strict":
+            stage = "windows"
+        elif config.consistency == "exact":
+            stage = "ahead" if ahead else "passes"
+        return cls(config=config, size=config.page_size, stage=stage, page=config.start_page)
 
     def begin_pass(self, bound: datetime | None) -> None:
-        """Stand at the beginning of another pass."""
-        self.phase += 1
-        self.bound = bound
+        """Begin another pass."""
+        self.passes += 1
+        self.scan.bound = bound
         self.restart_pass()
 
     def restart_pass(self) -> None:
-        """Stand at the beginning of the pass again."""
-        self.number = 1
-        self.newest = self.oldest = self.frontier = None
-        self.repeated = self.short = False
-        self.ordered = self.countable = True
-        self.end = self.places = 0
-        self.tied = 1
-
-
-def pack(state: WalkState) -> str:
-    """Give a checkpoint: a text that `unpack` reads, some bytes for each chat that was seen."""
-    told = {a.name: value for a in fields(WalkState) if (value := getattr(state, a.name)) != a.default}
-    # Sorted, neighbours share their beginnings: that is what makes it small.
-    told["seen"] = sorted(state.seen)
-    return to_text(CHECKPOINT_VERSION, told)
-
-
-def unpack(text: str, path: str = CHATS_PATH) -> WalkState:
-    """Read a checkpoint of a call. InvalidValueError if it is none, or one of another call or of another version."""
-    hint = "Give the `checkpoint` of an error as it was; without one, begin anew."
-    state = from_text(text, {CHECKPOINT_VERSION: WalkState}, name="resume", what="a checkpoint", hint=hint)
-    counted_from_1 = (state.page_size, state.size, state.number, state.start_page, state.tied)
-    if min(counted_from_1) < 1 or min(state.phase, state.end, state.margin) < 0:
-        raise InvalidValueError("resume is not a checkpoint", hint)
-    if state.path != path:
-        raise InvalidValueError(f"resume is a checkpoint of {state.path[:40]}, not of {path}", hint)
-    return state
+        """Begin the same pass again."""
+        self.page = 1
+        self.scan = PassState(bound=self.scan.bound)
+        self.windows = WindowState(overlap=self.windows.overlap, failure=self.windows.failure)

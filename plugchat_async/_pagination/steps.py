@@ -1,4 +1,4 @@
-"""The steps that a walk is made of. A walk is a generator that does no I/O: it yields steps, and is sent pages."""
+"""The steps of a walk. A walk is a generator without I/O: it yields steps, and pages are sent into it."""
 
 from collections.abc import Callable, Generator
 from typing import Literal
@@ -9,31 +9,34 @@ from plugchat_async.models import Chat, Page
 
 
 class FetchPage(Struct):
-    """Ask for a page, and send it back into the walk.
+    """Request a page and send it into the walk.
 
-    resume_page: what an error that comes of it gives as its `page`.
-    probe: "check" asks whether the page exists: where a status such as 404 says that it does not, an empty page is sent
-        back. "far" asks past any end: there every error may mean so, and an empty page is sent back.
-    after: gives the number and size of the request that will follow a page, if all goes well; so it can be made ahead
-        of time. None: what was asked for ahead is of no use any more, and this page is to be read now.
+    Attributes:
+        number: The page's number, from 1.
+        size: The number of chats to ask for.
+        resume_page: The `page` of an error that comes of this request.
+        probe: "check" asks whether the page exists: if a status such as 404 says that it does not, an empty page is
+            sent in. "far" asks for a page past any end: every error may mean that, and an empty page is sent in.
+        next_key: Returns number and size of the request that follows a page if all goes well, so that it can be
+            prefetched. None: prefetched pages are stale, and this page is to be requested now.
     """
 
     number: int
     size: int
     resume_page: int
     probe: Literal["", "check", "far"] = ""
-    after: Callable[[int, int], tuple[int, int]] | None = None
+    next_key: Callable[[int, int], tuple[int, int]] | None = None
 
 
 class PeekPage(Struct):
-    """Send back a page if it has already arrived, having been asked for ahead; if not, an empty one."""
+    """Send in a page if it was prefetched and has arrived; if not, an empty one."""
 
     number: int
     size: int
 
 
 class YieldPage(Struct):
-    """Give a page to the caller. What is sent back is not looked at."""
+    """Yield a page to the caller. What is sent in is not looked at."""
 
     page: Page
 
@@ -43,7 +46,7 @@ Walk = Generator[Step, Page, None]
 
 
 def advance(walk: Walk, page: Page) -> Step | None:
-    """Send a page into the walk and give its next step, or None if the list has ended."""
+    """Send a page into a walk. Return its next step, or None if the list has ended."""
     try:
         return walk.send(page)
     except StopIteration:
@@ -51,7 +54,7 @@ def advance(walk: Walk, page: Page) -> Step | None:
 
 
 def key_of(chat: Chat) -> str:
-    """Return what tells a row of a list from all others: its phone, else its lid with its name.
+    """Return the key that identifies a row of a list: its phone, else its lid with its name.
 
     The gateway lists one person in several rows without a phone, all with the same lid.
     """
@@ -59,7 +62,7 @@ def key_of(chat: Chat) -> str:
 
 
 def ordered_keys(page: Page) -> list[str]:
-    """Return the keys of a page's chats, in order, and then those of its unreadable rows, which take places, too."""
+    """Return the keys of a page's chats, in order, then those of its unreadable rows, which take places, too."""
     keys = [chat.phone or key_of(chat) for chat in page.chats]  # a call for each would take 0.05 µs more
     keys += page.unreadable_keys
     return keys

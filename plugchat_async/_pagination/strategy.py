@@ -1,25 +1,17 @@
-"""A walk in one of its kinds, from its beginning or from a checkpoint."""
+"""Choose the walker for a walk, from its start or from a checkpoint."""
 
 from plugchat_async._pagination.exact import pass_ahead, passes
 from plugchat_async._pagination.plain import plain
 from plugchat_async._pagination.sequential import WalkContext
 from plugchat_async._pagination.state import WalkState
 from plugchat_async._pagination.steps import Walk
-from plugchat_async._pagination.strict import TOO_FAST, cover
-
-
-def begin(state: WalkState, *, ahead: bool) -> None:
-    """Say at which stage a new walk begins."""
-    if state.consistency == "strict":
-        state.stage = "cover"
-    elif state.consistency == "exact":
-        state.stage = "ahead" if ahead else "passes"
+from plugchat_async._pagination.strict import TOO_FAST, scan_windows
 
 
 def walk(state: WalkState, context: WalkContext) -> Walk:
-    """Walk on from where the walk stands. When it ends, the ledger says whether every chat is known to have been read.
+    """Continue a walk from its state. At its end, `context.stats` has whether no chat can have been missed.
 
-    `standing` is kept true at each step, so that it is a checkpoint when a step fails.
+    The state is true at each request, so that it is a checkpoint if the request fails.
     """
     stats = context.stats
     if state.stage == "pages":
@@ -29,16 +21,16 @@ def walk(state: WalkState, context: WalkContext) -> Walk:
         stats.verified = yield from pass_ahead(state, context)
         if stats.verified:
             return
-        # The list moved, and pages were read in no known order. A cover needs none, and can be fetched ahead, too.
+        # The list moved, and pages were read in no known order. Windows need none, and can be prefetched, too.
         state.begin_pass(None)
-        state.stage = "cover"
-    if state.stage == "cover":
-        state.objection = yield from cover(state, context)
-        stats.verified, stats.reason = not state.objection, state.objection
-        if not state.objection or state.objection == TOO_FAST:
+        state.stage = "windows"
+    if state.stage == "windows":
+        state.windows.failure = yield from scan_windows(state, context)
+        stats.verified, stats.reason = not state.windows.failure, state.windows.failure
+        if not state.windows.failure or state.windows.failure == TOO_FAST:
             return
         state.begin_pass(None)
         state.stage = "passes"
     yield from passes(state, context)
-    if state.consistency == "strict":
-        stats.verified, stats.reason = False, state.objection
+    if state.config.consistency == "strict":
+        stats.verified, stats.reason = False, state.windows.failure

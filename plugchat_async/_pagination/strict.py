@@ -31,9 +31,9 @@ from plugchat_async._pagination.steps import FetchPage, Step, YieldPage, chat_ke
 from plugchat_async.errors import PageLimitError
 from plugchat_async.models import Page
 
-# How often in one cover windows may fail to overlap, or to get on.
+# How often in one scan windows may fail to overlap, or to get further down.
 MAX_MISSES = 20
-# How far a list may have grown since a page that was short.
+# Pages by which a list may have grown since a page that was short.
 _MAX_PAGES_TO_THE_END = 3
 # Where pages are tiny, windows may have to be larger than them.
 _TINY = 32
@@ -42,36 +42,41 @@ _TINY = 32
 TOO_FAST = f"the list moved too fast: no page 1 reached back within {MAX_PASSES} passes"
 
 
-def cover(state: WalkState, context: WalkContext) -> Generator[Step, Page, str]:
-    """Read the list until it is covered. Give "" then, else why it can't be.
+def scan_windows(state: WalkState, context: WalkContext) -> Generator[Step, Page, str]:
+    """Read the list in windows until it is covered.
 
-    TOO_FAST says that the list was covered once, but not the chats that jumped to its front since.
+    Returns:
+        "" if it is covered, else why it can not be. TOO_FAST: it was covered once, but chats that jumped to its front
+        since were not.
     """
-    if state.stop_on == "empty":
+    if state.config.stop_on == "empty":
         return 'short pages are no end with stop_on="empty", so nothing shows that there is one'
-    if state.phase:
+    if state.passes:
         state.restart_pass()
-    state.margin = state.margin or least_margin(state.size)
+    state.windows.overlap = state.windows.overlap or min_overlap(state.size)
     for _ in range(MAX_PASSES):
         context.stats.passes += 1
-        descent = _Descent(state, context)
-        yield from descent.windows()
-        if descent.reason:
-            return descent.reason
-        if descent.count == 1:
+        scan = _WindowScan(state, context)
+        yield from scan.read()
+        if scan.reason:
+            return scan.reason
+        if scan.count == 1:
             return ""
-        if descent.level:
+        if scan.level:
             return "more chats have the newest time than page 1 shows"
-        state.begin_pass(state.newest)
+        state.begin_pass(state.scan.newest)
     return TOO_FAST
 
 
 @define(eq=False, repr=False)
-class _Descent:
-    """Overlapping windows from the front of the list down: to its end, or until its chats are older than the bound.
+class _WindowScan:
+    """Overlapping windows from the front of the list down, to its end or until chats are older than the bound.
 
-    count: how many windows were read. reason: why it came to nothing. level: page 1 has but one time, the bound.
-    honoured: a window of a size of our own choice came back full.
+    Attributes:
+        count: The number of windows that were read.
+        reason: Why the scan proves nothing, or "".
+        level: Whether all chats of page 1 have the same time, the bound.
+        _honoured: Whether a window of a size that was chosen here came back full.
     """
 
     _state: WalkState
@@ -84,19 +89,19 @@ class _Descent:
     _honoured: bool = field(default=False, init=False)
     _left: int = field(default=0, init=False)
 
-    def windows(self) -> Generator[Step, Page, None]:
-        """Read them."""
+    def read(self) -> Generator[Step, Page, None]:
+        """Read the windows."""
         state = self._state
-        self.count = 1 if state.end else 0  # before the walk was resumed
+        self.count = 1 if state.windows.position else 0  # before the walk was resumed
         self._left = self._context.max_pages
-        # On the way to a bound, one page is hoped to be enough.
-        after = self._after if self._context.ahead and state.bound is None else None
-        going_on = True
-        while going_on:
-            going_on = yield from self._window(after)
+        # Down to a bound, one page is usually enough.
+        next_key = self._next_key if self._context.ahead and state.scan.bound is None else None
+        more = True
+        while more:
+            more = yield from self._window(next_key)
 
-    def _window(self, after: Callable[[int, int], tuple[int, int]] | None) -> Generator[Step, Page, bool]:
-        """Read the next window, and tell whether another is to follow."""
+    def _window(self, next_key: Callable[[int, int], tuple[int, int]] | None) -> Generator[Step, Page, bool]:
+        """Read the next window. Return whether another one is needed."""
         state = self._state
         number, size = self._choose()
         if not size:
@@ -107,64 +112,65 @@ class _Descent:
             raise PageLimitError(
                 f"the list had not ended after max_pages={self._context.max_pages} pages", page=number, page_size=size
             )
-        page = yield FetchPage(number, size, resume_page=number, after=after)
+        page = yield FetchPage(number, size, resume_page=number, next_key=next_key)
         self.count += 1
         self._context.stats.pages += 1
         times = times_of(page)
-        self.reason = _objection(page, times)
+        self.reason = _failure_of(page, times)
         yield from self._deliver(page)
         if self.reason or (number == 1 and not times):
             return False
         if self._is_behind_a_gap(number, times):
             return not self.reason
-        self.level |= number == 1 and times[0] == times[-1] == state.bound
+        self.level |= number == 1 and times[0] == times[-1] == state.scan.bound
         if page.is_short and (yield from self._is_end(page)):
             return False
-        yield from self._go_on(page, times)
-        covered = state.bound is not None and state.frontier is not None and state.frontier < state.bound
+        yield from self._advance(page, times)
+        bound, covered_until = state.scan.bound, state.windows.covered_until
+        covered = bound is not None and covered_until is not None and covered_until < bound
         return not covered and not self.reason
 
     def _choose(self) -> tuple[int, int]:
-        """Give the number and size of the next window."""
-        state = self._state
-        if state.end > self._back:
+        """Return page number and size of the next window."""
+        size, windows = self._state.size, self._state.windows
+        if windows.position > self._back:
             # The window must begin before all chats of the same time as the last one.
-            overlap = max(state.margin, state.tied + 1)
-            return next_window(state.end - self._back, state.size, overlap)
+            overlap = max(windows.overlap, windows.tie_count + 1)
+            return next_window(windows.position - self._back, size, overlap)
         # Page 1 must show chats behind those that are pinned and those of the newest time, however tiny pages are.
-        return 1, max(state.size, MAX_PINNED + 2 * state.margin)
+        return 1, max(size, MAX_PINNED + 2 * windows.overlap)
 
     def _is_behind_a_gap(self, number: int, times: list[datetime]) -> bool:
-        """Tell whether a window does not overlap with the one before it; then the next one steps back."""
-        state = self._state
-        if number == 1 or state.frontier is None or (times and times[0] > state.frontier):
+        """Return whether a window does not overlap with the one before it; then the next one steps back."""
+        windows = self._state.windows
+        if number == 1 or windows.covered_until is None or (times and times[0] > windows.covered_until):
             return False
         self._miss()
-        self._back = max(state.margin, 2 * self._back)
-        # Deletions go on: from now on overlap by more, too.
-        state.margin = max(state.margin, min(2 * state.margin, state.size // 4))
+        self._back = max(windows.overlap, 2 * self._back)
+        # There may be more deletions: overlap by more from now on.
+        windows.overlap = max(windows.overlap, min(2 * windows.overlap, self._state.size // 4))
         return True
 
-    def _go_on(self, page: Page, times: list[datetime]) -> Generator[Step, Page, None]:
-        """Note that the list is covered down to the end of a window."""
-        state = self._state
-        if state.frontier is not None and times[-1] >= state.frontier:
-            # It is wholly above the end of the one before: so many chats came, or `page` is ignored.
+    def _advance(self, page: Page, times: list[datetime]) -> Generator[Step, Page, None]:
+        """Mark the list as covered down to the end of a window."""
+        state, windows = self._state, self._state.windows
+        if windows.covered_until is not None and times[-1] >= windows.covered_until:
+            # It is wholly above the end of the one before: that many chats came, or `page` is ignored.
             if page.number > 1 and not self._misses:
                 yield from probe_past_end(page)
             self._miss()
-        state.newest = state.newest or max(times)
-        state.frontier = times[-1] if state.frontier is None else min(state.frontier, times[-1])
-        state.end = (page.number - 1) * page.size + page.length
-        state.tied = times.count(times[-1])
+        state.scan.newest = state.scan.newest or max(times)
+        windows.covered_until = times[-1] if windows.covered_until is None else min(windows.covered_until, times[-1])
+        windows.position = (page.number - 1) * page.size + page.length
+        windows.tie_count = times.count(times[-1])
         if page.number > 1 and not page.is_short:
             self._honoured |= page.size != state.size
-            if state.size < state.page_size:
-                self._context.sizes.record_cap(state.page_size, state.size)
+            if state.size < state.config.page_size:
+                self._context.traits.record_cap(state.config.page_size, state.size)
         self._back = 0
 
-    def _after(self, number: int, size: int) -> tuple[int, int]:
-        return next_window(number * size, self._state.size, self._state.margin)
+    def _next_key(self, number: int, size: int) -> tuple[int, int]:
+        return next_window(number * size, self._state.size, self._state.windows.overlap)
 
     def _miss(self) -> None:
         self._misses += 1
@@ -177,21 +183,21 @@ class _Descent:
             yield YieldPage(fresh)
 
     def _is_end(self, page: Page) -> Generator[Step, Page, bool]:
-        """Tell whether a short window is the end of the list."""
+        """Return whether a short window is the end of the list."""
         state = self._state
-        first = not state.end and not state.phase
-        if first and self._context.sizes.may_be_capped(page):
+        first = not state.windows.position and not state.passes
+        if first and self._context.traits.may_be_capped(page):
             # It may be as full as the server lets a page be. That no chat follows it would prove nothing, since chats
             # may have been deleted; that the next window overlaps, and is short, does.
             state.size = min(state.size, page.length)
-            state.margin = least_margin(state.size)
+            state.windows.overlap = min_overlap(state.size)
             return False
         if page.size == state.size or (page.size < state.size and self._honoured):
             return True
         end = (page.number - 1) * page.size + page.length
         if page.size > state.size and is_round(page.length):
             # It, too, may be as full as the server lets it be; then a later window must show the end.
-            if end <= state.end:
+            if end <= state.windows.position:
                 self.reason = "the server does not honour every pageSize"
             return False
         # The size is of our own choice, and the server may know only some: look with the size that it knows.
@@ -206,8 +212,8 @@ class _Descent:
         return True
 
 
-def _objection(page: Page, times: list[datetime]) -> str:
-    """Say why a page proves nothing, or "" if it does."""
+def _failure_of(page: Page, times: list[datetime]) -> str:
+    """Return why a page proves nothing, or "" if it proves something."""
     if page.length > page.size:
         return "the server does not honour every pageSize"
     if len(times) < len(page.chats):
@@ -217,17 +223,17 @@ def _objection(page: Page, times: list[datetime]) -> str:
     return ""
 
 
-def least_margin(size: int) -> int:
-    """Give the number of chats by which windows overlap: two at least, so that the times overlap, too."""
+def min_overlap(size: int) -> int:
+    """Return the number of chats by which windows overlap: at least two, so that the times overlap, too."""
     return max(2, min(4, size // 8))
 
 
 @lru_cache(maxsize=1024)
 def next_window(end: int, size: int, overlap: int) -> tuple[int, int]:
-    """Choose the window that goes on at place `end` of the list: its page number, and its page size.
+    """Return page number and page size of the window that continues at a place of the list.
 
-    It begins `overlap` places before `end`, at least, and of all such windows it goes down farthest. It has `size`
-    places at most, or as few more as it takes to get on where `size` is tiny. (1, 0) if there is none.
+    It begins at least `overlap` places before `end`, and of all such windows it goes down farthest. It has at most
+    `size` places, or as few more as are needed where `size` is tiny. (1, 0) if there is none.
     """
     start = max(0, end - overlap)
     best = (1, 0)

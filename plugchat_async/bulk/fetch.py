@@ -1,22 +1,17 @@
 """fetch_many: the chats of many accounts, several accounts at a time."""
 
 import logging
-import ssl
 from collections.abc import AsyncGenerator, AsyncIterable, Callable, Iterable
-from typing import Any, Literal, TypeAlias, TypedDict, Unpack, overload
+from typing import Any, Literal, TypeAlias, Unpack, cast, overload
 
 from attrs import AttrsInstance, field, fields, frozen
 
-from plugchat_async._http.decode import OnBadValue
-from plugchat_async._http.page_fetcher import Clock
-from plugchat_async._http.resources import RequestOptions, SharedResources, hidden_address
-from plugchat_async._http.retry import RetryPolicy
-from plugchat_async._http.telemetry import Telemetry
-from plugchat_async._http.wire import DEFAULT_BASE_URL
+from plugchat_async._http.options import HiddenOptions, RequestOptions, RequestSettings
+from plugchat_async._http.resources import SharedResources
+from plugchat_async._http.wire import CHATS_PATH, DEFAULT_BASE_URL
 from plugchat_async._internal.iterables import Source
 from plugchat_async._internal.validation import check_choice, check_function, check_type
-from plugchat_async._pagination import Consistency, StopOn
-from plugchat_async._pagination.runner import WalkOptions
+from plugchat_async._pagination.options import CommonWalkOptions, WalkSettings
 from plugchat_async.bulk.accounts import Account
 from plugchat_async.bulk.workers import AccountResult, WorkerPool
 from plugchat_async.errors import PlugChatError
@@ -29,47 +24,41 @@ OnError = Literal["collect", "raise"]
 OnResult = Callable[[AccountResult], object]
 
 
-class BulkOptions(TypedDict, total=False):
-    """The keyword options of `fetch_many` that are about walks and requests, for functions that pass them on."""
+class BulkOptions(CommonWalkOptions, RequestOptions, total=False):
+    """The keyword options of `fetch_many` for walks and requests, for functions that pass them on.
+
+    Attributes:
+        page_size: The number of chats to ask for at a time (default 100).
+        base_url: The base URL of accounts that have none, as for `SessionOptions`.
+        account_requests_per_second: Requests per second of each account at most, evenly spaced (default None: no
+            limit). Use it with `prefetch` if the service limits the rate of an account: after a 429, all requests of
+            the account wait, and are then sent together.
+        isolate_connections: Whether each account has connections of its own (default False: accounts share them, one
+            after the other). No cookie, header or error of one account reaches another in any case. But if a server
+            sends an unrequested answer just when the next request is sent, it is taken for the answer to that one.
+    """
 
     page_size: int
-    limit: int | None
-    stop_on: StopOn
-    consistency: Consistency
-    prefetch: int
-    max_pages: int
-    require_verified: bool
-    isolate_connections: bool
     base_url: str
-    timeout: float
-    retry: RetryPolicy
-    repair: bool
-    on_bad_value: OnBadValue
-    max_concurrency: int
-    requests_per_second: float | None
     account_requests_per_second: float | None
-    max_response_bytes: int
-    proxy: str | None
-    ssl_context: ssl.SSLContext | None
-    telemetry: Telemetry | None
-    clock: Clock
+    isolate_connections: bool
 
 
 @frozen
 class BulkSettings:
-    """The same, with their defaults, checked: those of each walk, those of requests, a trimmed base URL."""
+    """`BulkOptions` with their defaults, checked: those of walks, those of requests, and those of many accounts."""
 
-    walk: WalkOptions = field(default=WalkOptions())
-    requests: RequestOptions = field(default=RequestOptions())
+    walk: WalkSettings = field(default=WalkSettings())
+    requests: RequestSettings = field(default=RequestSettings())
     base_url: str = DEFAULT_BASE_URL
     isolate_connections: bool = False
 
     def __attrs_post_init__(self) -> None:
         check_type("isolate_connections", self.isolate_connections, bool)
-        self.walk.state()
+        self.walk.state(CHATS_PATH)
 
     def pool(self, accounts: Source[Account], *, concurrency: int, pages: bool) -> WorkerPool:
-        """Make the workers that walk `accounts`."""
+        """Return the workers that walk `accounts`."""
         return WorkerPool(
             accounts,
             SharedResources(self.requests),
@@ -82,24 +71,25 @@ class BulkSettings:
 
 
 def settings_of(options: BulkOptions) -> BulkSettings:
-    """Check options. What may hold a password is taken out of them first: tracebacks may show the frames."""
-    address = hidden_address(options.pop("base_url", DEFAULT_BASE_URL), options.pop("proxy", None))
+    """Return the settings of options. The proxy is hidden first: tracebacks may show the frames."""
+    hidden = HiddenOptions(cast("dict[str, Any]", options))
+    address = hidden.take_address()
     if isinstance(address, PlugChatError):
         raise address
-    origin, hidden = address
+    origin, proxy = address
     unknown = options.keys() - BulkOptions.__optional_keys__
     if unknown:
         raise TypeError(f"unexpected keyword arguments: {', '.join(sorted(unknown))}")
     return BulkSettings(
-        WalkOptions(**_taken(options, WalkOptions)),
-        RequestOptions(proxy=hidden, **_taken(options, RequestOptions)),
+        WalkSettings(**_options_of(WalkSettings, options)),
+        RequestSettings(proxy=proxy, **_options_of(RequestSettings, options)),
         origin,
         options.get("isolate_connections", False),
     )
 
 
-def _taken(options: BulkOptions, kind: type[AttrsInstance]) -> dict[str, Any]:
-    """Give those of the options that a class takes."""
+def _options_of(kind: type[AttrsInstance], options: BulkOptions) -> dict[str, Any]:
+    """Return the options that a class takes."""
     names = {field.name for field in fields(kind)}
     return {name: value for name, value in options.items() if name in names}
 
@@ -154,38 +144,30 @@ def fetch_many(
         async for result in fetch_many(accounts, concurrency=64):
             print(result.account.name, len(result.chats), result.error)
 
-    accounts: an iterable or async iterable of Account, of any length: they are taken one by one, as they are wanted. A
-        plain iterable is asked in the event loop, so it should not take long. Nothing keeps two from having one name.
-    concurrency: how many accounts are under way at a time (default 64). With that many, and no more, chats are held in
-        memory: all that an account has, or, with `stream`, its next page (and `prefetch` more).
-    on_error: "collect" (default) gives a failed account as a result with its error, and the others go on; "raise"
-        raises the first error, whose `account` is the account's name, and cancels the others.
-    stream: give pairs of an account and a Page as they come, instead of whole accounts (default False). Then a failed
-        account is given to `on_result`, or logged as a warning if there is none.
-    on_result: a plain function, called with each AccountResult before it is given or, with `stream`, when the
-        account's last page was (default None).
+    Accounts share a retry budget; when it is used up, each one has its own for two retries. At most one request of an
+    account waits for its turn at a time, so that accounts with many prefetched pages do not delay others. This is an
+    async generator: leave it with `contextlib.aclosing`, and all requests in flight are cancelled.
 
-    Of the `options`, these are those of `PlugChatSession.iter_chats`, with the same defaults, for each walk:
-    `page_size`, `limit`, `stop_on`, `consistency`, `prefetch`, `max_pages`, `require_verified`. These are those of
-    `PlugChatSession`: `base_url` (of accounts that have none), `timeout`, `retry`, `repair`, `on_bad_value`,
-    `max_response_bytes`, `proxy`, `ssl_context`, `telemetry`, `clock`. And:
+    Args:
+        accounts: An iterable or async iterable of Account, of any length: they are taken one by one, when they are
+            needed. A plain iterable is called in the event loop, so it should not block. Names may repeat.
+        concurrency: The number of accounts that are fetched at a time (default 64). Only their chats are held in
+            memory: all of an account, or, with `stream`, its next page and `prefetch` more.
+        on_error: "collect" (default) returns a failed account as a result with its error, and continues. "raise" raises
+            the first error, with the account's name as its `account`, and cancels the other accounts.
+        stream: Whether to yield pairs of an account and a Page as they come, instead of whole accounts (default False).
+            A failed account is then passed to `on_result`, or logged as a warning if there is none.
+        on_result: A plain function, called with each AccountResult before it is yielded or, with `stream`, after the
+            account's last page (default None).
+        **options: See `BulkOptions`. `max_concurrency` and `requests_per_second` count the requests of all accounts
+            together.
 
-    max_concurrency: requests in flight at most, of all accounts together (default 64).
-    requests_per_second, account_requests_per_second: requests a second at most, evenly spaced, of all accounts together (but for a
-        hundredth of a second's, which may go out at once) and of each one (default None: no limit). Where the service
-        limits an account's rate, `prefetch` wants an `account_requests_per_second`: a 429 makes all of the account's requests
-        wait, but then they go out together.
-    isolate: give each account connections of its own (default False: accounts share them, one after the other). No
-        cookie, header or error of one account reaches another in any case; but if a server sends an answer that nobody
-        asked for, just when the next request is on its way, it is taken for that one's.
-
-    Accounts share a retry budget; when that is used up, each one has its own for two retries. At most one request of an
-    account waits for its turn at a time, so that those that read many pages ahead delay no other. This is an async
-    generator: leave it with `contextlib.aclosing`, and all that is under way is cancelled.
-
-    InvalidValueError and InvalidTypeError at once if an argument is wrong; later what `accounts` or `on_result` raise,
-    InvalidTypeError if there is something else than an Account, and with on_error="raise" any PlugChatError.
-    ConfigurationError if `accounts` cancels the task that asks for them, as a timeout across a yield does (PEP 789).
+    Raises:
+        InvalidValueError: At once, if an argument has a wrong value.
+        InvalidTypeError: At once, if an argument has a wrong type; later, if `accounts` yields something else than an
+            Account.
+        PlugChatError: With on_error="raise", the error of an account.
+        ConfigurationError: `accounts` cancels the task that iterates it, as a timeout across a yield does (PEP 789).
     """
     settings = settings_of(options)
     check_choice("on_error", on_error, ("collect", "raise"))

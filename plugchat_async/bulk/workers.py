@@ -3,16 +3,18 @@
 import asyncio
 import logging
 
-from attrs import evolve, field, frozen
+from attrs import field, frozen
 
 from plugchat_async._http.resources import SharedResources
 from plugchat_async._http.token import hidden_token
 from plugchat_async._http.transport import Transport
 from plugchat_async._http.wire import parse_base_url
 from plugchat_async._internal.iterables import Source
+from plugchat_async._internal.tasks import cancel_all
 from plugchat_async._internal.validation import check_int
-from plugchat_async._pagination.prefetch import cancel_all
-from plugchat_async._pagination.runner import ChatWalk, WalkOptions
+from plugchat_async._pagination.options import WalkSettings
+from plugchat_async._pagination.runner import ChatWalk
+from plugchat_async._pagination.server_traits import ServerTraits
 from plugchat_async.bulk.accounts import Account
 from plugchat_async.errors import ConfigurationError, PlugChatError
 from plugchat_async.models import Chat, Page, WalkReport
@@ -63,7 +65,7 @@ class WorkerPool:
         self,
         accounts: Source[Account],
         resources: SharedResources,
-        options: WalkOptions,
+        settings: WalkSettings,
         *,
         concurrency: int,
         origin: str,
@@ -71,8 +73,8 @@ class WorkerPool:
         pages: bool,
     ) -> None:
         self._accounts = accounts
-        self._commons = resources
-        self._options = options
+        self._resources = resources
+        self._settings = settings
         self._concurrency = check_int("concurrency", concurrency, minimum=1, maximum=MAX_CONCURRENCY)
         self._origin = origin
         self._transport = None if isolate_connections else resources.transport()
@@ -154,64 +156,44 @@ class WorkerPool:
     async def _walk(self, account: Account) -> AccountResult:
         """Walk one account. Whatever its service does, the others do not see it."""
         chats: list[Chat] = []
-        reports: list[WalkReport] = []
         transport = self._transport
+        walk: ChatWalk | None = None
         error: PlugChatError | None = None
         try:
             if transport is None:
-                transport = self._commons.transport()
+                transport = self._resources.transport()
                 transport.open()
-            await self._drive(account, transport, chats, reports)
+            walk = self._start(account, transport)
+            async for page in walk.pages():
+                if self._pages:
+                    await self._hand_over((account, page))
+                else:
+                    chats += page.chats
+                del page  # while the next one is awaited
         except PlugChatError as caught:
             error = caught
         finally:
+            if walk is not None:
+                await walk.discard()
             if self._transport is None and transport is not None:
                 await transport.close()
-        report = reports[0] if reports else None
+        report = walk.report if walk is not None and walk.has_begun else None
         if error is None:
             return AccountResult(account, tuple(chats), None, report)
         error.account = account.name
         if not self._pages:
-            error.checkpoint = None  # what it would go on behind is lost
+            error.checkpoint = None  # the chats before it are lost
         return AccountResult(account, (), error, report)
 
-    async def _drive(
-        self, account: Account, transport: Transport, chats: list[Chat], reports: list[WalkReport]
-    ) -> None:
+    def _start(self, account: Account, transport: Transport) -> ChatWalk:
         origin = self._origin if account.base_url is None else parse_base_url(account.base_url)
         token = hidden_token(account.token)
         if isinstance(token, PlugChatError):
             raise token
         if isinstance(origin, PlugChatError):
             raise origin
-        exchange = self._commons.exchange(transport, token, origin, reserve=_RESERVE, account=account.name)
-        options = evolve(self._options, on_report=reports.append)
-        drive = ChatWalk(
-            options.state(),
-            options,
-            fetch=exchange.fetch,
-            sizes=exchange.sizes,
-            monotonic=self._commons.clock.monotonic,
-            account=account.name,
-            dispatcher=self._commons.dispatcher,
-        )
-        left = options.limit
-        try:
-            while left != 0 and (page := await drive.next()) is not None:
-                if left is not None:
-                    page = _cut(page, left)
-                    left -= len(page.chats)
-                if self._pages:
-                    await self._hand_over((account, page))
-                else:
-                    chats += page.chats
-                del page  # while the next one is waited for
-        finally:
-            await drive.close()
-
-
-def _cut(page: Page, most: int) -> Page:
-    return page if len(page.chats) <= most else evolve(page, chats=page.chats[:most])
+        fetcher = self._resources.page_fetcher(transport, token, origin, reserve=_RESERVE, account=account.name)
+        return ChatWalk(fetcher, self._settings, ServerTraits())
 
 
 def _cancelled_by_others() -> ConfigurationError:

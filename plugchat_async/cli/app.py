@@ -12,10 +12,10 @@ from cyclopts import App, CycloptsError, Parameter, UnusedCliTokensError
 
 from plugchat_async import (
     Chat,
-    ChatsOptions,
     InvalidValueError,
     PlugChatError,
     PlugChatSession,
+    WalkOptions,
     WalkReport,
     __version__,
 )
@@ -143,7 +143,7 @@ def chats(
     resume = read_checkpoint(checkpoint)
     reports: list[WalkReport] = []
     notes = ProblemNotes()
-    options: ChatsOptions = {
+    options: WalkOptions = {
         "start_page": start_page,
         "limit": limit,
         "consistency": consistency,
@@ -187,7 +187,7 @@ def chats(
     return EXIT_OK
 
 
-def _warn_if_empty(reports: Sequence[WalkReport], options: ChatsOptions) -> None:
+def _warn_if_empty(reports: Sequence[WalkReport], options: WalkOptions) -> None:
     """Say on stderr if a walk from the beginning found no chats: so it is while the phone is not connected."""
     from_beginning = options.get("resume") is None and options.get("start_page") == 1
     if from_beginning and any(report.requests and not report.chats for report in reports):

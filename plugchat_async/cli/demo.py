@@ -8,7 +8,7 @@ from attrs import frozen
 from rich.table import Column, Table
 
 from plugchat_async import PlugChatSession, WalkReport
-from plugchat_async._pagination import Consistency
+from plugchat_async._pagination.state import Consistency
 from plugchat_async._pagination.steps import key_of
 from plugchat_async.cli.output import chats_table, drawn
 from plugchat_async.session import TOKEN_VARIABLE

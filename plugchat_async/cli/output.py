@@ -20,8 +20,10 @@ from plugchat_async import (
     PlugChatError,
     WalkReport,
 )
+from plugchat_async._http.wire import CHATS_PATH
 from plugchat_async._internal.files import AtomicFile, write_private, writing
-from plugchat_async._pagination import Consistency, unpack
+from plugchat_async._pagination.checkpoint import unpack
+from plugchat_async._pagination.state import Consistency
 from plugchat_async.errors import NotConnectedError
 from plugchat_async.export.accounts import ExportSummary
 from plugchat_async.export.rows import csv_header, to_csv, to_json
@@ -77,7 +79,7 @@ def read_checkpoint(file: Path | None) -> str | None:
         if not file.exists():
             return None
         text = file.read_text("ascii").strip()
-        unpack(text)
+        unpack(text, CHATS_PATH)
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) else "it holds none"
         raise InvalidValueError(f"can't read the checkpoint {file}: {reason}", "Name another --checkpoint.") from None

@@ -8,7 +8,7 @@ from typing import Final
 
 from attrs import evolve
 
-from plugchat_async._http.resources import RequestOptions
+from plugchat_async._http.options import RequestSettings
 from plugchat_async._http.secret import Secret
 from plugchat_async._http.transport import Transport
 from plugchat_async._http.wire import DOCUMENTED_ORIGINS, RequestTemplate
@@ -47,7 +47,7 @@ class CheckRunner:
 
     def __init__(
         self,
-        options: RequestOptions,
+        options: RequestSettings,
         transport: Transport,
         token: Secret | PlugChatError,
         where: str | PlugChatError,

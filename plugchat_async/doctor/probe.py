@@ -10,7 +10,6 @@ from plugchat_async._evidence import Problem
 from plugchat_async._http.account_status import read_status
 from plugchat_async._http.decode import Decoded
 from plugchat_async._http.gateway_errors import gateway_error
-from plugchat_async._http.page_fetcher import Clock
 from plugchat_async._http.retry import parse_wait
 from plugchat_async._http.secret import Secret
 from plugchat_async._http.transport import AttemptFailed, Transport
@@ -24,6 +23,7 @@ from plugchat_async._http.wire import (
     status_error,
     status_line,
 )
+from plugchat_async._internal.clock import Clock
 from plugchat_async._pagination.steps import key_of
 from plugchat_async.converter import converter
 from plugchat_async.doctor.findings import counted

@@ -8,10 +8,11 @@ from typing import Final, TypeVar
 
 from attrs import frozen
 
-from plugchat_async._http.page_fetcher import Clock
-from plugchat_async._pagination import ServerTraits
-from plugchat_async._pagination.prefetch import PageSource
-from plugchat_async._pagination.runner import PROBLEM_WARNING, ChatWalk, WalkOptions
+from plugchat_async._internal.clock import Clock
+from plugchat_async._pagination.options import WalkSettings
+from plugchat_async._pagination.prefetch import FetchFunction
+from plugchat_async._pagination.runner import PROBLEM_WARNING, ChatWalk
+from plugchat_async._pagination.server_traits import ServerTraits
 from plugchat_async._pagination.steps import key_of
 from plugchat_async.errors import (
     AccessDeniedError,
@@ -50,8 +51,8 @@ class WatchDeps:
     as soon as the session is closed. sizes: what the session has learnt of page sizes.
     """
 
-    fetch: PageSource
-    walk: Callable[[WalkOptions], ChatWalk]
+    fetch: FetchFunction
+    walk: Callable[[WalkSettings], ChatWalk]
     pause: Callable[[float], Awaitable[object]]
     sizes: ServerTraits
     clock: Clock
@@ -198,24 +199,24 @@ class Watch:
         began = self._tools.clock.time()
         seen: dict[str, Chat] = {}
         # "strict" alone proves that who is missing is gone.
-        drive = self._tools.walk(
-            WalkOptions(page_size=self._settings.page_size, consistency="strict", require_verified=True)
+        walk = self._tools.walk(
+            WalkSettings(page_size=self._settings.page_size, consistency="strict", require_verified=True)
         )
         verified = True
         try:
             try:
-                while (page := await drive.next()) is not None:
+                async for page in walk.pages():
                     for chat in page.chats:
                         seen.setdefault(key_of(chat), chat)
             finally:
-                await drive.close()
+                await walk.discard()
         except ConsistencyError:
             verified = False
         except PlugChatError as error:
-            error.checkpoint = None  # of this walk, which nobody can go on with
+            error.checkpoint = None  # of this walk, which nobody can resume
             raise
-        # Who is missing may be one of the rows that could not be read.
-        return Sweep(seen, verified and not drive.saw_unreadable, began)
+        # A row that could not be read may be of a chat that is missing.
+        return Sweep(seen, verified and not walk.saw_unreadable, began)
 
     def _learn_cap(self, front: Front, sweep: "Sweep") -> None:
         """Ask for pages as long as a short one was, where that was not the end of the list."""

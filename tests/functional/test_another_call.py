@@ -17,7 +17,8 @@ from plugchat_async import (
     ServerError,
     WalkReport,
 )
-from plugchat_async._pagination.runner import WalkOptions
+from plugchat_async._pagination.options import WalkSettings
+from plugchat_async._pagination.server_traits import ServerTraits
 from support.fakes import FakeTime, RawServer, answering, http
 
 PATH = "/api/whatsapp/contacts"
@@ -42,17 +43,14 @@ class Session(PlugChatSession):
     def __init__(self, token: str, **options: Any) -> None:
         self.time = FakeTime()
         super().__init__(token, clock=self.time.clock, on_bad_value="raise", **options)
-        self._contacts = self._exchange.for_endpoint(PATH, Contact)
+        self._contacts = self._fetcher.for_endpoint(PATH, Contact)
 
-    async def iter_contacts(self, options: WalkOptions) -> AsyncGenerator[Contact, None]:
+    async def iter_contacts(self, options: WalkSettings) -> AsyncGenerator[Contact, None]:
         """As `iter_chats` does for chats."""
-        walk = self._walk(options, self._contacts)
-        try:
-            while (page := await walk.next()) is not None:
+        async with self._walk(options, self._contacts, ServerTraits()) as walk:
+            async for page in walk.pages():
                 for contact in cast("tuple[Contact, ...]", page.chats):
                     yield contact
-        finally:
-            await walk.close()
 
 
 def answer(*rows: Mapping[str, object]) -> bytes:
@@ -66,7 +64,7 @@ def asked(server: RawServer) -> list[str]:
 async def contacts_of(*pages: bytes, size: int) -> tuple[list[Contact], WalkReport, list[str]]:
     """Walk them: what came, the report, and what was asked for."""
     reports: list[WalkReport] = []
-    options = WalkOptions(page_size=size, on_report=reports.append)
+    options = WalkSettings(page_size=size, on_report=reports.append)
     async with RawServer(answering(*pages, close=False)) as server:
         async with Session("t0ken", base_url=server.base_url) as session:
             contacts = [contact async for contact in session.iter_contacts(options)]
@@ -99,7 +97,7 @@ async def test_two_calls_share_limits() -> None:
     ):
         with pytest.raises(RateLimitedError):
             await session.list_chats()
-        assert [contact async for contact in session.iter_contacts(WalkOptions())] == [Contact("1")]
+        assert [contact async for contact in session.iter_contacts(WalkSettings())] == [Contact("1")]
         assert sum(session.time.sleeps) >= 7
 
 
@@ -109,7 +107,7 @@ async def test_two_calls_learn_apart() -> None:
     chats = answer(*[{"phone": str(number)} for number in range(5)])
     async with RawServer(answering(contacts, answer(), chats, answer(), close=False)) as server:
         async with Session("t0ken", base_url=server.base_url) as session:
-            assert len([contact async for contact in session.iter_contacts(WalkOptions(page_size=10))]) == 10
+            assert len([contact async for contact in session.iter_contacts(WalkSettings(page_size=10))]) == 10
             assert len(await session.list_chats(10)) == 5
         assert asked(server)[2:] == [
             f"/api/whatsapp/chats?{query}" for query in ("page=1&pageSize=10", "page=2&pageSize=5")
@@ -119,7 +117,7 @@ async def test_two_calls_learn_apart() -> None:
 async def test_a_checkpoint_is_of_its_call() -> None:
     """It goes on with the call that it was of, and with no other."""
     pages = [answer({"phone": "1"}, {"phone": "2"}), *[http(b"", status="503 Service Unavailable")] * 3]
-    options = WalkOptions(page_size=2)
+    options = WalkSettings(page_size=2)
     async with (
         RawServer(answering(*pages, answer({"phone": "3"}), close=False)) as server,
         Session("t0ken", base_url=server.base_url) as session,
@@ -136,5 +134,5 @@ async def test_a_checkpoint_is_of_its_call() -> None:
 def test_the_recipe_is_what_is_done_here() -> None:
     """CONTRIBUTING.md's line is this module's."""
     recipe = (Path(__file__).parents[2] / "CONTRIBUTING.md").read_text("utf-8")
-    assert 'self._contacts = self._exchange.for_endpoint("/api/whatsapp/contacts", Contact)' in recipe
+    assert 'self._contacts = self._fetcher.for_endpoint("/api/whatsapp/contacts", Contact)' in recipe
     assert 'cast("tuple[Contact, ...]", page.chats)' in recipe

@@ -31,10 +31,10 @@ from plugchat_async import (
     ServerError,
     fetch_many,
 )
-from plugchat_async._http.resources import RequestOptions
+from plugchat_async._http.options import RequestSettings
 from plugchat_async._http.retry import RetryBudget
 from plugchat_async._internal.iterables import Source
-from plugchat_async._pagination.runner import WalkOptions
+from plugchat_async._pagination.options import WalkSettings
 from plugchat_async.bulk.fetch import BulkSettings
 from plugchat_async.testing import Fault, PlugChatSimulator
 from support.fakes import FakeTime, RawServer, answering, http
@@ -410,9 +410,9 @@ def test_wrong_options_are_refused_at_once(options: dict[str, Any]) -> None:
 
 def test_the_options_are_those_that_are_told() -> None:
     """Each name of the dictionary is an option of walks, of requests or of the settings, and no other is taken."""
-    told = {name for kind in (WalkOptions, RequestOptions, BulkSettings) for name in attrs.fields_dict(kind)}
+    told = {name for kind in (WalkSettings, RequestSettings, BulkSettings) for name in attrs.fields_dict(kind)}
     one_walks = {"start_page", "resume", "on_page", "on_report"}
-    assert set(BulkOptions.__annotations__) == told - one_walks - {"walk", "requests"}
+    assert BulkOptions.__optional_keys__ == told - one_walks - {"walk", "requests"}
     unknown: Any = {"start_page": 2}
     with pytest.raises(TypeError, match="start_page"):
         fetch_many([], **unknown)

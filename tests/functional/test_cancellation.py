@@ -219,7 +219,7 @@ class Stage:
 
     async def check(self) -> None:
         """Check that no slot, lock or connection is kept, and that the session gives the right page."""
-        limits = self.session._exchange.limits
+        limits = self.session._fetcher.limits
         async with asyncio.timeout(20):
             assert (await self.session.fetch_page(1, 10)).chats == self.sim.chats[:10]
         assert not limits._turn.locked()
@@ -249,10 +249,10 @@ async def stage(steps: Steps, heard: list[str], scenario: "Scenario") -> AsyncIt
                 **scenario.options,
             )
             await stack.enter_async_context(session)
-            slots = session._exchange.limits.slots._value
+            slots = session._fetcher.limits.slots._value
             yield Stage(sim, session, accounts, steps, [])
             assert await until(lambda: tasks() <= before), tasks() - before
-            assert session._exchange.limits.slots._value == slots
+            assert session._fetcher.limits.slots._value == slots
         assert await until(lambda: descriptors() == open_before), (descriptors(), open_before)
     gc.collect()
     await asyncio.sleep(0)

@@ -442,7 +442,7 @@ async def test_tls_options_belong_to_a_session_of_our_own() -> None:
     import ssl
 
     async with aiohttp.ClientSession() as client:
-        with pytest.raises(InvalidValueError, match="ssl_context can't be set"):
+        with pytest.raises(InvalidValueError, match="ssl_context cannot be set"):
             PlugChatSession("s3cret", client_session=client, ssl_context=ssl.create_default_context())
 
 
@@ -466,7 +466,7 @@ async def test_tls_options_belong_to_a_session_of_our_own() -> None:
         (
             {"require_verified": True, "consistency": "plain"},
             InvalidValueError,
-            "proves nothing: it can not be verified",
+            "proves nothing, so it cannot be verified",
         ),
         ({"resume": 3}, InvalidTypeError, "resume must be of type str, got int"),
         ({"resume": "3"}, InvalidValueError, "resume is not a checkpoint"),

@@ -21,7 +21,7 @@ from plugchat_async import (
     WalkReport,
 )
 from plugchat_async._http.field_values import wire_name
-from plugchat_async._pagination import Consistency
+from plugchat_async._pagination.state import Consistency
 from plugchat_async._pagination.steps import key_of
 from plugchat_async.converter import converter
 from plugchat_async.testing import Fault, PlugChatSimulator

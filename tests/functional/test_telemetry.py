@@ -33,7 +33,6 @@ from plugchat_async import (
     fetch_many,
 )
 from plugchat_async._http.telemetry import Telemetry
-from plugchat_async._pagination.runner import WalkOptions
 from plugchat_async.integrations.opentelemetry import OpenTelemetry, error_type
 from plugchat_async.testing import Fault, PlugChatSimulator
 from support.fakes import DOCUMENTED, FakeTime, RawServer, answering, http
@@ -512,10 +511,10 @@ async def test_a_walk_that_is_closed_twice_ends_once(
     session: PlugChatSession, scope: Telescope, caplog: pytest.LogCaptureFixture
 ) -> None:
     """The second time there is nothing to end."""
-    walk = session._walk(WalkOptions())
-    await walk.next()
-    await walk.close()
-    await walk.close()
+    walk = session.walk_chats()
+    await anext(walk)
+    await walk.aclose()
+    await walk.aclose()
     assert len(scope.spans("plugchat.walk")) == 1
     assert caplog.records == []
 
@@ -665,7 +664,7 @@ async def test_the_guide_names_all_that_is_exported(
     sim: PlugChatSimulator, session: PlugChatSession, scope: Telescope
 ) -> None:
     """Spans, events, metrics and their attributes, in full or behind their prefix."""
-    session._exchange.limits.hold(1.0)
+    session._fetcher.limits.hold(1.0)
     sim.script(Fault.status(415), Fault.answer("[]"), Fault.status(401))
     await session.fetch_page(1, 10)
     with pytest.raises(AuthenticationError):
@@ -760,7 +759,7 @@ async def test_a_telemetry_that_fails_changes_nothing(
     """What it raises is logged, once for a session."""
     telemetry = Broken(*broken)
     async with PlugChatSession(sim.token, base_url=sim.base_url, clock=fake_time.clock, telemetry=telemetry) as session:
-        session._exchange.limits.hold(1.0)
+        session._fetcher.limits.hold(1.0)
         sim.script(Fault.none(), Fault.status(429, headers={"Retry-After": "1"}))
         for _ in range(2):
             assert len(await session.list_chats(100)) == 250

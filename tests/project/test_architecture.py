@@ -149,7 +149,7 @@ def test_the_public_surface_is_pinned() -> None:
         "ChatEvent",
         "ChatKind",
         "ChatRemoved",
-        "ChatsOptions",
+        "WalkOptions",
         "ConfigurationError",
         "ConnectionFailedError",
         "ConsistencyError",

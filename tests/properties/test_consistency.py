@@ -11,7 +11,7 @@ from test_doctor_dialect import Gateway
 from test_walk_traces import ANY, BUMPS, Script, traces
 
 from plugchat_async import Chat, Page, PlugChatError, PlugChatSession, RetryPolicy, WalkReport
-from plugchat_async._pagination import Consistency
+from plugchat_async._pagination.state import Consistency
 from plugchat_async.testing import Fault, PlugChatSimulator
 from support.fakes import DOCUMENTED, FakeTime
 from support.moving import Event

@@ -9,20 +9,13 @@ from hypothesis import given
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from plugchat_async import Page, PageLimitError, PageRepeatedError
-from plugchat_async._pagination import (
-    Consistency,
-    FetchPage,
-    ServerTraits,
-    StopOn,
-    WalkContext,
-    WalkStats,
-    YieldPage,
-    advance,
-    walk,
-)
 from plugchat_async._pagination.exact import MAX_BLIND_PASSES, MAX_PASSES, is_sorted, times_of
-from plugchat_async._pagination.server_traits import FAR_PAGES, is_round
-from plugchat_async._pagination.strict import TOO_FAST, least_margin, next_window
+from plugchat_async._pagination.sequential import WalkContext, WalkStats
+from plugchat_async._pagination.server_traits import FAR_PAGES, ServerTraits, is_round
+from plugchat_async._pagination.state import Consistency, StopOn
+from plugchat_async._pagination.steps import FetchPage, YieldPage, advance
+from plugchat_async._pagination.strategy import walk
+from plugchat_async._pagination.strict import TOO_FAST, min_overlap, next_window
 from support.moving import Event, MovingList, Read, begun, moving, page_of, walk_over
 
 KINDS: dict[Consistency, tuple[str, ...]] = {
@@ -366,7 +359,7 @@ def test_a_chat_that_was_put_back_costs_a_whole_pass() -> None:
 def test_more_chats_of_a_time_than_a_page_holds_say_nothing_of_their_order() -> None:
     """A list whose times are all alike is not sorted by them."""
     walked = walk_over(restless([(str(i), 0) for i in range(40)]), 10, "exact")
-    assert walked.asked[5:] == [(1, 10), (2, 10), (3, 10)] or not walked.state.ordered
+    assert walked.asked[5:] == [(1, 10), (2, 10), (3, 10)] or not walked.state.scan.ordered
     strict = walk_over(always([(str(i), 0) for i in range(140)]), 40, "strict")
     assert strict.stats.reason == "too many chats have the same time for pages to overlap"
     assert len(strict.got) == 140
@@ -609,7 +602,7 @@ def test_strict_tells_of_a_cap_once_and_of_none_where_there_is_none(caplog: pyte
     walk_over(MovingList(90).page, 100, "strict")
     assert not caplog.messages
     walk_over(capping(MovingList(230).page, 50), 100, "strict")
-    assert caplog.messages == ["the server caps pageSize=100 to 50: going on with pages of 50"]
+    assert caplog.messages == ["the server caps pageSize=100 to 50: continuing with pages of 50"]
 
 
 def test_strict_overlaps_by_more_once_chats_were_deleted() -> None:
@@ -617,7 +610,7 @@ def test_strict_overlaps_by_more_once_chats_were_deleted() -> None:
     listed = MovingList(200)
     walked = walk_over(moving(listed, [(2, ("delete", 0))] * 6), 40, "strict")
     assert walked.stats.verified
-    assert least_margin(40) < walked.state.margin <= 40 // 4
+    assert min_overlap(40) < walked.state.windows.overlap <= 40 // 4
     # The window that came too late is read from farther up.
     begins = [(number - 1) * size for number, size in walked.asked]
     assert begins[2] > begins[3] > begins[1]
@@ -834,7 +827,7 @@ def test_a_window_is_larger_than_a_page_only_where_it_must_be(end: int, size: in
 @pytest.mark.parametrize(("size", "margin"), [(1, 2), (16, 2), (24, 3), (32, 4), (1000, 4)])
 def test_margins(size: int, margin: int) -> None:
     """Two chats at least, four at most."""
-    assert least_margin(size) == margin
+    assert min_overlap(size) == margin
 
 
 @pytest.mark.parametrize(

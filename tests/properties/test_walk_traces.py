@@ -8,10 +8,11 @@ from random import Random
 import pytest
 
 from plugchat_async import Page
-from plugchat_async._pagination import Consistency, Step, WalkContext, WalkState
 from plugchat_async._pagination import strategy as walker
 from plugchat_async._pagination.exact import PassReader
-from plugchat_async._pagination.sequential import read_pages
+from plugchat_async._pagination.sequential import WalkContext, read_pages
+from plugchat_async._pagination.state import Consistency, WalkState
+from plugchat_async._pagination.steps import Step
 from support.moving import Event, MovingList, begun, moving, walk_over
 
 # Many traces, on machines that may be slow, with coverage measured.
@@ -142,7 +143,7 @@ def test_pages_ahead_miss_unless_the_last_is_read_again(monkeypatch: pytest.Monk
 
     def careless(state: WalkState, context: WalkContext) -> Generator[Step, Page, bool]:
         yield from read_pages(state, context, PassReader(state, context), ahead=True)
-        return not state.repeated
+        return not state.scan.repeated
 
     monkeypatch.setattr(walker, "pass_ahead", careless)
     outcomes = {missed(script, "exact", 3, 2, ahead=1, order=order) for order in range(20)}

@@ -19,14 +19,16 @@ from plugchat_async import (
     WatchOptions,
     WatchState,
 )
-from plugchat_async._pagination import ServerTraits
-from plugchat_async._pagination.runner import ChatWalk, WalkOptions
+from plugchat_async._pagination.options import WalkSettings
+from plugchat_async._pagination.runner import ChatWalk
+from plugchat_async._pagination.server_traits import ServerTraits
 from plugchat_async._pagination.steps import key_of
 from plugchat_async.testing import SimulatedAccount
 from plugchat_async.testing.dialects import DIALECTS, Dialect
 from plugchat_async.watch.options import WatchSettings
 from plugchat_async.watch.watcher import Watch, WatchDeps
 from support.fakes import FakeTime, run_apart
+from support.moving import PagesOf
 
 
 class Service:
@@ -69,10 +71,8 @@ class Service:
         chat = self.chance.choice(chats)
         {"m": self.account.receive_message, "d": self.account.delete_chat, "r": self.account.mark_read}[kind](chat)
 
-    def walk(self, options: WalkOptions) -> ChatWalk:
-        return ChatWalk(
-            options.state(), options, fetch=self.fetch, sizes=self.sizes, monotonic=self.time.clock.monotonic
-        )
+    def walk(self, settings: WalkSettings) -> ChatWalk:
+        return ChatWalk(PagesOf(self.fetch, self.time.clock.monotonic), settings, self.sizes)
 
     def watch(self, **options: Unpack[WatchOptions]) -> Watch:
         clock = evolve(self.time.clock, time=lambda: self.time.now)

@@ -1,27 +1,20 @@
 """A list of chats that moves while it is read, and the walkers run over it without I/O."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from datetime import UTC, datetime, timedelta
 from random import Random
+from typing import Any
 
 from attrs import define, field
 
 from plugchat_async import Chat, Page
-from plugchat_async._pagination import (
-    Consistency,
-    FetchPage,
-    PeekPage,
-    ServerTraits,
-    Step,
-    StopOn,
-    WalkContext,
-    WalkState,
-    WalkStats,
-    YieldPage,
-    advance,
-    begin,
-    walk,
-)
+from plugchat_async._http.wire import CHATS_PATH
+from plugchat_async._internal.clock import Clock
+from plugchat_async._pagination.sequential import WalkContext, WalkStats
+from plugchat_async._pagination.server_traits import ServerTraits
+from plugchat_async._pagination.state import Consistency, StopOn, WalkConfig, WalkState
+from plugchat_async._pagination.steps import FetchPage, PeekPage, Step, YieldPage, advance
+from plugchat_async._pagination.strategy import walk
 
 EPOCH = datetime(2021, 6, 6, tzinfo=UTC)
 # What happens to the list: "bump", "insert", "delete", "demote" or "late", and to which place of it.
@@ -78,6 +71,24 @@ def page_of(number: int, size: int, items: Iterable[tuple[str, int | None]]) -> 
     return Page(number, size, tuple(chats), b"")
 
 
+@define
+class PagesOf:
+    """The pages of a list in memory, as a walk of the runner's takes them."""
+
+    fetch: Callable[..., Awaitable[Page]]
+    monotonic: Callable[[], float] = lambda: 0.0
+    account: str | None = None
+    path: str = CHATS_PATH
+    item: type[Any] = Chat
+
+    @property
+    def clock(self) -> Clock:
+        return Clock(monotonic=self.monotonic)
+
+    def observe_walk(self) -> None:
+        """Nobody looks on."""
+
+
 # Answers page `number` of `size`.
 Read = Callable[[int, int], Page]
 
@@ -111,14 +122,14 @@ class Walked:
                 # Each error names the page at which it can be gone on.
                 assert step.resume_page >= 1
                 # What is read again, or one page after the other, is not asked for ahead.
-                assert step.after is None or (ahead and not self.state.bound and self.state.stage != "passes")
+                assert step.next_key is None or (ahead and not self.state.scan.bound and self.state.stage != "passes")
             match step:
                 case YieldPage():
                     self.pages.append(step.page)
                     self.got += [chat.id for chat in step.page.chats]
                 case PeekPage():
                     page = arrived.get((step.number, step.size), page)
-                case _ if step.after is None:
+                case _ if step.next_key is None:
                     arrived.clear()
                     self.asked.append((step.number, step.size))
                     page = read(step.number, step.size)
@@ -127,7 +138,7 @@ class Walked:
                     taken += 1
                     missing = [] if key in arrived else [key]
                     for _ in range(min(ahead, taken)):
-                        wanted = step.after(*wanted)
+                        wanted = step.next_key(*wanted)
                         missing += [] if wanted in arrived else [wanted]
                     if order is not None:
                         order.shuffle(missing)
@@ -161,16 +172,10 @@ def begun(
     page_size: int, consistency: Consistency, *, stop_on: StopOn = "short", start_page: int = 1, ahead: int = 0
 ) -> Walked:
     """Give a walk that stands at its beginning."""
-    state = WalkState(
-        consistency=consistency,
-        page_size=page_size,
-        size=page_size,
-        stop_on=stop_on,
-        start_page=start_page,
-        number=start_page,
+    config = WalkConfig(
+        path=CHATS_PATH, page_size=page_size, consistency=consistency, stop_on=stop_on, start_page=start_page
     )
-    begin(state, ahead=ahead > 0)
-    return Walked(state)
+    return Walked(WalkState.at_start(config, ahead=ahead > 0))
 
 
 def moving(chats: MovingList, script: Iterable[tuple[int, Event]]) -> Read:

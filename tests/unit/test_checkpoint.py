@@ -14,14 +14,19 @@ from hypothesis import strategies as st
 
 from plugchat_async import InvalidValueError, Page, PageLimitError, PlugChatSession, ServerError, WalkReport
 from plugchat_async._http.wire import CHATS_PATH
-from plugchat_async._pagination import Consistency, WalkState, pack, unpack
-from plugchat_async._pagination.runner import WalkOptions
-from plugchat_async._pagination.state import CHECKPOINT_VERSION
+from plugchat_async._pagination.checkpoint import VERSION, pack, unpack
+from plugchat_async._pagination.options import WalkSettings
+from plugchat_async._pagination.state import Consistency, WalkConfig, WalkState
 from plugchat_async.converter import converter
 from plugchat_async.testing import Fault, PlugChatSimulator
 from support.moving import MovingList, Read, Walked, begun, moving, page_of
 
+FIVE = WalkState.at_start(WalkConfig(path=CHATS_PATH, page_size=5), ahead=False)
 EVENTS = [(request, (kind, request * 7)) for request in range(1, 12) for kind in ("bump", "insert")]
+
+
+def unpacked(text: str) -> WalkState:
+    return unpack(text, CHATS_PATH)
 
 
 def failing(read: Read, at: int) -> Read:
@@ -44,7 +49,7 @@ def walk_with_a_break(
     try:
         return first.run(failing(read, at), ahead=ahead, order=order), False
     except ServerError:
-        second = Walked(unpack(pack(first.state)), got=list(first.got))
+        second = Walked(unpacked(pack(first.state)), got=list(first.got))
         return second.run(read, ahead=ahead, order=order), True
 
 
@@ -109,7 +114,7 @@ def test_a_plain_walk_repeats_no_page() -> None:
     with pytest.raises(ServerError):
         first.run(failing(listed.page, 2))
     listed.happen(("bump", 39))
-    second = Walked(unpack(pack(first.state))).run(listed.page)
+    second = Walked(unpacked(pack(first.state))).run(listed.page)
     assert second.asked == [(3, 10), (4, 10), (5, 10)]
     assert second.got == [str(name) for name in range(19, 39)]
 
@@ -137,7 +142,7 @@ def test_a_limit_can_be_raised() -> None:
     first = begun(10, "exact")
     with pytest.raises(PageLimitError):
         first.run(MovingList(45).page, max_pages=2)
-    second = Walked(unpack(pack(first.state)), got=first.got).run(MovingList(45).page)
+    second = Walked(unpacked(pack(first.state)), got=first.got).run(MovingList(45).page)
     assert second.got == [str(name) for name in range(45)]
     assert second.asked == [(3, 10), (4, 10), (5, 10)]
     assert second.stats.verified
@@ -163,7 +168,7 @@ def test_strict_goes_on_with_few_pages_at_a_time() -> None:
         try:
             walked.run(listed.page, max_pages=1)
         except PageLimitError:
-            walked = Walked(unpack(pack(walked.state)), got=walked.got)
+            walked = Walked(unpacked(pack(walked.state)), got=walked.got)
     assert sorted(walked.got, key=int) == [str(name) for name in range(60)]
 
 
@@ -172,8 +177,8 @@ def test_prefetch_may_begin_when_a_walk_goes_on() -> None:
     first = begun(10, "exact")
     with pytest.raises(ServerError):
         first.run(failing(MovingList(205).page, 5))
-    options = WalkOptions(page_size=1, resume=pack(first.state), prefetch=4)
-    second = Walked(options.state(), got=first.got).run(MovingList(205).page, ahead=4)
+    options = WalkSettings(page_size=1, resume=pack(first.state), prefetch=4)
+    second = Walked(options.state(CHATS_PATH), got=first.got).run(MovingList(205).page, ahead=4)
     assert second.got == [str(name) for name in range(205)]
     assert second.stats.verified
     assert second.asked[:3] == [(6, 10), (7, 10), (8, 10)]
@@ -186,7 +191,7 @@ def test_max_pages_counts_what_a_walk_reads() -> None:
         first = begun(1, consistency)
         with pytest.raises(PageLimitError):
             first.run(MovingList(100).page, max_pages=5)
-        second = Walked(unpack(pack(first.state)))
+        second = Walked(unpacked(pack(first.state)))
         with pytest.raises(PageLimitError):
             second.run(MovingList(100).page, max_pages=5)
         assert second.got == [str(name) for name in range(5, 10)]
@@ -204,7 +209,7 @@ def test_a_check_of_a_walk_to_an_empty_page_is_gone_on_from(consistency: Consist
         first = begun(20, consistency, stop_on="empty")
         with pytest.raises(ServerError):
             first.run(failing(capped, at))
-        second = Walked(unpack(pack(first.state)), got=first.got).run(capped)
+        second = Walked(unpacked(pack(first.state)), got=first.got).run(capped)
         assert sorted(second.got, key=int) == [str(name) for name in range(40)]
 
 
@@ -219,13 +224,13 @@ def test_a_checkpoint_keeps_all_of_a_standing() -> None:
         for read in (moving(listed, EVENTS), lambda number, size: page_of(number, size, [("1", None)])):
             walked = begun(7, consistency)
             walked.run(read)
-            assert unpack(pack(walked.state)) == walked.state
+            assert unpacked(pack(walked.state)) == walked.state
 
 
 @pytest.mark.parametrize(("consistency", "most"), [("plain", 160), ("exact", 9 * 10_000)])
 def test_a_checkpoint_is_small(consistency: Consistency, most: int) -> None:
     """Nothing but where it stands for plain; some bytes a chat for the others, here real-looking phones."""
-    state = WalkState(consistency=consistency, page_size=100, size=100)
+    state = WalkState.at_start(WalkConfig(path=CHATS_PATH, page_size=100, consistency=consistency), ahead=False)
     if consistency != "plain":
         chance = Random(1)
         state.seen = {f"55{chance.randrange(11, 99)}9{chance.randrange(10**8):08}" for _ in range(10_000)}
@@ -235,19 +240,21 @@ def test_a_checkpoint_is_small(consistency: Consistency, most: int) -> None:
     assert json.loads(json.dumps(text)) == text
 
 
-WHAT_TO_GIVE = "Give the `checkpoint` of an error as it was; without one, begin anew."
+WHAT_TO_GIVE = "Pass the `checkpoint` of an error or of a walk as it was, or leave out `resume` to start again."
 
 
-def packed(**changes: object) -> str:
-    """A checkpoint, changed by hand."""
-    fields = asdict(WalkState(consistency="exact", page_size=5, size=5)) | {"seen": []} | changes
-    version = fields.pop("version", CHECKPOINT_VERSION)
+def packed(*, version: object = VERSION, scan: object = None, windows: object = None, **changes: object) -> str:
+    """A checkpoint, changed by hand: the state, its configuration, its pass and its windows."""
+    fields = asdict(FIVE) | {"seen": []}
+    config = fields["config"] | {name: changes.pop(name) for name in list(changes) if name in fields["config"]}
+    fields |= changes | {"config": config}
+    fields |= {name: fields[name] | part for name, part in (("scan", scan), ("windows", windows)) if part}
     return base64.urlsafe_b64encode(zlib.compress(json.dumps({"version": version, "value": fields}).encode())).decode()
 
 
 def test_a_changed_checkpoint_is_read_if_it_makes_sense() -> None:
     """The helper of the next test makes checkpoints."""
-    assert unpack(packed()) == WalkState(consistency="exact", page_size=5, size=5)
+    assert unpacked(packed()) == FIVE
 
 
 @pytest.mark.parametrize(
@@ -256,22 +263,22 @@ def test_a_changed_checkpoint_is_read_if_it_makes_sense() -> None:
         "",
         "x",
         "é",
-        pack(WalkState(consistency="exact", page_size=5, size=5))[:-8],
-        pack(WalkState(consistency="exact", page_size=5, size=5)) + "\n",
+        pack(FIVE)[:-8],
+        pack(FIVE) + "\n",
         base64.urlsafe_b64encode(b"no zlib").decode(),
         base64.urlsafe_b64encode(zlib.compress(b"no JSON")).decode(),
         base64.urlsafe_b64encode(zlib.compress(b"[]")).decode(),
         base64.urlsafe_b64encode(zlib.compress(b'{"version": 1}')).decode(),
         packed(page_size=0),
-        packed(number=-1),
+        packed(page=-1),
         packed(size="5"),
         packed(consistency="exactly"),
-        packed(newest="2021-06-06T00:00:00"),
+        packed(scan={"newest": "2021-06-06T00:00:00"}),
         packed(seen=[5]),
-        packed(end=-1),
-        packed(margin=-1),
-        packed(tied=0),
-        packed(phase=-1),
+        packed(windows={"position": -1}),
+        packed(windows={"overlap": -1}),
+        packed(windows={"tie_count": 0}),
+        packed(passes=-1),
         base64.urlsafe_b64encode(zlib.compress(b'{"version": 1, "value": ' + b"[" * 100_000)).decode(),
         base64.urlsafe_b64encode(zlib.compress(json.dumps({"version": 1}).encode()) + b"more").decode(),
         base64.urlsafe_b64encode(zlib.compress(b" " * 2**26)).decode(),
@@ -280,24 +287,24 @@ def test_a_changed_checkpoint_is_read_if_it_makes_sense() -> None:
 def test_what_is_no_checkpoint_is_refused(text: str) -> None:
     """With an error that says what to give."""
     with pytest.raises(InvalidValueError) as caught:
-        unpack(text)
+        unpacked(text)
     assert str(caught.value) == f"resume is not a checkpoint. {WHAT_TO_GIVE}"
 
 
-@pytest.mark.parametrize(("version", "said"), [(2, "2"), (None, "null"), (10**30, "1" + 19 * "0")])
+@pytest.mark.parametrize(("version", "said"), [(3, "3"), (None, "null"), (10**30, "1" + 19 * "0")])
 def test_a_checkpoint_of_another_version_is_refused(version: int | None, said: str) -> None:
     """It names the version, the beginning of it if it is absurd."""
     with pytest.raises(InvalidValueError) as caught:
-        unpack(packed(version=version))
+        unpacked(packed(version=version))
     assert str(caught.value) == f"resume is a checkpoint of version {said}. {WHAT_TO_GIVE}"
 
 
 def test_a_checkpoint_of_another_call_is_refused() -> None:
     """It names both."""
     with pytest.raises(InvalidValueError) as caught:
-        unpack(packed(path="/api/whatsapp/contacts"))
+        unpacked(packed(path="/api/whatsapp/contacts"))
     assert str(caught.value) == f"resume is a checkpoint of /api/whatsapp/contacts, not of {CHATS_PATH}. {WHAT_TO_GIVE}"
-    assert unpack(packed(path="/x"), "/x").path == "/x"
+    assert unpack(packed(path="/x"), "/x").config.path == "/x"
 
 
 def test_a_text_that_would_grow_is_given_up_early() -> None:
@@ -306,7 +313,7 @@ def test_a_text_that_would_grow_is_given_up_early() -> None:
     tracemalloc.start()
     try:
         with pytest.raises(InvalidValueError, match="resume is not a checkpoint"):
-            unpack(text)
+            unpacked(text)
         assert tracemalloc.get_traced_memory()[1] < 2**27
     finally:
         tracemalloc.stop()
@@ -315,7 +322,7 @@ def test_a_text_that_would_grow_is_given_up_early() -> None:
 def test_a_checkpoint_without_a_version_is_refused() -> None:
     """Whatever else it holds."""
     with pytest.raises(InvalidValueError, match="a checkpoint of version null"):
-        unpack(base64.urlsafe_b64encode(zlib.compress(b'{"value": {}}')).decode())
+        unpacked(base64.urlsafe_b64encode(zlib.compress(b'{"value": {}}')).decode())
 
 
 def test_a_checkpoint_does_not_change_the_walk() -> None:
@@ -341,7 +348,7 @@ async def test_a_checkpoint_of_old_is_gone_on_with() -> None:
         PlugChatSession(sim.token, base_url=sim.base_url) as session,
     ):
         before = [chat.phone for chat in sim.chats[:4]]
-        assert unpack(OLD).seen == set(before)
+        assert unpacked(OLD).seen == set(before)
         rows = [converter.unstructure(evolve(chat, lid=f"{chat.phone}@lid")) for chat in sim.chats]
         sim.script(*[Fault.answer(json.dumps(page)) for page in (rows[4:6], rows[6:])])
         reports: list[WalkReport] = []

@@ -202,7 +202,7 @@ class Lifecycle(RuleBasedStateMachine):
             raise AssertionError("a closed session has fetched a page")
 
         self.run(close_())
-        assert session._exchange.limits.slots._value == CONCURRENCY
+        assert session._fetcher.limits.slots._value == CONCURRENCY
 
     @precondition(lambda self: self.sessions)
     @rule(name=NAMES, number=st.integers(1, 6), size=st.sampled_from([1, 5, 100]))
@@ -401,13 +401,13 @@ class Lifecycle(RuleBasedStateMachine):
     @invariant()
     def budgets_are_within_bounds(self) -> None:
         for session in self.sessions.values():
-            assert 0 <= session._exchange.budget.tokens <= session._exchange.budget.capacity
+            assert 0 <= session._fetcher.budget.tokens <= session._fetcher.budget.capacity
 
     @invariant()
     def slots_are_kept_to(self) -> None:
         assert all(most <= CONCURRENCY for most in self.most.values()), self.most
         for session in self.sessions.values():
-            free = session._exchange.limits.slots._value
+            free = session._fetcher.limits.slots._value
             assert 0 <= free <= CONCURRENCY
             assert free == CONCURRENCY or any(walk.options["prefetch"] for walk in self.walks)
 
@@ -460,7 +460,7 @@ class Lifecycle(RuleBasedStateMachine):
         try:
             if self.accounts:
                 self.run(end())
-            slots = [session._exchange.limits.slots._value for session in self.sessions.values()]
+            slots = [session._fetcher.limits.slots._value for session in self.sessions.values()]
             assert slots == [CONCURRENCY] * len(slots)
             assert not +self.in_flight
         finally:

@@ -15,7 +15,6 @@ from hypothesis import strategies as st
 from plugchat_async import (
     AuthenticationError,
     Chat,
-    ChatsOptions,
     ConsistencyError,
     InvalidTypeError,
     Page,
@@ -24,13 +23,16 @@ from plugchat_async import (
     PlugChatSession,
     ServerError,
     UnexpectedStatusError,
+    WalkOptions,
     WalkReport,
 )
-from plugchat_async._pagination import Consistency, ServerTraits
-from plugchat_async._pagination.runner import ChatWalk, WalkOptions
+from plugchat_async._pagination.options import WalkSettings
+from plugchat_async._pagination.runner import ChatWalk
+from plugchat_async._pagination.server_traits import ServerTraits
+from plugchat_async._pagination.state import Consistency
 from plugchat_async.testing import Fault, PlugChatSimulator
 from support.fakes import DOCUMENTED, FakeTime, run_apart
-from support.moving import MovingList
+from support.moving import MovingList, PagesOf
 
 T = TypeVar("T")
 
@@ -82,25 +84,23 @@ class Pages:
 
 
 async def driven(fetch: Any, **options: Any) -> AsyncGenerator[Page, None]:
-    walk = WalkOptions(page_size=10, **options)
-    under_way = ChatWalk(walk.state(), walk, fetch=fetch, sizes=ServerTraits(), monotonic=lambda: 0.0)
+    walk = ChatWalk(PagesOf(fetch), WalkSettings(page_size=10, **options), ServerTraits())
     try:
-        while (page := await under_way.next()) is not None:
+        async for page in walk.pages():
             yield page
             del page
     finally:
-        await under_way.close()
+        await walk.discard()
 
 
 @pytest.mark.parametrize(("seen", "pauses"), [(10, 0), (39, 0), (41, 1), (1000, 48)])
 async def test_a_long_memory_is_freed_with_pauses(monkeypatch: pytest.MonkeyPatch, seen: int, pauses: int) -> None:
     """Others have their turn meanwhile, and there is no pause where there is little to free."""
-    monkeypatch.setattr("plugchat_async._pagination.runner._AT_A_TIME", 20)
-    walk = WalkOptions(page_size=10)
-    state = walk.state()
+    monkeypatch.setattr("plugchat_async._pagination.runner._FREE_AT_ONCE", 20)
+    walk = ChatWalk(PagesOf(Pages(1).fetch), WalkSettings(page_size=10), ServerTraits())
+    state = walk._state
     state.seen.update(map(str, range(seen)))
-    under_way = ChatWalk(state, walk, fetch=Pages(1).fetch, sizes=ServerTraits(), monotonic=lambda: 0.0)
-    closing = asyncio.create_task(under_way.close())
+    closing = asyncio.create_task(walk.discard())
     turn = 0
     while not closing.done():
         await asyncio.sleep(0)
@@ -387,7 +387,7 @@ async def left_over(session: PlugChatSession, before: set[Any]) -> None:
     """Check that no task, slot or connection is held any more, and that the session works."""
     await turns(50)
     assert tasks() == before
-    assert session._exchange.limits.slots._value == 64
+    assert session._fetcher.limits.slots._value == 64
     client = session._transport._own
     assert client is not None
     assert client.connector is not None
@@ -420,7 +420,7 @@ async def test_cancelling_at_any_step_leaves_nothing(prefetch: int, consistency:
         await session.fetch_page(1, 10)
         before = tasks()
         reports: list[WalkReport] = []
-        options: ChatsOptions = {"consistency": consistency, "prefetch": prefetch, "on_report": reports.append}
+        options: WalkOptions = {"consistency": consistency, "prefetch": prefetch, "on_report": reports.append}
         for steps in range(1, 2000):
             task = asyncio.create_task(session.list_chats(10, **options))
             for _ in range(steps):

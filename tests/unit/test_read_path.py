@@ -383,7 +383,7 @@ async def hang_up(arena: Arena) -> None:
 
 def look_at(found: Page | PlugChatError, session: PlugChatSession, fake: FakeTime, requests: int) -> None:
     """Check all that is promised of one page."""
-    policy, budget = RetryPolicy(), session._exchange.budget
+    policy, budget = RetryPolicy(), session._fetcher.budget
     assert sum(fake.sleeps) < policy.deadline
     assert all(0.0 <= wait <= max(policy.max_delay, policy.max_retry_after) for wait in fake.sleeps)
     assert 0 <= budget.tokens <= budget.capacity
@@ -392,7 +392,7 @@ def look_at(found: Page | PlugChatError, session: PlugChatSession, fake: FakeTim
         assert_good_error(found)
         assert len(found.attempts) >= 1
         repairs = len({attempt.repair for attempt in found.attempts} - {""})
-    elif session._exchange.shape.content_type is None:
+    elif session._fetcher.shape.content_type is None:
         repairs = 1
     assert 1 <= requests <= policy.attempts + repairs + 1, found
     assert isinstance(found, PlugChatError) or len(found.raw) <= LIMIT
@@ -409,11 +409,11 @@ async def meet(
         look_at(found, session, fake, len(arena.server.requests))
         await hang_up(arena)
         arena.left, arena.hanging = [HONEST], False
-        session._exchange.timeout = PATIENCE
+        session._fetcher.timeout = PATIENCE
         fake.now += 1000.0  # what a 429 has asked for is over
         honest = await session.fetch_page(1, 10)
         assert [chat.name for chat in honest.chats] == ["honest"]
-        assert session._exchange.limits.slots._value == 64
+        assert session._fetcher.limits.slots._value == 64
     return found
 
 
@@ -592,7 +592,7 @@ async def play(
     session = PlugChatSession(
         TOKEN, base_url=now.base_url, repair=now.repair, retry=now.policy, clock=source, max_concurrency=2
     )
-    work, player = session._exchange, Player(outcomes, fake)
+    work, player = session._fetcher, Player(outcomes, fake)
     work.transport = player
     work.shape = type(work.shape)(now.base_url, bare=now.bare)
     found: list[Page | PlugChatError] = []
@@ -624,7 +624,7 @@ def test_any_sequence_of_outcomes_ends_well(
 ) -> None:
     """Pages or errors of ours; waits and attempts within the policy; the budget, slots and attempts counted rightly."""
     player, fake, session, found, counts = arena.run(play(outcomes, now, concurrently))
-    work = session._exchange
+    work = session._fetcher
     assert len(found) == 3
     assert all(0.0 <= wait <= max(now.policy.max_delay, now.policy.max_retry_after) for wait in fake.sleeps)
     assert all(0.0 <= timeout <= min(30.0, now.policy.deadline) for timeout in player.timeouts)

@@ -5,19 +5,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from plugchat_async import Chat, Page, PageLimitError, PageRepeatedError, PaginationError
-from plugchat_async._pagination import (
-    PeekPage,
-    ServerTraits,
-    Step,
-    StopOn,
-    WalkContext,
-    WalkState,
-    WalkStats,
-    YieldPage,
-    advance,
-)
-from plugchat_async._pagination import walk as walker_of
-from plugchat_async._pagination.server_traits import FAR_PAGES, is_round
+from plugchat_async._pagination.sequential import WalkContext, WalkStats
+from plugchat_async._pagination.server_traits import FAR_PAGES, ServerTraits, is_round
+from plugchat_async._pagination.state import StopOn, WalkConfig, WalkState
+from plugchat_async._pagination.steps import PeekPage, Step, YieldPage, advance
+from plugchat_async._pagination.strategy import walk as walker_of
 
 Server = Callable[[int, int], Sequence[int]]
 
@@ -44,14 +36,8 @@ def walk(
 ) -> Walked:
     """Run the walker against `server(page, size) -> ids`."""
     walked = Walked() if walked is None else walked
-    state = WalkState(
-        consistency="plain",
-        page_size=page_size,
-        size=page_size,
-        stop_on=stop_on,
-        start_page=start_page,
-        number=start_page,
-    )
+    config = WalkConfig(path="", page_size=page_size, consistency="plain", stop_on=stop_on, start_page=start_page)
+    state = WalkState.at_start(config, ahead=False)
     walker = walker_of(
         state, WalkContext(max_pages, ServerTraits() if sizes is None else sizes, ahead=False, stats=WalkStats())
     )
@@ -219,7 +205,7 @@ def test_a_cap_is_logged(caplog: pytest.LogCaptureFixture) -> None:
     sizes = ServerTraits()
     walk(capped(120, 50), 100, sizes=sizes)
     walk(capped(120, 50), 100, sizes=sizes)
-    assert caplog.messages == ["the server caps pageSize=100 to 50: going on with pages of 50"]
+    assert caplog.messages == ["the server caps pageSize=100 to 50: continuing with pages of 50"]
 
 
 def test_the_check_is_made_once_for_the_same_list() -> None:

@@ -24,7 +24,7 @@ from typing import Any, Final, Unpack
 import attrs
 
 from plugchat_async._extras import needing
-from plugchat_async._http.resources import RequestOptions
+from plugchat_async._http.options import RequestSettings
 from plugchat_async._internal.files import writing
 from plugchat_async._internal.iterables import Source
 from plugchat_async._internal.validation import check_function, check_int, check_optional_int, check_type
@@ -166,7 +166,7 @@ def _plain(settings: BulkSettings) -> dict[str, Any]:
 
 def _settings(plain: dict[str, Any]) -> BulkSettings:
     others = {**plain}
-    return BulkSettings(requests=RequestOptions(**others.pop("requests")), **others)
+    return BulkSettings(requests=RequestSettings(**others.pop("requests")), **others)
 
 
 def _batch_size(accounts: Iterable[Account], client: Any) -> int:

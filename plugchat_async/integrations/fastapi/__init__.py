@@ -16,7 +16,7 @@ from typing import Annotated, Any, Final, TypeAlias, Unpack, cast
 from attrs import field, frozen
 
 from plugchat_async._extras import needing
-from plugchat_async._http.resources import SessionOptions
+from plugchat_async._http.options import SessionOptions
 from plugchat_async._http.token import TokenFunction
 from plugchat_async.errors import SessionStateError
 from plugchat_async.session import PlugChatSession

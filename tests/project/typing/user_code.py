@@ -10,7 +10,6 @@ import aiohttp
 from plugchat_async import (
     Attempt,
     Chat,
-    ChatsOptions,
     ConsistencyError,
     DecodeError,
     MethodNotAllowedError,
@@ -22,6 +21,7 @@ from plugchat_async import (
     RetryPolicy,
     ServiceError,
     SessionOptions,
+    WalkOptions,
     WalkReport,
 )
 from plugchat_async.testing import Fault, PlugChatSimulator, SimulatedRequest
@@ -41,7 +41,7 @@ async def walks(plugchat: PlugChatSession) -> None:
         assert_type(page.is_short, bool)
     assert_type(await plugchat.fetch_page(1, 100), Page)
     assert_type(await plugchat.list_chats(), list[Chat])
-    options: ChatsOptions = {"prefetch": 4, "consistency": "strict", "require_verified": True}
+    options: WalkOptions = {"prefetch": 4, "consistency": "strict", "require_verified": True}
     assert_type(await plugchat.list_chats(50, **options), list[Chat])
     try:
         async for page in plugchat.iter_pages(resume="...", on_report=reported):
@@ -74,7 +74,7 @@ def wrong_calls(plugchat: PlugChatSession, page: Page, chat: Chat) -> None:
     plugchat.iter_chats(page_size="10")  # type: ignore[arg-type] # pyright: ignore[reportArgumentType]
     plugchat.iter_chats(stop_on="never")  # type: ignore[arg-type] # pyright: ignore[reportArgumentType]
     plugchat.iter_chats(consistency="exactly")  # type: ignore[arg-type] # pyright: ignore[reportArgumentType]
-    plugchat.iter_chats(100, 2)  # type: ignore[call-arg] # pyright: ignore[reportCallIssue]
+    plugchat.iter_chats(100, 2)  # type: ignore[arg-type] # pyright: ignore[reportCallIssue]
     PlugChatSession("token", ssl=False)  # type: ignore[call-arg] # pyright: ignore[reportCallIssue]
     chat.unread = 1  # type: ignore[misc] # pyright: ignore[reportAttributeAccessIssue]
     page.number = 1  # type: ignore[misc] # pyright: ignore[reportAttributeAccessIssue]

@@ -1,0 +1,121 @@
+"""Checkpoints: the state of a walk as a text, to resume it in this process or in another one."""
+
+from datetime import datetime
+from typing import Any, Literal
+
+from attrs import Attribute, define, field, fields, has
+
+from plugchat_async._internal.serialization import from_text, to_text
+from plugchat_async._pagination.state import Consistency, PassState, StopOn, WalkConfig, WalkState, WindowState
+from plugchat_async.errors import InvalidValueError
+
+VERSION = 2
+HINT = "Pass the `checkpoint` of an error or of a walk as it was, or leave out `resume` to start again."
+
+
+def pack(state: WalkState) -> str:
+    """Return the checkpoint of a state: a text that `unpack` reads, with some bytes for each chat that was seen."""
+    return to_text(VERSION, _without_defaults(state))
+
+
+def unpack(text: str, path: str) -> WalkState:
+    """Return the state of a checkpoint.
+
+    Args:
+        text: What `pack` returned, now or with an older version of this package.
+        path: The path of the call that is walked.
+
+    Raises:
+        InvalidValueError: The text is not a checkpoint, or it is one of another call or of a newer version.
+    """
+    kinds: dict[int, type[WalkState | _Version1]] = {VERSION: WalkState, 1: _Version1}
+    found = from_text(text, kinds, name="resume", what="a checkpoint", hint=HINT)
+    state = found.upgraded() if isinstance(found, _Version1) else found
+    config, windows = state.config, state.windows
+    counted_from_1 = (config.page_size, config.start_page, state.size, state.page, windows.tie_count)
+    if min(counted_from_1) < 1 or min(state.passes, windows.position, windows.overlap) < 0:
+        raise InvalidValueError("resume is not a checkpoint", HINT)
+    if config.path != path:
+        raise InvalidValueError(f"resume is a checkpoint of {config.path[:40]}, not of {path}", HINT)
+    return state
+
+
+def _without_defaults(value: Any) -> object:
+    """Return the fields of an attrs object that differ from their defaults. That keeps checkpoints small."""
+    if isinstance(value, set):
+        # Sorted, neighbours have the same first digits, and compress well.
+        return sorted(value)
+    if not has(type(value)):
+        return value
+    parts = ((a, getattr(value, a.name)) for a in fields(type(value)))
+    return {a.name: _without_defaults(part) for a, part in parts if part != _default(a)}
+
+
+def _default(attribute: "Attribute[Any]") -> object:
+    default: Any = attribute.default
+    return default.factory() if hasattr(default, "factory") else default
+
+
+@define(kw_only=True)
+class _Version1:
+    """A checkpoint as it was written before version 2: one level, with other names."""
+
+    consistency: Consistency
+    page_size: int
+    stop_on: StopOn = "short"
+    start_page: int = 1
+    path: str = "/api/whatsapp/chats"
+    size: int
+    stage: Literal["pages", "ahead", "passes", "cover"] = "pages"
+    number: int = 1
+    phase: int = 0
+    seen: set[str] = field(factory=set[str])
+    delivered: int = 0
+    bound: datetime | None = None
+    newest: datetime | None = None
+    oldest: datetime | None = None
+    repeated: bool = False
+    ordered: bool = True
+    countable: bool = True
+    short: bool = False
+    places: int = 0
+    frontier: datetime | None = None
+    end: int = 0
+    margin: int = 0
+    tied: int = 1
+    objection: str = ""
+
+    def upgraded(self) -> WalkState:
+        """Return it as a state of today."""
+        return WalkState(
+            config=WalkConfig(
+                path=self.path,
+                page_size=self.page_size,
+                consistency=self.consistency,
+                stop_on=self.stop_on,
+                start_page=self.start_page,
+            ),
+            size=self.size,
+            stage="windows" if self.stage == "cover" else self.stage,
+            page=self.number,
+            passes=self.phase,
+            seen=self.seen,
+            delivered=self.delivered,
+            scan=PassState(
+                bound=self.bound,
+                newest=self.newest,
+                oldest=self.oldest,
+                repeated=self.repeated,
+                ordered=self.ordered,
+                countable=self.countable,
+                short=self.short,
+                rows_read=self.places,
+            ),
+            windows=WindowState(
+                covered_until=self.frontier,
+                position=self.end,
+                overlap=self.margin,
+                tie_count=self.tied,
+                failure=self.objection,
+            ),
+        )
