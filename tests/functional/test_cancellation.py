@@ -396,8 +396,8 @@ RETRY, HANG, HONEST = Fault.status(503), Fault.hang(), Fault.none()
 HOLD = Fault.status(429, headers={"Retry-After": "2"})
 
 SENDING = frozenset({"PageFetcher._complete", "PageFetcher._attempt", "Transport.send", "Transport._ask"})
-WALKING = SENDING | {"ChatWalk.next", "Prefetcher.get"}
-AHEAD = WALKING | {"Prefetcher._run", "ChatWalk.close", "Prefetcher.close", "cancel_all"}
+WALKING = SENDING | {"ChatWalk._read_page", "Prefetcher.get"}
+AHEAD = WALKING | {"Prefetcher._run", "ChatWalk._end", "Prefetcher.close", "cancel_all"}
 CREW = WALKING | {"WorkerPool.next", "WorkerPool._supervise", "WorkerPool._work"}
 # Whether two whole accounts are there at the same time is up to the machine; pages always have to wait for their turn.
 CREW_OF_PAGES = CREW | {"WorkerPool._hand_over"}
