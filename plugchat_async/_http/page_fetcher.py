@@ -210,17 +210,8 @@ class PageFetcher:
         return newest.value != work.refused.value
 
     async def pause(self, seconds: float) -> None:
-        """Wait, unless the session is closed meanwhile: SessionStateError."""
-        try:
-            with self.transport.until_closed():
-                await self.clock.sleep(seconds)
-        except TimeoutError:
-            closed = self.transport.closed_error()
-            if closed is None:
-                raise  # it is the time source's own
-        else:
-            return
-        raise closed
+        """Wait for some seconds, or raise SessionStateError as soon as the session is closed."""
+        await self.transport.wait(self.clock.sleep, seconds)
 
     async def _sleep(self, work: PageRequest[Any], seconds: float) -> None:
         try:

@@ -6,6 +6,7 @@ An attempt gives back a response or a failure, and raises nothing but CancelledE
 
 import asyncio
 import ssl
+from collections.abc import Awaitable, Callable
 from typing import Any, Final, cast
 
 import aiohttp
@@ -17,16 +18,12 @@ from msgspec import Struct
 from yarl import URL
 
 from plugchat_async._http.aiohttp_errors import DroppedError, translate
-from plugchat_async._http.alarm import Alarm, Bound
 from plugchat_async._http.secret import Secret
 from plugchat_async._http.wire import Request, Response
 from plugchat_async.errors import PlugChatError, RequestTimeoutError, SessionStateError
 
 # Of an answer other than 200 only an excerpt is shown.
 ERROR_BODY_BYTES: Final = 64 * 1024
-
-# Seconds that nothing takes.
-_AGES: Final = 1e9
 
 # No header that is read here is longer; a hundred lines of one may be, and would be gone through each time.
 _HEADER_CHARS: Final = 2048
@@ -69,9 +66,10 @@ class Transport:
         self._ssl_context = ssl_context
         self.max_response_bytes = max_response_bytes
         self._keep_headers = keep_headers
-        self._alarm = Alarm()
         self._own: aiohttp.ClientSession | None = None
         self._closed = False
+        # What waits now, each with its task: closing ends it.
+        self._running: dict[asyncio.Timeout, asyncio.Task[Any] | None] = {}
 
     def open(self) -> None:
         """Make what is ours. It belongs to the running event loop.
@@ -110,13 +108,30 @@ class Transport:
     async def close(self) -> None:
         """Close what is ours, and leave what was borrowed."""
         self._closed = True
-        self._alarm.close()
+        loop, current = asyncio.get_running_loop(), asyncio.current_task()
+        for limit, task in self._running.items():
+            # A task that closes the transport in the middle of its own request is not interrupted.
+            if task is not current and not limit.expired():
+                limit.reschedule(loop.time())
         if self._own is not None:
             await self._own.close()
 
-    def until_closed(self) -> Bound:
-        """Give a context manager whose body raises TimeoutError where it waits while the transport is closed."""
-        return self._alarm.within(_AGES)
+    async def wait(self, sleep: Callable[[float], Awaitable[object]], seconds: float) -> None:
+        """Sleep for some seconds, or raise SessionStateError as soon as the transport is closed."""
+        if (closed := self.closed_error()) is not None:
+            raise closed
+        limit = asyncio.timeout(None)
+        self._running[limit] = asyncio.current_task()
+        try:
+            async with limit:
+                await sleep(seconds)
+        except TimeoutError:
+            if not limit.expired():
+                raise  # it is the clock's own
+        finally:
+            del self._running[limit]
+        if limit.expired() and (closed := self.closed_error()) is not None:
+            raise closed
 
     async def send(self, request: Request, *, timeout: float) -> Response | AttemptFailed:  # noqa: ASYNC109 - bounds the attempt, body included
         """Send one request and read its answer, in `timeout` seconds."""
@@ -125,13 +140,15 @@ class Transport:
             return AttemptFailed(closed, sent=False)
         attempt = _Attempt(request)
         cancellation: tuple[object, ...] | None = None
+        limit = asyncio.timeout(timeout)
+        self._running[limit] = asyncio.current_task()
         try:
-            with self._alarm.within(timeout):
+            async with limit:
                 await self._ask(attempt, client)
         except asyncio.CancelledError as error:
             cancellation = error.args
         except TimeoutError:
-            # Closing ends it, too: aiohttp leaves who waits for a body waiting.
+            # Closing ends it, too: aiohttp would leave a request that waits for its body waiting.
             closed = self._closed_error(client)
             attempt.error = closed or RequestTimeoutError(f"no complete answer within {timeout:g} s")
         except Exception as cause:  # what is neither aiohttp's nor the network's is raised again
@@ -146,6 +163,8 @@ class Transport:
                 attempt.stale = isinstance(cause, DroppedError) and cause.reused
             else:
                 raise
+        finally:
+            del self._running[limit]
         if cancellation is not None:
             # Raised anew: the frames of the first one hold the headers, and who reports errors may show frames.
             raise asyncio.CancelledError(*cancellation)
