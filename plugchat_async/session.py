@@ -2,8 +2,7 @@
 
 import os
 import ssl
-from collections.abc import AsyncGenerator, Awaitable
-from functools import partial
+from collections.abc import AsyncGenerator
 from types import TracebackType
 from typing import TYPE_CHECKING, Final, Self, Unpack
 
@@ -11,7 +10,6 @@ import aiohttp
 
 from plugchat_async._http.account_status import read_status
 from plugchat_async._http.decode import OnBadValue
-from plugchat_async._http.lifecycle import Lifecycle
 from plugchat_async._http.page_fetcher import Clock, PageFetcher
 from plugchat_async._http.resources import (
     HiddenOptions,
@@ -21,7 +19,7 @@ from plugchat_async._http.resources import (
     hidden_address,
 )
 from plugchat_async._http.retry import RetryPolicy
-from plugchat_async._http.telemetry import Telemetry, WalkObserver
+from plugchat_async._http.telemetry import Telemetry
 from plugchat_async._http.token import TokenFunction, hidden_token
 from plugchat_async._http.wire import DEFAULT_BASE_URL, STATUS_PATH
 from plugchat_async._internal.validation import check_int
@@ -92,7 +90,6 @@ class PlugChatSession:
         clock: Clock = Clock(),  # noqa: B008 - frozen
     ) -> None:
         # First, since a traceback that shows locals asks even a half-made session for its repr.
-        self._life = Lifecycle()
         self._origin = ""
         # What may be a secret is no local of this frame any more when something is raised.
         hidden, address = hidden_token(token), hidden_address(base_url, proxy)
@@ -137,7 +134,8 @@ class PlugChatSession:
         return cls(os.environ[TOKEN_VARIABLE], **hidden.options)
 
     def __repr__(self) -> str:
-        return f"<PlugChatSession {self._origin} {self._life.state}>"
+        state = self._transport.state if "_transport" in vars(self) else "new"
+        return f"<PlugChatSession {self._origin} {state}>"
 
     async def __aenter__(self) -> Self:
         return await self.open()
@@ -153,10 +151,7 @@ class PlugChatSession:
         SessionStateError if it was closed before (make a new one), or if it or its client_session belongs to another
         event loop.
         """
-        if self._life.state == "new":
-            self._transport.open()
-            self._life.begin()
-        self._life.check()
+        self._transport.open()
         return self
 
     async def close(self) -> None:
@@ -164,7 +159,6 @@ class PlugChatSession:
 
         Requests that are under way, or wait to be repeated, end with SessionStateError.
         """
-        self._life.end()
         await self._transport.close()
 
     async def fetch_page(self, number: int, page_size: int) -> Page:
@@ -174,7 +168,7 @@ class PlugChatSession:
         """
         check_int("number", number, minimum=1)
         check_int("page_size", page_size, minimum=1)
-        return await self._fetch(number, page_size)
+        return await self._exchange.fetch(number, page_size)
 
     async def fetch_status(self) -> AccountStatus:
         """Return whether the account's phone is connected to WhatsApp. It costs one request.
@@ -184,7 +178,6 @@ class PlugChatSession:
         Raises:
             PlugChatError: As `fetch_page` does. ResponseError if the answer is not a status.
         """
-        self._life.check()
         return await self._status_exchange.fetch_result(read_status)
 
     async def iter_pages(
@@ -336,20 +329,13 @@ class PlugChatSession:
         from plugchat_async.watch.watcher import Watch, WatchDeps  # noqa: PLC0415 - 6 ms that most programs don't need
 
         exchange = self._exchange
-        tools = WatchDeps(self._fetch, self._walk, exchange.pause, exchange.sizes, exchange.clock)
+        tools = WatchDeps(exchange.fetch, self._walk, exchange.pause, exchange.sizes, exchange.clock)
         return Watch(tools, WatchSettings(**options)).events()
-
-    def _fetch(
-        self, number: int, page_size: int, walk: WalkObserver | None = None, exchange: PageFetcher | None = None
-    ) -> Awaitable[Page]:
-        self._life.check()
-        return (exchange or self._exchange).fetch(number, page_size, walk)
 
     def _walk(self, options: WalkOptions, exchange: PageFetcher | None = None) -> ChatWalk:
         """Begin a walk over what a call lists (default: over chats)."""
         exchange = exchange or self._exchange
         state = options.state(exchange.shape.path)
-        self._life.check()
-        fetch = partial(self._fetch, exchange=exchange)
+        self._transport.check()
         sizes, monotonic, dispatcher = exchange.sizes, exchange.clock.monotonic, exchange.dispatcher
-        return ChatWalk(state, options, fetch=fetch, sizes=sizes, monotonic=monotonic, dispatcher=dispatcher)
+        return ChatWalk(state, options, fetch=exchange.fetch, sizes=sizes, monotonic=monotonic, dispatcher=dispatcher)

@@ -95,6 +95,7 @@ class PageFetcher:
 
     def fetch(self, number: int, size: int, walk: WalkObserver | None = None) -> Coroutine[Any, Any, Page]:
         """Fetch one page, or raise the error that is left after repairs and retries. `walk`: whose it is, if told."""
+        self.transport.check()
         work = PageRequest(partial(self._read_page, number, size), number, size, self.account, self.shape, self.shape)
         if self.dispatcher is None:
             return self._complete(work)
@@ -117,6 +118,7 @@ class PageFetcher:
         async def read_body(body: bytes, token: Secret) -> T | PlugChatError:
             return read(body, token)
 
+        self.transport.check()
         return self._complete(PageRequest(read_body, None, None, self.account, self.shape, self.shape))
 
     async def _complete(self, work: PageRequest[T]) -> T:
