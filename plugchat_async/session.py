@@ -2,6 +2,7 @@
 
 import os
 import ssl
+from collections import defaultdict
 from collections.abc import AsyncGenerator
 from types import TracebackType
 from typing import TYPE_CHECKING, Final, Self, Unpack
@@ -23,7 +24,7 @@ from plugchat_async._http.telemetry import Telemetry
 from plugchat_async._http.token import TokenFunction, hidden_token
 from plugchat_async._http.wire import DEFAULT_BASE_URL, STATUS_PATH
 from plugchat_async._internal.validation import check_int
-from plugchat_async._pagination import Consistency, StopOn
+from plugchat_async._pagination import Consistency, ServerTraits, StopOn
 from plugchat_async._pagination.runner import ChatsOptions, ChatWalk, OnPage, OnReport, WalkOptions
 from plugchat_async.errors import InvalidValueError, PlugChatError
 from plugchat_async.models import AccountStatus, Chat, ChatEvent, Page
@@ -115,6 +116,8 @@ class PlugChatSession:
         resources = SharedResources(options, client_session)
         self._transport = resources.transport()
         self._exchange = resources.exchange(self._transport, hidden, self._origin)
+        # What is known of the server's page sizes, by the path of the call.
+        self._traits = defaultdict[str, ServerTraits](ServerTraits)
         self._status_exchange = self._exchange.for_endpoint(STATUS_PATH, Chat)
 
     @classmethod
@@ -329,7 +332,7 @@ class PlugChatSession:
         from plugchat_async.watch.watcher import Watch, WatchDeps  # noqa: PLC0415 - 6 ms that most programs don't need
 
         exchange = self._exchange
-        tools = WatchDeps(exchange.fetch, self._walk, exchange.pause, exchange.sizes, exchange.clock)
+        tools = WatchDeps(exchange.fetch, self._walk, exchange.pause, self._traits[exchange.shape.path], exchange.clock)
         return Watch(tools, WatchSettings(**options)).events()
 
     def _walk(self, options: WalkOptions, exchange: PageFetcher | None = None) -> ChatWalk:
@@ -337,5 +340,12 @@ class PlugChatSession:
         exchange = exchange or self._exchange
         state = options.state(exchange.shape.path)
         self._transport.check()
-        sizes, monotonic, dispatcher = exchange.sizes, exchange.clock.monotonic, exchange.dispatcher
-        return ChatWalk(state, options, fetch=exchange.fetch, sizes=sizes, monotonic=monotonic, dispatcher=dispatcher)
+        monotonic, dispatcher = exchange.clock.monotonic, exchange.dispatcher
+        return ChatWalk(
+            state,
+            options,
+            fetch=exchange.fetch,
+            sizes=self._traits[exchange.shape.path],
+            monotonic=monotonic,
+            dispatcher=dispatcher,
+        )

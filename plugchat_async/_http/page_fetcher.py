@@ -26,7 +26,6 @@ from plugchat_async._http.telemetry import Dispatcher, WalkObserver
 from plugchat_async._http.token import TokenProvider
 from plugchat_async._http.transport import AttemptFailed, Transport
 from plugchat_async._http.wire import Request, RequestBuilder, RequestTemplate, Response, status_error
-from plugchat_async._pagination import ServerTraits
 from plugchat_async.converter import converter
 from plugchat_async.errors import (
     AuthenticationError,
@@ -62,7 +61,6 @@ class Clock:
 class PageFetcher:
     """Fetches the pages of an account. It keeps what they share: the request's shape, the limits, the retry budget.
 
-    sizes: what is known of the server's page sizes.
     item: the class of what a page holds: Chat, or that of another call, which a Page calls its chats all the same.
     timeout: seconds for one attempt, body included, counted from when it has its slot.
     on_bad_value: whether a value that can't be read is told of ("warn") or is an error ("raise").
@@ -80,18 +78,21 @@ class PageFetcher:
     budget: RetryBudget
     item: type[Chat] = Chat
     on_bad_value: OnBadValue = "warn"
-    sizes: ServerTraits = Factory(ServerTraits)
     account: str | None = None
     dispatcher: Dispatcher | None = None
     _requests: RequestBuilder = field(init=False, default=Factory(RequestBuilder))
 
     def for_endpoint(self, path: str, item: type[Any]) -> "PageFetcher":
-        """Give the account's exchange for another call of the vendor: the same limits, token and retry budget.
+        """Return the account's fetcher for another call of the vendor: the same limits, token and retry budget.
 
-        path: the call's. item: the class of what its pages hold. What is learnt of a call is its own: how large its
-        pages are, and which repairs it needs.
+        Args:
+            path: The path of the call.
+            item: The class of what its pages hold.
+
+        Returns:
+            A fetcher that finds for itself which repairs the call needs.
         """
-        return evolve(self, shape=evolve(self.shape, path=path), item=item, sizes=ServerTraits())
+        return evolve(self, shape=evolve(self.shape, path=path), item=item)
 
     def fetch(self, number: int, size: int, walk: WalkObserver | None = None) -> Coroutine[Any, Any, Page]:
         """Fetch one page, or raise the error that is left after repairs and retries. `walk`: whose it is, if told."""

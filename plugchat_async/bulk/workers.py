@@ -11,6 +11,7 @@ from plugchat_async._http.transport import Transport
 from plugchat_async._http.wire import parse_base_url
 from plugchat_async._internal.iterables import Source
 from plugchat_async._internal.validation import check_int
+from plugchat_async._pagination import ServerTraits
 from plugchat_async._pagination.prefetch import cancel_all
 from plugchat_async._pagination.runner import ChatWalk, WalkOptions
 from plugchat_async.bulk.accounts import Account
@@ -190,7 +191,7 @@ class WorkerPool:
             options.state(),
             options,
             fetch=exchange.fetch,
-            sizes=exchange.sizes,
+            sizes=ServerTraits(),
             monotonic=self._commons.clock.monotonic,
             account=account.name,
             dispatcher=self._commons.dispatcher,
