@@ -6,7 +6,6 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, Self, Unpack, cast
 
 from plugchat_async._http.account_status import read_status
-from plugchat_async._http.lifecycle import Lifecycle
 from plugchat_async._http.options import HiddenOptions, RequestSettings, SessionOptions
 from plugchat_async._http.page_fetcher import PageFetcher
 from plugchat_async._http.resources import SharedResources
@@ -52,7 +51,6 @@ class PlugChatSession:
             InvalidTypeError: An argument has a wrong type.
         """
         # First, since a traceback that shows locals asks even a half-made session for its repr.
-        self._life = Lifecycle()
         self._origin = ""
         # Secrets are no locals of this frame any more when something is raised.
         hidden, unchecked = hidden_token(token), HiddenOptions(cast("dict[str, Any]", options))
@@ -92,7 +90,8 @@ class PlugChatSession:
         return cls(os.environ[TOKEN_VARIABLE], **hidden.options)
 
     def __repr__(self) -> str:
-        return f"<PlugChatSession {self._origin} {self._life.state}>"
+        state = self._transport.state if "_transport" in vars(self) else "new"
+        return f"<PlugChatSession {self._origin} {state}>"
 
     async def __aenter__(self) -> Self:
         return await self.open()
@@ -109,10 +108,7 @@ class PlugChatSession:
             SessionStateError: The session was closed (make a new one), or it or its client_session belongs to another
                 event loop.
         """
-        if self._life.state == "new":
-            self._transport.open()
-            self._life.begin()
-        self._life.check()
+        self._transport.open()
         return self
 
     async def close(self) -> None:
@@ -120,7 +116,6 @@ class PlugChatSession:
 
         Requests in flight, and those that wait for a retry, end with SessionStateError.
         """
-        self._life.end()
         await self._transport.close()
 
     async def fetch_page(self, number: int, page_size: int) -> Page:
@@ -233,5 +228,5 @@ class PlugChatSession:
     ) -> ChatWalk:
         """Return a walk over the pages of a call (default: over chats)."""
         walk = ChatWalk(fetcher or self._fetcher, settings, traits or self._traits)
-        self._life.check()
+        self._transport.check()
         return walk

@@ -76,15 +76,20 @@ class PageFetcher:
         return None if self.dispatcher is None else WalkObserver(self.dispatcher)
 
     def for_endpoint(self, path: str, item: type[Any]) -> "PageFetcher":
-        """Give the account's exchange for another call of the vendor: the same limits, token and retry budget.
+        """Return the account's fetcher for another call of the vendor: the same limits, token and retry budget.
 
-        path: the call's. item: the class of what its pages hold. What is learnt of a call is its own: how large its
-        pages are, and which repairs it needs.
+        Args:
+            path: The path of the call.
+            item: The class of what its pages hold.
+
+        Returns:
+            A fetcher that finds for itself which repairs the call needs.
         """
         return evolve(self, shape=evolve(self.shape, path=path), item=item)
 
     def fetch(self, number: int, size: int, walk: WalkObserver | None = None) -> Coroutine[Any, Any, Page]:
         """Fetch one page, or raise the error that is left after repairs and retries. `walk`: whose it is, if told."""
+        self.transport.check()
         work = PageRequest(partial(self._read_page, number, size), number, size, self.account, self.shape, self.shape)
         if self.dispatcher is None:
             return self._complete(work)
@@ -107,6 +112,7 @@ class PageFetcher:
         async def read_body(body: bytes, token: Secret) -> T | PlugChatError:
             return read(body, token)
 
+        self.transport.check()
         return self._complete(PageRequest(read_body, None, None, self.account, self.shape, self.shape))
 
     async def _complete(self, work: PageRequest[T]) -> T:
@@ -200,17 +206,8 @@ class PageFetcher:
         return newest.value != work.refused.value
 
     async def pause(self, seconds: float) -> None:
-        """Wait, unless the session is closed meanwhile: SessionStateError."""
-        try:
-            with self.transport.until_closed():
-                await self.clock.sleep(seconds)
-        except TimeoutError:
-            closed = self.transport.closed_error()
-            if closed is None:
-                raise  # it is the time source's own
-        else:
-            return
-        raise closed
+        """Wait for some seconds, or raise SessionStateError as soon as the session is closed."""
+        await self.transport.wait(self.clock.sleep, seconds)
 
     async def _sleep(self, work: PageRequest[Any], seconds: float) -> None:
         try:

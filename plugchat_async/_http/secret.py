@@ -1,21 +1,41 @@
-"""What must not be seen: tokens, and URLs with passwords. How they print, and how they are found in others' text."""
+"""Tokens, and URLs with passwords: how they are printed, and how they are taken out of text that a server sent.
 
+Pure.
+"""
+
+import html
+import json
 import re
-from collections.abc import Iterator
-from functools import lru_cache
-from itertools import accumulate
+from typing import Final
+from urllib.parse import quote
 
 from attrs import field, frozen
+
+# The first characters of a token give it away; fewer would take ordinary words for it.
+_MIN_CHARS: Final = 8
+# How often a text may have been escaped again.
+_MAX_ESCAPED: Final = 4
+# Escapes of JSON (behind one backslash, or several if it was escaped again), of URLs and of HTML. Repetitions are
+# bounded: a body of backslashes must not keep the search busy.
+_ESCAPE: Final = re.compile(
+    r"\\{1,8}u00(?P<json>[0-9a-f]{2})|%(?P<url>[0-9a-f]{2})|&#0{0,4}(?P<decimal>[0-9]{1,3});"
+    r"|&#x0{0,4}(?P<hex>[0-9a-f]{1,2});|&(?:amp|lt|gt|quot|apos);",
+    re.IGNORECASE,
+)
+# What servers put between the characters of a long text: they fold it, and escape quotes.
+_FILLERS: Final = re.compile(r"[\s\\]+")
 
 
 @frozen(repr=False, eq=False)
 class Secret:
-    """A token, or a URL that may hold a password. It prints as `***`; `redact` takes it out of what a server sent.
+    """A token, or a URL that may hold a password. It is printed as `***`.
 
-    former: tokens that it has replaced, which are taken out, too (default: none).
+    Attributes:
+        value: The secret itself.
+        former: Tokens that it has replaced; `redact` takes them out as well.
     """
 
-    # Not shown field by field either: rich does so, whatever __repr__ gives.
+    # Not shown field by field either: rich does so, whatever __repr__ returns.
     value: str = field(repr=False)
     former: tuple[str, ...] = field(default=(), repr=False)
 
@@ -23,108 +43,48 @@ class Secret:
         return "***"
 
     def following(self, *others: "Secret") -> "Secret":
-        """Give the same secret, which takes out those others, too."""
+        """Return the same secret, which takes out those others as well."""
         return Secret(self.value, tuple({*self.former, *(other.value for other in others)} - {self.value}))
 
     def redact(self, text: str) -> str:
-        """Give `text` with the secret replaced by `***`, however it is spelled there.
+        """Return `text` without the secret.
 
-        Servers echo in JSON (PHP escapes each "/"), in HTML, in URLs, as host names in another case, or cut off: so
-        characters may be escaped, and the first eight, with all that hangs on them, are enough.
+        The usual spellings are replaced by `***`. If the secret is there in another one, or cut off behind its first
+        eight characters, the whole text is replaced by `[redacted]`.
         """
-        # One may be another's beginning, so they are all found before any is taken out.
-        spans = sorted(span for value in {self.value, *self.former} if value for span in _spans(value, text))
-        parts: list[str] = []
-        done = 0
-        for start, end in spans:
-            if start >= done:
-                parts += text[done:start], "***"
-            done = max(done, end)
-        return "".join([*parts, text[done:]])
+        values = [value for value in (self.value, *self.former) if value]
+        spellings = {spelling for value in values for spelling in _spellings(value)}
+        # The longest first: one may be the beginning of another.
+        for spelling in sorted(spellings, key=len, reverse=True):
+            text = re.sub(re.escape(spelling), "***", text, flags=re.IGNORECASE)
+        return "[redacted]" if _shows(text, values) else text
 
 
-# So many characters of a secret give it away; fewer would take ordinary words for it.
-_TELLING = 8
-# As often as a backslash is escaped again.
-_MAX_BACKSLASHES = 64
-# What hangs on the first eight.
-_REST_OF_A_WORD = re.compile(r"[^\s\"'<>]*")
+def _spellings(value: str) -> set[str]:
+    """Return a secret as it is, and as JSON, PHP's JSON, URLs and HTML spell it."""
+    in_json = json.dumps(value)[1:-1]
+    return {value, in_json, in_json.replace("/", r"\/"), quote(value, safe=""), html.escape(value)}
 
 
-def _spans(value: str, text: str) -> Iterator[tuple[int, int]]:
-    """Say where a secret begins and ends, wherever it is in a text."""
-    # A run of backslashes is one unit: how many there are depends on how often it was escaped.
-    units = re.findall(r"\\+|[^\\]", value)
-    done = 0
-    for candidate in _spellings(units[0][0]).anywhere.finditer(text):
-        start = candidate.start()
-        if start >= done and (end := _end_of(units, text, start)):
-            done = end
-            yield start, end
-
-
-def _end_of(units: list[str], text: str, start: int) -> int:
-    """Say where the secret ends that begins at `start`; 0 if none does."""
-    telling = next((n for n, length in enumerate(accumulate(map(len, units)), 1) if length >= _TELLING), len(units))
-    ends = _follow(units[:telling], text, {start})
-    if not ends or len(units) == telling:
-        return max(ends, default=0)
-    word = _REST_OF_A_WORD.match(text, max(ends))
-    assert word is not None, "it may be empty"
-    return max(_follow(units[telling:], text, ends), default=word.end())
-
-
-def _follow(units: list[str], text: str, places: set[int]) -> set[int]:
-    """Give all places where these characters may end that begin at one of `places`.
-
-    "%25" may be one character or three. By hand, since to compile a pattern for a long token takes up to 100 ms.
-    """
-    for unit in units:
-        if not places:
+def _shows(text: str, values: list[str]) -> bool:
+    """Return whether the first characters of one of the secrets are in a text, however it is escaped or folded."""
+    heads = {_plain(value[:_MIN_CHARS]) or value for value in values}
+    for _ in range(_MAX_ESCAPED):
+        plain = _plain(text)
+        if any(head in plain or head in text for head in heads):
+            return True
+        text, before = _ESCAPE.sub(_unescape, text), text
+        if text == before:
             break
-        found = reached = _step(unit[0], text, places)
-        for _ in range(_MAX_BACKSLASHES if unit[0] == "\\" else 0):
-            reached = _step(unit[0], text, reached) - found
-            found |= reached
-        places = found
-    return places
+    return False
 
 
-def _step(character: str, text: str, places: set[int]) -> set[int]:
-    spellings = _spellings(character)
-    return {
-        match.end()
-        for place in places
-        for pattern in (spellings.plain, spellings.escaped)
-        if (match := pattern.match(text, place))
-    }
+def _plain(text: str) -> str:
+    return _FILLERS.sub("", text).casefold()
 
 
-@frozen
-class _Spellings:
-    """How a character may be spelled: as it is or behind backslashes, or in the escapes of JSON, URLs and HTML.
-
-    anywhere: in either way. The two others may have blanks in front, since servers fold what is long.
-    """
-
-    plain: re.Pattern[str]
-    escaped: re.Pattern[str]
-    anywhere: re.Pattern[str]
-
-
-# Repetitions are bounded and possessive throughout: a body of backslashes or blanks must not keep the search busy.
-_FOLD = r"\s{0,8}+"
-
-
-@lru_cache(maxsize=256)
-def _spellings(character: str) -> _Spellings:
-    code = ord(character)
-    # A backslash stands for itself here, and its escapes hold one.
-    behind, one_or_more = ("", r"\\") if character == "\\" else (r"\\{0,8}+", r"\\{1,8}+")
-    plain = behind + re.escape(character)
-    name = {"&": "amp", "<": "lt", ">": "gt", '"': "quot", "'": "apos"}.get(character)
-    named = f"|{behind}&{name};" if name else ""
-    escaped = rf"(?:{one_or_more}u00{code:02x}|%{code:02x}|&\#0{{0,4}}{code};|&\#x0{{0,4}}{code:x};{named})"
-    return _Spellings(
-        *(re.compile(pattern, re.IGNORECASE) for pattern in (_FOLD + plain, _FOLD + escaped, f"{plain}|{escaped}"))
-    )
+def _unescape(escape: re.Match[str]) -> str:
+    kind = escape.lastgroup
+    if kind is None:
+        return html.unescape(escape[0].lower())
+    return chr(int(escape[kind], 10 if kind == "decimal" else 16))

@@ -6,7 +6,8 @@ An attempt gives back a response or a failure, and raises nothing but CancelledE
 
 import asyncio
 import ssl
-from typing import Any, Final, cast
+from collections.abc import Awaitable, Callable
+from typing import Any, Final, Literal, cast
 
 import aiohttp
 from aiohttp.client_proto import ResponseHandler
@@ -17,16 +18,12 @@ from msgspec import Struct
 from yarl import URL
 
 from plugchat_async._http.aiohttp_errors import DroppedError, translate
-from plugchat_async._http.alarm import Alarm, Bound
 from plugchat_async._http.secret import Secret
 from plugchat_async._http.wire import Request, Response
 from plugchat_async.errors import PlugChatError, RequestTimeoutError, SessionStateError
 
 # Of an answer other than 200 only an excerpt is shown.
 ERROR_BODY_BYTES: Final = 64 * 1024
-
-# Seconds that nothing takes.
-_AGES: Final = 1e9
 
 # No header that is read here is longer; a hundred lines of one may be, and would be gone through each time.
 _HEADER_CHARS: Final = 2048
@@ -53,6 +50,7 @@ class Transport:
     `bare` requests go past a borrowed session's default headers, middlewares and cookies, over its connector.
 
     keep_headers: keep the headers of every answer (default False: a page's are not looked at).
+    state: "new", "open" in one event loop, or "closed" for good.
     """
 
     def __init__(
@@ -69,15 +67,21 @@ class Transport:
         self._ssl_context = ssl_context
         self.max_response_bytes = max_response_bytes
         self._keep_headers = keep_headers
-        self._alarm = Alarm()
+        self.state: Literal["new", "open", "closed"] = "new"
+        self._loop: asyncio.AbstractEventLoop | None = None
         self._own: aiohttp.ClientSession | None = None
-        self._closed = False
+        # What waits now, each with its task: closing ends it.
+        self._running: dict[asyncio.Timeout, asyncio.Task[Any] | None] = {}
 
     def open(self) -> None:
-        """Make what is ours. It belongs to the running event loop.
+        """Open the transport in the running event loop, to which it belongs from now on. Opening it twice does no harm.
 
-        SessionStateError if the borrowed session belongs to another one.
+        Raises:
+            SessionStateError: It was closed, or it or the borrowed session belongs to another event loop.
         """
+        if self.state != "new":
+            self.check()
+            return
         options: dict[str, Any] = {}
         if self._borrowed is None:
             # The session limits what is in flight, so the connector need not.
@@ -106,17 +110,48 @@ class Transport:
             request_class=_Request if self._borrowed is None else aiohttp.ClientRequest,
             **options,
         )
+        self.state = "open"
+        self._loop = asyncio.get_running_loop()
+
+    def check(self) -> None:
+        """Raise SessionStateError unless the transport is open, and belongs to the running event loop."""
+        if self.state == "closed":
+            raise _closed()
+        if self.state == "new":
+            raise SessionStateError("the session is not open")
+        if self._loop is not asyncio.get_running_loop():
+            raise SessionStateError(
+                "the session belongs to another event loop",
+                "Make one session for each event loop, inside of it.",
+            )
 
     async def close(self) -> None:
         """Close what is ours, and leave what was borrowed."""
-        self._closed = True
-        self._alarm.close()
+        self.state = "closed"
+        loop, current = asyncio.get_running_loop(), asyncio.current_task()
+        for limit, task in self._running.items():
+            # A task that closes the transport in the middle of its own request is not interrupted.
+            if task is not current and not limit.expired():
+                limit.reschedule(loop.time())
         if self._own is not None:
             await self._own.close()
 
-    def until_closed(self) -> Bound:
-        """Give a context manager whose body raises TimeoutError where it waits while the transport is closed."""
-        return self._alarm.within(_AGES)
+    async def wait(self, sleep: Callable[[float], Awaitable[object]], seconds: float) -> None:
+        """Sleep for some seconds, or raise SessionStateError as soon as the transport is closed."""
+        if self.state == "closed":
+            raise _closed()
+        limit = asyncio.timeout(None)
+        self._running[limit] = asyncio.current_task()
+        try:
+            async with limit:
+                await sleep(seconds)
+        except TimeoutError:
+            if not limit.expired():
+                raise  # it is the clock's own
+        finally:
+            del self._running[limit]
+        if limit.expired():
+            raise _closed()
 
     async def send(self, request: Request, *, timeout: float) -> Response | AttemptFailed:  # noqa: ASYNC109 - bounds the attempt, body included
         """Send one request and read its answer, in `timeout` seconds."""
@@ -125,13 +160,15 @@ class Transport:
             return AttemptFailed(closed, sent=False)
         attempt = _Attempt(request)
         cancellation: tuple[object, ...] | None = None
+        limit = asyncio.timeout(timeout)
+        self._running[limit] = asyncio.current_task()
         try:
-            with self._alarm.within(timeout):
+            async with limit:
                 await self._ask(attempt, client)
         except asyncio.CancelledError as error:
             cancellation = error.args
         except TimeoutError:
-            # Closing ends it, too: aiohttp leaves who waits for a body waiting.
+            # Closing ends it, too: aiohttp would leave a request that waits for its body waiting.
             closed = self._closed_error(client)
             attempt.error = closed or RequestTimeoutError(f"no complete answer within {timeout:g} s")
         except Exception as cause:  # what is neither aiohttp's nor the network's is raised again
@@ -146,6 +183,8 @@ class Transport:
                 attempt.stale = isinstance(cause, DroppedError) and cause.reused
             else:
                 raise
+        finally:
+            del self._running[limit]
         if cancellation is not None:
             # Raised anew: the frames of the first one hold the headers, and who reports errors may show frames.
             raise asyncio.CancelledError(*cancellation)
@@ -170,19 +209,15 @@ class Transport:
             attempt.head.body, attempt.head.complete = await self._read(answer)
 
     def _client_for(self, request: Request) -> aiohttp.ClientSession:
-        assert self._own is not None, "the session checks that it is open"
+        assert self._own is not None, "callers check that it is open"
         return self._own if request.shape.bare or self._borrowed is None else self._borrowed
 
-    def closed_error(self) -> SessionStateError | None:
-        """Say that it is closed, if it is."""
-        if not self._closed:
-            return None
-        return SessionStateError("the session is closed", "Close it when nothing uses it any more.")
-
     def _closed_error(self, client: aiohttp.ClientSession) -> SessionStateError | None:
-        if client.closed and not self._closed:
+        if self.state == "closed":
+            return _closed()
+        if client.closed:
             return SessionStateError("the injected client_session is closed", "Keep it open as long as this session.")
-        return self.closed_error()
+        return None
 
     async def _read(self, answer: aiohttp.ClientResponse) -> tuple[bytes, bool]:
         """Read the body, decompressed, up to the limit. Whether it is complete comes with it."""
@@ -201,6 +236,12 @@ class Transport:
                 # Nobody reads a page that is too large; of an error the beginning is shown.
                 return b"" if answer.status == 200 else b"".join(chunks)[:limit], False
         return b"".join(chunks), True
+
+
+def _closed() -> SessionStateError:
+    return SessionStateError(
+        "the session is closed", "Close it when nothing uses it any more. It stays closed: make a new one to go on."
+    )
 
 
 class _Attempt(Struct):

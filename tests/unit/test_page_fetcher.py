@@ -39,6 +39,9 @@ class Player(Transport):
         self.sent: list[Request] = []
         self.timeouts: list[float] = []
 
+    def check(self) -> None:
+        """It is open."""
+
     async def send(self, request: Request, *, timeout: float) -> Response | AttemptFailed:
         self.sent.append(request)
         self.timeouts.append(timeout)

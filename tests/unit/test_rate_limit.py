@@ -46,6 +46,9 @@ class Clocked(Transport):
     def open(self) -> None:
         """There is nothing to open."""
 
+    def check(self) -> None:
+        """It is open."""
+
     def __init__(self, *outcomes: Response, seconds: float = 0.0) -> None:
         super().__init__(borrowed=None, proxy=None, ssl_context=None, max_response_bytes=1)
         self.outcomes = list(outcomes)

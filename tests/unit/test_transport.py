@@ -5,7 +5,7 @@ import ssl
 import tracemalloc
 import zlib
 from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import Any
 
 import aiohttp
@@ -34,8 +34,9 @@ from plugchat_async import (
 )
 from plugchat_async._http.aiohttp_errors import translate
 from plugchat_async._http.secret import Secret
+from plugchat_async._http.transport import AttemptFailed, Transport
 from plugchat_async._http.wire import RequestBuilder, RequestTemplate
-from support.fakes import FakeTime, RawServer, answering, http, reset
+from support.fakes import FakeTime, RawServer, answering, http, reset, run_apart
 
 ONE_CHAT = b'[{"phone":"1"}]'
 
@@ -713,3 +714,163 @@ async def test_of_a_long_error_body_64_kib_are_read() -> None:
         error = await fails(server, timeout=30.0)
     assert error.status == 404
     assert sent < 64 * 1024 * 1024
+
+
+class Slow(Transport):
+    """Takes some seconds for each attempt, without a network."""
+
+    def __init__(self, seconds: float) -> None:
+        super().__init__(borrowed=None, proxy=None, ssl_context=None, max_response_bytes=1)
+        self.seconds = seconds
+
+    async def _ask(self, *_: Any) -> None:
+        await asyncio.sleep(self.seconds)
+        raise aiohttp.ClientConnectionError
+
+
+REQUEST = RequestBuilder().build(RequestTemplate("https://x.example"), Secret("s3cret"), 1, 10)
+
+
+def timers() -> int:
+    """How many timers the event loop still has to ring for."""
+    loop = asyncio.get_running_loop()
+    return sum(not timer.cancelled() for timer in getattr(loop, "_scheduled"))  # noqa: B009 - it is private
+
+
+async def outcome(transport: Transport, timeout: float) -> tuple[str, float]:
+    """What comes of an attempt, and after how many seconds."""
+    clock = asyncio.get_running_loop().time
+    started = clock()
+    failed = await transport.send(REQUEST, timeout=timeout)
+    assert isinstance(failed, AttemptFailed)
+    return type(failed.error).__name__, round(clock() - started, 3)
+
+
+def test_each_attempt_ends_at_its_own_time() -> None:
+    """Whatever the order in which they began, and which of them were over before."""
+
+    async def main() -> None:
+        transport = Slow(25.0)
+        transport.open()
+        assert await asyncio.gather(*(outcome(transport, timeout) for timeout in (30.0, 10.0, 20.0, 0.0))) == [
+            ("ConnectionFailedError", 25.0),
+            ("RequestTimeoutError", 10.0),
+            ("RequestTimeoutError", 20.0),
+            ("RequestTimeoutError", 0.0),
+        ]
+        assert timers() == 0
+        await transport.close()
+
+    run_apart(main(), virtually=True)
+
+
+def test_closing_ends_what_waits_and_leaves_no_timer() -> None:
+    """Attempts and waits alike; and what begins only then ends at once."""
+
+    async def main() -> None:
+        transport = Slow(1e6)
+        transport.open()
+        attempts = [asyncio.create_task(outcome(transport, timeout)) for timeout in (30.0, 20.0)]
+        waits = [asyncio.create_task(transport.wait(asyncio.sleep, 1e6)) for _ in range(2)]
+        await asyncio.sleep(0)
+        await transport.close()
+        await transport.close()
+        assert await asyncio.gather(*attempts) == [("SessionStateError", 0.0)] * 2
+        for ended in await asyncio.gather(*waits, return_exceptions=True):
+            assert isinstance(ended, SessionStateError)
+            assert (ended.__context__, ended.__cause__) == (None, None)
+        assert await outcome(transport, 30.0) == ("SessionStateError", 0.0)
+        with pytest.raises(SessionStateError, match="the session is closed"):
+            await transport.wait(asyncio.sleep, 1e6)
+        assert timers() == 0
+        assert not transport._running
+
+    run_apart(main(), virtually=True)
+
+
+def test_a_task_that_closes_the_transport_in_its_own_wait_is_not_interrupted() -> None:
+    """Neither then nor later."""
+
+    async def main() -> None:
+        transport = Slow(0.0)
+        transport.open()
+
+        async def close(seconds: float) -> None:
+            await transport.close()
+            await asyncio.sleep(seconds)
+
+        await transport.wait(close, 1.0)
+        await asyncio.sleep(1.0)
+        assert timers() == 0
+
+    run_apart(main(), virtually=True)
+
+
+def test_a_cancelled_attempt_stays_cancelled() -> None:
+    """Before its timeout, and in the same turn of the event loop: its canceller sees no timeout."""
+
+    async def main() -> None:
+        transport = Slow(10.0)
+        transport.open()
+        for at in (1.0, 2.0):
+            for work in (outcome(transport, 2.0), transport.wait(asyncio.sleep, 10.0)):
+                task = asyncio.create_task(work)
+                await asyncio.sleep(0)
+                asyncio.get_running_loop().call_at(asyncio.get_running_loop().time() + at, task.cancel)
+                with pytest.raises(asyncio.CancelledError):
+                    await task
+        task = asyncio.create_task(transport.wait(asyncio.sleep, 10.0))
+        await asyncio.sleep(0)
+        await transport.close()
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        assert not transport._running
+
+    run_apart(main(), virtually=True)
+
+
+def test_what_a_clock_raises_when_it_is_ended_comes_through() -> None:
+    """And its task is not cancelled for good."""
+
+    async def main() -> None:
+        transport = Slow(0.0)
+        transport.open()
+
+        async def stubborn(seconds: float) -> None:
+            with suppress(asyncio.CancelledError):
+                await asyncio.sleep(seconds)
+            raise KeyError
+
+        async def waiting() -> None:
+            with pytest.raises(KeyError):
+                await transport.wait(stubborn, 10.0)
+            task = asyncio.current_task()
+            assert task is not None
+            assert task.cancelling() == 0
+            await asyncio.sleep(1.0)
+
+        task = asyncio.create_task(waiting())
+        await asyncio.sleep(0)
+        await transport.close()
+        await task
+
+    run_apart(main(), virtually=True)
+
+
+def test_an_attempt_within_its_callers_timeout() -> None:
+    """The inner one is not taken for the outer one, nor the other way round."""
+
+    async def main() -> None:
+        transport = Slow(10.0)
+        transport.open()
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(5.0):
+                assert await outcome(transport, 3.0) == ("RequestTimeoutError", 3.0)
+                await asyncio.sleep(10.0)
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(5.0):
+                await outcome(transport, 7.0)
+        await transport.close()
+
+    run_apart(main(), virtually=True)
