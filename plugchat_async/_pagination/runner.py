@@ -249,6 +249,7 @@ class ChatWalk:
         """End the walk: cancel its requests, and report. It can be called again."""
         if self._ending is None:
             self._ending = LEFT
+        self._left = 0  # the chats that are left stay in the checkpoint
         await self._end()
 
     async def discard(self) -> None:

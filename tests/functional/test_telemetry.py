@@ -784,7 +784,7 @@ async def test_a_telemetry_that_works_is_told_all(sim: PlugChatSimulator, fake_t
 @pytest.mark.parametrize(("given", "said"), [(5, "int"), (OpenTelemetry, "OpenTelemetry"), (lambda: None, "function")])
 def test_what_is_no_telemetry_is_refused(given: Any, said: str) -> None:
     """At once; also the class, where an object of it was meant."""
-    with pytest.raises(InvalidTypeError, match=rf"told of walks and pages, got {said}. Give OpenTelemetry\(\)"):
+    with pytest.raises(InvalidTypeError, match=rf"the methods of Telemetry, got {said}. Use OpenTelemetry\(\)"):
         PlugChatSession("token", telemetry=given)
     with pytest.raises(InvalidTypeError, match=said):
         fetch_many([], telemetry=given)

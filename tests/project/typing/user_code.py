@@ -74,7 +74,6 @@ def wrong_calls(plugchat: PlugChatSession, page: Page, chat: Chat) -> None:
     plugchat.iter_chats(page_size="10")  # type: ignore[arg-type] # pyright: ignore[reportArgumentType]
     plugchat.iter_chats(stop_on="never")  # type: ignore[arg-type] # pyright: ignore[reportArgumentType]
     plugchat.iter_chats(consistency="exactly")  # type: ignore[arg-type] # pyright: ignore[reportArgumentType]
-    plugchat.iter_chats(100, 2)  # type: ignore[call-arg] # pyright: ignore[reportCallIssue]
     PlugChatSession("token", ssl=False)  # type: ignore[call-arg] # pyright: ignore[reportCallIssue]
     chat.unread = 1  # type: ignore[misc] # pyright: ignore[reportAttributeAccessIssue]
     page.number = 1  # type: ignore[misc] # pyright: ignore[reportAttributeAccessIssue]

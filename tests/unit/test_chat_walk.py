@@ -1,0 +1,411 @@
+"""ChatWalk over lists in memory: steps that are cancelled, checkpoints at any moment, and how a walk ends."""
+
+import asyncio
+import base64
+import json
+import zlib
+from collections.abc import Awaitable, Callable
+from itertools import count
+from random import Random
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from plugchat_async import (
+    Chat,
+    ConsistencyError,
+    InvalidValueError,
+    Page,
+    PageLimitError,
+    ServerError,
+    SessionStateError,
+    WalkReport,
+)
+from plugchat_async._http.wire import CHATS_PATH
+from plugchat_async._pagination.options import WalkSettings
+from plugchat_async._pagination.runner import LEFT, ChatWalk
+from plugchat_async._pagination.server_traits import ServerTraits
+from plugchat_async._pagination.state import Consistency
+from support.moving import MovingList, PagesOf, Read, moving
+
+KINDS: list[Consistency] = ["plain", "exact", "strict"]
+NAMES = [str(name) for name in range(43)]
+
+
+def served(read: Read, *, turns: int = 1) -> Callable[..., Awaitable[Page]]:
+    """Answer after some turns of the event loop, each of which may be where a step is cancelled."""
+
+    async def fetch(number: int, size: int) -> Page:
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        return read(number, size)
+
+    return fetch
+
+
+def walk_over(read: Read, page_size: int = 10, *, turns: int = 1, **options: Any) -> ChatWalk:
+    return ChatWalk(PagesOf(served(read, turns=turns)), WalkSettings(page_size=page_size, **options), ServerTraits())
+
+
+async def names_of(walk: ChatWalk, most: int | None = None) -> list[str]:
+    """The names of the next chats."""
+    names: list[str] = []
+    while len(names) != most:
+        try:
+            names.append((await anext(walk)).id)
+        except StopAsyncIteration:
+            break
+    return names
+
+
+# Steps that are cancelled.
+
+
+async def stepped(walk: ChatWalk, patience: int) -> str | None:
+    """The name of the next chat: a step is cancelled after some turns of the event loop, and made again."""
+    for longer in count():
+        step = asyncio.ensure_future(anext(walk, None))
+        for _ in range(patience + longer):
+            await asyncio.sleep(0)
+        if not step.done():
+            step.cancel()
+        await asyncio.wait((step,))
+        if not step.cancelled():
+            chat = step.result()
+            return None if chat is None else chat.id
+    raise AssertionError
+
+
+@pytest.mark.parametrize("patience", [0, 1, 2, 3])
+@pytest.mark.parametrize("prefetch", [0, 3])
+@pytest.mark.parametrize("consistency", KINDS)
+async def test_a_step_that_is_cancelled_loses_nothing(consistency: Consistency, prefetch: int, patience: int) -> None:
+    """Wherever it waits: the next step continues, and the walk is as good as without."""
+    walk = walk_over(MovingList(43).page, turns=3, consistency=consistency, prefetch=prefetch)
+    names: list[str] = []
+    while (name := await stepped(walk, patience)) is not None:
+        names.append(name)
+    assert names == NAMES
+    assert walk.report.verified == (consistency != "plain")
+    assert await anext(walk, None) is None
+
+
+async def test_a_request_ahead_is_not_made_again_after_a_cancelled_step() -> None:
+    """It is still in flight, and the next step takes its page."""
+    asked: list[int] = []
+
+    def read(number: int, size: int) -> Page:
+        asked.append(number)
+        return MovingList(43).page(number, size)
+
+    walk = walk_over(read, turns=5, consistency="plain", prefetch=2)
+    while await stepped(walk, 0) is not None:
+        pass
+    assert sorted(asked) == [1, 2, 3, 4, 5]
+
+
+async def test_a_page_that_is_cancelled_is_the_next_one() -> None:
+    """For pages as for chats; the iterator is not over."""
+    walk = walk_over(MovingList(43).page, turns=5)
+    pages = walk.pages()
+    numbers: list[int] = []
+    while len(numbers) < 5:
+        step = asyncio.ensure_future(anext(pages))
+        for _ in range(1 + 3 * len(numbers) % 10):
+            await asyncio.sleep(0)
+        step.cancel()
+        await asyncio.wait((step,))
+        if not step.cancelled():
+            numbers.append(step.result().number)
+        else:
+            numbers.append((await anext(pages)).number)
+    assert numbers == [1, 2, 3, 4, 5]
+    with pytest.raises(StopAsyncIteration):
+        await anext(pages)
+
+
+# Checkpoints.
+
+
+@pytest.mark.parametrize("prefetch", [0, 3])
+@pytest.mark.parametrize("consistency", KINDS)
+async def test_a_checkpoint_is_right_at_any_moment(consistency: Consistency, prefetch: int) -> None:
+    """After each chat, before the first one and after the last: the other walk yields the rest, and nothing twice."""
+    for taken in range(44):
+        walk = walk_over(MovingList(43).page, consistency=consistency, prefetch=prefetch)
+        before = await names_of(walk, taken)
+        checkpoint = walk.checkpoint
+        await walk.aclose()
+        assert walk.checkpoint == checkpoint
+        resumed = walk_over(MovingList(43).page, resume=checkpoint, prefetch=prefetch)
+        assert before + await names_of(resumed) == NAMES
+        assert resumed.report.verified == (consistency != "plain")
+        assert resumed.report.chats == 43 - taken
+
+
+@given(
+    consistency=st.sampled_from(["exact", "strict"]),
+    taken=st.integers(0, 60),
+    chats=st.integers(0, 60),
+    size=st.integers(4, 12),
+    prefetch=st.integers(0, 4),
+    seed=st.integers(0, 1000),
+)
+def test_a_checkpoint_of_a_list_that_moves(
+    consistency: Consistency, taken: int, chats: int, size: int, prefetch: int, seed: int
+) -> None:
+    """Taken in the middle of a page, after which much happens: what is verified is so for both walks together."""
+    chance = Random(seed)
+    kinds = ("bump", "insert") if consistency == "exact" else ("bump", "insert", "delete")
+    listed = MovingList(chats)
+
+    def read(number: int, size: int) -> Page:
+        for _ in range(chance.randrange(3)):
+            listed.happen((chance.choice(kinds), chance.randrange(100)))
+        return listed.page(number, size)
+
+    async def walks() -> None:
+        first = walk_over(read, size, consistency=consistency, prefetch=prefetch)
+        got = await names_of(first, taken)
+        await first.aclose()
+        second = walk_over(read, size, resume=first.checkpoint, prefetch=prefetch)
+        got += await names_of(second)
+        assert len(got) == len(set(got))
+        if second.report.verified:
+            assert listed.there <= set(got)
+
+    asyncio.run(walks())
+
+
+async def test_a_checkpoint_of_a_capped_list_with_pages_ahead() -> None:
+    """After the short first page, when nothing shows yet that it is a full one."""
+    listed = MovingList(120)
+
+    def capped(number: int, size: int) -> Page:
+        return listed.page(number, min(size, 50))
+
+    for prefetch in (0, 2):
+        for taken in (49, 50, 51):
+            walk = walk_over(capped, 100, prefetch=prefetch)
+            before = await names_of(walk, taken)
+            resumed = walk_over(capped, 100, resume=walk.checkpoint, prefetch=prefetch)
+            assert before + await names_of(resumed) == [str(name) for name in range(120)]
+            assert resumed.report.verified
+            await walk.aclose()
+
+
+async def test_a_checkpoint_in_a_step_that_waits() -> None:
+    """It can be taken while another task waits for the next page."""
+    walk = walk_over(MovingList(43).page, turns=10)
+    before = await names_of(walk, 10)
+    step = asyncio.ensure_future(anext(walk))
+    await asyncio.sleep(0)
+    checkpoint = walk.checkpoint
+    assert before + await names_of(walk_over(MovingList(43).page, resume=checkpoint)) == NAMES
+    assert (await step).id == "10"
+
+
+async def test_a_limit_leaves_the_rest_to_the_checkpoint() -> None:
+    """Of the page that it cuts, too; pages are cut as chats are."""
+    walk = walk_over(MovingList(43).page, limit=25)
+    assert await names_of(walk) == NAMES[:25]
+    assert (walk.report.chats, walk.report.reason, walk.report.verified) == (25, LEFT, False)
+    paged = walk_over(MovingList(43).page, limit=25)
+    assert [len(page.chats) async for page in paged.pages()] == [10, 10, 5]
+    for checkpoint in (walk.checkpoint, paged.checkpoint):
+        resumed = walk_over(MovingList(43).page, resume=checkpoint, limit=10)
+        assert await names_of(resumed) == NAMES[25:35]
+        assert await names_of(walk_over(MovingList(43).page, resume=resumed.checkpoint)) == NAMES[35:]
+
+
+async def test_chats_that_were_read_are_not_requested_again() -> None:
+    """They are in the checkpoint, with all their fields."""
+    asked: list[int] = []
+    listed = [Chat(f"55{name}", f"name {name}", unread=name, lid=f"{name}@lid") for name in range(20)]
+
+    def read(number: int, size: int) -> Page:
+        asked.append(number)
+        return Page(number, size, tuple(listed[(number - 1) * size : number * size]), b"")
+
+    walk = walk_over(read)
+    await names_of(walk, 3)
+    resumed = walk_over(read, resume=walk.checkpoint)
+    assert [await anext(resumed) for _ in range(7)] == listed[3:10]
+    assert asked == [1]
+    assert [chat async for chat in resumed] == listed[10:]
+    assert asked == [1, 2, 3]
+
+
+def test_rows_that_are_not_chats_are_no_checkpoint() -> None:
+    """As anything else that was changed by hand."""
+    walk = walk_over(MovingList(1).page)
+    text = zlib.decompress(base64.urlsafe_b64decode(walk.checkpoint)).decode()
+    value = json.loads(text)
+    value["value"]["pending"] = [{"phone": 5}]
+    changed = base64.urlsafe_b64encode(zlib.compress(json.dumps(value).encode())).decode()
+    with pytest.raises(InvalidValueError, match="resume is not a checkpoint"):
+        walk_over(MovingList(1).page, resume=changed)
+
+
+# Pages and chats.
+
+
+async def test_pages_and_chats_continue_each_other() -> None:
+    """The rest of a page is a page, and nothing comes twice."""
+    walk = walk_over(MovingList(43).page)
+    names = await names_of(walk, 13)
+    page = await anext(walk.pages())
+    assert (page.number, [chat.id for chat in page.chats]) == (2, NAMES[13:20])
+    names += NAMES[13:20]
+    names += await names_of(walk, 5)
+    rest = await walk.to_list()
+    assert names + [chat.id for chat in rest] == NAMES
+    assert walk.report.verified
+
+
+async def test_all_chats_as_a_list() -> None:
+    """What is left of them; the walk is over then."""
+    walk = walk_over(MovingList(43).page)
+    assert [chat.id for chat in await walk.to_list()] == NAMES
+    assert await walk.to_list() == []
+    assert repr(walk) == f"<ChatWalk {CHATS_PATH} closed>"
+
+
+# How it ends.
+
+
+@pytest.mark.parametrize("prefetch", [0, 3])
+async def test_leaving_a_walk_ends_it(prefetch: int) -> None:
+    """Requests ahead are cancelled, it is reported once, and there is nothing more."""
+    reports: list[WalkReport] = []
+    walk = walk_over(MovingList(43).page, turns=20, prefetch=prefetch, on_report=reports.append)
+    assert repr(walk) == f"<ChatWalk {CHATS_PATH} new>"
+    async with walk:
+        async for chat in walk:
+            assert chat.id == "0"
+            break
+        assert repr(walk) == f"<ChatWalk {CHATS_PATH} open>"
+    assert len(asyncio.all_tasks()) == 1
+    await walk.aclose()
+    assert await anext(walk, None) is None
+    assert reports == [walk.report]
+    assert (walk.report.reason, walk.report.chats) == (LEFT, 1)
+
+
+def failing_from(request: int) -> Read:
+    """A list whose server is down from a request on."""
+    requests = count(1)
+
+    def read(number: int, size: int) -> Page:
+        if next(requests) >= request:
+            raise ServerError("down")
+        return MovingList(43).page(number, size)
+
+    return read
+
+
+async def test_after_an_error_a_walk_is_over() -> None:
+    """Each further step raises the same error; it is no silent end. Its checkpoint and the error's are the same."""
+    reports: list[WalkReport] = []
+    walk = walk_over(failing_from(3), on_report=reports.append)
+    names = await names_of(walk, 20)
+    with pytest.raises(ServerError) as caught:
+        await anext(walk)
+    for _ in range(2):
+        with pytest.raises(ServerError) as again:
+            await anext(walk)
+        assert again.value is caught.value
+    assert [report.reason for report in reports] == ["the walk failed: ServerError"]
+    assert caught.value.checkpoint == walk.checkpoint
+    assert names + await names_of(walk_over(MovingList(43).page, resume=walk.checkpoint)) == NAMES
+
+
+async def test_a_list_that_fails_has_no_checkpoint() -> None:
+    """Its chats are lost."""
+    with pytest.raises(ServerError) as caught:
+        await walk_over(failing_from(3)).to_list()
+    assert caught.value.checkpoint is None
+
+
+async def test_too_many_pages_are_an_error_after_the_last_one() -> None:
+    """The pages before it are yielded, and its checkpoint begins behind what was."""
+    walk = walk_over(MovingList(43).page, max_pages=2)
+    names = await names_of(walk, 15)
+    resumed = walk_over(MovingList(43).page, resume=walk.checkpoint)
+    assert names + await names_of(resumed) == NAMES
+    assert await names_of(walk, 5) == NAMES[15:20]
+    with pytest.raises(PageLimitError) as caught:
+        await anext(walk)
+    assert await names_of(walk_over(MovingList(43).page, resume=caught.value.checkpoint)) == NAMES[20:]
+
+
+async def test_a_walk_that_must_be_verified_fails_at_its_end() -> None:
+    """Each chat is yielded before, and it fails again if it is asked again."""
+    reports: list[WalkReport] = []
+    read = moving(MovingList(40), [(request, ("delete", 1)) for request in range(1, 50)])
+    options: dict[str, Any] = {"require_verified": True, "on_report": reports.append}
+    walk = walk_over(read, 4, consistency="strict", max_pages=50, stop_on="empty", **options)
+    with pytest.raises(ConsistencyError) as caught:
+        async for _ in walk:
+            pass
+    with pytest.raises(ConsistencyError) as again:
+        await anext(walk)
+    assert again.value is caught.value
+    [report] = reports
+    assert report == walk.report
+    assert not report.verified
+
+
+@pytest.mark.parametrize("callback", ["on_page", "on_report"])
+async def test_a_callback_that_fails_ends_the_walk(callback: str) -> None:
+    """With its error. What was not yielded is in the checkpoint."""
+
+    def fail(_: object) -> None:
+        raise ZeroDivisionError
+
+    walk = walk_over(MovingList(5).page, **{callback: fail})
+    names: list[str] = []
+    with pytest.raises(ZeroDivisionError):
+        async for chat in walk:
+            names.append(chat.id)
+    assert await anext(walk, None) is None
+    names += await names_of(walk_over(MovingList(5).page, resume=walk.checkpoint))
+    assert names == NAMES[:5]
+
+
+async def test_one_task_iterates_at_a_time() -> None:
+    """A second one is refused, and does no harm."""
+    walk = walk_over(MovingList(43).page, turns=5)
+    step = asyncio.ensure_future(anext(walk))
+    await asyncio.sleep(0)
+    with pytest.raises(SessionStateError, match="another task iterates this walk"):
+        await anext(walk)
+    assert (await step).id == "0"
+    assert await names_of(walk) == NAMES[1:]
+
+
+@pytest.mark.parametrize("prefetch", [0, 2])
+async def test_another_task_may_close_a_walk(prefetch: int) -> None:
+    """The step that waits is the last one."""
+    walk = walk_over(MovingList(43).page, turns=5, prefetch=prefetch)
+    step = asyncio.ensure_future(anext(walk, None))
+    await asyncio.sleep(0)
+    await walk.aclose()
+    if prefetch:
+        with pytest.raises(asyncio.CancelledError):
+            await step
+    else:
+        assert await step is None
+    assert walk.report.reason == LEFT
+
+
+async def test_a_report_at_any_moment() -> None:
+    """It counts what was done, and says that the walk has not ended."""
+    walk = walk_over(MovingList(43).page)
+    assert walk.report == WalkReport(0, 0, 0, 0, 0, 0, False, "the walk has not ended", 0.0, 0)
+    await names_of(walk, 12)
+    assert (walk.report.requests, walk.report.pages, walk.report.chats) == (2, 2, 12)
+    await names_of(walk)
+    assert (walk.report.requests, walk.report.chats, walk.report.verified, walk.report.reason) == (5, 43, True, "")
