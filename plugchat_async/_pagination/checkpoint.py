@@ -1,21 +1,31 @@
 """Checkpoints: the state of a walk as a text, to resume it in this process or in another one."""
 
+from collections.abc import Iterable
 from datetime import datetime
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
-from attrs import Attribute, define, field, fields, has
+import msgspec
+from attrs import Attribute, AttrsInstance, asdict, define, evolve, field, fields, has
 
 from plugchat_async._internal.serialization import from_text, to_text
 from plugchat_async._pagination.state import Consistency, PassState, StopOn, WalkConfig, WalkState, WindowState
 from plugchat_async.errors import InvalidValueError
 
+T = TypeVar("T")
+
 VERSION = 2
 HINT = "Pass the `checkpoint` of an error or of a walk as it was, or leave out `resume` to start again."
 
 
-def pack(state: WalkState) -> str:
-    """Return the checkpoint of a state: a text that `unpack` reads, with some bytes for each chat that was seen."""
-    return to_text(VERSION, _without_defaults(state))
+def pack(state: WalkState, pending: Iterable[AttrsInstance] = ()) -> str:
+    """Return the checkpoint of a state: a text that `unpack` reads, with some bytes for each chat that was seen.
+
+    Args:
+        state: The state, at a request.
+        pending: Chats that were read, but not yielded.
+    """
+    rows = [msgspec.to_builtins(asdict(chat, recurse=False)) for chat in pending]
+    return to_text(VERSION, _without_defaults(evolve(state, pending=rows) if rows else state))
 
 
 def unpack(text: str, path: str) -> WalkState:
@@ -38,6 +48,23 @@ def unpack(text: str, path: str) -> WalkState:
     if config.path != path:
         raise InvalidValueError(f"resume is a checkpoint of {config.path[:40]}, not of {path}", HINT)
     return state
+
+
+def restored(state: WalkState, item: type[T]) -> tuple[T, ...]:
+    """Return the pending chats of a checkpoint, and take them out of its state.
+
+    Args:
+        state: The state.
+        item: The class of the chats.
+
+    Raises:
+        InvalidValueError: They are not chats.
+    """
+    rows, state.pending = state.pending, []
+    try:
+        return tuple(msgspec.convert(row, item) for row in rows)
+    except msgspec.ValidationError:
+        raise InvalidValueError("resume is not a checkpoint", HINT) from None
 
 
 def _without_defaults(value: Any) -> object:

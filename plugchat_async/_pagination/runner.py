@@ -1,37 +1,32 @@
 """ChatWalk: a walk over the pages of an account. It makes the requests that the walkers ask for."""
 
 import asyncio
-import logging
 from collections import deque
-from collections.abc import AsyncIterator, Awaitable
+from collections.abc import AsyncIterator
 from functools import partial
 from itertools import islice
 from types import TracebackType
-from typing import Any, Final, Protocol, Self
+from typing import Final, Self
 
-import msgspec
-from attrs import asdict, evolve, frozen
+from attrs import evolve, frozen
 
-from plugchat_async._internal.clock import Clock
-from plugchat_async._pagination.checkpoint import HINT, pack
+from plugchat_async._pagination.checkpoint import pack, restored
 from plugchat_async._pagination.options import WalkSettings
 from plugchat_async._pagination.prefetch import Prefetcher
+from plugchat_async._pagination.reporting import WalkReporter
 from plugchat_async._pagination.sequential import WalkContext, WalkStats
 from plugchat_async._pagination.server_traits import ServerTraits
+from plugchat_async._pagination.source import PageSource
 from plugchat_async._pagination.state import WalkState
 from plugchat_async._pagination.steps import FetchPage, PeekPage, Step, YieldPage, advance
 from plugchat_async._pagination.strategy import walk
 from plugchat_async.errors import (
-    ConsistencyError,
-    InvalidValueError,
     PlugChatError,
     SessionStateError,
     TokenError,
     UnexpectedStatusError,
 )
 from plugchat_async.models import Chat, Page, WalkReport
-
-logger = logging.getLogger("plugchat_async.walk")
 
 # A server that does not have a page may answer with one of these.
 _NO_SUCH_PAGE: Final = frozenset({400, 404, 410, 416, 422})
@@ -43,47 +38,6 @@ _ASKING: Final = (FetchPage, PeekPage)
 _FREE_AT_ONCE: Final = 10_000
 # `WalkReport.reason` of a walk that was left, or that has reached its `limit`.
 LEFT: Final = "the caller ended the walk"
-# Logged once a walk: the page, and its first problem. A gateway that has changed its spelling would fill the log.
-PROBLEM_WARNING: Final = (
-    "page %d, %s. Such values are read as the field's default, such rows are left out; `Page.problems` has the others"
-)
-
-
-class WalkObserver(Protocol):
-    """Follows a walk, for telemetry."""
-
-    def begin(self, *, consistency: str, page_size: int, prefetch: int, account: str | None) -> None:
-        """Note that the walk begins."""
-
-    def end(self, report: WalkReport, error: PlugChatError | None) -> None:
-        """Note that the walk has ended."""
-
-
-class PageSource(Protocol):
-    """The pages of one call of an account, such as `PageFetcher` requests them."""
-
-    @property
-    def account(self) -> str | None:
-        """The account's name, where there are many."""
-
-    @property
-    def path(self) -> str:
-        """The path of the call."""
-
-    @property
-    def item(self) -> type[Any]:
-        """The class of what its pages hold."""
-
-    @property
-    def clock(self) -> Clock:
-        """The clock."""
-
-    def observe_walk(self) -> WalkObserver | None:
-        """Return an observer of a new walk, if there is telemetry. It is passed to `fetch`."""
-
-    def fetch(self, number: int, size: int, walk: Any = None) -> Awaitable[Page]:
-        """Return a page, or raise a PlugChatError."""
-        ...
 
 
 class ChatWalk:
@@ -114,8 +68,9 @@ class ChatWalk:
         self._settings = settings
         self._state = state = settings.state(source.path)
         self._stats = WalkStats()
-        self._observer = source.observe_walk()
-        fetch = source.fetch if self._observer is None else partial(source.fetch, walk=self._observer)
+        observer = source.observe_walk()
+        self._reporter = WalkReporter(source.account, settings, observer)
+        fetch = source.fetch if observer is None else partial(source.fetch, walk=observer)
         self._prefetcher = Prefetcher(fetch, settings.prefetch, state.config.stop_on, _stop_at(state, settings.limit))
         context = WalkContext(settings.max_pages, traits, ahead=settings.prefetch > 0, stats=self._stats)
         self._steps = walk(state, context)
@@ -134,9 +89,6 @@ class ChatWalk:
         # The error that has ended it, and one that will when the last page was yielded.
         self._error: PlugChatError | None = None
         self._failure: PlugChatError | None = None
-        self._problems = 0
-        self.saw_unreadable = False
-        """Whether a page had rows that could not be read as chats."""
 
     def __repr__(self) -> str:
         state = "closed" if self._ending is not None else "new" if self._began is None else "open"
@@ -224,7 +176,7 @@ class ChatWalk:
             stats.verified and not ending,
             ending or stats.reason,
             elapsed,
-            self._problems,
+            self._reporter.problems,
         )
 
     @property
@@ -234,11 +186,12 @@ class ChatWalk:
         It has the key of each chat that was read (a phone, or a lid with a name) and, in the middle of a page, the
         chats that were read but not yielded. Keep it as private as the chats.
         """
-        self._state.pending = [msgspec.to_builtins(asdict(chat, recurse=False)) for chat in self._chats]
-        try:
-            return pack(self._state)
-        finally:
-            self._state.pending = []
+        return pack(self._state, self._chats)
+
+    @property
+    def saw_unreadable(self) -> bool:
+        """Whether a page had rows that could not be read as chats."""
+        return self._reporter.saw_unreadable
 
     @property
     def has_begun(self) -> bool:
@@ -328,14 +281,7 @@ class ChatWalk:
 
     def _begin(self) -> None:
         self._began = self._source.clock.monotonic()
-        if self._observer is not None:
-            config = self._state.config
-            self._observer.begin(
-                consistency=config.consistency,
-                page_size=config.page_size,
-                prefetch=self._settings.prefetch,
-                account=self._source.account,
-            )
+        self._reporter.begin(self._state.config)
 
     def _send(self, page: Page) -> Step | None:
         try:
@@ -360,17 +306,8 @@ class ChatWalk:
                 error.page_size = step.size
             error.checkpoint = self.checkpoint
             raise
-        if page.problems:
-            self._note_problems(page)
+        self._reporter.note_problems(page)
         return page
-
-    def _note_problems(self, page: Page) -> None:
-        """Count the values that could not be read, and log the first one."""
-        if not self._problems:
-            fields = {"plugchat_account": self._source.account, "plugchat_page": page.number}
-            logger.warning(PROBLEM_WARNING, page.number, page.problems[0], extra=fields)
-        self._problems += page.problem_count
-        self.saw_unreadable = self.saw_unreadable or page.unreadable > 0
 
     async def _end(self) -> None:
         """Cancel the requests, and report once."""
@@ -380,34 +317,8 @@ class ChatWalk:
         finally:
             if self._began is not None and self._elapsed is None:
                 self._elapsed = self._source.clock.monotonic() - self._began
-                self._report_end(self.report)
-
-    def _report_end(self, report: WalkReport) -> None:
-        """Report to telemetry, the log and `on_report`. ConsistencyError if the walk should be verified, and is not."""
-        unverified = not (self._ending or report.verified or self._state.config.consistency == "plain")
-        error = self._error
-        if unverified and self._settings.require_verified:
-            error = ConsistencyError(f"the walk is not verified: {report.reason}", reason=report.reason)
-        if self._observer is not None:
-            self._observer.end(report, error)
-        account = {"plugchat_account": self._source.account}
-        if logger.isEnabledFor(logging.DEBUG):
-            fields = account | {f"plugchat_{name}": value for name, value in asdict(report).items()}
-            logger.debug("%r", report, extra=fields)
-        if self._settings.on_report is not None:
-            try:
-                self._settings.on_report(report)
-            except Exception as failure:  # the caller's function may raise anything
-                if not self._ending:
-                    raise
-                # It must not take the place of the error that ended the walk.
-                fields = account | {"plugchat_error": type(failure).__name__, "plugchat_reason": self._ending}
-                logger.exception("on_report failed", extra=fields)
-        if isinstance(error, ConsistencyError):
-            raise error
-        if unverified:
-            fields = account | {"plugchat_reason": report.reason}
-            logger.warning("it is not certain that no chat was missed: %s", report.reason, extra=fields)
+                provable = self._state.config.consistency != "plain"
+                self._reporter.end(self.report, self._error, left=bool(self._ending), provable=provable)
 
 
 @frozen
@@ -424,19 +335,6 @@ class _Pages:
         if page is None:
             raise StopAsyncIteration
         return page
-
-
-def restored(state: WalkState, item: type[Any]) -> tuple[Any, ...]:
-    """Return the chats of a checkpoint that were read but not yielded, and take them out of the state.
-
-    Raises:
-        InvalidValueError: They are not chats.
-    """
-    rows, state.pending = state.pending, []
-    try:
-        return tuple(msgspec.convert(row, item) for row in rows)
-    except msgspec.ValidationError:
-        raise InvalidValueError("resume is not a checkpoint", HINT) from None
 
 
 def _stop_at(state: WalkState, limit: int | None) -> int | None:

@@ -1,4 +1,4 @@
-"""Workers that walk many accounts, several at a time, and hand over what they find one by one."""
+"""Workers that walk many accounts, several at a time, and hand over their pages and results one by one."""
 
 import asyncio
 import logging
@@ -22,16 +22,19 @@ from plugchat_async.models import Chat, Page, WalkReport
 logger = logging.getLogger("plugchat_async.bulk")
 
 MAX_CONCURRENCY = 100_000
-# Two retries of a page that every account can pay for itself, whatever the others have used up.
+# Two retries of a page, which every account can pay for itself when the shared budget is used up.
 _RESERVE = 28
 
 
 @frozen
 class AccountResult:
-    """What came of one account.
+    """The result of one account.
 
-    account: which. chats: all of them, in the service's order, or () if it failed or its pages were streamed.
-    error: why it failed, or None; `error.account` is its name. report: what its walk did, or None if none began.
+    Attributes:
+        account: The account.
+        chats: All of its chats, in the service's order, or () if it failed or its pages were streamed.
+        error: The error with which it failed, or None. `error.account` is the account's name.
+        report: The report of its walk, or None if none began.
     """
 
     account: Account
@@ -42,7 +45,7 @@ class AccountResult:
 
 @frozen
 class _End:
-    """There is nothing more, or something went wrong that is no account's fault."""
+    """The end: of all accounts, or because of an error that no account has caused."""
 
     error: BaseException | None = None
 
@@ -51,14 +54,20 @@ Item = tuple[Account, Page] | AccountResult
 
 
 class WorkerPool:
-    """Walks accounts. `next` gives what is found, `close` must be called at the end.
+    """Walks accounts. `next` returns pages and results, `close` must be called at the end.
 
-    At most `concurrency` accounts are under way, and no more are taken from `accounts`. What a worker has found it
-    hands over before it goes on, so that no more is held than the workers hold. They take turns: none hands over
-    twice while another one waits.
+    At most `concurrency` accounts are walked at a time, and no more are taken from `accounts`. A worker hands over a
+    page or a result before it continues, so that no more is held in memory than the workers hold. They take turns: none
+    hands over twice while another one waits.
 
-    origin: the trimmed base URL of accounts that have none.
-    pages: whether pages are given as they come, or all chats with an account's result.
+    Args:
+        accounts: The accounts.
+        resources: What their requests share.
+        settings: The options of each walk.
+        concurrency: The number of workers, at most.
+        origin: The base URL of accounts that have none.
+        isolate_connections: Whether each account has connections of its own.
+        pages: Whether pages are handed over as they come, or all chats with an account's result.
     """
 
     def __init__(
@@ -87,7 +96,7 @@ class WorkerPool:
         self._error: BaseException | None = None
 
     async def next(self) -> Item | None:
-        """Give the next page or result, or None when all accounts are done."""
+        """Return the next page or result, or None when all accounts are done."""
         if self._supervisor is None:
             if self._transport is not None:
                 self._transport.open()
@@ -101,7 +110,7 @@ class WorkerPool:
         return item
 
     async def close(self) -> None:
-        """Cancel all that is under way, wait until it is gone, and close the connections."""
+        """Cancel all walks, wait until they have ended, and close the connections."""
         self._closing = True
         try:
             if self._supervisor is not None:
@@ -116,7 +125,7 @@ class WorkerPool:
         await self._hand_over(_End(self._error))
 
     def _look_at_end(self, supervisor: asyncio.Task[None]) -> None:
-        """Wake who waits for what will not come any more: somebody has cancelled all tasks but that one."""
+        """Wake the caller if it waits in vain: somebody has cancelled all tasks but its own."""
         if not self._closing and supervisor.cancelled():
             while not self._found.empty():
                 self._found.get_nowait()
@@ -128,19 +137,19 @@ class WorkerPool:
             group.create_task(self._work(group))
 
     async def _work(self, group: asyncio.TaskGroup) -> None:
-        """Walk accounts until there is none. Whatever ends that is handed over: nobody waits for a dead worker."""
+        """Walk accounts until there is none. An error that ends this is handed over: nobody waits for a dead worker."""
         try:
-            # An iterable may answer its cancelling with one more account.
+            # An iterable may answer its cancellation with one more account.
             while (account := await self._accounts.next()) is not None and not self._closing:
                 self._hire(group)  # there may be one more
                 await self._hand_over(await self._walk(account))
         except BaseException as error:
-            # Not this task's own cancelling: iterables use that for their own purposes.
+            # `cancelling` of this task itself says nothing: iterables use it for timeouts of their own.
             if self._closing or (self._supervisor is not None and self._supervisor.cancelling()):
                 if isinstance(error, asyncio.CancelledError):
                     raise
                 name = type(error).__name__
-                logger.warning("accounts failed when it was left: %s", name, extra={"plugchat_error": name})
+                logger.warning("accounts raised %s after the loop was left", name, extra={"plugchat_error": name})
                 return
             if isinstance(error, asyncio.CancelledError):
                 error = _cancelled_by_others()
@@ -149,12 +158,12 @@ class WorkerPool:
 
     async def _hand_over(self, item: Item | _End) -> None:
         if self._closing:
-            raise asyncio.CancelledError  # nobody takes it any more
-        async with self._turn:  # first come, first served: a queue alone lets others push in
+            raise asyncio.CancelledError  # nobody waits for it any more
+        async with self._turn:  # first come, first served: a queue alone is not fair
             await self._found.put(item)
 
     async def _walk(self, account: Account) -> AccountResult:
-        """Walk one account. Whatever its service does, the others do not see it."""
+        """Walk one account. Its errors do not reach the others."""
         chats: list[Chat] = []
         transport = self._transport
         walk: ChatWalk | None = None

@@ -4,8 +4,8 @@ import logging
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
 
-from plugchat_async._pagination.runner import PROBLEM_WARNING
-from plugchat_async._pagination.runner import logger as walks
+from plugchat_async._pagination.reporting import PROBLEM_WARNING
+from plugchat_async._pagination.reporting import logger as walks
 from plugchat_async.cli.output import warn
 from plugchat_async.watch.watcher import logger as watches
 

@@ -365,7 +365,8 @@ async def test_a_callback_that_fails_ends_the_walk(callback: str) -> None:
     def fail(_: object) -> None:
         raise ZeroDivisionError
 
-    walk = walk_over(MovingList(5).page, **{callback: fail})
+    options: dict[str, Any] = {callback: fail}
+    walk = walk_over(MovingList(5).page, **options)
     names: list[str] = []
     with pytest.raises(ZeroDivisionError):
         async for chat in walk:

@@ -1,0 +1,48 @@
+"""What a walk needs of an account: its pages, and somebody who observes the walk."""
+
+from collections.abc import Awaitable
+from typing import Any, Protocol
+
+from plugchat_async._internal.clock import Clock
+from plugchat_async.errors import PlugChatError
+from plugchat_async.models import Page, WalkReport
+
+
+class WalkObserver(Protocol):
+    """Follows a walk, for telemetry."""
+
+    def begin(self, *, consistency: str, page_size: int, prefetch: int, account: str | None) -> None:
+        """Note that the walk begins."""
+
+    def end(self, report: WalkReport, error: PlugChatError | None) -> None:
+        """Note that the walk has ended."""
+
+
+class PageSource(Protocol):
+    """The pages of one call of an account. `PageFetcher` requests them over HTTP."""
+
+    @property
+    def account(self) -> str | None:
+        """The account's name, where there are many."""
+
+    @property
+    def path(self) -> str:
+        """The path of the call."""
+        ...
+
+    @property
+    def item(self) -> type[Any]:
+        """The class of what its pages hold."""
+        ...
+
+    @property
+    def clock(self) -> Clock:
+        """The clock."""
+        ...
+
+    def observe_walk(self) -> WalkObserver | None:
+        """Return an observer of a new walk, if there is telemetry. It is passed to `fetch`."""
+
+    def fetch(self, number: int, size: int, walk: Any = None) -> Awaitable[Page]:
+        """Return a page, or raise a PlugChatError."""
+        ...
