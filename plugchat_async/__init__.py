@@ -109,7 +109,8 @@ _NAMES = {
         *("Page", "WalkReport"),
     ),
     "session": ("PlugChatSession",),
-    "watch.options": ("Outage", "WatchOptions", "WatchState"),
+    "watch.options": ("Outage", "WatchOptions"),
+    "watch.state": ("WatchState",),
 }
 _MODULE_OF = {name: module for module, names in _NAMES.items() for name in names}
 # Attributes after `import plugchat_async`, too.

@@ -64,6 +64,7 @@ PURE = [
         *(f"_pagination.{name}" for name in ("steps", "state", "server_traits", "sequential", "strategy")),
         *("_pagination.plain", "_pagination.exact", "_pagination.strict"),
         "watch.snapshot",
+        "watch.scan",
         "bulk.names",
         "export.rows",
         "export.merge_people",
