@@ -23,9 +23,9 @@ from plugchat_async import (
 from plugchat_async._internal.files import AtomicFile, write_private, writing
 from plugchat_async._pagination import Consistency, unpack
 from plugchat_async.errors import NotConnectedError
-from plugchat_async.export.accounts import ExportSummary
+from plugchat_async.export.results import ExportSummary
 from plugchat_async.export.rows import csv_header, to_csv, to_json
-from plugchat_async.export.writers import need_pyarrow, write_parquet
+from plugchat_async.export.writers import require_pyarrow, write_parquet
 
 Format = Literal["table", "json", "jsonl", "csv", "parquet"]
 
@@ -128,7 +128,7 @@ def style_for(style: Format | None, output: Path | None) -> Format:
     if style == "parquet":
         if output is None:
             raise InvalidValueError("Parquet is no text for standard output", "Name an --output.")
-        need_pyarrow("Parquet")
+        require_pyarrow("Parquet")
     return style
 
 

@@ -397,7 +397,8 @@ def test_dask_without_its_extra_is_told(
     accounts: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """With the command that installs it."""
-    monkeypatch.delitem(sys.modules, "plugchat_async.integrations.dask.cluster", raising=False)
+    for loaded in [name for name in sys.modules if name.startswith("plugchat_async.integrations.dask")]:
+        monkeypatch.delitem(sys.modules, loaded)
     monkeypatch.setitem(sys.modules, "distributed", None)
     assert cli.run(["bulk", str(accounts), "-o", str(accounts.parent / "out"), "--dask"]) == 2
     assert "plugchat-async[dask]" in capsys.readouterr().err

@@ -155,6 +155,7 @@ def test_the_public_surface_is_pinned() -> None:
         "ConnectionFailedError",
         "ConsistencyError",
         "DecodeError",
+        "ExportOptions",
         "ExportSummary",
         "FOREVER",
         "InvalidTypeError",

@@ -12,6 +12,8 @@ from plugchat_async._extras import needing
 NEEDS = {
     "dask": ("distributed", "dask"),
     "dask.cluster": ("distributed", "dask"),
+    "dask.export": ("distributed", "dask"),
+    "dask.worker": ("distributed", "dask"),
     "fastapi": ("fastapi", "fastapi"),
     "opentelemetry": ("opentelemetry", "otel"),
     "fastapi.problems": ("fastapi", "fastapi"),
