@@ -16,6 +16,8 @@ NEEDS = {
     "dask.worker": ("distributed", "dask"),
     "fastapi": ("fastapi", "fastapi"),
     "opentelemetry": ("opentelemetry", "otel"),
+    "fastapi.lifespan": ("fastapi", "fastapi"),
+    "fastapi.models": ("fastapi", "fastapi"),
     "fastapi.problems": ("fastapi", "fastapi"),
     "fastapi.stream": ("fastapi", "fastapi"),
 }
