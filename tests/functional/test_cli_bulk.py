@@ -175,9 +175,9 @@ def test_people_are_merged(sim: PlugChatSimulator, accounts: Path, capsys: pytes
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("name,token\na,{}-1\na,{}-2\n", "line 3: 'a' is in line 2, too"),
+        ("name,token\na,{}-1\na,{}-2\n", "line 3: 'a' is also in line 2"),
         ("name,token\na,{} x\n", "line 2: 'a': token holds blanks"),
-        ("name,token\na,{},{}\n", "line 2: it has 3 cells"),
+        ("name,token\na,{},{}\n", "line 2: expected 2 cells, found 3"),
         ("name,token_env\na,{}\n", "line 2: 'a': the environment variable"),
         ("{}\n", "line 1 does not name the columns"),
     ],
@@ -190,7 +190,7 @@ def test_a_malformed_file_is_told_before_anything_is_fetched(
     assert cli.run(["bulk", str(accounts), "-o", str(accounts.parent / "out")]) == 2
     printed = capsys.readouterr()
     assert message in printed.err
-    assert "first line names its columns" in printed.err
+    assert "first line names the columns" in printed.err
     assert SECRET not in printed.err + printed.out
     assert not (accounts.parent / "out").exists()
     assert sim.requests == []
