@@ -42,6 +42,7 @@ __all__ = [
     "ConnectionFailedError",
     "ConsistencyError",
     "DecodeError",
+    "ExportOptions",
     "ExportSummary",
     "InvalidTypeError",
     "InvalidValueError",
@@ -105,15 +106,18 @@ _NAMES = {
     "bulk.fetch": ("BulkOptions", "fetch_many"),
     "bulk.workers": ("AccountResult",),
     "errors": tuple(name for name in __all__ if name.endswith("Error")),
-    "export.accounts": ("AccountExport", "ExportSummary", "export_many"),
+    "export.accounts": ("export_many",),
     "export.merge_people": ("merge_people",),
+    "export.results": ("AccountExport", "ExportSummary"),
+    "export.run": ("ExportOptions",),
     "export.writers": ("read_jsonl", "to_arrow", "to_polars", "write_csv", "write_jsonl", "write_parquet"),
     "models": (
         *("FOREVER", "AccountStatus", "Chat", "ChatAdded", "ChatChanged", "ChatEvent", "ChatKind", "ChatRemoved"),
         *("Page", "WalkReport"),
     ),
     "session": ("PlugChatSession",),
-    "watch.options": ("Outage", "WatchOptions", "WatchState"),
+    "watch.options": ("Outage", "WatchOptions"),
+    "watch.state": ("WatchState",),
 }
 _MODULE_OF = {name: module for module, names in _NAMES.items() for name in names}
 # Attributes after `import plugchat_async`, too.

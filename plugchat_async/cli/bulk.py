@@ -10,7 +10,6 @@ from cyclopts import Parameter
 
 from plugchat_async._http.wire import DEFAULT_BASE_URL
 from plugchat_async.bulk.accounts import Account, read_accounts
-from plugchat_async.bulk.fetch import BulkOptions
 from plugchat_async.cli.options import (
     EXIT_OK,
     EXIT_SOME_FAILED,
@@ -29,7 +28,9 @@ from plugchat_async.cli.output import drawn, summary_table
 from plugchat_async.cli.problems import ProblemNotes, kept_problems, print_problems
 from plugchat_async.cli.progress import bulk_progress
 from plugchat_async.errors import InvalidValueError
-from plugchat_async.export.accounts import FAILURES, ExportSummary, OnExport, export_many
+from plugchat_async.export.accounts import export_many
+from plugchat_async.export.results import ExportSummary
+from plugchat_async.export.run import FAILURES, ExportOptions
 from plugchat_async.export.writers import FileFormat
 
 BULK_EXAMPLES: Final = (
@@ -90,7 +91,10 @@ def bulk(
     Finished accounts are not fetched again when the same command is run again. Those that fail are listed in
     failures.jsonl, with the reason and what to do.
     """
-    options: BulkOptions = {
+    options: ExportOptions = {
+        "concurrency": concurrency,
+        "restart": restart,
+        "merge_people": merge_people,
         "base_url": base_url or DEFAULT_BASE_URL,
         "page_size": page_size,
         "limit": limit,
@@ -107,31 +111,11 @@ def bulk(
         raise InvalidValueError(f"--dask writes Parquet, not {format}", "Leave out --format, or --dask.")
     listed = read_accounts(accounts)
     notes = ProblemNotes()
-    with kept_problems(notes), bulk_progress(len(listed)) as on_result:
+    with kept_problems(notes), bulk_progress(len(listed)) as options["on_result"]:
         if dask is not None:
-            summary = _with_dask(
-                dask,
-                listed,
-                output,
-                restart=restart,
-                merge_people=merge_people,
-                concurrency=concurrency,
-                on_result=on_result,
-                options=options,
-            )
+            summary = _with_dask(dask, listed, output, options)
         else:
-            summary = run_async(
-                export_many(
-                    listed,
-                    output,
-                    format=format or "jsonl",
-                    restart=restart,
-                    merge_people=merge_people,
-                    concurrency=concurrency,
-                    on_result=on_result,
-                    **options,
-                )
-            )
+            summary = run_async(export_many(listed, output, format=format or "jsonl", **options))
     sys.stdout.write(drawn(summary_table(summary), sys.stdout))
     print_problems(summary.problems, notes.first)
     if summary.skipped:
@@ -142,17 +126,7 @@ def bulk(
     return EXIT_OK
 
 
-def _with_dask(
-    address: str,
-    accounts: list[Account],
-    output: Path,
-    *,
-    restart: bool,
-    merge_people: bool,
-    concurrency: int,
-    on_result: OnExport | None,
-    options: BulkOptions,
-) -> ExportSummary:
+def _with_dask(address: str, accounts: list[Account], output: Path, options: ExportOptions) -> ExportSummary:
     """Export with a cluster: the one at an address, or one of this machine."""
     from plugchat_async.integrations.dask import fetch_many_dask  # noqa: PLC0415 - as above
     from plugchat_async.integrations.dask.cluster import connected  # noqa: PLC0415 - the extra may be missing
@@ -160,16 +134,7 @@ def _with_dask(
     with connected(None if address in ("", _LOCAL) else address) as client:
         if not client.nthreads():
             sys.stderr.write("The cluster has no workers yet: waiting for one.\n")
-        return fetch_many_dask(
-            accounts,
-            client=client,
-            out=output,
-            restart=restart,
-            merge_people=merge_people,
-            concurrency=concurrency,
-            on_result=on_result,
-            **options,
-        )
+        return fetch_many_dask(accounts, client=client, out=output, **options)
 
 
 def spell_out_dask(arguments: Sequence[str]) -> list[str]:

@@ -25,9 +25,9 @@ from plugchat_async._internal.files import AtomicFile, write_private, writing
 from plugchat_async._pagination.checkpoint import unpack
 from plugchat_async._pagination.state import Consistency
 from plugchat_async.errors import NotConnectedError
-from plugchat_async.export.accounts import ExportSummary
+from plugchat_async.export.results import ExportSummary
 from plugchat_async.export.rows import csv_header, to_csv, to_json
-from plugchat_async.export.writers import need_pyarrow, write_parquet
+from plugchat_async.export.writers import require_pyarrow, write_parquet
 
 Format = Literal["table", "json", "jsonl", "csv", "parquet"]
 
@@ -130,7 +130,7 @@ def style_for(style: Format | None, output: Path | None) -> Format:
     if style == "parquet":
         if output is None:
             raise InvalidValueError("Parquet is no text for standard output", "Name an --output.")
-        need_pyarrow("Parquet")
+        require_pyarrow("Parquet")
     return style
 
 

@@ -7,7 +7,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from plugchat_async import Page
-from plugchat_async.export.accounts import AccountExport, OnExport
+from plugchat_async.export.results import AccountExport, OnExport
 
 
 def _display() -> Console | None:

@@ -1,8 +1,8 @@
 """Write chats to files (JSON lines, CSV, Parquet), Arrow tables and Polars frames; export many accounts to a folder.
 
-The columns, in this order (files of several accounts have `account`, the account's name, before them):
+The columns, in this order. Files with several accounts have a column `account`, the account's name, before them.
 
-    phone              text or null; where it is null, there is a lid
+    phone              text or null; if it is null, there is a lid
     name               text or null
     unread             integer, in Parquet and Arrow of 64 bits
     last_message_time  time in UTC or null; in Parquet and Arrow of microseconds, in text RFC 3339: 2021-06-06T15:01:27Z
@@ -13,15 +13,17 @@ The columns, in this order (files of several accounts have `account`, the accoun
     lid                text or null
     is_pinned, is_archived, is_group, is_group_announcement
                        boolean or null
-    muted_until        time in UTC or null, as `last_message_time`; 9999-12-31T23:59:59.999999Z: for ever
+    muted_until        time in UTC or null, as `last_message_time`; 9999-12-31T23:59:59.999999Z: forever
 
-In CSV null is an empty cell, and a cell that a spreadsheet could take for a formula begins with an apostrophe.
-Text is in UTF-8. Files appear whole or not at all, whatever ends the process: they are written beside, hidden, and
-renamed when they are complete.
+In CSV null is an empty cell, and a cell that a spreadsheet could evaluate as a formula starts with an apostrophe.
+Text is in UTF-8. A file appears complete or not at all, even if the process is killed: it is written under a hidden
+name in the same folder, and renamed at the end.
 """
 
-from plugchat_async.export.accounts import AccountExport, ExportSummary, export_many
+from plugchat_async.export.accounts import export_many
 from plugchat_async.export.merge_people import merge_people
+from plugchat_async.export.results import AccountExport, ExportSummary
+from plugchat_async.export.run import ExportOptions
 from plugchat_async.export.writers import (
     FileFormat,
     read_jsonl,
@@ -34,6 +36,7 @@ from plugchat_async.export.writers import (
 
 __all__ = [
     "AccountExport",
+    "ExportOptions",
     "ExportSummary",
     "FileFormat",
     "export_many",

@@ -1,4 +1,4 @@
-"""What an export of many accounts has finished: a file beside its output, with a line of JSON for each file of it."""
+"""The manifest of an export: a file next to the output that lists the finished files, one JSON object per line."""
 
 import re
 from pathlib import Path
@@ -11,26 +11,31 @@ from attrs import frozen
 from plugchat_async._internal.files import lock, writing
 from plugchat_async.errors import InvalidValueError, OutputError
 
-# Not of the suffix of what it lists, and hidden from readers of whole folders, which pass over a leading "_".
+# Its suffix differs from those of the listed files, and readers of whole folders skip names with a leading "_".
 MANIFEST: Final = "_manifest.ndjson"
 VERSION: Final = 1
 
-# What a file may be named that is removed for a fresh export.
-_FILE: Final = re.compile(r"(?![._]|failures\.jsonl$)[^/\\\x00]+")
+# The names of files that a restart may delete.
+_DELETABLE: Final = re.compile(r"(?![._]|failures\.jsonl$)[^/\\\x00]+")
 
 Layout = Literal["accounts", "parts"]
 
-_OTHER_KIND_HINT: Final = (
-    "Give another folder, or start over with --restart (restart=True in Python): it removes the files of the earlier "
+_OTHER_EXPORT_HINT: Final = (
+    "Use another folder, or start over with --restart (restart=True in Python), which deletes the files of the earlier "
     "export."
 )
 
 
-class Heading(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
-    """The first line. layout: a file for each account, or parts that hold several. limit: of chats for each account.
+class ManifestHeader(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
+    """The first line: the kind of the export.
 
-    id: what the names of its parts begin with, so that no other export's are taken for them. merge_people: whether
-    there is one chat for each person; only written if so, since older versions do not know of it.
+    Attributes:
+        plugchat_export: The version of the format.
+        format: The format of the files.
+        layout: "accounts" for a file for each account, "parts" for files with several accounts.
+        limit: The largest number of chats for each account, or None.
+        id: The prefix of the names of the export's parts, to distinguish them from those of other exports.
+        merge_people: Whether there is one chat for each person. Written only if True: older versions don't know it.
     """
 
     plugchat_export: int
@@ -41,10 +46,14 @@ class Heading(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defa
     merge_people: bool = False
 
 
-class Entry(msgspec.Struct, frozen=True):
-    """A finished file: its name, how many chats of which accounts it holds, and which of them are not verified.
+class ManifestEntry(msgspec.Struct, frozen=True):
+    """A line for a finished file.
 
-    problems: how many values could not be read, of the accounts that have any.
+    Attributes:
+        file: The name of the file.
+        chats: The number of chats by the names of the accounts.
+        unverified: The names of the accounts that are not verified.
+        problems: The number of values that could not be read, by the names of the accounts that have any.
     """
 
     file: str
@@ -54,8 +63,15 @@ class Entry(msgspec.Struct, frozen=True):
 
 
 @frozen
-class Finished:
-    """What is known of a finished account: its file, how many chats, whether they are verified, and bad values."""
+class CompletedAccount:
+    """A finished account.
+
+    Attributes:
+        file: The name of the file with its chats.
+        chats: The number of chats.
+        verified: Whether its walk is known to have missed nothing.
+        problems: The number of values that could not be read (default 0).
+    """
 
     file: str
     chats: int
@@ -64,22 +80,33 @@ class Finished:
 
 
 class Manifest:
-    """The finished files of the export into a folder. `add` writes one down at once.
+    """The finished files of the export into a folder.
 
-    A process that is killed can tear the last line only, which is then dropped, as is a file that is gone. While it is
-    open no other run can open it, where the system can keep it from that.
+    A killed process can leave at most an incomplete last line, which is ignored; so are lines of files that don't exist
+    any more. While a manifest is open, no other run can open it, if the system supports locks.
 
-    existed: whether there was one. id: the export's. finished: the accounts that are, by their names.
+    Args:
+        folder: The folder of the export.
+        file_format: The format of the files.
+        layout: "accounts" or "parts".
+        limit: The largest number of chats for each account (default None: no limit).
+        merge_people: Whether there is one chat for each person (default False).
+        restart: Whether to start from scratch, and delete the files of the earlier export.
 
-    merge_people: whether its files have one chat for each person.
-    fresh: begin anew; the files of the earlier export are removed. InvalidValueError if the folder holds another kind
-    of export, or what is no manifest; OutputError if it can't be written, or another run writes it.
+    Attributes:
+        existed: Whether there was a manifest before.
+        id: The id of the export.
+        finished: The finished accounts by their names.
+
+    Raises:
+        InvalidValueError: The folder holds another kind of export, or the file is not a manifest.
+        OutputError: The file can't be written, or another run is writing it.
     """
 
     def __init__(
         self,
         folder: Path,
-        style: str,
+        file_format: str,
         layout: Layout,
         *,
         limit: int | None = None,
@@ -88,102 +115,107 @@ class Manifest:
     ) -> None:
         self._folder = folder
         self._path = folder / MANIFEST
-        self.finished: dict[str, Finished] = {}
+        self.finished: dict[str, CompletedAccount] = {}
         with writing(self._path):
             self._file: BinaryIO = open(self._path, "ab+")  # noqa: PTH123, SIM115 - until `close`
         try:
-            self._begin(Heading(VERSION, style, layout, limit, token_hex(4), merge_people), restart=restart)
+            self._open(ManifestHeader(VERSION, file_format, layout, limit, token_hex(4), merge_people), restart=restart)
         except BaseException:
             self._file.close()
             raise
 
-    def _begin(self, heading: Heading, *, restart: bool) -> None:
+    def _open(self, header: ManifestHeader, *, restart: bool) -> None:
+        """Lock the file, read the lines of earlier runs, and write the header if there is none."""
         if not lock(self._file):
             folder = str(self._folder)
-            raise OutputError(f"another run exports into {folder}", "Let it end, or give another folder.", path=folder)
+            raise OutputError(
+                f"another run is exporting to {folder}", "Wait until it has ended, or use another folder.", path=folder
+            )
         with writing(self._path):
             self._file.seek(0)
             text = self._file.read()
-        whole = text[: text.rfind(b"\n") + 1]
-        found, entries, wrong = _read(whole.splitlines())
+        complete = text[: text.rfind(b"\n") + 1]
+        found, entries, bad_line = _parse(complete.splitlines())
         self.existed = found is not None
-        self.id = heading.id if found is None else found.id
-        trouble = f"{self._path}: line {wrong} is none of an export's" if wrong else ""
-        if found is not None and msgspec.structs.replace(found, id=heading.id) != heading:
-            trouble = f"{self._folder} already holds {_describe(found)}; this run would write {_describe(heading)}"
-        if trouble and not restart:
-            raise InvalidValueError(trouble, _OTHER_KIND_HINT)
+        self.id = header.id if found is None else found.id
+        problem = f"line {bad_line} of {self._path} is not part of an export manifest" if bad_line else ""
+        if found is not None and msgspec.structs.replace(found, id=header.id) != header:
+            problem = f"{self._folder} already holds {_describe(found)}; this run would write {_describe(header)}"
+        if problem and not restart:
+            raise InvalidValueError(problem, _OTHER_EXPORT_HINT)
         with writing(self._path):
             for entry in entries:
                 if restart:
                     (self._folder / entry.file).unlink(missing_ok=True)
                 elif (self._folder / entry.file).is_file():
-                    self._note(entry)
-        self.remove_uncounted()
+                    self._remember(entry)
+        self.remove_unlisted_parts()
         with writing(self._path):
-            self._file.truncate(0 if restart else len(whole))
-        if restart or not whole:
-            self.id = heading.id
-            self._write(heading)
+            self._file.truncate(0 if restart else len(complete))
+        if restart or not complete:
+            self.id = header.id
+            self._write(header)
 
-    def remove_uncounted(self) -> None:
-        """Remove leases, so that what still runs writes no more, and parts that were not counted, whole or not."""
-        counted = {finished.file for finished in self.finished.values()}
+    def remove_unlisted_parts(self) -> None:
+        """Delete the leases of all runs, which stops their workers, and the parts that are not in the manifest."""
+        listed = {account.file for account in self.finished.values()}
+        prefixes = (f"part-{self.id}-", f".part-{self.id}-", f".run-{self.id}")
         with writing(self._folder):
             for path in self._folder.iterdir():
-                name = path.name
-                if (
-                    name.startswith((f"part-{self.id}-", f".part-{self.id}-", f".run-{self.id}"))
-                    and name not in counted
-                ):
+                if path.name.startswith(prefixes) and path.name not in listed:
                     path.unlink(missing_ok=True)
 
-    def add(self, entry: Entry) -> None:
-        """Note that a file is finished. OutputError if that can't be written."""
+    def add(self, entry: ManifestEntry) -> None:
+        """Write a finished file to the manifest at once.
+
+        Raises:
+            OutputError: The manifest can't be written.
+        """
         self._write(entry)
-        self._note(entry)
+        self._remember(entry)
 
     def close(self) -> None:
-        """Close the file."""
+        """Close the manifest."""
         with writing(self._path):
             self._file.close()
 
-    def _note(self, entry: Entry) -> None:
+    def _remember(self, entry: ManifestEntry) -> None:
         problems = entry.problems or {}
         for name, chats in entry.chats.items():
-            self.finished[name] = Finished(entry.file, chats, name not in entry.unverified, problems.get(name, 0))
+            verified = name not in entry.unverified
+            self.finished[name] = CompletedAccount(entry.file, chats, verified, problems.get(name, 0))
 
     def _write(self, line: msgspec.Struct) -> None:
-        with writing(self._path):  # it was opened to be appended to
+        with writing(self._path):  # at the end: the file is open for appending
             self._file.write(msgspec.json.encode(line) + b"\n")
             self._file.flush()
 
 
-def _read(lines: list[bytes]) -> tuple[Heading | None, list[Entry], int]:
-    """Give the heading, the entries, and the number of the first line that is neither (0: there is none)."""
-    heading: Heading | None = None
-    entries: list[Entry] = []
-    first_wrong = 0
+def _parse(lines: list[bytes]) -> tuple[ManifestHeader | None, list[ManifestEntry], int]:
+    """Return the header, the entries, and the number of the first line that is neither (0: all lines are good)."""
+    header: ManifestHeader | None = None
+    entries: list[ManifestEntry] = []
+    first_bad = 0
     for number, line in enumerate(lines, 1):
         try:
             if number == 1:
-                heading = msgspec.json.decode(line, type=Heading)
-                wrong = heading.plugchat_export != VERSION or not re.fullmatch(r"[0-9a-f]{8}", heading.id)
+                header = msgspec.json.decode(line, type=ManifestHeader)
+                bad = header.plugchat_export != VERSION or not re.fullmatch(r"[0-9a-f]{8}", header.id)
             else:
-                entry = msgspec.json.decode(line, type=Entry)
-                wrong = not _FILE.fullmatch(entry.file)
-                entries += [] if wrong else [entry]
+                entry = msgspec.json.decode(line, type=ManifestEntry)
+                bad = not _DELETABLE.fullmatch(entry.file)
+                entries += [] if bad else [entry]
         except (msgspec.DecodeError, UnicodeDecodeError):
-            wrong = True
-        if wrong and number == 1:
-            return None, [], 1  # not ours
-        if wrong and not first_wrong:
-            first_wrong = number
-    return heading, entries, first_wrong
+            bad = True
+        if bad and number == 1:
+            return None, [], 1  # not a manifest
+        if bad and not first_bad:
+            first_bad = number
+    return header, entries, first_bad
 
 
-def _describe(heading: Heading) -> str:
-    limit = "all chats" if heading.limit is None else f"at most {heading.limit} chats"
-    merged = " (one chat for each person)" if heading.merge_people else ""
-    layout = "a file for each account" if heading.layout == "accounts" else "parts with several accounts"
-    return f"{limit} of each account{merged} as {heading.format}, in {layout}"
+def _describe(header: ManifestHeader) -> str:
+    limit = "all chats" if header.limit is None else f"at most {header.limit} chats"
+    merged = " (one chat for each person)" if header.merge_people else ""
+    layout = "a file for each account" if header.layout == "accounts" else "parts with several accounts"
+    return f"{limit} of each account{merged} as {header.format}, in {layout}"

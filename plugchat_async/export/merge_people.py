@@ -1,4 +1,4 @@
-"""One chat for each person: the gateway lists a person in several rows, of which at most one has the phone. Pure."""
+"""One chat for each person. The gateway lists a person in several rows, of which at most one has the phone. Pure."""
 
 from collections.abc import Iterable
 from datetime import datetime
@@ -10,13 +10,13 @@ from plugchat_async.models import Chat
 
 
 def merge_people(chats: Iterable[Chat]) -> list[Chat]:
-    """Return one chat for each person: all rows that have the same lid become one.
+    """Return one chat for each person: all rows with the same lid become one.
 
         people = merge_people(await session.list_chats())
 
     The chat has the phone of the row that has one. The name and the picture are that row's too, or the first ones that
     another row has. The time is the newest, `unread` the largest, and a flag is True if it is True in any row. Groups
-    and other chats that are no person stay as they are, and so do rows of one lid with different phones: the rows
+    and other chats that are not persons are not changed. Rows of one lid with different phones are not merged; the rows
     without a phone join the first of them.
 
     Args:
@@ -40,19 +40,19 @@ def merge_people(chats: Iterable[Chat]) -> list[Chat]:
 
 
 def _lid_of(chat: Chat) -> str | None:
-    """Return the lid of a person. The phone may itself hold it."""
+    """Return the lid of a person, which can be in `phone` instead of `lid`."""
     if chat.kind != "person":
         return None
     return chat.lid or (chat.phone if chat.phone is not None and chat.phone.endswith("@lid") else None)
 
 
 def _phone_of(chat: Chat) -> str | None:
-    """Return the phone of a person: the gateway may put a lid, "0" or nothing into its place."""
+    """Return the phone of a person, None if the gateway has put a lid, "0" or nothing there."""
     return chat.phone if chat.phone and chat.phone != "0" and not chat.phone.endswith("@lid") else None
 
 
 def _merge(rows: list[Chat]) -> Chat:
-    rows = sorted(rows, key=lambda chat: _phone_of(chat) is None)  # stable: the row with the phone, then the others
+    rows = sorted(rows, key=lambda chat: _phone_of(chat) is None)  # stable: the row with the phone first
     return evolve(
         rows[0],
         lid=_lid_of(rows[0]),
@@ -80,5 +80,5 @@ def _newest(times: Iterable[datetime | None]) -> datetime | None:
 
 
 def _largest(values: Iterable[Any]) -> Any:
-    """Return the largest value that is there, None if there is none. Of flags, that is whether any is set."""
+    """Return the largest value that is not None, if there is any: for flags, whether one of them is set."""
     return max((value for value in values if value is not None), default=None)

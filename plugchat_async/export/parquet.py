@@ -1,7 +1,7 @@
 """Chats as Arrow and Parquet, with pyarrow."""
 
 # pyright: reportUnknownMemberType=false
-# Its stubs know some types only in part.
+# Some types are incomplete in its stubs.
 
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
@@ -16,7 +16,7 @@ from plugchat_async.errors import InvalidValueError
 from plugchat_async.export.rows import ACCOUNT
 from plugchat_async.models import COLUMNS, Chat, values_of
 
-# Two megabytes in memory; larger groups would add up where many accounts are written at a time.
+# Two megabytes in memory. Larger groups would add up when many accounts are written at a time.
 ROW_GROUP: Final = 16_384
 
 _FIELDS: Final["tuple[pa.Field[Any], ...]"] = (
@@ -47,16 +47,16 @@ def batch_of(chats: Sequence[Chat], account: str | None) -> pa.RecordBatch:
         InvalidValueError: A number has more than 64 bits, or a text is not valid Unicode.
     """
     columns = list(zip(*map(values_of, chats), strict=True)) or [()] * len(COLUMNS)
-    trouble, hint = "", "Leave that chat out, or write jsonl or csv instead."
+    problem, hint = "", "Leave that chat out, or write jsonl or csv instead."
     arrays: list[pa.Array[Any]] = []
     try:
         arrays = [pa.array(column, field.type) for column, field in zip(columns, _FIELDS, strict=True)]
     except UnicodeEncodeError:
-        trouble, hint = "a chat's text is not valid Unicode: it holds half of a surrogate pair", UNICODE_HINT
+        problem, hint = "a chat's text is not valid Unicode: it holds half of a surrogate pair", UNICODE_HINT
     except (OverflowError, pa.ArrowInvalid):
-        trouble = "a chat's unread or messages_unread has more than 64 bits"
-    if trouble:
-        raise InvalidValueError(trouble, hint)
+        problem = "a chat's unread or messages_unread has more than 64 bits"
+    if problem:
+        raise InvalidValueError(problem, hint)
     if account is None:
         return pa.RecordBatch.from_arrays(arrays, schema=SCHEMA)
     names = pa.array([account] * len(chats), pa.string())
@@ -64,26 +64,31 @@ def batch_of(chats: Sequence[Chat], account: str | None) -> pa.RecordBatch:
 
 
 def table(chats: Iterable[Chat]) -> pa.Table:
-    """Give chats as a table."""
+    """Return chats as a table."""
     return pa.Table.from_batches([batch_of(tuple(chats), None)], SCHEMA)
 
 
-class ParquetSink:
-    """A Parquet file. It holds less than a row group, as columns."""
+class ParquetChatWriter:
+    """A Parquet file that is being written. Less than a row group is in memory, as columns.
+
+    Attributes:
+        path: The file.
+        rows: The number of chats so far.
+    """
 
     def __init__(self, path: Path, account: str | None) -> None:
         self.path = path
         self.rows = 0
         self._account = account
         self._schema = SCHEMA if account is None else SCHEMA_WITH_ACCOUNT
-        self._held: list[pa.RecordBatch] = []
-        self._held_rows = 0
-        self._whole = AtomicFile(path)
+        self._pending: list[pa.RecordBatch] = []
+        self._pending_rows = 0
+        self._output = AtomicFile(path)
         try:
             with writing(path):
-                self._writer = pq.ParquetWriter(self._whole.file, self._schema, compression="zstd")
+                self._writer = pq.ParquetWriter(self._output.file, self._schema, compression="zstd")
         except BaseException:
-            self._whole.discard()
+            self._output.discard()
             raise
 
     def write(self, chats: Sequence[Chat]) -> None:
@@ -92,35 +97,35 @@ class ParquetSink:
             self.add(batch_of(chats, self._account))
 
     def add(self, batch: pa.RecordBatch) -> None:
-        """Write some chats that are columns already."""
-        if self._held_rows + batch.num_rows > ROW_GROUP:
+        """Write some chats that `batch_of` has converted to columns."""
+        if self._pending_rows + batch.num_rows > ROW_GROUP:
             self._flush()
-        self._held.append(batch)
-        self._held_rows += batch.num_rows
+        self._pending.append(batch)
+        self._pending_rows += batch.num_rows
         self.rows += batch.num_rows
 
     def _flush(self) -> None:
-        if not self._held:
+        if not self._pending:
             return
-        table_ = pa.Table.from_batches(self._held, self._schema)
+        table_ = pa.Table.from_batches(self._pending, self._schema)
         with writing(self.path):
             self._writer.write_table(table_, row_group_size=ROW_GROUP)
-        self._held.clear()
-        self._held_rows = 0
+        self._pending.clear()
+        self._pending_rows = 0
 
     def commit(self) -> None:
-        """Let the file appear."""
+        """Make the complete file appear."""
         try:
             self._flush()
             with writing(self.path):
                 self._writer.close()
-            self._whole.commit()
+            self._output.commit()
         finally:
             self.discard()
 
     def discard(self) -> None:
-        """Leave nothing."""
-        self._held.clear()
-        with suppress(OSError, ValueError):  # it would write its footer
+        """Delete what has been written."""
+        self._pending.clear()
+        with suppress(OSError, ValueError):  # closing writes the footer
             self._writer.close()
-        self._whole.discard()
+        self._output.discard()

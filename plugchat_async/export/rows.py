@@ -1,4 +1,4 @@
-"""Chats and events as text: JSON, JSON lines, CSV. One of them, one line. Pure."""
+"""Chats and events as lines of text: JSON and CSV. Pure."""
 
 import csv
 import io
@@ -9,42 +9,49 @@ import msgspec
 from plugchat_async.errors import InvalidValueError
 from plugchat_async.models import COLUMNS, Chat, ChatAdded, ChatChanged, ChatEvent, values_of
 
-# The column that comes first in files that hold chats of many accounts.
+# The first column in files with chats of many accounts.
 ACCOUNT = "account"
 
-# What a spreadsheet may take for the beginning of a formula, full-width forms included (OWASP, "CSV Injection").
+# A spreadsheet may evaluate a cell that starts with one of these, full-width forms included (OWASP, "CSV Injection").
 _FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")  # noqa: RUF001 - meant
 
 
 def from_json(line: str | bytes) -> Chat:
-    """Return the chat of a line that `to_json` wrote. InvalidValueError if it is not one."""
+    """Return the chat of a line from `to_json`.
+
+    Raises:
+        InvalidValueError: The line is not a chat.
+    """
     try:
         values = _decode_object(line)
     except (msgspec.DecodeError, ValueError, RecursionError) as error:
         reason = str(error)
     else:
         return Chat.from_dict(values)
-    raise InvalidValueError(f"it is not a JSON object: {reason}", "Name a file of JSON lines, with a chat in each.")
+    raise InvalidValueError(f"not a JSON object: {reason}", "Use a file of JSON lines, with a chat on each line.")
 
 
 _decode_object = msgspec.json.Decoder(dict[str, Any]).decode
 
 
 def to_json(chat: Chat, account: str | None = None) -> str:
-    """Give a chat as a JSON object on one line: `Chat`'s own names, times as RFC 3339 in UTC.
+    """Return a chat as a JSON object on one line: the names of `Chat`, times in RFC 3339 and UTC.
 
-    account: the name of its account, which then comes first.
+    Args:
+        chat: The chat.
+        account: The name of its account, for a first member `account` (default None: no such member).
     """
-    # Not the chat itself: the account comes first.
+    # msgspec could encode the chat itself, but not put the account before it.
     fields = {} if account is None else {ACCOUNT: account}
     fields |= zip(COLUMNS, values_of(chat), strict=True)
     return msgspec.json.encode(fields).decode()
 
 
 def event_to_json(event: ChatEvent) -> str:
-    """Give an event as a JSON object on one line: `event` ("added", "changed", "removed"), `chat` as it is or was last.
+    """Return an event as a JSON object on one line.
 
-    A change also has `fields`, the names of those that differ, and `old`, what the chat was.
+    Its members are `event` ("added", "changed" or "removed") and `chat`, the chat as it is now or was last. A change
+    also has `fields`, the names of the fields that differ, and `old`, the chat as it was before.
     """
     match event:
         case ChatAdded(chat):
@@ -57,21 +64,23 @@ def event_to_json(event: ChatEvent) -> str:
 
 
 def csv_header(*, account: bool = False) -> str:
-    """Give CSV's first line, without its end."""
+    """Return the first line of a CSV file, without its line end."""
     return ",".join((ACCOUNT, *COLUMNS) if account else COLUMNS)
 
 
 def to_csv(chat: Chat, account: str | None = None) -> str:
-    """Give a chat as a line of CSV, without its end. RFC 4180, but for cells that could be run as a formula.
+    """Return a chat as a line of CSV (RFC 4180), without its line end.
 
-    Those begin with an apostrophe, which spreadsheets take for "this is text". None is an empty cell, times are
-    RFC 3339 in UTC, booleans `true` and `false`.
+    None is an empty cell, times are in RFC 3339 and UTC, booleans are `true` and `false`. A cell that a spreadsheet
+    could evaluate as a formula starts with an apostrophe, which spreadsheets read as "this is text".
 
-    account: the name of its account, which then comes first.
+    Args:
+        chat: The chat.
+        account: The name of its account, for a first cell (default None: no such cell).
     """
     line = io.StringIO()
     values = values_of(chat) if account is None else (account, *values_of(chat))
-    # With this end both of its characters are quoted in cells; with none, "\r" would not be.
+    # With this line end, both of its characters are quoted in cells. Without one, "\r" would not be.
     csv.writer(line, lineterminator="\r\n").writerow([_cell(value) for value in values])
     return line.getvalue().removesuffix("\r\n")
 
@@ -82,5 +91,5 @@ def _cell(value: object) -> object:
             return f"'{value}"
         case None | str() | int() if not isinstance(value, bool):
             return value
-        case _:  # a boolean or a time, as JSON spells it
+        case _:  # a boolean or a time, as in JSON
             return msgspec.json.encode(value).decode().strip('"')

@@ -21,28 +21,38 @@ FileFormat = Literal["jsonl", "csv", "parquet"]
 Chats: TypeAlias = Iterable[Chat] | AsyncIterable[Chat]
 PathLike: TypeAlias = str | os.PathLike[str]
 
-# Chats that are held while a walk is written.
+# How many chats to collect before they are written.
 _BATCH = 1000
 
 
-class Sink(Protocol):
-    """Where chats are written. `commit` at the end, or `discard`, which does nothing after it."""
+class ChatWriter(Protocol):
+    """A file of chats that is being written. End it with `commit`, or with `discard`, which does nothing after that.
+
+    Attributes:
+        path: The file.
+        rows: The number of chats so far.
+    """
 
     path: Path
     rows: int
 
     def write(self, chats: Sequence[Chat]) -> None:
-        """Write some chats. OutputError if that fails; InvalidValueError if the format can't hold one."""
+        """Write some chats.
+
+        Raises:
+            OutputError: The file can't be written.
+            InvalidValueError: The format can't represent a chat.
+        """
 
     def commit(self) -> None:
-        """Let the file appear."""
+        """Make the complete file appear."""
 
     def discard(self) -> None:
-        """Leave nothing."""
+        """Delete what has been written."""
 
 
-class TextSink:
-    """A file with a line a chat."""
+class LineWriter:
+    """A text file with a line for each chat."""
 
     def __init__(
         self, path: Path, to_line: Callable[[Chat, str | None], str], header: str, account: str | None
@@ -51,74 +61,89 @@ class TextSink:
         self.rows = 0
         self._to_line = to_line
         self._account = account
-        self._whole = AtomicFile(path)
-        self._put([header])
+        self._output = AtomicFile(path)
+        self._write_lines([header])
 
     def write(self, chats: Sequence[Chat]) -> None:
         """Write some chats."""
-        self._put(self._to_line(chat, self._account) + "\n" for chat in chats)
+        self._write_lines(self._to_line(chat, self._account) + "\n" for chat in chats)
         self.rows += len(chats)
 
-    def _put(self, lines: Iterable[str]) -> None:
+    def _write_lines(self, lines: Iterable[str]) -> None:
         try:
-            with writing(self.path):  # half a surrogate pair can't be
-                self._whole.file.write("".join(lines).encode())
+            with writing(self.path):  # also encodes, which fails for half a surrogate pair
+                self._output.file.write("".join(lines).encode())
         except BaseException:
             self.discard()
             raise
 
     def commit(self) -> None:
-        """Let the file appear."""
-        self._whole.commit()
+        """Make the complete file appear."""
+        self._output.commit()
 
     def discard(self) -> None:
-        """Leave nothing."""
-        self._whole.discard()
+        """Delete what has been written."""
+        self._output.discard()
 
 
-def open_sink(style: FileFormat, path: Path, account: str | None = None) -> Sink:
-    """Begin a file; with the account's name as its first column, if it is given. MissingExtraError without pyarrow."""
-    match style:
+def open_writer(file_format: FileFormat, path: Path, account: str | None = None) -> ChatWriter:
+    """Start a file.
+
+    Args:
+        file_format: The format.
+        path: The file.
+        account: The name of the account, for a first column `account` (default None: no such column).
+
+    Raises:
+        MissingExtraError: pyarrow is not installed, and the format needs it.
+        OutputError: The file can't be created.
+    """
+    match file_format:
         case "jsonl":
-            return TextSink(path, to_json, "", account)
+            return LineWriter(path, to_json, "", account)
         case "csv":
-            return TextSink(path, to_csv, csv_header(account=account is not None) + "\n", account)
+            return LineWriter(path, to_csv, csv_header(account=account is not None) + "\n", account)
         case "parquet":
-            need_pyarrow("Parquet")
-            from plugchat_async.export.parquet import ParquetSink  # noqa: PLC0415 - needs the extra
+            require_pyarrow("Parquet")
+            from plugchat_async.export.parquet import ParquetChatWriter  # noqa: PLC0415 - needs the extra
 
-            return ParquetSink(path, account)
+            return ParquetChatWriter(path, account)
 
 
-def need_pyarrow(what: str) -> None:
+def require_pyarrow(what: str) -> None:
     """Raise MissingExtraError if the extra `parquet` is not installed."""
     with needing("parquet", what):
         import_module("pyarrow")
 
 
 async def write_jsonl(chats: Chats, file: PathLike) -> int:
-    """Write chats as JSON lines, and give how many there were.
+    """Write chats to a file, as a JSON object on each line.
 
         await write_jsonl(plugchat.iter_chats(), "chats.jsonl")
 
-    chats: an iterable or async iterable of Chat; a generator is closed at the end. Some are held in memory, never all.
-    file: where to; the file appears, or takes another's place, when all are written.
+    Args:
+        chats: An iterable or async iterable of Chat. Only some of them are in memory at a time. A generator is closed
+            at the end.
+        file: The file. It appears, or replaces an earlier one, when all chats are written.
 
-    OutputError if it can't be written; and what `chats` raises. Then there is no file, or the one from before.
+    Returns:
+        The number of chats.
+
+    Raises:
+        OutputError: The file can't be written. After an error, of `chats` too, an earlier file is left as it was.
     """
     return await _write(chats, "jsonl", file)
 
 
 def read_jsonl(path: PathLike) -> Generator[Chat, None, None]:
-    """Read back the chats of a file of JSON lines, one at a time, equal to those that were written.
+    """Yield the chats of a file of JSON lines. They are equal to those that were written.
 
     Args:
-        path: What `write_jsonl`, `export_many` or `plugchat chats -o` wrote, now or with an older version. Of files
-            that hold several accounts, the account's name is left out.
+        path: A file that `write_jsonl`, `export_many` or `plugchat chats -o` has written, in this version or an older
+            one. The column `account` is ignored.
 
     Raises:
         InvalidValueError: The file can't be read, or a line is not a chat; the message has the line's number.
-
     """
     path = Path(path)
     try:
@@ -130,7 +155,7 @@ def read_jsonl(path: PathLike) -> Generator[Chat, None, None]:
         reason = error.strerror
     else:
         return
-    raise InvalidValueError(f"can't read {path}: {reason}", "Name a file of JSON lines.")
+    raise InvalidValueError(f"can't read {path}: {reason}", "Use a file of JSON lines.")
 
 
 def _read_line(line: bytes, path: Path, number: int) -> Chat:
@@ -142,55 +167,62 @@ def _read_line(line: bytes, path: Path, number: int) -> Chat:
 
 
 async def write_csv(chats: Chats, file: PathLike) -> int:
-    """Write chats as CSV (RFC 4180) with a heading, and give how many there were. As `write_jsonl`."""
+    """Write chats to a file as CSV (RFC 4180) with a header line, as `write_jsonl` does."""
     return await _write(chats, "csv", file)
 
 
 async def write_parquet(chats: Chats, file: PathLike) -> int:
-    """Write chats as Parquet, and give how many there were. As `write_jsonl`.
+    """Write chats to a file as Parquet, as `write_jsonl` does.
 
-    Row groups of 16,384 chats are written as they fill, compressed with zstd. MissingExtraError without the extra
-    `parquet`; InvalidValueError for a number of more than 64 bits.
+    Row groups of 16,384 chats are compressed with zstd, and written as they fill.
+
+    Raises:
+        MissingExtraError: The extra `parquet` is not installed.
+        InvalidValueError: A number has more than 64 bits.
     """
     return await _write(chats, "parquet", file)
 
 
-async def _write(chats: Chats, style: FileFormat, file: PathLike) -> int:
+async def _write(chats: Chats, file_format: FileFormat, file: PathLike) -> int:
     source = Source("chats", chats, Chat)
     try:
-        sink = open_sink(style, Path(file))
+        writer = open_writer(file_format, Path(file))
         try:
             batch: list[Chat] = []
             while (chat := await source.next()) is not None:
                 batch.append(chat)
                 if len(batch) == _BATCH:
-                    sink.write(batch)
+                    writer.write(batch)
                     batch.clear()
-            sink.write(batch)
-            sink.commit()
+            writer.write(batch)
+            writer.commit()
         finally:
-            sink.discard()
+            writer.discard()
     finally:
         if isinstance(chats, AsyncGenerator):
             await chats.aclose()
         elif isinstance(chats, Generator):
             chats.close()
-    return sink.rows
+    return writer.rows
 
 
 def to_arrow(chats: Iterable[Chat]) -> "pa.Table":
-    """Give chats as an Arrow table; of a walk, `to_arrow(await plugchat.list_chats())`.
+    """Return chats as an Arrow table.
 
-    MissingExtraError without the extra `parquet`; InvalidValueError for a number of more than 64 bits.
+        table = to_arrow(await plugchat.list_chats())
+
+    Raises:
+        MissingExtraError: The extra `parquet` is not installed.
+        InvalidValueError: A number has more than 64 bits.
     """
-    need_pyarrow("to_arrow")
+    require_pyarrow("to_arrow")
     from plugchat_async.export.parquet import table  # noqa: PLC0415 - needs the extra
 
     return table(chats)
 
 
 def to_polars(chats: Iterable[Chat]) -> "pl.DataFrame":
-    """Give chats as a Polars frame. As `to_arrow`; needs the extra `polars`."""
+    """Return chats as a Polars frame, as `to_arrow` does. It needs the extra `polars`."""
     with needing("polars", "to_polars"):
         import polars as pl  # noqa: PLC0415 - the extra may be missing
 

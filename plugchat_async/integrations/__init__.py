@@ -1,1 +1,1 @@
-"""What works with other libraries. Each module needs an extra, and names it where it is not installed: `_extras`."""
+"""Integrations with other libraries. Each one needs an extra; importing it without raises MissingExtraError."""

@@ -1,18 +1,18 @@
-"""Spans and metrics of walks, pages and attempts, by OpenTelemetry. Extra: `otel`.
+"""Spans and metrics of walks, pages and attempts for OpenTelemetry. It needs the extra `otel`.
 
     PlugChatSession(token, telemetry=OpenTelemetry())
 
-    plugchat.walk                      INTERNAL   what was current when the walk began is its parent
-    └─ plugchat.page                   INTERNAL   also of a single page; then it hangs on what is current
+    plugchat.walk                      INTERNAL   a child of the span that was current when the walk began
+    └─ plugchat.page                   INTERNAL   for a single page, a child of the current span
        └─ GET /api/whatsapp/chats      CLIENT     one for each request
 
-An attempt's span is current while its request is sent, so that what instruments aiohttp hangs below it, and at no other
-time. The others are never current: a loop's body sees its own span.
+The span of an attempt is current while its request is sent, so that spans of an instrumented aiohttp are its children.
+The other spans are never current: the body of a loop sees its own span.
 
-Names are those of the semantic conventions for HTTP, stable since their version 1.23
-(https://opentelemetry.io/docs/specs/semconv/http/), and "plugchat." for what these do not know. Nothing that a server
-has sent is quoted: chats are personal, and servers echo what they were sent. Neither is what an injected session makes
-of a URL.
+Names are those of the semantic conventions for HTTP, stable since version 1.23
+(https://opentelemetry.io/docs/specs/semconv/http/), and start with "plugchat." for everything else. No text from a
+server is quoted: chats are personal data, and servers echo requests. The same is true of URLs that an injected session
+has changed.
 """
 
 from asyncio import CancelledError
@@ -33,25 +33,27 @@ Attributes = dict[str, str | bool | int | float]
 
 _NAME: Final = "plugchat_async"
 _SCHEMA: Final = "https://opentelemetry.io/schemas/1.30.0"
-# What the conventions advise for http.client.request.duration, in seconds.
+# In seconds, as the conventions advise for http.client.request.duration.
 _BOUNDARIES: Final = (0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 7.5, 10.0)
 
 
 class OpenTelemetry:
-    """What a session's `telemetry` takes to make spans and metrics. One may serve any number of sessions.
+    """Makes spans and metrics, as the `telemetry` of a session. One can serve any number of sessions.
 
-    tracer_provider, meter_provider: where they go (default None: the global ones, also if those are set later).
-    account_names: whether the walks of `fetch_many` and `export_many` say whose they are, as `plugchat.account.name`
-        (default False: names may be personal data).
+    The metrics and their attributes:
 
-    The metrics, by what they have as attributes:
+    - `http.client.request.duration` (histogram, s): http.request.method, server.address, server.port,
+      http.response.status_code and error.type. Cancelled requests are not counted.
+    - `plugchat.requests` ({request}): http.response.status_code, and error.type if the request failed.
+    - `plugchat.retries` ({retry}): plugchat.resend.reason, error.type.
+    - `plugchat.pages` ({page}): error.type if the page failed. Cancelled pages are not counted.
+    - `plugchat.chats` ({chat}): none. Counts the chats on all pages that were read, repeated ones included.
 
-    http.client.request.duration (histogram, s): http.request.method, server.address, server.port,
-        http.response.status_code and error.type. Requests that were cancelled are not in it.
-    plugchat.requests ({request}): http.response.status_code, and error.type where it failed.
-    plugchat.retries ({retry}): plugchat.resend.reason, error.type.
-    plugchat.pages ({page}): error.type where it failed. Cancelled ones are not counted.
-    plugchat.chats ({chat}): none. Chats on the pages that were read, repeated ones included.
+    Args:
+        tracer_provider: The provider of spans (default None: the global one, even if that is set later).
+        meter_provider: The provider of metrics (default None: the global one, even if that is set later).
+        account_names: Whether walks of `fetch_many` and `export_many` have the name of their account, as
+            `plugchat.account.name` (default False, since names can be personal data).
     """
 
     def __init__(
@@ -65,7 +67,7 @@ class OpenTelemetry:
         self._account_names = account_names
 
     def walk(self, *, consistency: str, page_size: int, prefetch: int, account: str | None) -> "_Walk":
-        """Begin a span that is the current one's child."""
+        """Start a span as a child of the current one."""
         attributes: Attributes = {
             "plugchat.walk.consistency": consistency,
             "plugchat.walk.page_size": page_size,
@@ -76,12 +78,12 @@ class OpenTelemetry:
         return _Walk(self._instruments, get_current(), attributes)
 
     def page(self, number: int, size: int) -> "_Page":
-        """Begin a span that is the current one's child."""
+        """Start a span as a child of the current one."""
         return _Page(self._instruments, get_current(), number, size)
 
 
 class _Instruments:
-    """What spans and metrics are made with."""
+    """The tracer and the metrics."""
 
     def __init__(
         self, tracer_provider: trace.TracerProvider | None, meter_provider: metrics.MeterProvider | None
@@ -101,7 +103,7 @@ class _Instruments:
 
 
 class _Walk:
-    """A walk's span."""
+    """The span of a walk."""
 
     def __init__(self, instruments: _Instruments, parent: Context, attributes: Attributes) -> None:
         self._instruments = instruments
@@ -109,11 +111,11 @@ class _Walk:
         self._context = set_span_in_context(self._span, parent)
 
     def page(self, number: int, size: int) -> "_Page":
-        """Begin a span below it, wherever it is called."""
+        """Start the span of a page as a child of this one, in any context."""
         return _Page(self._instruments, self._context, number, size)
 
     def end(self, report: WalkReport, error: PlugChatError | None) -> None:
-        """End it with what the report says. That the caller left is no error."""
+        """End the span with the values of the report. A walk that the caller left is not an error."""
         self._span.set_attributes(
             {
                 "plugchat.walk.requests": report.requests,
@@ -132,7 +134,7 @@ class _Walk:
 
 
 class _Page:
-    """A page's span."""
+    """The span of a page."""
 
     def __init__(self, instruments: _Instruments, parent: Context, number: int, size: int) -> None:
         self._instruments = instruments
@@ -142,11 +144,11 @@ class _Page:
         self._resends = 0
 
     def attempt(self, *, url: str, path: str, server: str, port: int, resends: int) -> "_Attempt":
-        """Begin a span below it, and make it current."""
+        """Start the span of an attempt as a child of this one, and make it current."""
         return _Attempt(self._instruments, self._context, url, path, server, port, resends)
 
     def resend(self, reason: Reason, error: PlugChatError, *, wait: float, repair: str) -> None:
-        """Add an event, and count it."""
+        """Add an event, and count the retry."""
         self._resends += 1
         labels = {"plugchat.resend.reason": reason, "error.type": error_type(error)}
         self._instruments.retries.add(1, labels, self._context)
@@ -156,32 +158,32 @@ class _Page:
         self._span.add_event("plugchat.resend", event)
 
     def hold(self, seconds: float) -> None:
-        """Add an event."""
+        """Add an event for a wait because of the account's rate limit."""
         self._span.add_event("plugchat.hold", {"plugchat.hold.wait": seconds})
 
     def end(self, chats: int | None, error: BaseException | None) -> None:
-        """End it."""
+        """End the span."""
         self._span.set_attribute("plugchat.page.retries", self._resends)
         if chats is not None:
             self._span.set_attribute("plugchat.page.chats", chats)
             self._instruments.pages.add(1, None, self._context)
             self._instruments.chats.add(chats, None, self._context)
-        elif error is not None and not _is_left(self._span, error):
+        elif error is not None and not _is_cancelled(self._span, error):
             self._instruments.pages.add(1, {"error.type": error_type(error)}, self._context)
             _fail(self._span, error)
         self._span.end()
 
 
 class _Attempt:
-    """An attempt's span, which is current until it ends."""
+    """The span of an attempt, which is current until it ends."""
 
     def __init__(
         self, instruments: _Instruments, parent: Context, url: str, path: str, server: str, port: int, resends: int
     ) -> None:
         self._instruments = instruments
         self._labels: Attributes = {"http.request.method": "GET", "server.address": server, "server.port": port}
-        # Those that samplers look at are to be there from the beginning. Names and templates must be few: a base URL's
-        # prefix may be an account's own.
+        # Attributes that samplers use must be there from the start. Names and templates must have few values, and the
+        # prefix of a base URL can be an account's own.
         attributes: Attributes = {**self._labels, "url.full": url, "url.template": path}
         if resends:
             attributes["http.request.resend_count"] = resends
@@ -190,8 +192,8 @@ class _Attempt:
         self._token = attach(self._context)
 
     def end(self, status: int | None, error: BaseException | None, seconds: float) -> None:
-        """End it: ERROR for 4xx, 5xx and where there is no answer, but not for what was cancelled."""
-        # A coroutine that is thrown away is closed anywhere, where nothing of it is current.
+        """End the span, as ERROR for 4xx, 5xx and requests without a response, but not for cancelled ones."""
+        # A discarded coroutine is closed in any context, where this span is not current.
         if not isinstance(error, GeneratorExit):
             detach(self._token)
         outcome: Attributes = {}
@@ -199,9 +201,9 @@ class _Attempt:
             outcome["http.response.status_code"] = status
             if status >= 400:
                 outcome["error.type"] = str(status)
-                self._span.set_status(StatusCode.ERROR)  # the conventions: no description that the status implies
+                self._span.set_status(StatusCode.ERROR)  # without a description, by the conventions
             self._span.set_attributes(outcome)
-        elif error is not None and not _is_left(self._span, error):
+        elif error is not None and not _is_cancelled(self._span, error):
             outcome["error.type"] = error_type(error)
             _fail(self._span, error)
         self._instruments.requests.add(1, outcome, self._context)
@@ -211,17 +213,17 @@ class _Attempt:
 
 
 def error_type(error: BaseException) -> str:
-    """Give what `error.type` says of an error: one of ours by its name, another by its full name."""
+    """Return the value of `error.type`: the name of an error of this package, the full name of any other."""
     kind = type(error)
     foreign = not isinstance(error, PlugChatError) and kind.__module__ != "builtins"
     return f"{kind.__module__}.{kind.__qualname__}" if foreign else kind.__qualname__
 
 
-def _is_left(span: Span, error: BaseException) -> bool:
-    """Tell whether it was cancelled, and note that.
+def _is_cancelled(span: Span, error: BaseException) -> bool:
+    """Return whether the work was cancelled, and if so set an attribute.
 
-    No error: a page that was fetched ahead is cancelled in many a sound walk, and whether a timeout or a closed
-    program is a failure is for the caller's own span to say. The conventions leave that to who knows more.
+    It is not an error: many successful walks cancel prefetched pages, and only the caller knows whether a
+    timeout is a failure. The conventions leave that open.
     """
     if not isinstance(error, CancelledError | GeneratorExit):
         return False
@@ -230,13 +232,13 @@ def _is_left(span: Span, error: BaseException) -> bool:
 
 
 def _fail(span: Span, error: BaseException) -> None:
-    """Mark a span as failed. No exception is recorded: its message may quote the server, and so may its traceback."""
+    """Mark a span as failed, without the exception: its message and traceback can quote the server."""
     span.set_attribute("error.type", error_type(error))
     span.set_status(StatusCode.ERROR, _description(error))
 
 
 def _description(error: BaseException) -> str | None:
-    """Say what happened, in nobody's words but ours."""
+    """Return a description of the error without any text from the server."""
     if not isinstance(error, PlugChatError) or error.status == 200:
         return None
     return error.message if error.status is None else f"HTTP {status_line(error.status)}"

@@ -1,13 +1,10 @@
-"""What a caller gives to a watch and gets of it besides events: its state, its options, its outages."""
+"""The options of a watch, and the outages that it reports."""
 
-from collections.abc import Callable, Collection, Generator
-from contextlib import contextmanager
-from pathlib import Path
-from typing import Self, TypedDict
+from collections.abc import Callable, Collection
+from typing import TypedDict
 
 from attrs import frozen
 
-from plugchat_async._internal.files import write_private
 from plugchat_async._internal.validation import (
     check_choice,
     check_function,
@@ -16,93 +13,24 @@ from plugchat_async._internal.validation import (
     check_seconds,
     check_type,
 )
-from plugchat_async.errors import InvalidValueError, PlugChatError
-from plugchat_async.models import COLUMNS, Chat
-from plugchat_async.watch.snapshot import Snapshot, pack, unpack
-
-
-class WatchState:
-    """What a watch knows: all chats as it has told of them last.
-
-    Give one to `watch_chats` to keep it: at each event it is what the caller knows, that event included. So a watch
-    that is begun with it later, in another process too, tells what has happened meanwhile, and nothing twice. It holds
-    names, phones and lids, but no token.
-    """
-
-    def __init__(self) -> None:
-        self._snapshot = Snapshot()
-        self._lent = False
-
-    def __repr__(self) -> str:
-        return f"<WatchState {len(self._snapshot.chats)} chats>"
-
-    @property
-    def chats(self) -> tuple[Chat, ...]:
-        """All chats that are known, the newest message first."""
-        return self._snapshot.sorted_chats()
-
-    def dumps(self) -> str:
-        """Give the state as a text that `loads` reads, of letters and digits: some 60 to 200 bytes for each chat.
-
-        It takes some 2 ms for each thousand chats.
-        """
-        return pack(self._snapshot)
-
-    @classmethod
-    def loads(cls, text: str) -> Self:
-        """Read a state. InvalidValueError if the text is none, or one of another version of this package."""
-        check_type("text", text, str)
-        state = cls()
-        state._snapshot = unpack(text)
-        return state
-
-    def save(self, path: str | Path) -> None:
-        """Write the state into a file, which only its owner may read. The file changes wholly or not at all.
-
-        OutputError if it can't be written.
-        """
-        write_private(Path(path), self.dumps() + "\n")
-
-    @classmethod
-    def load(cls, path: str | Path) -> Self:
-        """Read a state that `save` has written, or give a new one if there is no such file.
-
-        InvalidValueError if it can't be read, or is no state.
-        """
-        path = Path(path)
-        reason: str | None = "it is no regular file"  # one would wait for whoever writes into a pipe
-        try:
-            if not path.exists():
-                return cls()
-            if path.is_file() or path.is_dir():
-                return cls.loads(path.read_text("ascii").strip())
-        except (OSError, ValueError) as error:
-            reason = error.strerror if isinstance(error, OSError) else "it holds no state of a watch"
-        raise InvalidValueError(
-            f"can't read the state {path}: {reason}", "Name another file, or remove this one: a watch then begins anew."
-        )
-
-    @contextmanager
-    def lent(self) -> Generator[Snapshot]:
-        """Lend what is inside to a watch. InvalidValueError if another one has it."""
-        if self._lent:
-            raise InvalidValueError(
-                "state is in use by another watch",
-                "Give each watch a state of its own, and end one at once with `aclosing`.",
-            )
-        self._lent = True
-        try:
-            yield self._snapshot
-        finally:
-            self._lent = False
+from plugchat_async.errors import PlugChatError
+from plugchat_async.models import COLUMNS
+from plugchat_async.watch.state import WatchState
 
 
 @frozen
 class Outage:
-    """A watch could not look at the list, or can again.
+    """A poll of a watch has failed, or polls work again.
 
-    error: why not; None says that the outage is over. failures: how many looks have failed in a row.
-    lasted: seconds since the first of them began. wait: seconds until the next look.
+    A watch retries after a ServiceError or a ResponseError. After a first successful poll it also retries after a 4xx,
+    except for a refused token or address. All other errors are raised at once. The wait doubles with each failure, up
+    to the longer of `interval` and five minutes; it is never shorter than the server's Retry-After.
+
+    Attributes:
+        error: Why the last poll failed, or None if the outage is over.
+        failures: The number of polls in a row that have failed.
+        lasted: Seconds since the first of these polls began.
+        wait: Seconds until the next poll.
     """
 
     error: PlugChatError | None
@@ -118,23 +46,23 @@ OnPoll = Callable[[WatchState], object]
 class WatchOptions(TypedDict, total=False):
     """The keyword options of `PlugChatSession.watch_chats`, for functions that pass them on.
 
-    interval: seconds from the beginning of a look to that of the next one (default 30.0).
-    page_size: chats to ask for at a time (default 100).
-    state: what the caller knows already (default None: nothing), and goes on to know. Save it when an event is
-        dealt with and in `on_poll`, and give it back after a restart: what happened meanwhile is given, and nothing
-        twice.
-    full_scan_interval: seconds after which the whole list is read again (default 600.0; 0.0: at each look).
-    emit_existing: whether a watch without a state begins with a ChatAdded for each chat (default False).
-    ignore: names of `Chat`'s fields whose changes alone are no event, such as "profile_thumbnail" (default: none).
-    looks: how many times to look (default None: without end). If the last one fails, its error is raised.
-    max_outage: seconds of an outage after which its error is raised (default None: it is waited for).
-    on_outage: a plain function, called with an Outage when a look has failed, and when looking works again (default
-        None; both are logged as warnings). ServiceErrors and ResponseErrors are waited for, longer each time up to
-        five minutes or `interval`, and as long as a 429 asks. So is a 4xx other than 401 and 403 after a look that
-        worked. All others are raised, and so are AuthenticationError and AccessDeniedError.
-    on_poll: a plain function, called with the state when all events of a look are dealt with, if it has learnt
-        anything, with or without events, as the first one does (default None). To save only here takes less time
-        where many chats change; what dies in the middle of a look then gets its events again.
+    Attributes:
+        interval: Seconds from the start of one poll to the start of the next (default 30.0).
+        page_size: Chats to request at a time (default 100).
+        state: The chats that you know already (default None: none). The watch keeps it up to date. Save it after you
+            have handled an event, or in `on_poll`, and pass it again after a restart.
+        full_scan_interval: Seconds after which the whole list is read again (default 600.0; 0.0: at each poll).
+        emit_existing: Whether a watch without a state starts with a ChatAdded for each chat (default False).
+        ignore: Names of `Chat` fields. A chat in which only these have changed causes no event, such as
+            "profile_thumbnail" (default: none).
+        max_polls: The number of polls after which the watch ends (default None: it never ends). If the last one fails,
+            its error is raised.
+        max_outage: Seconds of an outage after which its error is raised (default None: the watch retries forever).
+        on_outage: A plain function, called with an Outage when a poll has failed, and when polls work again (default
+            None). Both are logged as warnings in any case.
+        on_poll: A plain function, called with the state after you have handled all events of a poll, if the state has
+            changed, with or without events (default None). To save only here is faster where many chats change; a
+            process that dies during a poll then receives the events of that poll again.
     """
 
     interval: float
@@ -151,7 +79,12 @@ class WatchOptions(TypedDict, total=False):
 
 @frozen(kw_only=True, eq=False, repr=False)
 class WatchSettings:
-    """The same, with their defaults, checked. InvalidValueError or InvalidTypeError if one is wrong."""
+    """The values of all `WatchOptions`, checked.
+
+    Raises:
+        InvalidValueError: A value is out of range.
+        InvalidTypeError: A value has the wrong type.
+    """
 
     interval: float = 30.0
     page_size: int = 100

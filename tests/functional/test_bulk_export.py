@@ -31,8 +31,8 @@ from plugchat_async import (
 )
 from plugchat_async._internal.files import beside
 from plugchat_async.export import parquet as _parquet
-from plugchat_async.export.accounts import FAILURES
-from plugchat_async.export.manifest import MANIFEST, Entry, Finished, Manifest
+from plugchat_async.export.manifest import MANIFEST, CompletedAccount, Manifest, ManifestEntry
+from plugchat_async.export.run import FAILURES
 from plugchat_async.testing import Fault, PlugChatSimulator
 from support.fakes import FakeTime, served
 
@@ -190,7 +190,7 @@ async def test_a_torn_last_line_is_dropped(tmp_path: Path, sim: PlugChatSimulato
 async def test_what_is_no_manifest_is_refused(tmp_path: Path, sim: PlugChatSimulator, text: bytes, line: int) -> None:
     """It is not ours to write over, unless a fresh export is asked for."""
     (tmp_path / MANIFEST).write_bytes(text)
-    with pytest.raises(InvalidValueError, match=f"line {line} is none of an export's"):
+    with pytest.raises(InvalidValueError, match=f"line {line} of .* is not part of an export manifest"):
         await export_many([account(1, sim)], tmp_path)
     assert (tmp_path / MANIFEST).read_bytes() == text
     assert (await export_many([Account("a", "token-1", sim.base_url)], tmp_path, restart=True)).finished == 1
@@ -202,7 +202,7 @@ async def test_two_runs_do_not_write_into_one_folder(tmp_path: Path, sim: PlugCh
     sim.script(Fault.delay(0.3))
     first = asyncio.create_task(export_many(accounts, tmp_path))
     await asyncio.sleep(0.1)
-    with pytest.raises(OutputError, match="another run exports into"):
+    with pytest.raises(OutputError, match="another run is exporting to"):
         await export_many(accounts, tmp_path)
     assert (await first).finished == 2
 
@@ -213,7 +213,7 @@ async def test_a_run_that_is_refused_leaves_the_other_ones_files_alone(tmp_path:
     name = beside(tmp_path / "x.jsonl").name.replace(str(os.getpid()), "999999999")
     for path in (tmp_path / name, tmp_path / ".y.jsonl.01234567-1-01234567.part"):
         path.touch()
-    with pytest.raises(OutputError, match="another run exports into"):
+    with pytest.raises(OutputError, match="another run is exporting to"):
         await export_many([account(1, sim)], tmp_path)
     assert (tmp_path / name).exists()
     manifest.close()
@@ -261,7 +261,7 @@ async def test_a_fresh_export_removes_what_a_damaged_manifest_still_tells(
     await export_many(accounts, tmp_path, concurrency=1)
     lines = (tmp_path / MANIFEST).read_bytes().splitlines(keepends=True)
     (tmp_path / MANIFEST).write_bytes(b"".join([*lines[:2], b"?\n", *lines[3:]]))
-    with pytest.raises(InvalidValueError, match="line 3 is none"):
+    with pytest.raises(InvalidValueError, match="line 3 of"):
         await export_many(accounts, tmp_path)
     await export_many(accounts[:1], tmp_path, restart=True)
     assert only(tmp_path) == [MANIFEST, "account 0.jsonl", "account 1.jsonl"]
@@ -295,12 +295,15 @@ def test_a_manifest_counts_a_file_with_all_its_accounts(tmp_path: Path) -> None:
     """One line, so all of them or none."""
     manifest = Manifest(tmp_path, "parquet", "parts", restart=False)
     (tmp_path / "part-1").touch()
-    manifest.add(Entry("part-1", {"a": 1, "b": 2}, ["b"]))
-    manifest.add(Entry("part-2", {"c": 3}))
+    manifest.add(ManifestEntry("part-1", {"a": 1, "b": 2}, ["b"]))
+    manifest.add(ManifestEntry("part-2", {"c": 3}))
     manifest.close()
     again = Manifest(tmp_path, "parquet", "parts", restart=False)
     again.close()
-    assert again.finished == {"a": Finished("part-1", 1, verified=True), "b": Finished("part-1", 2, verified=False)}
+    assert again.finished == {
+        "a": CompletedAccount("part-1", 1, verified=True),
+        "b": CompletedAccount("part-1", 2, verified=False),
+    }
 
 
 # Names.

@@ -174,7 +174,7 @@ def test_a_file_that_is_no_state(
     """It is not written over."""
     (tmp_path / "s").write_text("mine")
     assert cli.run(["watch", "--state", str(tmp_path / "s")]) == 2
-    assert "it holds no state of a watch" in capsys.readouterr().err
+    assert "it does not hold a watch state" in capsys.readouterr().err
     assert (tmp_path / "s").read_text() == "mine"
 
 

@@ -34,9 +34,10 @@ from plugchat_async import (
 )
 from plugchat_async.bulk.fetch import settings_of
 from plugchat_async.export.manifest import MANIFEST
-from plugchat_async.integrations import dask as dask_module
+from plugchat_async.integrations.dask import export as dask_export
 from plugchat_async.integrations.dask import fetch_many_dask
-from plugchat_async.integrations.dask.cluster import reaching_cluster
+from plugchat_async.integrations.dask.cluster import cluster_errors
+from plugchat_async.integrations.dask.worker import BatchJob, fetch_batch, to_plain
 from plugchat_async.integrations.opentelemetry import OpenTelemetry
 from plugchat_async.testing import Fault, PlugChatSimulator
 from support.fakes import served
@@ -132,10 +133,10 @@ def test_a_batch_is_fetched_side_by_side(client: Any, sim: PlugChatSimulator, tm
     fetch_many_dask(accounts(sim, 10), client=client, out=tmp_path, batch_size=10)
     assert time.monotonic() - started < 4.0
     assert len(list(tmp_path.glob("part-*"))) == 1
-    assert dask_module._batch_size(accounts(sim), client) == 4
+    assert dask_export.choose_batch_size(accounts(sim), client) == 4
     many: Any = range(100_000)
-    assert dask_module._batch_size(many, client) == 100
-    assert dask_module._batch_size(iter(accounts(sim)), client) == 100
+    assert dask_export.choose_batch_size(many, client) == 100
+    assert dask_export.choose_batch_size(iter(accounts(sim)), client) == 100
 
 
 def test_failed_accounts_leave_nothing_in_the_parts(client: Any, sim: PlugChatSimulator, tmp_path: Path) -> None:
@@ -190,7 +191,7 @@ def test_a_batch_whose_workers_are_lost_again_and_again_fails(
     client: Any, sim: PlugChatSimulator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Its accounts are listed; the others are finished. The same call tries them again."""
-    real = dask_module._fetch_batch
+    real = fetch_batch
 
     def deadly(batch: Any, job: Any) -> list[AccountExport]:
         if any(account.name == "a4" for account in batch):
@@ -199,7 +200,7 @@ def test_a_batch_whose_workers_are_lost_again_and_again_fails(
 
     # Sent as it is, since workers do not know this module.
     cloudpickle.register_pickle_by_value(sys.modules[__name__])
-    monkeypatch.setattr(dask_module, "_fetch_batch", deadly)
+    monkeypatch.setattr(dask_export, "fetch_batch", deadly)
     try:
         summary = fetch_many_dask(accounts(sim, 9), client=client, out=tmp_path, batch_size=3)
     finally:
@@ -291,11 +292,11 @@ def test_parts_of_a_lost_manifest_are_left_alone(client: Any, sim: PlugChatSimul
 
 def test_an_attempt_that_was_given_up_replaces_nothing(sim: PlugChatSimulator, tmp_path: Path) -> None:
     """A worker may be taken for lost, and yet go on: what the other one has written, and was counted, stays."""
-    job = dask_module._Job(str(tmp_path), "01234567", 4, dask_module._plain(settings_of({"page_size": 20})))
+    job = BatchJob(str(tmp_path), "01234567", 4, to_plain(settings_of({"page_size": 20})))
     job.lease.touch()
-    counted = dask_module._fetch_batch(accounts(sim, 2), job)
+    counted = fetch_batch(accounts(sim, 2), job)
     sim.script(Fault.status(401), token=f"{TOKEN}-1")
-    late = dask_module._fetch_batch(accounts(sim, 2), job)
+    late = fetch_batch(accounts(sim, 2), job)
     assert [export.error is None for export in counted] == [True, True]
     [part] = {export.file for export in counted}
     assert part is not None
@@ -333,19 +334,19 @@ def test_the_command_uses_a_cluster_that_runs(client: Any, sim: PlugChatSimulato
 
 def test_a_batch_of_a_run_that_is_over_writes_nothing(client: Any, sim: PlugChatSimulator, tmp_path: Path) -> None:
     """Its lease is gone."""
-    job = dask_module._Job(str(tmp_path), "01234567", 4, dask_module._plain(settings_of({})))
+    job = BatchJob(str(tmp_path), "01234567", 4, to_plain(settings_of({})))
     with pytest.raises(OutputError, match="is over"):
-        dask_module._fetch_batch(accounts(sim, 2), job)
+        fetch_batch(accounts(sim, 2), job)
     assert list(tmp_path.iterdir()) == []
 
 
 def test_names_with_nul_are_told_apart() -> None:
     """A part's name is made of all of its accounts' names."""
     one = [Account("x", "t"), Account("y", "t")]
-    job = dask_module._Job("out", "01234567", 1, {})
-    assert job.key_of(one) != job.key_of([Account("x\0y", "t")])
-    assert job.key_of(one) == job.key_of(list(one))
-    assert job.run != dask_module._Job("out", "01234567", 1, {}).run
+    job = BatchJob("out", "01234567", 1, {})
+    assert job.part_name(one) != job.part_name([Account("x\0y", "t")])
+    assert job.part_name(one) == job.part_name(list(one))
+    assert job.run_id != BatchJob("out", "01234567", 1, {}).run_id
 
 
 def test_a_client_that_is_not_the_default_will_do(client: Any, sim: PlugChatSimulator, tmp_path: Path) -> None:
@@ -373,7 +374,7 @@ def test_what_a_worker_can_not_do_is_told(
     client: Any, sim: PlugChatSimulator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It lacks the package, perhaps; or the folder, which is an OutputError there as here."""
-    monkeypatch.setattr(dask_module, "_fetch_batch", int)
+    monkeypatch.setattr(dask_export, "fetch_batch", int)
     with pytest.raises(ConfigurationError, match="a worker can't run a batch: TypeError") as caught:
         fetch_many_dask(accounts(sim, 2), client=client, out=tmp_path / "a")
     assert "same version of this package" in caught.value.hint
@@ -401,7 +402,7 @@ def test_a_lost_cluster_is_told(sim: PlugChatSimulator, tmp_path: Path) -> None:
 
         with pytest.raises(ServiceError, match="the Dask cluster was lost") as caught:
             fetch_many_dask(accounts(sim, 9), client=lost, out=tmp_path, batch_size=3, on_result=close)
-        assert "the same call goes on" in caught.value.hint
+        assert "make the same call again" in caught.value.hint
     assert not (tmp_path / "failures.jsonl").exists()
     assert hidden(tmp_path) == []
     assert set(rows(tmp_path).values()) == {1}
@@ -410,7 +411,7 @@ def test_a_lost_cluster_is_told(sim: PlugChatSimulator, tmp_path: Path) -> None:
 @pytest.mark.parametrize("error", [OSError("gone"), distributed.CancelledError("x"), asyncio.CancelledError()])
 def test_what_dask_raises_for_a_lost_cluster_is_ours(client: Any, error: BaseException) -> None:
     """One class, with a hint."""
-    with pytest.raises(ServiceError, match="the Dask cluster was lost"), reaching_cluster(client):
+    with pytest.raises(ServiceError, match="the Dask cluster was lost"), cluster_errors(client):
         raise error
 
 
@@ -459,7 +460,7 @@ async def test_an_asynchronous_client_is_refused(tmp_path: Path) -> None:
 def test_no_token_is_in_a_tasks_text(sim: PlugChatSimulator) -> None:
     """A worker that fails logs its arguments."""
     settings = settings_of({"proxy": f"http://u:{TOKEN}@proxy.example"})
-    job = dask_module._Job("out", "01234567", 1, dask_module._plain(settings))
+    job = BatchJob("out", "01234567", 1, to_plain(settings))
     assert TOKEN not in repr((accounts(sim, 2), job))
 
 

@@ -43,7 +43,7 @@ from plugchat_async import (
 )
 from plugchat_async._internal.files import AtomicFile, beside, sweep
 from plugchat_async.export.rows import from_json, to_json
-from plugchat_async.export.writers import open_sink
+from plugchat_async.export.writers import open_writer
 from plugchat_async.testing import Fault, PlugChatSimulator
 
 Write = Callable[[Any, Any], Coroutine[Any, Any, int]]
@@ -138,12 +138,12 @@ def test_arrow_and_polars_have_the_same_columns() -> None:
 def test_files_of_many_accounts_name_the_account_first(tmp_path: Path, style: Style) -> None:
     """In each row."""
     path = tmp_path / f"x.{style}"
-    sink = open_sink(style, path, "=Ana")
-    sink.write(CHATS[:1])
-    sink.write([])
-    sink.write(CHATS[1:3])
-    sink.commit()
-    assert sink.rows == 3
+    writer = open_writer(style, path, "=Ana")
+    writer.write(CHATS[:1])
+    writer.write([])
+    writer.write(CHATS[1:3])
+    writer.commit()
+    assert writer.rows == 3
     match style:
         case "jsonl":
             rows = [json.loads(line) for line in path.read_text().splitlines()]
@@ -238,9 +238,9 @@ async def test_what_was_written_as_lines_is_read_back_equal(tmp_path: Path) -> N
     await write_jsonl(CHATS, tmp_path / "x.jsonl")
     assert list(read_jsonl(tmp_path / "x.jsonl")) == CHATS
     assert next(read_jsonl(str(tmp_path / "x.jsonl"))) == CHATS[0]
-    sink = open_sink("jsonl", tmp_path / "y.jsonl", "Ana")
-    sink.write(CHATS)
-    sink.commit()
+    writer = open_writer("jsonl", tmp_path / "y.jsonl", "Ana")
+    writer.write(CHATS)
+    writer.commit()
     assert list(read_jsonl(tmp_path / "y.jsonl")) == CHATS
 
 
@@ -261,8 +261,8 @@ def test_lines_of_an_older_version_are_read(tmp_path: Path) -> None:
     [
         (b"[]", "Expected `object`"),
         (b'{"phone":"2"', "truncated"),
-        (b'{"phone":"\xff"}', "it is not a JSON object"),
-        (b"[" * 10_000, "it is not a JSON object"),
+        (b'{"phone":"\xff"}', "not a JSON object"),
+        (b"[" * 10_000, "not a JSON object"),
         (b'{"phone":"2","unread":"3"}', "Expected `int`, got `str`"),
         (b'{"phone":"","lid":null}', "there is neither a phone nor a lid"),
         (b'{"phone":"2","muted_until":"2021-06-06T15:01:27"}', "muted_until has no offset from UTC"),
@@ -288,7 +288,7 @@ def test_a_file_that_can_not_be_read(tmp_path: Path) -> None:
         with pytest.raises(InvalidValueError, match=reason) as caught:
             next(read_jsonl(path))
         assert str(path) in caught.value.message
-        assert caught.value.hint == "Name a file of JSON lines."
+        assert caught.value.hint == "Use a file of JSON lines."
 
 
 TEXTS = st.text(st.characters(exclude_categories=["Cs"]), max_size=10)
@@ -608,11 +608,11 @@ def test_a_name_beside_fits_into_file_systems(tmp_path: Path) -> None:
 
 
 async def test_a_generator_that_is_left_half_way_leaves_nothing(tmp_path: Path, plugchat: PlugChatSession) -> None:
-    """A sink that is discarded, twice."""
+    """A writer that is discarded, twice."""
     async with aclosing(plugchat.iter_chats(10)) as walk:
-        sink = open_sink("parquet", tmp_path / "x")
-        sink.write([await anext(walk)])
-        sink.discard()
-        sink.discard()
+        writer = open_writer("parquet", tmp_path / "x")
+        writer.write([await anext(walk)])
+        writer.discard()
+        writer.discard()
     assert only(tmp_path) == []
-    assert sys.getrefcount(sink) < 5
+    assert sys.getrefcount(writer) < 5

@@ -205,7 +205,7 @@ def test_without_a_lifespan_it_is_said_what_to_do(caplog: pytest.LogCaptureFixtu
 
     answer = TestClient(app).get("/count")
     assert answer.status_code == 503
-    assert "Make it with FastAPI(lifespan=plugchat_lifespan())" in caplog.text
+    assert "Create it with FastAPI(lifespan=plugchat_lifespan())" in caplog.text
     assert "in tests, use `with TestClient(app)`" in caplog.text
 
 
@@ -238,32 +238,36 @@ def test_no_frame_shows_the_token(account: PlugChatSimulator) -> None:
 @pytest.mark.parametrize(
     ("faults", "status", "title"),
     [
-        ([Fault.status(401)], 502, "Plug Chat refuses the token"),
-        ([Fault.status(403)], 502, "Plug Chat refuses the token"),
-        ([Fault.status(403, body="<html>")], 502, "Plug Chat refuses this service's address"),
-        ([Fault.status(403, body="error code: 1010")], 502, "Plug Chat refuses this service's address"),
+        ([Fault.status(401)], 502, "Plug Chat refused the token"),
+        ([Fault.status(403)], 502, "Plug Chat refused the token"),
+        ([Fault.status(403, body="<html>")], 502, "Plug Chat refused this service's address"),
+        ([Fault.status(403, body="error code: 1010")], 502, "Plug Chat refused this service's address"),
         *(
             ([Fault.status(code, body=f'{{"error": "{text}"}}')], status, title)
             for code in (200, 400, 401, 403, 404)
             for text, status, title in (
-                ("your client-token is not configured", 502, "Plug Chat refuses the token"),
-                ("Instance not found", 502, "Plug Chat refuses the token"),
-                ("203.0.113.9 not allowed", 502, "Plug Chat refuses this service's address"),
+                ("your client-token is not configured", 502, "Plug Chat refused the token"),
+                ("Instance not found", 502, "Plug Chat refused the token"),
+                ("203.0.113.9 not allowed", 502, "Plug Chat refused this service's address"),
                 ("You need to be connected", 503, "The phone is not connected to WhatsApp"),
                 ("You are not connected.", 503, "The phone is not connected to WhatsApp"),
                 ("You need to restore the session.", 503, "The phone is not connected to WhatsApp"),
-                ("Does not work in multi device version", 502, "Plug Chat gives an unexpected answer"),
+                ("Does not work in multi device version", 502, "Unexpected response from Plug Chat"),
             )
         ),
-        ([Fault.status(405, headers={"Allow": "POST"})], 502, "Plug Chat refuses the method"),
-        ([Fault.status(415)] * 3, 502, "Plug Chat refuses the content type"),
-        ([Fault.status(301, headers={"Location": "https://s3cret-token.example"})], 502, "Plug Chat redirects"),
-        ([Fault.status(400)], 502, "Plug Chat gives an unexpected answer"),
-        ([Fault.answer("{}")], 502, "Plug Chat gives an unexpected answer"),
-        ([Fault.status(500)] * 3, 502, "Plug Chat fails"),
+        ([Fault.status(405, headers={"Allow": "POST"})], 502, "Plug Chat refused the method"),
+        ([Fault.status(415)] * 3, 502, "Plug Chat refused the content type"),
+        (
+            [Fault.status(301, headers={"Location": "https://s3cret-token.example"})],
+            502,
+            "Plug Chat redirected the request",
+        ),
+        ([Fault.status(400)], 502, "Unexpected response from Plug Chat"),
+        ([Fault.answer("{}")], 502, "Unexpected response from Plug Chat"),
+        ([Fault.status(500)] * 3, 502, "Plug Chat has failed"),
         ([Fault.reset()] * 4, 502, "Plug Chat can't be reached"),
-        ([Fault.status(408)] * 3, 504, "Plug Chat does not answer in time"),
-        ([Fault.status(429)] * 3, 429, "Plug Chat is asked too often"),
+        ([Fault.status(408)] * 3, 504, "Plug Chat timed out"),
+        ([Fault.status(429)] * 3, 429, "Too many requests to Plug Chat"),
     ],
 )
 @pytest.mark.parametrize("path", ["/count", "/stream", "/pages"])

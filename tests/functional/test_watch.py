@@ -53,7 +53,8 @@ from plugchat_async._internal.serialization import to_text
 from plugchat_async.converter import converter
 from plugchat_async.testing import Fault, PlugChatSimulator
 from plugchat_async.watch.options import WatchSettings
-from plugchat_async.watch.snapshot import Snapshot, pack, unpack
+from plugchat_async.watch.snapshot import Snapshot
+from plugchat_async.watch.state import pack, unpack
 from plugchat_async.watch.watcher import Watch
 from support.fakes import FakeTime, RawServer, answering, http
 
@@ -87,14 +88,14 @@ async def session(sim: PlugChatSimulator, clock: WatchTime) -> AsyncIterator[Plu
         yield opened
 
 
-async def look(session: PlugChatSession, known: WatchState, **options: Unpack[WatchOptions]) -> list[ChatEvent]:
-    """What one look tells, unless there are to be more."""
-    asked_for: WatchOptions = {"max_polls": 1, "page_size": 20, **options, "state": known}
-    return [event async for event in session.watch_chats(**asked_for)]
+async def poll(session: PlugChatSession, known: WatchState, **options: Unpack[WatchOptions]) -> list[ChatEvent]:
+    """Return the events of one poll, or of `max_polls`."""
+    wanted: WatchOptions = {"max_polls": 1, "page_size": 20, **options, "state": known}
+    return [event async for event in session.watch_chats(**wanted)]
 
 
-def asked(sim: PlugChatSimulator) -> int:
-    """How many requests there were since this was asked last."""
+def count_requests(sim: PlugChatSimulator) -> int:
+    """Return the number of requests since the last call."""
     count = len(sim.requests)
     sim.requests.clear()
     return count
@@ -103,14 +104,14 @@ def asked(sim: PlugChatSimulator) -> int:
 async def test_what_is_there_at_first_is_no_event(sim: PlugChatSimulator, session: PlugChatSession) -> None:
     """It is known, in the list's order."""
     state = WatchState()
-    assert await look(session, state) == []
+    assert await poll(session, state) == []
     assert state.chats == sim.chats
     assert repr(state) == "<WatchState 250 chats>"
 
 
 async def test_what_is_there_at_first_can_be_told(sim: PlugChatSimulator, session: PlugChatSession) -> None:
     """Each chat as added, the oldest first."""
-    events = await look(session, WatchState(), emit_existing=True)
+    events = await poll(session, WatchState(), emit_existing=True)
     assert sorted(event.chat.id for event in events) == sorted(chat.id for chat in sim.chats)
     assert all(isinstance(event, ChatAdded) for event in events)
     times = [event.chat.last_message_time for event in events[-20:]]
@@ -120,86 +121,86 @@ async def test_what_is_there_at_first_can_be_told(sim: PlugChatSimulator, sessio
 async def test_messages_are_told(sim: PlugChatSimulator, session: PlugChatSession) -> None:
     """With what was and what is, and which fields differ; the oldest message first, once."""
     state = WatchState()
-    await look(session, state)
+    await poll(session, state)
     old = sim.chats[200]
     new = sim.receive_message(old.id)
     first = sim.new_chat()
-    assert await look(session, state) == [
+    assert await poll(session, state) == [
         ChatChanged(old, new, ("unread", "last_message_time")),
         ChatAdded(first),
     ]
-    assert await look(session, state) == []
+    assert await poll(session, state) == []
     assert state.chats == sim.chats
 
 
-async def test_a_quiet_look_is_one_request(sim: PlugChatSimulator, session: PlugChatSession) -> None:
+async def test_a_quiet_poll_is_one_request(sim: PlugChatSimulator, session: PlugChatSession) -> None:
     """However long the list is."""
     state = WatchState()
-    await look(session, state)
-    asked(sim)
-    assert await look(session, state) == []
-    assert asked(sim) == 1
+    await poll(session, state)
+    count_requests(sim)
+    assert await poll(session, state) == []
+    assert count_requests(sim) == 1
 
 
 @pytest.mark.parametrize(("messages", "pages"), [(1, 1), (18, 1), (19, 2), (45, 3)])
-async def test_a_look_reads_what_has_changed(
+async def test_a_poll_reads_what_has_changed(
     sim: PlugChatSimulator, session: PlugChatSession, messages: int, pages: int
 ) -> None:
     """Pages of 20, until one ends with a chat that is older than the newest one was."""
     state = WatchState()
-    await look(session, state)
+    await poll(session, state)
     for chat in sim.chats[100 : 100 + messages]:
         sim.receive_message(chat.id)
-    asked(sim)
-    assert len(await look(session, state)) == messages
-    assert asked(sim) == pages
+    count_requests(sim)
+    assert len(await poll(session, state)) == messages
+    assert count_requests(sim) == pages
 
 
 async def test_a_change_on_the_first_page_is_told_at_once(sim: PlugChatSimulator, session: PlugChatSession) -> None:
     """The owner has read a chat: no message, but it is among those that are looked at anyway."""
     state = WatchState()
-    await look(session, state)
+    await poll(session, state)
     sim.receive_message(sim.chats[100].id)
-    [event] = await look(session, state)
+    [event] = await poll(session, state)
     sim.mark_read(event.chat.id)
-    asked(sim)
-    [event] = await look(session, state)
+    count_requests(sim)
+    [event] = await poll(session, state)
     assert isinstance(event, ChatChanged)
     assert event.fields == ("unread",)
     assert event.new.unread == 0 < event.old.unread
-    assert asked(sim) == 1
+    assert count_requests(sim) == 1
 
 
-async def test_a_change_deeper_down_is_told_by_the_next_sweep(
+async def test_a_change_deeper_down_is_told_by_the_next_full_scan(
     sim: PlugChatSimulator, session: PlugChatSession, clock: WatchTime
 ) -> None:
     """The list is read as a whole when `full_scan_interval` is over, by the clock."""
     state = WatchState()
-    await look(session, state)
+    await poll(session, state)
     phone = next(chat.id for chat in sim.chats[100:] if chat.unread)
     sim.mark_read(phone)
     clock.now += 599
-    assert await look(session, state) == []
+    assert await poll(session, state) == []
     clock.now += 1
-    [event] = await look(session, state)
+    [event] = await poll(session, state)
     assert event.chat.id == phone
-    asked(sim)
-    await look(session, state)
-    assert asked(sim) == 1
-    await look(session, state, full_scan_interval=0.0)
-    assert asked(sim) > 250 / 20
+    count_requests(sim)
+    await poll(session, state)
+    assert count_requests(sim) == 1
+    await poll(session, state, full_scan_interval=0.0)
+    assert count_requests(sim) > 250 / 20
 
 
-async def test_a_clock_that_was_set_back_does_not_put_off_sweeps(
+async def test_a_clock_that_was_set_back_does_not_put_off_full_scans(
     sim: PlugChatSimulator, session: PlugChatSession, clock: WatchTime
 ) -> None:
     """What was read last in the future was read at a time that nobody knows."""
     state = WatchState()
-    await look(session, state)
+    await poll(session, state)
     clock.set_back = 1.0
-    asked(sim)
-    await look(session, state)
-    assert asked(sim) > 250 / 20
+    count_requests(sim)
+    await poll(session, state)
+    assert count_requests(sim) > 250 / 20
 
 
 async def test_a_deleted_chat_among_those_that_are_read_is_told_at_once(
@@ -207,38 +208,38 @@ async def test_a_deleted_chat_among_those_that_are_read_is_told_at_once(
 ) -> None:
     """It is missing, so the whole list is read, which proves that it is gone."""
     state = WatchState()
-    await look(session, state)
+    await poll(session, state)
     gone = sim.delete_chat(sim.chats[7].id)
-    assert await look(session, state) == [ChatRemoved(gone)]
-    assert await look(session, state) == []
+    assert await poll(session, state) == [ChatRemoved(gone)]
+    assert await poll(session, state) == []
     assert state.chats == sim.chats
 
 
-async def test_a_deleted_chat_deeper_down_is_told_by_the_next_sweep(
+async def test_a_deleted_chat_deeper_down_is_told_by_the_next_full_scan(
     sim: PlugChatSimulator, session: PlugChatSession
 ) -> None:
     """Not before, since nothing shows it; the oldest one first."""
     state = WatchState()
-    await look(session, state)
+    await poll(session, state)
     gone = [sim.delete_chat(sim.chats[place].id) for place in (100, 200)]
-    assert await look(session, state) == []
-    assert await look(session, state, full_scan_interval=0.0) == [ChatRemoved(chat) for chat in reversed(gone)]
+    assert await poll(session, state) == []
+    assert await poll(session, state, full_scan_interval=0.0) == [ChatRemoved(chat) for chat in reversed(gone)]
 
 
 async def test_an_account_of_one_page_is_seen_whole(clock: WatchTime) -> None:
-    """Everything is told at once, and each look is one request."""
+    """Everything is told at once, and each poll is one request."""
     async with (
         PlugChatSimulator(chats=13, seed=3) as sim,
         PlugChatSession(sim.token, base_url=sim.base_url, clock=clock.clock) as session,
     ):
         state = WatchState()
-        assert await look(session, state) == []
+        assert await poll(session, state) == []
         gone = sim.delete_chat(sim.chats[12])
         read = sim.mark_read(next(chat for chat in sim.chats if chat.unread))
-        removed, changed = sorted(await look(session, state), key=lambda event: type(event).__name__, reverse=True)
+        removed, changed = sorted(await poll(session, state), key=lambda event: type(event).__name__, reverse=True)
         assert removed == ChatRemoved(gone)
         assert changed.chat == read
-        assert asked(sim) == 2
+        assert count_requests(sim) == 2
 
 
 async def test_an_empty_account_fills(clock: WatchTime) -> None:
@@ -248,12 +249,12 @@ async def test_an_empty_account_fills(clock: WatchTime) -> None:
         PlugChatSession(sim.token, base_url=sim.base_url, clock=clock.clock) as session,
     ):
         state = WatchState()
-        assert await look(session, state) == []
+        assert await poll(session, state) == []
         chat = sim.new_chat()
-        assert await look(session, state) == [ChatAdded(chat)]
+        assert await poll(session, state) == [ChatAdded(chat)]
         sim.delete_chat(chat.id)
-        assert await look(session, state) == []
-        assert await look(session, state) == [ChatRemoved(chat)]
+        assert await poll(session, state) == []
+        assert await poll(session, state) == [ChatRemoved(chat)]
 
 
 async def test_a_list_that_is_empty_at_first_adds_nobody(
@@ -262,14 +263,14 @@ async def test_a_list_that_is_empty_at_first_adds_nobody(
     """As of a gateway that has not found its phone yet. What has come since is told, by the list's own times."""
     sim.script(Fault.answer("[]"))
     state = WatchState()
-    assert await look(session, state) == []
+    assert await poll(session, state) == []
     state = WatchState.loads(state.dumps())
     clock.now += 30
     added = sim.new_chat()
     newest = added.last_message_time
     assert newest is not None
     since = [c for c in sim.chats if c.last_message_time and (newest - c.last_message_time).total_seconds() <= 30]
-    events = await look(session, state)
+    events = await poll(session, state)
     assert [event.chat for event in events] == since[::-1]
     assert len(since) < 5
     assert state.chats == sim.chats
@@ -282,10 +283,10 @@ async def test_an_empty_account_is_believed_the_second_time(clock: WatchTime) ->
         PlugChatSession(sim.token, base_url=sim.base_url, clock=clock.clock) as session,
     ):
         state = WatchState()
-        assert await look(session, state, max_polls=2) == []
+        assert await poll(session, state, max_polls=2) == []
         chats = [sim.new_chat() for _ in range(3)]
         clock.now += 1
-        assert [event.chat for event in await look(session, state)] == chats
+        assert [event.chat for event in await poll(session, state)] == chats
 
 
 async def test_a_list_that_is_short_for_a_moment_removes_nobody(
@@ -293,18 +294,18 @@ async def test_a_list_that_is_short_for_a_moment_removes_nobody(
 ) -> None:
     """As of a gateway that has just found its phone. What comes back is no event; who is missing twice is gone."""
     state = WatchState()
-    await look(session, state, page_size=100)
+    await poll(session, state, page_size=100)
     short = Fault.answer(json.dumps([converter.unstructure(chat) for chat in sim.chats[:3]]))
     sim.script(short)
-    assert await look(session, state, page_size=100) == []
-    assert await look(session, state, page_size=100, full_scan_interval=0.0) == []
+    assert await poll(session, state, page_size=100) == []
+    assert await poll(session, state, page_size=100, full_scan_interval=0.0) == []
     sim.script(short)
-    assert await look(session, state, page_size=100) == []
+    assert await poll(session, state, page_size=100) == []
     sim.script(short)
-    gone = await look(session, state, page_size=100)
+    gone = await poll(session, state, page_size=100)
     assert [type(event) for event in gone] == [ChatRemoved] * 247
-    # All that come back are told at once: that one is older than the last look says that there may be others.
-    back = await look(session, state, page_size=100)
+    # All that come back are told at once: that one is older than the last poll says that there may be others.
+    back = await poll(session, state, page_size=100)
     assert [type(event) for event in back] == [ChatAdded] * 247
     assert state.chats == sim.chats
 
@@ -312,7 +313,7 @@ async def test_a_list_that_is_short_for_a_moment_removes_nobody(
 async def test_a_message_that_is_dated_in_the_future_hides_no_others(
     sim: PlugChatSimulator, session: PlugChatSession, clock: WatchTime
 ) -> None:
-    """A look reads down to where the others were."""
+    """A poll reads down to where the others were."""
     clock.set_back = -(10.0**9)  # in the year 2033
     ahead = evolve(sim.chats[0], last_message_time=datetime(2039, 1, 1, tzinfo=UTC))
 
@@ -322,10 +323,10 @@ async def test_a_message_that_is_dated_in_the_future_hides_no_others(
 
     setattr(sim._account, "window", window)  # noqa: B010 - it is a method
     state = WatchState()
-    await look(session, state)
+    await poll(session, state)
     for chat in sim.chats[100:160]:
         sim.receive_message(chat.id)
-    assert len(await look(session, state)) == 60
+    assert len(await poll(session, state)) == 60
 
 
 @pytest.mark.parametrize("ahead", [1e11, 1e20, -1e20])
@@ -335,9 +336,9 @@ async def test_a_clock_may_say_anything(
     """A year that no calendar has hides no message."""
     clock.set_back = -ahead
     state = WatchState()
-    await look(session, state)
+    await poll(session, state)
     changed = sim.receive_message(sim.chats[100].id)
-    assert [event.chat for event in await look(session, state)] == [changed]
+    assert [event.chat for event in await poll(session, state)] == [changed]
 
 
 async def test_a_list_that_is_empty_for_a_moment_removes_nobody(
@@ -345,13 +346,13 @@ async def test_a_list_that_is_empty_for_a_moment_removes_nobody(
 ) -> None:
     """As of a gateway that has lost its phone: it is believed the second time."""
     state = WatchState()
-    await look(session, state)
+    await poll(session, state)
     empty = Fault.answer("[]")
     for faults in ([empty], [Fault.none(), empty]):  # the front, and the whole list
         sim.script(*faults)
-        assert await look(session, state, full_scan_interval=0.0) == []
+        assert await poll(session, state, full_scan_interval=0.0) == []
         changed = sim.receive_message(sim.chats[9].id)
-        [event] = await look(session, state)
+        [event] = await poll(session, state)
         assert event.chat == changed
         assert len(state.chats) == 250
         assert not sim._scripts[None]
@@ -364,14 +365,14 @@ async def test_a_capped_page_is_not_taken_for_the_list(clock: WatchTime) -> None
         for chats in (50, 51, 52):
             # Each session begins knowing nothing of the server.
             async with PlugChatSession(sim.token, base_url=sim.base_url, clock=clock.clock) as session:
-                events = await look(session, state, page_size=100)
+                events = await poll(session, state, page_size=100)
                 assert [type(event) for event in events] == [ChatAdded] * (chats > 50)
                 assert len(state.chats) == chats
-                asked(sim)
-                assert await look(session, state, page_size=100, max_polls=1) == []
-                first = asked(sim)
-                assert await look(session, state, page_size=100, max_polls=5) == []
-                assert asked(sim) == first + 4
+                count_requests(sim)
+                assert await poll(session, state, page_size=100, max_polls=1) == []
+                first = count_requests(sim)
+                assert await poll(session, state, page_size=100, max_polls=5) == []
+                assert count_requests(sim) == first + 4
             sim.new_chat()
 
 
@@ -379,43 +380,43 @@ async def test_a_capped_page_is_not_taken_for_the_list(clock: WatchTime) -> None
 async def test_changes_can_be_ignored(sim: PlugChatSimulator, session: PlugChatSession, name: str) -> None:
     """If nothing else has changed; they are known all the same."""
     state = WatchState()
-    await look(session, state, page_size=500)
+    await poll(session, state, page_size=500)
     phone = next(chat.id for chat in sim.chats if chat.unread)
     read = sim.mark_read(phone)
-    events = await look(session, state, page_size=500, ignore=[name])
+    events = await poll(session, state, page_size=500, ignore=[name])
     assert len(events) == (name != "unread")
     assert read in state.chats
     sim.receive_message(phone)
-    [event] = await look(session, state, page_size=500, ignore=[name])
+    [event] = await poll(session, state, page_size=500, ignore=[name])
     assert isinstance(event, ChatChanged)
     assert event.fields == ("unread", "last_message_time")
 
 
-async def test_it_looks_again_after_the_interval(
+async def test_it_polls_again_after_the_interval(
     sim: PlugChatSimulator, session: PlugChatSession, clock: WatchTime
 ) -> None:
-    """Counted from the beginning of a look, the caller's own time included; not at all if that is over."""
+    """Counted from the beginning of a poll, the caller's own time included; not at all if that is over."""
     took = iter([4.0, 400.0, 0.0])
-    sim.traffic(inserts=1000.0, seed=1)  # something happens at each look
-    looked = clock.now
+    sim.traffic(inserts=1000.0, seed=1)  # something happens at each poll
+    polled = clock.now
     async with aclosing(session.watch_chats(interval=10.0, page_size=10_000, max_polls=4)) as events:
         async for _ in events:
-            if clock.now != looked:  # the first event of a look
+            if clock.now != polled:  # the first event of a poll
                 clock.now += next(took)
-                looked = clock.now
+                polled = clock.now
     assert clock.sleeps == [10.0, 6.0, 0.0]
 
 
 async def test_a_watch_that_is_left_leaves_nothing(sim: PlugChatSimulator, session: PlugChatSession) -> None:
     """The session goes on working, the state can be given to another watch."""
     state = WatchState()
-    await look(session, state)
+    await poll(session, state)
     for chat in sim.chats[:3]:
         sim.receive_message(chat.id)
     async with aclosing(session.watch_chats(state=state)) as events:
         async for _ in events:
             break
-    assert len(await look(session, state)) == 2
+    assert len(await poll(session, state)) == 2
     assert len(asyncio.all_tasks()) == 1 + len([t for t in asyncio.all_tasks() if t is not asyncio.current_task()])
 
 
@@ -424,13 +425,13 @@ async def test_a_state_has_one_watch(session: PlugChatSession) -> None:
     state = WatchState()
     async with aclosing(session.watch_chats(state=state, emit_existing=True)) as first:
         await anext(first)
-        with pytest.raises(InvalidValueError, match=r"^state is in use by another watch\. Give each watch"):
-            await look(session, state)
+        with pytest.raises(InvalidValueError, match=r"^state is in use by another watch\. Use one state for each"):
+            await poll(session, state)
         await anext(first)
-    await look(session, state)
+    await poll(session, state)
 
 
-async def test_a_restart_in_the_first_look_hides_nobody_who_comes_meanwhile(
+async def test_a_restart_in_the_first_poll_hides_nobody_who_comes_meanwhile(
     sim: PlugChatSimulator, session: PlugChatSession, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It has an event if a chat changes between its two readings; at that, all that was there is known already."""
@@ -451,11 +452,11 @@ async def test_a_restart_in_the_first_look_hides_nobody_who_comes_meanwhile(
         text = state.dumps()
     assert isinstance(event, ChatChanged)
     new = [sim.new_chat(), sim.new_chat()]
-    told = await look(session, WatchState.loads(text), max_polls=2)
+    told = await poll(session, WatchState.loads(text), max_polls=2)
     assert [event for event in told if isinstance(event, ChatAdded)] == [ChatAdded(chat) for chat in new]
 
 
-async def test_a_look_that_has_learnt_anything_says_so(sim: PlugChatSimulator, session: PlugChatSession) -> None:
+async def test_a_poll_that_has_learnt_anything_says_so(sim: PlugChatSimulator, session: PlugChatSession) -> None:
     """With the state, when its events are dealt with: after the first one, and then if something has changed."""
     known: list[int] = []
     dealt_with: list[ChatEvent] = []
@@ -476,11 +477,11 @@ async def test_a_look_that_has_learnt_anything_says_so(sim: PlugChatSimulator, s
         dealt_with.append(event)
     assert known == [0, 3]
     sim.mark_read(sim.chats[0].id)
-    assert await look(session, state, ignore=["unread"], on_poll=on_poll) == []
+    assert await poll(session, state, ignore=["unread"], on_poll=on_poll) == []
     assert known == [0, 3, 3]  # no event, and yet it has learnt something
 
 
-async def test_a_look_gives_the_state_that_nobody_gave(session: PlugChatSession) -> None:
+async def test_a_poll_gives_the_state_that_nobody_gave(session: PlugChatSession) -> None:
     """To save one there, none need be made."""
     states: list[WatchState] = []
     assert [event async for event in session.watch_chats(max_polls=2, on_poll=states.append)] == []
@@ -490,11 +491,11 @@ async def test_a_look_gives_the_state_that_nobody_gave(session: PlugChatSession)
 async def test_a_restart_loses_nothing_and_repeats_nothing(
     sim: PlugChatSimulator, session: PlugChatSession, tmp_path: Path
 ) -> None:
-    """Left in the middle of a look, saved, and gone on with later: what happened meanwhile is told, too."""
+    """Left in the middle of a poll, saved, and gone on with later: what happened meanwhile is told, too."""
     path = tmp_path / "watch.state"
     state = WatchState.load(path)  # there is none yet
     assert state.chats == ()
-    await look(session, state)
+    await poll(session, state)
     phones = [chat.id for chat in sim.chats[50:53]]
     for phone in phones:
         sim.receive_message(phone)
@@ -506,7 +507,7 @@ async def test_a_restart_loses_nothing_and_repeats_nothing(
             if len(told) == 2:
                 break
     phones.append(sim.new_chat().id)
-    told += [event.chat.id for event in await look(session, WatchState.load(path))]
+    told += [event.chat.id for event in await poll(session, WatchState.load(path))]
     assert told == phones
 
 
@@ -537,6 +538,8 @@ def test_a_state_does_not_take_the_place_of_a_device(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe")
     with pytest.raises(OutputError, match="it is no regular file"):
         WatchState().save(tmp_path / "pipe")
+    with pytest.raises(InvalidValueError, match="not a regular file"):
+        WatchState.load(tmp_path / "pipe")
     assert (tmp_path / "pipe").is_fifo()
     assert len(list(tmp_path.iterdir())) == 1
 
@@ -558,8 +561,8 @@ def test_a_file_that_is_no_state(tmp_path: Path, content: bytes) -> None:
     with pytest.raises(InvalidValueError) as caught:
         WatchState.load(path)
     assert str(caught.value) == (
-        f"can't read the state {path}: it holds no state of a watch. "
-        "Name another file, or remove this one: a watch then begins anew."
+        f"can't read the state {path}: it does not hold a watch state. "
+        "Use another file, or delete this one to start from scratch."
     )
     with pytest.raises(InvalidValueError, match="Is a directory"):
         WatchState.load(tmp_path)
@@ -568,10 +571,10 @@ def test_a_file_that_is_no_state(tmp_path: Path, content: bytes) -> None:
 def test_a_text_that_is_no_state() -> None:
     """Nor is a text of another version, nor no text."""
     wrong: Any = b"x"
-    with pytest.raises(InvalidValueError, match=r"^the text is not the state of a watch\. Give what `dumps` gave"):
+    with pytest.raises(InvalidValueError, match=r"^the text is not a watch state\. Pass the text exactly"):
         WatchState.loads("x")
     newer = base64.urlsafe_b64encode(zlib.compress(json.dumps({"version": 3, "value": {}}).encode())).decode()
-    with pytest.raises(InvalidValueError, match=r"^the text is the state of a watch of version 3\. "):
+    with pytest.raises(InvalidValueError, match=r"^the text is a watch state of version 3\. "):
         WatchState.loads(newer)
     with pytest.raises(InvalidTypeError, match="text must be of type str"):
         WatchState.loads(wrong)
@@ -579,7 +582,7 @@ def test_a_text_that_is_no_state() -> None:
 
 def test_a_state_is_small(sim: PlugChatSimulator) -> None:
     """As small as its docstring says."""
-    snapshot = Snapshot(chats={chat.id: chat for chat in sim.chats}, begun=True)
+    snapshot = Snapshot(chats={chat.id: chat for chat in sim.chats}, complete=True)
     per_chat = len(pack(snapshot)) / len(sim.chats)
     assert 60 < per_chat < 200
     bare = Snapshot(chats={c.id: evolve(c, profile_thumbnail=None) for c in sim.chats})
@@ -593,10 +596,24 @@ def test_a_state_keeps_every_value() -> None:
         Chat("1"),
         Chat("2", "ação 👩‍👩‍👧", 3, None, True, True, "https://x", 0),
     ]
-    snapshot = Snapshot(chats={chat.id: chat for chat in chats}, swept=1.5, doubted={"1": 2}, begun=True)
+    snapshot = Snapshot(chats={chat.id: chat for chat in chats}, last_full_scan=1.5, missing={"1": 2}, complete=True)
     state = WatchState.loads(pack(snapshot))
     assert state.chats == tuple(chats)
     assert state.dumps() == pack(snapshot)
+
+
+def test_the_names_in_saved_states_stay() -> None:
+    """States of version 2 that were saved with other names in this package are read, and written the same way."""
+    time = datetime(2026, 1, 15, tzinfo=UTC)
+    row = ["1", "Ana", 2, time, False, False, None, None, "1@lid", True, None, False, None, None]
+    saved = {"chats": [row], "begun": True, "bound": time, "swept": 1.5, "doubted": {"1": 2}, "dated": ["1"]}
+    snapshot = unpack(to_text(2, saved))
+    assert (snapshot.complete, snapshot.since, snapshot.last_full_scan) == (True, time, 1.5)
+    assert (snapshot.missing, snapshot.partial) == ({"1": 2}, {"1"})
+    written = json.loads(zlib.decompress(base64.urlsafe_b64decode(pack(snapshot))))
+    assert written["version"] == 2
+    assert written["value"].keys() == saved.keys()
+    assert unpack(pack(snapshot)) == snapshot
 
 
 # --- outages
@@ -607,11 +624,11 @@ async def test_an_outage_is_survived_and_told(
 ) -> None:
     """Longer waits, half of them by chance; then it goes on where it was, and nothing is lost."""
     state = WatchState()
-    await look(session, state)
+    await poll(session, state)
     phone = sim.receive_message(sim.chats[99].id).id
     sim.script(Fault.status(503), Fault.truncate(), Fault.answer("<html>maintenance</html>"))
     outages: list[Outage] = []
-    [event] = await look(session, state, interval=100.0, max_polls=5, on_outage=outages.append)
+    [event] = await poll(session, state, interval=100.0, max_polls=5, on_outage=outages.append)
     assert event.chat.id == phone
     assert [type(outage.error) for outage in outages] == [ServerError, ConnectionFailedError, NotJSONError, type(None)]
     # Chance is a half: three quarters of 100, 200 and 300.
@@ -620,13 +637,13 @@ async def test_an_outage_is_survived_and_told(
     assert [outage.lasted for outage in outages] == [0.0, 75.0, 225.0, 450.0]
     assert [outage.wait for outage in outages] == clock.sleeps
     texts = [record.getMessage() for record in caplog.records if record.name == "plugchat_async.watch"]
-    assert texts[0].startswith("can't look at the list: HTTP 503 Service Unavailable")
-    assert texts[0].endswith("looking again in 75.0 s")
-    assert texts[-1] == "watching again: 3 looks had failed, for 450.0 s"
+    assert texts[0].startswith("could not fetch the chats (HTTP 503 Service Unavailable")
+    assert texts[0].endswith("); retrying in 75.0 s")
+    assert texts[-1] == "polls work again, after 3 failures in 450.0 s"
     assert all(record.levelno == logging.WARNING for record in caplog.records if record.name == "plugchat_async.watch")
 
 
-# The gateway's text, and whether it is waited for at the first look, and after one that worked: under which statuses.
+# The gateway's text, and whether it is waited for at the first poll, and after one that worked: under which statuses.
 REFUSALS: list[tuple[str, set[int], set[int]]] = [
     ("your client-token is not configured", set(), set()),
     ("Instance not found", set(), set()),
@@ -644,58 +661,58 @@ REFUSALS: list[tuple[str, set[int], set[int]]] = [
 async def test_which_refusals_are_waited_for(
     sim: PlugChatSimulator, session: PlugChatSession, status: int, text: str, at_once: set[int], later: set[int]
 ) -> None:
-    """A phone that is not connected always, a refused token or address never, another 4xx after a look that worked."""
-    sim.delete_chat(sim.chats[0].id)  # of a page whose length is not round, a look asks for no other
+    """A phone that is not connected always, a refused token or address never, another 4xx after a poll that worked."""
+    sim.delete_chat(sim.chats[0].id)  # of a page whose length is not round, a poll asks for no other
     refusal = Fault.status(status, body=json.dumps({"error": text}))
     for before, waited_for in (([], at_once), ([Fault.none()], later)):
         outages: list[Outage] = []
         sim.script(*before, refusal)
-        max_polls = look(session, WatchState(), page_size=1000, max_polls=len(before) + 2, on_outage=outages.append)
+        polling = poll(session, WatchState(), page_size=1000, max_polls=len(before) + 2, on_outage=outages.append)
         if status in waited_for:
-            await max_polls
+            await polling
             assert [outage.error is None for outage in outages] == [False, True]
         else:
             with pytest.raises(PlugChatError, match=f"the gateway says: '{re.escape(text)}'"):
-                await max_polls
+                await polling
             assert outages == []
 
 
 @pytest.mark.parametrize("status", [402, 404, 405, 409, 410, 415, 418, 451])
-async def test_a_4xx_is_waited_for_after_a_look_that_worked(
+async def test_a_4xx_is_waited_for_after_a_poll_that_worked(
     sim: PlugChatSimulator, session: PlugChatSession, status: int
 ) -> None:
-    """The request was right before; at the first look it may be wrong."""
+    """The request was right before; at the first poll it may be wrong."""
     sim.delete_chat(sim.chats[0].id)
     refusals = [Fault.status(status)] * (2 if status == 415 else 1)  # one more for the repair
     sim.script(*refusals)
     with pytest.raises(PlugChatError):
-        await look(session, WatchState(), page_size=1000, max_polls=2)
+        await poll(session, WatchState(), page_size=1000, max_polls=2)
     outages: list[Outage] = []
     sim.script(Fault.none(), *refusals)
-    await look(session, WatchState(), page_size=1000, max_polls=3, on_outage=outages.append)
+    await poll(session, WatchState(), page_size=1000, max_polls=3, on_outage=outages.append)
     assert [outage.error is None for outage in outages] == [False, True]
 
 
 @pytest.mark.parametrize(
     "fault", [Fault.status(401), Fault.status(403), Fault.status(403, body="<html>"), Fault.status(302)]
 )
-async def test_what_does_not_pass_is_raised_after_a_look_that_worked(
+async def test_what_does_not_pass_is_raised_after_a_poll_that_worked(
     sim: PlugChatSimulator, session: PlugChatSession, fault: Fault
 ) -> None:
     """A refused token or address, and what is no 4xx at all."""
     sim.delete_chat(sim.chats[0].id)
     sim.script(Fault.none(), fault)
     with pytest.raises(ConfigurationError):
-        await look(session, WatchState(), page_size=1000, max_polls=3)
+        await poll(session, WatchState(), page_size=1000, max_polls=3)
 
 
-async def test_a_look_whose_sweep_failed_has_not_worked(
+async def test_a_poll_whose_full_scan_failed_has_not_worked(
     sim: PlugChatSimulator, session: PlugChatSession, clock: WatchTime
 ) -> None:
     """So a 4xx at the first reading of the whole list is raised."""
     sim.script(Fault.none(), Fault.status(404))
     with pytest.raises(UnexpectedStatusError):
-        await look(session, WatchState(), max_polls=3)
+        await poll(session, WatchState(), max_polls=3)
 
 
 async def test_waits_in_an_outage_have_an_end(
@@ -704,12 +721,12 @@ async def test_waits_in_an_outage_have_an_end(
     """Five minutes, or the interval if that is longer."""
     sim.script(*[Fault.status(500)] * 12)
     with pytest.raises(ServerError):
-        await look(session, WatchState(), interval=1.0, max_polls=12)
+        await poll(session, WatchState(), interval=1.0, max_polls=12)
     assert clock.sleeps == [0.75 * min(300, 2**n) for n in range(11)]
     clock.sleeps.clear()
     sim.script(*[Fault.status(500)] * 3)
     with pytest.raises(ServerError):
-        await look(session, WatchState(), interval=1000.0, max_polls=3)
+        await poll(session, WatchState(), interval=1000.0, max_polls=3)
     assert clock.sleeps == [750.0, 750.0]
 
 
@@ -722,46 +739,46 @@ async def test_what_the_server_asks_is_waited_for(
 ) -> None:
     """If it is longer than the watch's own wait; a day at most."""
     sim.script(Fault.status(status, headers={"Retry-After": after}))
-    await look(session, WatchState(), interval=100.0, max_polls=2)
+    await poll(session, WatchState(), interval=100.0, max_polls=2)
     assert clock.sleeps == [wait]
 
 
 async def test_an_outage_that_lasts_too_long_is_raised(
     sim: PlugChatSimulator, session: PlugChatSession, clock: WatchTime
 ) -> None:
-    """After `max_outage` seconds, with a last look then; with 0 at once."""
+    """After `max_outage` seconds, with a last poll then; with 0 at once."""
     sim.script(*[Fault.status(500)] * 3)
     with pytest.raises(ServerError):
-        await look(session, WatchState(), interval=10.0, max_polls=None, max_outage=20.0)
+        await poll(session, WatchState(), interval=10.0, max_polls=None, max_outage=20.0)
     assert clock.sleeps == [7.5, 12.5]
     sim.script(Fault.status(500))
     with pytest.raises(ServerError):
-        await look(session, WatchState(), max_polls=None, max_outage=0)
+        await poll(session, WatchState(), max_polls=None, max_outage=0)
     assert clock.now == 20.0
 
 
 async def test_a_server_that_asks_for_more_than_max_outage_is_not_waited_for(
     sim: PlugChatSimulator, session: PlugChatSession, clock: WatchTime
 ) -> None:
-    """It is raised at once: there will be no look in time."""
+    """It is raised at once: there will be no poll in time."""
     sim.script(Fault.status(503, headers={"Retry-After": "86000"}))
     with pytest.raises(ServerError) as caught:
-        await look(session, WatchState(), max_polls=None, max_outage=60.0)
+        await poll(session, WatchState(), max_polls=None, max_outage=60.0)
     assert caught.value.retry_after == 86000.0
     assert clock.sleeps == []
 
 
-async def test_an_outage_in_a_sweep_repeats_the_sweep(
+async def test_an_outage_in_a_full_scan_repeats_the_full_scan(
     sim: PlugChatSimulator, session: PlugChatSession, clock: WatchTime
 ) -> None:
     """What the front has told is not told again; the error holds no checkpoint of a walk that is over."""
     state = WatchState()
-    await look(session, state)
+    await poll(session, state)
     sim.delete_chat(sim.chats[3].id)
     sim.receive_message(sim.chats[100].id)
     sim.script(Fault.none(), Fault.none(), Fault.status(502))
     outages: list[Outage] = []
-    changed, removed = await look(session, state, max_polls=2, on_outage=outages.append)
+    changed, removed = await poll(session, state, max_polls=2, on_outage=outages.append)
     assert isinstance(changed, ChatChanged)
     assert isinstance(removed, ChatRemoved)
     assert outages[0].error is not None
@@ -772,7 +789,7 @@ async def test_an_outage_in_a_sweep_repeats_the_sweep(
 async def test_a_list_that_can_not_be_read_whole_is_watched_all_the_same(
     sim: PlugChatSimulator, session: PlugChatSession, clock: WatchTime, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A chat deep down is unreadable: each look tells of messages, and the whole list is tried more rarely."""
+    """A chat deep down is unreadable: each poll tells of messages, and the whole list is tried more rarely."""
     read = sim._account.window
 
     def window(page: int, size: int) -> list[Chat]:
@@ -803,7 +820,7 @@ async def test_a_list_that_can_not_be_read_whole_is_watched_all_the_same(
     waits = [outage.wait for outage in outages]
     assert waits[:5] == [22.5, 45.0, 90.0, 180.0, 225.0]
     assert set(waits[4:]) == {225.0}
-    assert len(outages) == 8  # of 40 looks
+    assert len(outages) == 8  # of 40 polls
 
 
 def state_of_version_1(*chats: Chat) -> str:
@@ -828,7 +845,7 @@ async def test_an_old_state_is_read(session: PlugChatSession, sim: PlugChatSimul
     ):
         known = WatchState.loads(known.dumps())
         sim.script(Fault.answer(json.dumps([converter.unstructure(chat) for chat in rows])))
-        events = [event for event in await look(session, known, page_size=100) if isinstance(event, ChatChanged)]
+        events = [event for event in await poll(session, known, page_size=100) if isinstance(event, ChatChanged)]
         assert [(event.chat.id, event.fields) for event in events] == changes
     assert set(known.chats) == set(later)
 
@@ -838,7 +855,7 @@ def test_a_state_knows_all_fields() -> None:
     time = datetime(2026, 1, 15, tzinfo=UTC)
     known = Chat(None, "Ana", 2, time, lid="1@lid", is_archived=True, is_group=False, muted_until=FOREVER)
     assert unpack(pack(Snapshot(chats={"1@lid\nAna": known}))).chats == {"1@lid\nAna": known}
-    with pytest.raises(InvalidValueError, match="not the state of a watch"):
+    with pytest.raises(InvalidValueError, match="not a watch state"):
         unpack(pack(Snapshot(chats={"": Chat()})))
 
 
@@ -852,7 +869,7 @@ async def today(clock: WatchTime) -> AsyncIterator[tuple[PlugChatSimulator, Plug
         yield simulator, opened
 
 
-async def test_a_quiet_look_at_todays_list_is_one_request(
+async def test_a_quiet_poll_at_todays_list_is_one_request(
     today: tuple[PlugChatSimulator, PlugChatSession], caplog: pytest.LogCaptureFixture
 ) -> None:
     """The chats without a time stand behind all others: that the list ends in them is no disorder."""
@@ -861,12 +878,12 @@ async def test_a_quiet_look_at_todays_list_is_one_request(
     timed = sum(chat.last_message_time is not None for chat in sim.chats)
     for size in (20, timed, timed + 5):
         caplog.clear()
-        assert await look(session, known, page_size=size) == []
-        asked(sim)
-        assert await look(session, known, page_size=size, max_polls=3) == []
-        assert asked(sim) == 3
+        assert await poll(session, known, page_size=size) == []
+        count_requests(sim)
+        assert await poll(session, known, page_size=size, max_polls=3) == []
+        assert count_requests(sim) == 3
         moved = sim.receive_message(sim.chats[-1])
-        [event] = await look(session, known, page_size=size)
+        [event] = await poll(session, known, page_size=size)
         assert event.chat == moved
         assert not [record for record in caplog.records if "not sorted" in record.getMessage()]
 
@@ -875,14 +892,14 @@ async def test_rows_of_one_person_are_watched_apart(today: tuple[PlugChatSimulat
     """A message to one of them changes nothing of the others, though all have the same id."""
     sim, session = today
     known = WatchState()
-    await look(session, known, page_size=300)
+    await poll(session, known, page_size=300)
     assert set(known.chats) == set(sim.chats)
     ids = Counter(chat.id for chat in sim.chats)
     rows = [chat for chat in sim.chats if ids[chat.id] > 1]
     assert len(rows) > 20
     for row in rows[:20]:
         moved = sim.receive_message(row)
-        [event] = await look(session, known, page_size=300)
+        [event] = await poll(session, known, page_size=300)
         assert event == ChatChanged(row, moved, ("unread", "last_message_time"))
 
 
@@ -890,24 +907,24 @@ async def test_rows_of_one_person_are_watched_apart(today: tuple[PlugChatSimulat
 async def test_who_can_not_be_read_is_not_removed(
     today: tuple[PlugChatSimulator, PlugChatSession], monkeypatch: pytest.MonkeyPatch, size: int
 ) -> None:
-    """For a look or two its row has no id; when it has one again, nothing was lost, and nothing is new."""
+    """For a poll or two its row has no id; when it has one again, nothing was lost, and nothing is new."""
     sim, session = today
     known = WatchState()
-    await look(session, known, page_size=size, full_scan_interval=0.0)
+    await poll(session, known, page_size=size, full_scan_interval=0.0)
     read, lost = sim._account.window, sim.chats[7]
 
     def window(page: int, size: int) -> list[Chat]:
         return [evolve(chat, phone=None, lid=None) if chat == lost else chat for chat in read(page, size)]
 
     monkeypatch.setattr(sim._account, "window", window)
-    assert await look(session, known, page_size=size, full_scan_interval=0.0, max_polls=2) == []
+    assert await poll(session, known, page_size=size, full_scan_interval=0.0, max_polls=2) == []
     monkeypatch.undo()
-    assert await look(session, known, page_size=size, full_scan_interval=0.0) == []
+    assert await poll(session, known, page_size=size, full_scan_interval=0.0) == []
     assert lost in known.chats
 
 
-async def test_an_old_state_knows_what_a_look_has_seen(session: PlugChatSession, sim: PlugChatSimulator) -> None:
-    """A field that a state of version 1 did not have is known from the first look on, also if it was None then."""
+async def test_an_old_state_knows_what_a_poll_has_seen(session: PlugChatSession, sim: PlugChatSimulator) -> None:
+    """A field that a state of version 1 did not have is known from the first poll on, also if it was None then."""
     time = datetime(2026, 1, 15, tzinfo=UTC)
     old = Chat("1", last_message_time=time)
     known = WatchState.loads(state_of_version_1(old, Chat("2", last_message_time=time)))
@@ -915,20 +932,20 @@ async def test_an_old_state_knows_what_a_look_has_seen(session: PlugChatSession,
     told: list[ChatEvent] = []
     for rows in pages:
         sim.script(Fault.answer(json.dumps([converter.unstructure(chat) for chat in rows])))
-        told += await look(session, known, page_size=100)
+        told += await poll(session, known, page_size=100)
     assert told == [ChatChanged(old, evolve(old, is_pinned=True), ("is_pinned",))]
 
 
 async def test_rows_that_can_not_be_read_do_not_end_a_watch(
     session: PlugChatSession, sim: PlugChatSimulator, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """A row without an id is left out, a value that can't be read is the default; it is said once, not at each look."""
+    """A row without an id is left out, a value that can't be read is the default; it is said once, not at each poll."""
     rows = [converter.unstructure(chat) for chat in sim.chats[:4]]
     rows[1] = {"name": "nobody"}
     rows[2]["unread"] = "many"
     sim.script(*[Fault.answer(json.dumps(rows))] * 3)
     known = WatchState()
-    assert await look(session, known, page_size=100, max_polls=3) == []
+    assert await poll(session, known, page_size=100, max_polls=3) == []
     assert [chat.id for chat in known.chats] == [sim.chats[index].id for index in (0, 2, 3)]
     told = [
         record.getMessage() for record in caplog.records if "chat 1: expected a phone or a lid" in record.getMessage()
@@ -936,23 +953,23 @@ async def test_rows_that_can_not_be_read_do_not_end_a_watch(
     assert len(told) == 1
 
 
-async def test_a_sweep_that_works_again_ends_its_outage(
+async def test_a_full_scan_that_works_again_ends_its_outage(
     sim: PlugChatSimulator, session: PlugChatSession, clock: WatchTime
 ) -> None:
-    """Not before: looks that do without it end nothing."""
+    """Not before: polls that do without it end nothing."""
     sim.script(Fault.none(), Fault.status(500), Fault.none(), Fault.status(500))
     outages: list[Outage] = []
-    await look(session, WatchState(), interval=10.0, max_polls=6, on_outage=outages.append)
+    await poll(session, WatchState(), interval=10.0, max_polls=6, on_outage=outages.append)
     assert [type(outage.error) for outage in outages] == [ServerError, ServerError, type(None)]
     assert [outage.wait for outage in outages[:2]] == [7.5, 15.0]
     assert clock.sleeps == [7.5, 10.0, 10.0, 10.0, 10.0]
 
 
-async def test_a_look_that_is_the_last_raises_its_error(sim: PlugChatSimulator, session: PlugChatSession) -> None:
+async def test_a_poll_that_is_the_last_raises_its_error(sim: PlugChatSimulator, session: PlugChatSession) -> None:
     """Else nobody would know."""
     sim.script(Fault.status(500))
     with pytest.raises(ServerError):
-        await look(session, WatchState())
+        await poll(session, WatchState())
 
 
 async def test_a_misconfiguration_is_raised_at_once(
@@ -961,7 +978,7 @@ async def test_a_misconfiguration_is_raised_at_once(
     """It does not pass."""
     sim.script(Fault.status(401))
     with pytest.raises(AuthenticationError):
-        await look(session, WatchState(), max_polls=None)
+        await poll(session, WatchState(), max_polls=None)
     assert clock.sleeps == []
 
 
@@ -972,13 +989,13 @@ async def test_a_server_that_ignores_page_is_recognised(clock: WatchTime) -> Non
         PlugChatSession(sim.token, base_url=sim.base_url, clock=clock.clock) as session,
     ):
         with pytest.raises(PageRepeatedError):
-            await look(session, WatchState(), max_polls=None)
+            await poll(session, WatchState(), max_polls=None)
 
 
 async def test_a_server_that_stops_counting_pages_is_recognised() -> None:
-    """A look that gets the same page again and again gives up, and reads the whole list, which says so."""
+    """A poll that gets the same page again and again gives up, and reads the whole list, which says so."""
     with pytest.raises(PageRepeatedError):
-        await told_by(page(("1", 10)), page(("3", 21), ("2", 20)), max_polls=2)
+        await events_of(page(("1", 10)), page(("3", 21), ("2", 20)), max_polls=2)
 
 
 async def test_a_watch_ends_when_the_session_is_closed() -> None:
@@ -992,7 +1009,7 @@ async def test_a_watch_ends_when_the_session_is_closed() -> None:
     async with PlugChatSimulator(chats=5) as sim:
         session = PlugChatSession(sim.token, base_url=sim.base_url, clock=Clock(sleep=sleep))
         await session.open()
-        watch = asyncio.create_task(look(session, WatchState(), max_polls=None))
+        watch = asyncio.create_task(poll(session, WatchState(), max_polls=None))
         await waiting.wait()
         await session.close()
         with pytest.raises(SessionStateError, match="the session is closed"):
@@ -1003,20 +1020,20 @@ async def test_cancelling_ends_a_watch_and_frees_its_state(session: PlugChatSess
     """In the middle of a request."""
     state = WatchState()
     sim.script(Fault.hang())
-    watch = asyncio.create_task(look(session, state))
+    watch = asyncio.create_task(poll(session, state))
     while not sim.requests:
         await asyncio.sleep(0)
     watch.cancel()
     with pytest.raises(asyncio.CancelledError):
         await watch
-    assert await look(session, state) == []
+    assert await poll(session, state) == []
 
 
 async def test_a_closed_session_says_so(session: PlugChatSession) -> None:
-    """At the first look."""
+    """At the first poll."""
     await session.close()
     with pytest.raises(SessionStateError):
-        await look(session, WatchState())
+        await poll(session, WatchState())
 
 
 # --- odd lists
@@ -1026,8 +1043,8 @@ def page(*chats: tuple[str, int | None]) -> bytes:
     return http(json.dumps([{"phone": phone, "lastMessageTime": time} for phone, time in chats]).encode())
 
 
-async def told_by(*answers: bytes, max_polls: int, size: int = 2) -> tuple[list[ChatEvent], int]:
-    """What looks at these answers tell, and how many requests there were."""
+async def events_of(*answers: bytes, max_polls: int, size: int = 2) -> tuple[list[ChatEvent], int]:
+    """Return the events of polls that get these answers, and the number of requests."""
     clock = WatchTime()
     async with (
         RawServer(answering(*answers, close=False)) as server,
@@ -1043,37 +1060,37 @@ def window_of(sim: PlugChatSimulator) -> Callable[[int, int], list[Chat]]:
 
 
 async def test_a_list_that_is_not_sorted_is_read_whole(caplog: pytest.LogCaptureFixture) -> None:
-    """At each look, which is said once; changes are told, and who is missing three times is gone."""
+    """At each poll, which is said once; changes are told, and who is missing three times is gone."""
     clock = WatchTime()
     async with PlugChatSimulator(chats=40, seed=1) as sim:
         setattr(sim._account, "window", window_of(sim))  # noqa: B010 - it is a method
         async with PlugChatSession(sim.token, base_url=sim.base_url, clock=clock.clock) as session:
             state = WatchState()
-            assert await look(session, state, page_size=13) == []
+            assert await poll(session, state, page_size=13) == []
             phone = sim.chats[30].id
             sim.receive_message(phone)
-            [event] = await look(session, state, page_size=13, max_polls=2)
+            [event] = await poll(session, state, page_size=13, max_polls=2)
             assert event.chat.id == phone
             gone = sim.delete_chat(phone)
-            assert await look(session, state, page_size=13, max_polls=2) == []
-            assert await look(session, state, page_size=13) == [ChatRemoved(gone)]
-            assert asked(sim) > 6 * 40 / 13
+            assert await poll(session, state, page_size=13, max_polls=2) == []
+            assert await poll(session, state, page_size=13) == [ChatRemoved(gone)]
+            assert count_requests(sim) > 6 * 40 / 13
     texts = [record.getMessage() for record in caplog.records if "not sorted" in record.getMessage()]
-    assert len(texts) == 4  # one for each watch, not for each look
+    assert len(texts) == 4  # one for each watch, not for each poll
     assert not [record for record in caplog.records if record.name == "plugchat_async.walk"]
 
 
 async def test_a_phone_that_comes_twice_is_one_chat() -> None:
     """As in the vendor's example; the first one counts, so that nothing changes back and forth."""
     both = page(("5511999999999", 1622991687), ("5511999999999", 1622990503))
-    events, requests = await told_by(both, max_polls=3, size=100)
+    events, requests = await events_of(both, max_polls=3, size=100)
     assert events == []
     assert requests == 3
 
 
 async def test_chats_without_times_are_watched_too() -> None:
     """All of them are on one page here, so all is known."""
-    events, _ = await told_by(page(("1", None), ("2", None)), page(("1", None)), max_polls=2, size=3)
+    events, _ = await events_of(page(("1", None), ("2", None)), page(("1", None)), max_polls=2, size=3)
     assert events == [ChatRemoved(Chat("2"))]
 
 
@@ -1113,9 +1130,9 @@ def test_the_options_are_as_told() -> None:
     assert set(WatchOptions.__annotations__) == set(parameters)
     told = inspect.getdoc(WatchOptions)
     assert told is not None
-    assert set(re.findall(r"^(\w+): ", told, re.MULTILINE)) == set(parameters)
+    assert set(re.findall(r"^    (\w+): ", told, re.MULTILINE)) == set(parameters)
     for name in ("interval", "page_size", "full_scan_interval", "emit_existing", "max_polls"):
-        assert re.search(rf"^{name}: [^:]*\(default {parameters[name].default}\b", told, re.MULTILINE), name
+        assert re.search(rf"^    {name}: [^:]*\(default {parameters[name].default}\b", told, re.MULTILINE), name
 
 
 async def test_it_is_an_async_generator(session: PlugChatSession) -> None:

@@ -123,7 +123,7 @@ def test_the_events_are_what_happened(
     cap: int | None,
     dialect: Dialect,
 ) -> None:
-    """Replayed they give the list, over restarts within a look, too; nobody who is there is called removed."""
+    """Replayed they give the list, over restarts within a poll, too; nobody who is there is called removed."""
 
     async def main() -> None:
         service = Service(chats, seed=seed, moves=moves, faults=faults, kinds=kinds, cap=cap, dialect=dialect)
@@ -132,7 +132,7 @@ def test_the_events_are_what_happened(
         state = WatchState()
         options: WatchOptions = {"page_size": size, "full_scan_interval": full_scan_interval, "emit_existing": True}
 
-        async def look(times: int, stop: float) -> None:
+        async def poll(times: int, stop: float) -> None:
             nonlocal state
             now: WatchOptions = {**options, "state": state, "max_polls": times}
             async with aclosing(service.watch(**now).events()) as events:
@@ -147,15 +147,15 @@ def test_the_events_are_what_happened(
 
         for _ in range(5):
             with suppress(ServerError):
-                await look(chance.randrange(1, 4), restarts)
+                await poll(chance.randrange(1, 4), restarts)
         # From here on nothing happens any more: what is not seen now is never seen.
         service.moves = service.faults = 0.0
-        await look(1, 0)
+        await poll(1, 0)
         if not set(kinds) & set("rd"):  # messages are seen without reading the whole list
             assert known == service.truth
         for _ in range(3):  # where a cap keeps "strict" from its proof, who is gone must be missed three times
             service.time.now += 2e9
-            await look(1, 0)
+            await poll(1, 0)
         assert known == service.truth
         if dialect == "documented":  # chats without a time have no order of their own
             assert state.chats == service.account.chats

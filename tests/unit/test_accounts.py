@@ -45,29 +45,29 @@ def test_tokens_come_from_the_environment(tmp_path: Path, monkeypatch: pytest.Mo
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("", "line 1 does not name the columns name, and token or token_env"),
+        ("", "line 1 does not name the columns name and token"),
         ("\n", "line 1 does not name"),
         ("Ana,t-1\n", "line 1 does not name"),
         ("name\nAna\n", "line 1 does not name"),
         ("name,token,name\n", "line 1 names a column twice"),
-        ("name,token\n", "there are no accounts in it"),
-        ("name,token\nAna\n", "line 2: it has 1 cells, but there are 2 columns"),
-        ("name,token\nAna,t-1\n\nBia,t-2,t-3\n", "line 4: it has 3 cells, but there are 2 columns"),
-        ("name,token\n,t-1\n", "line 2: it has no name"),
-        ("name,token\nAna,\n", "line 2: 'Ana': there is no token"),
-        ("name,token,token_env\nAna,t,E\n", "line 2: 'Ana': there are a token and a token_env"),
-        ("name,token_env\nAna,NO_SUCH_VARIABLE\n", "the environment variable that its token_env names is not set"),
+        ("name,token\n", "the file has no accounts"),
+        ("name,token\nAna\n", "line 2: expected 2 cells, found 1"),
+        ("name,token\nAna,t-1\n\nBia,t-2,t-3\n", "line 4: expected 2 cells, found 3"),
+        ("name,token\n,t-1\n", "line 2: no name"),
+        ("name,token\nAna,\n", "line 2: 'Ana': no token"),
+        ("name,token,token_env\nAna,t,E\n", "line 2: 'Ana': both token and token_env"),
+        ("name,token_env\nAna,NO_SUCH_VARIABLE\n", "the environment variable in token_env is not set"),
         ("name,token\nAna,t t\n", "line 2: 'Ana': token holds blanks"),
         ("name,token\nAna,Bearer t\n", "line 2: 'Ana': token begins with 'Bearer'"),
         ("name,token,base_url\nAna,t,http://x.example\n", "line 2: 'Ana': base_url must be https"),
-        ("name,token\nAna,t\nBia,t\nAna,u\n", "line 4: 'Ana' is in line 2, too"),
-        ("name,token\nAna,t t\nana,u\n", "line 2: 'Ana': token holds blanks, .*; line 3: 'ana' is in line 2, too"),
-        ('name,token\n"A\nna",t\nBia,\n', "line 4: 'Bia': there is no token"),
-        ('name,token\n"A\nna",\n', "line 2: 'A.nna': there is no token"),
-        ('name,token\nBia,\nAna,"t"x\n', r"line 2: 'Bia': there is no token; line 3: it is not CSV"),
-        ('name,token\nBia,t\n"Ana,t\n', "line 3: it is not CSV"),
-        ("name,token," + "x" * 200_000 + "\n", "line 1: it is not CSV"),
-        (b"name,token\nAna,t\nJos\xe9,t\n", "line 3: it is not in UTF-8"),
+        ("name,token\nAna,t\nBia,t\nAna,u\n", "line 4: 'Ana' is also in line 2"),
+        ("name,token\nAna,t t\nana,u\n", "line 2: 'Ana': token holds blanks, .*; line 3: 'ana' is also in line 2"),
+        ('name,token\n"A\nna",t\nBia,\n', "line 4: 'Bia': no token"),
+        ('name,token\n"A\nna",\n', "line 2: 'A.nna': no token"),
+        ('name,token\nBia,\nAna,"t"x\n', r"line 2: 'Bia': no token; line 3: not valid CSV"),
+        ('name,token\nBia,t\n"Ana,t\n', "line 3: not valid CSV"),
+        ("name,token," + "x" * 200_000 + "\n", "line 1: not valid CSV"),
+        (b"name,token\nAna,t\nJos\xe9,t\n", "line 3: not UTF-8"),
         ("name,token\n" + "x\n" * 30, r"line 11: .*; and 20 more"),
     ],
 )
@@ -76,15 +76,15 @@ def test_a_malformed_file_is_refused_with_its_lines(tmp_path: Path, text: str | 
     with pytest.raises(InvalidValueError, match=message) as caught:
         read_accounts(written(tmp_path, text))
     assert str(tmp_path / "accounts.csv") in str(caught.value)
-    assert "first line names its columns" in caught.value.hint
+    assert "first line names the columns" in caught.value.hint
 
 
 def test_a_file_that_can_not_be_read_is_refused(tmp_path: Path) -> None:
     """A folder, or none."""
     for path in (tmp_path, tmp_path / "none.csv"):
-        with pytest.raises(InvalidValueError, match="can't read it"):
+        with pytest.raises(InvalidValueError, match="can't read the file"):
             read_accounts(path)
-    with pytest.raises(InvalidValueError, match="that is no path"):
+    with pytest.raises(InvalidValueError, match="not a valid path"):
         read_accounts("a\0b")
 
 
@@ -185,5 +185,5 @@ def test_names_that_look_the_same_to_some_file_system_are_refused(one: str, othe
 @pytest.mark.parametrize("name", ["", None, 5, "\ud800"])
 def test_what_is_no_text_is_no_name(name: object) -> None:
     """Nor is half a surrogate pair."""
-    with pytest.raises(InvalidValueError, match="is no account's name"):
+    with pytest.raises(InvalidValueError, match="invalid account name"):
         AccountNames().add(name)

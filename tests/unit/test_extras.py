@@ -12,8 +12,12 @@ from plugchat_async._extras import needing
 NEEDS = {
     "dask": ("distributed", "dask"),
     "dask.cluster": ("distributed", "dask"),
+    "dask.export": ("distributed", "dask"),
+    "dask.worker": ("distributed", "dask"),
     "fastapi": ("fastapi", "fastapi"),
     "opentelemetry": ("opentelemetry", "otel"),
+    "fastapi.lifespan": ("fastapi", "fastapi"),
+    "fastapi.models": ("fastapi", "fastapi"),
     "fastapi.problems": ("fastapi", "fastapi"),
     "fastapi.stream": ("fastapi", "fastapi"),
 }

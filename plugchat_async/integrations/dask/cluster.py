@@ -1,7 +1,7 @@
-"""Dask clusters: how one is reached, and what is said when it can't be."""
+"""Connections to Dask clusters, and errors of lost ones."""
 
 # pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
-# Dask's types are not known in full.
+# Dask's types are incomplete.
 
 import asyncio
 import logging
@@ -12,20 +12,23 @@ from concurrent.futures import CancelledError
 from contextlib import ExitStack, contextmanager
 from typing import Any
 
-from plugchat_async._extras import needing
-from plugchat_async.errors import InvalidValueError, ServiceError
+from distributed import Client, LocalCluster
+from distributed.client import ClosedClientError
 
-with needing("dask", "a Dask cluster"):
-    from distributed import Client, LocalCluster
-    from distributed.client import ClosedClientError
+from plugchat_async.errors import InvalidValueError, ServiceError
 
 
 @contextmanager
 def connected(address: str | None) -> Generator[Any]:
-    """Give a client of the cluster at an address, or of one on this machine, made for the occasion.
+    """Connect to a cluster, and yield a Client.
 
-    That has a worker process with one thread for each core. ServiceError if the address does not answer,
-    InvalidValueError if it is none.
+    Args:
+        address: The address of the scheduler. None starts a cluster on this machine, with a process of one thread for
+            each core.
+
+    Raises:
+        InvalidValueError: The address is not valid.
+        ServiceError: The scheduler does not answer.
     """
     with ExitStack() as stack:
         cluster: Any = address
@@ -35,27 +38,27 @@ def connected(address: str | None) -> Generator[Any]:
                 "dashboard_address": "127.0.0.1:0",
                 "silence_logs": logging.CRITICAL,
             }
-            with _ignoring_interrupts():
+            with _interrupts_ignored():
                 cluster = stack.enter_context(LocalCluster(**options))
-        trouble, wrong = "", False
+        problem, is_invalid = "", False
         client: Any = None
         try:
             client = stack.enter_context(Client(cluster))
         except (OSError, ValueError) as error:
-            trouble, wrong = type(error).__name__, isinstance(error, ValueError)
-        if wrong:
-            raise InvalidValueError(f"{address!r} is no address of a Dask scheduler", "Give it as tcp://HOST:PORT.")
-        if trouble:
+            problem, is_invalid = type(error).__name__, isinstance(error, ValueError)
+        if is_invalid:
+            raise InvalidValueError(f"invalid address of a Dask scheduler: {address!r}", "Use tcp://HOST:PORT.")
+        if problem:
             raise ServiceError(
-                f"the Dask cluster at {address or 'this machine'} can't be reached: {trouble}",
-                "Give its scheduler's address as tcp://HOST:PORT, and check that it runs.",
+                f"can't connect to the Dask cluster at {address or 'this machine'}: {problem}",
+                "Check that its scheduler is running, and that its address is tcp://HOST:PORT.",
             )
         yield client
 
 
 @contextmanager
-def _ignoring_interrupts() -> Generator[None]:
-    """Start processes that pass over Ctrl-C, which a terminal sends to all: this one ends them."""
+def _interrupts_ignored() -> Generator[None]:
+    """Start processes that ignore Ctrl-C. A terminal sends it to all processes, but only this one should end them."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
@@ -67,16 +70,16 @@ def _ignoring_interrupts() -> Generator[None]:
 
 
 @contextmanager
-def reaching_cluster(client: Any) -> Generator[None]:
-    """Turn what Dask raises when its scheduler is gone, or the client closed, into a ServiceError."""
-    trouble = "" if client.status == "running" else f"the client is {client.status}"
-    if not trouble:
+def cluster_errors(client: Any) -> Generator[None]:
+    """Raise ServiceError if the scheduler is lost or the client closed."""
+    problem = "" if client.status == "running" else f"the client is {client.status}"
+    if not problem:
         try:
             yield
         except (OSError, CancelledError, asyncio.CancelledError, ClosedClientError) as error:
-            trouble = type(error).__name__
-    if trouble:
+            problem = type(error).__name__
+    if problem:
         raise ServiceError(
-            f"the Dask cluster was lost: {trouble}",
-            "Look at its scheduler's log. What is finished is kept, and the same call goes on.",
+            f"the Dask cluster was lost: {problem}",
+            "Check its scheduler's log. Finished accounts are kept; make the same call again to continue.",
         )

@@ -1,46 +1,45 @@
-"""Chats as a FastAPI response: one a line, sent as they come, and no longer than somebody reads them."""
+"""A response that streams chats, one on each line, and stops when the client disconnects."""
 
 import asyncio
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import aclosing, suppress
 from typing import Final
 
-from plugchat_async._extras import needing
+from fastapi.responses import Response
+from starlette.background import BackgroundTask
+from starlette.types import Message, Receive, Scope, Send
+
 from plugchat_async._internal.tasks import cancel_all
 from plugchat_async.errors import InvalidValueError, PlugChatError
 from plugchat_async.export.rows import to_json
-from plugchat_async.integrations.fastapi.problems import log_answer
+from plugchat_async.integrations.fastapi.problems import log_response
 from plugchat_async.models import Chat, Page
 
-with needing("fastapi", __name__):
-    from fastapi.responses import Response
-    from starlette.background import BackgroundTask
-    from starlette.types import Message, Receive, Scope, Send
-
-# As nginx calls it.
+# The name is nginx's.
 _CLIENT_CLOSED_REQUEST: Final = 499
 
 
 class BrokenStreamError(RuntimeError):
-    """A ChatStream could not go on, and was broken off. Raised to the server, which then closes the connection."""
+    """A ChatStream has failed after its first chats. It is raised to the server, which then closes the connection."""
 
 
-class _GoneError(Exception):
-    """The client is gone: servers of ASGI 2.4 say so when something is sent."""
+class _DisconnectedError(Exception):
+    """The client has disconnected. Servers raise an OSError on sending since ASGI 2.4."""
 
 
 class ChatStream(Response):
-    """A response with a chat on each line, as JSON (application/x-ndjson), sent as the chats come.
+    """A response with a chat on each line, as JSON (application/x-ndjson), sent while the chats arrive.
 
-    walk: `iter_chats(...)` or `iter_pages(...)` of a session. A page goes out as a whole, which costs less.
-    status_code, headers, background: of the response (defaults 200, none, and none).
+    The first chats are fetched before the response begins, so an error until then is answered like any other. A later
+    error is logged and breaks the connection, so that no client takes a partial list for the whole: the server gets a
+    BrokenStreamError. The walk is closed at the end, and at once when the client disconnects. A ChatStream can be sent
+    once; a second time raises InvalidValueError.
 
-    The first chats are fetched before the response begins: an error till then is answered as any other. Later ones are
-    logged and break the connection off, so that no client takes half a list for the whole: BrokenStreamError tells the
-    server, or behind Starlette's middlewares what it says of a body that can't be sent. The walk is closed when the
-    client goes away, also while a page is waited for, and however else it ends.
-
-    It is sent once. InvalidValueError, when it is sent, if the walk is over already.
+    Args:
+        walk: `iter_chats(...)` or `iter_pages(...)` of a session. Pages cost less, since each is sent as a whole.
+        status_code: The response's status (default 200).
+        headers: The response's headers (default None).
+        background: A task to run after the response (default None).
     """
 
     media_type = "application/x-ndjson"
@@ -53,16 +52,16 @@ class ChatStream(Response):
         background: BackgroundTask | None = None,
     ) -> None:
         super().__init__(None, status_code, headers, background=background)
-        # A body that is not there has a length; a stream has none.
+        # Set for the empty body above. The length of a stream is not known.
         del self.headers["content-length"]
         self._walk = walk
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Send the response (ASGI)."""
-        if getattr(self._walk, "ag_frame", self) is None:  # a generator that is over has none
-            raise InvalidValueError("the walk of a ChatStream is over", "Give each ChatStream a walk of its own.")
-        streaming = asyncio.create_task(self._stream(scope, _noticing(send)))
-        listening = asyncio.create_task(_until_gone(receive))
+        if getattr(self._walk, "ag_frame", self) is None:  # a finished generator has none
+            raise InvalidValueError("the walk of this ChatStream has ended", "Pass a new walk to each ChatStream.")
+        streaming = asyncio.create_task(self._stream(scope, _reporting_disconnect(send)))
+        listening = asyncio.create_task(_until_disconnect(receive))
         try:
             await asyncio.wait({streaming, listening}, return_when=asyncio.FIRST_COMPLETED)
         finally:
@@ -76,7 +75,7 @@ class ChatStream(Response):
             await self.background()
 
     async def _stream(self, scope: Scope, send: Send) -> None:
-        """Send all of it. What goes wrong before its beginning is raised, what comes later breaks it off."""
+        """Send the response. An error before it has begun is raised; a later one breaks it off."""
         started = False
 
         async def send_started(message: Message) -> None:
@@ -91,7 +90,7 @@ class ChatStream(Response):
                 if scope["method"] != "HEAD":
                     await self._send_chats(send_started)
                 await send_started({"type": "http.response.body", "body": b"", "more_body": False})
-            except _GoneError:
+            except _DisconnectedError:
                 return
             except asyncio.CancelledError:
                 if not started:
@@ -109,41 +108,41 @@ class ChatStream(Response):
         async for item in self._walk:
             chats = item.chats if isinstance(item, Page) else (item,)
             body = "".join(f"{to_json(chat)}\n" for chat in chats).encode()
-            del item, chats  # while the next one is waited for
+            del item, chats  # not kept in memory while the next one is fetched
             await send({"type": "http.response.body", "body": body, "more_body": True})
 
 
 async def _give_up(send: Send) -> None:
-    """Answer a client that is gone: a middleware may wait for a response that nobody will see."""
+    """Send a response to a client that has disconnected: a middleware may be waiting for one."""
     with suppress(Exception):
         await send({"type": "http.response.start", "status": _CLIENT_CLOSED_REQUEST, "headers": []})
         await send({"type": "http.response.body", "body": b"", "more_body": False})
 
 
 async def _break_off(scope: Scope, send: Send, error: Exception) -> None:
-    """Let the response end without an end. Not with the error itself, which exception handlers would answer."""
-    # Starlette's middlewares end a response properly before they raise what came out of it. So it is made to fail
-    # where it is sent: no server takes a text.
+    """Break the connection, and raise BrokenStreamError. Exception handlers would answer the error itself."""
+    # Starlette's middlewares end a response properly before they raise its error. So sending is made to fail: servers
+    # refuse a body of type str.
     with suppress(Exception):
         await send({"type": "http.response.body", "body": "broken off", "more_body": True})
     if not isinstance(error, PlugChatError):
         raise BrokenStreamError(f"the stream was broken off: {type(error).__name__}") from error
-    log_answer(error, scope, "broken off")
+    log_response(error, scope, "broken off")
     raise BrokenStreamError(f"the stream was broken off: {error}") from None
 
 
-def _noticing(send: Send) -> Send:
-    """Tell a lost client from what else may be an OSError, as a TimeoutError of the walk is."""
+def _reporting_disconnect(send: Send) -> Send:
+    """Raise _DisconnectedError if sending fails. An OSError could also come from the walk, such as a TimeoutError."""
 
-    async def send_or_notice(message: Message) -> None:
+    async def send_or_disconnect(message: Message) -> None:
         try:
             await send(message)
         except OSError:
-            raise _GoneError from None
+            raise _DisconnectedError from None
 
-    return send_or_notice
+    return send_or_disconnect
 
 
-async def _until_gone(receive: Receive) -> None:
+async def _until_disconnect(receive: Receive) -> None:
     while (await receive())["type"] != "http.disconnect":
-        """What is left of the request's body does not matter."""
+        """The rest of the request's body is ignored."""

@@ -1,0 +1,88 @@
+"""The results of an export: one for each account, and a summary."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+from attrs import define, field, frozen
+
+from plugchat_async._pagination.runner import LEFT
+from plugchat_async.errors import NotConnectedError, PlugChatError
+from plugchat_async.models import WalkReport
+
+
+@frozen
+class AccountExport:
+    """The result of one account of an export.
+
+    Attributes:
+        account: The account's name.
+        file: The file with its chats, or None if it failed.
+        chats: The number of chats.
+        error: Why it failed, or None.
+        verified: Whether its walk is known to have missed nothing, see `WalkReport`. A walk that was ended by `limit`
+            is not verified.
+        report: The report of its walk, or None if no walk began.
+        skipped: Whether an earlier run had finished it (default False).
+        problems: The number of its values that could not be read (default 0), see `WalkReport`.
+    """
+
+    account: str
+    file: Path | None
+    chats: int
+    error: PlugChatError | None = None
+    verified: bool = False
+    report: WalkReport | None = None
+    skipped: bool = False
+    problems: int = 0
+
+
+OnExport = Callable[[AccountExport], object]
+
+
+@define
+class ExportSummary:
+    """The result of an export.
+
+    Attributes:
+        folder: The folder of the export.
+        finished: The number of accounts that this run has fetched.
+        failed: The number of accounts that this run could not fetch.
+        skipped: The number of accounts that an earlier run had finished.
+        chats: The number of chats that this run has fetched.
+        unverified: The number of fetched accounts that are not verified. Accounts that `limit` has cut off don't count.
+        errors: The number of failed accounts by the name of the error's class.
+        elapsed: The duration in seconds.
+        problems: The number of values in the fetched accounts that could not be read.
+    """
+
+    folder: Path
+    finished: int = 0
+    failed: int = 0
+    skipped: int = 0
+    chats: int = 0
+    unverified: int = 0
+    errors: dict[str, int] = field(factory=dict[str, int])
+    elapsed: float = 0.0
+    problems: int = 0
+
+    @property
+    def not_connected(self) -> int:
+        """The number of failed accounts whose phone is not connected to WhatsApp."""
+        return self.errors.get(NotConnectedError.__name__, 0)
+
+    def count(self, export: AccountExport, *, limit: int | None) -> None:
+        """Add an account."""
+        if export.skipped:
+            self.skipped += 1
+        elif export.error is not None:
+            self.failed += 1
+            name = type(export.error).__name__
+            self.errors[name] = self.errors.get(name, 0) + 1
+        else:
+            self.finished += 1
+            self.chats += export.chats
+            self.problems += export.problems
+            # A walk that was left has reached the limit, even if its rows were merged into fewer chats. With a limit of
+            # 0 no walk begins.
+            cut_off = limit is not None and (export.report is None or export.report.reason == LEFT)
+            self.unverified += not (export.verified or cut_off)

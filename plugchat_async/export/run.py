@@ -1,0 +1,202 @@
+"""One run of an export: its options, and its record of finished and failed accounts."""
+
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Any, BinaryIO, Final, Self, cast
+
+import msgspec
+from attrs import fields, frozen
+
+from plugchat_async._internal.files import sweep, writing
+from plugchat_async._internal.validation import check_function, check_int, check_type
+from plugchat_async.bulk.accounts import Account
+from plugchat_async.bulk.fetch import BulkOptions, BulkSettings, settings_of
+from plugchat_async.bulk.names import AccountNames
+from plugchat_async.bulk.workers import MAX_CONCURRENCY
+from plugchat_async.export.manifest import Layout, Manifest, ManifestEntry
+from plugchat_async.export.results import AccountExport, ExportSummary, OnExport
+
+FAILURES: Final = "failures.jsonl"
+
+
+class ExportOptions(BulkOptions, total=False):
+    """The keyword options of `export_many` and `fetch_many_dask`, for functions that pass them on.
+
+    All `BulkOptions` belong to them.
+
+    Attributes:
+        concurrency: The number of accounts to fetch at a time (default 64).
+        restart: Whether to fetch all accounts again, and delete the files of the earlier export (default False: an
+            account that an earlier run has finished is skipped).
+        merge_people: Whether to write one chat for each person, as the function `merge_people` does (default False: one
+            for each row of the list). The chats of `concurrency` accounts are then held in memory. A `limit` counts
+            rows.
+        on_result: A plain function, called with the AccountExport of each account (default None).
+    """
+
+    concurrency: int
+    restart: bool
+    merge_people: bool
+    on_result: OnExport | None
+
+
+@frozen(kw_only=True)
+class ExportSettings:
+    """The values of `ExportOptions` other than those of `BulkOptions`, checked."""
+
+    concurrency: int = 64
+    restart: bool = False
+    merge_people: bool = False
+    on_result: OnExport | None = None
+
+    def __attrs_post_init__(self) -> None:
+        check_int("concurrency", self.concurrency, minimum=1, maximum=MAX_CONCURRENCY)
+        check_type("restart", self.restart, bool)
+        check_type("merge_people", self.merge_people, bool)
+        check_function("on_result", self.on_result, "an AccountExport")
+
+
+def check_export_options(options: ExportOptions) -> tuple[ExportSettings, BulkSettings]:
+    """Check options, and return their values.
+
+    Takes them out of `options`, where they may hold a password: tracebacks may show the caller's frame.
+    """
+    values = cast("dict[str, Any]", options)
+    own = {field.name: values.pop(field.name) for field in fields(ExportSettings) if field.name in values}
+    bulk = settings_of(options)
+    return ExportSettings(**own), bulk
+
+
+class ExportRun:
+    """The record of a run: the manifest of finished accounts, the log of failed ones, and the summary.
+
+    Use it in a `with` statement, which also measures the time.
+
+    Attributes:
+        manifest: The finished accounts, those of earlier runs included.
+        summary: The counts of this run.
+
+    Raises:
+        InvalidValueError: The folder holds another kind of export.
+        OutputError: The folder can't be written, or another run is writing to it.
+    """
+
+    def __init__(
+        self, folder: Path, settings: ExportSettings, *, file_format: str, layout: Layout, limit: int | None
+    ) -> None:
+        self.summary = ExportSummary(folder)
+        self._on_result = settings.on_result
+        self._limit = limit
+        self._names = AccountNames()
+        self._started = time.monotonic()
+        self.manifest = Manifest(
+            folder, file_format, layout, limit=limit, merge_people=settings.merge_people, restart=settings.restart
+        )
+        try:
+            sweep(folder)  # the lock of the manifest keeps other runs out
+            self._failures = FailureLog(folder)
+        except BaseException:
+            self.manifest.close()
+            raise
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, exc_type: type[BaseException] | None, exc: BaseException | None, tb: TracebackType | None
+    ) -> None:
+        self.summary.elapsed = time.monotonic() - self._started
+        try:
+            self.manifest.close()
+        finally:
+            self._failures.close()
+
+    def needs(self, account: Account) -> bool:
+        """Return whether to fetch an account. If an earlier run has finished it, count it as skipped.
+
+        Raises:
+            InvalidValueError: The account has no valid name, or the name of an earlier one.
+        """
+        self._names.add(account.name)
+        found = self.manifest.finished.get(account.name)
+        if found is None:
+            return True
+        file = self.summary.folder / found.file
+        self._report(
+            AccountExport(
+                account.name, file, found.chats, verified=found.verified, skipped=True, problems=found.problems
+            )
+        )
+        return False
+
+    def record(self, exports: Sequence[AccountExport]) -> None:
+        """Record the results of some accounts. Those that are finished must all be in one file."""
+        finished = [export for export in exports if export.file is not None]
+        if finished:
+            [file] = {export.file.name for export in finished if export.file is not None}
+            problems = {export.account: export.problems for export in finished if export.problems}
+            # In one line, so that all accounts of a file are finished, or none of them.
+            self.manifest.add(
+                ManifestEntry(
+                    file,
+                    {export.account: export.chats for export in finished},
+                    [export.account for export in finished if not export.verified],
+                    problems or msgspec.UNSET,
+                )
+            )
+        for export in exports:
+            if export.error is not None:
+                self._failures.add(export)
+        for export in exports:
+            self._report(export)
+
+    def _report(self, export: AccountExport) -> None:
+        self.summary.count(export, limit=self._limit)
+        if self._on_result is not None:
+            self._on_result(export)
+
+
+class FailedAccount(msgspec.Struct, frozen=True):
+    """A line of the failure log."""
+
+    account: str
+    error: str
+    message: str
+    hint: str
+    status: int | None
+    page: int | None
+
+
+class FailureLog:
+    """The failed accounts of a run: a file with a JSON object on each line. There is no file without failures."""
+
+    def __init__(self, folder: Path) -> None:
+        self._path = folder / FAILURES
+        self._file: BinaryIO | None = None
+        with writing(self._path):
+            self._path.unlink(missing_ok=True)  # from the run before
+
+    def add(self, export: AccountExport) -> None:
+        """Write a failed account to the file at once.
+
+        Raises:
+            OutputError: The file can't be written.
+        """
+        error = export.error
+        assert error is not None, "only failed accounts are logged"
+        line = FailedAccount(
+            export.account, type(error).__name__, error.what_happened, error.hint, error.status, error.page
+        )
+        with writing(self._path):
+            if self._file is None:
+                self._file = self._path.open("ab")
+            self._file.write(msgspec.json.encode(line) + b"\n")
+            self._file.flush()
+
+    def close(self) -> None:
+        """Close the file."""
+        if self._file is not None:
+            with writing(self._path):
+                self._file.close()
