@@ -60,7 +60,7 @@ def doctor(
     answer that is not as it should be; 0 without one.
 
     --json has the keys healthy, base_url, requests, elapsed (seconds), and findings: a list of objects with check,
-    status (ok, warning, failed, skipped), found, advice, blame (configuration, service, answer, or null), and facts.
+    status (ok, warning, failed, skipped), found, advice, category (configuration, service, answer, or null), and facts.
     It holds shapes and counts only, no name, no phone and no text that the gateway sent: attach it to a report. It
     shows the names of the rows' keys that look like identifiers: check that none is private, such as a key "ana".
     """
@@ -73,7 +73,7 @@ def doctor(
             sys.stdout.write(marked(" ", "", finding.advice, sys.stdout))
         sys.stdout.flush()  # the next one may take its time
 
-    checkup = run_async(
+    report = run_async(
         examine(
             token or "",
             base_url=base_url or DEFAULT_BASE_URL,
@@ -82,9 +82,9 @@ def doctor(
             on_finding=None if as_json else show,
         )
     )
-    print(_to_json(checkup) if as_json else _verdict(checkup))
-    blame: Category | None = next((finding.blame for finding in checkup.findings if finding.blame is not None), None)
-    return EXIT_OK if blame is None else _EXIT_CODES[blame]
+    print(_to_json(report) if as_json else _verdict(report))
+    category: Category | None = next((finding.category for finding in report.findings if finding.category is not None), None)
+    return EXIT_OK if category is None else _EXIT_CODES[category]
 
 
 def _can_show(out: TextIO, text: str) -> bool:
@@ -95,8 +95,8 @@ def _can_show(out: TextIO, text: str) -> bool:
     return True
 
 
-def _verdict(checkup: Report) -> str:
-    counts = Counter(finding.status for finding in checkup.findings)
+def _verdict(report: Report) -> str:
+    counts = Counter(finding.status for finding in report.findings)
     words: tuple[tuple[Status, str, str], ...] = (
         ("failed", "check failed", "checks failed"),
         ("warning", "warning", "warnings"),
@@ -105,28 +105,28 @@ def _verdict(checkup: Report) -> str:
     parts = [
         f"{counts[status]} {one if counts[status] == 1 else more}" for status, one, more in words if counts[status]
     ]
-    verdict = "Healthy" if checkup.healthy else "Not healthy"
+    verdict = "Healthy" if report.healthy else "Not healthy"
     told = f": {', '.join(parts)}" if parts else ""
-    return f"{verdict}{told} ({counted(checkup.requests, 'request')}, {checkup.elapsed:.1f} s)."
+    return f"{verdict}{told} ({counted(report.requests, 'request')}, {report.elapsed:.1f} s)."
 
 
-def _to_json(checkup: Report) -> str:
+def _to_json(report: Report) -> str:
     findings = [
         {
             "check": finding.check,
             "status": finding.status,
             "found": finding.found,
             "advice": finding.advice,
-            "blame": finding.blame,
+            "category": finding.category,
             "facts": {fact.name: fact.value for fact in finding.facts},
         }
-        for finding in checkup.findings
+        for finding in report.findings
     ]
     told = {
-        "healthy": checkup.healthy,
-        "base_url": checkup.base_url,
-        "requests": checkup.requests,
-        "elapsed": round(checkup.elapsed, 6),
+        "healthy": report.healthy,
+        "base_url": report.base_url,
+        "requests": report.requests,
+        "elapsed": round(report.elapsed, 6),
         "findings": findings,
     }
     return json.dumps(told, ensure_ascii=False, indent=2)
