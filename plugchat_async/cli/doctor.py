@@ -83,7 +83,9 @@ def doctor(
         )
     )
     print(_to_json(report) if as_json else _verdict(report))
-    category: Category | None = next((finding.category for finding in report.findings if finding.category is not None), None)
+    category: Category | None = next(
+        (finding.category for finding in report.findings if finding.category is not None), None
+    )
     return EXIT_OK if category is None else _EXIT_CODES[category]
 
 

@@ -16,7 +16,7 @@ import pytest
 from faults.matrix.peers import authority, server_tls
 from plugchat_async.cli import app as cli
 from plugchat_async.doctor import CHECKS, MAX_REQUESTS
-from plugchat_async.testing import Fault, PlugChatSimulator
+from plugchat_async.testing import Fault, PlugChatSimulator, Quirks
 from support.fakes import RawServer, answering, http, served
 
 ROOT = Path(__file__).parents[2]
@@ -43,7 +43,7 @@ def examine(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], *faults: Fault, **quirks: Any
 ) -> tuple[int, str]:
     """Run the command against a simulator that misbehaves: exit code, and what it prints."""
-    with served(PlugChatSimulator(250, seed=7, token=TOKEN, **quirks)) as sim:
+    with served(PlugChatSimulator(250, seed=7, token=TOKEN, quirks=Quirks(**quirks))) as sim:
         serving(monkeypatch, sim)
         sim.script(*faults)
         code = cli.run(["doctor"])
@@ -68,11 +68,25 @@ def test_all_is_well(account: PlugChatSimulator, capsys: pytest.CaptureFixture[s
 @pytest.mark.parametrize(
     ("quirks", "faults", "code", "line", "advice", "verdict"),
     [
-        ({"max_page_size": 33}, [], 4, "✗ page_size: it is capped at 33", "Use a page_size of at most 33", "1 check failed"),
+        (
+            {"max_page_size": 33},
+            [],
+            4,
+            "✗ page_size: it is capped at 33",
+            "Use a page_size of at most 33",
+            "1 check failed",
+        ),
         ({"max_page_size": 50}, [], 0, "! page_size: it is capped at 50", "page_size=50", "Healthy: 1 warning, "),
-        ({"first_page": 0, "ignore_page_size": 33}, [], 4, "✗ first_page: ", "Walks begin", "2 checks failed, "),
-        ({"order": "oldest", "twice": 200}, [], 0, "! order: ", "A walk finds every chat", "Healthy: 2 warnings, "),
-        ({"rate_limit": 0}, [], 3, "✗ rate_limit: ", "Run this again", "Not healthy: 1 check failed"),
+        ({"first_page": 0, "fixed_page_size": 33}, [], 4, "✗ first_page: ", "Walks begin", "2 checks failed, "),
+        (
+            {"order": "oldest", "duplicates": 200},
+            [],
+            0,
+            "! order: ",
+            "A walk finds every chat",
+            "Healthy: 2 warnings, ",
+        ),
+        ({"max_requests": 0}, [], 3, "✗ rate_limit: ", "Run this again", "Not healthy: 1 check failed"),
         (
             {"method": "POST"},
             [],

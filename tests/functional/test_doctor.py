@@ -30,7 +30,7 @@ from plugchat_async import (
 )
 from plugchat_async._http.wire import CHATS_PATH
 from plugchat_async.doctor import CHECKS, MAX_REQUESTS, Finding, Report, examine
-from plugchat_async.testing import Fault, PlugChatSimulator
+from plugchat_async.testing import Fault, PlugChatSimulator, Quirks
 from support.fakes import FakeTime, RawServer, answering, http, what_frames_show
 
 APP, WWW = "https://app.plugchat.com.br", "https://www.plugchat.com.br"
@@ -55,7 +55,7 @@ async def examined(
 
     In the dialect "documented" each chat has a phone and a time, so that they can be counted.
     """
-    async with PlugChatSimulator(chats, seed=7, token=TOKEN, dialect=dialect, **quirks) as sim:
+    async with PlugChatSimulator(chats, seed=7, token=TOKEN, dialect=dialect, quirks=Quirks(**quirks)) as sim:
         sim.script(*faults)
         report = await examine(TOKEN, base_url=sim.base_url)
     assert report.requests == len(sim.requests) <= 15 < MAX_REQUESTS
@@ -106,8 +106,8 @@ MISBEHAVIOURS: list[tuple[dict[str, Any], str, str, str, str, dict[str, object]]
     ({"first_page": 0}, "first_page", "failed", "count from 0", "miss the first page_size", {"number": 0}),
     ({"first_page": 0, "chats": 4}, "first_page", "failed", "count from 0", "miss", {"number": 0}),
     ({"first_page": 0, "chats": 1}, "first_page", "failed", "count from 0", "miss", {"number": 0}),
-    ({"first_page": 0, "ignore_page_size": 20}, "first_page", "failed", "count from 0", "miss", {"number": 0}),
-    ({"first_page": 0, "ignore_page_size": 1}, "first_page", "failed", "count from 0", "miss", {"number": 0}),
+    ({"first_page": 0, "fixed_page_size": 20}, "first_page", "failed", "count from 0", "miss", {"number": 0}),
+    ({"first_page": 0, "fixed_page_size": 1}, "first_page", "failed", "count from 0", "miss", {"number": 0}),
     ({"first_page": 0, "max_page_size": 7}, "first_page", "failed", "count from 0", "miss", {"number": 0}),
     ({"past_end": "first"}, "past_end", "warning", "returns the first page again", "multiple of", {"empty": False}),
     ({"past_end": "last"}, "past_end", "warning", "returns 10 chats", "multiple of page_size", {"empty": False}),
@@ -116,13 +116,13 @@ MISBEHAVIOURS: list[tuple[dict[str, Any], str, str, str, str, dict[str, object]]
     ({"max_page_size": 50}, "page_size", "warning", "capped at 50", "page_size=50 to save", {"cap": 50}),
     ({"max_page_size": 120, "chats": 500}, "page_size", "ok", "capped at 120", "page_size=120", {"cap": 120}),
     ({"max_page_size": 123, "chats": 500}, "page_size", "warning", "capped at 123", "at most 123", {"cap": 123}),
-    ({"ignore_page_size": 33}, "page_size", "failed", "ignored: pageSize=5 returns 33", "misses", {"fixed": 33}),
-    ({"ignore_page_size": 3}, "page_size", "failed", "ignored: pageSize=1 returns 3 ch", "misses", {"fixed": 3}),
-    ({"ignore_page_size": 50}, "page_size", "warning", "ignored", "page_size=50", {"fixed": 50}),
-    ({"ignore_page_size": 150}, "page_size", "warning", "ignored", "page_size=150", {"fixed": 150}),
-    ({"ignore_page_size": 400}, "page_size", "warning", "may be the whole list", "at least 250", {"fixed": None}),
+    ({"fixed_page_size": 33}, "page_size", "failed", "ignored: pageSize=5 returns 33", "misses", {"fixed": 33}),
+    ({"fixed_page_size": 3}, "page_size", "failed", "ignored: pageSize=1 returns 3 ch", "misses", {"fixed": 3}),
+    ({"fixed_page_size": 50}, "page_size", "warning", "ignored", "page_size=50", {"fixed": 50}),
+    ({"fixed_page_size": 150}, "page_size", "warning", "ignored", "page_size=150", {"fixed": 150}),
+    ({"fixed_page_size": 400}, "page_size", "warning", "may be the whole list", "at least 250", {"fixed": None}),
     (
-        {"refuse_page_size": 50},
+        {"refuse_page_size_above": 50},
         "page_size",
         "failed",
         "not 100: the gateway says: 'pageSize must be at most 50'",
@@ -130,7 +130,7 @@ MISBEHAVIOURS: list[tuple[dict[str, Any], str, str, str, str, dict[str, object]]
         {"largest": 10},
     ),
     (
-        {"refuse_page_size": 500},
+        {"refuse_page_size_above": 500},
         "page_size",
         "warning",
         "not 1000: the gateway says: 'pageSize must be at most 500'",
@@ -138,15 +138,43 @@ MISBEHAVIOURS: list[tuple[dict[str, Any], str, str, str, str, dict[str, object]]
         {"largest": 100},
     ),
     ({"order": "oldest"}, "order", "warning", "the oldest is first", "the list does not change", {"sorted": False}),
-    ({"order": "shuffled"}, "order", "warning", "are not sorted by time", "the list does not change", {"sorted": False}),
+    (
+        {"order": "shuffled"},
+        "order",
+        "warning",
+        "are not sorted by time",
+        "the list does not change",
+        {"sorted": False},
+    ),
     ({"pinned": 2}, "order", "ok", "below 2 pinned on top", "", {"sorted": True, "pinned": 2}),
     ({"pinned": 4}, "order", "warning", "are not sorted by time", "the list does not change", {"pinned": None}),
-    ({"ties": 6, "chats": 240}, "ties", "ok", "6 at most together", "", {"tied": 240, "largest": 6, "on_borders": 2}),
-    ({"ties": 60}, "ties", "warning", "60 at most together", "above 120", {"largest": 60, "kept": True}),
-    ({"ties": 250}, "ties", "warning", "250 at most together", "above 500", {"largest": 250}),
-    ({"ties": 3, "ties_move": True}, "ties", "failed", "order changes", '"strict"', {"kept": False, "on_borders": 2}),
-    ({"ties": 3, "ties_move": True, "chats": 90}, "ties", "warning", "order changes", '"strict"', {"on_borders": 0}),
-    ({"twice": 3}, "duplicates", "warning", "3 phones come twice", "can't guarantee", {"phones": 3}),
+    (
+        {"tie_size": 6, "chats": 240},
+        "ties",
+        "ok",
+        "6 at most together",
+        "",
+        {"tied": 240, "largest": 6, "on_borders": 2},
+    ),
+    ({"tie_size": 60}, "ties", "warning", "60 at most together", "above 120", {"largest": 60, "kept": True}),
+    ({"tie_size": 250}, "ties", "warning", "250 at most together", "above 500", {"largest": 250}),
+    (
+        {"tie_size": 3, "reorder_ties": True},
+        "ties",
+        "failed",
+        "order changes",
+        '"strict"',
+        {"kept": False, "on_borders": 2},
+    ),
+    (
+        {"tie_size": 3, "reorder_ties": True, "chats": 90},
+        "ties",
+        "warning",
+        "order changes",
+        '"strict"',
+        {"on_borders": 0},
+    ),
+    ({"duplicates": 3}, "duplicates", "warning", "3 phones come twice", "can't guarantee", {"phones": 3}),
     (
         {"content_type": "refused"},
         "content_type",
@@ -158,8 +186,15 @@ MISBEHAVIOURS: list[tuple[dict[str, Any], str, str, str, str, dict[str, object]]
     ({"content_type": "ignored"}, "no_content_type", "ok", "is accepted, too", "", {"accepted": True}),
     ({}, "no_content_type", "ok", "is refused, as documented: HTTP 415", "removes it", {"accepted": False}),
     ({"method": "POST"}, "method", "failed", "HTTP 405", "The call is GET", {"allow": ("POST",)}),
-    ({"rate_limit": 5}, "rate_limit", "failed", "answer 6 was HTTP 429, with Retry-After: 30 s", "Run this again", {}),
-    ({"rate_limit": 50}, "rate_limit", "ok", "x-ratelimit-remaining: 41", "requests_per_second", {"limited": False}),
+    (
+        {"max_requests": 5},
+        "rate_limit",
+        "failed",
+        "answer 6 was HTTP 429, with Retry-After: 30 s",
+        "Run this again",
+        {},
+    ),
+    ({"max_requests": 50}, "rate_limit", "ok", "x-ratelimit-remaining: 41", "requests_per_second", {"limited": False}),
 ]
 
 
@@ -278,16 +313,16 @@ async def test_any_number_of_chats_is_well(chats: int) -> None:
     ("quirks", "check", "status", "known"),
     [
         ({"first_page": 0}, "first_page", "failed", {"number": 0, "page_0": "the first page"}),
-        ({"first_page": 0, "ignore_page_size": 20}, "first_page", "failed", {"number": 0}),
+        ({"first_page": 0, "fixed_page_size": 20}, "first_page", "failed", {"number": 0}),
         ({"ignore_page": True}, "page", "failed", {"honoured": False}),
         ({"max_page_size": 33}, "page_size", "failed", {"cap": 33}),
-        ({"ignore_page_size": 33}, "page_size", "failed", {"fixed": 33}),
+        ({"fixed_page_size": 33}, "page_size", "failed", {"fixed": 33}),
         ({"order": "oldest"}, "order", "warning", {"sorted": False}),
         ({"order": "shuffled"}, "order", "warning", {"sorted": False, "timeless_at": "mixed"}),
         ({"pinned": 2}, "order", "ok", {"sorted": True, "pinned_rows": 2, "pinned_at": "top"}),
-        ({"ties": 6}, "ties", "ok", {"largest": 6, "kept": True}),
-        ({"ties": 3, "ties_move": True}, "ties", "failed", {"kept": False}),
-        ({"twice": 9}, "duplicates", "warning", {}),
+        ({"tie_size": 6}, "ties", "ok", {"largest": 6, "kept": True}),
+        ({"tie_size": 3, "reorder_ties": True}, "ties", "failed", {"kept": False}),
+        ({"duplicates": 9}, "duplicates", "warning", {}),
     ],
 )
 async def test_misbehaviour_of_the_gateway_of_today(
@@ -357,7 +392,7 @@ async def test_a_token_in_the_base_url() -> None:
         ({"ignore_page": True}, {"page"}),
         ({"first_page": 0}, {"first_page"}),
         ({"max_page_size": 33}, {"page_size"}),
-        ({"ignore_page_size": 33}, {"page_size"}),
+        ({"fixed_page_size": 33}, {"page_size"}),
     ],
 )
 async def test_a_moving_list_changes_no_verdict(quirks: dict[str, Any], wanted: set[str]) -> None:
@@ -367,7 +402,7 @@ async def test_a_moving_list_changes_no_verdict(quirks: dict[str, Any], wanted: 
     """
     for chats in (1, 2, 3, 5, 11, 50, 250):
         for seed in range(5):
-            async with PlugChatSimulator(chats, seed=seed, **quirks) as sim:
+            async with PlugChatSimulator(chats, seed=seed, quirks=Quirks(**quirks)) as sim:
                 sim.traffic(bumps=0.3, inserts=0.05, deletes=0.05, seed=seed)
                 report = await examine(sim.token, base_url=sim.base_url)
             failed = {finding.check for finding in report.findings if finding.status == "failed"}
@@ -383,7 +418,7 @@ async def walked(
     """Walk over a simulator that has these quirks: how many chats were missed, and the report."""
     reports: list[WalkReport] = []
     async with (
-        PlugChatSimulator(chats, seed=7, dialect="documented", **quirks) as sim,
+        PlugChatSimulator(chats, seed=7, dialect="documented", quirks=Quirks(**quirks)) as sim,
         PlugChatSession(sim.token, base_url=sim.base_url, repair=repair, clock=FakeTime().clock) as session,
     ):
         found = await session.list_chats(page_size, consistency=consistency, on_report=reports.append)
@@ -397,19 +432,19 @@ async def walked(
         ({"max_page_size": 33}, {}, 217, True),
         ({"max_page_size": 33}, {"page_size": 33}, 0, True),
         ({"max_page_size": 50}, {}, 0, True),
-        ({"ignore_page_size": 33}, {}, 217, True),
-        ({"ignore_page_size": 33}, {"page_size": 33}, 0, True),
-        ({"ignore_page_size": 33}, {"page_size": 33, "consistency": "strict"}, 0, False),
-        ({"ignore_page_size": 50}, {"page_size": 10}, 0, False),
-        ({"ignore_page_size": 50}, {"page_size": 50}, 0, True),
-        ({"ignore_page_size": 400}, {"page_size": 250}, 0, True),
+        ({"fixed_page_size": 33}, {}, 217, True),
+        ({"fixed_page_size": 33}, {"page_size": 33}, 0, True),
+        ({"fixed_page_size": 33}, {"page_size": 33, "consistency": "strict"}, 0, False),
+        ({"fixed_page_size": 50}, {"page_size": 10}, 0, False),
+        ({"fixed_page_size": 50}, {"page_size": 50}, 0, True),
+        ({"fixed_page_size": 400}, {"page_size": 250}, 0, True),
         ({"past_end": "first", "chats": 200}, {"page_size": 99}, 0, True),
         ({"order": "oldest"}, {}, 0, True),
         ({"order": "shuffled"}, {"consistency": "strict"}, 0, False),
-        ({"ties": 60}, {"consistency": "strict"}, 0, False),
-        ({"ties": 60}, {"consistency": "strict", "page_size": 121}, 0, True),
-        ({"ties": 8, "ties_move": True}, {"page_size": 33}, 7, True),
-        ({"ties": 8, "ties_move": True}, {"page_size": 33, "consistency": "strict"}, 0, True),
+        ({"tie_size": 60}, {"consistency": "strict"}, 0, False),
+        ({"tie_size": 60}, {"consistency": "strict", "page_size": 121}, 0, True),
+        ({"tie_size": 8, "reorder_ties": True}, {"page_size": 33}, 7, True),
+        ({"tie_size": 8, "reorder_ties": True}, {"page_size": 33, "consistency": "strict"}, 0, True),
         ({"content_type": "refused"}, {}, 0, True),
     ],
 )
@@ -427,7 +462,7 @@ async def test_walks_do_what_the_advice_says(
         ({"ignore_page": True}, PageRepeatedError),
         ({"past_end": "first", "chats": 200}, PageRepeatedError),
         ({"past_end": "last", "chats": 200}, PageRepeatedError),
-        ({"refuse_page_size": 50}, UnexpectedStatusError),
+        ({"refuse_page_size_above": 50}, UnexpectedStatusError),
         ({"content_type": "refused", "repair": False}, UnsupportedMediaTypeError),
         ({"method": "POST"}, MethodNotAllowedError),
     ],
