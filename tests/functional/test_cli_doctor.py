@@ -186,7 +186,7 @@ def test_help_tells_all(capsys: pytest.CaptureFixture[str]) -> None:
     text = " ".join(re.sub(r"[│\s]+", " ", capsys.readouterr().out).split())
     for word in (
         *("--json", "--timeout", "PLUGCHAT_TOKEN", "PLUGCHAT_BASE_URL", "Examples: plugchat doctor", "Exit codes"),
-        *("healthy, base_url, requests, elapsed", f"{MAX_REQUESTS} requests at most"),
+        *("healthy, base_url, requests, elapsed", f"At most {MAX_REQUESTS} requests"),
     ):
         assert word in text
 
