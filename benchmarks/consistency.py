@@ -58,7 +58,7 @@ async def walk_once(consistency: Consistency, prefetch: int, rate: float, seed: 
     account = SimulatedAccount(CHATS, seed=seed, dialect="documented")
     before = {key_of(chat) for chat in account.chats}
     deleted = rate / 10 if deletes else 0.0
-    account.begin_traffic(Traffic(bumps=0.9 * rate - deleted, inserts=0.1 * rate, deletes=deleted), seed=seed)
+    account.start_traffic(Traffic(bumps=0.9 * rate - deleted, inserts=0.1 * rate, deletes=deleted), seed=seed)
 
     async def fetch(number: int, size: int) -> Page:
         page = Page(number, size, tuple(account.window(number, size)), b"")

@@ -5,8 +5,8 @@ import sys
 
 
 def main() -> None:
-    """Run the command line and exit with its code. Without the `cli` extra, say how to install it."""
-    # Whoever started us may have closed them; a socket in their place would be taken for stdout, and closed with it.
+    """Run the command line and exit with its code. Without the `cli` extra, exit with a hint how to install it."""
+    # The parent may have closed these descriptors. A socket that gets one of their numbers would be taken for stdout.
     for descriptor in range(3):
         try:
             os.fstat(descriptor)
@@ -20,7 +20,7 @@ def main() -> None:
         if missing.name not in ("cyclopts", "rich"):
             raise
         sys.exit("plugchat: the command line needs the extra 'cli': pip install 'plugchat-async[cli]'")
-    except KeyboardInterrupt:  # while the command line's libraries are loaded
+    except KeyboardInterrupt:  # while the libraries are loading
         sys.exit(130)
 
 

@@ -1,4 +1,4 @@
-"""`plugchat bulk`: the chats of many accounts, a file for each."""
+"""`plugchat bulk`: the chats of many accounts, one file per account."""
 
 import re
 import sys
@@ -7,6 +7,8 @@ from pathlib import Path
 from typing import Annotated, Final
 
 from cyclopts import Parameter
+from rich.table import Column, Table
+from rich.text import Text
 
 from plugchat_async._http.wire import DEFAULT_BASE_URL
 from plugchat_async.bulk.accounts import Account, read_accounts
@@ -15,19 +17,19 @@ from plugchat_async.cli.options import (
     EXIT_SOME_FAILED,
     BaseURLOption,
     ConsistencyOption,
+    IntOption,
     LimitOption,
     MergePeopleOption,
     OnBadValueOption,
     PageSizeOption,
     PrefetchOption,
     RequireVerifiedOption,
-    Whole,
     run_async,
 )
-from plugchat_async.cli.output import drawn, summary_table
-from plugchat_async.cli.problems import ProblemNotes, kept_problems, print_problems
+from plugchat_async.cli.problems import ProblemCollector, collect_problems, print_problems
 from plugchat_async.cli.progress import bulk_progress
-from plugchat_async.errors import InvalidValueError
+from plugchat_async.cli.terminal import printable, render_table
+from plugchat_async.errors import InvalidValueError, NotConnectedError
 from plugchat_async.export.accounts import export_many
 from plugchat_async.export.results import ExportSummary
 from plugchat_async.export.run import FAILURES, ExportOptions
@@ -37,7 +39,7 @@ BULK_EXAMPLES: Final = (
     "Examples: `plugchat bulk accounts.csv -o out/`; `plugchat bulk accounts.csv -o out/ --format parquet "
     "--requests-per-second 50`; `plugchat bulk accounts.csv -o out/ --format parquet --dask`."
 )
-# Stands for "a cluster on this machine, for this run".
+# The value of --dask for a cluster on this machine, for this run.
 _LOCAL: Final = "local"
 _ADDRESS: Final = re.compile(r"[a-z]+://.+|[A-Za-z0-9_.-]+:[0-9]+")
 
@@ -46,20 +48,21 @@ def bulk(
     accounts: Annotated[
         Path,
         Parameter(
-            help="A CSV file whose first line names its columns: name, token or token_env (the name of an "
-            "environment variable that holds the token), and base_url."
+            help="A CSV file with the columns name, token or token_env (the name of an environment variable with the "
+            "token), and optionally base_url. The first line contains their names."
         ),
     ],
     *,
     output: Annotated[
-        Path, Parameter(name=["--output", "-o"], help="The folder to write into; it is made if need be.")
+        Path, Parameter(name=["--output", "-o"], help="The folder for the files; it is created if missing.")
     ],
     format: Annotated[  # noqa: A002 - the option's name
-        FileFormat | None, Parameter(help="What to write; jsonl without it, with --dask parquet.")
+        FileFormat | None, Parameter(help="The format. Default: jsonl; parquet with --dask.")
     ] = None,
-    concurrency: Annotated[Whole, Parameter(help="Accounts to fetch at a time.")] = 64,
+    concurrency: Annotated[IntOption, Parameter(help="Accounts to fetch concurrently.")] = 64,
     restart: Annotated[
-        bool, Parameter(negative=(), help="Fetch those again that an earlier run into this folder has finished.")
+        bool,
+        Parameter(negative=(), help="Fetch all accounts again, also those that an earlier run finished."),
     ] = False,
     base_url: BaseURLOption = DEFAULT_BASE_URL,
     page_size: PageSizeOption = 100,
@@ -69,26 +72,26 @@ def bulk(
     require_verified: RequireVerifiedOption = False,
     on_bad_value: OnBadValueOption = "warn",
     merge_people: MergePeopleOption = False,
-    max_concurrency: Annotated[Whole, Parameter(help="Requests in flight at most.")] = 64,
-    requests_per_second: Annotated[float | None, Parameter(help="Requests a second at most.")] = None,
+    max_concurrency: Annotated[IntOption, Parameter(help="Maximum number of concurrent requests.")] = 64,
+    requests_per_second: Annotated[float | None, Parameter(help="Maximum rate of requests.")] = None,
     account_requests_per_second: Annotated[
-        float | None, Parameter(help="Requests a second at most of an account.")
+        float | None, Parameter(help="Maximum rate of requests of one account.")
     ] = None,
     isolate_connections: Annotated[
-        bool, Parameter(negative=(), help="Let no two accounts use one connection, one after the other.")
+        bool, Parameter(negative=(), help="Use separate connections for each account.")
     ] = False,
     dask: Annotated[
         str | None,
         Parameter(
             metavar="[ADDRESS]",
-            help="Let the workers of a Dask cluster do it, such as tcp://10.0.0.1:8786; without an address those of "
-            "one on this machine, a process for each core. All must see the folder at the same path.",
+            help="Use the workers of a Dask cluster, such as tcp://10.0.0.1:8786; without an address, a local cluster "
+            "with one process per core. All workers must see the folder at the same path.",
         ),
     ] = None,
 ) -> int:
-    """Fetch the chats of many accounts into a folder, a file for each; with --dask, a part for each batch of them.
+    """Fetch the chats of many accounts into a folder, one file per account; with --dask, one file per batch.
 
-    Finished accounts are not fetched again when the same command is run again. Those that fail are listed in
+    If the same command is run again, accounts that are finished are skipped. Accounts that failed are listed in
     failures.jsonl, with the reason and what to do.
     """
     options: ExportOptions = {
@@ -108,40 +111,62 @@ def bulk(
         "isolate_connections": isolate_connections,
     }
     if dask is not None and format not in (None, "parquet"):
-        raise InvalidValueError(f"--dask writes Parquet, not {format}", "Leave out --format, or --dask.")
+        raise InvalidValueError(f"--dask writes Parquet, not {format}", "Omit --format, or --dask.")
     listed = read_accounts(accounts)
-    notes = ProblemNotes()
-    with kept_problems(notes), bulk_progress(len(listed)) as options["on_result"]:
+    problems = ProblemCollector()
+    with collect_problems(problems), bulk_progress(len(listed)) as options["on_result"]:
         if dask is not None:
             summary = _with_dask(dask, listed, output, options)
         else:
             summary = run_async(export_many(listed, output, format=format or "jsonl", **options))
-    sys.stdout.write(drawn(summary_table(summary), sys.stdout))
-    print_problems(summary.problems, notes.first)
+    sys.stdout.write(render_table(_summary_table(summary), sys.stdout))
+    print_problems(summary.problems, problems.first)
     if summary.skipped:
-        sys.stderr.write("Accounts that an earlier run had finished were not fetched again; --restart does that.\n")
+        sys.stderr.write("Accounts that an earlier run finished were skipped; use --restart to fetch them again.\n")
     if summary.failed:
-        sys.stderr.write(f"Why accounts failed, and what to do: {output / FAILURES}\n")
+        sys.stderr.write(f"See {output / FAILURES} for the failed accounts: the reasons, and what to do.\n")
         return EXIT_SOME_FAILED
     return EXIT_OK
 
 
+def _summary_table(summary: ExportSummary) -> Table:
+    # Text, not str: a folder's name is not markup.
+    table = Table("", Column("", justify="right"), title=Text(printable(str(summary.folder))), show_header=False)
+    table.add_row("accounts finished", str(summary.finished))
+    if summary.skipped:
+        table.add_row("finished by an earlier run", str(summary.skipped))
+    table.add_row("accounts failed", str(summary.failed))
+    if summary.not_connected:
+        table.add_row("  phone not connected", str(summary.not_connected))
+    for error, count in sorted(summary.errors.items()):
+        if error != NotConnectedError.__name__:
+            table.add_row(f"  {error}", str(count))
+    if summary.unverified:
+        table.add_row("finished, but chats may be missing", str(summary.unverified))
+    if summary.problems:
+        table.add_row("values that could not be read", str(summary.problems))
+    table.add_row("chats", f"{summary.chats:,}")
+    table.add_row("seconds", f"{summary.elapsed:.1f}")
+    table.add_row("chats per second", f"{summary.chats / summary.elapsed:,.0f}" if summary.elapsed else "")
+    return table
+
+
 def _with_dask(address: str, accounts: list[Account], output: Path, options: ExportOptions) -> ExportSummary:
-    """Export with a cluster: the one at an address, or one of this machine."""
-    from plugchat_async.integrations.dask import fetch_many_dask  # noqa: PLC0415 - as above
+    """Export with the Dask cluster at an address, or with a local one."""
+    from plugchat_async.integrations.dask import fetch_many_dask  # noqa: PLC0415 - the extra may be missing
     from plugchat_async.integrations.dask.cluster import connected  # noqa: PLC0415 - the extra may be missing
 
     with connected(None if address in ("", _LOCAL) else address) as client:
         if not client.nthreads():
-            sys.stderr.write("The cluster has no workers yet: waiting for one.\n")
+            sys.stderr.write("The cluster has no workers yet, waiting for one.\n")
         return fetch_many_dask(accounts, client=client, out=output, **options)
 
 
-def spell_out_dask(arguments: Sequence[str]) -> list[str]:
-    """Give `--dask` a value where it has none, which cyclopts can't."""
-    spelled: list[str] = []
+def add_dask_value(arguments: Sequence[str]) -> list[str]:
+    """Add the value "local" to a `--dask` without an address, because cyclopts has no optional values."""
+    complete: list[str] = []
     for index, argument in enumerate(arguments):
-        spelled.append(argument)
+        complete.append(argument)
         if argument == "--dask" and not any(map(_ADDRESS.fullmatch, arguments[index + 1 : index + 2])):
-            spelled.append(_LOCAL)
-    return spelled
+            complete.append(_LOCAL)
+    return complete

@@ -1,4 +1,4 @@
-"""`plugchat demo`: the main job on a simulated account, quiet or busy."""
+"""The walks of `plugchat demo`: over a simulated account that is quiet, or busy."""
 
 import sys
 import time
@@ -10,16 +10,17 @@ from rich.table import Column, Table
 from plugchat_async import PlugChatSession, WalkReport
 from plugchat_async._pagination.state import Consistency
 from plugchat_async._pagination.steps import key_of
-from plugchat_async.cli.output import chats_table, drawn
+from plugchat_async.cli.output import chats_table
+from plugchat_async.cli.terminal import render_table
 from plugchat_async.session import TOKEN_VARIABLE
 from plugchat_async.testing import Fault, PlugChatSimulator
 
-# Chats that get a message, and new ones, from one request to the next.
+# The average numbers of messages and of new chats between two requests.
 _BUMPS, _INSERTS = 2.0, 0.2
 
 
 async def show_quiet(chats: int, *, seed: int, page_size: int) -> None:
-    """Fetch all chats, and print what was asked for and what came."""
+    """Fetch all chats, and print the requests and the chats."""
     async with PlugChatSimulator(chats, seed=seed) as sim:
         sim.script(Fault.status(503))
         async with PlugChatSession(sim.token, base_url=sim.base_url) as session:
@@ -28,26 +29,26 @@ async def show_quiet(chats: int, *, seed: int, page_size: int) -> None:
             seconds = time.perf_counter() - started
         if found != list(sim.chats):
             raise AssertionError("the demo's chats are not the simulator's")
-        lines = [f"A simulated account with {len(sim.chats)} chats at {sim.base_url}. What was asked for:"]
+        lines = [f"A simulated account with {len(sim.chats)} chats at {sim.base_url}. The requests:"]
         for number, request in enumerate(sim.requests, 1):
             scripted = " (answered 503 on purpose, then retried)" if number == 1 else ""
             lines.append(
                 f"  {request.method} {request.path}?page={request.page}&pageSize={request.page_size}{scripted}"
             )
         shown = found[:10]
-        lines.append(drawn(chats_table(shown), sys.stdout).rstrip())
+        lines.append(render_table(chats_table(shown), sys.stdout).rstrip())
         unread = sum(chat.unread for chat in found)
         lines.append(
             f"{len(found)} chats, {unread} unread messages, {len(sim.requests)} requests, {seconds:.2f} s. "
             f"The table shows the first {len(shown)}."
         )
-    lines.append(f"With a token of your own: {TOKEN_VARIABLE}=... plugchat chats")
+    lines.append(f"With your own token: {TOKEN_VARIABLE}=... plugchat chats")
     sys.stdout.write("\n".join(lines) + "\n")
 
 
 @frozen
 class _Outcome:
-    """What a walk over a moving list brought."""
+    """The result of a walk over a changing list."""
 
     missed: int
     twice: int
@@ -55,33 +56,33 @@ class _Outcome:
 
 
 async def show_busy(chats: int, *, seed: int, page_size: int) -> None:
-    """Walk over the same moving list in each consistency, and print what was missed, side by side."""
-    columns = ("requests", "chats", "missed", "twice", "late finds", "seconds")
+    """Walk over the same changing list with each consistency, and print the results side by side."""
+    columns = ("requests", "chats", "missed", "twice", "recovered", "seconds")
     table = Table("consistency", *(Column(name, justify="right") for name in columns), "verified")
     kinds: tuple[Consistency, ...] = ("plain", "exact", "strict")
     for consistency in kinds:
-        outcome = await _walk_busily(chats, seed, page_size, consistency)
+        outcome = await _walk_over_busy(chats, seed, page_size, consistency)
         report = outcome.report
         numbers = (report.requests, report.chats, outcome.missed, outcome.twice, report.recovered)
         verified = "yes" if report.verified else f"no: {report.reason}"
         table.add_row(consistency, *map(str, numbers), f"{report.elapsed:.2f}", verified)
     sys.stdout.write(
-        f"An account with {chats} chats is read {page_size} at a time. From one request to the next, on average,\n"
-        f"{_BUMPS:g} chats get a message and {_INSERTS:g} are new. Missed are chats that were there all the time.\n"
-        f"Each chat has a time, as on the vendor's page of 2021: where some have none, walks can prove less.\n"
-        f"{drawn(table, sys.stdout)}"
+        f"An account with {chats} chats is read in pages of {page_size}. Between two requests, {_BUMPS:g} chats get a\n"
+        f"message on average, and {_INSERTS:g} are new. Missed chats existed for the whole walk, but were not found.\n"
+        f"Each chat has a time, as in the vendor's page of 2021: if some have none, walks can prove less.\n"
+        f"{render_table(table, sys.stdout)}"
     )
 
 
-async def _walk_busily(chats: int, seed: int, page_size: int, consistency: Consistency) -> _Outcome:
+async def _walk_over_busy(chats: int, seed: int, page_size: int, consistency: Consistency) -> _Outcome:
     reports: list[WalkReport] = []
     async with (
-        # Where some chats have no time, as in the gateway's lists, no walk can verify a list that moves.
+        # If some chats have no time, as in the gateway's lists, no walk can verify a changing list.
         PlugChatSimulator(chats, seed=seed, dialect="documented") as sim,
         PlugChatSession(sim.token, base_url=sim.base_url) as session,
     ):
-        there = {key_of(chat) for chat in sim.chats}
+        existing = {key_of(chat) for chat in sim.chats}
         sim.traffic(bumps=_BUMPS, inserts=_INSERTS, seed=seed)
         walk = session.iter_chats(page_size, consistency=consistency, on_report=reports.append)
         found = Counter([key_of(chat) async for chat in walk])
-    return _Outcome(len(there - found.keys()), found.total() - len(found), reports[0])
+    return _Outcome(len(existing - found.keys()), found.total() - len(found), reports[0])

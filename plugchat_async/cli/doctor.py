@@ -1,4 +1,4 @@
-"""`plugchat doctor`: what is wrong between this machine and an account, and what to do about it."""
+"""`plugchat doctor`: diagnose the connection between this machine and an account."""
 
 import json
 import sys
@@ -17,7 +17,7 @@ from plugchat_async.cli.options import (
     TokenOption,
     run_async,
 )
-from plugchat_async.cli.output import marked
+from plugchat_async.cli.terminal import marked_line
 from plugchat_async.doctor import Category, Finding, Report, Status, examine
 from plugchat_async.doctor.findings import counted
 
@@ -38,7 +38,7 @@ _STYLES: Final[dict[Status, str]] = {
     "skipped": "dim",
 }
 _MARKS: Final[dict[Status, str]] = {"ok": "✓", "warning": "!", "failed": "✗", "skipped": "–"}  # noqa: RUF001 - a dash
-# For terminals whose encoding has no ticks.
+# For terminals that can't show ticks.
 _PLAIN_MARKS: Final[dict[Status, str]] = {"ok": "+", "warning": "!", "failed": "x", "skipped": "-"}
 
 
@@ -46,34 +46,34 @@ def doctor(
     *,
     token: TokenOption = None,
     base_url: BaseURLOption = DEFAULT_BASE_URL,
-    timeout: Annotated[float, Parameter(help="Seconds that one request, look-up or handshake may take.")] = 30.0,
+    timeout: Annotated[float, Parameter(help="Limit of one request, DNS look-up or TLS handshake, in seconds.")] = 30.0,
     as_json: Annotated[
-        bool, Parameter(name="--json", negative=(), help="Print one JSON object when all is done, for programs.")
+        bool, Parameter(name="--json", negative=(), help="Print one JSON object at the end, for programs.")
     ] = False,
 ) -> int:
-    """Check token, DNS, TLS, host, headers, phone, pages and rows of the list; say what is wrong, and what to do.
+    """Check token, DNS, TLS, host, headers, phone, pages and rows of the list, and print what is wrong and what to do.
 
-    Each check prints a tick, an exclamation mark (it works, but know this), a cross, or a dash (it could not be told).
-    It sends 16 requests at most, one after the other, and changes nothing. No token is printed.
+    Each check prints a tick, an exclamation mark (a warning), a cross (a failure), or a dash (skipped). At most 16
+    requests are sent, one after the other, and nothing is changed. The token is not printed.
 
-    The exit code is that of the first cross: 2 for the configuration, 3 for the service or the network, 4 for an
-    answer that is not as it should be; 0 without one.
+    The exit code is that of the first failure: 2 for the configuration, 3 for the service or the network, 4 for an
+    unexpected answer; 0 without a failure.
 
-    --json has the keys healthy, base_url, requests, elapsed (seconds), and findings: a list of objects with check,
-    status (ok, warning, failed, skipped), found, advice, blame (configuration, service, answer, or null), and facts.
-    It holds shapes and counts only, no name, no phone and no text that the gateway sent: attach it to a report. It
-    shows the names of the rows' keys that look like identifiers: check that none is private, such as a key "ana".
+    --json prints the keys healthy, base_url, requests, elapsed (seconds), and findings: a list of objects with check,
+    status (ok, warning, failed, skipped), found, advice, category (configuration, service, answer, or null), and facts.
+    It contains shapes and counts only, without names, phones and texts of the gateway, so you can attach it to a bug
+    report. It contains the rows' keys that look like identifiers: check that none is private, such as a key "ana".
     """
     marks = _MARKS if _can_show(sys.stdout, "".join(_MARKS.values())) else _PLAIN_MARKS
 
     def show(finding: Finding) -> None:
         line = f"{finding.check}: {finding.found}"
-        sys.stdout.write(marked(marks[finding.status], _STYLES[finding.status], line, sys.stdout))
+        sys.stdout.write(marked_line(marks[finding.status], _STYLES[finding.status], line, sys.stdout))
         if finding.advice:
-            sys.stdout.write(marked(" ", "", finding.advice, sys.stdout))
-        sys.stdout.flush()  # the next one may take its time
+            sys.stdout.write(marked_line(" ", "", finding.advice, sys.stdout))
+        sys.stdout.flush()  # the next check may take long
 
-    checkup = run_async(
+    report = run_async(
         examine(
             token or "",
             base_url=base_url or DEFAULT_BASE_URL,
@@ -82,9 +82,9 @@ def doctor(
             on_finding=None if as_json else show,
         )
     )
-    print(_to_json(checkup) if as_json else _verdict(checkup))
-    blame: Category | None = next((finding.blame for finding in checkup.findings if finding.blame is not None), None)
-    return EXIT_OK if blame is None else _EXIT_CODES[blame]
+    print(_to_json(report) if as_json else _verdict(report))
+    failures: list[Category] = [finding.category for finding in report.findings if finding.category is not None]
+    return _EXIT_CODES[failures[0]] if failures else EXIT_OK
 
 
 def _can_show(out: TextIO, text: str) -> bool:
@@ -95,8 +95,8 @@ def _can_show(out: TextIO, text: str) -> bool:
     return True
 
 
-def _verdict(checkup: Report) -> str:
-    counts = Counter(finding.status for finding in checkup.findings)
+def _verdict(report: Report) -> str:
+    counts = Counter(finding.status for finding in report.findings)
     words: tuple[tuple[Status, str, str], ...] = (
         ("failed", "check failed", "checks failed"),
         ("warning", "warning", "warnings"),
@@ -105,28 +105,28 @@ def _verdict(checkup: Report) -> str:
     parts = [
         f"{counts[status]} {one if counts[status] == 1 else more}" for status, one, more in words if counts[status]
     ]
-    verdict = "Healthy" if checkup.healthy else "Not healthy"
-    told = f": {', '.join(parts)}" if parts else ""
-    return f"{verdict}{told} ({counted(checkup.requests, 'request')}, {checkup.elapsed:.1f} s)."
+    verdict = "Healthy" if report.healthy else "Not healthy"
+    details = f": {', '.join(parts)}" if parts else ""
+    return f"{verdict}{details} ({counted(report.requests, 'request')}, {report.elapsed:.1f} s)."
 
 
-def _to_json(checkup: Report) -> str:
+def _to_json(report: Report) -> str:
     findings = [
         {
             "check": finding.check,
             "status": finding.status,
             "found": finding.found,
             "advice": finding.advice,
-            "blame": finding.blame,
+            "category": finding.category,
             "facts": {fact.name: fact.value for fact in finding.facts},
         }
-        for finding in checkup.findings
+        for finding in report.findings
     ]
-    told = {
-        "healthy": checkup.healthy,
-        "base_url": checkup.base_url,
-        "requests": checkup.requests,
-        "elapsed": round(checkup.elapsed, 6),
+    content = {
+        "healthy": report.healthy,
+        "base_url": report.base_url,
+        "requests": report.requests,
+        "elapsed": round(report.elapsed, 6),
         "findings": findings,
     }
-    return json.dumps(told, ensure_ascii=False, indent=2)
+    return json.dumps(content, ensure_ascii=False, indent=2)

@@ -1,4 +1,4 @@
-"""What the commands have in common: options, exit codes, and how a coroutine is run."""
+"""Options and exit codes that the commands share, and how they run a coroutine."""
 
 import asyncio
 import re
@@ -25,14 +25,14 @@ EXIT_INTERRUPTED: Final = 130
 EXIT_BROKEN_PIPE: Final = 141
 
 EXIT_CODES: Final = (
-    "Exit codes: 0 done; 1 the output can't be written; 2 the configuration or the command is wrong; "
-    "3 the service or the network failed, try again later; 4 the service answered something unexpected; "
-    "5 accounts of many failed; 130 interrupted (0 where Ctrl-C is the way to end); 141 the reader of a pipe is gone."
+    "Exit codes: 0 success; 1 the output can't be written; 2 wrong configuration or command; "
+    "3 the service or the network failed, try again later; 4 unexpected response from the service; "
+    "5 some accounts failed; 130 interrupted (0 if Ctrl-C is the normal end); 141 broken pipe."
 )
 
 
-def _whole(_: object, tokens: Sequence[Token]) -> int:
-    """Read an int as people write it; cyclopts alone would round 1.5."""
+def _to_int(_: object, tokens: Sequence[Token]) -> int:
+    """Parse an integer. cyclopts itself would round 1.5."""
     [token] = tokens
     if not re.fullmatch(r"-?[0-9]{1,18}", token.value):
         raise ValueError("not a whole number")
@@ -43,25 +43,29 @@ TokenOption = Annotated[
     str | None,
     Parameter(
         env_var=TOKEN_VARIABLE,
-        help="The account's token. Others on this machine can see a command's options: prefer the variable.",
+        help="The account's token. Other users of this machine can see options of commands: prefer the variable.",
     ),
 ]
 
 
-def needed(token: str | None) -> str:
-    """Give the token. InvalidValueError if there is none."""
+def require_token(token: str | None) -> str:
+    """Return the token.
+
+    Raises:
+        InvalidValueError: There is none.
+    """
     if not token:
-        raise InvalidValueError("there is no token", f"Set {TOKEN_VARIABLE}, or give --token.")
+        raise InvalidValueError("no token", f"Set {TOKEN_VARIABLE}, or use --token.")
     return token
 
 
-Whole = Annotated[int, Parameter(converter=_whole)]
-BaseURLOption = Annotated[str, Parameter(env_var=BASE_URL_VARIABLE, help="Where the service is.")]
-PageSizeOption = Annotated[Whole, Parameter(help="Chats to ask for at a time.")]
+IntOption = Annotated[int, Parameter(converter=_to_int)]
+BaseURLOption = Annotated[str, Parameter(env_var=BASE_URL_VARIABLE, help="The service's base URL.")]
+PageSizeOption = Annotated[IntOption, Parameter(help="Chats per request.")]
 LimitOption = Annotated[
-    Whole | None,
+    IntOption | None,
     Parameter(
-        help="Chats to fetch at most from each account; default: all. With --merge-people it limits the rows that are "
+        help="Maximum number of chats of each account; default: all. With --merge-people it limits the rows that are "
         "merged."
     ),
 ]
@@ -72,17 +76,17 @@ ConsistencyOption = Annotated[
         "server sends."
     ),
 ]
-PrefetchOption = Annotated[Whole, Parameter(help="Pages to ask for ahead of time.")]
+PrefetchOption = Annotated[IntOption, Parameter(help="Pages to fetch in advance.")]
 OnBadValueOption = Annotated[
     OnBadValue,
-    Parameter(help="warn: report values that can't be read, and use the field's default; raise: end with an error."),
+    Parameter(help="warn: report values that can't be read, and use the field's default; raise: stop with an error."),
 ]
 MergePeopleOption = Annotated[
     bool,
     Parameter(
         negative=(),
-        help="Write one chat for each person: rows with the same lid become one, unless they have "
-        "different phones. Keeps the whole list in memory.",
+        help="Write one chat per person: merge rows with the same lid, unless their phones differ. "
+        "Keeps the whole list in memory.",
     ),
 ]
 RequireVerifiedOption = Annotated[
@@ -91,7 +95,7 @@ RequireVerifiedOption = Annotated[
 
 
 def run_async(main: Coroutine[Any, Any, T]) -> T:
-    """Run a coroutine, on uvloop where the extra `speed` has brought it, and give what it does."""
+    """Run a coroutine, on uvloop if the extra `speed` is installed, and return its result."""
     try:
         import uvloop  # noqa: PLC0415 - the extra may be missing
     except ModuleNotFoundError:
@@ -100,7 +104,7 @@ def run_async(main: Coroutine[Any, Any, T]) -> T:
 
 
 def exit_code_of(error: PlugChatError) -> int:
-    """Say with which code a command ends that ends with `error`."""
+    """Return the exit code for an error."""
     match error:
         case ConfigurationError():
             return EXIT_CONFIGURATION

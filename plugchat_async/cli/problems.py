@@ -1,19 +1,23 @@
-"""Report values that could not be read: in one line at the end, not in a warning for each walk."""
+"""Report values that could not be read in one line at the end, instead of a logged warning for each walk."""
 
 import logging
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
 
 from plugchat_async._pagination.reporting import PROBLEM_WARNING
-from plugchat_async._pagination.reporting import logger as walks
-from plugchat_async.cli.output import warn
-from plugchat_async.watch.watcher import logger as watches
+from plugchat_async._pagination.reporting import logger as walk_logger
+from plugchat_async.cli.terminal import warn
+from plugchat_async.watch.watcher import logger as watch_logger
 
 
-class ProblemNotes(logging.Filter):
+class ProblemCollector(logging.Filter):
     """Collects the warnings about values that could not be read, instead of logging them.
 
-    on_first: called with the first problem of each walk (default None).
+    Args:
+        on_first: Called with the first problem of each walk. Default None.
+
+    Attributes:
+        first: The first problem of all walks, "" if there is none.
     """
 
     def __init__(self, on_first: Callable[[str], object] | None = None) -> None:
@@ -22,7 +26,7 @@ class ProblemNotes(logging.Filter):
         self._on_first = on_first
 
     def filter(self, record: logging.LogRecord) -> bool:
-        """Return whether a record is logged: it is not, if it is one of those warnings."""
+        """Return whether to log a record: not if it is one of those warnings."""
         if record.msg != PROBLEM_WARNING or not isinstance(record.args, tuple):
             return True
         page, problem = record.args
@@ -35,19 +39,19 @@ class ProblemNotes(logging.Filter):
 
 
 @contextmanager
-def kept_problems(notes: ProblemNotes) -> Generator[None]:
-    """Keep those warnings off stderr, where they would be mixed into a display."""
-    for tells in (walks, watches):
-        tells.addFilter(notes)
+def collect_problems(collector: ProblemCollector) -> Generator[None]:
+    """Keep those warnings off stderr, where they would disturb a progress display."""
+    for logger in (walk_logger, watch_logger):
+        logger.addFilter(collector)
     try:
         yield
     finally:
-        for tells in (walks, watches):
-            tells.removeFilter(notes)
+        for logger in (walk_logger, watch_logger):
+            logger.removeFilter(collector)
 
 
 def print_problems(count: int, first: str) -> None:
-    """Print on stderr how many values could not be read, and the first of them, if it is known."""
+    """Print on stderr the number of values that could not be read, and the first of them, if known."""
     if count:
         values = "1 value" if count == 1 else f"{count} values"
         warn(f"{values} could not be read{f', such as: {first}' if first else ''}")

@@ -1,4 +1,4 @@
-"""What the command line shows while it works: pages, accounts and rates, on a terminal."""
+"""Progress displays on a terminal: pages, accounts and rates."""
 
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
@@ -11,15 +11,15 @@ from plugchat_async.export.results import AccountExport, OnExport
 
 
 def _display() -> Console | None:
-    """Give stderr, if it is a terminal that a display can be drawn on."""
+    """Return stderr, if it is a terminal that can show a display."""
     console = Console(stderr=True)
-    # To rich all is one where FORCE_COLOR is set, as it is for colours in the logs of CI.
+    # If FORCE_COLOR is set, such as for coloured logs of CI, rich takes anything for a terminal.
     return console if console.is_terminal and console.file.isatty() else None
 
 
 @contextmanager
-def progress(*, shown: bool) -> Generator[Callable[[Page], object] | None]:
-    """Show pages, chats and rate on stderr while a walk runs, if that is a terminal."""
+def walk_progress(*, shown: bool) -> Generator[Callable[[Page], object] | None]:
+    """Show pages, chats and rate on stderr while a walk runs, if stderr is a terminal and `shown` is true."""
     console = _display()
     if console is None or not shown:
         yield None
@@ -29,7 +29,7 @@ def progress(*, shown: bool) -> Generator[Callable[[Page], object] | None]:
         TextColumn("{task.fields[pages]} pages, {task.completed:.0f} chats, {task.fields[rate]:,.0f} chats/s"),
         TimeElapsedColumn(),
     )
-    # stdout is for data: without this rich would take it over.
+    # Without this, rich would redirect stdout, which is for data.
     with Progress(*columns, console=console, transient=True, redirect_stdout=False, redirect_stderr=False) as display:
         task_id = display.add_task("", total=None, pages=0, rate=0.0)
         task = display.tasks[0]
@@ -44,7 +44,7 @@ def progress(*, shown: bool) -> Generator[Callable[[Page], object] | None]:
 
 @contextmanager
 def bulk_progress(accounts: int) -> Generator[OnExport | None]:
-    """Show accounts done and failed, chats a second and the time left on stderr, if that is a terminal."""
+    """Show finished and failed accounts, chats per second and the remaining time on stderr, if it is a terminal."""
     console = _display()
     if console is None:
         yield None
@@ -64,7 +64,7 @@ def bulk_progress(accounts: int) -> Generator[OnExport | None]:
 
         def on_result(export: AccountExport) -> None:
             nonlocal chats
-            if export.skipped:  # it takes no time, and says nothing of what is left
+            if export.skipped:  # takes no time, so it is left out of the estimate
                 display.update(task_id, total=(task.total or 0) - 1)
                 return
             chats += export.chats

@@ -1,4 +1,4 @@
-"""`plugchat status`: whether an account's phone is connected to WhatsApp."""
+"""`plugchat status`: show whether an account's phone is connected to WhatsApp."""
 
 import json
 import sys
@@ -9,8 +9,8 @@ from cyclopts import Parameter
 
 from plugchat_async import AccountStatus, NotConnectedError, PlugChatSession
 from plugchat_async._http.wire import DEFAULT_BASE_URL
-from plugchat_async.cli.options import EXIT_OK, EXIT_SERVICE, BaseURLOption, TokenOption, needed, run_async
-from plugchat_async.cli.output import escaped_json, marked
+from plugchat_async.cli.options import EXIT_OK, EXIT_SERVICE, BaseURLOption, TokenOption, require_token, run_async
+from plugchat_async.cli.terminal import escape_json, marked_line
 
 STATUS_EXAMPLES: Final = (
     "Examples: `plugchat status`; `plugchat status --json | jq .connected`; "
@@ -28,10 +28,10 @@ def status(
 ) -> int:
     """Print whether the account's phone is connected to WhatsApp.
 
-    The exit code is 0 if it is, else 3. --json has the keys connected, session, smartphone_connected (true, false, or
-    null if the service did not say) and error (the service's text, or null).
+    The exit code is 0 if it is, else 3. --json prints the keys connected, session, smartphone_connected (true, false,
+    or null if unknown) and error (the service's text, or null).
     """
-    session = PlugChatSession(needed(token), base_url=base_url or DEFAULT_BASE_URL)
+    session = PlugChatSession(require_token(token), base_url=base_url or DEFAULT_BASE_URL)
 
     async def fetch() -> AccountStatus:
         async with session:
@@ -40,7 +40,7 @@ def status(
     found = run_async(fetch())
     if as_json:
         text = json.dumps(asdict(found), ensure_ascii=False, indent=2)
-        print(escaped_json(text) if sys.stdout.isatty() else text)
+        print(escape_json(text) if sys.stdout.isatty() else text)
     else:
         sys.stdout.write(_lines(found))
     return EXIT_OK if found.connected else EXIT_SERVICE
@@ -57,7 +57,7 @@ def _lines(found: AccountStatus) -> str:
     if not found.connected:
         rows.append(("what to do", NotConnectedError.advice))
     width = max(len(name) for name, _ in rows) + 1
-    return "".join(marked(f"{name + ':':{width}}", "bold", text, sys.stdout) for name, text in rows)
+    return "".join(marked_line(f"{name + ':':{width}}", "bold", text, sys.stdout) for name, text in rows)
 
 
 def _words(*, value: bool | None) -> str:

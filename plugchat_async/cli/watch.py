@@ -1,4 +1,4 @@
-"""`plugchat watch`: what happens to an account's chats, printed as it happens."""
+"""`plugchat watch`: print changes of an account's chats as they happen."""
 
 import signal
 import sys
@@ -16,23 +16,23 @@ from plugchat_async._http.wire import DEFAULT_BASE_URL
 from plugchat_async.cli.options import (
     EXIT_OK,
     BaseURLOption,
+    IntOption,
     OnBadValueOption,
     PageSizeOption,
     TokenOption,
-    Whole,
-    needed,
+    require_token,
     run_async,
 )
-from plugchat_async.cli.output import escaped_json, marked, warn
-from plugchat_async.cli.problems import ProblemNotes, kept_problems
+from plugchat_async.cli.problems import ProblemCollector, collect_problems
+from plugchat_async.cli.terminal import escape_json, marked_line, warn
 from plugchat_async.export.rows import event_to_json
 
-# How many times as long as saving takes is waited before it is saved again, within a look.
-_SAVING: Final = 20
+# Within a poll, the state is saved again after this many times the duration of the last save.
+_SAVE_PAUSE: Final = 20
 
 WATCH_EXAMPLES: Final = (
     "Examples: `plugchat watch`; `plugchat watch --state watch.state >> events.jsonl`; "
-    "from cron: `plugchat watch --state watch.state --looks 1`."
+    "from cron: `plugchat watch --state watch.state --max-polls 1`."
 )
 
 
@@ -40,46 +40,46 @@ def watch(
     *,
     token: TokenOption = None,
     base_url: BaseURLOption = DEFAULT_BASE_URL,
-    interval: Annotated[float, Parameter(help="Seconds from one look to the next.")] = 30.0,
+    interval: Annotated[float, Parameter(help="Seconds between polls.")] = 30.0,
     page_size: PageSizeOption = 100,
-    full_scan_interval: Annotated[float, Parameter(help="Seconds after which the whole list is read again.")] = 600.0,
+    full_scan_interval: Annotated[float, Parameter(help="Seconds between full scans of the list.")] = 600.0,
     state: Annotated[
         Path | None,
         Parameter(
-            help="Keep in this file what is known, and go on from there next time. Unless killed, nothing comes twice."
+            help="Keep the state in this file, and continue from it next time. No event is printed twice, unless the "
+            "process is killed."
         ),
     ] = None,
-    emit_existing: Annotated[bool, Parameter(negative=(), help="Begin with the chats that are there.")] = False,
-    max_polls: Annotated[Whole | None, Parameter(help="How many times to look; without it, until Ctrl-C.")] = None,
+    emit_existing: Annotated[bool, Parameter(negative=(), help="Print the existing chats as added first.")] = False,
+    max_polls: Annotated[IntOption | None, Parameter(help="Number of polls. Default: until Ctrl-C.")] = None,
     on_bad_value: OnBadValueOption = "warn",
     format: Annotated[  # noqa: A002 - the option's name
         Literal["text", "jsonl"] | None, Parameter(help="Default: text on a terminal, jsonl in a pipe.")
     ] = None,
 ) -> int:
-    """Print what happens to the account's chats: added, changed and removed ones, as it happens, until Ctrl-C.
+    """Print added, changed and removed chats of the account as it happens, until Ctrl-C.
 
-    An outage is waited for, and told on stderr. A pipe gets a JSON object on each line.
+    During an outage it keeps polling, and prints a warning on stderr. In a pipe, each line is a JSON object.
     """
-    session = PlugChatSession(needed(token), base_url=base_url or DEFAULT_BASE_URL, on_bad_value=on_bad_value)
+    session = PlugChatSession(require_token(token), base_url=base_url or DEFAULT_BASE_URL, on_bad_value=on_bad_value)
     known = WatchState() if state is None else WatchState.load(state)
     if state is not None:
-        known.save(state)  # a file that can't be written is known now, not after the first event
+        known.save(state)  # fail now if the file can't be written, not after the first event
     as_text = format == "text" or (format is None and sys.stdout.isatty())
 
-    saved = 0.0  # when, and how long it took
-    took = 0.0
-    dealt_with = True
+    saved_at = save_duration = 0.0
+    printed = True
 
     def save(_: WatchState) -> None:
-        nonlocal saved, took
+        nonlocal saved_at, save_duration
         if state is not None:
             started = time.monotonic()
             known.save(state)
-            saved = time.monotonic()
-            took = saved - started
+            saved_at = time.monotonic()
+            save_duration = saved_at - started
 
     async def show() -> None:
-        nonlocal dealt_with
+        nonlocal printed
         async with (
             session,
             aclosing(
@@ -90,47 +90,47 @@ def watch(
                     state=known,
                     emit_existing=emit_existing,
                     max_polls=max_polls,
-                    on_poll=save,  # what was learnt without an event, too
+                    on_poll=save,  # the state also changes without an event
                 )
             ) as events,
         ):
             async for event in events:
-                dealt_with = False
+                printed = False
                 sys.stdout.write(_line(event) if as_text else _json_line(event))
-                sys.stdout.flush()  # who reads along wants it now; and only what went out is known
-                dealt_with = True
-                # Of thousands of events at once, saving after each would take most of the time.
-                if time.monotonic() - saved >= _SAVING * took:
+                sys.stdout.flush()  # readers of a pipe get it now; and the state must not be ahead of the output
+                printed = True
+                # For thousands of events at once, saving after each would take most of the time.
+                if time.monotonic() - saved_at >= _SAVE_PAUSE * save_duration:
                     save(known)
 
     try:
-        with _ended_by_sigterm(), kept_problems(ProblemNotes(_each_once())):
+        with _interrupted_by_sigterm(), collect_problems(ProblemCollector(_warn_of_changes())):
             run_async(show())
     except KeyboardInterrupt:
-        return EXIT_OK  # the way to end it
+        return EXIT_OK  # the normal end
     finally:
-        # The state holds the event that could not be printed: the one that was saved before does not.
-        if dealt_with:
+        # If an event could not be printed, the state contains it; the last saved one does not.
+        if printed:
             save(known)
     return EXIT_OK
 
 
-def _each_once() -> Callable[[str], None]:
-    """Give what warns of a walk's first value that could not be read, unless the walk before had the same one."""
-    told = ""
+def _warn_of_changes() -> Callable[[str], None]:
+    """Return a function that warns of a value that could not be read, unless the last warning was the same."""
+    last = ""
 
-    def tell(problem: str) -> None:
-        nonlocal told
-        if problem != told:
-            told = problem
+    def warn_once(problem: str) -> None:
+        nonlocal last
+        if problem != last:
+            last = problem
             warn(f"a value could not be read: {problem}")
 
-    return tell
+    return warn_once
 
 
 @contextmanager
-def _ended_by_sigterm() -> Generator[None]:
-    """Take SIGTERM, with which services are stopped, for Ctrl-C."""
+def _interrupted_by_sigterm() -> Generator[None]:
+    """Treat SIGTERM, which stops services, like Ctrl-C."""
 
     def interrupt(_signal: int, _frame: object) -> None:
         signal.raise_signal(signal.SIGINT)
@@ -144,21 +144,21 @@ def _ended_by_sigterm() -> Generator[None]:
 
 def _json_line(event: ChatEvent) -> str:
     text = event_to_json(event)
-    return (escaped_json(text) if sys.stdout.isatty() else text) + "\n"
+    return (escape_json(text) if sys.stdout.isatty() else text) + "\n"
 
 
 def _line(event: ChatEvent) -> str:
-    """Tell an event in a line, with the time of this machine."""
+    """Return an event as a line of text, with the local time."""
     chat = event.chat
-    who = f"{datetime.now().astimezone():%H:%M:%S}  {chat.name or chat.id}"
+    prefix = f"{datetime.now().astimezone():%H:%M:%S}  {chat.name or chat.id}"
     match event:
         case ChatAdded():
-            return marked("+", "bold green", f"{who}: new, {chat.unread} unread", sys.stdout)
+            return marked_line("+", "bold green", f"{prefix}: new, {chat.unread} unread", sys.stdout)
         case ChatChanged(old, new, fields):
             changes = ", ".join(_change(old, new, name) for name in fields)
-            return marked("~", "bold yellow", f"{who}: {changes}", sys.stdout)
+            return marked_line("~", "bold yellow", f"{prefix}: {changes}", sys.stdout)
         case _:
-            return marked("-", "bold red", f"{who}: removed", sys.stdout)
+            return marked_line("-", "bold red", f"{prefix}: removed", sys.stdout)
 
 
 def _change(old: Chat, new: Chat, name: str) -> str:
@@ -172,14 +172,14 @@ def _change(old: Chat, new: Chat, name: str) -> str:
                 return "muted for ever"
             return "no end date for muting" if end is None else f"muted until {end:%Y-%m-%d %H:%M:%S} UTC"
         case "profile_thumbnail":
-            return "picture changed"  # the URLs would fill the screen
+            return "picture changed"  # the URLs are too long
         case _ if name in _FLAG_WORDS:
             return _FLAG_WORDS[name][getattr(new, name)]
         case _:
             return _difference(name.replace("_", " "), getattr(old, name), getattr(new, name))
 
 
-# What is said of a flag that is now set, not set, or not known.
+# The words for a flag that is now set, not set, or unknown.
 _FLAG_WORDS: Final[dict[str, dict[bool | None, str]]] = {
     "is_muted": {True: "muted", False: "not muted"},
     "is_marked_spam": {True: "marked as spam", False: "not marked as spam"},

@@ -1,4 +1,4 @@
-"""What the chats that came mean, and how they came. Pure: answers -> a finding."""
+"""Check the order of the chats, and the server's latency and rate limit. Pure: results -> a finding."""
 
 import math
 import statistics
@@ -11,34 +11,34 @@ from typing import Final
 from plugchat_async._pagination.exact import MAX_PINNED
 from plugchat_async.doctor.check_rows import is_lid
 from plugchat_async.doctor.findings import Finding, Value, counted, failed, ok, skipped, warning
-from plugchat_async.doctor.probe import DEFAULT_SIZE, TOO_FEW, Answer
+from plugchat_async.doctor.prober import DEFAULT_SIZE, TOO_FEW, ProbeResult
 from plugchat_async.errors import RateLimitedError
 from plugchat_async.models import Chat
 
-# So many chats must follow those that may be pinned, before their order is more than chance.
+# With fewer sorted chats after those that may be pinned, the order may be chance.
 _MIN_SORTED: Final = 5
-# Seconds that a page may take before it is called slow.
+# A page that takes longer, in seconds, is called slow.
 _SLOW: Final = 5.0
 
 _UNSORTED_ADVICE: Final = (
-    "A walk is exact as long as no chat moves while it runs. If one does, it can't be proven that none was missed, and "
-    'the walk ends unverified; consistency="strict" always does. Use require_verified=True where that matters, and '
-    "walk when the account is quiet."
+    "A walk finds every chat while the list does not change. If it changes, the walk can't prove that it missed none, "
+    'and ends unverified; with consistency="strict" always. Use require_verified=True if that matters, and walk while '
+    "the account is quiet."
 )
 
 
 _TIMELESS_ADVICE: Final = (
-    "Chats without messages have no time; that is usual. If the list changes while a walk reads it, the walk may end "
-    "unverified: use require_verified=True where that matters."
+    "Chats without messages have no time; that is normal. If the list changes while a walk reads it, the walk may end "
+    "unverified: use require_verified=True if that matters."
 )
 
 
-def judge_order(first: Answer) -> Finding:
-    """Say whether a first page is sorted by time, newest first. The largest one that there is tells most."""
+def check_order(first: ProbeResult) -> Finding:
+    """Check whether the largest first page is sorted by time, newest first."""
     chats = first.chats
     if len(chats) < 2:
         return skipped("order", TOO_FEW)
-    where = _where_they_stand(chats)
+    where = _positions(chats)
     times = [time for chat in chats if (time := chat.last_message_time) is not None]
     if len(chats) < MAX_PINNED + _MIN_SORTED and not times:
         return skipped("order", f"{TOO_FEW}: none of them has a time", **where)
@@ -57,30 +57,30 @@ def judge_order(first: Answer) -> Finding:
             return skipped("order", f"{TOO_FEW}, since up to {MAX_PINNED} may be pinned on top", **where)
         if times == sorted(times):
             found = f"the {len(times)} chats of a page are sorted by time, but the oldest is first"
-        elif _is_sorted_but_for_flagged(chats):
+        elif _is_sorted_without_flagged(chats):
             found = (
                 f"the {len(times)} chats of a page are not sorted by time; without those that are pinned or archived "
                 "they are"
             )
         else:
             found = f"the {len(times)} chats of a page are not sorted by time"
-        return warning("order", found + _told(where), _UNSORTED_ADVICE, sorted=False, pinned=None, **where)
+        return warning("order", found + _in_words(where), _UNSORTED_ADVICE, sorted=False, pinned=None, **where)
     top = f", below {pinned} pinned on top" if pinned else ""
     are = "is" if len(times) == 1 else "are"
-    found = f"{counted(len(times), 'chat')} {are} sorted by time, newest first{top}{_told(where)}"
+    found = f"{counted(len(times), 'chat')} {are} sorted by time, newest first{top}{_in_words(where)}"
     advice = _TIMELESS_ADVICE if len(times) < len(chats) else ""
     return ok("order", found, advice, sorted=True, pinned=pinned, **where)
 
 
 def _pinned(times: list[datetime]) -> int | None:
-    """Say how many chats are on top of a sorted list, whatever their times; None if it is not sorted."""
+    """Return the number of pinned chats on top of a sorted list; None if the list is not sorted."""
     for top in range(min(MAX_PINNED, len(times) - 1) + 1):
         if times[top:] == sorted(times[top:], reverse=True):
             return top
     return None
 
 
-def _is_sorted_but_for_flagged(chats: Sequence[Chat]) -> bool:
+def _is_sorted_without_flagged(chats: Sequence[Chat]) -> bool:
     others = [chat for chat in chats if not chat.is_pinned and not chat.is_archived]
     times = [time for chat in others if (time := chat.last_message_time) is not None]
     return len(times) >= _MIN_SORTED and times == sorted(times, reverse=True)
@@ -93,8 +93,8 @@ _STANDING: Final[dict[str, Callable[[Chat], bool]]] = {
 }
 
 
-def _where_they_stand(chats: Sequence[Chat]) -> dict[str, Value]:
-    """Return how many rows are pinned, archived, or without a time, and where in the list they stand."""
+def _positions(chats: Sequence[Chat]) -> dict[str, Value]:
+    """Return the number of rows that are pinned, archived, or without a time, and their positions in the list."""
     facts: dict[str, Value] = {}
     for name, is_one in _STANDING.items():
         marks = [is_one(chat) for chat in chats]
@@ -103,7 +103,7 @@ def _where_they_stand(chats: Sequence[Chat]) -> dict[str, Value]:
 
 
 def _place(marks: Sequence[bool]) -> str | None:
-    """Return where in a list the marked rows stand; None if there are none, or no others."""
+    """Return the position of the marked rows in the list; None if no row is marked, or all are."""
     if not any(marks) or all(marks):
         return None
     top, bottom = marks.index(False), list(reversed(marks)).index(False)
@@ -115,8 +115,8 @@ def _place(marks: Sequence[bool]) -> str | None:
     return "top" if top else "bottom"
 
 
-def _told(where: dict[str, Value]) -> str:
-    """Say in words where rows stand, if there are such rows and others."""
+def _in_words(where: dict[str, Value]) -> str:
+    """Describe the positions in words, of those kinds that not all rows have."""
     words = {"pinned": "pinned", "archived": "archived", "timeless": "without a time"}
     parts = [
         f"{where[f'{name}_rows']} {word}: {where[f'{name}_at']}" for name, word in words.items() if where[f"{name}_at"]
@@ -124,10 +124,13 @@ def _told(where: dict[str, Value]) -> str:
     return f" ({'; '.join(parts)})" if parts else ""
 
 
-def judge_ties(first: Answer, answers: Sequence[Answer], cap: int | None) -> Finding:
-    """Say how many chats have the same time as a neighbour, and whether these keep their order.
+def check_ties(first: ProbeResult, answers: Sequence[ProbeResult], cap: int | None) -> Finding:
+    """Check how many chats have the same time as a neighbour, and whether these keep their order.
 
-    first: the largest first page. answers: all that there are. cap: how many chats a page has at most, if known.
+    Args:
+        first: The largest first page.
+        answers: All results.
+        cap: The largest page that the server sends, if known.
     """
     size = DEFAULT_SIZE if cap is None else min(cap, DEFAULT_SIZE)
     times = [chat.last_message_time for chat in first.chats]
@@ -146,7 +149,7 @@ def judge_ties(first: Answer, answers: Sequence[Answer], cap: int | None) -> Fin
     if not kept:
         found += "; their order changes from answer to answer"
         advice = (
-            'consistency="exact" misses such a chat where one page ends between two of them, and nothing shows it. '
+            'consistency="exact" misses such a chat without an error if a page ends between two of them. '
             f'Use consistency="strict", with a page_size above {2 * largest}.'
         )
         if borders:
@@ -156,19 +159,19 @@ def judge_ties(first: Answer, answers: Sequence[Answer], cap: int | None) -> Fin
         return warning(
             "ties",
             found,
-            'If the list moves, a walk may end unverified, and consistency="strict" can\'t overlap its pages: use a '
+            'If the list changes, a walk may end unverified, and consistency="strict" can\'t overlap its pages: use a '
             f"page_size above {2 * largest}.",
             **facts,
         )
     return ok("ties", found, "", **facts)
 
 
-def _keep_their_order(answers: Sequence[Answer]) -> bool:
-    """Tell whether chats of the same time come in the same order in all answers."""
+def _keep_their_order(answers: Sequence[ProbeResult]) -> bool:
+    """Return whether chats of the same time have the same order in all results."""
     known: dict[datetime | None, tuple[str, ...]] = {}
     for answer in answers:
         for time, run in groupby(answer.chats, lambda chat: chat.last_message_time):
-            # Rows without a phone may be several of one person.
+            # Rows without a phone may be identical rows of one person.
             tied = tuple(chat.phone for chat in run if chat.phone is not None)
             before = known.get(time, ())
             if not _agree(before, tied):
@@ -183,8 +186,8 @@ def _agree(one: tuple[str, ...], two: tuple[str, ...]) -> bool:
     return list(first) == list(second)
 
 
-def judge_duplicates(answers: Sequence[Answer]) -> Finding:
-    """Say whether an answer holds a phone twice. That a person stands in several rows is another check's."""
+def check_duplicates(answers: Sequence[ProbeResult]) -> Finding:
+    """Check whether a page contains a phone twice. Several rows of one person are the subject of `check_people`."""
     if max((len(answer.chats) for answer in answers), default=0) < 2:
         return skipped("duplicates", TOO_FEW)
     most = max(_repeated(answer) for answer in answers)
@@ -192,20 +195,20 @@ def judge_duplicates(answers: Sequence[Answer]) -> Finding:
         return warning(
             "duplicates",
             f"{counted(most, 'phone')} {'comes' if most == 1 else 'come'} twice in one answer",
-            "All of these chats are yielded, and what consistency promises (each chat once, none missed) is not "
-            "proven of them: tell them apart by their other fields, and tell Plug Chat's support.",
+            "Walks yield all of these chats, but can't guarantee that each is yielded once and none is missed: "
+            "distinguish them by their other fields, and tell Plug Chat's support.",
             phones=most,
         )
     return ok("duplicates", "no phone comes twice in one answer", phones=0)
 
 
-def _repeated(answer: Answer) -> int:
+def _repeated(answer: ProbeResult) -> int:
     phones = Counter(chat.phone for chat in answer.chats if chat.phone is not None and not is_lid(chat.phone))
     return sum(count > 1 for count in phones.values())
 
 
-def judge_latency(answers: Sequence[Answer], timeout: float) -> Finding:
-    """Say how long answers took."""
+def check_latency(answers: Sequence[ProbeResult], timeout: float) -> Finding:
+    """Check how long answers took."""
     answered = [answer for answer in answers if answer.status is not None]
     if not answered:
         return skipped("latency", "nothing was answered")
@@ -220,34 +223,34 @@ def judge_latency(answers: Sequence[Answer], timeout: float) -> Finding:
         return warning(
             "latency",
             found,
-            f"Requests end after a timeout of {timeout:g} s: use smaller pages, or a longer timeout; `prefetch` asks "
-            "for pages ahead.",
+            f"Requests time out after {timeout:g} s: use smaller pages, or a longer timeout; `prefetch` fetches pages "
+            "in advance.",
             **facts,
         )
     return ok("latency", found, "", **facts)
 
 
-def judge_rate_limit(answers: Sequence[Answer]) -> Finding:
-    """Say what was seen of limits on the rate: 429, and headers."""
+def check_rate_limit(answers: Sequence[ProbeResult]) -> Finding:
+    """Check for rate limits: 429, and headers."""
     if all(answer.status is None for answer in answers):
         return skipped("rate_limit", "nothing was answered")
     seen: dict[str, str] = {}
     for answer in answers:
-        seen.update(answer.rates)
+        seen.update(answer.rate_headers)
     headers = tuple(f"{name}: {value}" for name, value in seen.items())
     shown = f" ({'; '.join(headers)})" if headers else ""
     limited = next((answer.error for answer in answers if isinstance(answer.error, RateLimitedError)), None)
     if limited is not None:
         wait = limited.retry_after
-        if wait is not None and math.isinf(wait):  # more digits than a number has
+        if wait is not None and math.isinf(wait):  # more digits than a float can have
             wait = None
-        asks = "does not say for how long" if wait is None else f"asks to wait {wait:g} s"
+        waiting = "without Retry-After" if wait is None else f"with Retry-After: {wait:g} s"
         count = sum(answer.status is not None for answer in answers)
         return failed(
             "rate_limit",
-            f"answer {count} was HTTP 429, which {asks}{shown}",
-            "Run this again after that. Sessions wait by themselves, for 60 s at most; rate_limit (requests a second) "
-            "keeps them below the limit.",
+            f"answer {count} was HTTP 429, {waiting}{shown}",
+            "Run this again later. Sessions wait automatically, for at most 60 s; with requests_per_second they stay "
+            "below the limit.",
             "service",
             limited=True,
             retry_after=wait,
@@ -256,8 +259,8 @@ def judge_rate_limit(answers: Sequence[Answer]) -> Finding:
     if headers:
         return ok(
             "rate_limit",
-            f"no 429, but headers that tell of a limit{shown}",
-            "Give sessions a rate_limit (requests a second) below it.",
+            f"no 429, but headers about a limit{shown}",
+            "Set requests_per_second of sessions below it.",
             limited=False,
             retry_after=None,
             headers=headers,

@@ -1,28 +1,33 @@
-"""Whether the account's phone is connected, and what an empty list then means. Pure: answers -> a finding."""
+"""Check whether the account's phone is connected, and what an empty list then means. Pure: results -> a finding."""
 
 from typing import Final
 
 from plugchat_async.doctor.findings import Finding, Value, counted, failed, ok, skipped, warning
-from plugchat_async.doctor.probe import Answer, StatusAnswer
+from plugchat_async.doctor.prober import ProbeResult, StatusResult
 
-_RECONNECT: Final = "Connect the phone again in the Plug Chat panel."
+_RECONNECT: Final = "Reconnect the phone in the Plug Chat panel."
 
 
-def judge_phone(status: StatusAnswer, *, has_rows: bool) -> Finding:
-    """Say whether the phone is connected. `has_rows`: whether the list is not empty."""
+def check_phone(status: StatusResult, *, has_rows: bool) -> Finding:
+    """Check whether the phone is connected.
+
+    Args:
+        status: The account's status.
+        has_rows: Whether any answer had rows.
+    """
     facts: dict[str, Value] = {
         "connected": status.connected,
         "session": status.session,
         "smartphone_connected": status.smartphone,
-        "error": status.has_text,
+        "error": status.has_error_text,
     }
     if status.connected is None:
-        return skipped("phone", f"the gateway does not say: {status.told}", **facts)
-    said = f"; the gateway says: '{status.said}'" if status.said else ""
+        return skipped("phone", f"unknown: {status.problem}", **facts)
+    reason = f"; the gateway says: '{status.error_text}'" if status.error_text else ""
     if not status.connected:
-        found = f"it is not connected to WhatsApp{said}"
+        found = f"it is not connected to WhatsApp{reason}"
         if has_rows:
-            return warning("phone", found, f"{_RECONNECT} Until then the list may stay as it is.", **facts)
+            return warning("phone", found, f"{_RECONNECT} Until then the list may not change.", **facts)
         return failed(
             "phone",
             found,
@@ -31,17 +36,17 @@ def judge_phone(status: StatusAnswer, *, has_rows: bool) -> Finding:
             **facts,
         )
     if status.smartphone is False:
-        advice = "Switch on the phone, and check its internet connection."
+        advice = "Turn the phone on, and check its internet connection."
         return warning("phone", "the account is connected to WhatsApp, but the phone is offline", advice, **facts)
     return ok("phone", "it is connected to WhatsApp", "", **facts)
 
 
-def judge_answer(answer: Answer, status: StatusAnswer | None) -> Finding:
-    """Judge a list that was read.
+def check_answer(answer: ProbeResult, status: StatusResult | None) -> Finding:
+    """Check whether the answer is a list of chats.
 
     Args:
         answer: The first page.
-        status: The account's status, if the list is empty and the gateway said it.
+        status: The account's status, if the list is empty and the status is known.
     """
     facts: dict[str, Value] = {"chats": len(answer.chats), "rows": answer.length}
     if answer.length and not answer.problem_count:

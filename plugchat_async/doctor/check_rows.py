@@ -1,4 +1,4 @@
-"""How the rows of an answer are spelled: shapes and counts, none of their values. Pure: an answer -> a finding."""
+"""Check how the rows of a page are spelled, by shapes and counts without values. Pure: a result -> a finding."""
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
@@ -17,16 +17,16 @@ from plugchat_async._http.secret import Secret
 from plugchat_async._internal.lenient_json import parse_rows, split_array, value_of
 from plugchat_async._pagination.steps import key_of
 from plugchat_async.doctor.findings import Finding, Value, counted, ok, skipped, warning
-from plugchat_async.doctor.probe import TOO_FEW, Answer
+from plugchat_async.doctor.prober import TOO_FEW, ProbeResult
 from plugchat_async.doctor.shapes import listed, plain_names, shape_of, type_of
 from plugchat_async.models import Chat
 
-# How many kinds of ids, and of values that can't be read, are told.
+# The most kinds of ids, and of values that can't be read, in a fact.
 _MAX_KINDS: Final = 40
-# The keys that `Chat` knows.
+# The keys that `Chat` has fields for.
 _KNOWN: Final = tuple(wire_name(a.name) for a in attrs.fields(Chat))
 _TIME: Final = wire_name("last_message_time")
-_SEND_ADVICE: Final = "Send this project what `plugchat doctor --json` prints: it holds no values."
+_SEND_ADVICE: Final = "Send this project the output of `plugchat doctor --json`: it contains no values."
 
 
 def is_lid(text: str | None) -> bool:
@@ -34,8 +34,8 @@ def is_lid(text: str | None) -> bool:
     return text is not None and text.endswith("@lid")
 
 
-def judge_times(answer: Answer) -> Finding:
-    """Say in which unit and type the times are."""
+def check_times(answer: ProbeResult) -> Finding:
+    """Check the unit and the type of the times."""
     if not answer.length:
         return skipped("times", TOO_FEW)
     rows = parse_rows(answer.body)
@@ -87,7 +87,7 @@ def _unit_of(value: Any) -> str:
 
 
 def _one_of(counts: Mapping[str, int]) -> str | None:
-    """Return what all are, "mixed" if not all are the same, None if there are none."""
+    """Return the only key; "mixed" if there are several, None if there are none."""
     return "mixed" if len(counts) > 1 else next(iter(counts), None)
 
 
@@ -95,8 +95,8 @@ def _counts(counts: Mapping[str, int]) -> tuple[str, ...]:
     return tuple(f"{name}: {count}" for name, count in counts.items())
 
 
-def judge_ids(answer: Answer) -> Finding:
-    """Say how many rows have no phone, no lid, or neither, and of which form the phones are."""
+def check_ids(answer: ProbeResult) -> Finding:
+    """Count the rows without a phone, a lid, or both, and the forms of the phones."""
     if not answer.length:
         return skipped("ids", TOO_FEW)
     chats = answer.chats
@@ -107,7 +107,7 @@ def judge_ids(answer: Answer) -> Finding:
         "ids",
         f"of {counted(answer.length, 'row')} {no_phone} {'has' if no_phone == 1 else 'have'} no phone, "
         f"{no_lid} no lid, {answer.unreadable} neither",
-        "A chat without a phone is known by its lid: use chat.id." if no_phone > answer.unreadable else "",
+        "A chat without a phone is identified by its lid: use chat.id." if no_phone > answer.unreadable else "",
         rows=answer.length,
         no_phone=no_phone,
         no_lid=no_lid,
@@ -118,7 +118,7 @@ def judge_ids(answer: Answer) -> Finding:
 
 
 def _form_of(chat: Chat) -> str:
-    """Return the form of a chat's phone: what is around its digits, or how many there are."""
+    """Return the form of a chat's phone: its suffix, or the number of its digits."""
     phone = chat.phone or ""
     if phone.isascii() and phone.isdigit():
         return f"{len(phone)} digits"
@@ -128,8 +128,8 @@ def _form_of(chat: Chat) -> str:
     return "digits-digits" if chat.kind == "group" and "-" in phone else shape_of(phone)
 
 
-def judge_people(answer: Answer) -> Finding:
-    """Say how many people have several rows."""
+def check_people(answer: ProbeResult) -> Finding:
+    """Count the people with several rows."""
     chats = answer.chats
     if len(chats) < 2:
         return skipped("people", TOO_FEW)
@@ -166,10 +166,10 @@ def judge_people(answer: Answer) -> Finding:
     return ok("people", found, "That is usual. merge_people makes one chat for each person.", **facts)
 
 
-def judge_keys(answer: Answer, token: Secret) -> Finding:
-    """Say which keys the rows have, and of which types their values are.
+def check_keys(answer: ProbeResult, token: Secret) -> Finding:
+    """Check the keys of the rows and the types of their values.
 
-    A name that a server has chosen is shown only if it looks like a programmer's.
+    The name of an unknown key is shown only if it looks like an identifier.
     """
     if not answer.length:
         return skipped("keys", TOO_FEW)
@@ -181,13 +181,13 @@ def judge_keys(answer: Answer, token: Secret) -> Finding:
     unknown = Counter({key: counts.total() for key, counts in types.items() if key not in _KNOWN})
     names, others = plain_names(unknown, token)
     missing = tuple(key for key in _KNOWN if key not in types)
-    found = f"{len(types) - len(unknown)} of the {len(_KNOWN)} known keys are there"
+    found = f"{len(types) - len(unknown)} of the {len(_KNOWN)} known keys are present"
     if unknown:
         found += f", and {len(unknown)} unknown: {listed(names, others)}"
     return ok(
         "keys",
         found,
-        "Page.rows has the unknown keys, too." if unknown else "",
+        "Page.rows contains the unknown keys." if unknown else "",
         rows=len(rows),
         known=_spelled(types, (key for key in _KNOWN if key in types)),
         missing=missing,
@@ -197,14 +197,14 @@ def judge_keys(answer: Answer, token: Secret) -> Finding:
 
 
 def _spelled(types: Mapping[str, Counter[str]], names: Iterable[str]) -> tuple[str, ...]:
-    """Return for each name how many values of each type it has, such as "pinned: text 12, boolean 1"."""
+    """Return the types of each name's values with their counts, such as "pinned: text 12, boolean 1"."""
     return tuple(
         f"{name}: {', '.join(f'{kind} {count}' for kind, count in types[name].most_common())}" for name in names
     )
 
 
-def judge_values(answer: Answer) -> Finding:
-    """Say which values can't be read: their fields, what was expected, and of which shape they are."""
+def check_values(answer: ProbeResult) -> Finding:
+    """Check which values can't be read: their fields, the expected types, and their shapes."""
     if not answer.length:
         return skipped("values", TOO_FEW)
     if not answer.problem_count:

@@ -1,4 +1,4 @@
-"""What the doctor says: a finding for each check, and the checkup that holds them all."""
+"""The results of the checks: a finding for each one, and the report with all of them."""
 
 from typing import Final, Literal, TypeAlias, get_args
 
@@ -34,7 +34,7 @@ Check = Literal[
     "rate_limit",
 ]
 Status = Literal["ok", "warning", "failed", "skipped"]
-# As the errors are split: yours, theirs or the network's, an answer that is not what the vendor promises.
+# The same split as in `errors`: the user's configuration; the service or the network; an unexpected answer.
 Category = Literal["configuration", "service", "answer"]
 Value: TypeAlias = str | int | float | bool | tuple[str, ...] | None
 
@@ -49,7 +49,12 @@ def counted(number: int, noun: str) -> str:
 
 @frozen
 class Fact:
-    """One thing that a check has measured. Names and units are those that `plugchat_async.doctor` lists."""
+    """One value that a check measured.
+
+    Attributes:
+        name: The fact's name. The table in `plugchat_async.doctor` lists all names with their units.
+        value: Its value, None if it is not known.
+    """
 
     name: str
     value: Value
@@ -57,25 +62,31 @@ class Fact:
 
 @frozen
 class Finding:
-    """What one check has found.
+    """The result of one check.
 
-    check: which one. "dns" and "tls" come once for each host.
-    status: "ok"; "warning": walks work, but `advice` makes them better or safer; "failed": they don't, or lose chats;
-        "skipped": it could not be told, and `found` says why.
-    found: what was seen, in words. advice: what it means for this package's user, and what to do ("" if nothing).
-    blame: of a failed check, whose fault it is; else None.
-    facts: what was measured, for programs.
+    Attributes:
+        check: The check's name. "dns" and "tls" appear once for each host.
+        status: "ok"; "warning": walks work, but `advice` makes them better or safer; "failed": walks fail, or lose
+            chats; "skipped": the check could not be made, and `found` gives the reason.
+        found: A sentence about what was seen.
+        advice: What to do about it, "" if there is nothing to do.
+        category: The kind of failure, if the check failed; else None.
+        facts: The measured values, for programs.
     """
 
     check: Check
     status: Status
     found: str
     advice: str = ""
-    blame: Category | None = None
+    category: Category | None = None
     facts: tuple[Fact, ...] = ()
 
     def fact(self, name: str) -> Value:
-        """Give a fact's value. KeyError if there is no such fact."""
+        """Return a fact's value.
+
+        Raises:
+            KeyError: If there is no such fact.
+        """
         for fact in self.facts:
             if fact.name == name:
                 return fact.value
@@ -84,12 +95,14 @@ class Finding:
 
 @frozen
 class Report:
-    """What all checks together have found.
+    """The results of all checks.
 
-    findings: one for each check, in order.
-    base_url: where the list was looked at: as given, or the other documented host if only that one answers; None if
-        what was given is no base URL.
-    requests: how many were sent. elapsed: seconds that it took.
+    Attributes:
+        findings: The findings, in the order of the checks.
+        base_url: The base URL that the list was read from: the given one, or the other documented host if only that
+            one answers. None if the given base URL is not valid.
+        requests: The number of requests that were sent.
+        elapsed: The duration in seconds.
     """
 
     findings: tuple[Finding, ...]
@@ -99,11 +112,15 @@ class Report:
 
     @property
     def healthy(self) -> bool:
-        """Whether no check has failed."""
+        """Whether no check failed."""
         return all(finding.status != "failed" for finding in self.findings)
 
     def finding(self, check: Check) -> Finding:
-        """Give the first finding of a check. KeyError if there is none."""
+        """Return the first finding of a check.
+
+        Raises:
+            KeyError: If there is none.
+        """
         for finding in self.findings:
             if finding.check == check:
                 return finding
@@ -111,32 +128,32 @@ class Report:
 
 
 def ok(check: Check, found: str, advice: str = "", **facts: Value) -> Finding:
-    """Give the finding that all is well."""
+    """Return a finding with the status "ok"."""
     return Finding(check, "ok", found, advice, None, _facts(facts))
 
 
 def warning(check: Check, found: str, advice: str, **facts: Value) -> Finding:
-    """Give the finding that walks work, but something is to be known."""
+    """Return a finding with the status "warning": walks work, but there is something to know."""
     return Finding(check, "warning", found, advice, None, _facts(facts))
 
 
-def failed(check: Check, found: str, advice: str, blame: Category, **facts: Value) -> Finding:
-    """Give the finding that walks don't work, or lose chats."""
-    return Finding(check, "failed", found, advice, blame, _facts(facts))
+def failed(check: Check, found: str, advice: str, category: Category, **facts: Value) -> Finding:
+    """Return a finding with the status "failed": walks fail, or lose chats."""
+    return Finding(check, "failed", found, advice, category, _facts(facts))
 
 
 def failed_by(check: Check, error: PlugChatError, **facts: Value) -> Finding:
-    """Give the finding that an error makes."""
-    return failed(check, error.what_happened, error.hint, blame_of(error), **facts)
+    """Return the failed finding for an error."""
+    return failed(check, error.what_happened, error.hint, category_of(error), **facts)
 
 
-def skipped(check: Check, why: str, **facts: Value) -> Finding:
-    """Give the finding that nothing could be found."""
-    return Finding(check, "skipped", why, "", None, _facts(facts))
+def skipped(check: Check, reason: str, **facts: Value) -> Finding:
+    """Return a finding with the status "skipped"."""
+    return Finding(check, "skipped", reason, "", None, _facts(facts))
 
 
-def blame_of(error: PlugChatError) -> Category:
-    """Say whose fault an error is."""
+def category_of(error: PlugChatError) -> Category:
+    """Return the category of an error."""
     match error:
         case ConfigurationError():
             return "configuration"

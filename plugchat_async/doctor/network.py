@@ -1,4 +1,4 @@
-"""How far one gets towards a host before a request is sent: its addresses, and its certificate."""
+"""Check the network before any request is sent: a host's addresses and its certificate."""
 
 import asyncio
 import ipaddress
@@ -11,7 +11,7 @@ from attrs import frozen
 
 from plugchat_async.doctor.findings import Finding, failed, ok, skipped, warning
 
-# A certificate is renewed some weeks before its end where that is done by itself; one that is not is soon forgotten.
+# Automatic renewal replaces a certificate some weeks before it expires. Later than that, nobody may have noticed.
 SOON_DAYS: Final = 14
 _DAY: Final = 86_400
 _CERTIFICATE_ADVICE: Final = (
@@ -25,7 +25,14 @@ _CONNECTION_ADVICE: Final = (
 
 @frozen
 class Host:
-    """Where a base URL leads to. `secure`: over TLS."""
+    """The host that a base URL names.
+
+    Attributes:
+        base_url: The base URL.
+        name: The host name or address.
+        port: The port, also if the base URL does not contain it.
+        secure: Whether it is reached over TLS.
+    """
 
     base_url: str
     name: str
@@ -34,32 +41,32 @@ class Host:
 
     @classmethod
     def of(cls, base_url: str) -> Self:
-        """Take a checked base URL apart."""
+        """Parse a checked base URL."""
         parts = urlsplit(base_url)
         assert parts.hostname is not None, "a base URL names one"
         secure = parts.scheme == "https"
         return cls(base_url, parts.hostname, parts.port or (443 if secure else 80), secure)
 
 
-async def look_up(host: Host, seconds: float) -> Finding:
-    """Ask for a host's addresses, for so many seconds at most."""
+async def check_dns(host: Host, timeout: float) -> Finding:  # noqa: ASYNC109 - a bound on the look-up, in seconds
+    """Look up a host's addresses."""
     if _is_address(host.name):
-        return ok("dns", f"{host.name} is an address: no name to look up", host=host.name, addresses=(host.name,))
+        return ok("dns", f"{host.name} is an address, not a name", host=host.name, addresses=(host.name,))
     loop = asyncio.get_running_loop()
     try:
-        async with asyncio.timeout(seconds):
+        async with asyncio.timeout(timeout):
             infos = await loop.getaddrinfo(host.name, host.port, type=socket.SOCK_STREAM)
     except TimeoutError:
-        said = f"no answer within {seconds:g} s"
+        reason = f"no answer within {timeout:g} s"
     # A name that IDNA can't encode is a UnicodeError.
     except (OSError, UnicodeError) as error:
-        said = (error.strerror if isinstance(error, OSError) else None) or "it is no host name"
+        reason = (error.strerror if isinstance(error, OSError) else None) or "it is not a host name"
     else:
         addresses = tuple(dict.fromkeys(str(info[4][0]) for info in infos))
         return ok("dns", f"{host.name} is {', '.join(addresses)}", host=host.name, addresses=addresses)
     return failed(
         "dns",
-        f"{host.name} can't be resolved: {said}",
+        f"{host.name} can't be resolved: {reason}",
         "Check the host name in base_url, and this machine's DNS and network.",
         "service",
         host=host.name,
@@ -67,48 +74,61 @@ async def look_up(host: Host, seconds: float) -> Finding:
     )
 
 
-async def shake_hands(host: Host, context: ssl.SSLContext, *, seconds: float, now: float) -> Finding:
-    """Connect, and look at version and certificate. `now`: epoch seconds, to count the certificate's days from."""
+async def check_tls(
+    host: Host,
+    context: ssl.SSLContext,
+    *,
+    timeout: float,  # noqa: ASYNC109 - a bound on the handshake, in seconds
+    now: float,
+) -> Finding:
+    """Connect to a host, and check the TLS version and the certificate.
+
+    Args:
+        host: The host.
+        context: The TLS settings to connect with.
+        timeout: The limit for the connection and the handshake, in seconds.
+        now: The current time in epoch seconds. The certificate's remaining days are counted from it.
+    """
     if not host.secure:
-        return skipped("tls", f"{host.base_url} is http, on this machine: there is no TLS", host=host.name)
+        return skipped("tls", f"{host.base_url} is http on this machine, without TLS", host=host.name)
     advice = _CONNECTION_ADVICE
     try:
-        async with asyncio.timeout(seconds):
+        async with asyncio.timeout(timeout):
             _, writer = await asyncio.open_connection(host.name, host.port, ssl=context, server_hostname=host.name)
     except ssl.SSLCertVerificationError as error:
-        said, advice = error.verify_message, _CERTIFICATE_ADVICE
+        reason, advice = error.verify_message, _CERTIFICATE_ADVICE
     except ssl.SSLError as error:
-        said = f"the TLS handshake failed: {(error.reason or 'no reason given').replace('_', ' ').lower()}"
-        advice = "Check the port in base_url, and that no proxy is in between: what answers there may not speak TLS."
+        reason = f"the TLS handshake failed: {(error.reason or 'no reason given').replace('_', ' ').lower()}"
+        advice = "Check the port in base_url, and that no proxy is in between: that port may not speak TLS."
     except TimeoutError:
-        said = f"no connection within {seconds:g} s"
+        reason = f"no connection within {timeout:g} s"
     except ConnectionRefusedError:
-        said = "the connection was refused"
+        reason = "the connection was refused"
     except ConnectionError:
-        said = "the connection was lost in the TLS handshake"
-        advice = "Check that no firewall or proxy is in between that breaks off TLS; else try again later."
+        reason = "the connection was lost during the TLS handshake"
+        advice = "Check for a firewall or proxy in between that interrupts TLS; if there is none, try again later."
     except OSError:
-        said = "the server can't be reached"
+        reason = "the server can't be reached"
     else:
         try:
             tls = cast("ssl.SSLObject", writer.get_extra_info("ssl_object"))
             return _handshake(host, tls, now)
         finally:
-            # Nothing was begun that would have to be ended in good order.
+            # No request was sent, so there is nothing to wait for.
             writer.transport.abort()
-    return failed("tls", f"{host.name}: {said}", advice, "service", host=host.name)
+    return failed("tls", f"{host.name}: {reason}", advice, "service", host=host.name)
 
 
 def _handshake(host: Host, tls: ssl.SSLObject, now: float) -> Finding:
     certificate = tls.getpeercert() or {}
     expiry = ssl.cert_time_to_seconds(str(certificate["notAfter"]))
     days = int((expiry - now) // _DAY)
-    found = f"{host.name}: {tls.version()}, and a certificate that is trusted for another {days} days"
+    found = f"{host.name}: {tls.version()}, trusted certificate, valid for another {days} days"
     if days < SOON_DAYS:
         return warning(
             "tls",
             found,
-            "Tell whoever runs that host to renew it: from then on no request is sent.",
+            "Ask the operator of that host to renew it: no request is sent once it has expired.",
             host=host.name,
             version=tls.version(),
             days_left=days,

@@ -1,4 +1,4 @@
-"""The shape of what a server sent, without the thing itself: what may be shown to anybody. Pure."""
+"""Describe what a server sent by its shape, without its values, so that it can be shown to anybody. Pure."""
 
 import re
 from collections import Counter
@@ -12,11 +12,11 @@ from plugchat_async._http.wire import Response, status_line
 from plugchat_async._internal.lenient_json import mend, value_of
 from plugchat_async.errors import DecodeError, MethodNotAllowedError, PlugChatError, RateLimitedError, ServerError
 
-# A name that a programmer would choose. One with more digits in a row may be somebody's phone.
+# A name that a programmer would choose. With more digits in a row it may be a phone number.
 _PLAIN_NAME: Final = re.compile(r"(?![A-Za-z0-9_]*[0-9]{5})[A-Za-z][A-Za-z0-9_]{0,39}")
-# How many names are shown at most.
+# The most names that are shown.
 MAX_NAMES: Final = 40
-# A number of more digits may be somebody's phone.
+# A number with more digits may be a phone number.
 MAX_NUMBER: Final = 99_999
 # Python refuses to print much longer ones.
 _MAX_INTEGER: Final = 10**18
@@ -28,14 +28,14 @@ _RATE_HEADER: Final = re.compile(
 
 
 def is_plain_name(name: str, token: Secret) -> bool:
-    """Return whether a key may be shown: it looks like a programmer's word, and holds neither phone nor token."""
+    """Return whether a key may be shown: it looks like an identifier, and contains neither a phone nor the token."""
     return _PLAIN_NAME.fullmatch(name) is not None and token.redact(name) == name
 
 
 def plain_names(counts: Counter[str], token: Secret) -> tuple[tuple[str, ...], int]:
-    """Return the names that may be shown, the most frequent first, and how many others there are."""
+    """Return the names that may be shown, the most frequent first, and the number of the others."""
     shown: list[str] = []
-    # In the order of the names where their counts are equal: a server's order is its own.
+    # Names with equal counts are sorted by name: the server's order is arbitrary.
     for name, _ in sorted(counts.items(), key=lambda item: (-item[1], item[0])):
         if len(shown) == MAX_NAMES:
             break
@@ -44,7 +44,7 @@ def plain_names(counts: Counter[str], token: Secret) -> tuple[tuple[str, ...], i
     return tuple(shown), len(counts) - len(shown)
 
 
-# What `value_of` returns: a value that Python can't have stays as its bytes.
+# The types that `value_of` returns. A value that Python can't represent stays as bytes.
 _TYPES: Final[dict[type, str]] = {
     type(None): "null",
     bool: "boolean",
@@ -58,12 +58,12 @@ _TYPES: Final[dict[type, str]] = {
 
 
 def type_of(value: Any) -> str:
-    """Return the type of a JSON value, as JSON calls it; empty texts are told from others."""
+    """Return the JSON type of a value; an empty string is a type of its own."""
     return "empty text" if value == "" else _TYPES[type(value)]
 
 
 def shape_of(value: Any) -> str:
-    """Return the shape of a JSON value, such as "a text of 3 letters". `value`: as `value_of` returns it."""
+    """Return the shape of a JSON value, as `value_of` returns it, such as "a text of 3 letters"."""
     kind = type_of(value)
     match kind:
         case "text":
@@ -94,7 +94,7 @@ def _kind_of_text(text: str) -> str:
 
 
 def shape_of_body(body: bytes, token: Secret) -> str:
-    """Return the shape of a response's body: what JSON it is, with the keys of an object."""
+    """Return the shape of a response's body: its JSON type, and the keys of an object."""
     if not body.strip():
         return "an empty body"
     value = value_of(mend(body))
@@ -107,13 +107,13 @@ def shape_of_body(body: bytes, token: Secret) -> str:
 
 
 def listed(names: Iterable[str], others: int) -> str:
-    """Return names in a row, with how many others there are."""
+    """Return names separated by commas, with the number of the others."""
     more = f"{others} other{'' if others == 1 else 's'}" if others else ""
     return ", ".join([*names, *([more] if more else [])]) or "none"
 
 
 def strip_quotes(error: PlugChatError, response: Response, token: Secret) -> None:
-    """Take out of an error all that a server has chosen. What is left says what kind of answer it was."""
+    """Remove all text of the server from an error. What remains is the kind of the answer."""
     shape = shape_of_body(response.body, token) if response.complete else "a body that is too long"
     error.message = f"{type(error).__name__}: HTTP {status_line(response.status)}, {shape}"
     if isinstance(error, DecodeError):
@@ -125,7 +125,7 @@ def strip_quotes(error: PlugChatError, response: Response, token: Secret) -> Non
 
 
 def shapes_of_headers(headers: dict[str, str]) -> dict[str, str]:
-    """Return the headers about rates that are known, and the shapes of their values; small numbers as they are."""
+    """Return the known headers about rate limits, with the shapes of their values; small numbers stay as they are."""
     return {name: _shape_of_header(value) for name, value in headers.items() if _RATE_HEADER.fullmatch(name)}
 
 

@@ -1,4 +1,4 @@
-"""What users test their own code with: an honest server in the process, and faults to script it with."""
+"""Test code against a simulated Plug Chat server on this machine, with scripted faults."""
 
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
@@ -6,20 +6,22 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from plugchat_async.testing.account import SimulatedAccount
     from plugchat_async.testing.faults import Fault
+    from plugchat_async.testing.quirks import Quirks
     from plugchat_async.testing.simulator import PlugChatSimulator, SimulatedRequest
 
-# Loaded when it is asked for, as in the package above: pytest imports this one with the plugin that is in it.
+# Loaded on first use, as in `plugchat_async`: pytest imports this package in every run, because of the plugin in it.
 _HOME = {
     "Fault": "faults",
     "PlugChatSimulator": "simulator",
+    "Quirks": "quirks",
     "SimulatedAccount": "account",
     "SimulatedRequest": "simulator",
 }
 
-__all__ = ["Fault", "PlugChatSimulator", "SimulatedAccount", "SimulatedRequest"]
+__all__ = ["Fault", "PlugChatSimulator", "Quirks", "SimulatedAccount", "SimulatedRequest"]
 
 
-if not TYPE_CHECKING:  # with it, type checkers would believe in any name
+if not TYPE_CHECKING:  # type checkers would accept any name
 
     def __getattr__(name: str) -> Any:
         if name not in _HOME:

@@ -1,4 +1,4 @@
-"""The list of chats of a simulated account, and what happens to it while it is read."""
+"""A simulated account: its list of chats, and the events that change it."""
 
 import operator
 import random
@@ -9,12 +9,18 @@ from attrs import evolve, frozen
 from plugchat_async._pagination.steps import key_of
 from plugchat_async.models import Chat
 from plugchat_async.testing.dialects import Dialect
-from plugchat_async.testing.fake_chats import GatewayChatFactory, People
+from plugchat_async.testing.fake_chats import ChatFactory, GatewayChatFactory
 
 
 @frozen(kw_only=True)
 class Traffic:
-    """How much happens in an interval, on average: messages to chats that are there, new chats, deleted ones."""
+    """The average number of events in an interval.
+
+    Attributes:
+        bumps: Messages to existing chats. Default 0.0.
+        inserts: New chats. Default 0.0.
+        deletes: Deleted chats. Default 0.0.
+    """
 
     bumps: float = 0.0
     inserts: float = 0.0
@@ -22,13 +28,15 @@ class Traffic:
 
 
 class SimulatedAccount:
-    """Made-up chats, newest first, those without a time last. The same seed makes the same ones.
+    """An account with made-up chats, newest first, those without a time last. The same seed makes the same chats.
 
-    token: what it is asked for with.
-    connected: whether its phone is connected to WhatsApp. Set it at any time: while it is False, the list is empty.
+    Methods that take a chat accept a `Chat` or its id. Rows of one person without a phone share their id: the id means
+    the first of them, a `Chat` exactly that row.
 
-    Methods that take a chat take a `Chat` or its id. Rows without a phone share their id with the other such rows of
-    their person: the id means the first of them, the `Chat` exactly that row.
+    Attributes:
+        token: The token that requests for this account send.
+        connected: Whether the phone is connected to WhatsApp. While it is False, the list is empty. Can be set at any
+            time.
     """
 
     def __init__(
@@ -43,21 +51,21 @@ class SimulatedAccount:
     ) -> None:
         self.token = token
         self.connected = connected
-        self._people = GatewayChatFactory(seed) if dialect == "gateway" else People(seed)
-        self._chats = self._people.chats(chats)
+        self._factory = GatewayChatFactory(seed) if dialect == "gateway" else ChatFactory(seed)
+        self._chats = self._factory.chats(chats)
         if dialect == "gateway" and pinned:
             self._chats[-pinned:] = [evolve(chat, is_pinned=True) for chat in self._chats[-pinned:]]
         self._traffic = Traffic()
-        self._chance = random.Random(seed)  # noqa: S311 - made-up data
+        self._random = random.Random(seed)  # noqa: S311 - made-up data
 
     @property
     def chats(self) -> tuple[Chat, ...]:
-        """All chats as they are now."""
+        """All current chats."""
         return tuple(self._chats)
 
     @property
     def status(self) -> dict[str, object]:
-        """The answer to the call for the account's status."""
+        """The response to the call for the account's status."""
         status: dict[str, object] = dict.fromkeys(("connected", "session", "smartphoneConnected"), self.connected)
         return status if self.connected else {**status, "error": "You are not connected."}
 
@@ -65,60 +73,72 @@ class SimulatedAccount:
         return len(self._chats)
 
     def window(self, page: int, size: int) -> list[Chat]:
-        """Give a page, counted from 1, of so many chats."""
+        """Return a page of `size` chats. Pages are counted from 1."""
         return self._chats[(page - 1) * size : page * size]
 
     def receive_message(self, chat: Chat | str) -> Chat:
-        """Let a message arrive: the chat jumps to the front, one more unread. KeyError if there is no such chat."""
+        """Receive a message: the chat moves to the front, with one more unread.
+
+        Raises:
+            KeyError: If there is no such chat.
+        """
         return self._bump(self._index(chat))
 
     def new_chat(self) -> Chat:
-        """Let somebody write for the first time: a new chat in front."""
-        return self._to_front(evolve(self._people.chat(), unread=1, last_message_time=self._people.now()))
+        """Add a new chat to the front, with one unread message."""
+        return self._to_front(evolve(self._factory.chat(), unread=1, last_message_time=self._factory.now()))
 
     def delete_chat(self, chat: Chat | str) -> Chat:
-        """Take a chat off the list and give it back. KeyError if there is no such chat."""
+        """Remove a chat from the list and return it.
+
+        Raises:
+            KeyError: If there is no such chat.
+        """
         return self._chats.pop(self._index(chat))
 
     def mark_read(self, chat: Chat | str) -> Chat:
-        """Let the owner read a chat: no more unread, and it stays where it is. KeyError if there is no such chat."""
+        """Mark a chat as read: it has no unread messages, and keeps its position.
+
+        Raises:
+            KeyError: If there is no such chat.
+        """
         index = self._index(chat)
         self._chats[index] = evolve(self._chats[index], unread=0)
         return self._chats[index]
 
-    def begin_traffic(self, traffic: Traffic, *, seed: int) -> None:
-        """Choose what happens in each interval from now on."""
+    def start_traffic(self, traffic: Traffic, *, seed: int) -> None:
+        """Set the events of each interval from now on."""
         self._traffic = traffic
-        self._chance = random.Random(seed)  # noqa: S311 - made-up data
+        self._random = random.Random(seed)  # noqa: S311 - made-up data
 
     def pass_interval(self) -> None:
-        """Let happen what happens in one interval, in any order."""
-        traffic, chance = self._traffic, self._chance
+        """Make the events of one interval happen, in random order."""
+        traffic = self._traffic
         events: list[Callable[[], object]] = [self._bump_any] * self._count(traffic.bumps)
         events += [self.new_chat] * self._count(traffic.inserts)
         events += [self._delete_any] * self._count(traffic.deletes)
-        chance.shuffle(events)
+        self._random.shuffle(events)
         for event in events:
             event()
 
     def _count(self, rate: float) -> int:
-        """Draw how many events of a rate fall into an interval: a Poisson process has exponential gaps."""
+        """Return a random number of events in an interval. The gaps of a Poisson process are exponential."""
         count, passed = 0, 0.0
-        while rate and (passed := passed + self._chance.expovariate(rate)) < 1.0:
+        while rate and (passed := passed + self._random.expovariate(rate)) < 1.0:
             count += 1
         return count
 
     def _bump_any(self) -> None:
         if self._chats:
-            self._bump(self._chance.randrange(len(self._chats)))
+            self._bump(self._random.randrange(len(self._chats)))
 
     def _delete_any(self) -> None:
         if self._chats:
-            self._chats.pop(self._chance.randrange(len(self._chats)))
+            self._chats.pop(self._random.randrange(len(self._chats)))
 
     def _bump(self, index: int) -> Chat:
         chat = self._chats.pop(index)
-        return self._to_front(evolve(chat, unread=chat.unread + 1, last_message_time=self._people.now()))
+        return self._to_front(evolve(chat, unread=chat.unread + 1, last_message_time=self._factory.now()))
 
     def _index(self, wanted: Chat | str) -> int:
         name_of: Callable[[Chat], str] = operator.attrgetter("id") if isinstance(wanted, str) else key_of

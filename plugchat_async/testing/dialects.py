@@ -1,4 +1,4 @@
-"""How the simulator spells chats: as the vendor's page of 2021 does, or as the gateway does today."""
+"""The spelling of chats in JSON: as in the vendor's page of 2021, or as the gateway sends them today."""
 
 import json
 import zlib
@@ -12,7 +12,7 @@ from plugchat_async.models import Chat
 Dialect: TypeAlias = Literal["gateway", "documented"]
 DIALECTS: Final[tuple[str, ...]] = get_args(Dialect)
 
-# The order of keys in the gateway's rows. Those that `Chat` does not know are told by a few rows each, but for groups.
+# The order of keys in the gateway's rows. Groups have most of those without a field in `Chat`, other rows a few.
 _KEYS: Final = (
     "pinned", "messagesUnread", "unread", "lid", "about", "lastMessageTime", "isGroupAnnouncement", "archived",
     "phone", "name", "communityId", "isGroup", "isMuted", "isMarkedSpam", "profileThumbnail", "muteEndTime",
@@ -24,7 +24,7 @@ _OF_GROUPS: Final[Mapping[str, object]] = {
     "muteEndTime": None,
     "ephemeralExpiration": 0,
 }
-# What persons' rows have, and how often of 16.
+# The extra keys of persons' rows, with their frequency among 16 rows.
 _OF_PERSONS: Final[Sequence[tuple[int, Mapping[str, object]]]] = (
     (3, {}),
     (5, {"muteEndTime": None}),
@@ -34,7 +34,7 @@ _OF_PERSONS: Final[Sequence[tuple[int, Mapping[str, object]]]] = (
     (1, {"muteEndTime": None, "about": "Oi", "ephemeralExpiration": 604800, "notes": {"id": "1"}, "tags": ("7",)}),
 )
 _EXTRAS: Final = tuple(extra for times, extra in _OF_PERSONS for _ in range(times))
-# No message yet: mostly "0", and now and then in another way.
+# The time of a chat without messages is mostly "0", and now and then another value.
 _NO_TIMES: Final[Mapping[int, Mapping[str, object]]] = {
     0: {},
     1: {"lastMessageTime": None},
@@ -46,13 +46,13 @@ _NO_TIME: Final[Mapping[str, object]] = {"lastMessageTime": "0"}
 
 def write_page(chats: Iterable[Chat], dialect: Dialect) -> bytes:
     """Return the body of a page."""
-    rows = list(map(_SPELLINGS[dialect], chats))
+    rows = list(map(_ROW[dialect], chats))
     separators = None if dialect == "documented" else (",", ":")
     return json.dumps(rows, ensure_ascii=False, separators=separators).encode()
 
 
-def spell(chat: Chat) -> dict[str, object]:
-    """Spell a chat as the vendor's example does: nearly everything is a string."""
+def _documented_row(chat: Chat) -> dict[str, object]:
+    """Return a chat as in the vendor's example: nearly all values are strings."""
     time = chat.last_message_time
     return {
         "name": chat.name,
@@ -66,34 +66,34 @@ def spell(chat: Chat) -> dict[str, object]:
     }
 
 
-def spell_today(chat: Chat) -> dict[str, object]:
-    """Spell a chat as the gateway does today: as the converter does, and with what only the gateway has."""
+def _gateway_row(chat: Chat) -> dict[str, object]:
+    """Return a chat as the gateway sends it today: as the converter writes it, with the gateway's extra keys."""
     row: dict[str, Any] = converter.unstructure(chat)
-    chance = zlib.crc32(key_of(chat).encode())  # a row keeps its oddities
+    chance = zlib.crc32(key_of(chat).encode())  # a row keeps its rare values
     row.setdefault("phone", "")
-    if chat.is_pinned is None:  # a row of which the gateway tells little
+    if chat.is_pinned is None:  # a row with few keys
         del row["isMuted"], row["isMarkedSpam"]
     else:
         extra = _OF_GROUPS if chat.lid is None else _EXTRAS[chance % len(_EXTRAS)]
         row = {**extra, **(_NO_TIME if chat.last_message_time is None else {}), **row}
-        _spell_oddly(row, chat, chance // len(_EXTRAS) % 200)
+        _add_rare_values(row, chat, chance // len(_EXTRAS) % 200)
     return {key: row[key] for key in _KEYS if key in row}
 
 
-def _spell_oddly(row: dict[str, Any], chat: Chat, chance: int) -> None:
-    """Spell a few of 200 rows as the gateway does only now and then."""
+def _add_rare_values(row: dict[str, Any], chat: Chat, chance: int) -> None:
+    """Replace values in a few of 200 rows by spellings that the gateway rarely uses."""
     if chat.last_message_time is None and chance in _NO_TIMES:
         del row["lastMessageTime"]
         row |= _NO_TIMES[chance]
     elif chat.last_message_time is not None and chance < 4 and row["lastMessageTime"].isdigit():
         row["lastMessageTime"] = int(row["lastMessageTime"])
-    elif chance < 8:  # the other way round
+    elif chance < 8:  # text and boolean swapped
         row |= {"pinned": chat.is_pinned, "isGroup": "true" if chat.is_group else "false"}
     elif chance == 8 and not chat.unread:
         row["unread"] = "-1"  # marked as unread
 
 
-_SPELLINGS: Final[Mapping[Dialect, Callable[[Chat], dict[str, object]]]] = {
-    "gateway": spell_today,
-    "documented": spell,
+_ROW: Final[Mapping[Dialect, Callable[[Chat], dict[str, object]]]] = {
+    "gateway": _gateway_row,
+    "documented": _documented_row,
 }

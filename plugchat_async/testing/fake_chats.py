@@ -1,8 +1,8 @@
-"""Made-up chats: people, groups and broadcast lists as a Brazilian WhatsApp account has them. No one's real data.
+"""Made-up chats: persons, groups and broadcast lists like those of a Brazilian WhatsApp account, without real data.
 
-`People` are those of the vendor's page of 2021: each chat has a phone and a time. `GatewayChatFactory` are those of today's
-gateway, in the proportions of a live account of 732 rows: a person has 2.2 rows on average and up to five, of which at
-most one has the phone, and 59 % of the rows have no time.
+`ChatFactory` makes chats as in the vendor's page of 2021: each has a phone and a time. `GatewayChatFactory` makes chats
+as today's gateway lists them, in the proportions of a live account of 732 rows: a person has 2.2 rows on average and up
+to five, at most one of which has the phone, and 59 % of the rows have no time.
 """
 
 import random
@@ -31,27 +31,27 @@ _GROUPS = (
 _EMOJI = ("😀", "🎉", "⚽", "❤️", "🇧🇷", "👩\u200d👩\u200d👧", "🔥", "🙏🏽")
 _AREA_CODES = (11, 21, 31, 41, 47, 51, 61, 71, 81, 85, 91)
 
-# The newest chat of the vendor's example; simulated time goes on from there, a second for each event.
+# The time of the newest chat in the vendor's example. Simulated time starts here, and advances a second per event.
 _EPOCH = datetime.fromtimestamp(1622991687, UTC)
-# That of the gateway's rows of today.
+# The same for the gateway's rows of today.
 _EPOCH_TODAY = datetime.fromtimestamp(1768497607, UTC)
 
-# How many rows a person has, and how often: 2.2 on average.
+# The numbers of rows of a person, with their weights: 2.2 on average.
 _ROWS: Final = (1, 2, 3, 4, 5)
 _ROWS_WEIGHTS: Final = (33, 35, 20, 8, 4)
-# The share of persons of whom a row has the phone; with it, 53 % of all rows have none.
+# The share of persons with a phone in one row. With it, 53 % of all rows have no phone.
 _WITH_PHONE: Final = 0.98
-# The share of rows that have a time, with a phone and without: 41 % together.
+# The share of rows with a time, among those with a phone and those without: 41 % of all.
 _TIMED: Final = 0.68
 _TIMED_WITHOUT_PHONE: Final = 0.17
-# Scramble serial numbers: each has no divisor in common with the number of ids.
+# Multipliers that scramble serial numbers. Each is coprime to the number of ids, so that ids stay unique.
 _PHONE_STEP: Final = 7_919_573
 _LID_STEP: Final = 618_033_988_749_889
 _GROUP_STEP: Final = 31_415_926_537
 
 
-class People:
-    """A reproducible source of chats: the same seed gives the same chats, and a clock that only it moves."""
+class ChatFactory:
+    """Makes chats with a simulated clock. The same seed makes the same chats."""
 
     def __init__(self, seed: int, epoch: datetime = _EPOCH) -> None:
         self._random = random.Random(seed)  # noqa: S311 - made-up data
@@ -59,21 +59,21 @@ class People:
         self._now = epoch
 
     def now(self) -> datetime:
-        """Give the simulated time, a second later at each call."""
+        """Return the simulated time, a second later at each call."""
         self._now += timedelta(seconds=1)
         return self._now
 
     def chats(self, count: int) -> list[Chat]:
-        """Make a list as the service gives it: the newest last message first, with ties now and then."""
+        """Return a list sorted by time, newest first, with equal times now and then."""
         gaps = (int(self._random.expovariate(1 / 600)) for _ in range(count))
         return [evolve(self.chat(), last_message_time=_EPOCH - timedelta(seconds=age)) for age in accumulate(gaps)]
 
     def chat(self) -> Chat:
-        """Make one chat with a phone that no other has. Its time is left for the caller to set."""
+        """Return a chat with a unique phone and no time."""
         rnd = self._random
         self._serial += 1
         kind = rnd.random()
-        # The running number keeps ids apart; its scrambling keeps them from looking like one.
+        # The serial number makes phones unique; scrambled, they do not look consecutive.
         number = f"55{rnd.choice(_AREA_CODES)}9{self._serial * _PHONE_STEP % 10**8:08d}"
         if kind < 0.12:
             name, phone = rnd.choice(_GROUPS), f"{number}-{int(_EPOCH.timestamp()) - self._serial}"
@@ -103,28 +103,28 @@ class People:
         )
 
 
-class GatewayChatFactory(People):
-    """Chats as today's gateway lists them. No two rows of an account have the same phone, or the same lid and name."""
+class GatewayChatFactory(ChatFactory):
+    """Makes chats as today's gateway lists them. No two rows have the same phone, or the same lid and name."""
 
     def __init__(self, seed: int) -> None:
         super().__init__(seed, _EPOCH_TODAY)
 
     def chats(self, count: int) -> list[Chat]:
-        """Return a list as the gateway may give it: newest first, rows without a time at the end."""
+        """Return a list sorted by time, newest first, with the rows without a time at the end."""
         rnd = self._random
         rows = list(islice(chain.from_iterable(self._rows_of_all()), count))
         rnd.shuffle(rows)
         timed = [row for row in rows if rnd.random() < (_TIMED if row.phone else _TIMED_WITHOUT_PHONE)]
-        there = set(map(id, timed))
+        timed_ids = set(map(id, timed))
         gaps = (int(rnd.expovariate(1 / 600)) for _ in timed)
         times = sorted((self._time(age) for age in accumulate(gaps)), reverse=True)
         return [
             *(evolve(row, last_message_time=time) for row, time in zip(timed, times, strict=True)),
-            *(row for row in rows if id(row) not in there),
+            *(row for row in rows if id(row) not in timed_ids),
         ]
 
     def chat(self) -> Chat:
-        """Return one row of a person that no other row belongs to. Its time is left for the caller to set."""
+        """Return the only row of a new person, without a time."""
         return self._rows_of_person(1)[0]
 
     def _rows_of_all(self) -> Iterator[Sequence[Chat]]:
@@ -180,7 +180,7 @@ class GatewayChatFactory(People):
         rnd = self._random
         unread = rnd.choice((0, 0, 0, 0, 0, 1, 2, 5, 37))
         is_archived = rnd.random() < 0.08
-        if phone is None and rnd.random() < 0.06:  # of some rows the gateway tells little
+        if phone is None and rnd.random() < 0.06:  # some of the gateway's rows have few keys
             return Chat(lid=lid, name=name, unread=unread, is_archived=is_archived, is_group=is_group)
         is_muted = rnd.random() < 0.15
         return Chat(
@@ -203,7 +203,7 @@ class GatewayChatFactory(People):
         return self._random.choice((FOREVER, FOREVER, _EPOCH_TODAY + timedelta(hours=8), None))
 
     def _time(self, age: int) -> datetime:
-        # Times are whole seconds, but for a few.
+        # All times except a few are whole seconds.
         rest = self._random.randrange(1000) if self._random.random() < 0.02 else 0
         return _EPOCH_TODAY - timedelta(seconds=age, milliseconds=rest)
 

@@ -1,4 +1,4 @@
-"""What a scripted request meets instead of an honest answer."""
+"""Scripted faults: what happens to a request instead of a correct response."""
 
 import asyncio
 import socket
@@ -14,7 +14,7 @@ Kind = Literal["none", "answer", "delay", "hang", "close", "reset", "truncate", 
 
 @frozen
 class Fault:
-    """One request's fate. Make one with a class method, and give them to `PlugChatSimulator.script` in order."""
+    """A fault of one request. Create it with a class method, and pass it to `PlugChatSimulator.script`."""
 
     kind: Kind
     code: int = 200
@@ -24,51 +24,56 @@ class Fault:
 
     @classmethod
     def none(cls) -> Self:
-        """No fault: the request is answered honestly. It fills a place in a script."""
+        """Respond correctly. It takes the place of a request without a fault in a script."""
         return cls("none")
 
     @classmethod
     def status(cls, code: int, *, headers: Mapping[str, str] | None = None, body: bytes | str = b"") -> Self:
-        """Answer with a status, such as 503 with {"Retry-After": "2"}."""
+        """Respond with a status, such as 503 with {"Retry-After": "2"}."""
         return cls("answer", code, dict(headers or {}), _to_bytes(body))
 
     @classmethod
     def answer(cls, body: bytes | str, *, content_type: str = "application/json") -> Self:
-        """Answer 200 with a body of any kind: HTML, an object, half a list."""
+        """Respond with 200 and any body: HTML, an object, half a list."""
         return cls("answer", 200, {"Content-Type": content_type}, _to_bytes(body))
 
     @classmethod
     def delay(cls, seconds: float) -> Self:
-        """Answer honestly, but so many seconds late."""
+        """Respond correctly, after a delay in seconds."""
         return cls("delay", seconds=seconds)
 
     @classmethod
     def hang(cls) -> Self:
-        """Never answer. It ends when the client gives up, or with the simulator."""
+        """Never respond. The request ends when the client disconnects, or with the simulator."""
         return cls("hang")
 
     @classmethod
     def close(cls) -> Self:
-        """Close the connection without an answer."""
+        """Close the connection without a response."""
         return cls("close")
 
     @classmethod
     def reset(cls) -> Self:
-        """Reset the connection (TCP RST) without an answer."""
+        """Reset the connection (TCP RST) without a response."""
         return cls("reset")
 
     @classmethod
     def truncate(cls) -> Self:
-        """Begin to answer 200 with the honest body, and close the connection in the middle of it."""
+        """Send the first half of the correct response, and close the connection."""
         return cls("truncate")
 
     @classmethod
     def raw(cls, data: bytes) -> Self:
-        """Put bytes on the connection as they are, HTTP or not, and close it."""
+        """Send bytes unchanged, HTTP or not, and close the connection."""
         return cls("raw", body=data)
 
-    async def apply(self, request: web.Request, honest: web.Response) -> web.StreamResponse:
-        """Give the response for `request`, or end its connection. `honest` is what it would have been answered."""
+    async def apply(self, request: web.Request, correct: web.Response) -> web.StreamResponse:
+        """Return the response to a request, or end its connection.
+
+        Args:
+            request: The request.
+            correct: The response without the fault.
+        """
         match self.kind:
             case "answer":
                 return web.Response(status=self.code, headers=dict(self.headers), body=self.body)
@@ -81,32 +86,32 @@ class Fault:
             case "reset":
                 await _end(request, reset=True)
             case "truncate":
-                await _end(request, _half(honest))
+                await _end(request, _half(correct))
             case "none":
                 pass
-        return honest
+        return correct
 
 
 def _to_bytes(body: bytes | str) -> bytes:
     return body.encode() if isinstance(body, str) else body
 
 
-def _half(honest: web.Response) -> bytes:
-    body = honest.body if isinstance(honest.body, bytes) else b""
+def _half(correct: web.Response) -> bytes:
+    body = correct.body if isinstance(correct.body, bytes) else b""
     head = f"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: {len(body) + 1}\r\n\r\n"
     return head.encode() + body[: len(body) // 2]
 
 
 async def _end(request: web.Request, data: bytes = b"", *, reset: bool = False) -> None:
-    """Write `data` past aiohttp.web and end the connection."""
+    """Write bytes to the connection, bypassing aiohttp.web, and end it."""
     transport = request.transport
     assert transport is not None, "a request that is being handled has a connection"
     if reset:
-        # To linger for no seconds is how a socket is told to send RST instead of FIN.
+        # With SO_LINGER of 0 seconds, closing a socket sends RST instead of FIN.
         transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         transport.abort()
     else:
         transport.write(data)
         transport.close()
-    # aiohttp.web cancels a handler whose connection is gone; there is nothing left to answer.
+    # aiohttp.web cancels the handler of a closed connection, so there is nothing to return.
     await asyncio.Event().wait()

@@ -1,17 +1,16 @@
-"""The pytest plugin: a simulated account and a session on it for users' tests, and markers that set them up.
+"""The pytest plugin: fixtures for a simulated account and a session on it, and markers that configure them.
 
     @pytest.mark.plugchat_faults(Fault.status(503))
     async def test_my_code(plugchat_session: PlugChatSession, plugchat_simulator: PlugChatSimulator) -> None:
         assert await count_unread(plugchat_session) == sum(chat.unread for chat in plugchat_simulator.chats)
 
-pytest imports this module in every run of every project where the package is installed. So it imports what pytest has
-loaded anyway, and no more: the names of the package are loaded when a test asks for a fixture.
+pytest imports this module in every run of every project where the package is installed. Therefore it imports only
+modules that pytest has loaded anyway; the package's names are loaded when a test uses a fixture.
 
-Which event loop the fixtures run in is up to the test. An async test and the simulator share one loop, as they do with
-`async with PlugChatSimulator()`: between two awaits of the test nothing is served, so what it does to the list happens
-at once, and faults meet requests in the order in which they were sent. In a thread of its own the simulator would race
-with the test for both. A sync test has no loop, and blocks while it waits for its code under test: there the simulator
-is served from a thread.
+The fixtures run in the test's event loop. An async test and the simulator share one loop, as with `async with
+PlugChatSimulator()`: between two awaits of the test nothing is served, so the test changes the list atomically, and
+faults apply to requests in the order in which they were sent. In a thread, the simulator would race with the test for
+both. A sync test has no loop, and blocks while it waits for the code under test: there the simulator runs in a thread.
 """
 
 import inspect
@@ -32,16 +31,16 @@ T = TypeVar("T")
 Decorator = Callable[[Callable[..., object]], object]
 
 _MARKERS = {
-    "plugchat_faults(*faults)": "what the first requests to plugchat_simulator meet, one each, in order, such as "
+    "plugchat_faults(*faults)": "faults of the first requests to plugchat_simulator, one each, in order, such as "
     "plugchat_async.testing.Fault.status(503). Several markers add up: the module's, the class's, then the test's.",
-    "plugchat_simulator(**options)": "options of PlugChatSimulator for the fixture plugchat_simulator, as chats=1000. "
-    "Several markers add up; where they give the same option, the test's own counts, then the class's.",
-    "plugchat_session(**options)": "options of PlugChatSession for the fixture plugchat_session, as timeout=5.0, or "
-    "token='wrong'. Several markers add up as those of plugchat_simulator do.",
+    "plugchat_simulator(**options)": "options of PlugChatSimulator for the fixture plugchat_simulator, such as "
+    "chats=1000. Several markers add up; the test's own options override the class's and the module's.",
+    "plugchat_session(**options)": "options of PlugChatSession for the fixture plugchat_session, such as timeout=5.0 "
+    "or token='wrong'. Several markers add up as those of plugchat_simulator do.",
 }
 
-# Seconds that a thread may take to start serving, or to end it.
-_PATIENCE = 10.0
+# The limit for the thread to start and to stop serving, in seconds.
+_THREAD_TIMEOUT = 10.0
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -52,9 +51,9 @@ def pytest_configure(config: pytest.Config) -> None:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtest_setup(item: pytest.Item) -> None:
-    """Refuse a test whose own faults would never happen. Those of a class or module may be meant for other tests."""
+    """Refuse a test with faults that would never happen. A class's or module's may be meant for other tests."""
     own = any(marker.name == "plugchat_faults" for marker in item.own_markers)
-    # With `request`, the simulator may be asked for while the test runs.
+    # With `request`, the test may get the simulator while it runs.
     if own and not {"plugchat_simulator", "request"} & set(getattr(item, "fixturenames", ())):
         raise _misuse(
             "plugchat_faults",
@@ -65,12 +64,12 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
 
 @pytest.fixture
 def plugchat_simulator(request: pytest.FixtureRequest) -> "Iterator[testing.PlugChatSimulator]":
-    """A running PlugChatSimulator: an account of 100 made-up chats, the same in every run, for this test alone.
+    """A running PlugChatSimulator with an account of 100 made-up chats, the same in every run, for this test only.
 
     @pytest.mark.plugchat_simulator(chats=1000, seed=7) sets its options, and @pytest.mark.plugchat_faults(
-    Fault.status(503), Fault.reset()) the fates of its first requests. In an async test it runs in the test's event
-    loop. In a sync test it runs in a thread, so that the code under test may block: call its methods between requests
-    there, not while one is answered, and let no clock move its list (`traffic` without `every`).
+    Fault.status(503), Fault.reset()) the faults of its first requests. In an async test it runs in the test's event
+    loop. In a sync test it runs in a thread, so that the code under test may block: there, call its methods only
+    between requests, and use `traffic` without `every`.
     """
     loop = _in_loop(request)
     if loop is not None:
@@ -84,21 +83,21 @@ def plugchat_simulator(request: pytest.FixtureRequest) -> "Iterator[testing.Plug
 @pytest.fixture
 def plugchat_session(
     request: pytest.FixtureRequest,
-    plugchat_simulator: "testing.PlugChatSimulator",  # noqa: ARG001 - for pytest, which counts what a test asks for
+    plugchat_simulator: "testing.PlugChatSimulator",  # noqa: ARG001 - so that pytest adds it to the test's fixtures
 ) -> "plugchat_async.PlugChatSession":
     """An open PlugChatSession on plugchat_simulator, in the test's event loop. It is closed after the test.
 
-    It waits for nothing between its retries: its clock jumps over the waits, which are each half of the longest
-    that they could be, so that a test takes no time and the same course in each run. What a server takes to answer is
-    real. @pytest.mark.plugchat_session(timeout=5.0, clock=Clock()) sets its options; those waits are real.
+    Its clock skips the waits between retries, and each wait is half of its maximum, so that tests are fast and
+    repeatable. The time that a server takes to respond is real. @pytest.mark.plugchat_session(timeout=5.0,
+    clock=Clock()) sets its options; with `Clock()`, waits are real.
     """
     loop = _in_loop(request)
     if loop is None:
         pytest.fail(
             f"plugchat_session needs an asyncio event loop, and {request.node.name} will not run in one. Make it an "
             "`async def` test, install pytest-asyncio, and mark the test with @pytest.mark.asyncio, or all tests with "
-            "asyncio_mode = \"auto\" in pytest's configuration. (anyio's plugin will do, with its backend 'asyncio'.) "
-            "A sync test can use plugchat_simulator and plugchat_env.",
+            "asyncio_mode = \"auto\" in pytest's configuration. (anyio's plugin works, too, with its backend "
+            "'asyncio'.) A sync test can use plugchat_simulator and plugchat_env.",
             pytrace=False,
         )
     session: plugchat_async.PlugChatSession = request.getfixturevalue(f"_plugchat_session_{loop}")
@@ -107,24 +106,24 @@ def plugchat_session(
 
 @pytest.fixture
 def plugchat_env(plugchat_simulator: "testing.PlugChatSimulator", monkeypatch: pytest.MonkeyPatch) -> None:
-    """PLUGCHAT_TOKEN and PLUGCHAT_BASE_URL lead to plugchat_simulator, for code that calls PlugChatSession.from_env().
+    """Set PLUGCHAT_TOKEN and PLUGCHAT_BASE_URL to plugchat_simulator's, for code that uses PlugChatSession.from_env().
 
-    The sessions that such code makes wait between their retries as they do in earnest.
+    Sessions that such code creates really wait between their retries.
     """
     monkeypatch.setenv(plugchat_async.session.TOKEN_VARIABLE, plugchat_simulator.token)
     monkeypatch.setenv(plugchat_async.session.BASE_URL_VARIABLE, plugchat_simulator.base_url)
 
 
 def _in_loop(request: pytest.FixtureRequest) -> str | None:
-    """Give the ending of the names of the fixtures in the loop that the test will run in. None if it runs in none."""
+    """Return the suffix of the fixtures for the test's event loop, None if the test runs in none."""
     item = request.node
-    # Not imported here: where it takes part in the run, pytest has imported it.
+    # Not imported here: if it takes part in the run, pytest has imported it.
     pytest_asyncio = sys.modules.get("pytest_asyncio")
     if pytest_asyncio is not None and pytest_asyncio.is_async_test(item):
-        # A test may share its loop with those of its class, its module, or all. "scope" is the old "loop_scope".
-        given = item.get_closest_marker("asyncio").kwargs
+        # A test may share its loop with its class, its module, or all tests. "scope" is the old name of "loop_scope".
+        options = item.get_closest_marker("asyncio").kwargs
         default = request.config.getini("asyncio_default_test_loop_scope")
-        scope = given.get("loop_scope") or given.get("scope") or default
+        scope = options.get("loop_scope") or options.get("scope") or default
         return _registered(request.config, f"asyncio_{scope}", partial(pytest_asyncio.fixture, loop_scope=scope))
     if "anyio_backend" in request.fixturenames and inspect.iscoroutinefunction(request.function):
         backend = request.getfixturevalue("anyio_backend")
@@ -134,10 +133,14 @@ def _in_loop(request: pytest.FixtureRequest) -> str | None:
 
 
 def _registered(config: pytest.Config, ending: str, fixture: Callable[..., Decorator]) -> str:
-    """See to it that there are fixtures which the plugin that runs a test's loop takes for its own.
+    """Register async fixtures for a plugin that runs tests in a loop, and return the suffix of their names.
 
-    `fixture` is that plugin's decorator. They are made when they are needed, so that other test runs do not depend on
-    what plugins they have, in which version.
+    They are created on first use, so that other test runs do not depend on the versions of their plugins.
+
+    Args:
+        config: The test run's configuration.
+        ending: The suffix.
+        fixture: The plugin's decorator for fixtures.
     """
     if not config.pluginmanager.has_plugin(f"plugchat_{ending}"):
 
@@ -167,18 +170,18 @@ def _make_simulator(item: pytest.Item) -> "testing.PlugChatSimulator":
 
 
 def _make_session(item: pytest.Item, simulator: "testing.PlugChatSimulator") -> "plugchat_async.PlugChatSession":
-    defaults = {"token": simulator.token, "base_url": simulator.base_url, "clock": _time_without_waits()}
+    defaults = {"token": simulator.token, "base_url": simulator.base_url, "clock": _clock_without_waits()}
     return _make(plugchat_async.PlugChatSession, item, "plugchat_session", defaults)
 
 
 def _make(cls: type[T], item: pytest.Item, name: str, defaults: Mapping[str, object]) -> T:
-    """Make what a fixture gives, with the options of the markers of its name."""
+    """Return an instance with the default options and those of the markers with a name."""
     known = inspect.signature(cls).parameters
     options: dict[str, Any] = {**defaults}
     for marker in _markers(item, name):
         wrong = [*marker.args, *(option for option in marker.kwargs if option not in known)]
         if wrong:
-            raise _misuse(name, f"it takes options of {cls.__name__}, by name: {', '.join(known)}. Got {wrong[0]!r}.")
+            raise _misuse(name, f"use options of {cls.__name__}, by name: {', '.join(known)}. Got {wrong[0]!r}.")
         options |= marker.kwargs
     try:
         return cls(**options)
@@ -193,13 +196,13 @@ def _faults(item: pytest.Item) -> "list[testing.Fault]":
         if wrong or not marker.args:
             got = repr(wrong[0]) if wrong else "none"
             example = "plugchat_faults(Fault.status(503), Fault.reset())"
-            raise _misuse("plugchat_faults", f"it takes one or more Faults, as in {example}. Got {got}.")
+            raise _misuse("plugchat_faults", f"use one or more Faults, as in {example}. Got {got}.")
         faults += marker.args
     return faults
 
 
 def _markers(item: pytest.Item, name: str) -> list[pytest.Mark]:
-    """Those of a test, from the outside in: the module's, the class's, its own from top to bottom."""
+    """Return a test's markers with a name: the module's, the class's, then its own from top to bottom."""
     return list(item.iter_markers(name))[::-1]
 
 
@@ -207,7 +210,7 @@ def _misuse(marker: str, problem: str) -> BaseException:
     return pytest.fail.Exception(f"@pytest.mark.{marker}: {problem}", pytrace=False)
 
 
-def _time_without_waits() -> "plugchat_async.Clock":
+def _clock_without_waits() -> "plugchat_async.Clock":
     real = plugchat_async.Clock()
     skipped = 0.0
 
@@ -226,13 +229,13 @@ def _time_without_waits() -> "plugchat_async.Clock":
 
 @contextmanager
 def _served_from_thread(simulator: "testing.PlugChatSimulator") -> Generator[None]:
-    import asyncio  # noqa: PLC0415 - it takes half as long to import as pytest, and most test runs do without
+    import asyncio  # noqa: PLC0415 - importing it takes half as long as pytest, and most test runs don't need it
 
     loop = asyncio.new_event_loop()
     thread = threading.Thread(target=loop.run_forever, name="plugchat_simulator", daemon=True)
 
     def run(step: Coroutine[Any, Any, object]) -> None:
-        asyncio.run_coroutine_threadsafe(step, loop).result(_PATIENCE)
+        asyncio.run_coroutine_threadsafe(step, loop).result(_THREAD_TIMEOUT)
 
     thread.start()
     try:
@@ -243,5 +246,5 @@ def _served_from_thread(simulator: "testing.PlugChatSimulator") -> Generator[Non
             run(simulator.__aexit__(None, None, None))
     finally:
         loop.call_soon_threadsafe(loop.stop)
-        thread.join(_PATIENCE)
+        thread.join(_THREAD_TIMEOUT)
         loop.close()

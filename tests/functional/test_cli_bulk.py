@@ -21,7 +21,7 @@ from rich.progress import Progress
 
 from plugchat_async import AccountExport, PlugChatError
 from plugchat_async.cli import app as cli
-from plugchat_async.cli.bulk import spell_out_dask
+from plugchat_async.cli.bulk import add_dask_value
 from plugchat_async.cli.progress import bulk_progress
 from plugchat_async.testing import Fault, PlugChatSimulator
 from support.fakes import served
@@ -211,7 +211,7 @@ def test_a_folder_that_can_not_be_written(
         ["--concurrency", "0"],
         ["--concurrency", "1.5"],
         ["--requests-per-second", "0"],
-        ["--account-rate-limit", "-1"],
+        ["--account-requests-per-second", "-1"],
         ["--format", "xml"],
         ["--limit", "-1"],
         ["--dask", "--format", "csv"],
@@ -234,13 +234,13 @@ def test_help_tells_all(capsys: pytest.CaptureFixture[str]) -> None:
         "--restart",
         "--dask [ADDRESS]",
         "--format parquet",
-        "5 accounts of many failed",
+        "5 some accounts failed",
     ):
         assert word in text
 
 
 def test_a_terminal_shows_progress(accounts: Path) -> None:
-    """Accounts done and failed, chats a second, the time left; and no token."""
+    """Accounts done and failed, chats per second, the time left; and no token."""
     out = accounts.parent / "out"
     lines = accounts.read_text().replace(f"{SECRET}-5", "wrong").replace(f"{SECRET}-6", "wrong")
     accounts.write_text(lines)
@@ -336,7 +336,7 @@ def test_chats_of_one_account_as_parquet(
     ids = [chat.id for chat in sim._accounts[f"{SECRET}-1"].chats]
     assert [row["phone"] or row["lid"] for row in pq.read_table(target).to_pylist()] == ids
     assert cli.run(["chats", "--format", "parquet"]) == 2
-    assert "Name an --output" in capsys.readouterr().err
+    assert "Use --output" in capsys.readouterr().err
     sim.script(Fault.none(), Fault.status(401))
     assert cli.run(["chats", "-o", str(tmp_path / "y.parquet"), "--page-size", "10"]) == 2
     assert [path.name for path in tmp_path.iterdir()] == ["x.parquet"]
@@ -390,7 +390,7 @@ def test_a_number_of_accounts_that_is_none(capsys: pytest.CaptureFixture[str]) -
 )
 def test_an_address_may_be_left_out(arguments: list[str], spelled: list[str]) -> None:
     """It is one if it looks like one."""
-    assert spell_out_dask(arguments) == spelled
+    assert add_dask_value(arguments) == spelled
 
 
 def test_dask_without_its_extra_is_told(
@@ -434,7 +434,7 @@ def test_a_cluster_of_this_machine_is_the_default(sim: PlugChatSimulator, accoun
     done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True)
     assert done.stderr in (
         "",
-        "Accounts that an earlier run had finished were not fetched again; --restart does that.\n",
+        "Accounts that an earlier run finished were skipped; use --restart to fetch them again.\n",
     )
     rows = [str(row) for file in out.glob("part-*.parquet") for row in pq.read_table(file)["account"].to_pylist()]
     assert sorted(rows) == sorted([f"shop {number}" for number in range(10)] * 30)

@@ -16,7 +16,7 @@ import pytest
 from faults.matrix.peers import authority, server_tls
 from plugchat_async.cli import app as cli
 from plugchat_async.doctor import CHECKS, MAX_REQUESTS
-from plugchat_async.testing import Fault, PlugChatSimulator
+from plugchat_async.testing import Fault, PlugChatSimulator, Quirks
 from support.fakes import RawServer, answering, http, served
 
 ROOT = Path(__file__).parents[2]
@@ -43,7 +43,7 @@ def examine(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], *faults: Fault, **quirks: Any
 ) -> tuple[int, str]:
     """Run the command against a simulator that misbehaves: exit code, and what it prints."""
-    with served(PlugChatSimulator(250, seed=7, token=TOKEN, **quirks)) as sim:
+    with served(PlugChatSimulator(250, seed=7, token=TOKEN, quirks=Quirks(**quirks))) as sim:
         serving(monkeypatch, sim)
         sim.script(*faults)
         code = cli.run(["doctor"])
@@ -68,11 +68,25 @@ def test_all_is_well(account: PlugChatSimulator, capsys: pytest.CaptureFixture[s
 @pytest.mark.parametrize(
     ("quirks", "faults", "code", "line", "advice", "verdict"),
     [
-        ({"max_page_size": 33}, [], 4, "✗ page_size: it is capped at 33", "Use a page_size of 33", "1 check failed"),
+        (
+            {"max_page_size": 33},
+            [],
+            4,
+            "✗ page_size: it is capped at 33",
+            "Use a page_size of at most 33",
+            "1 check failed",
+        ),
         ({"max_page_size": 50}, [], 0, "! page_size: it is capped at 50", "page_size=50", "Healthy: 1 warning, "),
-        ({"first_page": 0, "ignore_page_size": 33}, [], 4, "✗ first_page: ", "Walks begin", "2 checks failed, "),
-        ({"order": "oldest", "twice": 200}, [], 0, "! order: ", "A walk is exact", "Healthy: 2 warnings, "),
-        ({"rate_limit": 0}, [], 3, "✗ rate_limit: ", "Run this again", "Not healthy: 1 check failed"),
+        ({"first_page": 0, "fixed_page_size": 33}, [], 4, "✗ first_page: ", "Walks begin", "2 checks failed, "),
+        (
+            {"order": "oldest", "duplicates": 200},
+            [],
+            0,
+            "! order: ",
+            "A walk finds every chat",
+            "Healthy: 2 warnings, ",
+        ),
+        ({"max_requests": 0}, [], 3, "✗ rate_limit: ", "Run this again", "Not healthy: 1 check failed"),
         (
             {"method": "POST"},
             [],
@@ -119,10 +133,10 @@ def test_json_for_programs(account: PlugChatSimulator, capsys: pytest.CaptureFix
     assert told["elapsed"] > 0
     assert [finding["check"] for finding in told["findings"]] == list(CHECKS)
     keys = {tuple(finding) for finding in told["findings"]}
-    assert keys == {("check", "status", "found", "advice", "blame", "facts")}
+    assert keys == {("check", "status", "found", "advice", "category", "facts")}
     page = told["findings"][CHECKS.index("page")]
-    assert (page["status"], page["blame"], page["facts"]) == ("failed", "service", {"honoured": None})
-    assert told["findings"][0]["blame"] is None
+    assert (page["status"], page["category"], page["facts"]) == ("failed", "service", {"honoured": None})
+    assert told["findings"][0]["category"] is None
 
 
 @pytest.mark.parametrize(
@@ -172,7 +186,7 @@ def test_help_tells_all(capsys: pytest.CaptureFixture[str]) -> None:
     text = " ".join(re.sub(r"[│\s]+", " ", capsys.readouterr().out).split())
     for word in (
         *("--json", "--timeout", "PLUGCHAT_TOKEN", "PLUGCHAT_BASE_URL", "Examples: plugchat doctor", "Exit codes"),
-        *("healthy, base_url, requests, elapsed", f"{MAX_REQUESTS} requests at most"),
+        *("healthy, base_url, requests, elapsed", f"At most {MAX_REQUESTS} requests"),
     ):
         assert word in text
 
@@ -209,7 +223,7 @@ def test_colours_on_a_terminal(account: PlugChatSimulator) -> None:
 def test_a_terminal_without_ticks(account: PlugChatSimulator) -> None:
     """Where its encoding has none, there are plain marks."""
     shown = on_a_terminal(account, NO_COLOR="1", PYTHONIOENCODING="ascii")
-    assert "+ token: it has the shape" in re.sub(r"\x1b\[\d*m", "", shown)
+    assert "+ token: it can be sent" in re.sub(r"\x1b\[\d*m", "", shown)
     assert "- tls: " in re.sub(r"\x1b\[\d*m", "", shown)
 
 
@@ -249,7 +263,7 @@ def test_an_authority_of_ones_own(tmp_path: Path) -> None:
     assert (lost.returncode, lost.stderr) == (3, "")
     assert "✗ tls: localhost: unable to get local issuer certificate" in lost.stdout
     assert (done.returncode, done.stderr) == (0, "")
-    assert "✓ tls: localhost: TLSv1.3, and a certificate that is trusted" in done.stdout
+    assert "✓ tls: localhost: TLSv1.3, trusted certificate" in done.stdout
 
 
 def test_the_documentation_shows_what_is_printed(

@@ -114,4 +114,4 @@ def test_a_token_is_needed(capsys: pytest.CaptureFixture[str], monkeypatch: pyte
     monkeypatch.delenv("PLUGCHAT_TOKEN", raising=False)
     code, _, err = run(capsys)
     assert code == 2
-    assert "there is no token" in err
+    assert "no token" in err

@@ -182,7 +182,7 @@ def test_without_a_token(monkeypatch: pytest.MonkeyPatch, capsys: pytest.Capture
     """As with the other commands."""
     monkeypatch.delenv("PLUGCHAT_TOKEN", raising=False)
     assert cli.run(["watch"]) == 2
-    assert "there is no token" in capsys.readouterr().err
+    assert "no token" in capsys.readouterr().err
 
 
 def test_the_last_look_failed(account: PlugChatSimulator, capsys: pytest.CaptureFixture[str]) -> None:

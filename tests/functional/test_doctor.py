@@ -30,7 +30,7 @@ from plugchat_async import (
 )
 from plugchat_async._http.wire import CHATS_PATH
 from plugchat_async.doctor import CHECKS, MAX_REQUESTS, Finding, Report, examine
-from plugchat_async.testing import Fault, PlugChatSimulator
+from plugchat_async.testing import Fault, PlugChatSimulator, Quirks
 from support.fakes import FakeTime, RawServer, answering, http, what_frames_show
 
 APP, WWW = "https://app.plugchat.com.br", "https://www.plugchat.com.br"
@@ -55,74 +55,74 @@ async def examined(
 
     In the dialect "documented" each chat has a phone and a time, so that they can be counted.
     """
-    async with PlugChatSimulator(chats, seed=7, token=TOKEN, dialect=dialect, **quirks) as sim:
+    async with PlugChatSimulator(chats, seed=7, token=TOKEN, dialect=dialect, quirks=Quirks(**quirks)) as sim:
         sim.script(*faults)
-        checkup = await examine(TOKEN, base_url=sim.base_url)
-    assert checkup.requests == len(sim.requests) <= 15 < MAX_REQUESTS
+        report = await examine(TOKEN, base_url=sim.base_url)
+    assert report.requests == len(sim.requests) <= 15 < MAX_REQUESTS
     assert {request.method for request in sim.requests} == {"GET"}
-    assert [finding.check for finding in checkup.findings] == list(CHECKS)
-    assert TOKEN not in repr(checkup)
-    return checkup
+    assert [finding.check for finding in report.findings] == list(CHECKS)
+    assert TOKEN not in repr(report)
+    return report
 
 
 def facts(finding: Finding) -> dict[str, object]:
     return {fact.name: fact.value for fact in finding.facts}
 
 
-def statuses(checkup: Report) -> dict[str, str]:
+def statuses(report: Report) -> dict[str, str]:
     """What is not ok, but for TLS, which loopback has none of."""
-    return {f.check: f.status for f in checkup.findings if f.status != "ok" and f.check != "tls"}
+    return {f.check: f.status for f in report.findings if f.status != "ok" and f.check != "tls"}
 
 
 async def test_all_is_well() -> None:
     """With a server that keeps to the vendor's page each check is a tick, and what is asked is known."""
     async with PlugChatSimulator(250, seed=7) as sim:
         told: list[Finding] = []
-        checkup = await examine(sim.token, base_url=sim.base_url, on_finding=told.append)
+        report = await examine(sim.token, base_url=sim.base_url, on_finding=told.append)
         assert asked(sim) == QUIET
         assert [request.headers.get("content-type") for request in sim.requests[:3]] == [
             "application/json",
             None,
             "application/json",
         ]
-        assert checkup.base_url == sim.base_url
-    assert checkup.healthy
-    assert statuses(checkup) == {}
-    assert checkup.requests == len(QUIET) + 1
-    assert 0 < checkup.elapsed < 60
-    assert tuple(told) == checkup.findings
-    assert checkup.finding("tls").status == "skipped"
-    assert "no TLS" in checkup.finding("tls").found
-    assert checkup.finding("page_size").fact("largest") == 1000
+        assert report.base_url == sim.base_url
+    assert report.healthy
+    assert statuses(report) == {}
+    assert report.requests == len(QUIET) + 1
+    assert 0 < report.elapsed < 60
+    assert tuple(told) == report.findings
+    assert report.finding("tls").status == "skipped"
+    assert "without TLS" in report.finding("tls").found
+    assert report.finding("page_size").fact("largest") == 1000
     with pytest.raises(KeyError):
-        checkup.finding("page_size").fact("no such fact")
+        report.finding("page_size").fact("no such fact")
     with pytest.raises(KeyError):
         Report((), None, 0, 0.0).finding("page")
 
 
 MISBEHAVIOURS: list[tuple[dict[str, Any], str, str, str, str, dict[str, object]]] = [
     # What the server does; the check that finds it, its status, what it says and advises, and its facts.
-    ({"ignore_page": True}, "page", "failed", "page=1 and page=2 bring the same", "PageRep", {"honoured": False}),
+    ({"ignore_page": True}, "page", "failed", "page=1 and page=2 return the same", "PageRep", {"honoured": False}),
     ({"first_page": 0}, "first_page", "failed", "count from 0", "miss the first page_size", {"number": 0}),
     ({"first_page": 0, "chats": 4}, "first_page", "failed", "count from 0", "miss", {"number": 0}),
     ({"first_page": 0, "chats": 1}, "first_page", "failed", "count from 0", "miss", {"number": 0}),
-    ({"first_page": 0, "ignore_page_size": 20}, "first_page", "failed", "count from 0", "miss", {"number": 0}),
-    ({"first_page": 0, "ignore_page_size": 1}, "first_page", "failed", "count from 0", "miss", {"number": 0}),
+    ({"first_page": 0, "fixed_page_size": 20}, "first_page", "failed", "count from 0", "miss", {"number": 0}),
+    ({"first_page": 0, "fixed_page_size": 1}, "first_page", "failed", "count from 0", "miss", {"number": 0}),
     ({"first_page": 0, "max_page_size": 7}, "first_page", "failed", "count from 0", "miss", {"number": 0}),
-    ({"past_end": "first"}, "past_end", "warning", "brings the first page again", "multiple of", {"empty": False}),
-    ({"past_end": "last"}, "past_end", "warning", "brings 10 chats", "multiple of page_size", {"empty": False}),
-    ({"max_page_size": 33}, "page_size", "failed", "capped at 33", "of 33 at most", {"cap": 33, "largest": 33}),
-    ({"max_page_size": 7}, "page_size", "failed", "capped at 7", "of 7 at most", {"cap": 7, "largest": 7}),
-    ({"max_page_size": 50}, "page_size", "warning", "capped at 50", "page_size=50 to spare", {"cap": 50}),
+    ({"past_end": "first"}, "past_end", "warning", "returns the first page again", "multiple of", {"empty": False}),
+    ({"past_end": "last"}, "past_end", "warning", "returns 10 chats", "multiple of page_size", {"empty": False}),
+    ({"max_page_size": 33}, "page_size", "failed", "capped at 33", "at most 33", {"cap": 33, "largest": 33}),
+    ({"max_page_size": 7}, "page_size", "failed", "capped at 7", "at most 7", {"cap": 7, "largest": 7}),
+    ({"max_page_size": 50}, "page_size", "warning", "capped at 50", "page_size=50 to save", {"cap": 50}),
     ({"max_page_size": 120, "chats": 500}, "page_size", "ok", "capped at 120", "page_size=120", {"cap": 120}),
-    ({"max_page_size": 123, "chats": 500}, "page_size", "warning", "capped at 123", "of 123 at most", {"cap": 123}),
-    ({"ignore_page_size": 33}, "page_size", "failed", "ignored: pageSize=5 brings 33", "loses", {"fixed": 33}),
-    ({"ignore_page_size": 3}, "page_size", "failed", "ignored: pageSize=1 brings 3 ch", "loses", {"fixed": 3}),
-    ({"ignore_page_size": 50}, "page_size", "warning", "ignored", "page_size=50", {"fixed": 50}),
-    ({"ignore_page_size": 150}, "page_size", "warning", "ignored", "page_size=150", {"fixed": 150}),
-    ({"ignore_page_size": 400}, "page_size", "warning", "may be the whole list", "of 250 at least", {"fixed": None}),
+    ({"max_page_size": 123, "chats": 500}, "page_size", "warning", "capped at 123", "at most 123", {"cap": 123}),
+    ({"fixed_page_size": 33}, "page_size", "failed", "ignored: pageSize=5 returns 33", "misses", {"fixed": 33}),
+    ({"fixed_page_size": 3}, "page_size", "failed", "ignored: pageSize=1 returns 3 ch", "misses", {"fixed": 3}),
+    ({"fixed_page_size": 50}, "page_size", "warning", "ignored", "page_size=50", {"fixed": 50}),
+    ({"fixed_page_size": 150}, "page_size", "warning", "ignored", "page_size=150", {"fixed": 150}),
+    ({"fixed_page_size": 400}, "page_size", "warning", "may be the whole list", "at least 250", {"fixed": None}),
     (
-        {"refuse_page_size": 50},
+        {"refuse_page_size_above": 50},
         "page_size",
         "failed",
         "not 100: the gateway says: 'pageSize must be at most 50'",
@@ -130,36 +130,71 @@ MISBEHAVIOURS: list[tuple[dict[str, Any], str, str, str, str, dict[str, object]]
         {"largest": 10},
     ),
     (
-        {"refuse_page_size": 500},
+        {"refuse_page_size_above": 500},
         "page_size",
         "warning",
         "not 1000: the gateway says: 'pageSize must be at most 500'",
         "below 1000",
         {"largest": 100},
     ),
-    ({"order": "oldest"}, "order", "warning", "the oldest is first", "no chat moves", {"sorted": False}),
-    ({"order": "shuffled"}, "order", "warning", "are not sorted by time", "no chat moves", {"sorted": False}),
+    ({"order": "oldest"}, "order", "warning", "the oldest is first", "the list does not change", {"sorted": False}),
+    (
+        {"order": "shuffled"},
+        "order",
+        "warning",
+        "are not sorted by time",
+        "the list does not change",
+        {"sorted": False},
+    ),
     ({"pinned": 2}, "order", "ok", "below 2 pinned on top", "", {"sorted": True, "pinned": 2}),
-    ({"pinned": 4}, "order", "warning", "are not sorted by time", "no chat moves", {"pinned": None}),
-    ({"ties": 6, "chats": 240}, "ties", "ok", "6 at most together", "", {"tied": 240, "largest": 6, "on_borders": 2}),
-    ({"ties": 60}, "ties", "warning", "60 at most together", "above 120", {"largest": 60, "kept": True}),
-    ({"ties": 250}, "ties", "warning", "250 at most together", "above 500", {"largest": 250}),
-    ({"ties": 3, "ties_move": True}, "ties", "failed", "order changes", '"strict"', {"kept": False, "on_borders": 2}),
-    ({"ties": 3, "ties_move": True, "chats": 90}, "ties", "warning", "order changes", '"strict"', {"on_borders": 0}),
-    ({"twice": 3}, "duplicates", "warning", "3 phones come twice", "not proven", {"phones": 3}),
+    ({"pinned": 4}, "order", "warning", "are not sorted by time", "the list does not change", {"pinned": None}),
+    (
+        {"tie_size": 6, "chats": 240},
+        "ties",
+        "ok",
+        "6 at most together",
+        "",
+        {"tied": 240, "largest": 6, "on_borders": 2},
+    ),
+    ({"tie_size": 60}, "ties", "warning", "60 at most together", "above 120", {"largest": 60, "kept": True}),
+    ({"tie_size": 250}, "ties", "warning", "250 at most together", "above 500", {"largest": 250}),
+    (
+        {"tie_size": 3, "reorder_ties": True},
+        "ties",
+        "failed",
+        "order changes",
+        '"strict"',
+        {"kept": False, "on_borders": 2},
+    ),
+    (
+        {"tie_size": 3, "reorder_ties": True, "chats": 90},
+        "ties",
+        "warning",
+        "order changes",
+        '"strict"',
+        {"on_borders": 0},
+    ),
+    ({"duplicates": 3}, "duplicates", "warning", "3 phones come twice", "can't guarantee", {"phones": 3}),
     (
         {"content_type": "refused"},
         "content_type",
         "warning",
         "is refused: HTTP 415",
-        "ask without",
+        "omit it automatically",
         {"accepted": False},
     ),
-    ({"content_type": "ignored"}, "no_content_type", "ok", "is answered, too", "", {"accepted": True}),
-    ({}, "no_content_type", "ok", "is refused, as documented: HTTP 415", "takes it off", {"accepted": False}),
+    ({"content_type": "ignored"}, "no_content_type", "ok", "is accepted, too", "", {"accepted": True}),
+    ({}, "no_content_type", "ok", "is refused, as documented: HTTP 415", "removes it", {"accepted": False}),
     ({"method": "POST"}, "method", "failed", "HTTP 405", "The call is GET", {"allow": ("POST",)}),
-    ({"rate_limit": 5}, "rate_limit", "failed", "answer 6 was HTTP 429, which asks to wait 30 s", "Run this again", {}),
-    ({"rate_limit": 50}, "rate_limit", "ok", "x-ratelimit-remaining: 41", "a rate_limit", {"limited": False}),
+    (
+        {"max_requests": 5},
+        "rate_limit",
+        "failed",
+        "answer 6 was HTTP 429, with Retry-After: 30 s",
+        "Run this again",
+        {},
+    ),
+    ({"max_requests": 50}, "rate_limit", "ok", "x-ratelimit-remaining: 41", "requests_per_second", {"limited": False}),
 ]
 
 
@@ -203,17 +238,17 @@ async def test_each_misbehaviour_is_found(
     quirks: dict[str, Any], check: Any, status: str, found: str, advice: str, measured: dict[str, object]
 ) -> None:
     """Check, status, words, advice and facts; and nothing else is called wrong."""
-    checkup = await examined(**quirks)
-    finding = checkup.finding(check)
+    report = await examined(**quirks)
+    finding = report.finding(check)
     assert finding.status == status
     assert found in finding.found
     assert advice in finding.advice
     assert measured.items() <= facts(finding).items()
-    assert (finding.blame is not None) is (status == "failed")
-    failures = [other for other in checkup.findings if other.status == "failed" and other.check != check]
+    assert (finding.category is not None) is (status == "failed")
+    failures = [other for other in report.findings if other.status == "failed" and other.check != check]
     # A fixed size of less than 100 is a failure of its own.
     assert {failure.check for failure in failures} <= ({"page_size"} if check == "first_page" else set())
-    assert checkup.healthy is (status != "failed")
+    assert report.healthy is (status != "failed")
 
 
 @pytest.mark.parametrize(
@@ -221,7 +256,7 @@ async def test_each_misbehaviour_is_found(
     [
         # As where a list is cut by an index that may be negative.
         (lambda page, size: window(page, size) or range(25)[-size:], "first_page", "ok", "does not come before", ""),
-        (lambda page, size: window(page, max(6, size)), "page_size", "warning", "pageSize=5 brought 6", "at least 6"),
+        (lambda page, size: window(page, max(6, size)), "page_size", "warning", "pageSize=5 returned 6", "at least 6"),
     ],
     ids=["page 0 is the end", "a least size"],
 )
@@ -230,39 +265,39 @@ async def test_misreadings_that_the_simulator_does_not_have(
 ) -> None:
     """They are found, too."""
     async with Host(window=misread) as server:
-        checkup = await examine(TOKEN, base_url=server.base_url)
-    finding = checkup.finding(check)
+        report = await examine(TOKEN, base_url=server.base_url)
+    finding = report.finding(check)
     assert finding.status == status
     assert found in finding.found
     assert advice in finding.advice
-    assert checkup.healthy
+    assert report.healthy
 
 
 async def test_a_page_0_that_can_not_be_placed() -> None:
     """Pages 0 and 1 differ, but what would tell which is the first is not answered."""
-    checkup = await examined(faults=[*[Fault.none()] * 3, Fault.status(503)], first_page=0)
-    finding = checkup.finding("first_page")
+    report = await examined(faults=[*[Fault.none()] * 3, Fault.status(503)], first_page=0)
+    finding = report.finding("first_page")
     assert finding.status == "skipped"
     assert "page=0 and page=1 differ, and then: HTTP 503" in finding.found
 
 
 async def test_requests_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     """Whatever would be asked for after that is skipped, and says so."""
-    monkeypatch.setattr("plugchat_async.doctor.probe.MAX_REQUESTS", 4)
-    checkup = await examined()
-    assert checkup.requests == 4
-    assert checkup.finding("page").found == "that would take more than 4 requests"
+    monkeypatch.setattr("plugchat_async.doctor.prober.MAX_REQUESTS", 4)
+    report = await examined()
+    assert report.requests == 4
+    assert report.finding("page").found == "that would take more than 4 requests"
 
 
 @pytest.mark.parametrize("chats", [0, 1])
 async def test_too_few_chats_to_tell(chats: int) -> None:
     """What can't be seen in an account without chats, or with one, is skipped, and nothing is called wrong."""
-    checkup = await examined(chats)
-    assert checkup.healthy
+    report = await examined(chats)
+    assert report.healthy
     skipped = {"page", "page_size", "people", "order", "ties", "duplicates"}
     skipped |= set() if chats else {"first_page", "times", "ids", "keys", "values"}
-    assert statuses(checkup) == dict.fromkeys(skipped, "skipped")
-    assert {checkup.finding(check).found for check in CHECKS if check in skipped} == {"too few chats to tell"}
+    assert statuses(report) == dict.fromkeys(skipped, "skipped")
+    assert {report.finding(check).found for check in CHECKS if check in skipped} == {"too few chats to tell"}
 
 
 @pytest.mark.parametrize("chats", [2, 3, 4, 9, 10, 11, 20, 99, 100, 101, 200, 1000, 1001])
@@ -278,27 +313,27 @@ async def test_any_number_of_chats_is_well(chats: int) -> None:
     ("quirks", "check", "status", "known"),
     [
         ({"first_page": 0}, "first_page", "failed", {"number": 0, "page_0": "the first page"}),
-        ({"first_page": 0, "ignore_page_size": 20}, "first_page", "failed", {"number": 0}),
+        ({"first_page": 0, "fixed_page_size": 20}, "first_page", "failed", {"number": 0}),
         ({"ignore_page": True}, "page", "failed", {"honoured": False}),
         ({"max_page_size": 33}, "page_size", "failed", {"cap": 33}),
-        ({"ignore_page_size": 33}, "page_size", "failed", {"fixed": 33}),
+        ({"fixed_page_size": 33}, "page_size", "failed", {"fixed": 33}),
         ({"order": "oldest"}, "order", "warning", {"sorted": False}),
         ({"order": "shuffled"}, "order", "warning", {"sorted": False, "timeless_at": "mixed"}),
         ({"pinned": 2}, "order", "ok", {"sorted": True, "pinned_rows": 2, "pinned_at": "top"}),
-        ({"ties": 6}, "ties", "ok", {"largest": 6, "kept": True}),
-        ({"ties": 3, "ties_move": True}, "ties", "failed", {"kept": False}),
-        ({"twice": 9}, "duplicates", "warning", {}),
+        ({"tie_size": 6}, "ties", "ok", {"largest": 6, "kept": True}),
+        ({"tie_size": 3, "reorder_ties": True}, "ties", "failed", {"kept": False}),
+        ({"duplicates": 9}, "duplicates", "warning", {}),
     ],
 )
 async def test_misbehaviour_of_the_gateway_of_today(
     quirks: dict[str, Any], check: Any, status: str, known: dict[str, object]
 ) -> None:
     """It is found also where half of the rows have no phone, and more have no time; nothing else is called wrong."""
-    checkup = await examined(**quirks, dialect="gateway")
-    finding = checkup.finding(check)
+    report = await examined(**quirks, dialect="gateway")
+    finding = report.finding(check)
     assert finding.status == status
     assert known.items() <= facts(finding).items()
-    others = {f.check for f in checkup.findings if f.status == "failed" and f.check != check}
+    others = {f.check for f in report.findings if f.status == "failed" and f.check != check}
     assert others <= ({"page_size"} if check == "first_page" else set())
 
 
@@ -318,9 +353,9 @@ async def test_a_first_chat_that_comes_in_between() -> None:
         return range(0 if len(asked_for) < 3 or page > 1 else 1)
 
     async with Host(window=late) as server:
-        checkup = await examine(TOKEN, base_url=server.base_url)
+        report = await examine(TOKEN, base_url=server.base_url)
     assert asked_for[:4] == [1, 1, 0, 1]
-    assert checkup.healthy
+    assert report.healthy
 
 
 async def test_a_page_that_repeats_once() -> None:
@@ -335,18 +370,18 @@ async def test_a_page_that_repeats_once() -> None:
         return chats[(page - 1) * size : page * size] or chats[:size]
 
     async with Host(window=jumping) as server:
-        checkup = await examine(TOKEN, base_url=server.base_url)
+        report = await examine(TOKEN, base_url=server.base_url)
     assert asked_for.count((2, 5)) == 2
-    assert checkup.finding("page").status == "ok"
+    assert report.finding("page").status == "ok"
 
 
 async def test_a_token_in_the_base_url() -> None:
     """As some paste it: it is taken out of all that is told."""
     async with Host() as server:
-        checkup = await examine(TOKEN, base_url=f"{server.base_url}/{TOKEN}")
+        report = await examine(TOKEN, base_url=f"{server.base_url}/{TOKEN}")
         redacted = f"{server.base_url}/***"
-    assert TOKEN not in repr(checkup)
-    assert checkup.base_url == checkup.finding("host").fact("use") == redacted
+    assert TOKEN not in repr(report)
+    assert report.base_url == report.finding("host").fact("use") == redacted
 
 
 @pytest.mark.parametrize(
@@ -357,7 +392,7 @@ async def test_a_token_in_the_base_url() -> None:
         ({"ignore_page": True}, {"page"}),
         ({"first_page": 0}, {"first_page"}),
         ({"max_page_size": 33}, {"page_size"}),
-        ({"ignore_page_size": 33}, {"page_size"}),
+        ({"fixed_page_size": 33}, {"page_size"}),
     ],
 )
 async def test_a_moving_list_changes_no_verdict(quirks: dict[str, Any], wanted: set[str]) -> None:
@@ -367,11 +402,11 @@ async def test_a_moving_list_changes_no_verdict(quirks: dict[str, Any], wanted: 
     """
     for chats in (1, 2, 3, 5, 11, 50, 250):
         for seed in range(5):
-            async with PlugChatSimulator(chats, seed=seed, **quirks) as sim:
+            async with PlugChatSimulator(chats, seed=seed, quirks=Quirks(**quirks)) as sim:
                 sim.traffic(bumps=0.3, inserts=0.05, deletes=0.05, seed=seed)
-                checkup = await examine(sim.token, base_url=sim.base_url)
-            failed = {finding.check for finding in checkup.findings if finding.status == "failed"}
-            assert failed == wanted if chats >= 50 else failed <= wanted, (chats, seed, checkup)
+                report = await examine(sim.token, base_url=sim.base_url)
+            failed = {finding.check for finding in report.findings if finding.status == "failed"}
+            assert failed == wanted if chats >= 50 else failed <= wanted, (chats, seed, report)
 
 
 # What a finding says that walks do, they do.
@@ -383,7 +418,7 @@ async def walked(
     """Walk over a simulator that has these quirks: how many chats were missed, and the report."""
     reports: list[WalkReport] = []
     async with (
-        PlugChatSimulator(chats, seed=7, dialect="documented", **quirks) as sim,
+        PlugChatSimulator(chats, seed=7, dialect="documented", quirks=Quirks(**quirks)) as sim,
         PlugChatSession(sim.token, base_url=sim.base_url, repair=repair, clock=FakeTime().clock) as session,
     ):
         found = await session.list_chats(page_size, consistency=consistency, on_report=reports.append)
@@ -397,19 +432,19 @@ async def walked(
         ({"max_page_size": 33}, {}, 217, True),
         ({"max_page_size": 33}, {"page_size": 33}, 0, True),
         ({"max_page_size": 50}, {}, 0, True),
-        ({"ignore_page_size": 33}, {}, 217, True),
-        ({"ignore_page_size": 33}, {"page_size": 33}, 0, True),
-        ({"ignore_page_size": 33}, {"page_size": 33, "consistency": "strict"}, 0, False),
-        ({"ignore_page_size": 50}, {"page_size": 10}, 0, False),
-        ({"ignore_page_size": 50}, {"page_size": 50}, 0, True),
-        ({"ignore_page_size": 400}, {"page_size": 250}, 0, True),
+        ({"fixed_page_size": 33}, {}, 217, True),
+        ({"fixed_page_size": 33}, {"page_size": 33}, 0, True),
+        ({"fixed_page_size": 33}, {"page_size": 33, "consistency": "strict"}, 0, False),
+        ({"fixed_page_size": 50}, {"page_size": 10}, 0, False),
+        ({"fixed_page_size": 50}, {"page_size": 50}, 0, True),
+        ({"fixed_page_size": 400}, {"page_size": 250}, 0, True),
         ({"past_end": "first", "chats": 200}, {"page_size": 99}, 0, True),
         ({"order": "oldest"}, {}, 0, True),
         ({"order": "shuffled"}, {"consistency": "strict"}, 0, False),
-        ({"ties": 60}, {"consistency": "strict"}, 0, False),
-        ({"ties": 60}, {"consistency": "strict", "page_size": 121}, 0, True),
-        ({"ties": 8, "ties_move": True}, {"page_size": 33}, 7, True),
-        ({"ties": 8, "ties_move": True}, {"page_size": 33, "consistency": "strict"}, 0, True),
+        ({"tie_size": 60}, {"consistency": "strict"}, 0, False),
+        ({"tie_size": 60}, {"consistency": "strict", "page_size": 121}, 0, True),
+        ({"tie_size": 8, "reorder_ties": True}, {"page_size": 33}, 7, True),
+        ({"tie_size": 8, "reorder_ties": True}, {"page_size": 33, "consistency": "strict"}, 0, True),
         ({"content_type": "refused"}, {}, 0, True),
     ],
 )
@@ -427,7 +462,7 @@ async def test_walks_do_what_the_advice_says(
         ({"ignore_page": True}, PageRepeatedError),
         ({"past_end": "first", "chats": 200}, PageRepeatedError),
         ({"past_end": "last", "chats": 200}, PageRepeatedError),
-        ({"refuse_page_size": 50}, UnexpectedStatusError),
+        ({"refuse_page_size_above": 50}, UnexpectedStatusError),
         ({"content_type": "refused", "repair": False}, UnsupportedMediaTypeError),
         ({"method": "POST"}, MethodNotAllowedError),
     ],
@@ -442,7 +477,7 @@ async def test_walks_fail_as_the_advice_says(quirks: dict[str, Any], error: type
 
 
 @pytest.mark.parametrize(
-    ("fault", "check", "found", "blame"),
+    ("fault", "check", "found", "category"),
     [
         (Fault.status(401, body=f"no {TOKEN}"), "authorization", "HTTP 401 Unauthorized: 'no ***'", "configuration"),
         (Fault.status(403), "authorization", "HTTP 403", "configuration"),
@@ -473,44 +508,44 @@ async def test_walks_fail_as_the_advice_says(quirks: dict[str, Any], error: type
         (Fault.truncate(), "host", "broke in the middle", "service"),
     ],
 )
-async def test_what_makes_the_rest_impossible(fault: Fault, check: Any, found: str, blame: str) -> None:
+async def test_what_makes_the_rest_impossible(fault: Fault, check: Any, found: str, category: str) -> None:
     """It is told once, with what to do; what comes after it is skipped, and says why; nothing more is asked."""
-    checkup = await examined(faults=[fault])
-    finding = checkup.finding(check)
-    assert (finding.status, finding.blame) == ("failed", blame)
+    report = await examined(faults=[fault])
+    finding = report.finding(check)
+    assert (finding.status, finding.category) == ("failed", category)
     assert found in finding.found
     assert finding.advice
-    assert [f.check for f in checkup.findings if f.status == "failed"] == [check]
+    assert [f.check for f in report.findings if f.status == "failed"] == [check]
     later = CHECKS[CHECKS.index(check) + 1 : CHECKS.index("latency")]
     # If it is the list that is refused, the phone may be the reason.
     asks_for_status = check == "answer"
-    assert {checkup.finding(name).status for name in later if name != "phone" or not asks_for_status} == {"skipped"}
-    assert all(checkup.finding(name).found for name in later)
-    assert checkup.requests <= 2 + asks_for_status
+    assert {report.finding(name).status for name in later if name != "phone" or not asks_for_status} == {"skipped"}
+    assert all(report.finding(name).found for name in later)
+    assert report.requests <= 2 + asks_for_status
 
 
 async def test_415_in_either_way() -> None:
     """Where the request is refused with and without Content-Type, nothing else can be seen."""
     refused = Fault.status(415, headers={"Accept": "text/plain"})
-    checkup = await examined(faults=[refused, refused])
-    assert statuses(checkup)["authorization"] == "skipped"
-    finding = checkup.finding("content_type")
-    assert (finding.status, finding.blame) == ("failed", "configuration")
-    assert checkup.finding("no_content_type").status == "skipped"
-    assert checkup.requests == 2
+    report = await examined(faults=[refused, refused])
+    assert statuses(report)["authorization"] == "skipped"
+    finding = report.finding("content_type")
+    assert (finding.status, finding.category) == ("failed", "configuration")
+    assert report.finding("no_content_type").status == "skipped"
+    assert report.requests == 2
 
 
 async def test_415_and_then_nothing() -> None:
     """That a request without it is not answered at all does not show that it is accepted."""
-    checkup = await examined(faults=[Fault.status(415), Fault.reset(), Fault.reset()])
-    assert [f.check for f in checkup.findings if f.status == "failed"] == ["content_type"]
+    report = await examined(faults=[Fault.status(415), Fault.reset(), Fault.reset()])
+    assert [f.check for f in report.findings if f.status == "failed"] == ["content_type"]
 
 
 async def test_a_refused_content_type_may_hide_a_refused_token() -> None:
     """The request without it tells."""
-    checkup = await examined(faults=[Fault.status(415), Fault.status(401)])
-    assert checkup.finding("authorization").status == "failed"
-    assert checkup.requests == 2
+    report = await examined(faults=[Fault.status(415), Fault.status(401)])
+    assert report.finding("authorization").status == "failed"
+    assert report.requests == 2
 
 
 @pytest.mark.parametrize(
@@ -528,14 +563,14 @@ async def test_a_refused_content_type_may_hide_a_refused_token() -> None:
 )
 async def test_an_error_in_the_middle_is_its_checks_finding(place: int, check: Any, status: str, found: str) -> None:
     """The others are made nevertheless, and no request is repeated."""
-    checkup = await examined(faults=[*[Fault.none()] * (place - 1), Fault.status(503)])
-    finding = checkup.finding(check)
+    report = await examined(faults=[*[Fault.none()] * (place - 1), Fault.status(503)])
+    finding = report.finding(check)
     assert finding.status == status
     assert found in finding.found
-    assert finding.blame == ("service" if status == "failed" else None)
+    assert finding.category == ("service" if status == "failed" else None)
     unknown = {"past_end", "page_size"} if check == "page" else set[str]()
-    assert statuses(checkup).keys() <= {check} | unknown
-    assert checkup.requests <= len(QUIET) + 1
+    assert statuses(report).keys() <= {check} | unknown
+    assert report.requests <= len(QUIET) + 1
 
 
 async def test_429_ends_the_asking() -> None:
@@ -543,22 +578,22 @@ async def test_429_ends_the_asking() -> None:
     found: list[str] = []
     for place in range(1, len(QUIET) + 1):
         fault = Fault.status(429, headers={"Retry-After": "7", "RateLimit": f'"x";r=0;t=7;k={TOKEN}'})
-        checkup = await examined(faults=[*[Fault.none()] * (place - 1), fault])
-        assert checkup.requests == place
-        finding = checkup.finding("rate_limit")
-        assert (finding.status, finding.blame) == ("failed", "service")
+        report = await examined(faults=[*[Fault.none()] * (place - 1), fault])
+        assert report.requests == place
+        finding = report.finding("rate_limit")
+        assert (finding.status, finding.category) == ("failed", "service")
         assert facts(finding) == {
             "limited": True,
             "retry_after": 7.0,
             "headers": ("retry-after: 7", 'ratelimit: "x";r=0;t=7;k=***'),
         }
-        assert {f.check for f in checkup.findings if f.status == "failed"} == {"rate_limit"}
-        assert checkup.finding("order").status == ("ok" if place > 1 else "skipped")
-        found.append(checkup.finding("page").status)
+        assert {f.check for f in report.findings if f.status == "failed"} == {"rate_limit"}
+        assert report.finding("order").status == ("ok" if place > 1 else "skipped")
+        found.append(report.finding("page").status)
     assert found == ["skipped"] * 5 + ["ok"] * 4
 
 
-@pytest.mark.parametrize(("value", "said"), [(None, "does not say for how long"), ("9" * 400, "does not say")])
+@pytest.mark.parametrize(("value", "said"), [(None, "without Retry-After"), ("9" * 400, "without Retry-After")])
 async def test_429_without_an_end(value: str | None, said: str) -> None:
     """No Retry-After, or one of more digits than a number has."""
     fault = Fault.status(429, headers={"Retry-After": value} if value else None)
@@ -569,29 +604,29 @@ async def test_429_without_an_end(value: str | None, said: str) -> None:
 
 async def test_a_service_that_falls_silent_is_not_asked_on() -> None:
     """Two requests without an answer are enough; on an idle connection, one is sent once more before that counts."""
-    checkup = await examined(faults=[*[Fault.none()] * 3, *[Fault.close()] * 9])
-    assert checkup.requests == 6
-    assert checkup.finding("page").status == "failed"
-    assert checkup.finding("past_end").found == "the service no longer answers"
+    report = await examined(faults=[*[Fault.none()] * 3, *[Fault.close()] * 9])
+    assert report.requests == 6
+    assert report.finding("page").status == "failed"
+    assert report.finding("past_end").found == "the service no longer answers"
 
 
 async def test_a_closed_idle_connection_is_no_finding() -> None:
     """The server never saw that request: it is sent once more."""
     async with PlugChatSimulator(250) as sim:
         sim.script(*[Fault.none()] * 4, Fault.close())
-        checkup = await examine(sim.token, base_url=sim.base_url)
-    assert statuses(checkup) == {}
+        report = await examine(sim.token, base_url=sim.base_url)
+    assert statuses(report) == {}
     assert asked(sim) == [*QUIET[:4], *QUIET[4:5] * 2, *QUIET[5:]]
-    assert checkup.requests == len(QUIET) + 2
+    assert report.requests == len(QUIET) + 2
 
 
 async def test_times_that_are_missing() -> None:
     """A list can't be sorted by what is not there."""
     chats = [{"phone": str(number)} for number in range(10)]
     async with RawServer(answering(http(json.dumps(chats).encode()))) as server:
-        checkup = await examine(TOKEN, base_url=server.base_url)
-    assert checkup.finding("order").found == "10 of 10 chats have no last_message_time, so they can't be sorted by it"
-    assert checkup.finding("ties").found == "there are chats without a time"
+        report = await examine(TOKEN, base_url=server.base_url)
+    assert report.finding("order").found == "10 of 10 chats have no last_message_time, so they can't be sorted by it"
+    assert report.finding("ties").found == "there are chats without a time"
 
 
 async def test_slow_answers() -> None:
@@ -601,8 +636,8 @@ async def test_slow_answers() -> None:
         ticks = count(0.0, seconds)
         source = Clock(monotonic=partial(next, ticks), time=fake.clock.time)
         async with PlugChatSimulator(250) as sim:
-            checkup = await examine(sim.token, base_url=sim.base_url, timeout=timeout, clock=source)
-        finding = checkup.finding("latency")
+            report = await examine(sim.token, base_url=sim.base_url, timeout=timeout, clock=source)
+        finding = report.finding("latency")
         assert finding.status == status
         assert facts(finding) == {"median": seconds, "worst": seconds, "answers": 9}
         assert ("timeout" in finding.advice) is (status == "warning")
@@ -612,9 +647,9 @@ async def test_a_timeout_is_the_hosts() -> None:
     """A server that says nothing is named, after so many seconds."""
     async with PlugChatSimulator(3) as sim:
         sim.script(Fault.hang())
-        checkup = await examine(sim.token, base_url=sim.base_url, timeout=0.05)
-    assert "no complete answer within 0.05 s" in checkup.finding("host").found
-    assert checkup.finding("latency").status == "skipped"
+        report = await examine(sim.token, base_url=sim.base_url, timeout=0.05)
+    assert "no complete answer within 0.05 s" in report.finding("host").found
+    assert report.finding("latency").status == "skipped"
 
 
 # What is wrong before anything is sent.
@@ -624,27 +659,27 @@ async def test_a_timeout_is_the_hosts() -> None:
 async def test_a_token_that_can_not_be_sent(token: Any) -> None:
     """It is a finding; names and certificates are looked at, but nothing is asked."""
     async with PlugChatSimulator(3) as sim:
-        checkup = await examine(token, base_url=sim.base_url)
+        report = await examine(token, base_url=sim.base_url)
         assert sim.requests == []
-    finding = checkup.finding("token")
-    assert (finding.status, finding.blame) == ("failed", "configuration")
+    finding = report.finding("token")
+    assert (finding.status, finding.category) == ("failed", "configuration")
     assert "PLUGCHAT_TOKEN" in finding.advice
-    assert "s3cret" not in repr(checkup)
-    assert checkup.finding("dns").status == "ok"
-    assert checkup.finding("host").found == "there is no token that could be sent"
-    assert checkup.finding("rate_limit").status == "skipped"
-    assert checkup.requests == 0
+    assert "s3cret" not in repr(report)
+    assert report.finding("dns").status == "ok"
+    assert report.finding("host").found == "there is no valid token"
+    assert report.finding("rate_limit").status == "skipped"
+    assert report.requests == 0
 
 
 async def test_a_base_url_that_is_none() -> None:
     """It is a finding, and all behind it is skipped."""
-    checkup = await examine(TOKEN, base_url=f"http://x.example/{TOKEN}")
-    finding = checkup.finding("base_url")
-    assert (finding.status, finding.blame) == ("failed", "configuration")
+    report = await examine(TOKEN, base_url=f"http://x.example/{TOKEN}")
+    finding = report.finding("base_url")
+    assert (finding.status, finding.category) == ("failed", "configuration")
     assert "must be https" in finding.found
-    assert TOKEN not in repr(checkup)
-    assert {f.status for f in checkup.findings[2:]} == {"skipped"}
-    assert checkup.base_url is None
+    assert TOKEN not in repr(report)
+    assert {f.status for f in report.findings[2:]} == {"skipped"}
+    assert report.base_url is None
 
 
 @pytest.mark.parametrize(
@@ -668,8 +703,8 @@ async def test_closed_connections_do_not_make_it_ask_more() -> None:
     """Each second request meets a closed connection, and is sent once more: 16 requests all the same."""
     async with PlugChatSimulator(250) as sim:
         sim.script(*[Fault.none(), Fault.close()] * 30)
-        checkup = await examine(sim.token, base_url=sim.base_url)
-        assert checkup.requests <= MAX_REQUESTS
+        report = await examine(sim.token, base_url=sim.base_url)
+        assert report.requests <= MAX_REQUESTS
         assert len(sim.requests) <= MAX_REQUESTS
 
 
@@ -698,14 +733,14 @@ async def resolve() -> AsyncIterator[Resolve]:
     loop: Any = asyncio.get_running_loop()
     known: dict[str, int] = {}
 
-    async def look_up(host: Any, port: Any, **_: object) -> Any:
+    async def check_dns(host: Any, port: Any, **_: object) -> Any:
         name = host.decode() if isinstance(host, bytes) else host
         if name not in known:
             raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
         return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", ("127.0.0.1", known[name]))]
 
     # An instance's attribute hides the class's method.
-    loop.getaddrinfo = look_up
+    loop.getaddrinfo = check_dns
     yield known.update
     vars(loop).pop("getaddrinfo")
 
@@ -728,64 +763,64 @@ async def documented(first: Host, second: Host, resolve: Resolve, base_url: str 
 async def test_both_documented_hosts_are_asked(resolve: Resolve) -> None:
     """Name, certificate and answer of each are told; the list is looked at where base_url says."""
     first, second = app(), www()
-    checkup = await documented(first, second, resolve, WWW)
-    assert checkup.healthy
-    assert checkup.base_url == WWW
-    checks = [(f.check, f.fact("host")) for f in checkup.findings if f.check in ("dns", "tls")]
+    report = await documented(first, second, resolve, WWW)
+    assert report.healthy
+    assert report.base_url == WWW
+    checks = [(f.check, f.fact("host")) for f in report.findings if f.check in ("dns", "tls")]
     assert checks == [(check, f"{name}.plugchat.com.br") for check in ("dns", "tls") for name in ("www", "app")]
-    tls = checkup.finding("tls")
+    tls = report.finding("tls")
     assert tls.fact("version") == "TLSv1.3"
-    assert facts(checkup.finding("host")) == {"answering": (WWW, APP), "use": WWW}
+    assert facts(report.finding("host")) == {"answering": (WWW, APP), "use": WWW}
     assert len(first.requests) == 1
-    assert len(second.requests) == checkup.requests - 1
+    assert len(second.requests) == report.requests - 1
     assert all(TOKEN.encode() in request for request in first.requests + second.requests)
 
 
 @pytest.mark.parametrize(
-    ("refusal", "status", "blame", "advice"),
+    ("refusal", "status", "category", "advice"),
     [
-        (http(b"", status="404 Not Found"), "failed", "answer", f"Make {WWW} the base_url."),
-        (http(b"", status="401 Unauthorized"), "failed", "configuration", f"Make {WWW} the base_url."),
-        (http(b"<html>"), "failed", "answer", f"Make {WWW} the base_url."),
-        (http(b"", status="405 Method Not Allowed"), "warning", None, "Sessions go there by themselves"),
+        (http(b"", status="404 Not Found"), "failed", "answer", f"Use {WWW} as base_url."),
+        (http(b"", status="401 Unauthorized"), "failed", "configuration", f"Use {WWW} as base_url."),
+        (http(b"<html>"), "failed", "answer", f"Use {WWW} as base_url."),
+        (http(b"", status="405 Method Not Allowed"), "warning", None, "Sessions switch to it automatically"),
     ],
 )
 async def test_the_other_documented_host_answers(
-    resolve: Resolve, refusal: bytes, status: str, blame: str | None, advice: str
+    resolve: Resolve, refusal: bytes, status: str, category: str | None, advice: str
 ) -> None:
     """That is the host's finding; all else is looked at there."""
-    checkup = await documented(app(refusal), www(), resolve)
-    finding = checkup.finding("host")
-    assert (finding.status, finding.blame) == (status, blame)
+    report = await documented(app(refusal), www(), resolve)
+    finding = report.finding("host")
+    assert (finding.status, finding.category) == (status, category)
     assert advice in finding.advice
     assert facts(finding) == {"answering": (WWW,), "use": WWW}
-    assert checkup.base_url == WWW
-    assert {f.check for f in checkup.findings if f.status == "failed"} == ({"host"} if blame else set())
-    assert checkup.finding("page").status == "ok"
+    assert report.base_url == WWW
+    assert {f.check for f in report.findings if f.status == "failed"} == ({"host"} if category else set())
+    assert report.finding("page").status == "ok"
 
 
 async def test_the_other_documented_host_does_not_answer(resolve: Resolve) -> None:
     """It is told, and does no harm."""
-    checkup = await documented(app(), www(http(b"", status="404 Not Found")), resolve)
-    assert checkup.healthy
-    assert "www.plugchat.com.br: HTTP 404" in checkup.finding("host").found
-    assert checkup.base_url == APP
+    report = await documented(app(), www(http(b"", status="404 Not Found")), resolve)
+    assert report.healthy
+    assert "www.plugchat.com.br: HTTP 404" in report.finding("host").found
+    assert report.base_url == APP
 
 
 async def test_neither_documented_host_answers(resolve: Resolve) -> None:
     """The one that was given is judged."""
     missing = http(b"", status="404 Not Found")
-    checkup = await documented(app(missing), www(missing), resolve)
-    assert checkup.finding("host").status == "failed"
-    assert checkup.requests == 2
+    report = await documented(app(missing), www(missing), resolve)
+    assert report.finding("host").status == "failed"
+    assert report.requests == 2
 
 
 async def test_a_429_of_one_documented_host(resolve: Resolve) -> None:
     """The other one is then not asked."""
     second = www()
-    checkup = await documented(app(http(b"", status="429 Too Many Requests")), second, resolve)
+    report = await documented(app(http(b"", status="429 Too Many Requests")), second, resolve)
     assert second.requests == []
-    assert checkup.requests == 1
+    assert report.requests == 1
 
 
 @pytest.mark.parametrize("given", [APP, WWW])
@@ -793,29 +828,29 @@ async def test_a_documented_host_without_a_name(resolve: Resolve, given: str) ->
     """If it is the one that was given, that is a failure, and the other is the one to use."""
     async with app() as server:
         resolve({"app.plugchat.com.br": server.port})
-        checkup = await examine(TOKEN, base_url=given, ssl_context=trust(matrix_authority()))
-    dns = {str(f.fact("host")): f for f in checkup.findings if f.check == "dns"}
+        report = await examine(TOKEN, base_url=given, ssl_context=trust(matrix_authority()))
+    dns = {str(f.fact("host")): f for f in report.findings if f.check == "dns"}
     lost = dns["www.plugchat.com.br"]
     assert lost.found == "www.plugchat.com.br can't be resolved: Name or service not known"
     assert dns["app.plugchat.com.br"].status == "ok"
     if given == APP:
-        assert (lost.status, lost.blame) == ("warning", None)
-        assert checkup.healthy
+        assert (lost.status, lost.category) == ("warning", None)
+        assert report.healthy
     else:
-        assert (lost.status, lost.blame) == ("failed", "service")
-        assert checkup.finding("host").advice == f"Make {APP} the base_url."
-        assert checkup.finding("host").blame == "service"
-    assert checkup.base_url == APP
-    assert checkup.finding("page").status == "ok"
+        assert (lost.status, lost.category) == ("failed", "service")
+        assert report.finding("host").advice == f"Use {APP} as base_url."
+        assert report.finding("host").category == "service"
+    assert report.base_url == APP
+    assert report.finding("page").status == "ok"
 
 
 async def test_no_name_no_tls_no_requests(resolve: Resolve) -> None:
     """Each check says why it was skipped."""
-    checkup = await examine(TOKEN, base_url="https://nowhere.example")
-    assert checkup.finding("dns").status == "failed"
-    assert {f.status for f in checkup.findings[3:]} == {"skipped"}
-    assert checkup.finding("tls").found == checkup.finding("page").found == "the host can't be reached"
-    assert checkup.requests == 0
+    report = await examine(TOKEN, base_url="https://nowhere.example")
+    assert report.finding("dns").status == "failed"
+    assert {f.status for f in report.findings[3:]} == {"skipped"}
+    assert report.finding("tls").found == report.finding("page").found == "the host can't be reached"
+    assert report.requests == 0
 
 
 @pytest.mark.parametrize("error", [UnicodeError("label too long"), OSError()])
@@ -828,10 +863,10 @@ async def test_a_name_that_is_none(error: Exception) -> None:
 
     loop.getaddrinfo = fail
     try:
-        checkup = await examine(TOKEN, base_url="https://nowhere.example")
+        report = await examine(TOKEN, base_url="https://nowhere.example")
     finally:
         vars(loop).pop("getaddrinfo")
-    assert checkup.finding("dns").found == "nowhere.example can't be resolved: it is no host name"
+    assert report.finding("dns").found == "nowhere.example can't be resolved: it is not a host name"
 
 
 async def test_a_resolver_that_does_not_answer() -> None:
@@ -843,11 +878,11 @@ async def test_a_resolver_that_does_not_answer() -> None:
 
     loop.getaddrinfo = hang
     try:
-        checkup = await examine(TOKEN, base_url="https://nowhere.example", timeout=0.05)
+        report = await examine(TOKEN, base_url="https://nowhere.example", timeout=0.05)
     finally:
         vars(loop).pop("getaddrinfo")
-    assert checkup.finding("dns").found == "nowhere.example can't be resolved: no answer within 0.05 s"
-    assert checkup.elapsed < 5
+    assert report.finding("dns").found == "nowhere.example can't be resolved: no answer within 0.05 s"
+    assert report.elapsed < 5
 
 
 @pytest.mark.parametrize(
@@ -863,14 +898,14 @@ async def test_a_resolver_that_does_not_answer() -> None:
 async def test_a_certificate_that_does_not_verify(tls: Callable[[], ssl.SSLContext], said: str) -> None:
     """What is wrong with it is told, and no token is sent."""
     async with Host(tls=tls()) as server:
-        checkup = await examine(TOKEN, base_url=server.base_url, ssl_context=trust(matrix_authority()))
+        report = await examine(TOKEN, base_url=server.base_url, ssl_context=trust(matrix_authority()))
         assert server.requests == []
-    finding = checkup.finding("tls")
-    assert (finding.status, finding.blame) == ("failed", "service")
+    finding = report.finding("tls")
+    assert (finding.status, finding.category) == ("failed", "service")
     assert finding.found.startswith("localhost: ")
     assert said in finding.found
     assert "ssl_context" in finding.advice
-    assert checkup.requests == 0
+    assert report.requests == 0
 
 
 @pytest.mark.parametrize(("days", "status"), [(13, "warning"), (14, "ok")])
@@ -881,11 +916,11 @@ async def test_a_certificate_that_ends_soon(days: int, status: str) -> None:
     tls = server_tls(matrix_authority(), "localhost", not_after=now + timedelta(days=days, hours=1))
     source = Clock(time=now.timestamp)
     async with Host(tls=tls) as server:
-        checkup = await examine(TOKEN, base_url=server.base_url, ssl_context=trust(matrix_authority()), clock=source)
-    finding = checkup.finding("tls")
+        report = await examine(TOKEN, base_url=server.base_url, ssl_context=trust(matrix_authority()), clock=source)
+    finding = report.finding("tls")
     assert (finding.status, finding.fact("days_left")) == (status, days)
-    assert f"trusted for another {days} days" in finding.found
-    assert checkup.healthy
+    assert f"valid for another {days} days" in finding.found
+    assert report.healthy
 
 
 async def test_a_server_without_tls() -> None:
@@ -901,8 +936,8 @@ async def test_a_server_without_tls() -> None:
         talker = await asyncio.start_server(plain, "127.0.0.1", 0)
         async with talker:
             port = talker.sockets[0].getsockname()[1]
-            checkup = await examine(TOKEN, base_url=url.replace(str(server.port), str(port)))
-    finding = checkup.finding("tls")
+            report = await examine(TOKEN, base_url=url.replace(str(server.port), str(port)))
+    finding = report.finding("tls")
     assert "the TLS handshake failed: wrong version number" in finding.found
     assert "may not speak TLS" in finding.advice
 
@@ -911,7 +946,7 @@ async def test_a_server_without_tls() -> None:
     ("happens", "said"),
     [
         (ConnectionRefusedError(), "the connection was refused"),
-        (ConnectionResetError(), "the connection was lost in the TLS handshake"),
+        (ConnectionResetError(), "the connection was lost during the TLS handshake"),
         (OSError(101, "Network is unreachable"), "the server can't be reached"),
         (TimeoutError(), "no connection within 30 s"),
     ],
@@ -923,10 +958,10 @@ async def test_a_server_that_can_not_be_reached(monkeypatch: pytest.MonkeyPatch,
         raise happens
 
     monkeypatch.setattr("plugchat_async.doctor.network.asyncio.open_connection", fail)
-    checkup = await examine(TOKEN, base_url="https://127.0.0.1:1")
-    assert checkup.finding("tls").found == f"127.0.0.1: {said}"
-    assert checkup.finding("tls").advice
-    assert checkup.requests == 0
+    report = await examine(TOKEN, base_url="https://127.0.0.1:1")
+    assert report.finding("tls").found == f"127.0.0.1: {said}"
+    assert report.finding("tls").advice
+    assert report.requests == 0
 
 
 async def test_nobody_listens() -> None:
@@ -935,19 +970,19 @@ async def test_nobody_listens() -> None:
         taken.bind(("127.0.0.1", 0))
         port = taken.getsockname()[1]
         for scheme, check in (("https", "tls"), ("http", "host")):
-            checkup = await examine(TOKEN, base_url=f"{scheme}://127.0.0.1:{port}")
-            finding = next(f for f in checkup.findings if f.status == "failed")
-            assert (finding.check, finding.blame) == (check, "service")
+            report = await examine(TOKEN, base_url=f"{scheme}://127.0.0.1:{port}")
+            finding = next(f for f in report.findings if f.status == "failed")
+            assert (finding.check, finding.category) == (check, "service")
             assert "the connection was refused" in finding.found
 
 
 async def test_through_a_proxy() -> None:
     """Requests go through it, and it sees to names and certificates; its password is shown nowhere."""
     async with RawServer(answering(http(b"[]"))) as proxy:
-        checkup = await examine(
+        report = await examine(
             TOKEN, base_url="http://localhost:1", proxy=proxy.base_url.replace("//", f"//u:{TOKEN}@")
         )
         assert proxy.requests[0].startswith(b"GET http://localhost:1/api/whatsapp/chats?")
-    assert checkup.healthy
-    assert checkup.finding("dns").status == checkup.finding("tls").status == "skipped"
-    assert TOKEN not in repr(checkup)
+    assert report.healthy
+    assert report.finding("dns").status == report.finding("tls").status == "skipped"
+    assert TOKEN not in repr(report)

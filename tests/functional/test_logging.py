@@ -29,7 +29,7 @@ from plugchat_async import (
     fetch_many,
 )
 from plugchat_async.integrations.fastapi import add_problem_handlers
-from plugchat_async.testing import Fault, PlugChatSimulator
+from plugchat_async.testing import Fault, PlugChatSimulator, Quirks
 from support.fakes import FakeTime, served
 
 PACKAGE = Path(plugchat_async.__file__).parent
@@ -111,7 +111,7 @@ class Scene:
 
     async def capped(self) -> None:
         async with (
-            PlugChatSimulator(120, max_page_size=50) as sim,
+            PlugChatSimulator(120, quirks=Quirks(max_page_size=50)) as sim,
             PlugChatSession(sim.token, base_url=sim.base_url) as session,
         ):
             await session.list_chats(100)
@@ -144,7 +144,7 @@ class Scene:
 
     async def watch_of_an_unsorted_list(self) -> None:
         async with (
-            PlugChatSimulator(50, order="shuffled") as sim,
+            PlugChatSimulator(50, quirks=Quirks(order="shuffled")) as sim,
             PlugChatSession(sim.token, base_url=sim.base_url) as session,
         ):
             assert [event async for event in session.watch_chats(max_polls=1, page_size=20)] == []

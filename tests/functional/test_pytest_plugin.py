@@ -21,7 +21,7 @@ from urllib.request import Request, urlopen
 
 import pytest
 from plugchat_async import PlugChatSession, RateLimitedError, ServerError, SessionStateError, Clock
-from plugchat_async.testing import Fault, PlugChatSimulator
+from plugchat_async.testing import Fault, PlugChatSimulator, Quirks
 
 
 def ask(sim):
@@ -255,7 +255,7 @@ class TestClass:
     def test_of_the_class(self, plugchat_simulator):
         assert same(plugchat_simulator, chats=20, seed=7)
 
-    @pytest.mark.plugchat_simulator(chats=10, max_page_size=5)
+    @pytest.mark.plugchat_simulator(chats=10, quirks=Quirks(max_page_size=5))
     @pytest.mark.plugchat_session(token="simulated-token", clock=Clock(sleep=sleep))
     @pytest.mark.plugchat_faults(Fault.status(503))
     async def test_of_its_own(self, plugchat_session, plugchat_simulator):
@@ -336,14 +336,14 @@ async def test_it(plugchat_session):
 @pytest.mark.parametrize(
     ("marker", "told"),
     [
-        ("plugchat_faults(503)", "it takes one or more Faults, as in *. Got 503."),
-        ("plugchat_faults([Fault.reset()])", "it takes one or more Faults, as in *. Got [[]Fault(*"),
-        ("plugchat_faults(Fault.reset(), token='x')", "it takes one or more Faults, as in *. Got 'token'."),
-        ("plugchat_faults", "it takes one or more Faults, as in *. Got none."),
-        ("plugchat_simulator(1000)", "it takes options of PlugChatSimulator, by name: chats, seed,*. Got 1000."),
-        ("plugchat_simulator(chat=1)", "it takes options of PlugChatSimulator, by name: chats, seed,*. Got 'chat'."),
+        ("plugchat_faults(503)", "use one or more Faults, as in *. Got 503."),
+        ("plugchat_faults([Fault.reset()])", "use one or more Faults, as in *. Got [[]Fault(*"),
+        ("plugchat_faults(Fault.reset(), token='x')", "use one or more Faults, as in *. Got 'token'."),
+        ("plugchat_faults", "use one or more Faults, as in *. Got none."),
+        ("plugchat_simulator(1000)", "use options of PlugChatSimulator, by name: chats, seed,*. Got 1000."),
+        ("plugchat_simulator(chat=1)", "use options of PlugChatSimulator, by name: chats, seed,*. Got 'chat'."),
         ("plugchat_simulator(chats=-1)", "chats must be at least 0, got -1. Give chats as 0 or more."),
-        ("plugchat_session('x')", "it takes options of PlugChatSession, by name: token, base_url,*. Got 'x'."),
+        ("plugchat_session('x')", "use options of PlugChatSession, by name: token, base_url,*. Got 'x'."),
         ("plugchat_session(timeout=0)", "timeout must be a finite number above 0, got 0.*"),
         ("plugchat_session(retry=3)", "retry must be *RetryPolicy*, got *"),
     ],

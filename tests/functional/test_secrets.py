@@ -13,7 +13,7 @@ import aiohttp
 import pytest
 
 from plugchat_async import Account, PlugChatError, PlugChatSession, errors, export_many, fetch_many
-from plugchat_async.testing import Fault, PlugChatSimulator
+from plugchat_async.testing import Fault, PlugChatSimulator, Quirks
 from support.fakes import FakeTime, RawServer, answering, http
 from support.seen import texts
 
@@ -182,7 +182,7 @@ async def auth_of_its_own() -> None:
 
 async def page_repeated() -> None:
     async with (
-        PlugChatSimulator(20, token=TOKEN, ignore_page=True) as sim,
+        PlugChatSimulator(20, token=TOKEN, quirks=Quirks(ignore_page=True)) as sim,
         PlugChatSession(TOKEN, base_url=sim.base_url) as session,
     ):
         await session.list_chats(10)

@@ -27,7 +27,7 @@ from plugchat_async import (
     SessionStateError,
     UnsupportedMediaTypeError,
 )
-from plugchat_async.testing import Fault, PlugChatSimulator
+from plugchat_async.testing import Fault, PlugChatSimulator, Quirks
 from support.fakes import FakeTime, RawServer, answering, http, what_frames_show
 
 
@@ -79,7 +79,7 @@ async def test_limit_asks_for_no_page_that_it_does_not_need(
 async def test_limit_spares_the_check_of_a_round_page() -> None:
     """Fifty chats that were wanted came: whether there are more doesn't matter."""
     async with (
-        PlugChatSimulator(120, max_page_size=50) as sim,
+        PlugChatSimulator(120, quirks=Quirks(max_page_size=50)) as sim,
         PlugChatSession(sim.token, base_url=sim.base_url) as session,
     ):
         assert len(await session.list_chats(100, limit=50)) == 50
@@ -89,7 +89,7 @@ async def test_limit_spares_the_check_of_a_round_page() -> None:
 async def test_a_capped_page_size_loses_nothing() -> None:
     """The second request is the check, and the second page."""
     async with (
-        PlugChatSimulator(120, max_page_size=50) as sim,
+        PlugChatSimulator(120, quirks=Quirks(max_page_size=50)) as sim,
         PlugChatSession(sim.token, base_url=sim.base_url) as session,
     ):
         assert await session.list_chats(100) == list(sim.chats)
@@ -307,7 +307,7 @@ async def test_a_failed_walk_says_where_to_go_on(sim: PlugChatSimulator) -> None
 async def test_a_failed_check_says_where_to_go_on() -> None:
     """When the check of a capped list fails, the error's page and page_size miss nothing."""
     async with (
-        PlugChatSimulator(120, max_page_size=50) as sim,
+        PlugChatSimulator(120, quirks=Quirks(max_page_size=50)) as sim,
         PlugChatSession(sim.token, base_url=sim.base_url) as session,
     ):
         sim.script(Fault.none(), Fault.status(403))
@@ -325,7 +325,7 @@ async def test_a_failed_check_says_where_to_go_on() -> None:
 async def test_a_failed_look_far_ahead_ends_no_walk() -> None:
     """A server may refuse deep pages in any way; it is looked at once more, nearer, when pages go on repeating."""
     async with (
-        PlugChatSimulator(40, ignore_page=True) as sim,
+        PlugChatSimulator(40, quirks=Quirks(ignore_page=True)) as sim,
         PlugChatSession(sim.token, base_url=sim.base_url) as session,
     ):
         sim.script(Fault.none(), Fault.none(), Fault.status(403))
@@ -339,7 +339,7 @@ async def test_a_failed_look_far_ahead_ends_no_walk() -> None:
 async def test_closing_during_a_look_far_ahead_is_told() -> None:
     """That error is ours, and no answer of the server."""
     async with (
-        PlugChatSimulator(40, ignore_page=True) as sim,
+        PlugChatSimulator(40, quirks=Quirks(ignore_page=True)) as sim,
         PlugChatSession(sim.token, base_url=sim.base_url) as session,
     ):
         sim.script(Fault.none(), Fault.none(), Fault.hang())

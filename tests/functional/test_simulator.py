@@ -24,7 +24,7 @@ from plugchat_async._http.field_values import wire_name
 from plugchat_async._pagination.state import Consistency
 from plugchat_async._pagination.steps import key_of
 from plugchat_async.converter import converter
-from plugchat_async.testing import Fault, PlugChatSimulator
+from plugchat_async.testing import Fault, PlugChatSimulator, Quirks
 from plugchat_async.testing.dialects import DIALECTS, Dialect
 from support.fakes import DOCUMENTED
 
@@ -399,27 +399,25 @@ def test_a_chat_is_meant_by_its_id_or_by_itself() -> None:
 
 @pytest.mark.parametrize("dialect", DIALECTS)
 @pytest.mark.parametrize(
-    ("options", "pages"),
+    ("quirks", "pages"),
     [
         ({"max_page_size": 3}, {1: [0, 1, 2], 2: [3, 4, 5], 5: []}),
-        ({"ignore_page_size": 6}, {1: [0, 1, 2, 3, 4, 5], 2: [6, 7, 8, 9], 3: []}),
-        ({"ignore_page_size": 6, "max_page_size": 5}, {1: [0, 1, 2, 3, 4], 3: []}),
+        ({"fixed_page_size": 6}, {1: [0, 1, 2, 3, 4, 5], 2: [6, 7, 8, 9], 3: []}),
+        ({"fixed_page_size": 6, "max_page_size": 5}, {1: [0, 1, 2, 3, 4], 3: []}),
         ({"first_page": 0}, {0: [0, 1, 2, 3], 1: [4, 5, 6, 7], 2: [8, 9], 3: []}),
         ({"first_page": 0, "past_end": "last"}, {2: [8, 9], 9: [8, 9]}),
         ({"order": "oldest"}, {1: [9, 8, 7, 6], 3: [1, 0]}),
         ({"pinned": 2}, {1: [8, 9, 0, 1], 3: [6, 7]}),
-        ({"twice": 2}, {1: [0, 0, 1, 1], 2: [2, 3, 4, 5], 3: [6, 7, 8, 9], 4: []}),
-        ({"twice": 2, "past_end": "last"}, {4: [6, 7, 8, 9]}),
+        ({"duplicates": 2}, {1: [0, 0, 1, 1], 2: [2, 3, 4, 5], 3: [6, 7, 8, 9], 4: []}),
+        ({"duplicates": 2, "past_end": "last"}, {4: [6, 7, 8, 9]}),
         ({"ignore_page": True}, {1: [0, 1, 2, 3], 2: [0, 1, 2, 3]}),
         ({"past_end": "first"}, {3: [8, 9], 4: [0, 1, 2, 3]}),
         ({"past_end": "last"}, {3: [8, 9], 9: [8, 9]}),
     ],
 )
-async def test_servers_that_page_wrongly(
-    options: dict[str, Any], pages: dict[int, list[int]], dialect: Dialect
-) -> None:
+async def test_servers_that_page_wrongly(quirks: dict[str, Any], pages: dict[int, list[int]], dialect: Dialect) -> None:
     """What is counted, cut, sorted or served again in another way than the vendor's page has it."""
-    async with PlugChatSimulator(10, dialect=dialect, **options) as sim:
+    async with PlugChatSimulator(10, dialect=dialect, quirks=Quirks(**quirks)) as sim:
         for page, indices in pages.items():
             _, chats, _ = await ask(sim, f"page={page}&pageSize=4")
             assert read(chats) == [sim.chats[i] for i in indices]
@@ -428,14 +426,14 @@ async def test_servers_that_page_wrongly(
 @pytest.mark.parametrize(("dialect", "indices"), [("gateway", [9, 8, 7, 6]), ("documented", [0, 9, 8, 7])])
 async def test_which_chats_are_pinned(dialect: Dialect, indices: list[int]) -> None:
     """The last one of the account, which says so; in the dialect of 2021, where none can, the last one of the list."""
-    async with PlugChatSimulator(10, order="oldest", pinned=1, dialect=dialect) as sim:
+    async with PlugChatSimulator(10, dialect=dialect, quirks=Quirks(order="oldest", pinned=1)) as sim:
         _, chats, _ = await ask(sim, "page=1&pageSize=4")
         assert read(chats) == [sim.chats[i] for i in indices]
 
 
 async def test_pinned_chats_say_so_and_stay_on_top() -> None:
     """Others say that they are not, or nothing; a message to one of them moves no other chat."""
-    async with PlugChatSimulator(30, pinned=2) as sim:
+    async with PlugChatSimulator(30, quirks=Quirks(pinned=2)) as sim:
         before = sim.chats
         top = [chat for chat in before if chat.is_pinned]
         assert top == list(before[-2:])
@@ -450,19 +448,19 @@ async def test_pinned_chats_say_so_and_stay_on_top() -> None:
 
 async def test_an_empty_account_pages_too() -> None:
     """No chats on any page."""
-    async with PlugChatSimulator(0, past_end="last") as sim:
+    async with PlugChatSimulator(0, quirks=Quirks(past_end="last")) as sim:
         assert (await ask(sim, "page=7&pageSize=4"))[1] == []
 
 
 async def test_a_simulator_runs_once(sim: PlugChatSimulator) -> None:
     """Entered again it says so."""
-    with pytest.raises(RuntimeError, match="runs already"):
+    with pytest.raises(RuntimeError, match="was started before"):
         await sim.__aenter__()
 
 
 async def test_a_shuffled_list_keeps_its_order() -> None:
     """All chats, in an order of its own, in which they stay while another one gets a message."""
-    async with PlugChatSimulator(50, order="shuffled") as sim:
+    async with PlugChatSimulator(50, quirks=Quirks(order="shuffled")) as sim:
         first = [key_of(chat) for chat in read((await ask(sim, "page=1&pageSize=50"))[1])]
         keys = [key_of(chat) for chat in sim.chats]
         assert first != keys
@@ -473,7 +471,7 @@ async def test_a_shuffled_list_keeps_its_order() -> None:
 
 async def test_chats_of_the_same_time() -> None:
     """So many neighbours have the newest one's; if they are to move, they do in each answer, and no other chat does."""
-    async with PlugChatSimulator(10, ties=4, dialect="documented") as sim:
+    async with PlugChatSimulator(10, dialect="documented", quirks=Quirks(tie_size=4)) as sim:
         answers = [(await ask(sim, "page=1&pageSize=10"))[1] for _ in range(2)]
         assert answers[0] == answers[1]
         times = [chat.last_message_time for chat in sim.chats]
@@ -481,7 +479,7 @@ async def test_chats_of_the_same_time() -> None:
         assert [int(chat["lastMessageTime"]) for chat in answers[0]] == expected
         phones = [chat.phone for chat in sim.chats]
         assert [chat["phone"] for chat in answers[0]] == phones
-    async with PlugChatSimulator(10, ties=4, ties_move=True, dialect="documented") as sim:
+    async with PlugChatSimulator(10, dialect="documented", quirks=Quirks(tie_size=4, reorder_ties=True)) as sim:
         orders = [tuple(chat["phone"] for chat in (await ask(sim, "page=1&pageSize=10"))[1]) for _ in range(4)]
         assert len(set(orders)) == 4
         for order in orders:
@@ -494,7 +492,7 @@ async def test_chats_of_the_same_time() -> None:
 
 async def test_pages_that_count_from_0_begin_there() -> None:
     """Page 0 is the first; still no other number is taken."""
-    async with PlugChatSimulator(5, first_page=0) as sim:
+    async with PlugChatSimulator(5, quirks=Quirks(first_page=0)) as sim:
         for bad in ("-1", "x", ""):
             assert (await ask(sim, f"page={bad}&pageSize=5"))[0] == 400
         assert (await ask(sim, "page=0&pageSize=0"))[0] == 400
@@ -502,7 +500,7 @@ async def test_pages_that_count_from_0_begin_there() -> None:
 
 async def test_a_page_size_that_is_refused() -> None:
     """400, and what is the most."""
-    async with PlugChatSimulator(5, refuse_page_size=3) as sim:
+    async with PlugChatSimulator(5, quirks=Quirks(refuse_page_size_above=3)) as sim:
         assert (await ask(sim, "page=1&pageSize=3"))[0] == 200
         assert (await ask(sim, "page=1&pageSize=4"))[:2] == (400, {"error": "pageSize must be at most 3"})
 
@@ -513,14 +511,14 @@ async def test_a_page_size_that_is_refused() -> None:
 )
 async def test_what_is_made_of_a_content_type(content_type: Any, given: int, without: int, other: int) -> None:
     """It is wanted, not wanted, or not looked at."""
-    async with PlugChatSimulator(5, content_type=content_type) as sim:
+    async with PlugChatSimulator(5, quirks=Quirks(content_type=content_type)) as sim:
         sent: tuple[dict[str, str], ...] = ({}, {"Content-Type": ""}, {"Content-Type": "text/plain"})
         assert [(await ask(sim, **headers))[0] for headers in sent] == [given, without, other]
 
 
 async def test_another_method_than_get() -> None:
     """POST is answered, and GET is not allowed."""
-    async with PlugChatSimulator(5, method="POST") as sim:
+    async with PlugChatSimulator(5, quirks=Quirks(method="POST")) as sim:
         status, _, headers = await ask(sim)
         assert (status, headers["Allow"]) == (405, "POST")
         assert len((await ask(sim, method="POST"))[1]) == 5
@@ -564,7 +562,7 @@ async def test_a_phone_that_is_not_connected() -> None:
 
 async def test_a_limited_rate(sim: PlugChatSimulator) -> None:
     """So many answers, which count down; then 429, with a wait. Without a limit nothing tells of one."""
-    async with PlugChatSimulator(5, rate_limit=2) as limited:
+    async with PlugChatSimulator(5, quirks=Quirks(max_requests=2)) as limited:
         answers = [await ask(limited) for _ in range(4)]
     assert [status for status, _, _ in answers] == [200, 200, 429, 429]
     assert [headers["X-RateLimit-Remaining"] for _, _, headers in answers] == ["1", "0", "0", "0"]
@@ -578,27 +576,40 @@ async def test_a_limited_rate(sim: PlugChatSimulator) -> None:
     [
         {"chats": -1},
         {"port": 65536},
-        {"max_page_size": 0},
         {"latency": -1},
-        {"past_end": "x"},
-        {"first_page": 2},
-        {"ignore_page_size": 0},
-        {"refuse_page_size": 0},
-        {"order": "x"},
-        {"pinned": -1},
-        {"ties": 0},
-        {"twice": -1},
-        {"content_type": "x"},
-        {"method": "PUT"},
-        {"rate_limit": -1},
         {"connected": 1},
         {"dialect": "x"},
+        {"quirks": {}},
     ],
 )
 def test_a_simulator_checks_its_arguments(options: dict[str, Any]) -> None:
     """As the session does."""
     with pytest.raises(ConfigurationError, match=next(iter(options))):
         PlugChatSimulator(**options)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"max_page_size": 0},
+        {"past_end": "x"},
+        {"first_page": 2},
+        {"ignore_page": 1},
+        {"fixed_page_size": 0},
+        {"refuse_page_size_above": 0},
+        {"order": "x"},
+        {"pinned": -1},
+        {"tie_size": 0},
+        {"duplicates": -1},
+        {"content_type": "x"},
+        {"method": "PUT"},
+        {"max_requests": -1},
+    ],
+)
+def test_quirks_check_their_values(options: dict[str, Any]) -> None:
+    """As the session does."""
+    with pytest.raises(ConfigurationError, match=next(iter(options))):
+        Quirks(**options)
 
 
 def test_a_simulator_that_does_not_run_says_so() -> None:
@@ -712,7 +723,7 @@ async def test_more_accounts_are_served_by_their_tokens(sim: PlugChatSimulator) 
     """Each with its chats, its faults and its traffic; a fate for all goes to whoever comes first."""
     other = sim.add_account("other", 7, seed=3)
     assert other.token == "other"
-    with pytest.raises(InvalidValueError, match="there is an account with that token"):
+    with pytest.raises(InvalidValueError, match="another account has that token"):
         sim.add_account("other")
     with pytest.raises(InvalidValueError, match="chats must be at least 0"):
         sim.add_account("third", -1)

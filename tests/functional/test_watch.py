@@ -51,7 +51,7 @@ from plugchat_async import (
 )
 from plugchat_async._internal.serialization import to_text
 from plugchat_async.converter import converter
-from plugchat_async.testing import Fault, PlugChatSimulator
+from plugchat_async.testing import Fault, PlugChatSimulator, Quirks
 from plugchat_async.watch.options import WatchSettings
 from plugchat_async.watch.snapshot import Snapshot
 from plugchat_async.watch.state import pack, unpack
@@ -360,7 +360,7 @@ async def test_a_list_that_is_empty_for_a_moment_removes_nobody(
 
 async def test_a_capped_page_is_not_taken_for_the_list(clock: WatchTime) -> None:
     """A short first page, of a server that caps sizes, makes nobody disappear; once known, the cap costs nothing."""
-    async with PlugChatSimulator(chats=50, seed=3, max_page_size=50, dialect="documented") as sim:
+    async with PlugChatSimulator(chats=50, seed=3, dialect="documented", quirks=Quirks(max_page_size=50)) as sim:
         state = WatchState()
         for chats in (50, 51, 52):
             # Each session begins knowing nothing of the server.
@@ -985,7 +985,7 @@ async def test_a_misconfiguration_is_raised_at_once(
 async def test_a_server_that_ignores_page_is_recognised(clock: WatchTime) -> None:
     """By the first reading of the whole list."""
     async with (
-        PlugChatSimulator(chats=100, ignore_page=True) as sim,
+        PlugChatSimulator(chats=100, quirks=Quirks(ignore_page=True)) as sim,
         PlugChatSession(sim.token, base_url=sim.base_url, clock=clock.clock) as session,
     ):
         with pytest.raises(PageRepeatedError):

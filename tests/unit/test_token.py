@@ -22,7 +22,7 @@ from plugchat_async import (
     fetch_many,
 )
 from plugchat_async._http.secret import Secret
-from plugchat_async.testing import Fault, PlugChatSimulator
+from plugchat_async.testing import Fault, PlugChatSimulator, Quirks
 from support.fakes import FakeTime
 
 OLD, NEW = "0ld-t0ken-of-last-week", "n3w-t0ken-of-this-week"
@@ -339,7 +339,7 @@ async def test_a_failing_function_is_no_empty_page() -> None:
         return NEW
 
     async with (
-        PlugChatSimulator(20, token=NEW, ignore_page=True) as sim,
+        PlugChatSimulator(20, token=NEW, quirks=Quirks(ignore_page=True)) as sim,
         PlugChatSession(thrice, base_url=sim.base_url) as session,
     ):
         with pytest.raises(TokenError):

@@ -1,4 +1,4 @@
-"""Single requests, as they are, and what comes back: nothing is repaired, retried or hidden."""
+"""Send single requests and keep their results. Nothing is repaired or retried."""
 
 import re
 from collections.abc import Generator, Mapping
@@ -39,14 +39,14 @@ from plugchat_async.models import AccountStatus, Chat
 
 T = TypeVar("T")
 
-# How many chats are asked for where nothing else is to be seen.
-SAMPLE: Final = 10
-# What walks ask for where nothing else is said.
+# The page size of requests where the size does not matter.
+SAMPLE_SIZE: Final = 10
+# The default page size of walks.
 DEFAULT_SIZE: Final = 100
 TOO_FEW: Final = "too few chats to tell"
-# A checkup takes 15 at most, and one more for each idle connection that was closed; this holds whatever a server does.
+# A normal run takes 15 at most, and one more for each closed idle connection. This limit holds for any server.
 MAX_REQUESTS: Final = 16
-# A service that has twice not answered at all is not asked on.
+# After two requests without any answer no more are sent.
 _MAX_SILENCES: Final = 2
 
 # Retry-After is RFC 9110, 10.2.3. RateLimit and RateLimit-Policy, and before them RateLimit-Limit, -Remaining and
@@ -55,16 +55,25 @@ _RATE_HEADER: Final = re.compile(r"retry-after|(?:x-)?rate-?limit(?:-[a-z-]+)?")
 
 
 class StoppedError(Exception):
-    """No more requests are sent; the prober's `stopped` says why."""
+    """No more requests are sent. The prober's `stopped` is the reason."""
 
 
 @frozen(eq=False)
-class Answer:
-    """What came of a probe.
+class ProbeResult:
+    """The result of one request for a page.
 
-    status: None if there was no answer. error: what is wrong with it, None if it is a page. seconds: until it was read.
-    rates: headers about rates, names in lower case. unreadable: how many of its rows are no chats. problems: the values
-    that can't be read, the first thousand of them; problem_count: how many there are. body: of a page.
+    Attributes:
+        number: The page that was requested.
+        size: The page size that was requested.
+        seconds: The time until the answer was read.
+        status: The HTTP status, None if there was no answer.
+        chats: The chats of the page.
+        error: The error, None if the answer is a page.
+        rate_headers: The headers about rate limits, with names in lower case.
+        unreadable: The number of rows that are not chats.
+        problems: The first thousand values that can't be read.
+        problem_count: The number of all values that can't be read.
+        body: The body of a page.
     """
 
     number: int
@@ -73,7 +82,7 @@ class Answer:
     status: int | None = None
     chats: tuple[Chat, ...] = ()
     error: PlugChatError | None = None
-    rates: Mapping[str, str] = field(factory=dict[str, str])
+    rate_headers: Mapping[str, str] = field(factory=dict[str, str])
     unreadable: int = 0
     problems: tuple[Problem, ...] = ()
     problem_count: int = 0
@@ -81,41 +90,54 @@ class Answer:
 
     @property
     def keys(self) -> tuple[str, ...]:
-        """What walks know its chats by, in order."""
+        """The keys that walks identify its chats by, in order."""
         return tuple(map(key_of, self.chats))
 
     @property
     def length(self) -> int:
-        """The number of its rows, whether or not they can be read."""
+        """The number of its rows, readable or not."""
         return len(self.chats) + self.unreadable
 
     @property
     def is_full(self) -> bool:
-        """Whether it holds as many rows as were asked for."""
+        """Whether it has as many rows as were requested."""
         return self.length >= self.size
 
 
 @frozen(eq=False)
-class StatusAnswer:
-    """What came of asking for the account's status.
+class StatusResult:
+    """The result of the request for the account's status.
 
-    told: why nothing is known, or "" if something is. connected, session, smartphone: None if it does not say.
-    said: its text about an error, "" if there is none or it is not to be quoted. has_text: whether there is one.
+    Attributes:
+        problem: The reason why the status is not known, "" if it is.
+        connected: Whether the account is connected, None if the answer does not contain it.
+        session: The same for the session.
+        smartphone: The same for the smartphone.
+        error_text: The gateway's text about an error; "" if there is none, or if texts are not to be quoted.
+        has_error_text: Whether the gateway sent such a text.
     """
 
-    told: str = ""
+    problem: str = ""
     connected: bool | None = None
     session: bool | None = None
     smartphone: bool | None = None
-    said: str = ""
-    has_text: bool = False
+    error_text: str = ""
+    has_error_text: bool = False
 
 
 @define(eq=False, repr=False)
 class Prober:
-    """Sends probes, one after the other, and remembers their answers. None is sent once `stopped` says why not.
+    """Sends requests, one after the other, and keeps their results.
 
-    quotes: whether what is remembered may hold texts of the server.
+    Attributes:
+        transport: An open transport.
+        token: The token.
+        timeout: The limit of a request, in seconds.
+        clock: The clock.
+        quotes: Whether results may contain the server's texts.
+        sent: The number of requests so far.
+        stopped: The reason why no more requests are sent, "" while they are.
+        answers: The results so far, in order.
     """
 
     transport: Transport
@@ -125,57 +147,68 @@ class Prober:
     quotes: bool = True
     sent: int = field(default=0, init=False)
     stopped: str = field(default="", init=False)
-    answers: list[Answer] = field(init=False, default=Factory(list[Answer]))
-    _status: StatusAnswer | None = field(init=False, default=None)
+    answers: list[ProbeResult] = field(init=False, default=Factory(list[ProbeResult]))
+    _status: StatusResult | None = field(init=False, default=None)
     _requests: RequestBuilder = field(init=False, default=Factory(RequestBuilder))
-    _known: dict[tuple[RequestTemplate, int, int], Answer] = field(
-        init=False, default=Factory(dict[tuple[RequestTemplate, int, int], Answer])
+    _known: dict[tuple[RequestTemplate, int, int], ProbeResult] = field(
+        init=False, default=Factory(dict[tuple[RequestTemplate, int, int], ProbeResult])
     )
 
-    async def ask(self, shape: RequestTemplate, number: int, size: int, *, again: bool = False) -> Answer:
-        """Ask for a page, unless it was asked for before. StoppedError if nothing is asked for any more.
+    async def ask(self, template: RequestTemplate, number: int, size: int, *, again: bool = False) -> ProbeResult:
+        """Return the result of a request for a page, which is sent only once.
 
-        again: ask even so, for what may have changed.
+        Args:
+            template: The request without page and size.
+            number: The page.
+            size: The page size.
+            again: Send the request again, because the list may have changed.
+
+        Raises:
+            StoppedError: If no more requests are sent.
         """
-        key = (shape, number, size)
+        key = (template, number, size)
         if again or key not in self._known:
             if self.stopped:
                 raise StoppedError
-            await self.send(shape, number, size)
+            await self.send(template, number, size)
         answer = self._known[key]
         if isinstance(answer.error, RateLimitedError):
             raise StoppedError
         return answer
 
-    async def send(self, shape: RequestTemplate, number: int, size: int) -> Answer:
-        """Send one request for a page, whatever comes of it."""
-        request = self._requests.build(shape, self.token, number, size)
+    async def send(self, template: RequestTemplate, number: int, size: int) -> ProbeResult:
+        """Send one request for a page, and keep its result."""
+        request = self._requests.build(template, self.token, number, size)
         outcome, seconds = await self._send(request)
         answer = self._read(outcome, number, size, seconds)
         self.answers.append(answer)
-        self._known[shape, number, size] = answer
+        self._known[template, number, size] = answer
         self._stop_if_enough()
         return answer
 
     def _stop_if_enough(self) -> None:
         if any(isinstance(answer.error, RateLimitedError) for answer in self.answers):
-            self.stopped = "the service limits the rate (HTTP 429), so it was not asked any further"
+            self.stopped = "the service limits the rate (HTTP 429), so no more requests were sent"
         elif sum(answer.status is None for answer in self.answers) >= _MAX_SILENCES:
             self.stopped = "the service no longer answers"
         elif self.sent >= MAX_REQUESTS:
             self.stopped = f"that would take more than {MAX_REQUESTS} requests"
 
-    async def ask_status(self, shape: RequestTemplate) -> StatusAnswer:
-        """Ask whether the account is connected, unless it was asked before. StoppedError if nothing is asked any more.
+    async def ask_status(self, template: RequestTemplate) -> StatusResult:
+        """Return the account's status, which is requested only once.
 
-        shape: of the requests for pages.
+        Args:
+            template: The template of the requests for pages.
+
+        Raises:
+            StoppedError: If no more requests are sent.
         """
         if self._status is None:
             if self.stopped:
                 raise StoppedError
-            shape = evolve(shape, path=STATUS_PATH)
-            url = f"{shape.base_url}{shape.path}"
-            outcome, seconds = await self._send(Request(shape, self.token, url, shape.headers(self.token)))
+            template = evolve(template, path=STATUS_PATH)
+            url = f"{template.base_url}{template.path}"
+            outcome, seconds = await self._send(Request(template, self.token, url, template.headers(self.token)))
             if isinstance(outcome, Response) and outcome.status == 429:
                 self.answers.append(self._read(outcome, 0, 0, seconds))
             self._stop_if_enough()
@@ -183,9 +216,9 @@ class Prober:
         return self._status
 
     async def _send(self, request: Request) -> tuple[Response | AttemptFailed, float]:
-        """Send one request. Return what came of it, and the seconds that it took."""
+        """Send one request. Return its outcome and its duration in seconds."""
         outcome, seconds = await self._send_once(request)
-        # If an idle connection had been closed, the server never saw the request.
+        # If the server had closed the idle connection, it never received the request.
         stale = isinstance(outcome, AttemptFailed) and outcome.stale
         return (await self._send_once(request)) if stale and self.sent < MAX_REQUESTS else (outcome, seconds)
 
@@ -195,20 +228,20 @@ class Prober:
         self.sent += 1
         return outcome, self.clock.monotonic() - started
 
-    def _read(self, outcome: Response | AttemptFailed, number: int, size: int, seconds: float) -> Answer:
+    def _read(self, outcome: Response | AttemptFailed, number: int, size: int, seconds: float) -> ProbeResult:
         if isinstance(outcome, AttemptFailed):
-            outcome.error.url = None  # that of a probe says nothing
-            return Answer(number, size, seconds, error=outcome.error)
+            outcome.error.url = None  # the URL of a probe does not help users
+            return ProbeResult(number, size, seconds, error=outcome.error)
         headers = outcome.headers
-        rates = {name: one_line(headers[name], self.token) for name in headers if _RATE_HEADER.fullmatch(name)}
+        rate_headers = {name: one_line(headers[name], self.token) for name in headers if _RATE_HEADER.fullmatch(name)}
         read = self._read_page(outcome)
         if isinstance(read, PlugChatError):
             read.url = None
             if not self.quotes:
                 strip_quotes(read, outcome, self.token)
         if not self.quotes:
-            rates = shapes_of_headers(rates)
-        answer = Answer(number, size, seconds, outcome.status, rates=rates)
+            rate_headers = shapes_of_headers(rate_headers)
+        answer = ProbeResult(number, size, seconds, outcome.status, rate_headers=rate_headers)
         if isinstance(read, PlugChatError):
             return evolve(answer, error=read)
         return evolve(
@@ -231,28 +264,28 @@ class Prober:
         read = _finish(converter.decode_slices(response.body, self.token, Chat, "warn"))
         return read if isinstance(read, Decoded) else gateway_error(response, self.token, read)
 
-    def _read_status(self, outcome: Response | AttemptFailed) -> StatusAnswer:
+    def _read_status(self, outcome: Response | AttemptFailed) -> StatusResult:
         if isinstance(outcome, AttemptFailed):
-            return StatusAnswer(outcome.error.message)
+            return StatusResult(outcome.error.message)
         status = read_status(outcome.body, self.token) if outcome.complete and outcome.status == 200 else None
         if isinstance(status, AccountStatus):
-            said = status.error or ""
-            return StatusAnswer(
+            text = status.error or ""
+            return StatusResult(
                 "",
                 status.connected,
                 status.session,
                 status.smartphone_connected,
-                said if self.quotes else "",
-                bool(said),
+                text if self.quotes else "",
+                bool(text),
             )
-        told = f"HTTP {status_line(outcome.status)}" if outcome.status != 200 else "the answer is not a status"
-        refusal = gateway_error(outcome, self.token, ResponseError(told))
-        # It may refuse the call itself for that reason.
-        return StatusAnswer(told, connected=False if isinstance(refusal, NotConnectedError) else None)
+        problem = f"HTTP {status_line(outcome.status)}" if outcome.status != 200 else "the answer is not a status"
+        refusal = gateway_error(outcome, self.token, ResponseError(problem))
+        # The gateway may refuse the call because the phone is not connected.
+        return StatusResult(problem, connected=False if isinstance(refusal, NotConnectedError) else None)
 
 
 def _finish(steps: Generator[None, None, T]) -> T:
-    """Give what a generator returns. Its pauses are for programs that have something else to do."""
+    """Run a generator to its end, without pauses, and return its value."""
     while True:
         try:
             next(steps)
@@ -261,8 +294,8 @@ def _finish(steps: Generator[None, None, T]) -> T:
             return result
 
 
-def outcome(answer: Answer) -> str:
-    """Say in words what came of a probe."""
+def describe(answer: ProbeResult) -> str:
+    """Describe a result in words."""
     if answer.error is not None:
         return answer.error.what_happened
     return f"HTTP {answer.status}, {counted(answer.length, 'chat')}"

@@ -1,0 +1,161 @@
+"""`plugchat chats`: all chats of an account."""
+
+import sys
+from collections.abc import AsyncGenerator, Callable, Sequence
+from contextlib import ExitStack, aclosing
+from pathlib import Path
+from typing import Annotated, Final
+
+from cyclopts import Parameter
+
+from plugchat_async import Chat, InvalidValueError, PlugChatError, PlugChatSession, WalkOptions, WalkReport
+from plugchat_async._http.wire import DEFAULT_BASE_URL
+from plugchat_async.cli.checkpoint import forget_checkpoint, read_checkpoint, save_checkpoint
+from plugchat_async.cli.options import (
+    EXIT_OK,
+    BaseURLOption,
+    ConsistencyOption,
+    IntOption,
+    LimitOption,
+    MergePeopleOption,
+    OnBadValueOption,
+    PageSizeOption,
+    PrefetchOption,
+    RequireVerifiedOption,
+    TokenOption,
+    exit_code_of,
+    require_token,
+    run_async,
+)
+from plugchat_async.cli.output import OutputFormat, choose_format, write_chats
+from plugchat_async.cli.problems import ProblemCollector, collect_problems, print_problems
+from plugchat_async.cli.progress import walk_progress
+from plugchat_async.cli.terminal import print_error, warn
+from plugchat_async.export.merge_people import merge_people as merge_rows
+
+CHATS_EXAMPLES: Final = (
+    "Examples: `plugchat chats --limit 20`; `plugchat chats -o chats.csv`; `plugchat chats | jq -r .name`."
+)
+
+
+def chats(
+    *,
+    token: TokenOption = None,
+    base_url: BaseURLOption = DEFAULT_BASE_URL,
+    page_size: PageSizeOption = 100,
+    start_page: Annotated[IntOption, Parameter(help="The first page to fetch; only with --consistency plain.")] = 1,
+    limit: LimitOption = None,
+    consistency: ConsistencyOption = "exact",
+    prefetch: PrefetchOption = 0,
+    require_verified: RequireVerifiedOption = False,
+    on_bad_value: OnBadValueOption = "warn",
+    merge_people: MergePeopleOption = False,
+    report: Annotated[bool, Parameter(negative=(), help="Print a summary of the walk on stderr.")] = False,
+    checkpoint: Annotated[
+        Path | None,
+        Parameter(
+            help="If the walk fails, save its position in this file; if the file exists, resume there. "
+            "For jsonl and csv, appended to one file with >>."
+        ),
+    ] = None,
+    format: Annotated[  # noqa: A002 - the option's name
+        OutputFormat | None,
+        Parameter(help="Default: by the suffix of --output; else table on a terminal and jsonl in a pipe."),
+    ] = None,
+    output: Annotated[
+        Path | None,
+        Parameter(name=["--output", "-o"], help="Write to this file, which appears complete or not at all."),
+    ] = None,
+) -> int:
+    """Fetch the account's chats, in the service's order."""
+    known_token = require_token(token)
+    style = choose_format(format, output)
+    session = PlugChatSession(known_token, base_url=base_url or DEFAULT_BASE_URL, on_bad_value=on_bad_value)
+    streams = output is None and style in ("jsonl", "csv") and not merge_people
+    if checkpoint is not None:
+        _check_combination(streams=streams, merge_people=merge_people, limit=limit)
+    resume = read_checkpoint(checkpoint)
+    reports: list[WalkReport] = []
+    problems = ProblemCollector()
+    options: WalkOptions = {
+        "start_page": start_page,
+        "limit": limit,
+        "consistency": consistency,
+        "prefetch": prefetch,
+        "require_verified": require_verified,
+        "resume": resume,
+        "on_report": reports.append,
+    }
+
+    async def fetch() -> None:
+        # No display while lines stream to the same terminal: they would overwrite each other.
+        async with session:
+            with ExitStack() as display:
+                options["on_page"] = display.enter_context(walk_progress(shown=not (streams and sys.stdout.isatty())))
+                async with aclosing(session.iter_chats(page_size, **options)) as walk:
+                    chats = _merged(walk, display.close) if merge_people else walk
+                    await write_chats(style, chats, output, header=resume is None, when_read=display.close)
+
+    try:
+        try:
+            with collect_problems(problems):
+                run_async(fetch())
+        finally:
+            for finished in reports:  # printed after the display is removed
+                print_problems(finished.problems, problems.first)
+                if report:
+                    _print_report(finished)
+    except PlugChatError as error:
+        # Only streamed chats were written; a file is discarded.
+        print_error(error, save_checkpoint(error, checkpoint, consistency) if streams else "")
+        return exit_code_of(error)
+    except KeyboardInterrupt:
+        forget_checkpoint(checkpoint)  # chats after it were written
+        raise
+    except OSError:  # of stdout: `run` prints it
+        forget_checkpoint(checkpoint)
+        raise
+    sys.stdout.flush()
+    _warn_if_empty(reports, options)
+    forget_checkpoint(checkpoint)
+    return EXIT_OK
+
+
+def _check_combination(*, streams: bool, merge_people: bool, limit: int | None) -> None:
+    """Raise InvalidValueError for an option that can't be combined with --checkpoint."""
+    if merge_people:
+        raise InvalidValueError(
+            "--merge-people needs the whole list, so it can't be combined with --checkpoint", "Omit one of them."
+        )
+    if not streams:
+        raise InvalidValueError(
+            "--checkpoint works only with jsonl or csv on standard output",
+            "Omit it, or use --format jsonl or csv, and no --output.",
+        )
+    if limit is not None:
+        raise InvalidValueError("--limit can't be combined with --checkpoint", "Omit one of them.")
+
+
+async def _merged(walk: AsyncGenerator[Chat, None], when_read: Callable[[], object]) -> AsyncGenerator[Chat, None]:
+    """Yield one chat for each person, after the whole walk. `when_read` is called before the first one."""
+    people = merge_rows([chat async for chat in walk])
+    when_read()
+    for person in people:
+        yield person
+
+
+def _print_report(report: WalkReport) -> None:
+    """Print a summary of a walk on stderr."""
+    verdict = "verified" if report.verified else f"not verified: {report.reason}"
+    sys.stderr.write(
+        f"report: rows read {report.chats}, pages {report.pages}, requests {report.requests}, passes {report.passes}, "
+        f"duplicates skipped {report.duplicates}, recovered {report.recovered}, "
+        f"values that could not be read {report.problems}, seconds {report.elapsed:.2f}; {verdict}\n"
+    )
+
+
+def _warn_if_empty(reports: Sequence[WalkReport], options: WalkOptions) -> None:
+    """Warn on stderr if a walk from the beginning found no chats: the phone may not be connected."""
+    from_beginning = options.get("resume") is None and options.get("start_page") == 1
+    if from_beginning and any(report.requests and not report.chats for report in reports):
+        warn("the list is empty: see `plugchat status`")

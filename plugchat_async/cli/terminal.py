@@ -1,0 +1,68 @@
+"""Text for terminals: errors and warnings on stderr, tables and coloured lines, without control characters."""
+
+import json
+from typing import Final, TextIO
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from plugchat_async import PlugChatError
+
+# Parts of emoji, though Python calls them not printable.
+_JOINERS: Final = "\u200d\ufe0f"
+# The width of tables outside of a terminal, so that rows stay whole.
+_WIDTH: Final = 160
+
+
+def printable(text: str) -> str:
+    """Replace characters that can control a terminal, since names are other people's text. Joiners in emoji stay."""
+    return "".join(c if c.isprintable() or c in _JOINERS else "\ufffd" for c in text)
+
+
+def escape_json(text: str) -> str:
+    """Return equivalent JSON with escapes for characters that can control a terminal. Line ends and joiners stay."""
+    return "".join(c if c.isprintable() or c in f"{_JOINERS}\n" else json.dumps(c)[1:-1] for c in text)
+
+
+def print_failure(what_happened: str, hint: str) -> None:
+    """Print on stderr what happened and what to do."""
+    console = Console(stderr=True, soft_wrap=True, highlight=False)
+    console.print(Text.assemble(("error: ", "bold red"), what_happened))
+    console.print(Text.assemble(("what to do: ", "bold"), hint))
+
+
+def print_error(error: PlugChatError, more_hints: str = "") -> None:
+    """Print an error with its hint on stderr."""
+    print_failure(error.what_happened, error.hint + more_hints)
+
+
+def warn(text: str) -> None:
+    """Print a warning on stderr, in one line."""
+    console = Console(stderr=True, soft_wrap=True, highlight=False)
+    console.print(Text.assemble(("warning: ", "bold yellow"), printable(text)))
+
+
+def marked_line(mark: str, style: str, text: str, out: TextIO) -> str:
+    """Return a line for `out` that begins with a mark, which is coloured if `out` is a terminal with colours."""
+    console = Console(file=out, soft_wrap=True, highlight=False)
+    with console.capture() as captured:
+        console.print(Text.assemble((mark, style), " ", printable(text)))
+    return captured.get()
+
+
+def render_table(table: Table, out: TextIO) -> str:
+    """Return a table as text for `out`."""
+    # Text, because if rich wrote to a closed pipe itself, it would end the process with code 1.
+    console = Console(file=out, width=None if out.isatty() else _WIDTH)
+    # In a narrow terminal, lines wrap rather than cut off phones. Only columns with "fold" break long words.
+    folding = [column for column in table.columns if column.overflow == "fold"]
+    for column in folding:
+        column.max_width = column.min_width
+    minimum = console.measure(table, options=console.options.update(max_width=_WIDTH)).minimum
+    for column in folding:
+        column.max_width = None
+    console.width = max(console.width, minimum)
+    with console.capture() as captured:
+        console.print(table)
+    return captured.get()

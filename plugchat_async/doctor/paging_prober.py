@@ -1,0 +1,178 @@
+"""Find out how the server counts and cuts pages, by requesting some, one after the other."""
+
+from collections.abc import Awaitable, Callable
+from typing import Final
+
+from attrs import define, field
+
+from plugchat_async._http.wire import RequestTemplate
+from plugchat_async._pagination.server_traits import FAR_PAGES
+from plugchat_async.doctor.check_chats import check_duplicates, check_order, check_ties
+from plugchat_async.doctor.check_paging import (
+    begins_at_0,
+    check_page,
+    check_page_size,
+    check_past_end,
+    differ,
+    follows,
+    overlap,
+)
+from plugchat_async.doctor.check_rows import check_ids, check_keys, check_people, check_times, check_values
+from plugchat_async.doctor.findings import Check, Finding, failed, ok, skipped
+from plugchat_async.doctor.prober import SAMPLE_SIZE, TOO_FEW, Prober, ProbeResult, describe
+
+# The page sizes that are tried to find a cap.
+_LARGER: Final = (100, 1000)
+
+
+@define(eq=False, repr=False)
+class PagingProber:
+    """Makes the checks of paging, and then those of the rows that were received.
+
+    Attributes:
+        prober: Sends the requests.
+        template: The request without page and size.
+    """
+
+    prober: Prober
+    template: RequestTemplate
+    # The number of the first page, 1 or 0; None until it is known.
+    _first: int | None = field(default=None, init=False)
+    _first_finding: Finding | None = field(default=None, init=False)
+    # Whether `page` is honoured.
+    _pages_differ: bool = field(default=False, init=False)
+    # The largest page that the server sends, if known.
+    _max_size: int | None = field(default=None, init=False)
+
+    def request_checks(self) -> tuple[tuple[Check, Callable[[], Awaitable[Finding]]], ...]:
+        """Return the checks that send requests, in order. They raise StoppedError if no more requests are sent."""
+        return (
+            ("page", self._page),
+            ("first_page", self._first_page),
+            ("past_end", self._past_end),
+            ("page_size", self._page_size),
+        )
+
+    def result_checks(self) -> tuple[tuple[Check, Callable[[], Finding]], ...]:
+        """Return the checks of the results so far, in order."""
+        return (
+            ("times", lambda: check_times(self._largest())),
+            ("ids", lambda: check_ids(self._largest())),
+            ("people", lambda: check_people(self._largest())),
+            ("keys", lambda: check_keys(self._largest(), self.prober.token)),
+            ("values", lambda: check_values(self._largest())),
+            ("order", lambda: check_order(self._largest())),
+            ("ties", lambda: check_ties(self._largest(), self.prober.answers, self._max_size)),
+            ("duplicates", lambda: check_duplicates(self.prober.answers)),
+        )
+
+    async def _ask(self, number: int, size: int, *, again: bool = False) -> ProbeResult:
+        return await self.prober.ask(self.template, number, size, again=again)
+
+    async def _page(self) -> Finding:
+        first, top = await self._top()
+        half = min(SAMPLE_SIZE, top.length) // 2
+        if not half:
+            return skipped("page", TOO_FEW)
+        one, two = await self._ask(first, half), await self._ask(first + 1, half)
+        far: ProbeResult | None = None
+        if one.error is None and two.error is None and not differ(one, two):
+            # While the list changes, a small page may repeat, but hardly twice.
+            one, two = await self._ask(first, half, again=True), await self._ask(first + 1, half, again=True)
+            far = await self._far(first)
+        finding = check_page(one, two, far)
+        if half == 1 and far is not None and finding.status == "failed":
+            # With two or three chats, the same one may be on both pages because it moved.
+            finding = skipped("page", TOO_FEW)
+        self._pages_differ = finding.status == "ok"
+        return finding
+
+    async def _top(self) -> tuple[int, ProbeResult]:
+        """Return the number of the first page, 1 or 0, and the page."""
+        one = await self._ask(1, SAMPLE_SIZE)
+        if self._first is None:
+            self._first, self._first_finding = await self._find_first(one)
+        return self._first, (one if self._first else await self._ask(0, SAMPLE_SIZE))
+
+    async def _find_first(self, one: ProbeResult) -> tuple[int, Finding]:
+        zero = await self._ask(0, SAMPLE_SIZE)
+        if zero.error is not None:
+            return 1, ok(
+                "first_page", f"pages count from 1: page=0 is refused ({describe(zero)})", number=1, page_0="refused"
+            )
+        if not zero.length:
+            return 1, ok("first_page", "pages count from 1: page=0 is empty", number=1, page_0="empty")
+        # While the list changes, the pages may have some chats in common.
+        if one.length and overlap(zero, one):
+            found = "pages count from 1: page=0 returns what page=1 brings"
+            return 1, ok("first_page", found, number=1, page_0="page 1")
+        if one.length:
+            within = await self._ask(1, max(1, zero.length // 2))
+        else:
+            within = await self._ask(1, SAMPLE_SIZE, again=True)
+        if within.error is not None:
+            return 1, skipped("first_page", f"page=0 and page=1 differ, and then: {describe(within)}")
+        if not begins_at_0(zero, one, within):
+            found = "pages count from 1: what page=0 returns does not come before page=1"
+            return 1, ok("first_page", found, number=1, page_0="another page")
+        return 0, failed(
+            "first_page",
+            "pages count from 0: page=0 returns the chats that come before those of page=1",
+            "Walks begin at page=1: they miss the first page_size chats, the newest, without an error. Check "
+            "base_url, and tell Plug Chat's support and this project.",
+            "answer",
+            number=0,
+            page_0="the first page",
+        )
+
+    async def _first_page(self) -> Finding:
+        first, top = await self._top()
+        if not top.length:
+            return skipped("first_page", TOO_FEW)
+        assert self._first_finding is not None, f"page {first} is known to be the first"
+        return self._first_finding
+
+    async def _far(self, first: int) -> ProbeResult:
+        return await self._ask(first + FAR_PAGES, SAMPLE_SIZE)
+
+    async def _past_end(self) -> Finding:
+        first, top = await self._top()
+        far = await self._far(first)
+        if far.length and not self._pages_differ:
+            return skipped("past_end", "unknown, since it is not known whether `page` is honoured")
+        return check_past_end(far, top)
+
+    async def _page_size(self) -> Finding:
+        first, top = await self._top()
+        half = min(SAMPLE_SIZE, top.length) // 2
+        if not half:
+            return skipped("page_size", TOO_FEW)
+        asked = [await self._ask(first, half), top]
+        refused: ProbeResult | None = None
+        for size in _LARGER:
+            if asked[-1].is_full and refused is None:
+                larger = await self._ask(first, size)
+                if larger.error is None:
+                    asked.append(larger)
+                else:
+                    refused = larger
+        beyond: ProbeResult | None = None
+        if not asked[-1].is_full:
+            beyond = await self._ask(first + 1, asked[-1].length)
+            if follows(asked[-1], beyond):
+                # The size is capped, or the list has grown: then the page is longer now.
+                asked[-1] = await self._grown(first, asked[-1])
+        if asked[-1].is_full or (beyond is not None and follows(asked[-1], beyond)):
+            self._max_size = asked[-1].length
+        return check_page_size(asked, beyond, refused, pages_differ=self._pages_differ)
+
+    async def _grown(self, first: int, before: ProbeResult) -> ProbeResult:
+        """Request a first page again. Return it if it is longer now, else the one before."""
+        now = await self._ask(first, before.size, again=True)
+        return now if now.length > before.length else before
+
+    def _largest(self) -> ProbeResult:
+        """Return the first page with the most rows, the latest of equal ones."""
+        first = 1 if self._first is None else self._first
+        firsts = [answer for answer in self.prober.answers if answer.number == first]
+        return max(reversed(firsts), key=lambda answer: answer.length)
