@@ -231,15 +231,24 @@ def test_an_errors_address_leads_to_what_to_do(kind: type[PlugChatError], site: 
     assert f"What to do: {kind.advice.replace('`', '')}".replace("&", "&amp;") in told
 
 
-def test_the_picture_of_the_house_names_modules_that_are_there() -> None:
-    """Neither it nor the table of mutants has one that is gone; nor is a class laid out as it once was."""
+def test_the_picture_of_the_house_is_the_tree() -> None:
+    """It has each folder and each public module of the package, and no other."""
     text = (ROOT / "CONTRIBUTING.md").read_text("utf-8")
     picture = text.partition("## The picture of the house")[2].partition("```\n")[2].partition("```")[0]
-    named = re.findall(r"(?<!\w)_[a-z_]+", picture) + re.findall(r"^\| `(_\w+)` \|", text, re.MULTILINE)
-    there = {path.stem for path in (ROOT / "plugchat_async").iterdir()}
-    assert [name for name in named if name not in there] == []
-    for page in ("CONTRIBUTING.md", "CHANGELOG.md"):
-        assert not re.search("laid_out|as a msgspec struct", (ROOT / page).read_text("utf-8"))
+    package = ROOT / "plugchat_async"
+    there = {f"{path.name}/" for path in package.iterdir() if (path / "__init__.py").exists()}
+    there |= {path.name for path in package.glob("[!_]*.py")}
+    assert set(re.findall(r"^  (\S+)", picture, re.MULTILINE)) == there
+
+
+def test_all_paths_that_contributors_are_sent_to_are_there() -> None:
+    """Those of the package and of the tests, and the modules of the table of mutants; no class is laid out as once."""
+    for page in ("CONTRIBUTING.md", "SECURITY.md", "CHANGELOG.md", "benchmarks/README.md"):
+        text = (ROOT / page).read_text("utf-8")
+        named = re.findall(r"`((?:plugchat_async|tests|benchmarks|docs|examples)/[\w/.-]+)`", text)
+        named += [f"plugchat_async/{name}" for name in re.findall(r"^\| `(_\w+/?\w*)` \|", text, re.MULTILINE)]
+        assert [name for name in named if not (ROOT / name).exists() and not (ROOT / f"{name}.py").exists()] == [], page
+        assert not re.search("laid_out|as a msgspec struct", text)
 
 
 def test_the_page_in_portuguese_has_all_fields_and_the_new_errors() -> None:
