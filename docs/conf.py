@@ -19,7 +19,14 @@ project_copyright = "2026, the plugchat_async authors"
 version = release = __version__
 language = "en"
 
-extensions = ["myst_parser", "sphinx.ext.autodoc", "cyclopts.sphinx_ext", "docstrings", "links"]
+extensions = [
+    "myst_parser",
+    "sphinx.ext.autodoc",
+    "sphinx.ext.napoleon",
+    "cyclopts.sphinx_ext",
+    "signatures",
+    "links",
+]
 source_suffix = {".md": "markdown"}
 exclude_patterns = ["_build"]
 nitpicky = True
@@ -36,6 +43,10 @@ nitpick_ignore_regex = [
 myst_enable_extensions = ["attrs_block", "colon_fence", "deflist"]
 myst_heading_anchors = 3
 
+default_role = "literal"  # docstrings have code in single backticks
+napoleon_numpy_docstring = False
+napoleon_use_ivar = True  # an attrs class's "Attributes:" become a list, and no entries of their own
+napoleon_attr_annotations = False  # the signature has the types
 autodoc_member_order = "bysource"
 autodoc_typehints_format = "short"
 python_display_short_literal_types = True

@@ -1,12 +1,12 @@
-"""A bot that tells of new messages, and of nobody twice, though it is stopped and started again.
+"""A bot that reports new messages, each of them once, even if it is stopped and started again.
 
-Try it against a simulated account, in which something happens each second:
+Try it on a simulated account, in which something happens every second:
 
     plugchat simulate --busy --chats 500            # in one terminal; it prints two lines with variables
     export PLUGCHAT_BASE_URL=... PLUGCHAT_TOKEN=... # in another one
     python unread_bot.py --interval 1
 
-Ctrl-C stops it. What it knows it keeps in a file: started again, it tells what has happened meanwhile.
+Ctrl-C stops it. It keeps its state in a file: after a restart it reports what has happened in between.
 """
 
 import argparse
@@ -18,7 +18,7 @@ from plugchat_async import ChatAdded, ChatChanged, ChatEvent, Outage, PlugChatEr
 
 
 def news_of(event: ChatEvent) -> str | None:
-    """Say what is new for the owner, or None if nothing is: not if a chat is muted, or was only read."""
+    """Return the news for the owner, or None: muted chats and chats that were only read are no news."""
     chat = event.chat
     match event:
         case ChatAdded() if chat.unread and not chat.is_muted:
@@ -30,16 +30,16 @@ def news_of(event: ChatEvent) -> str | None:
 
 
 async def notify(text: str) -> None:
-    """Tell the owner. Yours may send an e-mail, or ring a bell."""
+    """Notify the owner. Your bot may send an e-mail instead."""
     print(text, flush=True)
 
 
-def tell_of_outage(outage: Outage) -> None:
-    """Say that the service can't be reached, and that it can again."""
+def report_outage(outage: Outage) -> None:
+    """Print that the service can't be reached, and when it works again."""
     if outage.error is None:
         print(f"back after {outage.lasted:.0f} s", flush=True)
     else:
-        print(f"not now: {outage.error.message}; again in {outage.wait:.0f} s", flush=True)
+        print(f"outage: {outage.error.message}; retrying in {outage.wait:.0f} s", flush=True)
 
 
 async def main(state_file: Path, interval: float) -> None:
@@ -55,25 +55,25 @@ async def main(state_file: Path, interval: float) -> None:
             plugchat.watch_chats(
                 interval=interval,
                 state=state,
-                on_outage=tell_of_outage,
-                on_poll=save,  # what a look has learnt without an event, as the first one does
+                on_outage=report_outage,
+                on_poll=save,  # a poll may learn something without an event, as the first one does
             )
         ) as events,
     ):
         async for event in events:
             if news := news_of(event):
                 await notify(news)
-            save(state)  # when the owner knows it: were it before, a crash between would lose it
+            save(state)  # after the owner knows it: saved earlier, a crash in between would lose the event
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description="Tell of new messages.")
-    parser.add_argument("--interval", type=float, default=30.0, help="seconds between two looks")
-    parser.add_argument("--state", type=Path, default=Path("unread_bot.state"), help="where to keep what is known")
+    parser = argparse.ArgumentParser(description="Report new messages.")
+    parser.add_argument("--interval", type=float, default=30.0, help="seconds between two polls")
+    parser.add_argument("--state", type=Path, default=Path("unread_bot.state"), help="the file for the state")
     options = parser.parse_args()
     try:
         asyncio.run(main(options.state, options.interval))
     except KeyboardInterrupt:
         print("good night")
-    except PlugChatError as error:  # no outage: something is to be mended
+    except PlugChatError as error:  # no outage: something must be fixed
         raise SystemExit(f"unread_bot: {error}") from None

@@ -1,6 +1,6 @@
-"""Run the fault matrix and print what came of it: python tests/fault_matrix.py [--markdown].
+"""Run the fault matrix and print the results: python tests/fault_matrix.py [--markdown].
 
---markdown: print the documentation's page "What happens when …" instead, which is docs/what-happens-when.md.
+--markdown: print the page "What happens when …" of the documentation instead, docs/what-happens-when.md.
 """
 
 import asyncio
@@ -16,7 +16,7 @@ async def run() -> list[Verdict]:
 
 
 def main() -> int:
-    """Give 1 if a row failed, else 0."""
+    """Return 1 if a row failed, else 0."""
     verdicts = asyncio.run(run())
     if "--markdown" in sys.argv[1:]:
         sys.stdout.write(page(verdicts))

@@ -80,7 +80,7 @@ def test_it_tells_what_happened_while_it_was_stopped(account: PlugChatSimulator,
     second = account.receive_message(loud[50])
     account.script(*[Fault.answer("<html>down</html>")])
     with bot(environment, tmp_path, "--state", "s") as running:
-        assert line_of(running).startswith("not now: the body is not JSON: '<html>down</html>'; again in 0 s")
+        assert line_of(running).startswith("outage: the body is not JSON: '<html>down</html>'; retrying in 0 s")
         assert line_of(running) == f"{second.name or second.id}: 1 new, {second.unread} unread"
         assert line_of(running).startswith("back after ")
         added = account.new_chat()

@@ -7,7 +7,6 @@ import doctest
 import inspect
 import os
 import re
-import runpy
 import signal
 import subprocess
 import sys
@@ -68,9 +67,9 @@ STAND_INS: Mapping[str, Stand] = {
     # The simulator takes what is sent to a proxy, too.
     "127.0.0.1:3128": lambda sim, _: urlsplit(sim.base_url).netloc,
     # A watch has no end.
-    "watch_chats(interval=30.0": lambda *_: "watch_chats(looks=3, interval=0.1",
-    "watch_chats(state": lambda *_: "watch_chats(looks=3, interval=0.1, state",
-    "watch_chats(on_outage": lambda *_: "watch_chats(looks=3, interval=0.1, on_outage",
+    "watch_chats(interval=30.0": lambda *_: "watch_chats(max_polls=3, interval=0.1",
+    "watch_chats(state": lambda *_: "watch_chats(max_polls=3, interval=0.1, state",
+    "watch_chats(on_outage": lambda *_: "watch_chats(max_polls=3, interval=0.1, on_outage",
 }
 
 
@@ -232,15 +231,24 @@ def test_an_errors_address_leads_to_what_to_do(kind: type[PlugChatError], site: 
     assert f"What to do: {kind.advice.replace('`', '')}".replace("&", "&amp;") in told
 
 
-def test_the_picture_of_the_house_names_modules_that_are_there() -> None:
-    """Neither it nor the table of mutants has one that is gone; nor is a class laid out as it once was."""
+def test_the_picture_of_the_house_is_the_tree() -> None:
+    """It has each folder and each public module of the package, and no other."""
     text = (ROOT / "CONTRIBUTING.md").read_text("utf-8")
     picture = text.partition("## The picture of the house")[2].partition("```\n")[2].partition("```")[0]
-    named = re.findall(r"(?<!\w)_[a-z_]+", picture) + re.findall(r"^\| `(_\w+)` \|", text, re.MULTILINE)
-    there = {path.stem for path in (ROOT / "plugchat_async").iterdir()}
-    assert [name for name in named if name not in there] == []
-    for page in ("CONTRIBUTING.md", "CHANGELOG.md"):
-        assert not re.search("laid_out|as a msgspec struct", (ROOT / page).read_text("utf-8"))
+    package = ROOT / "plugchat_async"
+    there = {f"{path.name}/" for path in package.iterdir() if (path / "__init__.py").exists()}
+    there |= {path.name for path in package.glob("[!_]*.py")}
+    assert set(re.findall(r"^  (\S+)", picture, re.MULTILINE)) == there
+
+
+def test_all_paths_that_contributors_are_sent_to_are_there() -> None:
+    """Those of the package and of the tests, and the modules of the table of mutants; no class is laid out as once."""
+    for page in ("CONTRIBUTING.md", "SECURITY.md", "CHANGELOG.md", "benchmarks/README.md"):
+        text = (ROOT / page).read_text("utf-8")
+        named = re.findall(r"`((?:plugchat_async|tests|benchmarks|docs|examples)/[\w/.-]+)`", text)
+        named += [f"plugchat_async/{name}" for name in re.findall(r"^\| `(_\w+/?\w*)` \|", text, re.MULTILINE)]
+        assert [name for name in named if not (ROOT / name).exists() and not (ROOT / f"{name}.py").exists()] == [], page
+        assert not re.search("laid_out|as a msgspec struct", text)
 
 
 def test_the_page_in_portuguese_has_all_fields_and_the_new_errors() -> None:
@@ -428,91 +436,3 @@ def until_it_serves(text: str, environment: dict[str, str], folder: Path) -> str
     rest, _ = process.communicate(timeout=30)
     assert (process.returncode, rest) == (0, ""), printed + rest
     return printed
-
-
-# How docstrings are read
-
-
-def rst(docstring: str, *names: str) -> str:
-    to_rst: Callable[[list[str], Collection[str]], list[str]] = runpy.run_path(str(DOCS / "_ext" / "docstrings.py"))[
-        "to_rst"
-    ]
-    return "\n".join(to_rst(inspect.cleandoc(docstring).splitlines(), names)).strip()
-
-
-def test_names_become_a_list_of_definitions() -> None:
-    """An entry begins with the names of what is documented, and goes on in the lines below it."""
-    assert rst(
-        """
-        Do it.
-
-        size: how large (default 100). Of `None`
-            nothing. most, least: how
-        many. other: is no name.
-        """,
-        *("size", "most", "least"),
-    ).splitlines() == [
-        "Do it.",
-        "",
-        "``size``",
-        "    how large (default 100). Of ``None`` nothing.",
-        "",
-        "``most``, ``least``",
-        "    how many. other: is no name.",
-    ]
-
-
-def test_values_become_a_list() -> None:
-    """Those that have a line of their own."""
-    assert rst('kind: which.\n    "short" (default): such\n    as this. "x": no.\n    "long": another.', "kind") == (
-        '``kind``\n    which.\n\n    - ``"short"`` (default): such as this. "x": no.\n    - ``"long"``: another.'
-    )
-
-
-def test_names_with_dots_are_entries() -> None:
-    """Where brackets say what they are; else a sentence may begin so."""
-    assert rst("a.b (counter, s): how\n    many.\na.c ({x}): 1.") == (
-        "``a.b`` (counter, s)\n    how many.\n\n``a.c`` ({x})\n    1."
-    )
-    assert rst("asyncio.run: no name") == "asyncio.run: no name"
-
-
-@pytest.mark.parametrize(
-    ("code", "language"), [("async with x as y:\n\n        await y", "python"), ("├─ one: 1\n    └─ two", "text")]
-)
-def test_what_is_indented_becomes_code(code: str, language: str) -> None:
-    """Python, if it is; blank lines are a part of it."""
-    lines = code.splitlines()
-    shown = rst("\n".join(["Do it.", "", *(f"    {line}" for line in lines), "", "Done."]))
-    assert shown.startswith(f"Do it.\n\n.. code-block:: {language}\n\n    {lines[0]}\n")
-    assert shown.endswith(f"    {lines[-1]}\n\nDone.")
-
-
-def test_a_table_becomes_one() -> None:
-    """The first line is its heading."""
-    assert rst("| a | `b` |\n|---|---|\n| 1 | |\n| 2 | *3 |").splitlines() == [
-        ".. list-table::",
-        "   :header-rows: 1",
-        "",
-        "   * - a",
-        "     - ``b``",
-        "   * - 1",
-        "     -",
-        "   * - 2",
-        r"     - \*3",
-    ]
-
-
-@pytest.mark.parametrize(
-    ("text", "shown"),
-    [
-        ("`a`, and `*b`", "``a``, and ``*b``"),
-        ("WalkReport's and RetryPolicy.", r"``WalkReport``\ 's and ``RetryPolicy``."),
-        ("Chats of a Page; ServiceErrors", "Chats of a Page; ServiceErrors"),
-        ("429. It waits.", r"429\. It waits."),
-        ("*.jsonl, a|b, name_, a_b", r"\*.jsonl, a\|b, name\_, a_b"),
-    ],
-)
-def test_code_and_names_are_literals(text: str, shown: str) -> None:
-    """What reStructuredText would take for something else is not."""
-    assert rst(text) == shown

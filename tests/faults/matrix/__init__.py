@@ -1,1 +1,1 @@
-"""The fault matrix: everything that a server, a network or a caller does wrong, and what must come of it."""
+"""The fault matrix: what a server, a network or a caller may do wrong, and the required outcome."""

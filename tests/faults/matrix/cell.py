@@ -1,4 +1,4 @@
-"""One cell of the matrix: a peer misbehaves, a call is made, and all that must hold afterwards is checked."""
+"""One row of the matrix: a peer misbehaves, a call is made, and everything that must hold afterwards is checked."""
 
 import asyncio
 import gc
@@ -19,34 +19,43 @@ from support.seen import texts
 
 Call = Callable[[PlugChatSession], Awaitable[object]]
 
-# Seconds that a row may take on a slow machine. What a row waits for is asked from an injected sleep.
+# Seconds that a row may take on a slow machine. Its waits between retries are injected, and take no time.
 MAX_SECONDS = 20.0
-# Seconds that tasks and sockets have to go away: they do in the event loop's next turns.
+# Seconds until tasks and sockets must be gone: they go in the next iterations of the event loop.
 MAX_WAIT = 2.0
 # Seconds for one page, its waits included: RetryPolicy's default.
 DEADLINE = 60.0
 
 
-def told(chats: int, problems: Sequence[Problem]) -> object:
-    """Say how many chats there are, and which value could not be read."""
+def counted(chats: int, problems: Sequence[Problem]) -> object:
+    """Return how many chats there are, and the first value that could not be read."""
     return f"{chats} chat{'' if chats == 1 else 's'}; {problems[0]}" if problems else chats
 
 
 async def first_page(session: PlugChatSession) -> object:
-    """Fetch one page, and say how many chats it has."""
+    """Fetch one page, and return how many chats it has."""
     page = await session.fetch_page(1, 10)
-    return told(len(page.chats), page.problems)
+    return counted(len(page.chats), page.problems)
 
 
 @frozen
 class Row:
-    """What is done wrong, and what must come of it.
+    """A fault, and the required outcome.
 
-    error: its class, None if it works. says: what its text holds. gives: what the call gives, if it works.
-    requests, connections: how many the peer sees, exactly; None where that depends on timing.
-    waits: seconds that are waited for, in order.
-    usable: whether the session works afterwards; False if the row closes it.
-    told: what the documentation calls it, together with its neighbours of the same name (default: its own name).
+    Attributes:
+        group: The section of the page.
+        name: The fault.
+        peer: Makes the server that causes it.
+        error: The class of the error, or None if the call succeeds.
+        says: A part of the error's text.
+        gives: The result of the call, if it succeeds.
+        requests: The number of requests that the peer gets, or None if it depends on timing.
+        connections: The number of its connections, or None.
+        waits: The waits in seconds, in order.
+        call: The call that is made. Default: fetch one page.
+        options: Options of the session.
+        usable: Whether the session works afterwards; False if the row closes it.
+        label: The name on the page, shared with neighbours of the same label. Default: `name`.
     """
 
     group: str
@@ -61,7 +70,7 @@ class Row:
     call: Call = first_page
     options: Mapping[str, Any] = MappingProxyType({})
     usable: bool = True
-    told: str = ""
+    label: str = ""
 
     @property
     def id(self) -> str:
@@ -70,9 +79,16 @@ class Row:
 
 @define
 class Verdict:
-    """What came of a row, and what is wrong with that.
+    """The outcome of a row, and its differences from the required one.
 
-    said: the error's text. happened: the same without its context and the hint.
+    Attributes:
+        row: The row.
+        said: The error's text.
+        happened: The same without its context and the hint.
+        requests: The number of requests that the peer got.
+        connections: The number of its connections.
+        seconds: The real time that the row took.
+        problems: The differences, as text.
     """
 
     row: Row
@@ -84,13 +100,13 @@ class Verdict:
     problems: list[str] = Factory(list[str])
 
     def expect(self, what: str, got: object, wanted: object) -> None:
-        """Note what is not as it should be."""
+        """Record a difference."""
         if got != wanted:
             self.problems.append(f"{what}: {got!r} instead of {wanted!r}")
 
 
 async def check(row: Row) -> Verdict:
-    """Run a row, and check all of its cells."""
+    """Run a row, and check everything about it."""
     verdict = Verdict(row)
     fake, log, peer = FakeTime(), io.StringIO(), row.peer()
     handler = logging.StreamHandler(log)
@@ -98,7 +114,7 @@ async def check(row: Row) -> Verdict:
     level, propagates = logger.level, logger.propagate
     logger.addHandler(handler)
     logger.setLevel(logging.DEBUG)
-    logger.propagate = False  # what is expected need not be read by whoever runs this
+    logger.propagate = False  # expected warnings are not shown
     loop = asyncio.get_running_loop()
     await _warm_up(loop)
     tasks, descriptors = asyncio.all_tasks(), _descriptors()
@@ -133,7 +149,7 @@ async def _try(row: Row, peer: Peer, fake: FakeTime, verdict: Verdict) -> None:
         given: object = None
         try:
             given = await row.call(session)
-        except Exception as caught:  # noqa: BLE001 - whichever comes out is judged
+        except Exception as caught:  # noqa: BLE001 - any error is judged
             error = caught
         verdict.requests, verdict.connections = len(peer.requests), peer.connections
         verdict.seconds = time.monotonic() - began
@@ -180,17 +196,17 @@ async def _afterwards(session: PlugChatSession) -> str:
 
 
 async def _warm_up(loop: asyncio.AbstractEventLoop) -> None:
-    """Let the loop and its threads open what they keep, before descriptors are counted."""
+    """Let the loop and its threads open their descriptors, before these are counted."""
     await loop.getaddrinfo("localhost", None)
 
 
 def _descriptors() -> set[Path]:
-    """The open descriptors. What was open before and is closed meanwhile does not matter."""
+    """Return the open descriptors. Those that were open before and are closed now do not matter."""
     return set(Path("/dev/fd").iterdir())
 
 
 async def _left(find: Callable[[], set[Any]]) -> set[Any]:
-    """What does not go away."""
+    """Return what is still there after `MAX_WAIT`."""
     until = time.monotonic() + MAX_WAIT
     while (found := find()) and time.monotonic() < until:
         await asyncio.sleep(0.005)

@@ -1,4 +1,4 @@
-"""Rows of pages that do not add up to a list, and of callers who do several things at once."""
+"""Rows of pages that do not add up to a list, and of concurrent calls."""
 
 import asyncio
 import json
@@ -9,7 +9,7 @@ from functools import partial
 from itertools import count
 from typing import Any
 
-from faults.matrix.cell import Call, Row, told
+from faults.matrix.cell import Call, Row, counted
 from faults.matrix.peers import HONEST, PagesPeer, Peer, chat, in_turn, sends, window
 from plugchat_async import (
     Account,
@@ -27,15 +27,15 @@ CHATS = [chat(number) for number in range(25)]
 
 
 async def all_chats(session: PlugChatSession, size: int = 10, **options: Any) -> object:
-    """Walk the list, and say how many chats there are, each counted once."""
+    """Walk the list, and return how many different chats there are."""
     problems: list[Problem] = []
     chats = await session.list_chats(size, on_page=lambda page: problems.extend(page.problems), **options)
     assert len({found.phone for found in chats}) == len(chats)
-    return told(len(chats), problems)
+    return counted(len(chats), problems)
 
 
 def pages(name: str, give: Callable[[int, int], object], call: Call = all_chats, **expected: Any) -> Row:
-    # RawServer closes no connection by itself, so all pages come over one.
+    # RawServer closes no connection by itself, so all pages use one.
     return Row("Pages", name, lambda: PagesPeer(give), call=call, **expected)
 
 
@@ -44,7 +44,7 @@ def honest(page: int, size: int, total: int = 25) -> list[dict[str, object]]:
 
 
 def moving() -> Peer:
-    """Before each answer the last chat gets a message, and jumps to the front."""
+    """Return a peer whose last chat gets a message before each answer, and jumps to the front."""
     chats = deque(CHATS)
     clock = count(2_000_000_001)
 
@@ -57,7 +57,7 @@ def moving() -> Peer:
 
 
 def one_of(bad: object) -> Callable[[int, int], object]:
-    """Thirteen good chats, and a bad one."""
+    """Return pages of thirteen good chats and a bad one."""
     return lambda page, size: window([*CHATS[:13], bad], page, size)
 
 
@@ -66,36 +66,39 @@ def without(chats: list[dict[str, object]], name: str) -> list[dict[str, object]
 
 
 PAGES = [
-    pages("honest", honest, gives=25, requests=3),
+    pages("no fault", honest, gives=25, requests=3),
     pages("`page` is ignored", lambda _, size: honest(1, size), error=PageRepeatedError, requests=3),
     pages(
-        "`pageSize` is ignored, and more comes than was asked for",
+        "`pageSize` is ignored, and pages are longer",
         lambda page, _: honest(page, 20),
         gives=25,
         requests=2,
     ),
     pages(
-        "`pageSize` is ignored, and all comes at once", lambda page, _: CHATS if page == 1 else [], gives=25, requests=2
+        "`pageSize` is ignored, and all chats come at once",
+        lambda page, _: CHATS if page == 1 else [],
+        gives=25,
+        requests=2,
     ),
     pages("`pageSize` is capped to 5", lambda page, size: honest(page, min(size, 5)), gives=25, requests=6),
     pages("an empty first page", lambda _, __: [], gives=0),
-    pages("as many chats as fit into pages", lambda page, size: honest(page, size, 20), gives=20, requests=3),
+    pages("the last page is full", lambda page, size: honest(page, size, 20), gives=20, requests=3),
     pages(
         "an empty page in the middle", lambda page, size: [] if page == 2 else honest(page, size), gives=10, requests=2
     ),
     pages(
-        "the first page again past the end",
+        "the first page again after the end",
         lambda page, size: honest(page if page < 3 else 1, size, 20),
         error=PageRepeatedError,
         requests=4,
     ),
     pages(
-        "the last page again past the end",
+        "the last page again after the end",
         lambda page, size: honest(min(page, 2), size, 20),
         error=PageRepeatedError,
         requests=4,
     ),
-    Row("Pages", "chats that move meanwhile", moving, gives=25, requests=4, call=all_chats),
+    Row("Pages", "chats that move during the walk", moving, gives=25, requests=4, call=all_chats),
     pages("an object around the list", lambda page, size: {"chats": honest(page, size)}, error=NotAListError),
     pages("null instead of a chat", one_of(None), gives="13 chats; chat 3: expected an object, got null", requests=2),
     pages("a list instead of a chat", one_of([]), gives="13 chats; chat 3: expected an object, got []", requests=2),
@@ -106,7 +109,7 @@ PAGES = [
         requests=2,
     ),
     pages(
-        "a renamed field, all over",
+        "`phone` is renamed in all rows",
         lambda page, size: [{"telefone": each["phone"]} for each in honest(page, size)],
         error=DecodeError,
         says="this is no page of chats: of 10 rows, at least 6 have neither a phone nor a lid",
@@ -126,13 +129,13 @@ PAGES = [
         requests=2,
     ),
     pages(
-        "fields that nobody knows",
+        "unknown fields",
         lambda page, size: [{**each, "labels": {"a": [1]}} for each in CHATS][(page - 1) * size : page * size],
         gives=25,
         requests=3,
     ),
     pages(
-        "phones and nothing else",
+        "rows with a phone only",
         lambda page, size: window(without(CHATS, "lastMessageTime"), page, size),
         gives=25,
         requests=3,
@@ -148,7 +151,7 @@ PAGES = [
 
 
 async def cancelled_everywhere(session: PlugChatSession) -> object:
-    """Cancel a request after each number of the event loop's turns, until one gets through."""
+    """Cancel a request after 0, 1, 2, … iterations of the event loop, until one succeeds."""
     turns = 0
     while True:
         task = asyncio.create_task(session.fetch_page(1, 10))
@@ -161,14 +164,14 @@ async def cancelled_everywhere(session: PlugChatSession) -> object:
 
 
 async def closed_during_a_walk(session: PlugChatSession) -> object:
-    """Close the session when the first chat is there."""
+    """Close the session at the first chat."""
     async for _ in session.iter_chats(10):
         await session.close()
     return None
 
 
 async def closed_during_an_answer(session: PlugChatSession) -> object:
-    """Close the session when the head of an answer is there, and its body is waited for."""
+    """Close the session after the headers of an answer, before its body."""
     task = asyncio.create_task(session.fetch_page(1, 10))
     await asyncio.sleep(0.1)
     await session.close()
@@ -176,15 +179,15 @@ async def closed_during_an_answer(session: PlugChatSession) -> object:
 
 
 async def abandoned(session: PlugChatSession) -> object:
-    """Leave a walk at its first chat, with requests made ahead."""
+    """Leave a walk at its first chat, with prefetched pages."""
     async with aclosing(session.iter_chats(10, prefetch=3)) as walk:
         async for found in walk:
-            return f"the chat {found.phone}"
+            return f"chat {found.phone}"
     return None
 
 
 async def two_on_one(session: PlugChatSession) -> object:
-    """Let two tasks take from one walk."""
+    """Iterate one walk in two tasks."""
     async with aclosing(session.iter_chats(10)) as walk:
         first = asyncio.create_task(anext(walk))
         await asyncio.sleep(0)
@@ -195,12 +198,12 @@ async def two_on_one(session: PlugChatSession) -> object:
 
 
 async def many_pages_at_once(session: PlugChatSession) -> object:
-    """Ask for 200 pages at once, with 16 slots."""
+    """Fetch 200 pages at once, with 16 slots."""
     found = await asyncio.gather(*(session.fetch_page(number, 1) for number in range(1, 201)))
     return f"{[len(page.chats) for page in found].count(1)} pages"
 
 
-# What an account's requests meet, by its number's last digit.
+# The faults of an account's requests, by the last digit of its number.
 FATES = {
     0: sends(http(b"busy", status="503 Busy"), end="keep"),
     1: sends(end="reset"),
@@ -210,7 +213,7 @@ FATES = {
 
 
 class ManyPeer(Peer):
-    """Does to each account, by its base URL's path, what its number's last digit says."""
+    """A server of many accounts: the last digit of an account's number, in its path, chooses the fault."""
 
     def __init__(self) -> None:
         super().__init__(self._by_account)
@@ -221,22 +224,22 @@ class ManyPeer(Peer):
 
 
 async def thousand_accounts(session: PlugChatSession) -> object:
-    """Fetch a thousand accounts, of which four in ten meet a fault. Gives who got what, counted."""
+    """Fetch a thousand accounts, 40 % of them with a fault, and return the number of each outcome."""
     origin = repr(session).split()[1]
     accounts = (Account(str(number), f"token-{number}", f"{origin}/{number}") for number in range(1000))
-    counted: dict[str, int] = {}
+    outcomes: dict[str, int] = {}
     options: dict[str, Any] = {"concurrency": 100, "isolate_connections": True, "clock": FakeTime().clock}
     async for result in fetch_many(accounts, page_size=7, **options):
         name = "all chats" if result.error is None else type(result.error).__name__
         assert (result.error is not None) == (int(result.account.name) % 10 in FATES)
-        counted[name] = counted.get(name, 0) + 1
-    return counted
+        outcomes[name] = outcomes.get(name, 0) + 1
+    return outcomes
 
 
 def concurrency() -> Iterator[Row]:
     yield Row(
-        "At once",
-        "a thousand accounts, of which four in ten meet a fault",
+        "Concurrency",
+        "1,000 accounts, 40 % of them with a fault",
         ManyPeer,
         call=thousand_accounts,
         gives={"all chats": 600, "ServerError": 100, "ConnectionFailedError": 200, "NotAListError": 100},
@@ -244,8 +247,8 @@ def concurrency() -> Iterator[Row]:
         connections=600 + 100 + 2 * 3 * 100 + 100,
     )
     yield Row(
-        "At once",
-        "200 pages, with 16 slots",
+        "Concurrency",
+        "200 pages at once, with 16 slots",
         lambda: Peer(sends(HONEST, end="keep")),
         call=many_pages_at_once,
         gives="200 pages",
@@ -254,8 +257,8 @@ def concurrency() -> Iterator[Row]:
         options={"max_concurrency": 16},
     )
     yield Row(
-        "At once",
-        "a request that is cancelled, at each turn of the event loop",
+        "Concurrency",
+        "a request that is cancelled, at each iteration of the event loop",
         lambda: Peer(sends(HONEST, end="keep")),
         call=cancelled_everywhere,
         gives=1,
@@ -263,7 +266,7 @@ def concurrency() -> Iterator[Row]:
         connections=None,
     )
     yield Row(
-        "At once",
+        "Concurrency",
         "the session is closed during a walk",
         lambda: PagesPeer(honest),
         call=closed_during_a_walk,
@@ -272,8 +275,8 @@ def concurrency() -> Iterator[Row]:
         usable=False,
     )
     yield Row(
-        "At once",
-        "the session is closed while an answer stops in the middle",
+        "Concurrency",
+        "the session is closed in the middle of an answer",
         lambda: Peer(sends(b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n[", end="hang")),
         call=closed_during_an_answer,
         error=SessionStateError,
@@ -281,17 +284,17 @@ def concurrency() -> Iterator[Row]:
         usable=False,
     )
     yield Row(
-        "At once",
-        "a walk that is left at its first chat, with pages asked for ahead",
+        "Concurrency",
+        "a walk that is left at its first chat, with `prefetch`",
         lambda: PagesPeer(honest),
         call=abandoned,
-        gives="the chat 0",
+        gives="chat 0",
         requests=None,
         connections=None,
     )
     yield Row(
-        "At once",
-        "two tasks on one walk",
+        "Concurrency",
+        "two tasks iterate one walk",
         lambda: Peer(in_turn(sends(HONEST, end="keep"))),
         call=two_on_one,
         error=RuntimeError,
@@ -299,4 +302,4 @@ def concurrency() -> Iterator[Row]:
     )
 
 
-AT_ONCE = list(concurrency())
+CONCURRENCY = list(concurrency())

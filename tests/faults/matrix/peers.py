@@ -1,4 +1,4 @@
-"""Peers that misbehave, byte for byte, until they are healed."""
+"""Servers that misbehave, byte for byte, until they are healed."""
 
 import asyncio
 import functools
@@ -22,33 +22,33 @@ End = Literal["close", "reset", "hang", "keep"]
 
 @functools.cache
 def authority() -> trustme.CA:
-    """The authority that sessions of the matrix trust."""
+    """Return the CA that sessions of the matrix trust."""
     return trustme.CA()
 
 
 def trust(ca: trustme.CA) -> ssl.SSLContext:
-    """What a session verifies with."""
+    """Return a client's TLS context that trusts a CA."""
     context = ssl.create_default_context()
     ca.configure_trust(context)
     return context
 
 
 def server_tls(ca: trustme.CA, host: str = "localhost", **options: Any) -> ssl.SSLContext:
-    """A server's context, with a certificate for `host`."""
+    """Return a server's TLS context, with a certificate for `host`."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     ca.issue_cert(host, **options).configure_cert(context)
     return context
 
 
 def expired() -> ssl.SSLContext:
-    """A certificate of the year 2020."""
+    """Return a server's TLS context, with a certificate that expired in 2020."""
     return server_tls(
         authority(), not_before=datetime(2020, 1, 1, tzinfo=UTC), not_after=datetime(2020, 12, 31, tzinfo=UTC)
     )
 
 
 def self_signed() -> ssl.SSLContext:
-    """A certificate that nobody vouches for but itself."""
+    """Return a server's TLS context, with a self-signed certificate."""
     ca = trustme.CA()
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     with ca.cert_pem.tempfile() as certificate, ca.private_key_pem.tempfile() as key:
@@ -57,11 +57,13 @@ def self_signed() -> ssl.SSLContext:
 
 
 class Peer:
-    """A server on one port. It does what `trouble` says until it is healed; then it answers a page of one chat.
+    """A server on one port. It misbehaves until it is healed; then it answers with a page of one chat.
 
-    trouble: what is done after a request's head was read. None: nobody listens.
-    raw: what is done on a connection before anything is read, instead of `trouble`.
-    tls: the context that it has at first. https: whether it is asked by https, and heals into that.
+    Args:
+        trouble: Called after the headers of a request were read. None: the port is closed.
+        raw: Called on a new connection before anything is read, instead of `trouble`.
+        tls: The TLS context before it is healed.
+        https: Whether clients use https; the healed server does too.
     """
 
     def __init__(
@@ -95,7 +97,7 @@ class Peer:
         return self.server.requests if self.server else []
 
     async def start(self) -> None:
-        """Listen, or see to it that nobody does."""
+        """Listen, or leave the port closed."""
         if self.raw is not None:
             self._raw_server = await asyncio.start_server(self._misbehave, "127.0.0.1", 0)
             self.port = self._raw_server.sockets[0].getsockname()[1]
@@ -105,7 +107,7 @@ class Peer:
             await self.stop()
 
     async def heal(self) -> None:
-        """Answer honestly from now on: over the same connections, where there are some that work."""
+        """Answer honestly from now on, over the same connections if they work."""
         self.healed = True
         if self.trouble is None or self.tls is not None or self.raw is not None:
             await self.stop()
@@ -136,13 +138,13 @@ class Peer:
         try:
             await self.raw(reader, writer)
         except (ConnectionError, asyncio.CancelledError):
-            return  # the client is gone, or the row is done
+            return  # the client has disconnected, or the row is over
         finally:
             writer.close()
 
 
 def sends(*pieces: bytes, end: End = "close") -> Handler:
-    """Write these bytes, and then close or reset the connection, hang, or keep it for the next request."""
+    """Return a handler that writes these bytes, and then closes, resets, hangs or keeps the connection."""
 
     async def handler(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         for piece in pieces:
@@ -151,7 +153,7 @@ def sends(*pieces: bytes, end: End = "close") -> Handler:
         if end == "close":
             writer.close()
         elif end == "reset":
-            await asyncio.sleep(0)  # the bytes are on their way
+            await asyncio.sleep(0)  # the bytes are sent first
             reset(writer)
         elif end == "hang":
             await until_gone(reader)
@@ -167,7 +169,7 @@ async def until_gone(reader: asyncio.StreamReader) -> None:
 
 
 def endlessly(head: bytes, piece: bytes, *, seconds: float = 0.0) -> Handler:
-    """Write a head, and then the same piece again and again, every so many seconds."""
+    """Return a handler that writes a head, and then the same piece every `seconds`, without end."""
 
     async def handler(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         writer.write(head)
@@ -181,7 +183,7 @@ def endlessly(head: bytes, piece: bytes, *, seconds: float = 0.0) -> Handler:
 
 
 def in_turn(*handlers: Handler) -> Handler:
-    """Do this for the first request, that for the second, and the last for all others."""
+    """Return a handler that uses the first handler for the first request, and the last one for all others."""
     left = list(handlers)
 
     async def handler(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -191,18 +193,18 @@ def in_turn(*handlers: Handler) -> Handler:
 
 
 def status(line: str, *headers: str, body: str = "") -> Handler:
-    """An answer with this status, on a connection that is kept, that shows the token wherever it can."""
+    """Return a handler that answers with this status, keeps the connection, and echoes the token."""
     echo = f"{body}you sent {TOKEN}".encode()
     return sends(http(echo, *headers, f"X-Echo: {TOKEN}", status=line), end="keep")
 
 
 def chat(number: int, **changed: object) -> dict[str, object]:
-    """A chat; those with small numbers are newer."""
+    """Return a chat; smaller numbers are newer."""
     return {"phone": str(number), "lastMessageTime": str(2_000_000_000 - number), **changed}
 
 
 class PagesPeer(Peer):
-    """Answers with what a function gives for page and pageSize: chats, or any JSON, or bytes."""
+    """A server whose answer is the result of a function of page and pageSize: chats, any JSON, or bytes."""
 
     def __init__(self, pages: Callable[[int, int], object]) -> None:
         super().__init__(self._page)
@@ -219,12 +221,12 @@ T = TypeVar("T")
 
 
 def window(chats: Iterable[T], page: int, size: int) -> list[T]:
-    """What an honest server gives."""
+    """Return the page of an honest server."""
     return list(chats)[(page - 1) * size : page * size]
 
 
 class NamelessPeer(Peer):
-    """Its host's name can't be resolved."""
+    """A server whose host name can't be resolved."""
 
     def __init__(self, number: int) -> None:
         super().__init__()
@@ -234,8 +236,8 @@ class NamelessPeer(Peer):
     async def start(self) -> None:
         await super().start()
         self._loop = asyncio.get_running_loop()
-        # An instance's attribute hides the class's method. No other name has to be asked for: this machine may be
-        # offline, and a resolver that waits for it takes its time.
+        # An instance's attribute hides the class's method. No real name is resolved: this machine may be offline,
+        # and its resolver may be slow.
         self._loop.getaddrinfo = self._look_up
 
     async def heal(self) -> None:

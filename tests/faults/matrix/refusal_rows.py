@@ -1,4 +1,4 @@
-"""Rows of refusals: the gateway's own texts under each status, and a firewall's pages."""
+"""Rows of refusals: the gateway's own texts under each status, and pages of firewalls."""
 
 import json
 from collections.abc import Iterator
@@ -44,7 +44,7 @@ def texts() -> Iterator[Row]:
                 json.dumps({"error": text, "sent": TOKEN}),
                 error=error or by_status,
                 says=f"the gateway says: '{text}' (HTTP {line})",
-                told=f"`{text}`" if error is not None or line != "200 OK" else f"`{text}` under 200",
+                label=f"`{text}`" if error is not None or line != "200 OK" else f"`{text}` under 200",
             )
 
 
@@ -64,8 +64,8 @@ REFUSALS = [
         error=AuthenticationError,
         says="the gateway says: 'no such token: ***' (HTTP 403 Forbidden)",
     ),
-    refused("a page of HTML under 403", "403 Forbidden", HTML, "Content-Type: text/html", error=AccessDeniedError),
-    refused("a page of HTML under 401", "401 Unauthorized", HTML, "Content-Type: text/html", error=AuthenticationError),
+    refused("an HTML page under 403", "403 Forbidden", HTML, "Content-Type: text/html", error=AccessDeniedError),
+    refused("an HTML page under 401", "401 Unauthorized", HTML, "Content-Type: text/html", error=AuthenticationError),
     refused("text from Cloudflare under 403", "403 Forbidden", "denied", "Server: cloudflare", error=AccessDeniedError),
     refused("`error code: 1010` under 403", "403 Forbidden", "error code: 1010", error=AccessDeniedError),
 ]

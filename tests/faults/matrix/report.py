@@ -5,68 +5,68 @@ from collections.abc import Sequence
 from itertools import groupby
 
 from faults.matrix.cell import Row, Verdict
-from faults.matrix.list_rows import AT_ONCE, PAGES
+from faults.matrix.list_rows import CONCURRENCY, PAGES
 from faults.matrix.refusal_rows import REFUSALS
 from faults.matrix.status_rows import RATE_LIMIT_RESET, RETRY_AFTER, STATUSES
 from faults.matrix.transport_rows import BODY, CONNECT, HEAD
 
 ROWS: Sequence[Row] = [
     *(*CONNECT, *HEAD, *BODY, *STATUSES, *REFUSALS),
-    *(*RETRY_AFTER, *RATE_LIMIT_RESET, *PAGES, *AT_ONCE),
+    *(*RETRY_AFTER, *RATE_LIMIT_RESET, *PAGES, *CONCURRENCY),
 ]
 
 _PAGE = """\
 # What happens when …
 
-… a server, a network or a caller does something wrong. Each line is a test against a server that does it, byte for
-byte: `python tests/fault_matrix.py` runs them all and prints what came of them, and
+… a server, a network or a caller does something wrong? Each line is a test against a server that misbehaves in this
+way, byte for byte. `python tests/fault_matrix.py` runs all of them and prints the results, and
 `python tests/fault_matrix.py --markdown` writes this page.
 
-*Requests* counts those that reach the server. Retries wait a random part of 0.5 s and then of 1 s; here chance is fixed
-at a half, so *waits* are 0.25 s and 0.5 s. Whatever came: the session can be used afterwards (unless the line says
-that it is closed), no task, connection or descriptor is left, and no text holds the token, which most of these servers
-echo. What to do about an error is the end of its text, and [on its page](reference/errors.md).
+*Requests* is the number of requests that reach the server. Retries wait a random part of 0.5 s and then of 1 s. In
+these tests the random part is one half, so the *waits* are 0.25 s and 0.5 s. In every case the session works afterwards
+(unless the line says that it is closed), no task, connection or descriptor is left open, and no text contains the
+token, which most of these servers echo. Each error ends with what to do; see also [Errors](reference/errors.md).
 """
 _INTROS = {
     "Connecting": "",
     "Before the answer": "",
     "In the body": "The status is 200.",
-    "Statuses": "The connection is kept, and the body echoes the token.",
+    "Statuses": "The connection is kept alive, and the body echoes the token.",
     "Refusals": (
-        'The gateway refuses with a text, `{"error": …}`, under 200, 400, 401, 403 or 404. A line stands for all\n'
-        "five, unless it names one."
+        'The gateway refuses with a text, `{"error": …}`, under 200, 400, 401, 403 or 404. Each line\n'
+        "was tested with all five, unless it names one."
     ),
-    "Retry-After": "The status is 429, and the header's value is this. The date is Sun, 09 Sep 2001 01:46:40 GMT.",
-    "RateLimit-Reset": "The status is 429, at the same date. There is no Retry-After, unless the line names one.",
-    "Pages": "A list of 25 chats is read in pages of 10, but for the last line.",
-    "At once": "",
+    "Retry-After": "The status is 429. The fault is the header's value. The date is Sun, 09 Sep 2001 01:46:40 GMT.",
+    "RateLimit-Reset": "The status is 429, the date is the same. There is no Retry-After, unless the line names one.",
+    "Pages": "A list of 25 chats is read in pages of 10, except in the last line.",
+    "Concurrency": "",
 }
 
 
 def lines(verdicts: Sequence[Verdict]) -> list[str]:
-    """The report: a line a row, what is wrong with it below, and a sum."""
-    told: list[str] = []
+    """Return the report: a line for each row, its problems below it, and the totals."""
+    report: list[str] = []
     for verdict in verdicts:
         row = verdict.row
         outcome = "a result" if row.error is None else row.error.__name__
-        told.append(
+        report.append(
             f"{'FAIL' if verdict.problems else 'ok':4}  {row.id[:64]:64}  {outcome:26}"
             f"  {verdict.requests:4} requests  {verdict.connections:4} connections  {verdict.seconds:5.2f} s"
         )
-        told += [f"        {problem}" for problem in verdict.problems]
+        report += [f"        {problem}" for problem in verdict.problems]
     failed = sum(bool(verdict.problems) for verdict in verdicts)
-    return [*told, f"{len(verdicts)} rows, {failed} failed"]
+    return [*report, f"{len(verdicts)} rows, {failed} failed"]
 
 
 def page(verdicts: Sequence[Verdict]) -> str:
-    """The documentation's page."""
+    """Return the page of the documentation."""
     parts = [_PAGE]
     for group, members in groupby(verdicts, key=lambda verdict: verdict.row.group):
         parts.append(f"\n## {group}\n")
         if _INTROS[group]:
             parts.append(f"\n{_INTROS[group]}\n")
-        parts.append("\n| what goes wrong | what you get | requests | waits |\n|---|---|---|---|\n")
-        for _, same in groupby(members, key=lambda verdict: verdict.row.told or verdict.row.name):
+        parts.append("\n| fault | result | requests | waits |\n|---|---|---|---|\n")
+        for _, same in groupby(members, key=lambda verdict: verdict.row.label or verdict.row.name):
             parts.append(_line(next(same)))
     return "".join(parts)
 
@@ -76,15 +76,15 @@ def _line(verdict: Verdict) -> str:
     if row.error is None:
         counted = isinstance(row.gives, int)
         unit = "" if not counted else " chat" if row.gives == 1 else " chats"
-        given = f"it works: {_escaped(str(row.gives))}{unit}"
+        given = f"success: {_escaped(str(row.gives))}{unit}"
     else:
         given = f"`{row.error.__name__}`: {_escaped(verdict.happened)}"
     requests = "" if row.requests is None else row.requests
     waits = ", ".join(f"{seconds:g} s" for seconds in row.waits)
-    return f"| {_escaped(row.told or row.name)} | {given} | {requests} | {waits} |\n"
+    return f"| {_escaped(row.label or row.name)} | {given} | {requests} | {waits} |\n"
 
 
 def _escaped(text: str) -> str:
-    text = re.sub(r"localhost:[0-9]+", "localhost", text)  # ports are a run's own
-    text = re.sub(r"^(HTTP [0-9]+)[^:]*:", r"\1:", text)  # Python's versions call some statuses differently
+    text = re.sub(r"localhost:[0-9]+", "localhost", text)  # ports change from run to run
+    text = re.sub(r"^(HTTP [0-9]+)[^:]*:", r"\1:", text)  # Python versions name some statuses differently
     return re.sub(r"([|<>*_`\\])", r"\\\1", text) if "`" not in text else text.replace("|", r"\|")

@@ -17,13 +17,13 @@ from plugchat_async import (
 )
 from support.fakes import http
 
-# An honest connection is kept, so that the retries go over it.
+# The connection is kept alive, so the retries use it.
 KEPT: dict[str, Any] = {**RETRIED, "connections": 1}
 ASKED = "/api/whatsapp/chats?page=1&pageSize=10"
 
 
 def answer(line: str, *headers: str, body: str = "", name: str = "", **expected: Any) -> Row:
-    """A status, in a body that echoes the token."""
+    """Return a row of a status, whose body echoes the token."""
     return Row("Statuses", name or line, lambda: Peer(status(line, *headers, body=body)), **expected)
 
 
@@ -43,14 +43,14 @@ def redirects() -> list[Row]:
                 name=f"{line[:3]} {where}",
                 error=RedirectedError,
                 says=f"redirected to {target}",
-                told=f"301, 302, 303, 307, 308 {where}",
+                label=f"301, 302, 303, 307, 308 {where}",
             )
             rows.append(row)
     return rows
 
 
 def bodiless(line: str, **expected: Any) -> Row:
-    """A status that has no body (RFC 9110, 6.4.1)."""
+    """Return a row of a status that has no body (RFC 9110, 6.4.1)."""
     return Row("Statuses", line, lambda: Peer(sends(f"HTTP/1.1 {line}\r\n\r\n".encode(), end="keep")), **expected)
 
 
@@ -60,7 +60,7 @@ STATUSES = [
     answer("300 Multiple Choices", error=RedirectedError),
     bodiless("304 Not Modified", error=UnexpectedStatusError),
     bodiless("204 No Content", error=UnexpectedStatusError),
-    answer("204 No Content", name="204, and a body nevertheless", **failed("not valid HTTP")),
+    answer("204 No Content", name="204 with a body", **failed("not valid HTTP")),
     answer("206 Partial Content", body="[", error=UnexpectedStatusError, says="HTTP 206"),
     answer("201 Created", body="[]", error=UnexpectedStatusError),
     answer("400 Bad Request", error=UnexpectedStatusError, says="you sent ***"),
@@ -69,13 +69,13 @@ STATUSES = [
     answer("404 Not Found", error=UnexpectedStatusError, says="check base_url"),
     answer("405 Method Not Allowed", name="405 without Allow", error=MethodNotAllowedError),
     answer("405 Method Not Allowed", "Allow: POST", name="405, only POST is allowed", error=MethodNotAllowedError),
-    answer("405 Method Not Allowed", "Allow: GET", name="405, though GET is allowed", error=MethodNotAllowedError),
+    answer("405 Method Not Allowed", "Allow: GET", name="405 although GET is allowed", error=MethodNotAllowedError),
     answer("407 Proxy Authentication Required", error=UnexpectedStatusError, says="check the proxy option"),
     answer("408 Request Timeout", error=RequestTimeoutError, **KEPT),
     answer("409 Conflict", error=UnexpectedStatusError),
     answer("410 Gone", error=UnexpectedStatusError),
     answer("413 Content Too Large", error=UnexpectedStatusError),
-    # The same request would be refused again: it goes once more without its Content-Type.
+    # The same request would be refused again, so it is sent once more without its Content-Type.
     answer("415 Unsupported Media Type", error=UnsupportedMediaTypeError, says="Content-Type", requests=2),
     answer("418 I'm a teapot", error=UnexpectedStatusError),
     answer("425 Too Early", error=ServerError, **KEPT),
@@ -93,7 +93,7 @@ STATUSES = [
             body=HTML,
             error=ServerError,
             says="cloudflare",
-            told="520 to 526",
+            label="520 to 526",
         )
         for number in range(520, 527)
     ),
@@ -101,7 +101,7 @@ STATUSES = [
     answer("999 Denied", error=UnexpectedStatusError),
     Row(
         "Statuses",
-        "503, and then the connection is cut",
+        "503, then the connection breaks",
         lambda: Peer(sends(b"HTTP/1.1 503 Busy\r\nContent-Length: 100\r\n\r\nhalf")),
         error=ServerError,
         **RETRIED,
@@ -118,7 +118,14 @@ STATUSES = [
 
 
 def rate_limited(name: str, *values: str, waits: tuple[float, ...] | None = None, **expected: Any) -> Row:
-    """429 with these Retry-After headers. waits: None if they are ignored, () if they are too long to be waited for."""
+    """Return a row of a 429 with these Retry-After headers.
+
+    Args:
+        name: The name of the row.
+        values: The values of the headers.
+        waits: The waits in seconds. None if the headers are ignored, () if they ask for too long a wait.
+        expected: Other fields of the row.
+    """
     kept = KEPT if waits is None else {"waits": waits, "requests": len(waits) + 1}
     headers = [f"Retry-After: {value}" for value in values]
     row = {"error": RateLimitedError, **kept, **expected}
@@ -143,14 +150,14 @@ RETRY_AFTER = [
     rate_limited("inf", "inf"),
     rate_limited("empty", ""),
     rate_limited("two headers", "1", "2"),
-    rate_limited("digits of another script", "\u0663".encode().decode("latin-1")),  # UTF-8, on the wire
+    rate_limited("digits of another alphabet", "\u0663".encode().decode("latin-1")),  # UTF-8, on the wire
     rate_limited("words", "in a while"),
-    rate_limited("a date that is past", "Sun, 09 Sep 2001 01:46:39 GMT"),
-    rate_limited("a date five seconds ahead", "Sun, 09 Sep 2001 01:46:45 GMT", waits=(5.0, 5.0)),
-    rate_limited("the same date on a wrong weekday", "Mon, 09 Sep 2001 01:46:45 GMT", waits=(5.0, 5.0)),
-    rate_limited("the same date as RFC 850 spells it", "Sunday, 09-Sep-01 01:46:45 GMT", waits=(5.0, 5.0)),
-    rate_limited("the same date as asctime spells it", "Sun Sep  9 01:46:45 2001", waits=(5.0, 5.0)),
-    rate_limited("a date of the year 2101", "Fri, 09 Sep 2101 01:46:45 GMT", waits=(), says="the server asks to wait"),
+    rate_limited("a date in the past", "Sun, 09 Sep 2001 01:46:39 GMT"),
+    rate_limited("a date five seconds from now", "Sun, 09 Sep 2001 01:46:45 GMT", waits=(5.0, 5.0)),
+    rate_limited("the same date with a wrong weekday", "Mon, 09 Sep 2001 01:46:45 GMT", waits=(5.0, 5.0)),
+    rate_limited("the same date in the format of RFC 850", "Sunday, 09-Sep-01 01:46:45 GMT", waits=(5.0, 5.0)),
+    rate_limited("the same date in the format of asctime", "Sun Sep  9 01:46:45 2001", waits=(5.0, 5.0)),
+    rate_limited("a date in the year 2101", "Fri, 09 Sep 2101 01:46:45 GMT", waits=(), says="the server asks to wait"),
     rate_limited("a date that does not exist", "Sun, 31 Sep 2001 01:46:45 GMT"),
     Row(
         "Retry-After",
@@ -165,7 +172,7 @@ RETRY_AFTER = [
 
 
 def reset(name: str, *headers: str, waits: tuple[float, ...] | None = None, **expected: Any) -> Row:
-    """429 with these headers. waits: as for `rate_limited`."""
+    """Return a row of a 429 with these headers; `waits` as for `rate_limited`."""
     kept = KEPT if waits is None else {"waits": waits, "requests": len(waits) + 1}
     row = {"error": RateLimitedError, **kept, **expected}
     return Row("RateLimit-Reset", name, lambda: Peer(status("429 Too Many Requests", *headers)), **row)
@@ -180,11 +187,11 @@ RATE_LIMIT_RESET = [
         "RateLimit-Reset: 8",
         waits=(8.0, 8.0),
     ),
-    reset("beside `Retry-After: 1`", "Retry-After: 1", "RateLimit-Reset: 7", waits=(1.0, 1.0)),
-    reset("beside a Retry-After that can't be read", "Retry-After: soon", "RateLimit-Reset: 7", waits=(7.0, 7.0)),
-    reset("five seconds ahead, since 1970", "X-RateLimit-Reset: 1000000005", waits=(5.0, 5.0)),
+    reset("with `Retry-After: 1`", "Retry-After: 1", "RateLimit-Reset: 7", waits=(1.0, 1.0)),
+    reset("with a Retry-After that can't be read", "Retry-After: soon", "RateLimit-Reset: 7", waits=(7.0, 7.0)),
+    reset("five seconds from now, in epoch seconds", "X-RateLimit-Reset: 1000000005", waits=(5.0, 5.0)),
     reset("the same in milliseconds", "X-RateLimit-Reset: 1000000005000", waits=(5.0, 5.0)),
-    reset("a moment that is past", "X-RateLimit-Reset: 1000000000"),
+    reset("a time in the past", "X-RateLimit-Reset: 1000000000"),
     reset("61 seconds", "RateLimit-Reset: 61", waits=(), says="the server asks to wait 61 s"),
     reset("words", "RateLimit-Reset: soon"),
     reset("-1", "RateLimit-Reset: -1"),

@@ -1,4 +1,4 @@
-"""Rows of connections, of what comes before a status, and of bodies."""
+"""Rows of connections, of faults before the status, and of bodies."""
 
 import asyncio
 import gzip
@@ -35,9 +35,9 @@ from plugchat_async import (
 )
 from support.fakes import Handler, http
 
-# What is retried is asked for three times, with half of the full jitter in between.
+# A retried page is requested three times, with half of the full jitter in between.
 RETRIED: dict[str, Any] = {"requests": 3, "connections": 3, "waits": (0.25, 0.5)}
-# As it takes that long, three times; the servers hang for ever.
+# Three attempts take this long; the servers hang for ever.
 SHORTLY = {"timeout": 0.15}
 TIMED_OUT: dict[str, Any] = {
     "error": RequestTimeoutError,
@@ -50,7 +50,7 @@ OK = b"HTTP/1.1 200 OK\r\n"
 
 
 def failed(reason: str, **changed: Any) -> dict[str, Any]:
-    """A ConnectionFailedError that was retried."""
+    """Return what is expected of a ConnectionFailedError that was retried."""
     return {"error": ConnectionFailedError, "says": reason, **RETRIED, **changed}
 
 
@@ -74,7 +74,7 @@ CONNECT = [
     ),
     Row(
         "Connecting",
-        "a certificate that signed itself",
+        "a self-signed certificate",
         lambda: Peer(tls=self_signed(), https=True),
         **failed("certificate", **UNVERIFIED),
     ),
@@ -92,13 +92,13 @@ CONNECT = [
     ),
     Row(
         "Connecting",
-        "https asked of a server that speaks http",
+        "https to a server that speaks http",
         lambda: Peer(raw=sends(http(b"", status="400 Bad Request")), https=True),
         **failed("TLS", requests=0),
     ),
     Row(
         "Connecting",
-        "http asked of a server that speaks https",
+        "http to a server that speaks https",
         lambda: Peer(sends(HONEST), tls=server_tls(authority())),
         **failed("localhost", requests=0),
     ),
@@ -133,7 +133,7 @@ NOT_ASKED_FOR = http(b'[{"phone":"of somebody else"}]')
 
 
 async def answers_twice(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    """Answer, and some time later answer again."""
+    """Answer, and send a second answer a moment later."""
     writer.write(HONEST)
     await writer.drain()
     await asyncio.sleep(0.01)
@@ -141,7 +141,7 @@ async def answers_twice(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -
 
 
 async def slowly_two_pages(session: PlugChatSession) -> object:
-    """Fetch two pages, with a pause in which anything may come."""
+    """Fetch two pages, with a pause in which more data may arrive."""
     first = await session.fetch_page(1, 10)
     await asyncio.sleep(0.1)
     second = await session.fetch_page(2, 10)
@@ -154,42 +154,42 @@ async def seven_pages(session: PlugChatSession) -> object:
 
 
 def then_honest(*handlers: Handler) -> Peer:
-    """Do these things, one a request, and then answer honestly."""
+    """Handle one request with each of these, and later requests honestly."""
     return Peer(in_turn(*handlers, sends(HONEST, end="keep")))
 
 
 ENDS: list[tuple[str, End]] = [("closes", "close"), ("is reset", "reset")]
-TWICE = [("late on a kept connection", answers_twice), ("at once", sends(HONEST + NOT_ASKED_FOR, end="keep"))]
+TWICE = [("late on a kept-alive connection", answers_twice), ("at once", sends(HONEST + NOT_ASKED_FOR, end="keep"))]
 HEADERS = b"".join(b"X-%d: x\r\n" % number for number in range(129))
 HINTS = b"HTTP/1.1 103 Early Hints\r\nLink: </style.css>; rel=preload\r\n\r\n"
 HEAD = [
-    before("it closes the connection", **failed("closed the connection without an answer")),
-    before("it resets the connection", end="reset", **failed("reset")),
-    before("it says nothing", end="hang", **TIMED_OUT),
+    before("the server closes the connection", **failed("closed the connection without an answer")),
+    before("the server resets the connection", end="reset", **failed("reset")),
+    before("no answer", end="hang", **TIMED_OUT),
     before("half a status line", b"HTTP/1.1 2", **failed("without an answer")),
-    before("half a head", OK + b"Content-Le", **failed("without an answer")),
-    before("no HTTP at all", b"220 mail.example ESMTP\r\n\r\n", **failed("not valid HTTP")),
-    before("a status that is no number", b"HTTP/1.1 " + TOKEN.encode() + b"\r\n\r\n", **failed("not valid HTTP")),
+    before("half of the headers", OK + b"Content-Le", **failed("without an answer")),
+    before("no HTTP", b"220 mail.example ESMTP\r\n\r\n", **failed("not valid HTTP")),
+    before("a status that is not a number", b"HTTP/1.1 " + TOKEN.encode() + b"\r\n\r\n", **failed("not valid HTTP")),
     before("129 headers", OK + HEADERS + b"\r\n", **failed("not valid HTTP")),
     before("a header of 9 kB", OK + b"X-Long: " + b"x" * 9000 + b"\r\n\r\n", **failed("not valid HTTP")),
     before("a header line without a name", OK + b": x\r\n\r\n", **failed("not valid HTTP")),
     before(
-        "101, unasked",
+        "an unrequested 101",
         b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: upgrade\r\n\r\n",
         error=UnexpectedStatusError,
         says="HTTP 101",
     ),
-    before("a thousand times 103, then the page", HINTS * 1000 + HONEST, gives=1),
+    before("1,000 times 103, then the page", HINTS * 1000 + HONEST, gives=1),
     Row(
         "Before the answer",
-        "103 without end",
+        "endless 103",
         lambda: Peer(endlessly(HINTS, HINTS * 100)),
         **TIMED_OUT,
     ),
     *(
         Row(
             "Before the answer",
-            f"a kept connection that {ends} as the second request is written",
+            f"a kept-alive connection that {ends} while the second request is written",
             partial(then_honest, sends(HONEST, end="keep"), sends(end=end)),
             gives=[1, 1],
             call=two_pages,
@@ -201,7 +201,7 @@ HEAD = [
     *(
         Row(
             "Before the answer",
-            f"an answer more than was asked for, {when}",
+            f"an unrequested second answer, {when}",
             partial(then_honest, twice),
             gives=["5511999999999"] * 2,
             call=slowly_two_pages,
@@ -212,7 +212,7 @@ HEAD = [
     ),
     Row(
         "Before the answer",
-        "a connection that is closed after each three requests",
+        "a connection that is closed after every three requests",
         lambda: Peer(in_turn(*[sends(HONEST, end="keep"), sends(HONEST, end="keep"), sends(HONEST)] * 3)),
         gives=7,
         call=seven_pages,
@@ -230,13 +230,13 @@ CUT = OK + b"Content-Length: 100\r\n\r\n["
 CHUNKED = OK + b"Transfer-Encoding: chunked\r\n\r\n"
 TRUNCATED = failed("broke in the middle")
 BODY = [
-    body("it closes the connection", CUT, **TRUNCATED),
-    body("it resets the connection", CUT, end="reset", **failed("")),
-    body("it stops", CUT, end="hang", **TIMED_OUT),
-    body("it closes the connection between chunks", CHUNKED + b"1\r\n[\r\n", **TRUNCATED),
-    body("it closes the connection in a chunk's size", CHUNKED + b"1\r\n[\r\n1", **TRUNCATED),
-    body("it stops between chunks", CHUNKED + b"1\r\n[\r\n", end="hang", **TIMED_OUT),
-    body("a chunk's size that is no number", CHUNKED + b"ZZ\r\n", **failed("not valid HTTP")),
+    body("the server closes the connection", CUT, **TRUNCATED),
+    body("the server resets the connection", CUT, end="reset", **failed("")),
+    body("the server stops", CUT, end="hang", **TIMED_OUT),
+    body("the server closes the connection between chunks", CHUNKED + b"1\r\n[\r\n", **TRUNCATED),
+    body("the server closes the connection in a chunk's size", CHUNKED + b"1\r\n[\r\n1", **TRUNCATED),
+    body("the server stops between chunks", CHUNKED + b"1\r\n[\r\n", end="hang", **TIMED_OUT),
+    body("a chunk's size that is not a number", CHUNKED + b"ZZ\r\n", **failed("not valid HTTP")),
     body("a chunk that is longer than its size", CHUNKED + b"1\r\n[]\r\n0\r\n\r\n", **failed("not valid HTTP")),
     body("129 trailers", CHUNKED + b"2\r\n[]\r\n0\r\n" + HEADERS + b"\r\n", **failed("not valid HTTP")),
     body(
@@ -248,27 +248,27 @@ BODY = [
     body("a negative length", OK + b"Content-Length: -1\r\n\r\n[]", **failed("not valid HTTP")),
     Row(
         "In the body",
-        "a byte now and then",
+        "one byte at a time",
         lambda: Peer(endlessly(CUT, b" ", seconds=0.01)),
         **TIMED_OUT,
     ),
     Row(
         "In the body",
-        "chunks without end",
+        "endless chunks",
         lambda: Peer(endlessly(CHUNKED, b"10000\r\n" + b" " * 65536 + b"\r\n")),
         error=ResponseTooLargeError,
         says="max_response_bytes=16777216",
     ),
     Row(
         "In the body",
-        "no length, and no end",
+        "no length, and an endless body",
         lambda: Peer(endlessly(OK + b"\r\n", b" " * 65536)),
         error=ResponseTooLargeError,
         says="max_response_bytes=16777216",
     ),
     Row(
         "In the body",
-        "trailers without end",
+        "endless trailers",
         lambda: Peer(endlessly(CHUNKED + b"2\r\n[]\r\n0\r\n", b"X: x\r\n" * 10)),
         **failed("broke in the middle"),
     ),
@@ -280,7 +280,7 @@ BODY = [
         says="larger than max_response_bytes",
     ),
     body(
-        "a page in a million chunks of a byte",
+        "a page in a million chunks of one byte",
         CHUNKED,
         b"1\r\n \r\n" * 999_998,
         b"1\r\n[\r\n1\r\n]\r\n0\r\n\r\n",
@@ -300,12 +300,12 @@ BODY = [
         says="larger than max_response_bytes",
     ),
     body(
-        "ten thousand gzips, one behind the other",
+        "ten thousand gzip streams, one after the other",
         http(gzip.compress(b" ") * 10_000, "Content-Encoding: gzip"),
         **failed(""),
     ),
     body(
-        "half a gzip, of the right length",
+        "half a gzip stream, with the right length",
         http(
             gzip.compress(json.dumps([{"phone": str(n)} for n in range(999)]).encode())[:-200], "Content-Encoding: gzip"
         ),
@@ -313,26 +313,26 @@ BODY = [
         says="ends in the middle",
         **RETRIED,
     ),
-    body("what is said to be gzip is not", http(b"[]", "Content-Encoding: gzip"), **failed("")),
-    body("HTTP/1.0, cut", b"HTTP/1.0 200 OK\r\n\r\n[{", error=NotJSONError, says="ends in the middle", **RETRIED),
+    body("`Content-Encoding: gzip`, but no gzip", http(b"[]", "Content-Encoding: gzip"), **failed("")),
+    body("HTTP/1.0, cut off", b"HTTP/1.0 200 OK\r\n\r\n[{", error=NotJSONError, says="ends in the middle", **RETRIED),
     body(
-        "half the JSON, of the right length",
+        "half of the JSON, with the right length",
         http(b'[{"phone":"1"},{"pho'),
         error=NotJSONError,
         says="ends in the middle",
         **RETRIED,
     ),
-    body("nothing", http(b""), error=NotJSONError, says="empty"),
-    body("blanks", http(b" \r\n"), error=NotJSONError, says="empty"),
+    body("an empty body", http(b""), error=NotJSONError, says="empty"),
+    body("only whitespace", http(b" \r\n"), error=NotJSONError, says="empty"),
     body(
-        "a web page",
+        "an HTML page",
         http(f"<!DOCTYPE html><html>Sign in, {TOKEN}".encode(), "Content-Type: text/html"),
         error=NotJSONError,
         says="<!DOCTYPE html><html>Sign in, ***",
     ),
-    body("JSON that is said to be text", http(b'[{"phone":"1"}]', "Content-Type: text/plain"), gives=1),
-    body("JSON without a type", http(b'[{"phone":"1"}]'), gives=1),
-    body("JSON and something behind it", http(b'[{"phone":"1"}] <!-- 3 ms -->', JSON), error=NotJSONError),
+    body("JSON with `Content-Type: text/plain`", http(b'[{"phone":"1"}]', "Content-Type: text/plain"), gives=1),
+    body("JSON without Content-Type", http(b'[{"phone":"1"}]'), gives=1),
+    body("JSON and other text after it", http(b'[{"phone":"1"}] <!-- 3 ms -->', JSON), error=NotJSONError),
     body("a byte order mark", http(b'\xef\xbb\xbf[{"phone":"1"}]', JSON), gives=1),
     body("UTF-16", http('[{"phone":"1"}]'.encode("utf-16"), JSON), error=NotJSONError),
     body(
@@ -358,13 +358,13 @@ BODY = [
         gives=f"1 chat; chat 0, unread: expected a count, got {'9' * 59}…",
     ),
     body(
-        "100,000 arrays, one in the other",
+        "100,000 nested arrays",
         http(b"[" * 100_000 + b"]" * 100_000, JSON),
         error=NotJSONError,
         says="nested too deeply",
     ),
     body(
-        "an object",
+        "a JSON object",
         http(f'{{"error": "unknown token {TOKEN}"}}'.encode(), JSON),
         error=NotAListError,
         says="unknown token ***",
