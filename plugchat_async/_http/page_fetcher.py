@@ -18,7 +18,7 @@ from plugchat_async._http.gateway_errors import gateway_error, is_refusal
 from plugchat_async._http.page_request import PageRequest
 from plugchat_async._http.rate_limit import Limits
 from plugchat_async._http.repair import Repair, next_repair
-from plugchat_async._http.retry import GiveUp, RetryBudget, RetryPolicy, parse_wait
+from plugchat_async._http.retry import GiveUp, RetryBudget, RetryPolicy, next_wait, parse_wait
 from plugchat_async._http.secret import Secret
 from plugchat_async._http.telemetry import Dispatcher, WalkObserver
 from plugchat_async._http.token import TokenProvider
@@ -278,15 +278,15 @@ class PageFetcher:
         return next_repair(work.shape, outcome, work.names, work.began)
 
     def _next_wait(self, work: PageRequest[Any], error: PlugChatError) -> float | None:
-        """Say how long to wait before the next attempt, or None if there is none; the error then says why."""
-        decision = self.policy.decide(error, attempt=work.attempt, elapsed=work.elapsed, chance=self.clock.random())
-        if not isinstance(decision, GiveUp) and not self.budget.take(error):
-            decision = GiveUp("the retry budget is used up")
-        if isinstance(decision, GiveUp):
-            if decision.reason:
-                error.message += f"; not repeated: {decision.reason}"
-            return None
-        return decision.seconds
+        """Return the seconds to wait before the next attempt, or None if there is none; the error then says why."""
+        wait = next_wait(self.policy, error, attempt=work.attempt, elapsed=work.elapsed, chance=self.clock.random())
+        if not isinstance(wait, GiveUp) and not self.budget.take(error):
+            wait = GiveUp("the retry budget is used up")
+        if not isinstance(wait, GiveUp):
+            return wait
+        if wait.reason:
+            error.message += f"; not repeated: {wait.reason}"
+        return None
 
     def _keep(self, work: PageRequest[Any]) -> None:
         """A repair that worked is kept for the rest of the session."""

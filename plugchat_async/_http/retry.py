@@ -1,6 +1,6 @@
 """When to repeat a request, and how long to wait first.
 
-(attempt, error, seconds spent) -> `Wait` or `GiveUp`. Pure: time and chance are passed in.
+(policy, error, attempt, seconds spent) -> seconds to wait, or `GiveUp`. Pure: time and chance are passed in.
 """
 
 import re
@@ -119,12 +119,6 @@ def is_transient(error: PlugChatError) -> bool:
             return error.status in RETRIED_STATUSES
 
 
-class Wait(Struct, frozen=True):
-    """Repeat the request after so many seconds."""
-
-    seconds: float
-
-
 class GiveUp(Struct, frozen=True):
     """Raise the error. `reason` says why it is not repeated, "" where that needs no words."""
 
@@ -159,25 +153,34 @@ class RetryPolicy:
         check_seconds("RetryPolicy deadline", self.deadline, zero=False)
         check_seconds("RetryPolicy max_retry_after", self.max_retry_after, zero=True)
 
-    def decide(self, error: PlugChatError, *, attempt: int, elapsed: float, chance: float) -> Wait | GiveUp:
-        """Say what follows on `error`.
 
-        attempt: which attempt failed, from 1. elapsed: seconds spent on the page. chance: uniform in [0, 1).
-        """
-        if not is_transient(error):
-            return GiveUp()
-        if attempt >= self.attempts:
-            return GiveUp()
-        # The exponent is bounded: attempts may be many, and 2.0**1024 overflows.
-        wait = chance * min(self.max_delay, self.initial_delay * 2.0 ** min(attempt - 1, 64))
-        retry_after = error.retry_after if isinstance(error, RateLimitedError | ServerError) else None
-        if retry_after is not None:
-            if retry_after > self.max_retry_after:
-                return GiveUp(f"the server asks to wait {retry_after:g} s")
-            wait = max(wait, retry_after)
-        if elapsed + wait >= self.deadline:
-            return GiveUp(f"the deadline of {self.deadline:g} s leaves no time for a wait of {wait:.1f} s")
-        return Wait(wait)
+def next_wait(
+    policy: RetryPolicy, error: PlugChatError, *, attempt: int, elapsed: float, chance: float
+) -> float | GiveUp:
+    """Return how long to wait before the request is repeated, or why it is not.
+
+    Args:
+        policy: The policy.
+        error: The error of the attempt.
+        attempt: The number of the attempt that failed, from 1.
+        elapsed: Seconds spent on the page.
+        chance: A random number in [0, 1).
+
+    Returns:
+        Seconds, or GiveUp.
+    """
+    if not is_transient(error) or attempt >= policy.attempts:
+        return GiveUp()
+    # The exponent is bounded: attempts may be many, and 2.0**1024 overflows.
+    wait = chance * min(policy.max_delay, policy.initial_delay * 2.0 ** min(attempt - 1, 64))
+    retry_after = error.retry_after if isinstance(error, RateLimitedError | ServerError) else None
+    if retry_after is not None:
+        if retry_after > policy.max_retry_after:
+            return GiveUp(f"the server asks to wait {retry_after:g} s")
+        wait = max(wait, retry_after)
+    if elapsed + wait >= policy.deadline:
+        return GiveUp(f"the deadline of {policy.deadline:g} s leaves no time for a wait of {wait:.1f} s")
+    return wait
 
 
 @define(eq=False, repr=False)

@@ -8,10 +8,10 @@ import asyncio
 import ssl
 from collections.abc import Awaitable, Callable
 from typing import Any, Final, Literal, cast
+from weakref import WeakSet
 
 import aiohttp
 from aiohttp.client_proto import ResponseHandler
-from aiohttp.client_reqrep import ConnectionKey
 from aiohttp.connector import Connection
 from aiohttp.tracing import Trace
 from msgspec import Struct
@@ -31,6 +31,11 @@ _HEADER_CHARS: Final = 2048
 # `timeout` bounds an attempt as a whole. aiohttp's own clocks would count the wait for a connection, restart at each
 # byte, and round up beyond five seconds.
 _NO_TIMEOUT: Final = aiohttp.ClientTimeout(total=None, connect=None, sock_connect=None, sock_read=None)
+
+
+# aiohttp has no public names for these attributes of a ClientSession. A test fails first if one of them goes.
+PRIVATE_NAMES: Final = ("_loop", "_middlewares", "_default_proxy", "_default_proxy_auth")
+_LOOP, _MIDDLEWARES, _PROXY, _PROXY_AUTH = PRIVATE_NAMES
 
 
 class AttemptFailed(Struct, frozen=True):
@@ -87,16 +92,13 @@ class Transport:
             # The session limits what is in flight, so the connector need not.
             connector: aiohttp.BaseConnector | None = _Connector(limit=0, ssl=self._ssl_context or True)
         else:
-            # aiohttp has no public name for these three. The proxy is the way out of a closed network: bare requests
-            # take it, too.
-            loop, proxy, auth = (
-                getattr(self._borrowed, name, None) for name in ("_loop", "_default_proxy", "_default_proxy_auth")
-            )
+            loop, proxy, auth = (getattr(self._borrowed, name, None) for name in (_LOOP, _PROXY, _PROXY_AUTH))
             if loop not in (None, asyncio.get_running_loop()):
                 raise SessionStateError(
                     "the injected client_session belongs to another event loop",
                     "Make both sessions in the event loop that uses them.",
                 )
+            # The proxy is the way out of a closed network: bare requests take it as well.
             options = {"proxy": proxy, "trust_env": self._borrowed.trust_env}
             options |= {} if auth is None else {"proxy_auth": auth}  # deprecated: aiohttp warns of any value
             connector = self._borrowed.connector
@@ -106,7 +108,7 @@ class Transport:
             # The default jar would send one account's cookies with another's requests.
             cookie_jar=aiohttp.DummyCookieJar(),
             middlewares=(_send_once,),
-            # Only our own connector tells what it knows of a request.
+            # Only our own connector notes what it knows of a request.
             request_class=_Request if self._borrowed is None else aiohttp.ClientRequest,
             **options,
         )
@@ -202,8 +204,8 @@ class Transport:
             auto_decompress=True,
             timeout=_NO_TIMEOUT,
             proxy=None if self._proxy is None else self._proxy.value,
-            # Given with a request they replace the session's own, which aiohttp has no public name for.
-            middlewares=None if client is self._own else (_send_once, *getattr(client, "_middlewares", ())),
+            # Given with a request they replace the session's own.
+            middlewares=None if client is self._own else (_send_once, *getattr(client, _MIDDLEWARES, ())),
         ) as answer:
             attempt.head = _head(answer, attempt.request, url, keep_headers=self._keep_headers)
             attempt.head.body, attempt.head.complete = await self._read(answer)
@@ -286,34 +288,40 @@ def _head(answer: aiohttp.ClientResponse, request: Request, url: URL, *, keep_he
 
 
 class _Request(aiohttp.ClientRequest):
-    """A request of our own session. `fresh`: a connection was made for it; else it goes over one that was left open."""
+    """A request of our own session. `reused`: it is sent over a connection that an earlier request has used."""
 
-    fresh = False
+    reused = False
 
 
 class _Connector(aiohttp.TCPConnector):
-    """Notes which requests a connection is made for, and lets go of connections on which something came unasked.
+    """Notes which requests reuse a connection, and closes connections on which something came unasked.
 
-    aiohttp's tracing would tell the first, too, but takes 12 µs a request for it, whether anything goes wrong or not.
+    aiohttp's tracing would report the first as well, but takes 12 µs a request for it, whether anything fails or not.
     """
 
-    async def _get(self, key: ConnectionKey, traces: list[Trace]) -> Connection | None:
-        # An answer more than was asked for, late on an idle connection, would be taken for the next request's, perhaps
-        # another account's. aiohttp looks for it when a request ends, but not when the next one begins.
-        while (connection := await super()._get(key, traces)) is not None:
-            if connection.protocol is not None and not connection.protocol.should_close:
-                return connection
-            connection.close()
-        return None
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
+        self._used = WeakSet[ResponseHandler]()
 
-    async def _create_connection(
+    async def connect(
         self,
         req: aiohttp.ClientRequest,
         traces: list[Trace],
         timeout: aiohttp.ClientTimeout,  # noqa: ASYNC109 - aiohttp's argument
-    ) -> ResponseHandler:
-        cast("_Request", req).fresh = True
-        return await super()._create_connection(req, traces, timeout)
+    ) -> Connection:
+        while True:
+            connection = await super().connect(req, traces, timeout)
+            protocol = connection.protocol
+            assert protocol is not None, "it was not released yet"
+            if protocol not in self._used:
+                self._used.add(protocol)
+                return connection
+            # An answer more than was asked for, late on an idle connection, would be taken for the next request's,
+            # perhaps another account's. aiohttp looks for it when a request ends, but not when the next one begins.
+            if not protocol.should_close:
+                cast("_Request", req).reused = True
+                return connection
+            connection.close()
 
 
 async def _send_once(request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType) -> aiohttp.ClientResponse:
@@ -328,4 +336,4 @@ async def _send_once(request: aiohttp.ClientRequest, handler: aiohttp.ClientHand
         raise  # never repeated by aiohttp, and says more
     except (aiohttp.ServerDisconnectedError, aiohttp.ClientOSError) as cause:
         dropped = isinstance(cause, aiohttp.ServerDisconnectedError)
-    raise DroppedError(closed=dropped, reused=isinstance(request, _Request) and not request.fresh)
+    raise DroppedError(closed=dropped, reused=isinstance(request, _Request) and request.reused)

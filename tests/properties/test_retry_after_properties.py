@@ -20,7 +20,7 @@ from plugchat_async import (
     RetryPolicy,
     ServerError,
 )
-from plugchat_async._http.retry import GiveUp, Wait, is_transient, parse_reset, parse_retry_after
+from plugchat_async._http.retry import GiveUp, is_transient, next_wait, parse_reset, parse_retry_after
 
 DAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
 MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
@@ -238,8 +238,8 @@ SECONDS = st.floats(0.0, 1e5)
 POLICIES = st.builds(
     RetryPolicy,
     attempts=st.integers(1, 12),
-    base=SECONDS,
-    cap=SECONDS,
+    initial_delay=SECONDS,
+    max_delay=SECONDS,
     deadline=st.floats(1e-3, 1e5),
     max_retry_after=SECONDS,
 )
@@ -251,15 +251,15 @@ def test_a_decision_keeps_to_the_policy(
     policy: RetryPolicy, error: PlugChatError, attempt: int, elapsed: float, chance: float
 ) -> None:
     """A wait is within the caps, no shorter than asked for, ends before the deadline, and is not begun for nothing."""
-    decision = policy.decide(error, attempt=attempt, elapsed=elapsed, chance=chance)
+    decision = next_wait(policy, error, attempt=attempt, elapsed=elapsed, chance=chance)
     asked = error.retry_after if isinstance(error, (RateLimitedError, ServerError)) else None
-    if isinstance(decision, Wait):
+    if not isinstance(decision, GiveUp):
         assert is_transient(error)
         assert attempt < policy.attempts
-        assert 0.0 <= decision.seconds <= max(policy.max_delay, policy.max_retry_after)
-        assert elapsed + decision.seconds < policy.deadline
-        assert asked is None or asked <= decision.seconds
-        assert decision.seconds <= max(policy.max_delay, asked or 0.0)
+        assert 0.0 <= decision <= max(policy.max_delay, policy.max_retry_after)
+        assert elapsed + decision < policy.deadline
+        assert asked is None or asked <= decision
+        assert decision <= max(policy.max_delay, asked or 0.0)
     elif is_transient(error) and attempt < policy.attempts:
         assert isinstance(decision, GiveUp)
         assert "the server asks to wait" in decision.reason or "the deadline" in decision.reason
@@ -274,10 +274,10 @@ def test_a_page_ends_in_time(policy: RetryPolicy, outcomes: list[tuple[PlugChatE
     elapsed, attempt = 0.0, 1
     for error, seconds, chance in outcomes:
         elapsed += seconds
-        decision = policy.decide(error, attempt=attempt, elapsed=elapsed, chance=chance)
+        decision = next_wait(policy, error, attempt=attempt, elapsed=elapsed, chance=chance)
         if isinstance(decision, GiveUp):
             break
-        elapsed += decision.seconds
+        elapsed += decision
         attempt += 1
         assert elapsed < policy.deadline
     assert attempt <= policy.attempts
@@ -291,8 +291,8 @@ def test_a_date_in_the_header_is_waited_for_or_told(
     seconds = read(str(before) if as_digits else form(moment), now=moment.timestamp() - before)
     error = RateLimitedError(status=429, retry_after=seconds)
     assert error.retry_after == before
-    decision = policy.decide(error, attempt=1, elapsed=0.0, chance=chance)
+    decision = next_wait(policy, error, attempt=1, elapsed=0.0, chance=chance)
     if before > policy.max_retry_after or policy.attempts == 1:
         assert isinstance(decision, GiveUp)
-    elif isinstance(decision, Wait):
-        assert before <= decision.seconds < policy.deadline
+    elif not isinstance(decision, GiveUp):
+        assert before <= decision < policy.deadline

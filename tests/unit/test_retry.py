@@ -20,8 +20,8 @@ from plugchat_async._http.retry import (
     RETRIED_STATUSES,
     GiveUp,
     RetryBudget,
-    Wait,
     is_transient,
+    next_wait,
     parse_reset,
     parse_retry_after,
     parse_wait,
@@ -188,9 +188,11 @@ def waits(policy: RetryPolicy, error: PlugChatError, *, chance: float = 1.0) -> 
     """All waits of a page whose every attempt fails with `error`, taking no time itself."""
     found: list[float] = []
     elapsed = 0.0
-    while isinstance(decision := policy.decide(error, attempt=len(found) + 1, elapsed=elapsed, chance=chance), Wait):
-        found.append(decision.seconds)
-        elapsed += decision.seconds
+    while not isinstance(
+        decision := next_wait(policy, error, attempt=len(found) + 1, elapsed=elapsed, chance=chance), GiveUp
+    ):
+        found.append(decision)
+        elapsed += decision
     return found
 
 
@@ -208,17 +210,17 @@ def test_waits_double_up_to_the_cap_with_full_jitter() -> None:
 def test_thousands_of_attempts_do_not_overflow() -> None:
     """The doubling stops where floats would."""
     policy = RetryPolicy(attempts=5000)
-    assert policy.decide(ServerError(status=503), attempt=4000, elapsed=0.0, chance=1.0) == Wait(8.0)
+    assert next_wait(policy, ServerError(status=503), attempt=4000, elapsed=0.0, chance=1.0) == 8.0
 
 
 def test_no_wait_is_begun_that_would_pass_the_deadline() -> None:
     """The deadline is checked before sleeping, and the reason given."""
     policy = RetryPolicy(attempts=100, deadline=10.0)
     assert sum(waits(policy, ServerError(status=503))) < 10.0
-    decision = policy.decide(ServerError(status=503), attempt=1, elapsed=9.8, chance=1.0)
+    decision = next_wait(policy, ServerError(status=503), attempt=1, elapsed=9.8, chance=1.0)
     assert decision == GiveUp("the deadline of 10 s leaves no time for a wait of 0.5 s")
     # A request that is sent when the deadline is reached has no time for its answer.
-    assert policy.decide(ServerError(status=503), attempt=1, elapsed=9.5, chance=1.0) == decision
+    assert next_wait(policy, ServerError(status=503), attempt=1, elapsed=9.5, chance=1.0) == decision
 
 
 def test_retry_after_is_the_least_wait() -> None:
@@ -232,8 +234,8 @@ def test_retry_after_is_the_least_wait() -> None:
 @pytest.mark.parametrize("retry_after", [60.1, 1e9, math.inf])
 def test_a_long_retry_after_is_given_up_at_once(retry_after: float) -> None:
     """Coming back early would be refused again."""
-    decision = RetryPolicy().decide(
-        RateLimitedError(status=429, retry_after=retry_after), attempt=1, elapsed=0.0, chance=0.5
+    decision = next_wait(
+        RetryPolicy(), RateLimitedError(status=429, retry_after=retry_after), attempt=1, elapsed=0.0, chance=0.5
     )
     assert isinstance(decision, GiveUp)
     assert "asks to wait" in decision.reason
@@ -241,7 +243,7 @@ def test_a_long_retry_after_is_given_up_at_once(retry_after: float) -> None:
 
 def test_a_retry_after_past_the_deadline_is_given_up_at_once() -> None:
     """60 s after 1 s already spent would pass the deadline of 60 s."""
-    decision = RetryPolicy().decide(ServerError(status=503, retry_after=60.0), attempt=1, elapsed=1.0, chance=0.5)
+    decision = next_wait(RetryPolicy(), ServerError(status=503, retry_after=60.0), attempt=1, elapsed=1.0, chance=0.5)
     assert isinstance(decision, GiveUp)
     assert "deadline" in decision.reason
 
@@ -255,12 +257,12 @@ def test_a_retry_after_past_the_deadline_is_given_up_at_once() -> None:
 def test_a_wait_is_within_its_bounds(attempt: int, elapsed: float, chance: float, retry_after: float | None) -> None:
     """Never negative, never past the deadline, never shorter than what was asked for."""
     policy = RetryPolicy(attempts=10_001)
-    decision = policy.decide(
-        RateLimitedError(status=429, retry_after=retry_after), attempt=attempt, elapsed=elapsed, chance=chance
+    decision = next_wait(
+        policy, RateLimitedError(status=429, retry_after=retry_after), attempt=attempt, elapsed=elapsed, chance=chance
     )
-    if isinstance(decision, Wait):
-        assert 0.0 <= decision.seconds < policy.deadline - elapsed
-        assert decision.seconds >= (retry_after or 0.0)
+    if not isinstance(decision, GiveUp):
+        assert 0.0 <= decision < policy.deadline - elapsed
+        assert decision >= (retry_after or 0.0)
 
 
 def test_the_budget_pays_for_35_retries_and_is_refilled_by_successes() -> None:

@@ -34,11 +34,27 @@ from plugchat_async import (
 )
 from plugchat_async._http.aiohttp_errors import translate
 from plugchat_async._http.secret import Secret
-from plugchat_async._http.transport import AttemptFailed, Transport
+from plugchat_async._http.transport import PRIVATE_NAMES, AttemptFailed, Transport
 from plugchat_async._http.wire import RequestBuilder, RequestTemplate
 from support.fakes import FakeTime, RawServer, answering, http, reset, run_apart
 
 ONE_CHAT = b'[{"phone":"1"}]'
+
+
+async def test_aiohttp_still_has_the_private_names_that_we_use() -> None:
+    """The first test here: if it fails, aiohttp has changed, and requests over an injected session go wrong."""
+    assert PRIVATE_NAMES == ("_loop", "_middlewares", "_default_proxy", "_default_proxy_auth")
+
+    async def middleware(request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType) -> aiohttp.ClientResponse:
+        return await handler(request)
+
+    with pytest.warns(DeprecationWarning):
+        auth = aiohttp.BasicAuth("user", "password")
+    with pytest.warns(DeprecationWarning):
+        client = aiohttp.ClientSession(middlewares=(middleware,), proxy="http://proxy.example", proxy_auth=auth)
+    async with client:
+        values = [getattr(client, name, "no such attribute") for name in PRIVATE_NAMES]
+    assert values == [asyncio.get_running_loop(), (middleware,), "http://proxy.example", auth]
 
 
 @asynccontextmanager
