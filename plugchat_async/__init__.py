@@ -4,8 +4,19 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    # Type checkers take from these what `__all__` names.
-    from plugchat_async import bulk, converter, doctor, errors, export, integrations, models, session, testing, watch
+    # Type checkers find the names of `__all__` in these.
+    from plugchat_async import (  # pyright: ignore[reportUnusedImport]
+        bulk,
+        converter,
+        doctor,
+        errors,
+        export,
+        integrations,
+        models,
+        session,
+        testing,
+        watch,
+    )
     from plugchat_async._evidence import *
     from plugchat_async._http.options import *
     from plugchat_async._http.retry import *

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 from datetime import datetime
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal, TypeVar, cast
 
 import msgspec
 from attrs import Attribute, AttrsInstance, asdict, define, evolve, field, fields, has
@@ -67,14 +67,15 @@ def restored(state: WalkState, item: type[T]) -> tuple[T, ...]:
         raise InvalidValueError("resume is not a checkpoint", HINT) from None
 
 
-def _without_defaults(value: Any) -> object:
+def _without_defaults(value: object) -> object:
     """Return the fields of an attrs object that differ from their defaults. That keeps checkpoints small."""
     if isinstance(value, set):
         # Sorted, neighbours have the same first digits, and compress well.
-        return sorted(value)
-    if not has(type(value)):
+        return sorted(cast("set[str]", value))
+    kind: type[Any] = type(value)
+    if not has(kind):
         return value
-    parts = ((a, getattr(value, a.name)) for a in fields(type(value)))
+    parts = ((a, getattr(value, a.name)) for a in fields(kind))
     return {a.name: _without_defaults(part) for a, part in parts if part != _default(a)}
 
 

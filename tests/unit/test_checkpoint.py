@@ -6,6 +6,7 @@ import tracemalloc
 import zlib
 from itertools import count
 from random import Random
+from typing import Any
 
 import pytest
 from attrs import asdict, evolve
@@ -245,7 +246,7 @@ WHAT_TO_GIVE = "Pass the `checkpoint` of an error or of a walk as it was, or lea
 
 def packed(*, version: object = VERSION, scan: object = None, windows: object = None, **changes: object) -> str:
     """A checkpoint, changed by hand: the state, its configuration, its pass and its windows."""
-    fields = asdict(FIVE) | {"seen": []}
+    fields: dict[str, Any] = asdict(FIVE) | {"seen": []}
     config = fields["config"] | {name: changes.pop(name) for name in list(changes) if name in fields["config"]}
     fields |= changes | {"config": config}
     fields |= {name: fields[name] | part for name, part in (("scan", scan), ("windows", windows)) if part}

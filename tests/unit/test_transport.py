@@ -739,7 +739,7 @@ class Slow(Transport):
         super().__init__(borrowed=None, proxy=None, ssl_context=None, max_response_bytes=1)
         self.seconds = seconds
 
-    async def _ask(self, *_: Any) -> None:
+    async def _ask(self, attempt: Any, client: Any) -> None:
         await asyncio.sleep(self.seconds)
         raise aiohttp.ClientConnectionError
 

@@ -72,7 +72,8 @@ def to_plain(settings: BulkSettings) -> dict[str, Any]:
 
 
 def _from_plain(plain: dict[str, Any]) -> BulkSettings:
-    return BulkSettings(**{**plain, "requests": RequestSettings(**plain["requests"])})
+    settings: dict[str, Any] = {**plain, "requests": RequestSettings(**plain["requests"])}
+    return BulkSettings(**settings)
 
 
 def fetch_batch(batch: Sequence[Account], job: BatchJob) -> list[AccountExport]:
