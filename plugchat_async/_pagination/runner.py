@@ -71,15 +71,16 @@ class ChatWalk:
         observer = source.observe_walk()
         self._reporter = WalkReporter(source.account, settings, observer)
         fetch = source.fetch if observer is None else partial(source.fetch, walk=observer)
-        self._prefetcher = Prefetcher(fetch, settings.prefetch, state.config.stop_on, _stop_at(state, settings.limit))
-        context = WalkContext(settings.max_pages, traits, ahead=settings.prefetch > 0, stats=self._stats)
-        self._steps = walk(state, context)
-        # The request that comes next, or None at the end of the list. `_state` is true to it.
-        self._step: Step | None = None
         # The page that was read last, and its chats that were not yielded yet.
         self._page = Page(max(1, state.page - 1), state.size, restored(state, source.item), b"")
         self._chats = deque(self._page.chats)
         self._stats.chats += len(self._chats)
+        left = None if settings.limit is None else settings.limit - len(self._chats)
+        self._prefetcher = Prefetcher(fetch, settings.prefetch, state.config.stop_on, _stop_at(state, left))
+        context = WalkContext(settings.max_pages, traits, ahead=settings.prefetch > 0, stats=self._stats)
+        self._steps = walk(state, context)
+        # The request that comes next, or None at the end of the list. `_state` is true to it.
+        self._step: Step | None = None
         self._left = settings.limit
         self._busy = False
         self._began: float | None = None
@@ -134,12 +135,16 @@ class ChatWalk:
         """Return the next page, or None at the end of the walk. It raises what `anext` of the walk raises."""
         if (not self._chats or self._left == 0) and not await self._read_page():
             return None
-        page, wanted = self._page, tuple(islice(self._chats, self._left))
-        for _ in wanted:
+        page, chats = self._page, self._page.chats
+        if self._left is None and len(self._chats) == len(chats):  # the usual case, in a tenth of the time
+            self._chats.clear()
+            return page
+        chats = tuple(islice(self._chats, self._left))
+        for _ in chats:
             self._chats.popleft()
         if self._left is not None:
-            self._left -= len(wanted)
-        return page if len(wanted) == len(page.chats) else evolve(page, chats=wanted)
+            self._left -= len(chats)
+        return evolve(page, chats=chats)
 
     async def to_list(self) -> list[Chat]:
         """Return the chats that are left, and end the walk. It raises what `anext` of the walk raises.
@@ -337,9 +342,9 @@ class _Pages:
         return page
 
 
-def _stop_at(state: WalkState, limit: int | None) -> int | None:
+def _stop_at(state: WalkState, left: int | None) -> int | None:
     """Return the place in the list from which on no chat is needed, or None if all are."""
-    if limit is None:
+    if left is None:
         return None
     begin = state.windows.position if state.stage == "windows" else (state.page - 1) * state.size
-    return begin + limit
+    return begin + left
