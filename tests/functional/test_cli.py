@@ -874,9 +874,7 @@ def test_merged_people_are_whole_or_not_at_all(
     for style in ("jsonl", "table"):
         command = ["chats", "--merge-people", "--format", style, "--checkpoint", str(tmp_path / "x")]
         assert cli.run(command) == 2
-        assert (
-            "so it can't be combined with --checkpoint" in capsys.readouterr().err
-        )
+        assert "so it can't be combined with --checkpoint" in capsys.readouterr().err
     assert list(tmp_path.iterdir()) == []
 
 
