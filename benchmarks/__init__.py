@@ -1,1 +1,1 @@
-"""Figures, printed side by side: run with `python -m benchmarks.NAME`. Nothing here asserts a time."""
+"""Benchmarks that print figures side by side: `python -m benchmarks NAME`. Nothing here asserts a time."""

@@ -1,4 +1,4 @@
-"""All benchmarks, or some: `python -m benchmarks [NAME ...]`. They print tables, and write JSON and pictures."""
+"""Run all benchmarks, or some: `python -m benchmarks [NAME ...]`. They print tables, and write JSON and pictures."""
 
 import argparse
 import time
@@ -10,7 +10,7 @@ from benchmarks.measure import Result, load
 
 RESULTS = Path(__file__).parent / "results"
 
-# The options of each one's `measure` for a run that only shows that it runs.
+# The options of each `measure` for a quick run, which only shows that the benchmark works.
 QUICK: dict[str, dict[str, Any]] = {
     "decode": {"rounds": 3},
     "walk": {"rounds": 1, "lists": {10: 20, 100: 20, 1000: 5}},
@@ -26,14 +26,16 @@ QUICK: dict[str, dict[str, Any]] = {
 
 
 def main() -> None:
-    """Read the arguments, measure, print and write."""
+    """Parse the arguments, measure, print and save."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("name", nargs="*", choices=[[], *QUICK], help="which ones (default: all)")
-    parser.add_argument("--quick", action="store_true", help="only show that they run; the figures mean nothing")
+    parser.add_argument("--quick", action="store_true", help="only show that they work; the figures mean nothing")
     parser.add_argument(
-        "--results", type=Path, help=f"where to write (default: {RESULTS.name}/ beside them; if quick: nowhere)"
+        "--results",
+        type=Path,
+        help=f"folder for the results (default: {RESULTS.name}/ here; with --quick: none)",
     )
-    parser.add_argument("--draw", action="store_true", help="only draw what was written before")
+    parser.add_argument("--draw", action="store_true", help="only draw the pictures of saved results")
     arguments = parser.parse_args()
     folder: Path | None = arguments.results or (None if arguments.quick else RESULTS)
     for name in arguments.name or QUICK:
@@ -47,7 +49,7 @@ def main() -> None:
         if folder is not None:
             if not arguments.draw:
                 result.save(folder)
-            from benchmarks.plots import draw  # noqa: PLC0415 - matplotlib would be in the memory that is measured
+            from benchmarks.plots import draw  # noqa: PLC0415 - matplotlib would count as memory of the benchmarks
 
             draw(result, folder)
 

@@ -1,10 +1,10 @@
-"""Many accounts at once, over loopback, against a server in a process of its own.
+"""Many accounts concurrently, over loopback, with the server in another process.
 
 - *speed*: many accounts, compared with one session that reads one account of the same total with `prefetch`.
-- *failures*: every tenth account fails, each in one of all ways that the server and the addresses know; the others'
-  chats are compared with those of a run in which none fails.
+- *failures*: every tenth account fails, in turn in each way that the server and the addresses offer. The chats of the
+  others are compared with those of a run without failures.
 
-Their memory is in `benchmarks.growth`.
+Memory is measured in `benchmarks.growth`.
 """
 
 import asyncio
@@ -26,12 +26,12 @@ CONCURRENCY = 64
 
 
 def some_accounts(count: int) -> Iterator[Account]:
-    """Give accounts, one by one, each with chats of its own."""
+    """Return an iterator over accounts, each with different chats."""
     return (Account(f"account {number}", f"own-{number}") for number in range(count))
 
 
 async def fetch_all(base_url: str, count: int) -> int:
-    """Fetch many accounts and keep nothing; gives the number of chats."""
+    """Fetch many accounts without keeping their chats. Return the number of chats."""
     chats = 0
     results = fetch_many(some_accounts(count), base_url=base_url, concurrency=CONCURRENCY, page_size=PAGE_SIZE)
     async for result in results:
@@ -42,7 +42,7 @@ async def fetch_all(base_url: str, count: int) -> int:
 
 
 async def fetch_one(base_url: str) -> int:
-    """Fetch one account and keep nothing; gives the number of chats."""
+    """Fetch one account without keeping its chats. Return the number of chats."""
     chats = 0
     async with PlugChatSession("token", base_url=base_url) as session:
         async for _ in session.iter_chats(PAGE_SIZE, prefetch=PREFETCH):
@@ -51,7 +51,7 @@ async def fetch_one(base_url: str) -> int:
 
 
 def seconds_for(work: Callable[[], Coroutine[Any, Any, int]], chats: int) -> float:
-    """Give the seconds that it takes to fetch so many chats."""
+    """Return the duration of fetching, in seconds, after a check of the number of chats."""
     started = time.perf_counter()
     found = asyncio.run(work())
     seconds = time.perf_counter() - started
@@ -61,12 +61,12 @@ def seconds_for(work: Callable[[], Coroutine[Any, Any, int]], chats: int) -> flo
 
 
 def digest(chats: tuple[Chat, ...]) -> str:
-    """Give a text that is the same for the same chats."""
+    """Return a hash of chats."""
     return hashlib.sha256(repr(chats).encode()).hexdigest()
 
 
 async def digests(accounts: list[Account], options: BulkOptions) -> tuple[dict[str, str], Counter[str]]:
-    """Give the digests of the accounts that were fetched, and how many failed by which error."""
+    """Return the digests of the fetched accounts, and the number of failures by error."""
     found: dict[str, str] = {}
     errors: Counter[str] = Counter()
     async for result in fetch_many(accounts, concurrency=CONCURRENCY, **options):
@@ -78,7 +78,7 @@ async def digests(accounts: list[Account], options: BulkOptions) -> tuple[dict[s
 
 
 async def failures(base_url: str, count: int) -> dict[str, Value]:
-    """Tell what became of the accounts that did not fail, beside a tenth that did."""
+    """Return a row with the number of accounts that have the same chats although a tenth of all accounts fails."""
     options: BulkOptions = {"base_url": base_url, "page_size": PAGE_SIZE, "timeout": 2.0}
     options["retry"] = RetryPolicy(initial_delay=0.05, max_delay=0.1)
     ways = [Account("", name.decode()) for name in FAULTS]
@@ -106,14 +106,14 @@ async def failures(base_url: str, count: int) -> dict[str, Value]:
 
 
 def measure(accounts: int = 1000, rounds: int = 7) -> Result:
-    """Fetch many accounts, and one of the same total."""
+    """Measure many accounts, and one with the same number of chats."""
     chats = accounts * CHATS
     with running(CHATS) as many_url, running(chats) as one_url:
         contenders = {
             "many": partial(seconds_for, partial(fetch_all, many_url, accounts), chats),
             "one": partial(seconds_for, partial(fetch_one, one_url), chats),
         }
-        interleaved(contenders, 1)  # the servers prepare their answers
+        interleaved(contenders, 1)  # the servers prepare their responses
         took = interleaved(contenders, rounds)
     with running(CHATS) as base_url:
         failing = asyncio.run(failures(base_url, accounts))

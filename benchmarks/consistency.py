@@ -1,10 +1,10 @@
-"""What walks miss and repeat while the list moves, and what it costs not to.
+"""How many chats walks miss and repeat while the list changes, and the cost of avoiding it.
 
-The walks run over the simulator's account, without HTTP: one request is one interval, in which so many chats are active
-on average: nine of ten get a message, one is new. With deletions, one of ten is deleted instead of getting a message.
+The walks run over the simulator's account, without HTTP. A request is an interval with an average number of active
+chats: nine of ten get a message, one is new. With deletions, one of ten is deleted instead of getting a message.
 
-The lists are those of the vendor's page, in which each chat has a time, newest first: it is of such lists that
-`consistency` promises something. The gateway's lists, in which most rows have no time, are not measured here.
+The lists are those of the vendor's page, in which each chat has a time, newest first: the guarantees of `consistency`
+are about such lists. The gateway's lists, in which most rows have no time, are not measured here.
 """
 
 import asyncio
@@ -32,7 +32,13 @@ KINDS: tuple[Consistency, ...] = ("plain", "exact", "strict")
 
 @frozen
 class Outcome:
-    """What one walk brought: how many chats it missed and repeated, and its report."""
+    """The result of one walk.
+
+    Attributes:
+        missed: The number of chats that it missed.
+        twice: The number of chats that it repeated.
+        report: Its report.
+    """
 
     missed: int
     twice: int
@@ -54,7 +60,7 @@ class _Pages:
 
 
 async def walk_once(consistency: Consistency, prefetch: int, rate: float, seed: int, *, deletes: bool) -> Outcome:
-    """Walk over one account."""
+    """Walk over one changing account."""
     account = SimulatedAccount(CHATS, seed=seed, dialect="documented")
     before = {key_of(chat) for chat in account.chats}
     deleted = rate / 10 if deletes else 0.0
@@ -73,7 +79,7 @@ async def walk_once(consistency: Consistency, prefetch: int, rate: float, seed: 
 
 
 async def outcomes_of(seeds: int, prefetch: int) -> list[dict[str, Value]]:
-    """Walk with each kind at each rate, with deletions and without."""
+    """Walk with each consistency at each rate, with and without deletions."""
     rows: list[dict[str, Value]] = []
     for deletes in (False, True):
         for rate in RATES:
@@ -99,7 +105,7 @@ async def outcomes_of(seeds: int, prefetch: int) -> list[dict[str, Value]]:
 
 
 def measure(seeds: int = 200, prefetches: tuple[int, ...] = (0, 8)) -> Result:
-    """Walk over lists that move."""
+    """Measure walks over changing lists."""
     return Result(
         "consistency",
         "What walks miss and repeat while the list moves",

@@ -1,10 +1,10 @@
-"""Two Dask workers against one.
+"""One and two Dask workers.
 
-The load is the client's CPU: pages of 1,000 chats are fetched from loopback, decoded, and written as Parquet. The
-server runs in a process of its own, which writes prepared bytes; on a machine of two cores it takes its share of them,
-which is told, too. One process (`export_many`, a file for each account), and clusters of one and of two workers of one
-thread each (a file for each batch), do the same accounts in turn, each round into new folders. Starting the clusters is
-not measured.
+The load is the client's CPU: pages of 1,000 chats are fetched over loopback, decoded, and written as Parquet. The
+server runs in another process, which writes prepared bytes. On a machine with two cores it uses some of their time,
+which is printed, too. One process (`export_many`, one file per account) and clusters of one and two workers with one
+thread each (one file per batch) export the same accounts in turn, in each round into new folders. Starting the clusters
+is not measured.
 """
 
 import asyncio
@@ -31,12 +31,12 @@ CONCURRENCY = 8
 
 
 def accounts_at(base_url: str, count: int) -> Iterator[Account]:
-    """Give accounts, one by one."""
+    """Return an iterator over accounts."""
     return (Account(f"account {number}", "token", base_url) for number in range(count))
 
 
 def export(client: Any, base_url: str, count: int) -> float:
-    """Fetch the accounts into a new folder, and give the seconds. Without a client, in this process."""
+    """Export the accounts into a new folder, without a client in this process. Return the duration in seconds."""
     accounts = accounts_at(base_url, count)
     with tempfile.TemporaryDirectory() as folder:
         out = Path(folder) / "out"
@@ -61,7 +61,7 @@ def export(client: Any, base_url: str, count: int) -> float:
 
 
 def measure(accounts: int = 640, rounds: int = 5) -> Result:
-    """Export the same accounts in one process, and on clusters of one and of two workers."""
+    """Measure the export of the same accounts in one process, and on clusters of one and two workers."""
     make: Any = partial(LocalCluster, threads_per_worker=1, dashboard_address="127.0.0.1:0")
     with (
         make(n_workers=1) as one,

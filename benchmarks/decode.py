@@ -1,17 +1,16 @@
-"""How long it takes to read a page: this SDK's decoder against what else reads the same bytes.
+"""Decoding a page: this SDK's decoder and others that read the same bytes.
 
-- `plugchat_async`: bytes to `Chat`s, as a session reads them.
-- `plugchat_async, converter.copy()`: the same rules without the fast lane, as for a converter with hooks of
-  the caller's own.
-- `pydantic v2`: a model with the same fields and the same rules for these rows, `validate_json`. Its own core reads
-  counts, flags, and times in milliseconds; a function in Python is called where it must be, and never for null: for
-  phones and lids ("" is None), for times ("0" and "" are None), for the end of a muting (-1 is "for ever").
-- `tuned cattrs`: `Chat`s of orjson's dicts, without detailed errors, and with a hook for each field.
-- `plain cattrs`: a converter with one hook a type, over msgspec's JSON.
-- `msgspec struct`: nothing is checked but types. Times stay numbers, and "" a phone.
-- `orjson`: dicts, with the texts as they come.
+- `plugchat_async`: bytes to `Chat`s, as in a session.
+- `plugchat_async, converter.copy()`: the same rules without the fast path, as for a converter with the caller's hooks.
+- `pydantic v2`: a model with the same fields and the same rules for these rows, `validate_json`. Its core reads counts,
+  flags, and times in milliseconds. Functions in Python are called only where needed, and never for null: for phones and
+  lids ("" is None), for times ("0" and "" are None), for the end of a muting (-1 is "for ever").
+- `tuned cattrs`: `Chat`s from orjson's dicts, without detailed errors, and with a hook for each field.
+- `plain cattrs`: a converter with one hook per type, over msgspec's JSON.
+- `msgspec struct`: only types are checked. Times stay numbers, and a phone can be "".
+- `orjson`: dicts, with unchanged texts.
 
-Every contender is first checked to read the same chats.
+Before the measurement, each contender is checked to read the same chats.
 """
 
 from collections.abc import Callable
@@ -39,8 +38,8 @@ PAGE_SIZES = (10, 100, 1000)
 STRUCT = "msgspec struct (times as numbers)"
 FIELDS = tuple(a.name for a in attrs.fields(Chat))
 
-# A validator within an optional type is not called for null. One after a text reads the text without Python; one after
-# a time would have to compare it with that of 1970, and could not read "".
+# A validator inside an optional type is not called for null. With AfterValidator, pydantic's core reads the text; for
+# times it would have to compare with 1970, and could not read "".
 PydanticId = Annotated[str, AfterValidator(lambda text: text or None)] | None
 PydanticTime = (
     Annotated[datetime | None, BeforeValidator(lambda value: value if value and value != "0" else None)] | None
@@ -49,7 +48,7 @@ PydanticMuteEnd = Annotated[PydanticTime, BeforeValidator(lambda value: FOREVER 
 
 
 class PydanticChat(BaseModel):
-    """The model that an SDK made with pydantic v2 would have."""
+    """The model of an SDK with pydantic v2."""
 
     model_config = ConfigDict(alias_generator=wire_name, frozen=True)
 
@@ -70,7 +69,7 @@ class PydanticChat(BaseModel):
 
 
 class MsgspecChat(msgspec.Struct, rename=wire_name):
-    """The struct that one would write for msgspec, which reads no times in milliseconds."""
+    """The struct of an SDK with msgspec, which can't read times in milliseconds."""
 
     phone: str | None = None
     name: str | None = None
@@ -89,12 +88,12 @@ class MsgspecChat(msgspec.Struct, rename=wire_name):
 
 
 def read(body: bytes) -> tuple[Chat, ...]:
-    """Read a page as a session does, but without pauses."""
+    """Read a page as in a session, without pauses."""
     return converter.loads(body, problems=[])
 
 
 def time_of(value: Any) -> datetime | None:
-    """Read a time in milliseconds, as one would write it by hand."""
+    """Read a time in milliseconds, in simple Python."""
     milliseconds = int(value or 0)
     if milliseconds < 0:
         return FOREVER
@@ -105,7 +104,7 @@ FLAGS = {"0": False, "1": True, "false": False, "true": True, False: False, True
 
 
 def plain_cattrs() -> Decoder:
-    """A cattrs converter with one hook a type, over msgspec's JSON: the straightforward way."""
+    """Return the simplest cattrs converter: one hook per type, over msgspec's JSON."""
     plain = MsgspecJsonConverter()
     plain.register_structure_hook(str, lambda value, _: value or None)
     plain.register_structure_hook(bool, lambda value, _: FLAGS[value])
@@ -116,7 +115,7 @@ def plain_cattrs() -> Decoder:
 
 
 def tuned_cattrs() -> Decoder:
-    """The fastest that cattrs gives: no detailed errors, and a hook for each field instead of for each type."""
+    """Return the fastest cattrs converter: no detailed errors, and a hook per field instead of per type."""
     hooks: dict[Any, Callable[[Any, Any], Any]] = {
         str | None: lambda value, _: value or None,
         int: lambda value, _: int(value),
@@ -133,7 +132,7 @@ def tuned_cattrs() -> Decoder:
 
 
 def as_chat(row: Any) -> Chat:
-    """Return what a contender gives as a `Chat`, so that it can be compared."""
+    """Convert a contender's row to a `Chat`, for comparison."""
     if isinstance(row, dict):
         return converter.structure(row, Chat)
     values: dict[str, Any] = {name: getattr(row, name) for name in FIELDS}
@@ -141,13 +140,13 @@ def as_chat(row: Any) -> Chat:
         values["phone"] = row.phone or None
     for name in ("last_message_time", "muted_until"):
         time = values[name]
-        # Each library has an UTC of its own.
+        # Each library has its own UTC object.
         values[name] = time.astimezone(UTC) if isinstance(time, datetime) else time_of(time)
     return Chat(**values)
 
 
 def contenders() -> dict[str, Decoder]:
-    """Return the decoders, each with its name."""
+    """Return the decoders by name."""
     return {
         "plugchat_async": read,
         "pydantic v2": TypeAdapter(list[PydanticChat]).validate_json,
@@ -160,7 +159,7 @@ def contenders() -> dict[str, Decoder]:
 
 
 def measure(rounds: int = 40) -> Result:
-    """Read pages of 10, 100 and 1,000 chats."""
+    """Measure pages of 10, 100 and 1,000 chats."""
     everyone = contenders()
     rows: list[dict[str, Value]] = []
     for size in PAGE_SIZES:

@@ -1,11 +1,11 @@
-"""How time, CPU and memory grow with the length of a list, and with the number of accounts (on Linux).
+"""Growth of time, CPU and memory with the length of a list, and with the number of accounts (on Linux).
 
-Each walk runs in a process of its own, which keeps no chat:
+Each walk runs in a new process, which keeps no chats:
 
     python -m benchmarks.growth --walk BASE_URL CONSISTENCY PREFETCH
     python -m benchmarks.growth --accounts BASE_URL NUMBER
 
-Memory is the peak of what is resident, less what it was after the imports. The server is another process.
+Memory is the peak of the resident memory above that after the imports. The server is another process.
 """
 
 import argparse
@@ -28,16 +28,14 @@ WALKS: tuple[tuple[Consistency, int], ...] = (("plain", 0), ("exact", 0), ("exac
 
 
 def peak() -> int:
-    """Give the peak of this process's resident memory so far, in bytes.
-
-    Not `getrusage`, whose peak begins with that of the process that started this one.
-    """
+    """Return the peak of this process's resident memory so far, in bytes."""
+    # Not from `getrusage`: it includes the peak of the parent process.
     [line] = [line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("VmHWM")]
     return int(line.split()[1]) * 1024
 
 
 async def walk(base_url: str, consistency: Consistency, prefetch: int) -> int:
-    """Walk the whole list, and give the number of chats."""
+    """Walk the whole list, and return the number of chats."""
     async with PlugChatSession("benchmark", base_url=base_url) as session:
         count = 0
         async for _ in session.iter_chats(PAGE_SIZE, consistency=consistency, prefetch=prefetch):
@@ -45,33 +43,35 @@ async def walk(base_url: str, consistency: Consistency, prefetch: int) -> int:
     return count
 
 
-def row(of: str, count: int, chats: int, told: dict[str, float]) -> dict[str, Value]:
-    """Give a row, after a look at the number of chats."""
-    if told["chats"] != chats:
-        raise SystemExit(f"{of}: {told['chats']} chats instead of {chats}")
+def row(of: str, count: int, chats: int, measured: dict[str, float]) -> dict[str, Value]:
+    """Return a row of the result, after a check of the number of chats."""
+    if measured["chats"] != chats:
+        raise SystemExit(f"{of}: {measured['chats']} chats instead of {chats}")
     return {
         "of": of,
         "count": count,
         "chats": chats,
-        "seconds": told["seconds"],
-        "cpu": told["cpu"],
-        "cpu_chat": told["cpu"] / chats * 1e6,
-        "peak": told["peak"] / 1e6,
+        "seconds": measured["seconds"],
+        "cpu": measured["cpu"],
+        "cpu_chat": measured["cpu"] / chats * 1e6,
+        "peak": measured["peak"] / 1e6,
     }
 
 
 def measure(chats: tuple[int, ...] = CHATS, accounts: tuple[int, ...] = ACCOUNTS) -> Result:
-    """Walk longer and longer lists, and more and more accounts."""
+    """Measure lists of growing length, and growing numbers of accounts."""
     rows: list[dict[str, Value]] = []
     for consistency, prefetch in WALKS:
         for count in chats:
             with running(count) as base_url:
-                told = in_a_process("growth", "--walk", base_url, consistency, prefetch)
-            rows.append(row(f"chats, {consistency}{f', prefetch {prefetch}' if prefetch else ''}", count, count, told))
+                measured = in_a_process("growth", "--walk", base_url, consistency, prefetch)
+            rows.append(
+                row(f"chats, {consistency}{f', prefetch {prefetch}' if prefetch else ''}", count, count, measured)
+            )
     with running(CHATS_OF_AN_ACCOUNT) as base_url:
         for count in accounts:
-            told = in_a_process("growth", "--accounts", base_url, count)
-            rows.append(row("accounts", count, count * CHATS_OF_AN_ACCOUNT, told))
+            measured = in_a_process("growth", "--accounts", base_url, count)
+            rows.append(row("accounts", count, count * CHATS_OF_AN_ACCOUNT, measured))
     return Result(
         "growth",
         "Growth",
@@ -92,7 +92,7 @@ def measure(chats: tuple[int, ...] = CHATS, accounts: tuple[int, ...] = ACCOUNTS
 
 
 def main() -> None:
-    """Be the process in which something is measured."""
+    """Run one measurement, in its own process."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--walk", nargs=3, metavar=("BASE_URL", "CONSISTENCY", "PREFETCH"))
     parser.add_argument("--accounts", nargs=2, metavar=("BASE_URL", "NUMBER"))

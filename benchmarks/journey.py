@@ -1,9 +1,8 @@
-"""Where the microseconds of a page go: the same pages, with one layer more each time.
+"""The CPU time of each layer of a page: the same pages are fetched with one more layer each time.
 
     python -m benchmarks.journey BASE_URL PAGE_SIZE PAGES
 
-is the process that a round runs in; it prints the CPU of each layer, as JSON. Its layers have their turns one after
-the other, several times.
+is the process of one round. It runs all layers in turn, several times, and prints the CPU time of each as JSON.
 """
 
 import argparse
@@ -25,7 +24,7 @@ from plugchat_async._http.transport import Transport
 from plugchat_async._http.wire import RequestBuilder, RequestTemplate
 from plugchat_async._pagination.state import Consistency
 
-# Chats a page, and pages.
+# The page size: the number of pages.
 LISTS = {10: 300, 100: 300, 1000: 60}
 TIMES = 5
 SECRET = Secret(TOKEN)
@@ -33,7 +32,7 @@ Layer = Callable[[str, int, int], Coroutine[Any, Any, None]]
 
 
 def draining(walk: Walk) -> Layer:
-    """A contender's walk, whose chats are dropped as they come."""
+    """Return the layer of a contender's walk that keeps no chats."""
 
     async def layer(base_url: str, size: int, pages: int) -> None:
         async with walk(base_url, size, pages) as found:
@@ -44,14 +43,14 @@ def draining(walk: Walk) -> Layer:
 
 
 def sending(*, decode: bool) -> Layer:
-    """The transport: capped read, no hidden retry, one bound on the time."""
+    """Return the layer of the transport: a size limit, no hidden retry, one timeout."""
 
     async def layer(base_url: str, size: int, pages: int) -> None:
-        requests, shape = RequestBuilder(), RequestTemplate(base_url, bare=True)
+        requests, template = RequestBuilder(), RequestTemplate(base_url, bare=True)
         transport = Transport(borrowed=None, proxy=None, ssl_context=None, max_response_bytes=2**24)
         transport.open()
         for page in range(1, pages + 1):
-            outcome = await transport.send(requests.build(shape, SECRET, page, size), timeout=30.0)
+            outcome = await transport.send(requests.build(template, SECRET, page, size), timeout=30.0)
             if decode:
                 read(getattr(outcome, "body", b""))
         await transport.close()
@@ -60,14 +59,14 @@ def sending(*, decode: bool) -> Layer:
 
 
 async def fetching(base_url: str, size: int, pages: int) -> None:
-    """A session's pages: slots, deadline, retries, repairs."""
+    """Fetch a session's pages: slots, deadline, retries, repairs."""
     async with PlugChatSession(TOKEN, base_url=base_url) as session:
         for page in range(1, pages + 1):
             await session.fetch_page(page, size)
 
 
 def walking(consistency: Consistency) -> Layer:
-    """Walks in pages."""
+    """Return the layer of a walk by pages."""
 
     async def layer(base_url: str, size: int, _: int) -> None:
         async with PlugChatSession(TOKEN, base_url=base_url) as session:
@@ -89,21 +88,21 @@ LAYERS: dict[str, Layer] = {
 
 
 def cpu_of(layer: Layer, base_url: str, size: int, pages: int) -> float:
-    """Give the microseconds of CPU that a page takes."""
+    """Return the CPU time of a page, in microseconds."""
     started = time.process_time()
     asyncio.run(layer(base_url, size, pages))
     return (time.process_time() - started) / pages * 1e6
 
 
 def measure(rounds: int = 7, lists: dict[int, int] = LISTS) -> Result:
-    """Let pages of 10, 100 and 1,000 chats travel."""
+    """Measure pages of 10, 100 and 1,000 chats."""
     rows: list[dict[str, Value]] = []
     for size, pages in lists.items():
         with running(pages * size - 1) as base_url:
             found = [in_a_process("journey", base_url, size, pages) for _ in range(rounds)]
         before: list[float] = [0.0] * rounds
         for name in LAYERS:
-            own = [told[name] for told in found]
+            own = [of_round[name] for of_round in found]
             added = [mine - less for mine, less in zip(own, before, strict=True)]
             before = own
             rows.append({"page_size": size, "layer": name, **spread("added", added), "all": statistics.median(own)})
@@ -125,7 +124,7 @@ def measure(rounds: int = 7, lists: dict[int, int] = LISTS) -> Result:
 
 
 def main() -> None:
-    """Be the process of one round."""
+    """Run one round, in its own process."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("base_url")
     parser.add_argument("page_size", type=int)

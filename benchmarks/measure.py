@@ -1,4 +1,4 @@
-"""What the benchmarks have in common: rounds, results, and the machine that they come from."""
+"""Shared parts of the benchmarks: rounds, results, and the description of the machine."""
 
 import json
 import os
@@ -18,7 +18,7 @@ from attrs import asdict, frozen
 T = TypeVar("T")
 Value = str | int | float | None
 
-# What the figures depend on.
+# The packages that the figures depend on.
 PACKAGES = (
     *("plugchat-async", "aiohttp", "attrs", "cattrs", "msgspec", "multidict", "yarl", "uvloop"),
     *("httpx", "httpx2", "niquests", "orjson", "pydantic"),
@@ -29,7 +29,12 @@ PACKAGES = (
 class Result:
     """A table of figures.
 
-    name: that of the file. title, about: what was measured, and how. columns: the headings of the keys of `rows`.
+    Attributes:
+        name: The name of the file.
+        title: The subject of the measurement.
+        about: How it was measured.
+        columns: The headings of the columns, by the keys of `rows`.
+        rows: The figures.
     """
 
     name: str
@@ -39,7 +44,7 @@ class Result:
     rows: list[dict[str, Value]]
 
     def text(self) -> str:
-        """Give it as a table for a terminal."""
+        """Return the result as a table for a terminal."""
         cells = [list(self.columns.values())]
         cells += [[_shown(row.get(key)) for key in self.columns] for row in self.rows]
         widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
@@ -53,20 +58,20 @@ class Result:
         return "\n".join([self.title, *lines, "", self.about, ""])
 
     def save(self, folder: Path) -> None:
-        """Write it as JSON, with the machine, the date and the versions."""
+        """Save the result as JSON, with the machine, the date and the versions."""
         folder.mkdir(parents=True, exist_ok=True)
-        told = {**asdict(self), "measured": surroundings()}
-        (folder / f"{self.name}.json").write_text(json.dumps(told, indent=1) + "\n")
+        content = {**asdict(self), "measured": surroundings()}
+        (folder / f"{self.name}.json").write_text(json.dumps(content, indent=1) + "\n")
 
 
 def load(path: Path) -> Result:
-    """Read a result that was saved."""
-    told = json.loads(path.read_text())
-    return Result(**{name: told[name] for name in ("name", "title", "about", "columns", "rows")})
+    """Load a saved result."""
+    content = json.loads(path.read_text())
+    return Result(**{name: content[name] for name in ("name", "title", "about", "columns", "rows")})
 
 
 def surroundings() -> dict[str, Value | dict[str, str]]:
-    """Tell on what, when and with what it is measured."""
+    """Return the machine, the date and the versions of a measurement."""
     return {
         "date": f"{datetime.now(UTC):%Y-%m-%d}",
         "processor": _processor(),
@@ -86,7 +91,7 @@ def _processor() -> str:
 
 
 def interleaved(contenders: Mapping[str, Callable[[], T]], rounds: int) -> dict[str, list[T]]:
-    """Let all contenders have their turn in each round, so that a machine's moods meet all of them alike."""
+    """Run all contenders in turn in each round, so that changes of the machine's speed affect all of them equally."""
     measured: dict[str, list[T]] = {name: [] for name in contenders}
     for _ in range(rounds):
         for name, once in contenders.items():
@@ -95,18 +100,18 @@ def interleaved(contenders: Mapping[str, Callable[[], T]], rounds: int) -> dict[
 
 
 def ratios(own: Iterable[float], base: Iterable[float]) -> list[float]:
-    """Give the ratio of each round."""
+    """Return the ratio of each round."""
     return [mine / others for mine, others in zip(own, base, strict=True)]
 
 
 def spread(key: str, values: Iterable[float]) -> dict[str, Value]:
-    """Give a row's median, under `key`, and its least and most."""
+    """Return the median, under `key`, the minimum and the maximum, for a row of a result."""
     values = list(values)
     return {key: statistics.median(values), f"{key}_min": min(values), f"{key}_max": max(values)}
 
 
 def cpu_seconds_of(call: Callable[[], object], repeats: int = 1) -> float:
-    """Return the seconds of CPU that a call takes, over some repeats."""
+    """Return the CPU time of a call in seconds, as the average of some repeats."""
     started = time.process_time()
     for _ in range(repeats):
         call()
@@ -114,11 +119,11 @@ def cpu_seconds_of(call: Callable[[], object], repeats: int = 1) -> float:
 
 
 def in_a_process(module: str, *arguments: object, environment: Mapping[str, str] | None = None) -> dict[str, Any]:
-    """Give what one of the benchmarks' modules, run in a process of its own, prints as JSON."""
+    """Run a module of the benchmarks in a new process. Return the JSON that it prints."""
     command = [sys.executable, "-m", f"benchmarks.{module}", *map(str, arguments)]
     done = subprocess.run(command, capture_output=True, text=True, check=True, env=environment)
-    told: dict[str, Any] = json.loads(done.stdout)
-    return told
+    printed: dict[str, Any] = json.loads(done.stdout)
+    return printed
 
 
 def _shown(value: Value) -> str:

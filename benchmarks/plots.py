@@ -1,4 +1,4 @@
-"""Pictures of the results, as SVG."""
+"""Draw the results as SVG."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -15,10 +15,10 @@ WIDTH = 8.0
 
 
 def draw(result: Result, folder: Path) -> None:
-    """Draw a result into a folder, if there is a picture for it."""
+    """Draw a result into a folder, if it has a picture."""
     if result.name not in PICTURES:
         return
-    library: Any = mpl  # not wholly typed
+    library: Any = mpl  # partially typed
     with library.rc_context({"svg.hashsalt": "plugchat_async", "svg.fonttype": "none", "font.size": 9}):
         figure: Any = PICTURES[result.name](result)
         figure.suptitle(result.title, fontsize=11)
@@ -38,7 +38,7 @@ def _panels(columns: int, height: float) -> tuple[Any, list[Any]]:
 
 
 def _bars(result: Result, by: str, name: str, value: str, xlabel: str) -> Any:
-    """Draw horizontal bars, a panel for each `by` (or, if it is "", one), with the least and the most."""
+    """Draw horizontal bars with minimum and maximum, in a panel for each value of `by`, or in one if it is ""."""
     groups = _groups(result, by)
     figure, panels = _panels(len(groups), 0.9 + 0.27 * max(map(len, groups.values())))
     for panel, (group, rows) in zip(panels, groups.items(), strict=True):

@@ -1,7 +1,7 @@
-"""How much faster a walk is that asks for pages ahead.
+"""The speed of walks with `prefetch`.
 
-The server, in a process of its own, answers after a fixed latency. Each round walks the same list with each `prefetch`
-in turn, over loopback; the ratios are those of one round.
+The server, in another process, responds after a fixed latency. Each round walks the same list with each `prefetch` in
+turn, over loopback. A ratio is of one round.
 """
 
 import asyncio
@@ -15,12 +15,12 @@ from plugchat_async._pagination.steps import key_of
 
 DEPTHS = (0, 1, 2, 4, 8, 16, 32, 64)
 PAGE_SIZE = 100
-# Seconds of latency, and how many pages: a walk without prefetch takes a minute at most.
+# The latency in seconds: the number of pages. A walk without prefetch takes at most a minute.
 LISTS = {0.005: 1000, 0.05: 1000, 0.2: 300}
 
 
 async def walk(base_url: str, chats: int, prefetch: int) -> float:
-    """Walk once with a fresh session, and give the seconds."""
+    """Walk once with a new session, and return the duration in seconds."""
     async with PlugChatSession("benchmark", base_url=base_url, max_concurrency=128) as session:
         started = time.perf_counter()
         found = await session.list_chats(PAGE_SIZE, prefetch=prefetch)
@@ -31,17 +31,17 @@ async def walk(base_url: str, chats: int, prefetch: int) -> float:
 
 
 def walk_in_a_loop(base_url: str, chats: int, prefetch: int) -> float:
-    """Walk in an event loop of its own."""
+    """Walk in a new event loop."""
     return asyncio.run(walk(base_url, chats, prefetch))
 
 
 def measure(rounds: int = 3, lists: dict[float, int] = LISTS) -> Result:
-    """Walk with each `prefetch`, at each latency."""
+    """Measure walks with each `prefetch`, at each latency."""
     rows: list[dict[str, Value]] = []
     for latency, pages in lists.items():
         chats = pages * PAGE_SIZE - PAGE_SIZE // 2
         with running(chats, latency=latency) as base_url:
-            walk_in_a_loop(base_url, chats, 64)  # the server prepares its answers
+            walk_in_a_loop(base_url, chats, 64)  # the server prepares its responses
             seconds = interleaved(
                 {str(depth): partial(walk_in_a_loop, base_url, chats, depth) for depth in DEPTHS}, rounds
             )

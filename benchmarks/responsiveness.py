@@ -1,8 +1,8 @@
-"""How long the event loop is kept from everything else while pages are walked.
+"""The longest time that a walk blocks the event loop.
 
-What is timed is each callback that the event loop runs, by a subclass of it: the longest one is how long another task,
-a web server's request say, may have to wait. The garbage collector is at work as always. In the lane "row by row" the
-converter reads each row, since each has a null that the fast lane refuses.
+A subclass of the event loop measures each iteration's callbacks: the longest time is how long another task, such as a
+web server's request, may have to wait. The garbage collector runs as usual. In the lane "row by row" the converter
+reads each row, because each has a null that the fast path refuses.
 """
 
 import asyncio
@@ -14,12 +14,12 @@ from benchmarks.measure import Result, Value, spread
 from benchmarks.server import running
 from plugchat_async import PlugChatSession
 
-# Chats a page, and pages.
+# The page size, and the number of pages.
 LISTS = ((100, 200), (1000, 50), (1000, 1000), (10_000, 10))
 
 
 class WatchedLoop(asyncio.SelectorEventLoop):
-    """Notes the longest time for which it could not look at its sockets."""
+    """Records the longest time between two checks of its sockets, in seconds."""
 
     longest = 0.0
 
@@ -28,7 +28,7 @@ class WatchedLoop(asyncio.SelectorEventLoop):
 
 
 class _Watch(selectors.DefaultSelector):
-    """The selector: between two of its calls run all callbacks that are ready."""
+    """The selector: all ready callbacks run between two of its calls."""
 
     def __init__(self, loop: WatchedLoop) -> None:
         super().__init__()
@@ -44,7 +44,7 @@ class _Watch(selectors.DefaultSelector):
 
 
 def longest_block(base_url: str, page_size: int) -> float:
-    """Walk, and give the longest block in milliseconds. Opening the session is not counted."""
+    """Walk, and return the longest block in milliseconds. Opening the session does not count."""
     loops: list[WatchedLoop] = []
 
     def loop_factory() -> WatchedLoop:
@@ -64,13 +64,13 @@ def longest_block(base_url: str, page_size: int) -> float:
 
 
 def measure(rounds: int = 15, lists: tuple[tuple[int, int], ...] = LISTS) -> Result:
-    """Walk several lists, in the fast lane and row by row."""
+    """Measure several lists, in the fast path and row by row."""
     rows: list[dict[str, Value]] = []
     for odd in (False, True):
         for size, pages in lists:
             chats = size * pages - size // 2
             with running(chats, odd=odd) as base_url:
-                longest_block(base_url, size)  # the server prepares its answers, and here all is loaded
+                longest_block(base_url, size)  # the server prepares its responses, and modules are loaded
                 blocks = [longest_block(base_url, size) for _ in range(rounds)]
             lane = "row by row" if odd else "fast"
             rows.append({"page_size": size, "pages": pages, "lane": lane, **spread("ms", blocks)})

@@ -1,9 +1,9 @@
-"""Rows as the gateway sends them today: about 255 bytes each, fourteen keys that `Chat` knows, the same in every run.
+"""Rows as the gateway sends them today: about 255 bytes and up to fourteen keys each, the same in every run.
 
-Texts stand for counts, most flags and times, which are in milliseconds. Of a hundred rows 52 have no phone but a lid,
-59 have no time ("0"), and two are groups. Twelve keys stand in all rows; only muted chats have the end of the muting,
-and only three of a hundred a picture. A row's name holds its number, so each row is known by another key, and a walk
-must find all of them. Rows are counted from 0, newest first; those without a time stand between the others.
+Counts, most flags and times (in milliseconds) are texts. Of a hundred rows, 52 have no phone but a lid, 59 have no time
+("0"), and two are groups. All rows have twelve keys; only muted chats have the end of the muting, and only three of a
+hundred have a picture. A row's name contains its number, so all keys differ, and a walk must find all rows. Rows are
+counted from 0, newest first; those without a time are between the others.
 """
 
 # The newest chat's time, in milliseconds.
@@ -16,8 +16,8 @@ _PICTURE = (
 
 
 def row_of(number: int, *, odd: bool = False) -> str:
-    """Return the JSON of one row. If `odd`, its count is null, so that the decoder reads the row in its slow path."""
-    # Different steps through each hundred: whether a row has a phone, and whether it has a time, are not the same rows.
+    """Return the JSON of a row. If `odd`, its count is null, so that the decoder uses its slow path."""
+    # The multipliers differ, so that rows without a phone are not the same as rows without a time.
     if number % 50 == 7:
         phone, lid, group = f"120363{number:012d}-group", "null", "true"
     else:
@@ -37,5 +37,5 @@ def row_of(number: int, *, odd: bool = False) -> str:
 
 
 def body_of(first: int, stop: int, *, odd: bool = False) -> bytes:
-    """Return the body of a page: the rows from `first` up to `stop`."""
+    """Return the body of a page with the rows from `first` to before `stop`."""
     return f"[{','.join(row_of(number, odd=odd) for number in range(first, stop))}]".encode()

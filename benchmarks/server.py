@@ -1,7 +1,7 @@
-"""A server in its own process that does little but write bytes: `python -m benchmarks.server` prints where it listens.
+"""A server in another process that writes prepared bytes: `python -m benchmarks.server` prints its base URL.
 
-Of tokens it knows only those that name a fault, which it then commits, and those that begin with "own-", whose chats
-are named after them. The rows are those of `benchmarks.rows`.
+It accepts any token. A token that names a fault causes it, and one that begins with "own-" changes the names of the
+chats. The rows are those of `benchmarks.rows`.
 """
 
 import argparse
@@ -21,7 +21,7 @@ import trustme
 
 from benchmarks.rows import body_of
 
-# What is written to requests whose token is the fault's name; then the connection is closed. None: never anything.
+# The bytes for requests whose token is the fault's name; then the connection is closed. None: no response.
 FAULTS: dict[bytes, bytes | None] = {
     **{
         b"status-%d" % status: b"HTTP/1.1 %d X\r\nContent-Length: 2\r\n%s\r\nno" % (status, headers)
@@ -64,22 +64,22 @@ _QUERY = re.compile(rb"page=(\d+)&pageSize=(\d+)")
 
 
 class Server(asyncio.Protocol):
-    """Answers each request after `latency` seconds with its page of `chats` chats."""
+    """Sends each requested page of a list of `chats` chats after `latency` seconds."""
 
     def __init__(self, chats: int, latency: float, answers: dict[bytes, bytes], *, odd: bool) -> None:
         self._chats = chats
         self._latency = latency
         self._odd = odd
-        # Answers that were prepared before.
+        # Prepared responses, by the query.
         self._answers = answers
         self._received = b""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Keep the transport to answer on."""
+        """Keep the transport for responses."""
         self._transport = cast("asyncio.Transport", transport)
 
     def data_received(self, data: bytes) -> None:
-        """Answer each request whose head is complete."""
+        """Respond to each request whose head is complete."""
         self._received += data
         while b"\r\n\r\n" in self._received:
             head, _, self._received = self._received.partition(b"\r\n\r\n")
@@ -92,7 +92,7 @@ class Server(asyncio.Protocol):
             assert found is not None, head
             answer = self._answer(found)
             if own and token is not None:
-                # Of the same length: the heads of answers say how long they are.
+                # Of the same length, because of Content-Length.
                 answer = answer.replace(b'"name":"Chat ', b'"name":"%5s' % token[1][4:])
             if self._latency:
                 asyncio.get_running_loop().call_later(self._latency, self._write, answer)
@@ -123,7 +123,7 @@ class Server(asyncio.Protocol):
 
 @contextmanager
 def running(chats: int, *, latency: float = 0.0, odd: bool = False, certificate: Path | None = None) -> Generator[str]:
-    """Run a server in a process of its own; gives its base URL."""
+    """Run a server in another process, and yield its base URL."""
     command = [sys.executable, "-m", "benchmarks.server", str(chats), str(latency), *(["--odd"] if odd else [])]
     command += [] if certificate is None else ["--certificate", str(certificate)]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
@@ -136,7 +136,7 @@ def running(chats: int, *, latency: float = 0.0, odd: bool = False, certificate:
 
 @contextmanager
 def running_tls(chats: int) -> Generator[tuple[str, dict[str, str]]]:
-    """Run a server that speaks TLS; gives its base URL, and the environment in which processes trust it."""
+    """Run a server with TLS. Yield its base URL, and the environment in which processes trust it."""
     with TemporaryDirectory() as folder:
         certificate, authority = Path(folder) / "server.pem", Path(folder) / "authority.pem"
         made = trustme.CA()
@@ -147,7 +147,7 @@ def running_tls(chats: int) -> Generator[tuple[str, dict[str, str]]]:
 
 
 async def serve(chats: int, latency: float, *, odd: bool, certificate: str | None) -> None:
-    """Serve until standard input ends, if only because the process that asked for it is gone."""
+    """Serve until standard input is closed, also by the end of the parent process."""
     context = None
     if certificate is not None:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
@@ -162,14 +162,15 @@ async def serve(chats: int, latency: float, *, odd: bool, certificate: str | Non
 
 
 def main() -> None:
-    """Read the arguments, and serve."""
+    """Parse the arguments, and serve."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("chats", type=int)
-    parser.add_argument("latency", type=float, help="seconds before each answer")
-    parser.add_argument("--odd", action="store_true", help="send a null in each row that the fast lane refuses")
-    parser.add_argument("--certificate", help="speak TLS: a file of the key and its certificates")
-    told = parser.parse_args()
-    asyncio.run(serve(told.chats, told.latency, odd=told.odd, certificate=told.certificate))
+    parser.add_argument("latency", type=float, help="seconds before each response")
+    parser.add_argument("--odd", action="store_true", help="send a null in each row, which the fast path refuses")
+    parser.add_argument("--certificate", help="use TLS, with this file of the key and its certificates")
+    arguments = parser.parse_args()
+    serving = serve(arguments.chats, arguments.latency, odd=arguments.odd, certificate=arguments.certificate)
+    asyncio.run(serving)
 
 
 if __name__ == "__main__":

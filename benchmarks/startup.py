@@ -1,6 +1,6 @@
-"""What importing costs, in whole processes: this SDK against what it is made of, and what others would be.
+"""The cost of importing, in whole processes: this SDK, its dependencies, and other stacks.
 
-Byte code is compiled beforehand, as pip does it.
+Byte code is compiled in advance, as by pip.
 """
 
 import os
@@ -24,7 +24,7 @@ BASE = "aiohttp, cattrs, msgspec"
 
 
 def start(code: str) -> float:
-    """Give the milliseconds of a process that does nothing else."""
+    """Return the duration of a process that only imports, in milliseconds."""
     environment = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
     started = time.perf_counter()
     subprocess.run([sys.executable, "-c", code], check=True, env=environment)
@@ -32,7 +32,7 @@ def start(code: str) -> float:
 
 
 def measure(rounds: int = 21) -> Result:
-    """Start processes in turn."""
+    """Measure processes in turn."""
     interleaved({name: partial(start, code) for name, code in IMPORTS.items()}, 1)
     times = interleaved({name: partial(start, code) for name, code in IMPORTS.items()}, rounds)
     rows: list[dict[str, Value]] = []

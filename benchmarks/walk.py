@@ -1,8 +1,8 @@
-"""What a chat costs, from the first request to the caller's loop, with this SDK and with what else one would take.
+"""The cost of a chat, from the first request to the caller's loop, with this SDK and with other stacks.
 
-Each contender of `benchmarks.walkers` runs in a new process in each round: where a process happens to have its memory
-makes more of a difference than most improvements. Its first walk is not measured, but looked at: all contenders must
-have found the same chats. The server is another process, which writes prepared bytes.
+Each contender of `benchmarks.walkers` runs in a new process in each round, because the memory layout of a process makes
+more of a difference than most improvements. Its first walk is not measured, but checked: all contenders must find the
+same chats. The server is another process, which writes prepared bytes.
 """
 
 import statistics
@@ -13,14 +13,14 @@ from benchmarks.measure import Result, Value, in_a_process, interleaved, ratios,
 from benchmarks.server import running, running_tls
 from benchmarks.walkers import WALKS
 
-# Chats a page, and pages.
+# The page size: the number of pages.
 LISTS = {10: 400, 100: 300, 1000: 60}
-# Over TLS only these: the others have stores of trusted authorities of their own.
+# The contenders over TLS. The others have their own stores of trusted authorities.
 TLS = ("floor", "plugchat_async", "dicts", "by hand")
 
 
 def rows_of(over: str, size: int, pages: int, rounds: int) -> list[dict[str, Value]]:
-    """Let the contenders walk one list, and compare them."""
+    """Return the rows of one list: each contender's walk, compared with others."""
     chats = pages * size - size // 2
     with ExitStack() as stack:
         if over == "http":
@@ -30,10 +30,10 @@ def rows_of(over: str, size: int, pages: int, rounds: int) -> list[dict[str, Val
         process = partial(in_a_process, environment=environment)
         once = {name: partial(process, "walkers", name, base_url, size, pages) for name in names}
         found = interleaved(once, rounds)
-    seen = {(told["chats"], told["digest"]) for name in names if name != "floor" for told in found[name]}
+    seen = {(each["chats"], each["digest"]) for name in names if name != "floor" for each in found[name]}
     if len(seen) != 1 or {count for count, _ in seen} != {chats}:
         raise SystemExit(f"the contenders did not find the same chats: {seen}")
-    cpu = {name: [told["cpu"] / pages * 1e6 for told in found[name]] for name in names}
+    cpu = {name: [each["cpu"] / pages * 1e6 for each in found[name]] for name in names}
     httpx = cpu.get("httpx + pydantic, bytes")
     return [
         {
@@ -42,7 +42,7 @@ def rows_of(over: str, size: int, pages: int, rounds: int) -> list[dict[str, Val
             "contender": name,
             **spread("cpu", own),
             "cpu_chat": statistics.median(own) / size,
-            "rate": statistics.median(chats / told["wall"] for told in found[name]),
+            "rate": statistics.median(chats / each["wall"] for each in found[name]),
             **spread("floor", ratios(own, cpu["floor"])),
             **(spread("httpx", ratios(httpx, own)) if httpx else {}),
         }
@@ -51,7 +51,7 @@ def rows_of(over: str, size: int, pages: int, rounds: int) -> list[dict[str, Val
 
 
 def measure(rounds: int = 9, lists: dict[int, int] = LISTS) -> Result:
-    """Walk in pages of 10, 100 and 1,000 chats, over plain HTTP, and some over TLS."""
+    """Measure walks in pages of 10, 100 and 1,000 chats, over plain HTTP, and some over TLS."""
     rows = [
         row for over in ("http", "https") for size, pages in lists.items() for row in rows_of(over, size, pages, rounds)
     ]

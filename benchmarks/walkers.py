@@ -1,19 +1,19 @@
-"""Whole walks over an account, each by another stack, each in a process of its own.
+"""Whole walks over an account with different stacks, each in its own process.
 
     python -m benchmarks.walkers NAME BASE_URL PAGE_SIZE PAGES
 
-walks twice, and prints as JSON what the first walk brought and what the second one took. The contenders do what one
-would write, or get, for this call: they ask for pages until one is short, and give its chats to whoever iterates over
-them. All send the same headers and keep their connection.
+walks twice, and prints as JSON the chats of the first walk and the time of the second one. The contenders are typical
+code for this call: they request pages until one is short, and yield their chats. All send the same headers and keep
+their connection.
 
-- `floor`: aiohttp; the bodies are read, and nothing is done with them. It is told how many pages there are.
-- `dicts`: aiohttp and orjson; the rows come as dicts, with the texts as they are.
-- `by hand`: the same, and a loop that makes a `Chat` of each dict.
-- `httpx + pydantic`, `httpx2 + pydantic`: in the manner of the page iterators of generated SDKs (Stainless, Fern,
-  Speakeasy), which give `response.json()` to pydantic, but without their own layers in between.
-- `httpx + pydantic, bytes`: the same with `validate_json`, as they could.
-- `niquests + msgspec`: msgspec structs of the bytes, with times as numbers.
-- `plugchat_async`, also on uvloop, and as `plain`, which does not remember whom it has seen.
+- `floor`: aiohttp; the bodies are read and ignored. The number of pages is an argument.
+- `dicts`: aiohttp and orjson; the rows are dicts, with unchanged texts.
+- `by hand`: the same, with a loop that makes a `Chat` from each dict.
+- `httpx + pydantic`, `httpx2 + pydantic`: like the page iterators of generated SDKs (Stainless, Fern, Speakeasy), which
+  pass `response.json()` to pydantic, but without their layers in between.
+- `httpx + pydantic, bytes`: the same with `validate_json`.
+- `niquests + msgspec`: msgspec structs from the bytes, with times as numbers.
+- `plugchat_async`, also on uvloop, and as `plain`, which does not remember the chats that it has seen.
 """
 
 import argparse
@@ -34,13 +34,13 @@ TOKEN = "benchmark"  # noqa: S105 - of no account
 PATH = "/api/whatsapp/chats"
 HEADERS = {"Authorization": TOKEN, "Content-Type": "application/json", "Accept": "application/json"}
 
-# Of an URL, a page size, and the number of pages: the chats.
+# (base URL, page size, number of pages) -> the chats.
 Walk = Callable[[str, int, int], AbstractAsyncContextManager[AsyncIterator[Any]]]
 
 
 @asynccontextmanager
 async def floor(base_url: str, page_size: int, pages: int) -> AsyncGenerator[AsyncIterator[Any]]:
-    """Read the bodies of so many pages."""
+    """Read the bodies of `pages` pages."""
     import aiohttp
 
     async with aiohttp.ClientSession(headers=HEADERS) as session:
@@ -56,7 +56,7 @@ async def floor(base_url: str, page_size: int, pages: int) -> AsyncGenerator[Asy
 
 @asynccontextmanager
 async def by_hand(base_url: str, page_size: int, _: int) -> AsyncGenerator[AsyncIterator[Any]]:
-    """Make chats of dicts."""
+    """Walk with aiohttp and orjson, and make a `Chat` from each dict."""
     from benchmarks.decode import time_of
 
     def chat_of(row: dict[str, Any]) -> Chat:
@@ -83,7 +83,7 @@ async def by_hand(base_url: str, page_size: int, _: int) -> AsyncGenerator[Async
 
 @asynccontextmanager
 async def as_dicts(base_url: str, page_size: int, _: int) -> AsyncGenerator[AsyncIterator[dict[str, Any]]]:
-    """Give the rows as dicts."""
+    """Walk with aiohttp and orjson."""
     import aiohttp
     import orjson
 
@@ -103,7 +103,7 @@ async def as_dicts(base_url: str, page_size: int, _: int) -> AsyncGenerator[Asyn
 
 
 def with_pydantic(library: str, *, from_bytes: bool = False) -> Walk:
-    """Let pydantic make models, over httpx or its successor."""
+    """Return a walk with httpx, or its successor, and pydantic's models."""
     from pydantic import TypeAdapter
 
     from benchmarks.decode import PydanticChat
@@ -133,7 +133,7 @@ def with_pydantic(library: str, *, from_bytes: bool = False) -> Walk:
 
 @asynccontextmanager
 async def with_niquests(base_url: str, page_size: int, _: int) -> AsyncGenerator[AsyncIterator[Any]]:
-    """Let msgspec make structs, over niquests."""
+    """Walk with niquests and msgspec's structs."""
     import msgspec
     import niquests
 
@@ -158,7 +158,7 @@ async def with_niquests(base_url: str, page_size: int, _: int) -> AsyncGenerator
 
 
 def ours(consistency: Consistency = "exact") -> Walk:
-    """Walk with this SDK."""
+    """Return a walk with this SDK."""
 
     @asynccontextmanager
     async def walk(base_url: str, page_size: int, _: int) -> AsyncGenerator[AsyncIterator[Any]]:
@@ -182,8 +182,8 @@ WALKS: dict[str, Callable[[], Walk]] = {
 }
 
 
-async def look(walk: Walk, base_url: str, page_size: int, pages: int) -> tuple[int, str]:
-    """Give the number of chats, and a text that is the same for the same chats (of the floor: "")."""
+async def digest_of(walk: Walk, base_url: str, page_size: int, pages: int) -> tuple[int, str]:
+    """Return the number of chats and their hash, which is "" for the floor."""
     from benchmarks.decode import as_chat
 
     digest = hashlib.sha256()
@@ -197,7 +197,7 @@ async def look(walk: Walk, base_url: str, page_size: int, pages: int) -> tuple[i
 
 
 async def measure(walk: Walk, base_url: str, page_size: int, pages: int) -> tuple[float, float]:
-    """Give the seconds, and those of this process's CPU, that a walk takes whose chats are dropped as they come."""
+    """Return the duration and the CPU time, in seconds, of a walk that keeps no chats."""
     started, cpu = time.perf_counter(), time.process_time()
     async with walk(base_url, page_size, pages) as chats:
         async for _ in chats:
@@ -206,7 +206,7 @@ async def measure(walk: Walk, base_url: str, page_size: int, pages: int) -> tupl
 
 
 def main() -> None:
-    """Read the arguments, and walk."""
+    """Parse the arguments, and walk."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("name", choices=WALKS)
     parser.add_argument("base_url")
@@ -216,7 +216,7 @@ def main() -> None:
     run: Any = import_module("uvloop").run if arguments.name.endswith("uvloop") else asyncio.run
     walk = WALKS[arguments.name]()
     where = arguments.base_url, arguments.page_size, arguments.pages
-    number, digest = run(look(walk, *where))
+    number, digest = run(digest_of(walk, *where))
     wall, cpu = run(measure(walk, *where))
     print(json.dumps({"chats": number, "digest": digest, "wall": wall, "cpu": cpu}))
 

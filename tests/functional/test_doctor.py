@@ -39,7 +39,7 @@ TOKEN = "s3cret-t0ken"
 QUIET = [(1, 10), (1, 10), (0, 10), (1, 5), (2, 5), (1_000_001, 10), (1, 100), (1, 1000), (2, 250)]
 
 
-def asked(sim: PlugChatSimulator) -> list[tuple[int, int]]:
+def requested_pages(sim: PlugChatSimulator) -> list[tuple[int, int]]:
     """Page and size of each request for a page, in order."""
     return [
         (int(request.page or -1), int(request.page_size or -1))
@@ -79,7 +79,7 @@ async def test_all_is_well() -> None:
     async with PlugChatSimulator(250, seed=7) as sim:
         told: list[Finding] = []
         report = await examine(sim.token, base_url=sim.base_url, on_finding=told.append)
-        assert asked(sim) == QUIET
+        assert requested_pages(sim) == QUIET
         assert [request.headers.get("content-type") for request in sim.requests[:3]] == [
             "application/json",
             None,
@@ -616,7 +616,7 @@ async def test_a_closed_idle_connection_is_no_finding() -> None:
         sim.script(*[Fault.none()] * 4, Fault.close())
         report = await examine(sim.token, base_url=sim.base_url)
     assert statuses(report) == {}
-    assert asked(sim) == [*QUIET[:4], *QUIET[4:5] * 2, *QUIET[5:]]
+    assert requested_pages(sim) == [*QUIET[:4], *QUIET[4:5] * 2, *QUIET[5:]]
     assert report.requests == len(QUIET) + 2
 
 

@@ -1,6 +1,5 @@
 """What the doctor tells of the gateway's own spelling: shapes and counts, and no value of a row."""
 
-import asyncio
 import json
 import random
 import re
@@ -16,9 +15,9 @@ from plugchat_async.cli.doctor import _to_json
 from plugchat_async.doctor import CHECKS, MAX_REQUESTS, Finding, Report, examine
 from plugchat_async.doctor.shapes import MAX_NAMES
 from support.fakes import RawServer, http, run_apart
+from support.gateway import CONNECTED, Gateway
 
 TOKEN = "s3cret-t0ken"
-CONNECTED = b'{"connected": true, "session": true, "smartphoneConnected": true}'
 NOT_FOUND = http(b"", status="404 Not Found")
 # A page as it comes today, from the notes on the gateway.
 TODAY: list[Any] = json.loads(
@@ -35,33 +34,6 @@ TODAY: list[Any] = json.loads(
  {"lid":"111000000000002@lid","phone":"","unread":"0","isGroup":false,"archived":"true"}]
 """
 )
-
-
-class Gateway(RawServer):
-    """A gateway that pages over these rows, and answers in this way when it is asked for the account's status."""
-
-    def __init__(self, rows: Sequence[object] | bytes, status: bytes = http(CONNECTED), *headers: str) -> None:
-        self._rows = rows
-        self._status = status
-        self._headers = headers
-        super().__init__(self._handle)
-
-    @property
-    def paths(self) -> list[str]:
-        """What was asked for, in order."""
-        return [request.split(b" ")[1].decode() for request in self.requests]
-
-    async def _handle(self, _: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        found = re.search(r"page=(\d+)&pageSize=(\d+)", self.paths[-1])
-        if found is None:
-            writer.write(self._status)
-        elif isinstance(self._rows, bytes):
-            writer.write(self._rows)
-        else:
-            page, size = max(1, int(found[1])), int(found[2])  # page 0 is page 1
-            body = json.dumps(self._rows[(page - 1) * size : page * size])
-            writer.write(http(body.encode(), *self._headers))
-        await writer.drain()
 
 
 async def examined(rows: Sequence[object] | bytes, status: bytes = http(CONNECTED), **options: Any) -> Report:
