@@ -54,7 +54,7 @@ class LinkedNames(SphinxPostTransform):
             literal.replace_self(link)
         for reference in list(self.document.findall(nodes.reference)):
             address = reference.get("refuri", "")
-            if address == reference.astext() and not address.startswith("https:"):
+            if address == reference.astext():
                 reference.replace_self(reference.children)
 
 
