@@ -54,7 +54,7 @@ class LinkedNames(SphinxPostTransform):
             literal.replace_self(link)
         for reference in list(self.document.findall(nodes.reference)):
             address = reference.get("refuri", "")
-            if address == reference.astext():
+            if address == reference.astext() or address.startswith("mailto:"):  # an id such as 1@lid
                 reference.replace_self(reference.children)
 
 
