@@ -30,7 +30,7 @@ extensions = [
 source_suffix = {".md": "markdown"}
 exclude_patterns = ["_build"]
 nitpicky = True
-smartquotes = False  # they take the apostrophe behind a piece of code for an opening quote
+smartquotes = False  # an apostrophe after a piece of code would become an opening quote
 
 # Names of Python and of other libraries: their inventories would have to be fetched, and a build needs no network.
 nitpick_ignore_regex = [
@@ -47,6 +47,7 @@ default_role = "literal"  # docstrings have code in single backticks
 napoleon_numpy_docstring = False
 napoleon_use_ivar = True  # an attrs class's "Attributes:" become a list, and no entries of their own
 napoleon_attr_annotations = False  # the signature has the types
+autoclass_content = "both"  # the class's docstring, and the arguments of its constructor
 autodoc_member_order = "bysource"
 autodoc_typehints_format = "short"
 python_display_short_literal_types = True

@@ -15,7 +15,7 @@ _SESSION = "plugchat_async.PlugChatSession"
 
 
 def _find(env: BuildEnvironment, text: str) -> str | None:
-    """Give the full name of what a piece of code names, with or without a call's arguments."""
+    """Return the full name of the object that a piece of code names, with or without a call's arguments."""
     found = re.fullmatch(r"([A-Za-z_][\w.]*)(\(.*\))?", text, re.DOTALL)
     if found is None:
         return None
@@ -33,13 +33,16 @@ def _find(env: BuildEnvironment, text: str) -> str | None:
 
 
 class LinkedNames(SphinxPostTransform):
-    """Makes links of code that is a documented name, and none of addresses that are examples."""
+    """Turns documented names in code into links, and addresses that are examples into text."""
 
     default_priority = 5
     formats = ("html",)
 
     def run(self, **_: object) -> None:
         """Go through a page."""
+        for text in list(self.document.findall(nodes.Text)):
+            if text.astext() == " -- ":  # between a parameter and its description
+                text.parent.replace(text, nodes.Text(" – "))  # noqa: RUF001 - a dash
         for literal in list(self.document.findall(nodes.literal)):
             full = None if _is_taken(literal) else _find(self.env, literal.astext())
             if full is None:
@@ -51,12 +54,12 @@ class LinkedNames(SphinxPostTransform):
             literal.replace_self(link)
         for reference in list(self.document.findall(nodes.reference)):
             address = reference.get("refuri", "")
-            if address == reference.astext() and not address.startswith("https:"):
+            if address == reference.astext() or address.startswith("mailto:"):  # an id such as 1@lid
                 reference.replace_self(reference.children)
 
 
 def _is_taken(node: nodes.Node) -> bool:
-    """Whether it stands where a link is already, or would be in the way."""
+    """Return whether a node is in a link already, or where a link would be in the way."""
     taken = (nodes.reference, nodes.title, nodes.term, addnodes.pending_xref, addnodes.desc_signature)
     parent = node.parent
     while parent is not None:
@@ -69,7 +72,7 @@ def _is_taken(node: nodes.Node) -> bool:
 def _from_private(
     app: Sphinx, env: BuildEnvironment, node: addnodes.pending_xref, text: nodes.TextElement
 ) -> nodes.reference | None:
-    """Lead from where a class is written to where it is public: types are shown with the former."""
+    """Link the module where a class is defined to its public name: types are shown with the former."""
     target = str(node.get("reftarget", ""))
     if node.get("refdomain") != "py" or ("." in target and not target.startswith("plugchat_async.")):
         return None

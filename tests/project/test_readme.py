@@ -19,7 +19,18 @@ import pyarrow.parquet as pq
 import pytest
 
 import plugchat_async
-from plugchat_async import BulkOptions, Chat, PlugChatError, PlugChatSession, RetryPolicy, to_arrow
+from plugchat_async import (
+    BulkOptions,
+    Chat,
+    PlugChatError,
+    RetryPolicy,
+    SessionOptions,
+    WalkOptions,
+    fetch_many,
+    to_arrow,
+)
+from plugchat_async._http.options import RequestSettings
+from plugchat_async._http.wire import DEFAULT_BASE_URL
 from plugchat_async.testing import Fault, PlugChatSimulator
 from support.fakes import served
 
@@ -124,7 +135,7 @@ print(json.dumps([stream.status_code, stream.text.splitlines()]))
     status, lines = json.loads(run(code, environment))
     assert (status, len(lines)) == (200, 250)
     status, lines = json.loads(run(code, {**environment, "PLUGCHAT_TOKEN": "wrong"}))
-    assert (status, json.loads(lines[0])["title"]) == (502, "Plug Chat refuses the token")
+    assert (status, json.loads(lines[0])["title"]) == (502, "Plug Chat refused the token")
 
 
 @pytest.fixture
@@ -260,23 +271,11 @@ def test_every_field_of_a_chat_is_in_the_table() -> None:
 def test_every_option_of_fetch_many_is_in_the_table() -> None:
     """Those that others have not, with their defaults; the rest by a reference."""
     section = page("how-to/bulk").partition("## All options")[2].partition("\n## ")[0]
-    own = {
-        "concurrency",
-        "on_error",
-        "stream",
-        "on_result",
-        "max_concurrency",
-        "requests_per_second",
-        "account_requests_per_second",
-    }
-    for name in own | {"isolate_connections", "base_url"}:
-        assert f"`{name}`" in section
-    others = set(BulkOptions.__annotations__) - own - {"isolate_connections", "base_url"}
-    elsewhere = {
-        *inspect.signature(PlugChatSession).parameters,
-        *inspect.signature(PlugChatSession.iter_chats).parameters,
-    }
-    assert others <= elsewhere
+    told = set(names_in(section))
+    own = set(inspect.signature(fetch_many).parameters) - {"accounts", "options"}
+    own |= set(BulkOptions.__annotations__) - set(SessionOptions.__annotations__) - set(WalkOptions.__annotations__)
+    assert own - {"page_size"} <= told
+    assert told - {"fetch_many", "PlugChatSession", "iter_chats"} <= own | set(BulkOptions.__annotations__)
 
 
 def test_every_error_is_in_the_table() -> None:
@@ -295,22 +294,20 @@ def test_every_option_is_in_the_table() -> None:
     """With its default."""
     section = page("reference/session").partition("## Options")[2].partition("\n## ")[0]
     rows = dict(re.findall(r"^\| `(\w+)` \|([^|]*)\|", section, re.MULTILINE))
-    parameters = dict(list(inspect.signature(PlugChatSession).parameters.items()))
-    assert list(rows) == list(parameters)
+    assert sorted(rows) == sorted(["token", *SessionOptions.__annotations__])
+    defaults = {field.name: field.default for field in attrs.fields(RequestSettings)}
+    defaults |= {"base_url": DEFAULT_BASE_URL, "client_session": None}
     for name, shown in rows.items():
-        default = parameters[name].default
         said = shown.strip(" `")
         match name:
             case "token":
                 assert said == ""
-            case "base_url":
-                assert said == default
             case "max_response_bytes":
-                assert said == f"{default // 2**20} MiB"
+                assert said == f"{defaults[name] // 2**20} MiB"
             case "retry" | "clock":
-                assert said == f"{type(default).__name__}()"
+                assert said == f"{type(defaults[name]).__name__}()"
             case _:
-                assert said == str(default)
+                assert said == str(defaults[name])
 
 
 def test_the_retry_policy_has_these_defaults() -> None:
