@@ -20,9 +20,9 @@ from benchmarks.measure import Result, Value, in_a_process, interleaved, spread
 from benchmarks.server import running
 from benchmarks.walkers import TOKEN, Walk, floor, ours
 from plugchat_async import PlugChatSession
+from plugchat_async._http.request import RequestBuilder, RequestTemplate
 from plugchat_async._http.secret import Secret
 from plugchat_async._http.transport import Transport
-from plugchat_async._http.wire import RequestBuilder, RequestTemplate
 from plugchat_async._pagination import Consistency
 
 # Chats a page, and pages.
@@ -47,11 +47,11 @@ def sending(*, decode: bool) -> Layer:
     """The transport: capped read, no hidden retry, one bound on the time."""
 
     async def layer(base_url: str, size: int, pages: int) -> None:
-        requests, shape = RequestBuilder(), RequestTemplate(base_url, bare=True)
+        requests, template = RequestBuilder(), RequestTemplate(base_url, bare=True)
         transport = Transport(borrowed=None, proxy=None, ssl_context=None, max_response_bytes=2**24)
         transport.open()
         for page in range(1, pages + 1):
-            outcome = await transport.send(requests.build(shape, SECRET, page, size), timeout=30.0)
+            outcome = await transport.send(requests.build(template, SECRET, page, size), timeout=30.0)
             if decode:
                 read(getattr(outcome, "body", b""))
         await transport.close()

@@ -7,10 +7,10 @@ if TYPE_CHECKING:
     # Type checkers take from these what `__all__` names.
     from plugchat_async import bulk, converter, doctor, errors, export, integrations, models, session, testing, watch
     from plugchat_async._evidence import *
-    from plugchat_async._http.page_fetcher import *
+    from plugchat_async._http.request import __version__
     from plugchat_async._http.resources import *
     from plugchat_async._http.retry import *
-    from plugchat_async._http.wire import __version__
+    from plugchat_async._internal.clock import *
     from plugchat_async._pagination.runner import *
     from plugchat_async.bulk import *
     from plugchat_async.errors import *
@@ -92,10 +92,10 @@ __all__ = [
 # what many accounts need.
 _NAMES = {
     "_evidence": ("Attempt", "Problem"),
-    "_http.page_fetcher": ("Clock",),
+    "_http.request": ("__version__",),
     "_http.resources": ("SessionOptions",),
     "_http.retry": ("RetryPolicy",),
-    "_http.wire": ("__version__",),
+    "_internal.clock": ("Clock",),
     "_pagination.runner": ("ChatsOptions",),
     "bulk.accounts": ("Account", "read_accounts"),
     "bulk.fetch": ("BulkOptions", "fetch_many"),

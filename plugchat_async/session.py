@@ -11,7 +11,7 @@ import aiohttp
 
 from plugchat_async._http.account_status import read_status
 from plugchat_async._http.decode import OnBadValue
-from plugchat_async._http.page_fetcher import Clock, PageFetcher
+from plugchat_async._http.page_fetcher import PageFetcher
 from plugchat_async._http.resources import (
     HiddenOptions,
     RequestOptions,
@@ -22,7 +22,8 @@ from plugchat_async._http.resources import (
 from plugchat_async._http.retry import RetryPolicy
 from plugchat_async._http.telemetry import Telemetry
 from plugchat_async._http.token import TokenFunction, hidden_token
-from plugchat_async._http.wire import DEFAULT_BASE_URL, STATUS_PATH
+from plugchat_async._http.urls import DEFAULT_BASE_URL, STATUS_PATH
+from plugchat_async._internal.clock import Clock
 from plugchat_async._internal.validation import check_int
 from plugchat_async._pagination import Consistency, ServerTraits, StopOn
 from plugchat_async._pagination.runner import ChatsOptions, ChatWalk, OnPage, OnReport, WalkOptions
@@ -332,20 +333,15 @@ class PlugChatSession:
         from plugchat_async.watch.watcher import Watch, WatchDeps  # noqa: PLC0415 - 6 ms that most programs don't need
 
         exchange = self._exchange
-        tools = WatchDeps(exchange.fetch, self._walk, exchange.pause, self._traits[exchange.shape.path], exchange.clock)
+        tools = WatchDeps(
+            exchange.fetch, self._walk, exchange.pause, self._traits[exchange.template.path], exchange.clock
+        )
         return Watch(tools, WatchSettings(**options)).events()
 
     def _walk(self, options: WalkOptions, exchange: PageFetcher | None = None) -> ChatWalk:
         """Begin a walk over what a call lists (default: over chats)."""
         exchange = exchange or self._exchange
-        state = options.state(exchange.shape.path)
+        state = options.state(exchange.template.path)
         self._transport.check()
-        monotonic, dispatcher = exchange.clock.monotonic, exchange.dispatcher
-        return ChatWalk(
-            state,
-            options,
-            fetch=exchange.fetch,
-            sizes=self._traits[exchange.shape.path],
-            monotonic=monotonic,
-            dispatcher=dispatcher,
-        )
+        sizes, monotonic, dispatcher = self._traits[state.path], exchange.clock.monotonic, exchange.dispatcher
+        return ChatWalk(state, options, fetch=exchange.fetch, sizes=sizes, monotonic=monotonic, dispatcher=dispatcher)

@@ -4,8 +4,8 @@ import codecs
 
 from attrs import evolve
 
+from plugchat_async._http.response import excerpt, one_line
 from plugchat_async._http.secret import Secret
-from plugchat_async._http.wire import excerpt, one_line
 from plugchat_async._internal.lenient_json import is_cut
 from plugchat_async.converter import converter
 from plugchat_async.errors import DecodeError, NotJSONError, ResponseError

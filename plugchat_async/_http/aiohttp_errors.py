@@ -5,7 +5,7 @@ from urllib.parse import urlsplit
 
 import aiohttp
 
-from plugchat_async._http.wire import Request
+from plugchat_async._http.request import Request
 from plugchat_async.errors import ConfigurationError, ConnectionFailedError, PlugChatError
 
 

@@ -12,8 +12,8 @@ import msgspec
 from attrs import frozen
 from msgspec import Raw
 
+from plugchat_async._http.response import Response, excerpt, one_line, status_line
 from plugchat_async._http.secret import Secret
-from plugchat_async._http.wire import Response, excerpt, one_line, status_line
 from plugchat_async._internal.lenient_json import mend
 from plugchat_async.errors import (
     AccessDeniedError,

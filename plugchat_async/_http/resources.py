@@ -8,14 +8,16 @@ import aiohttp
 from attrs import field, frozen
 
 from plugchat_async._http.decode import OnBadValue
-from plugchat_async._http.page_fetcher import Clock, PageFetcher
+from plugchat_async._http.page_fetcher import PageFetcher
 from plugchat_async._http.rate_limit import Limits, check_rate, rate_limiter
+from plugchat_async._http.request import RequestTemplate
 from plugchat_async._http.retry import RetryBudget, RetryPolicy
 from plugchat_async._http.secret import Secret
 from plugchat_async._http.telemetry import Dispatcher, Telemetry
 from plugchat_async._http.token import TokenProvider
 from plugchat_async._http.transport import Transport
-from plugchat_async._http.wire import RequestTemplate, parse_base_url, proxy_problem
+from plugchat_async._http.urls import parse_base_url, proxy_problem
+from plugchat_async._internal.clock import Clock
 from plugchat_async._internal.validation import check_choice, check_int, check_seconds, check_type
 from plugchat_async.errors import InvalidTypeError, InvalidValueError, PlugChatError
 
@@ -155,7 +157,7 @@ class SharedResources:
             transport=transport,
             token=token,
             # Only an injected session can add anything to a request.
-            shape=RequestTemplate(origin, bare=self._client_session is None),
+            template=RequestTemplate(origin, bare=self._client_session is None),
             policy=self._options.retry,
             repair=self._options.repair,
             on_bad_value=self._options.on_bad_value,

@@ -1,11 +1,11 @@
 """Requests pages before they are wanted, so that the caller's work and the waiting overlap."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Collection
-from typing import Any
+from collections.abc import Awaitable, Callable
 
 from attrs import define, field
 
+from plugchat_async._internal.tasks import cancel_all
 from plugchat_async._pagination import FetchPage, PeekPage, StopOn
 from plugchat_async.models import Page
 
@@ -103,20 +103,6 @@ class Prefetcher:
 
     async def _cancel(self, keys: set[Key]) -> None:
         await cancel_all([self._ahead.pop(key) for key in keys])
-
-
-async def cancel_all(tasks: Collection[asyncio.Task[Any]]) -> None:
-    """Cancel tasks, and wait until they are gone, even if the waiting is cancelled itself."""
-    for task in tasks:
-        task.cancel()
-    cancelled: asyncio.CancelledError | None = None
-    while pending := [task for task in tasks if not task.done()]:
-        try:
-            await asyncio.wait(pending)
-        except asyncio.CancelledError as error:
-            cancelled = error
-    if cancelled is not None:
-        raise cancelled
 
 
 def _look_at_exception(task: asyncio.Task[Page]) -> None:

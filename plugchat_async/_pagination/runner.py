@@ -11,7 +11,7 @@ from typing import Final, TypedDict
 from attrs import asdict, frozen
 
 from plugchat_async._http.telemetry import Dispatcher, WalkObserver
-from plugchat_async._http.wire import CHATS_PATH
+from plugchat_async._http.urls import CHATS_PATH
 from plugchat_async._internal.validation import check_choice, check_function, check_int, check_optional_int, check_type
 from plugchat_async._pagination import (
     Consistency,

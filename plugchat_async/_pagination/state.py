@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 import msgspec
 from attrs import define, field, fields
 
-from plugchat_async._http.wire import CHATS_PATH
+from plugchat_async._http.urls import CHATS_PATH
 from plugchat_async._internal.serialization import from_text, to_text
 from plugchat_async.errors import InvalidValueError
 

@@ -8,11 +8,11 @@ from typing import Any, Literal, TypeAlias, TypedDict, Unpack, overload
 from attrs import AttrsInstance, field, fields, frozen
 
 from plugchat_async._http.decode import OnBadValue
-from plugchat_async._http.page_fetcher import Clock
 from plugchat_async._http.resources import RequestOptions, SharedResources, hidden_address
 from plugchat_async._http.retry import RetryPolicy
 from plugchat_async._http.telemetry import Telemetry
-from plugchat_async._http.wire import DEFAULT_BASE_URL
+from plugchat_async._http.urls import DEFAULT_BASE_URL
+from plugchat_async._internal.clock import Clock
 from plugchat_async._internal.iterables import Source
 from plugchat_async._internal.validation import check_choice, check_function, check_type
 from plugchat_async._pagination import Consistency, StopOn

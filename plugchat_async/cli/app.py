@@ -19,7 +19,7 @@ from plugchat_async import (
     WalkReport,
     __version__,
 )
-from plugchat_async._http.wire import DEFAULT_BASE_URL
+from plugchat_async._http.urls import DEFAULT_BASE_URL
 from plugchat_async.cli.bulk import BULK_EXAMPLES, bulk, spell_out_dask
 from plugchat_async.cli.doctor import DOCTOR_EXAMPLES, doctor
 from plugchat_async.cli.options import (

@@ -8,7 +8,7 @@ from typing import Annotated, Final
 
 from cyclopts import Parameter
 
-from plugchat_async._http.wire import DEFAULT_BASE_URL
+from plugchat_async._http.urls import DEFAULT_BASE_URL
 from plugchat_async.bulk.accounts import Account, read_accounts
 from plugchat_async.bulk.fetch import BulkOptions
 from plugchat_async.cli.options import (

@@ -8,10 +8,11 @@ from typing import Final
 
 from attrs import evolve
 
+from plugchat_async._http.request import RequestTemplate
 from plugchat_async._http.resources import RequestOptions
 from plugchat_async._http.secret import Secret
 from plugchat_async._http.transport import Transport
-from plugchat_async._http.wire import DOCUMENTED_ORIGINS, RequestTemplate
+from plugchat_async._http.urls import DOCUMENTED_ORIGINS
 from plugchat_async.doctor.check_chats import judge_latency, judge_rate_limit
 from plugchat_async.doctor.check_phone import judge_answer, judge_phone
 from plugchat_async.doctor.findings import (
@@ -191,8 +192,8 @@ class CheckRunner:
         answers: dict[str, Answer] = {}
         for host in self._hosts:  # the one that was given is the first
             if not self._prober.stopped:
-                shape = RequestTemplate(host.base_url, bare=True)
-                answers[host.base_url] = await self._prober.send(shape, 1, SAMPLE)
+                template = RequestTemplate(host.base_url, bare=True)
+                answers[host.base_url] = await self._prober.send(template, 1, SAMPLE)
         answering = tuple(url for url, answer in answers.items() if answer.error is None)
         use = next(iter((*answering, *answers)))
         self._documented = self._shape = RequestTemplate(use, bare=True)

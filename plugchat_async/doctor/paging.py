@@ -5,7 +5,7 @@ from typing import Final
 
 from attrs import define, field
 
-from plugchat_async._http.wire import RequestTemplate
+from plugchat_async._http.request import RequestTemplate
 from plugchat_async._pagination.server_traits import FAR_PAGES
 from plugchat_async.doctor.check_chats import judge_duplicates, judge_order, judge_ties
 from plugchat_async.doctor.check_paging import (
@@ -34,7 +34,7 @@ class Paging:
     """
 
     prober: Prober
-    shape: RequestTemplate
+    template: RequestTemplate
     _first: int | None = field(default=None, init=False)
     _about_first: Finding | None = field(default=None, init=False)
     _differ: bool = field(default=False, init=False)
@@ -63,7 +63,7 @@ class Paging:
         )
 
     async def _ask(self, number: int, size: int, *, again: bool = False) -> Answer:
-        return await self.prober.ask(self.shape, number, size, again=again)
+        return await self.prober.ask(self.template, number, size, again=again)
 
     async def _page(self) -> Finding:
         first, top = await self._top()

@@ -10,20 +10,13 @@ from plugchat_async._evidence import Problem
 from plugchat_async._http.account_status import read_status
 from plugchat_async._http.decode import Decoded
 from plugchat_async._http.gateway_errors import gateway_error
-from plugchat_async._http.page_fetcher import Clock
+from plugchat_async._http.request import Request, RequestBuilder, RequestTemplate
+from plugchat_async._http.response import Response, one_line, status_error, status_line
 from plugchat_async._http.retry import parse_wait
 from plugchat_async._http.secret import Secret
 from plugchat_async._http.transport import AttemptFailed, Transport
-from plugchat_async._http.wire import (
-    STATUS_PATH,
-    Request,
-    RequestBuilder,
-    RequestTemplate,
-    Response,
-    one_line,
-    status_error,
-    status_line,
-)
+from plugchat_async._http.urls import STATUS_PATH
+from plugchat_async._internal.clock import Clock
 from plugchat_async._pagination.steps import key_of
 from plugchat_async.converter import converter
 from plugchat_async.doctor.findings import counted
@@ -132,28 +125,28 @@ class Prober:
         init=False, default=Factory(dict[tuple[RequestTemplate, int, int], Answer])
     )
 
-    async def ask(self, shape: RequestTemplate, number: int, size: int, *, again: bool = False) -> Answer:
+    async def ask(self, template: RequestTemplate, number: int, size: int, *, again: bool = False) -> Answer:
         """Ask for a page, unless it was asked for before. StoppedError if nothing is asked for any more.
 
         again: ask even so, for what may have changed.
         """
-        key = (shape, number, size)
+        key = (template, number, size)
         if again or key not in self._known:
             if self.stopped:
                 raise StoppedError
-            await self.send(shape, number, size)
+            await self.send(template, number, size)
         answer = self._known[key]
         if isinstance(answer.error, RateLimitedError):
             raise StoppedError
         return answer
 
-    async def send(self, shape: RequestTemplate, number: int, size: int) -> Answer:
+    async def send(self, template: RequestTemplate, number: int, size: int) -> Answer:
         """Send one request for a page, whatever comes of it."""
-        request = self._requests.build(shape, self.token, number, size)
+        request = self._requests.build(template, self.token, number, size)
         outcome, seconds = await self._send(request)
         answer = self._read(outcome, number, size, seconds)
         self.answers.append(answer)
-        self._known[shape, number, size] = answer
+        self._known[template, number, size] = answer
         self._stop_if_enough()
         return answer
 
@@ -165,17 +158,17 @@ class Prober:
         elif self.sent >= MAX_REQUESTS:
             self.stopped = f"that would take more than {MAX_REQUESTS} requests"
 
-    async def ask_status(self, shape: RequestTemplate) -> StatusAnswer:
+    async def ask_status(self, template: RequestTemplate) -> StatusAnswer:
         """Ask whether the account is connected, unless it was asked before. StoppedError if nothing is asked any more.
 
-        shape: of the requests for pages.
+        template: of the requests for pages.
         """
         if self._status is None:
             if self.stopped:
                 raise StoppedError
-            shape = evolve(shape, path=STATUS_PATH)
-            url = f"{shape.base_url}{shape.path}"
-            outcome, seconds = await self._send(Request(shape, self.token, url, shape.headers(self.token)))
+            template = evolve(template, path=STATUS_PATH)
+            url = f"{template.base_url}{template.path}"
+            outcome, seconds = await self._send(Request(template, self.token, url, template.headers(self.token)))
             if isinstance(outcome, Response) and outcome.status == 429:
                 self.answers.append(self._read(outcome, 0, 0, seconds))
             self._stop_if_enough()

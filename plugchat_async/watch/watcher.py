@@ -8,7 +8,7 @@ from typing import Final, TypeVar
 
 from attrs import frozen
 
-from plugchat_async._http.page_fetcher import Clock
+from plugchat_async._internal.clock import Clock
 from plugchat_async._pagination import ServerTraits
 from plugchat_async._pagination.prefetch import PageSource
 from plugchat_async._pagination.runner import PROBLEM_WARNING, ChatWalk, WalkOptions

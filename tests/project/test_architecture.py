@@ -59,8 +59,11 @@ PURE = [
         "_internal.validation",
         "_internal.serialization",
         "_internal.lenient_json",
-        *(f"_http.{name}" for name in ("secret", "wire", "field_values", "decode", "decode_fast", "gateway_errors")),
-        *(f"_http.{name}" for name in ("account_status", "retry", "repair")),
+        *(
+            f"_http.{name}"
+            for name in ("secret", "urls", "request", "response", "field_values", "decode", "decode_fast")
+        ),
+        *(f"_http.{name}" for name in ("gateway_errors", "account_status", "retry", "repair")),
         *(f"_pagination.{name}" for name in ("steps", "state", "server_traits", "sequential", "strategy")),
         *("_pagination.plain", "_pagination.exact", "_pagination.strict"),
         "watch.snapshot",

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from plugchat_async import InvalidValueError, Page, PageLimitError, PlugChatSession, ServerError, WalkReport
-from plugchat_async._http.wire import CHATS_PATH
+from plugchat_async._http.urls import CHATS_PATH
 from plugchat_async._pagination import Consistency, WalkState, pack, unpack
 from plugchat_async._pagination.runner import WalkOptions
 from plugchat_async._pagination.state import CHECKPOINT_VERSION

@@ -22,8 +22,8 @@ from plugchat_async import (
     UnsupportedMediaTypeError,
 )
 from plugchat_async._http.gateway_errors import gateway_error, is_refusal
+from plugchat_async._http.response import Response, status_error, status_line
 from plugchat_async._http.secret import Secret
-from plugchat_async._http.wire import Response, status_error, status_line
 from plugchat_async.testing import Fault, PlugChatSimulator
 from support.fakes import FakeTime, RawServer, answering, http
 

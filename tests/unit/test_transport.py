@@ -33,9 +33,9 @@ from plugchat_async import (
     UnexpectedStatusError,
 )
 from plugchat_async._http.aiohttp_errors import translate
+from plugchat_async._http.request import RequestBuilder, RequestTemplate
 from plugchat_async._http.secret import Secret
 from plugchat_async._http.transport import PRIVATE_NAMES, AttemptFailed, Transport
-from plugchat_async._http.wire import RequestBuilder, RequestTemplate
 from support.fakes import FakeTime, RawServer, answering, http, reset, run_apart
 
 ONE_CHAT = b'[{"phone":"1"}]'
@@ -706,8 +706,8 @@ RESPONSE_ERROR = aiohttp.ClientResponseError(
 )
 def test_each_of_aiohttps_errors_has_its_reason(cause: Exception, reason: str) -> None:
     """First match wins, where one is also another; the host is named, and no other word of aiohttp's is."""
-    shape = RequestTemplate("https://x.example", bare=True)
-    error = translate(cause, RequestBuilder().build(shape, Secret("s3cret"), 1, 10))
+    template = RequestTemplate("https://x.example", bare=True)
+    error = translate(cause, RequestBuilder().build(template, Secret("s3cret"), 1, 10))
     assert isinstance(error, ConnectionFailedError)
     assert error.reason == reason
     assert error.message.startswith("x.example: ")

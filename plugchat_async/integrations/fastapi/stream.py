@@ -6,7 +6,7 @@ from contextlib import aclosing, suppress
 from typing import Final
 
 from plugchat_async._extras import needing
-from plugchat_async._pagination.prefetch import cancel_all
+from plugchat_async._internal.tasks import cancel_all
 from plugchat_async.errors import InvalidValueError, PlugChatError
 from plugchat_async.export.rows import to_json
 from plugchat_async.integrations.fastapi.problems import log_answer
