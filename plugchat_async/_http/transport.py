@@ -183,6 +183,8 @@ class Transport:
                 await self._ask(client, request, response)
         except asyncio.CancelledError as cancelled:
             cancellation = cancelled.args
+        except PlugChatError:
+            raise  # a borrowed session's code uses another session: the error is its own
         except TimeoutError:
             # Closing ends it as well: aiohttp would leave a request that waits for its body waiting.
             error = self._closed_error(client) or RequestTimeoutError(f"no complete answer within {timeout:g} s")

@@ -20,7 +20,7 @@ from plugchat_async import (
     PlugChatError,
     WalkReport,
 )
-from plugchat_async._internal.files import AtomicFile, write_private, writing
+from plugchat_async._internal.files import AtomicFile, output_errors, write_private
 from plugchat_async._pagination import Consistency, unpack
 from plugchat_async.errors import NotConnectedError
 from plugchat_async.export.accounts import ExportSummary
@@ -140,7 +140,7 @@ def opened(output: Path | None) -> Generator[TextIO]:
         return
     whole = AtomicFile(output)
     try:
-        with writing(output):
+        with output_errors(output):
             out = io.TextIOWrapper(whole.file, encoding="utf-8", newline="")
             yield out
             out.flush()

@@ -9,7 +9,7 @@ from typing import BinaryIO, Final, Self, Unpack
 import msgspec
 from attrs import define, field, frozen
 
-from plugchat_async._internal.files import sweep, writing
+from plugchat_async._internal.files import output_errors, remove_stale_parts
 from plugchat_async._internal.iterables import Source
 from plugchat_async._internal.validation import check_choice, check_function, check_type
 from plugchat_async._pagination.runner import LEFT
@@ -156,7 +156,7 @@ async def export_many(
 
         def done(export: AccountExport) -> None:
             if export.error is not None and record.manifest.existed:
-                with writing(out):  # one that a killed run had finished, but not written down
+                with output_errors(out):  # one that a killed run had finished, but not written down
                     path_of(export.account).unlink(missing_ok=True)
             record.add([export])
 
@@ -187,7 +187,7 @@ class Record:
         self._started = time.monotonic()
         self.manifest = Manifest(folder, style, layout, limit=limit, merge_people=merge_people, restart=restart)
         try:
-            sweep(folder)  # no other run writes here now
+            remove_stale_parts(folder)  # no other run writes here now
             self._failures = Failures(folder)
         except BaseException:
             self.manifest.close()
@@ -307,7 +307,7 @@ def _end(result: AccountResult, sink: Sink | PlugChatError | None) -> AccountExp
 
 def make_folder(folder: Path) -> None:
     """Make the folder, if there is none. OutputError if it can't be made."""
-    with writing(folder):
+    with output_errors(folder):
         folder.mkdir(parents=True, exist_ok=True)
 
 
@@ -328,7 +328,7 @@ class Failures:
     def __init__(self, folder: Path) -> None:
         self._path = folder / FAILURES
         self._file: BinaryIO | None = None
-        with writing(self._path):
+        with output_errors(self._path):
             self._path.unlink(missing_ok=True)  # those of the run before
 
     def add(self, export: AccountExport) -> None:
@@ -338,7 +338,7 @@ class Failures:
         line = AttemptFailed(
             export.account, type(error).__name__, error.what_happened, error.hint, error.status, error.page
         )
-        with writing(self._path):
+        with output_errors(self._path):
             if self._file is None:
                 self._file = self._path.open("ab")
             self._file.write(msgspec.json.encode(line) + b"\n")
@@ -347,5 +347,5 @@ class Failures:
     def close(self) -> None:
         """Close the file."""
         if self._file is not None:
-            with writing(self._path):
+            with output_errors(self._path):
                 self._file.close()

@@ -8,7 +8,7 @@ from typing import BinaryIO, Final, Literal
 import msgspec
 from attrs import frozen
 
-from plugchat_async._internal.files import lock, writing
+from plugchat_async._internal.files import lock, output_errors
 from plugchat_async.errors import InvalidValueError, OutputError
 
 # Not of the suffix of what it lists, and hidden from readers of whole folders, which pass over a leading "_".
@@ -89,7 +89,7 @@ class Manifest:
         self._folder = folder
         self._path = folder / MANIFEST
         self.finished: dict[str, Finished] = {}
-        with writing(self._path):
+        with output_errors(self._path):
             self._file: BinaryIO = open(self._path, "ab+")  # noqa: PTH123, SIM115 - until `close`
         try:
             self._begin(Heading(VERSION, style, layout, limit, token_hex(4), merge_people), restart=restart)
@@ -101,7 +101,7 @@ class Manifest:
         if not lock(self._file):
             folder = str(self._folder)
             raise OutputError(f"another run exports into {folder}", "Let it end, or give another folder.", path=folder)
-        with writing(self._path):
+        with output_errors(self._path):
             self._file.seek(0)
             text = self._file.read()
         whole = text[: text.rfind(b"\n") + 1]
@@ -113,14 +113,14 @@ class Manifest:
             trouble = f"{self._folder} already holds {_describe(found)}; this run would write {_describe(heading)}"
         if trouble and not restart:
             raise InvalidValueError(trouble, _OTHER_KIND_HINT)
-        with writing(self._path):
+        with output_errors(self._path):
             for entry in entries:
                 if restart:
                     (self._folder / entry.file).unlink(missing_ok=True)
                 elif (self._folder / entry.file).is_file():
                     self._note(entry)
         self.remove_uncounted()
-        with writing(self._path):
+        with output_errors(self._path):
             self._file.truncate(0 if restart else len(whole))
         if restart or not whole:
             self.id = heading.id
@@ -129,7 +129,7 @@ class Manifest:
     def remove_uncounted(self) -> None:
         """Remove leases, so that what still runs writes no more, and parts that were not counted, whole or not."""
         counted = {finished.file for finished in self.finished.values()}
-        with writing(self._folder):
+        with output_errors(self._folder):
             for path in self._folder.iterdir():
                 name = path.name
                 if (
@@ -145,7 +145,7 @@ class Manifest:
 
     def close(self) -> None:
         """Close the file."""
-        with writing(self._path):
+        with output_errors(self._path):
             self._file.close()
 
     def _note(self, entry: Entry) -> None:
@@ -154,7 +154,7 @@ class Manifest:
             self.finished[name] = Finished(entry.file, chats, name not in entry.unverified, problems.get(name, 0))
 
     def _write(self, line: msgspec.Struct) -> None:
-        with writing(self._path):  # it was opened to be appended to
+        with output_errors(self._path):  # it was opened to be appended to
             self._file.write(msgspec.json.encode(line) + b"\n")
             self._file.flush()
 

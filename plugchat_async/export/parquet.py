@@ -11,7 +11,7 @@ from typing import Any, Final
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from plugchat_async._internal.files import UNICODE_HINT, AtomicFile, writing
+from plugchat_async._internal.files import UNICODE_HINT, AtomicFile, output_errors
 from plugchat_async.errors import InvalidValueError
 from plugchat_async.export.rows import ACCOUNT
 from plugchat_async.models import COLUMNS, Chat, values_of
@@ -80,7 +80,7 @@ class ParquetSink:
         self._held_rows = 0
         self._whole = AtomicFile(path)
         try:
-            with writing(path):
+            with output_errors(path):
                 self._writer = pq.ParquetWriter(self._whole.file, self._schema, compression="zstd")
         except BaseException:
             self._whole.discard()
@@ -103,7 +103,7 @@ class ParquetSink:
         if not self._held:
             return
         table_ = pa.Table.from_batches(self._held, self._schema)
-        with writing(self.path):
+        with output_errors(self.path):
             self._writer.write_table(table_, row_group_size=ROW_GROUP)
         self._held.clear()
         self._held_rows = 0
@@ -112,7 +112,7 @@ class ParquetSink:
         """Let the file appear."""
         try:
             self._flush()
-            with writing(self.path):
+            with output_errors(self.path):
                 self._writer.close()
             self._whole.commit()
         finally:

@@ -31,7 +31,7 @@ TOKEN = Secret("1nEFbU3EktLnV7LIIzX")
 STATUSES = (200, 400, 401, 403, 404)
 # The text, its class (None: that of no text), and what the hint tells to do.
 TEXTS: list[tuple[str, type[PlugChatError] | None, str]] = [
-    ("your client-token is not configured", AuthenticationError, "Copy the token anew"),
+    ("your client-token is not configured", AuthenticationError, "Copy the token again"),
     ("Instance not found", AuthenticationError, "Check in the Plug Chat panel that the token's account still exists"),
     ("203.0.113.9 not allowed", AccessDeniedError, "Add this machine's public address"),
     ("You need to be connected", NotConnectedError, "Connect the phone again in the Plug Chat panel"),

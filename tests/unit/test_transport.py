@@ -611,7 +611,9 @@ async def test_a_borrowed_session_with_auth_of_its_own() -> None:
 
 async def test_a_middlewares_own_error_is_the_users() -> None:
     """What an injected session's code raises is not taken for the network's."""
-    errors = [RuntimeError("a bug of mine"), ValueError("a bug of mine"), KeyError("a bug of mine")]
+    errors: list[Exception] = [RuntimeError("a bug of mine"), ValueError("a bug of mine"), KeyError("a bug of mine")]
+    # Those of a session that it uses itself.
+    errors += [RequestTimeoutError("a bug of mine"), ConnectionFailedError("a bug of mine")]
 
     async def broken(_: aiohttp.ClientRequest, __: aiohttp.ClientHandlerType) -> aiohttp.ClientResponse:
         raise errors[-1]

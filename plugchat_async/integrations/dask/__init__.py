@@ -25,7 +25,7 @@ import attrs
 
 from plugchat_async._extras import needing
 from plugchat_async._http.resources import RequestOptions
-from plugchat_async._internal.files import writing
+from plugchat_async._internal.files import output_errors
 from plugchat_async._internal.iterables import Source
 from plugchat_async._internal.validation import check_function, check_int, check_optional_int, check_type
 from plugchat_async.bulk.accounts import Account
@@ -112,7 +112,7 @@ def fetch_many_dask(
     for name in _LOCAL:
         if options.get(name) is not None:
             raise InvalidValueError(f"{name} can't be handed to workers", f"Leave out {name}.")
-    with writing(Path(out)):
+    with output_errors(Path(out)):
         folder = Path(os.path.realpath(out))
     make_folder(folder)
     with Record(
@@ -125,7 +125,7 @@ def fetch_many_dask(
         on_result=on_result,
     ) as record:
         job = _Job(str(folder), record.manifest.id, concurrency, _plain(settings), merge_people)
-        with writing(job.lease):
+        with output_errors(job.lease):
             job.lease.touch()
         try:
             size = batch_size or _batch_size(accounts, client)
@@ -184,7 +184,7 @@ def _batches(accounts: Iterable[Account], size: int, record: Record) -> Iterator
 
     def wanted(account: object) -> bool:
         if not isinstance(account, Account):
-            raise InvalidTypeError(f"accounts must give Account, got {type(account).__name__}")
+            raise InvalidTypeError(f"accounts must yield Account, got {type(account).__name__}")
         names.add(account.name)
         return not record.is_finished(account.name)
 

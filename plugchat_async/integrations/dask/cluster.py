@@ -13,7 +13,7 @@ from contextlib import ExitStack, contextmanager
 from typing import Any
 
 from plugchat_async._extras import needing
-from plugchat_async.errors import InvalidValueError, ServiceError
+from plugchat_async.errors import InvalidValueError, PlugChatError, ServiceError
 
 with needing("dask", "a Dask cluster"):
     from distributed import Client, LocalCluster
@@ -73,6 +73,8 @@ def reaching_cluster(client: Any) -> Generator[None]:
     if not trouble:
         try:
             yield
+        except PlugChatError:
+            raise  # of an account: some are OSErrors as well
         except (OSError, CancelledError, asyncio.CancelledError, ClosedClientError) as error:
             trouble = type(error).__name__
     if trouble:
