@@ -19,9 +19,9 @@ from benchmarks.measure import Result, Value, in_a_process, interleaved, spread
 from benchmarks.server import running
 from benchmarks.walkers import TOKEN, Walk, floor, ours
 from plugchat_async import PlugChatSession
+from plugchat_async._http.request import RequestBuilder, RequestTemplate
 from plugchat_async._http.secret import Secret
 from plugchat_async._http.transport import Transport
-from plugchat_async._http.wire import RequestBuilder, RequestTemplate
 from plugchat_async._pagination.state import Consistency
 
 # The page size: the number of pages.

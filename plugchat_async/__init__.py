@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     )
     from plugchat_async._evidence import *
     from plugchat_async._http.options import *
+    from plugchat_async._http.request import __version__
     from plugchat_async._http.retry import *
-    from plugchat_async._http.wire import __version__
     from plugchat_async._internal.clock import *
     from plugchat_async._pagination.options import *
     from plugchat_async._pagination.runner import *
@@ -109,7 +109,7 @@ _NAMES = {
     "_evidence": ("Attempt", "Problem"),
     "_http.options": ("RequestOptions", "SessionOptions"),
     "_http.retry": ("RetryPolicy",),
-    "_http.wire": ("__version__",),
+    "_http.request": ("__version__",),
     "_internal.clock": ("Clock",),
     "_pagination.options": ("WalkOptions",),
     "_pagination.runner": ("ChatWalk",),

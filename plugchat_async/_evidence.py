@@ -1,14 +1,19 @@
-"""What errors carry besides text: the requests that were sent, the values that could not be read."""
+"""What errors carry apart from text: the requests that were sent, the values that could not be read."""
 
 from attrs import frozen
 
 
 @frozen
 class Attempt:
-    """One request that went out, and what came back.
+    """One request, and its outcome.
 
-    `outcome` is a status line such as "503 Service Unavailable", or what failed, in words; `repair` names what was
-    changed against the first request ("" if nothing was); `wait` is the pause after it in seconds (0.0 if none).
+    Attributes:
+        method: The HTTP method.
+        url: The URL.
+        content_type: The Content-Type header, or None without one.
+        outcome: A status line such as "503 Service Unavailable", or what failed, in words.
+        repair: The names of the repairs that had changed it ("" if none).
+        wait: Seconds until the next request (0.0 if none).
     """
 
     method: str
@@ -21,7 +26,14 @@ class Attempt:
 
 @frozen
 class Problem:
-    """One value of a page that can't be read. `index` counts the page's chats from 0; `field` is the vendor's name."""
+    """One value of a page that can't be read.
+
+    Attributes:
+        index: The index of the row on the page, from 0.
+        field: The vendor's name of the field, or "" for the row as a whole.
+        expected: What would be read, in words.
+        got: What came, shortened.
+    """
 
     index: int
     field: str

@@ -1,4 +1,4 @@
-"""What needs libraries that are installed with an extra only."""
+"""Imports of libraries that only an extra installs."""
 
 from collections.abc import Generator
 from contextlib import contextmanager
@@ -8,7 +8,12 @@ from plugchat_async.errors import MissingExtraError
 
 @contextmanager
 def needing(extra: str, what: str) -> Generator[None]:
-    """Import what an extra brings. MissingExtraError if it is not there: `what` needs it, in the message's words."""
+    """Raise MissingExtraError if an import in the body fails.
+
+    Args:
+        extra: The extra that installs the library.
+        what: What needs it, for the message.
+    """
     try:
         yield
     except ModuleNotFoundError as error:

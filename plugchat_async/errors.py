@@ -5,7 +5,7 @@ PlugChatError
 │  ├─ InvalidValueError           an argument's value; also a ValueError, raised before any I/O
 │  ├─ InvalidTypeError            an argument's type; also a TypeError, raised before any I/O
 │  ├─ MissingExtraError           a library is not installed; also an ImportError
-│  ├─ TokenError                  the function that gives the token gave none
+│  ├─ TokenError                  the token callable returned no valid token
 │  ├─ SessionStateError           the session is not open here; also a RuntimeError
 │  ├─ AuthenticationError         401, 403; a token or an account that the gateway does not know
 │  ├─ AccessDeniedError           an address that is not on the account's list; a firewall
@@ -13,8 +13,8 @@ PlugChatError
 │  ├─ UnsupportedMediaTypeError   415, after the repairs
 │  └─ RedirectedError             3xx, never followed
 ├─ ServiceError                   theirs or the network's: may pass
-│  ├─ ConnectionFailedError       no answer, or half of one
-│  ├─ RequestTimeoutError         no answer in time; 408
+│  ├─ ConnectionFailedError       no answer, or half of one; also a ConnectionError
+│  ├─ RequestTimeoutError         no answer in time; 408; also a TimeoutError
 │  ├─ RateLimitedError            429
 │  ├─ ServerError                 5xx, 425
 │  └─ NotConnectedError           the phone is not connected to WhatsApp
@@ -50,12 +50,21 @@ PROBLEMS_SHOWN = 10
 # since unpickling calls the class with them. Classes without fields of their own inherit all of it.
 @define(slots=False, repr=False)
 class PlugChatError(Exception):
-    """The base of all errors of this package.
+    """The base of all errors of this package. Fields that are not known are None.
 
-    Where they are known: `status` (HTTP), `url`, `page` and `page_size` (which page failed, and the size that it was
-    counted in), `attempts` (each request and its outcome), `elapsed` (seconds spent on this page), and, of a walk,
-    `checkpoint`: what `resume=` takes to go on with it. No token, but, unless it is "plain", ids and names.
-    `account`: whose error it is, where many are fetched. `hint`: what to do. `docs_url`: the class's documentation.
+    Attributes:
+        message: What happened, with the value.
+        hint: What to do about it.
+        status: The HTTP status.
+        url: The URL of the request.
+        page: The number of the page that failed.
+        page_size: The size that the page was counted in.
+        attempts: Each request for the page, and its outcome.
+        elapsed: Seconds spent on the page.
+        checkpoint: Pass it as `resume` to continue the walk. It holds no token, but, unless the walk's consistency is
+            "plain", ids and names of chats.
+        account: The name of the account, where many are fetched.
+        docs_url: The address of the class's documentation.
     """
 
     advice: ClassVar[str] = "Read the message."
@@ -85,9 +94,9 @@ class PlugChatError(Exception):
         return f"{self.what_happened}. {self.hint}"
 
     def __repr__(self) -> str:
-        # One for all: attrs would write one for each class, which is most of what importing them takes.
-        told = ", ".join(f"{a.name}={getattr(self, a.name)!r}" for a in fields(type(self)) if a.repr)
-        return f"{type(self).__name__}({told})"
+        # One for all: attrs would write one for each class, which is most of the time that importing them takes.
+        shown = ", ".join(f"{a.name}={getattr(self, a.name)!r}" for a in fields(type(self)) if a.repr)
+        return f"{type(self).__name__}({shown})"
 
     @property
     def what_happened(self) -> str:
@@ -106,7 +115,7 @@ class PlugChatError(Exception):
 
 
 class ConfigurationError(PlugChatError):
-    """Yours to mend: the same call will fail again until the configuration or the code changes."""
+    """Yours to fix: the same call will fail again until the configuration or the code changes."""
 
     advice: ClassVar[str] = "Correct the configuration and try again."
 
@@ -124,18 +133,18 @@ class InvalidTypeError(ConfigurationError, TypeError):
 
 
 class MissingExtraError(ConfigurationError, ImportError):
-    """What was asked for needs a library that is not installed. Raised by the import, or the call, that needs it."""
+    """A library is not installed. Raised by the import, or the call, that needs it."""
 
-    advice: ClassVar[str] = "Install the extra that is named."
+    advice: ClassVar[str] = "Install the named extra."
 
 
 class TokenError(ConfigurationError):
-    """The function that gives the token failed, took too long, or gave what is no token. That request was not sent.
+    """The token callable failed, took too long, or returned an invalid token. The request was not sent.
 
-    What it raised is named, but not shown: it may hold the token.
+    The class of its own error is shown, but not its text, which may hold the token.
     """
 
-    advice: ClassVar[str] = "See what the function that you gave as the token does."
+    advice: ClassVar[str] = "Check the function that you passed as the token."
 
 
 class SessionStateError(ConfigurationError, RuntimeError):
@@ -149,7 +158,7 @@ class AuthenticationError(ConfigurationError):
 
     advice: ClassVar[str] = (
         "Check the token: Plug Chat takes the raw token in the Authorization header, without 'Bearer'; "
-        "copy it anew from the Plug Chat panel, and check that it belongs to this account and host."
+        "copy it again from the Plug Chat panel, and check that it belongs to this account and host."
     )
 
 
@@ -161,7 +170,11 @@ class AccessDeniedError(ConfigurationError):
 
 @define(slots=False, repr=False)
 class MethodNotAllowedError(ConfigurationError):
-    """405, and no repair helped. `allow`: the methods that the server named, None without Allow (RFC 9110, 15.5.6)."""
+    """405, and no repair helped.
+
+    Attributes:
+        allow: The methods of the Allow header (RFC 9110, 15.5.6), or None without one.
+    """
 
     advice: ClassVar[str] = "The call is GET: check base_url, and that no proxy or middleware changes the request."
 
@@ -172,8 +185,9 @@ class MethodNotAllowedError(ConfigurationError):
 class UnsupportedMediaTypeError(ConfigurationError):
     """415, and no repair helped.
 
-    `sent_content_type` is what the last request carried (None: none), `accept` what the server says it takes
-    (its Accept header, RFC 9110, 15.5.16), or None if it did not say.
+    Attributes:
+        sent_content_type: The Content-Type header of the last request, or None without one.
+        accept: The Accept header of the response (RFC 9110, 15.5.16), or None without one.
     """
 
     advice: ClassVar[str] = (
@@ -187,7 +201,11 @@ class UnsupportedMediaTypeError(ConfigurationError):
 
 @define(slots=False, repr=False)
 class RedirectedError(ConfigurationError):
-    """3xx. Never followed: it would hand the token to wherever the answer points. `target`: that origin, if given."""
+    """3xx. Redirects are never followed: the target would get the token.
+
+    Attributes:
+        target: The origin of the target, or None.
+    """
 
     advice: ClassVar[str] = (
         "Redirects are never followed, so that the token stays where you sent it. "
@@ -198,17 +216,18 @@ class RedirectedError(ConfigurationError):
 
 
 class ServiceError(PlugChatError):
-    """Theirs or the network's: the same call may work later. It was retried, where that can help."""
+    """Theirs or the network's: the same call may work later. It was retried if that can help."""
 
     advice: ClassVar[str] = "Try again later."
 
 
 @define(slots=False, repr=False)
-class ConnectionFailedError(ServiceError):
-    """No answer, or only a part of one.
+class ConnectionFailedError(ServiceError, ConnectionError):
+    """No answer, or only a part of one. Also a ConnectionError.
 
-    `reason` is one of "refused", "unreachable", "dns", "tls", "certificate", "proxy", "closed", "reset", "truncated",
-    "malformed". A certificate that does not verify is not retried, all others are.
+    Attributes:
+        reason: "refused", "unreachable", "dns", "tls", "certificate", "proxy", "closed", "reset", "truncated" or
+            "malformed". All but "certificate" are retried.
     """
 
     advice: ClassVar[str] = "Check the network and base_url; if both are right, the service is down: try again later."
@@ -216,24 +235,32 @@ class ConnectionFailedError(ServiceError):
     reason: str = ""
 
 
-class RequestTimeoutError(ServiceError):
-    """No complete answer within `timeout` seconds, or within what was left of the page's deadline; or 408."""
+class RequestTimeoutError(ServiceError, TimeoutError):
+    """No complete answer within `timeout` seconds, or before the page's deadline; or 408. Also a TimeoutError."""
 
     advice: ClassVar[str] = "The service is slow: try again later, with smaller pages or a longer timeout and deadline."
 
 
 @define(slots=False, repr=False)
 class RateLimitedError(ServiceError):
-    """429. `retry_after`: seconds that the server asked to wait, counted from its answer, or None if it did not say."""
+    """429.
 
-    advice: ClassVar[str] = "Wait before asking again, or ask less often."
+    Attributes:
+        retry_after: Seconds that the server asks to wait, counted from its answer, or None.
+    """
+
+    advice: ClassVar[str] = "Wait before you send more requests, or send fewer of them."
 
     retry_after: float | None = None
 
 
 @define(slots=False, repr=False)
 class ServerError(ServiceError):
-    """5xx or 425. `retry_after`: seconds that the server asked to wait, or None if it did not say."""
+    """5xx or 425.
+
+    Attributes:
+        retry_after: Seconds that the server asks to wait, or None.
+    """
 
     advice: ClassVar[str] = (
         "The service has a fault of its own: try again later; if it stays, tell Plug Chat's support."
@@ -249,7 +276,7 @@ class NotConnectedError(ServiceError):
 
 
 class UnexpectedStatusError(PlugChatError):
-    """A status that this call does not know, such as 400 or 404."""
+    """A status without an error class of its own, such as 400 or 404."""
 
     advice: ClassVar[str] = (
         "Check base_url and the arguments; if they are right, tell Plug Chat's support what came back."
@@ -257,14 +284,18 @@ class UnexpectedStatusError(PlugChatError):
 
 
 class ResponseError(PlugChatError):
-    """200, but the body is not what the vendor's page promises."""
+    """200, but not the body that the vendor's page promises."""
 
     advice: ClassVar[str] = "Check base_url; if it is right, tell Plug Chat's support what came back."
 
 
 @define(slots=False, repr=False)
 class NotJSONError(ResponseError):
-    """The body is empty, HTML, or broken JSON. `truncated`: it is JSON that ends in the middle (retried)."""
+    """The body is empty, HTML, or broken JSON.
+
+    Attributes:
+        truncated: Whether it is JSON that ends in the middle. Then it is retried.
+    """
 
     advice: ClassVar[str] = "Check base_url: a login page, a proxy or a web site seems to answer instead of the API."
 
@@ -283,7 +314,8 @@ class NotAListError(ResponseError):
 class DecodeError(ResponseError):
     """The body is an array, but some of its chats can't be read.
 
-    `problems` lists each value that can't, in order. On a page with thousands, reading stops after the first thousand.
+    Attributes:
+        problems: The values that can't be read, in order, a thousand at most.
     """
 
     advice: ClassVar[str] = (
@@ -304,7 +336,11 @@ class DecodeError(ResponseError):
 
 @define(slots=False, repr=False)
 class ResponseTooLargeError(ResponseError):
-    """The decoded body is larger than `limit` bytes. Reading stopped there."""
+    """The decoded body is too large. Reading stopped at the limit.
+
+    Attributes:
+        limit: The limit in bytes.
+    """
 
     advice: ClassVar[str] = "Ask for smaller pages, or raise max_response_bytes if such pages are right."
 
@@ -314,27 +350,31 @@ class ResponseTooLargeError(ResponseError):
 class PaginationError(PlugChatError):
     """The pages do not add up to a list that ends."""
 
-    advice: ClassVar[str] = "What was read until here is good; tell Plug Chat's support how the pages behave."
+    advice: ClassVar[str] = "The chats you already have are valid; tell Plug Chat's support how the pages behave."
 
 
 class PageRepeatedError(PaginationError):
-    """A page repeated an earlier one, and a page far past any end came back with chats: `page` is not honoured."""
+    """A page repeated an earlier one, and a page far past any end came back with chats: `page` is ignored."""
 
     advice: ClassVar[str] = (
-        "The server does not seem to honour `page`, so the walk would never end. What was read until here is good, "
+        "The server seems to ignore `page`, so the walk would never end. The chats you already have are valid, "
         "but may not be all: check base_url and any cache in between."
     )
 
 
 class PageLimitError(PaginationError):
-    """The walk asked for `max_pages` pages and the list had not ended."""
+    """The walk has requested `max_pages` pages, and the list has not ended."""
 
-    advice: ClassVar[str] = "Raise max_pages, use larger pages, or go on with `resume=error.checkpoint`."
+    advice: ClassVar[str] = "Raise max_pages, use larger pages, or continue with `resume=error.checkpoint`."
 
 
 @define(slots=False, repr=False)
 class ConsistencyError(PaginationError):
-    """The list has ended, and it is not certain that no chat was missed. `reason`: that of the `WalkReport`."""
+    """The list has ended, and it is not certain that no chat was missed.
+
+    Attributes:
+        reason: The reason of the `WalkReport`.
+    """
 
     advice: ClassVar[str] = "Walk again when the account is quieter, or with larger pages."
 
@@ -343,7 +383,11 @@ class ConsistencyError(PaginationError):
 
 @define(slots=False, repr=False)
 class OutputError(PlugChatError):
-    """A file can't be written: no such folder, no permission, a full disk. Nothing half-written is left. `path`: it."""
+    """A file can't be written: no such folder, no permission, a full disk. Nothing half-written is left.
+
+    Attributes:
+        path: The path of the file.
+    """
 
     advice: ClassVar[str] = "Check the folder, its permissions and the free space."
 

@@ -10,7 +10,7 @@ from plugchat_async._http.options import HiddenOptions, RequestSettings, Session
 from plugchat_async._http.page_fetcher import PageFetcher
 from plugchat_async._http.resources import SharedResources
 from plugchat_async._http.token import TokenFunction, hidden_token
-from plugchat_async._http.wire import DEFAULT_BASE_URL, STATUS_PATH
+from plugchat_async._http.urls import DEFAULT_BASE_URL, STATUS_PATH
 from plugchat_async._internal.validation import check_int
 from plugchat_async._pagination.options import WalkOptions, WalkSettings
 from plugchat_async._pagination.runner import ChatWalk

@@ -1,18 +1,20 @@
-"""aiohttp's errors -> ours. Their text is not taken over: it may hold headers."""
+"""aiohttp's errors, translated into ours. Their text is not used: it may hold headers."""
 
 from typing import Final
 from urllib.parse import urlsplit
 
 import aiohttp
 
-from plugchat_async._http.wire import Request
+from plugchat_async._http.request import Request
 from plugchat_async.errors import ConfigurationError, ConnectionFailedError, PlugChatError
 
 
 class DroppedError(Exception):
-    """A connection that was lost before there was an answer, on its way past aiohttp's own retry.
+    """A connection was lost before there was an answer. It replaces aiohttp's error, so that aiohttp does not retry.
 
-    closed: in good order, else reset. reused: an earlier request had left it open.
+    Attributes:
+        closed: Whether the server closed it in good order; otherwise it was reset.
+        reused: Whether an earlier request had left it open.
     """
 
     def __init__(self, *, closed: bool, reused: bool) -> None:
@@ -34,7 +36,7 @@ _REASONS: Final[tuple[tuple[type[Exception], str, str], ...]] = (
     (OSError, *_RESET),
     (aiohttp.ClientConnectionError, "closed", "the connection was closed"),
 )
-# A ClientResponseError is left: aiohttp calls what it can't parse a status 400, which nobody sent.
+# ClientResponseErrors: aiohttp reports answers that it can't parse as a status 400 that the server never sent.
 _MALFORMED: Final = ("malformed", "the answer is not valid HTTP")
 _HINTS: Final = {
     "certificate": (
@@ -47,15 +49,17 @@ _HINTS: Final = {
 
 
 def translate(cause: Exception, request: Request) -> PlugChatError:
-    """Give the error that a request's failure is for our callers. The one place where foreign errors become ours."""
+    """Return our error for aiohttp's. This is the only place that translates them."""
     match cause:
         case DroppedError():
             reason, message = _CLOSED if cause.closed else _RESET
-        # Before ValueError, which it is, too.
+        # Before ValueError, its base class.
         case aiohttp.ClientConnectorCertificateError():
-            # Only an error that OpenSSL made says what is wrong.
-            said: str = getattr(cause.certificate_error, "verify_message", "the server's certificate can't be verified")
-            reason, message = "certificate", said
+            # Only OpenSSL's own errors have the reason.
+            verify_message: str = getattr(
+                cause.certificate_error, "verify_message", "the server's certificate can't be verified"
+            )
+            reason, message = "certificate", verify_message
         # aiohttp.InvalidURL, or an injected session's auth beside our Authorization.
         case ValueError():
             return ConfigurationError(
@@ -66,7 +70,7 @@ def translate(cause: Exception, request: Request) -> PlugChatError:
             reason, message = "proxy", "the proxy can't be reached"
         case aiohttp.ClientConnectorError(os_error=ConnectionRefusedError()):
             reason, message = "refused", "the connection was refused"
-        # The server was reached: it is the handshake that it, or something on the way, has broken off.
+        # The server was reached, and the handshake was broken off, by the server or by something in between.
         case aiohttp.ClientConnectorError(os_error=ConnectionResetError() | ConnectionAbortedError()):
             reason, message = "tls", "the connection was lost in the TLS handshake"
         case _:

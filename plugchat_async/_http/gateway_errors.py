@@ -1,7 +1,7 @@
-"""Refusals: the gateway's own texts, and the pages of firewalls in front of it -> errors.
+"""Refusals: the gateway's own texts, and the pages of firewalls in front of it, as errors.
 
-The gateway refuses with a JSON object, `{"error": "..."}`, and sends it under 200, 400, 401, 403 and 404 alike. So the
-text decides, before the status does. Pure.
+The gateway refuses with a JSON object, `{"error": "..."}`, with status 200, 400, 401, 403 or 404. So the text is looked
+at before the status. Pure.
 """
 
 import ipaddress
@@ -12,8 +12,8 @@ import msgspec
 from attrs import frozen
 from msgspec import Raw
 
+from plugchat_async._http.response import Response, excerpt, one_line, status_line
 from plugchat_async._http.secret import Secret
-from plugchat_async._http.wire import Response, excerpt, one_line, status_line
 from plugchat_async._internal.lenient_json import mend
 from plugchat_async.errors import (
     AccessDeniedError,
@@ -32,10 +32,13 @@ _TEMPORARY: Final = frozenset({408, 425, 429})
 
 @frozen
 class _Refusal:
-    """A text that is known.
+    """A known text.
 
-    pattern: searched for in the text. error: its class; None for a text that says nothing of connection or token: then
-    the answer is one that this call does not know. hint: what to do.
+    Attributes:
+        pattern: Is searched for in the text.
+        error: The class of the error, or None if the text is about neither connection nor token: then the error is an
+            UnexpectedStatusError.
+        hint: What to do.
     """
 
     pattern: re.Pattern[str]
@@ -48,20 +51,20 @@ def _refusal(pattern: str, error: type[PlugChatError] | None, hint: str = "") ->
 
 
 _DEVICE: Final = r"(?:phone|smartphone|device|whatsapp|instance|session)"
-# First match wins. Each pattern also takes close variants of the text that was seen.
+# First match wins. Each pattern also matches close variants of the text that was seen.
 _REFUSALS: Final = (
     # "your client-token is not configured", "Client-Token ... not allowed"
     _refusal(
         r"\bclient[ _-]?token\b",
         AuthenticationError,
-        "Copy the token anew from the Plug Chat panel, and check there that the account is active and that its token "
+        "Copy the token again from the Plug Chat panel, and check there that the account is active and that its token "
         "is switched on.",
     ),
     # "Instance not found"
     _refusal(
         r"\binstance\b.{0,40}(?:\bnot found|\bnot exist|n't exist)\b|\bunknown instance\b",
         AuthenticationError,
-        "Check in the Plug Chat panel that the token's account still exists, and copy its token anew.",
+        "Check in the Plug Chat panel that the token's account still exists, and copy its token again.",
     ),
     # "203.0.113.9 not allowed"; an address is written as "<address>" before it is looked for.
     _refusal(
@@ -75,7 +78,7 @@ _REFUSALS: Final = (
         rf"|\b{_DEVICE} (?:is )?(?:not connected|disconnected)\b|\brestore (?:the |your )?session\b",
         NotConnectedError,
     ),
-    # "Does not work in multi device version". It is about the call, neither the connection nor the token.
+    # "Does not work in multi device version". This is about the call, not about the connection or the token.
     _refusal(
         r"\bmulti[ -]?device\b",
         None,
@@ -87,8 +90,8 @@ _REFUSALS: Final = (
 # Cloudflare's pages in plain text: 1006 to 1020 refuse an address, a country or a client.
 _FIREWALL_CODE: Final = re.compile(rb"\s*error code: 1[0-9]{3}\b", re.IGNORECASE)
 _FIREWALL_HINT: Final = (
-    "A firewall in front of the service, or a proxy on the way, refused this request. Try from another network, or ask "
-    "Plug Chat's support to admit this machine's public address."
+    "A firewall in front of the service, or a proxy, refused this request. Try from another network, or ask "
+    "Plug Chat's support to allow this machine's public address."
 )
 _UNKNOWN_HINT: Final = "Do as the gateway's text says; if that does not help, ask Plug Chat's support."
 
@@ -99,11 +102,11 @@ def is_refusal(response: Response) -> bool:
 
 
 def gateway_error(response: Response, token: Secret, otherwise: PlugChatError) -> PlugChatError:
-    """Return the error for a response that gave no result.
+    """Return the error for a response without a result.
 
     Args:
         response: The response.
-        token: What its texts must not show.
+        token: The token to take out of texts.
         otherwise: The error by the response's status and body.
 
     Returns:

@@ -11,7 +11,7 @@ from plugchat_async._http.rate_limit import check_rate
 from plugchat_async._http.retry import RetryPolicy
 from plugchat_async._http.secret import Secret
 from plugchat_async._http.telemetry import Telemetry
-from plugchat_async._http.wire import DEFAULT_BASE_URL, parse_base_url, proxy_problem
+from plugchat_async._http.urls import DEFAULT_BASE_URL, parse_base_url, proxy_problem
 from plugchat_async._internal.clock import Clock
 from plugchat_async._internal.validation import check_choice, check_int, check_seconds, check_type
 from plugchat_async.errors import InvalidTypeError, InvalidValueError, PlugChatError

@@ -1,4 +1,4 @@
-"""What holds a request back before it is sent: its account's turn, slots, rates, and what a 429 has asked for.
+"""Everything that holds a request back before it is sent: its account's turn, slots, rates, and the wait after a 429.
 
 Rates are aiolimiter's: a small leaky bucket on the event loop's clock. Of its kind it fits: pyrate-limiter counts in
 whole milliseconds, waits 50 ms more than is needed, and keeps a thread for its buckets.
@@ -15,7 +15,7 @@ from plugchat_async._internal.validation import check_number
 if TYPE_CHECKING:
     from aiolimiter import AsyncLimiter
 
-# A day between two requests is as good as none.
+# One request a day.
 _MIN_RATE: Final = 1 / 86_400
 _MAX_RATE: Final = 1_000_000
 # Seconds that timers may be late without loss: at 200 a second those of asyncio lost an eighth of them.
@@ -23,15 +23,17 @@ _CATCH_UP: Final = 0.01
 
 
 def check_rate(name: str, rate: object) -> None:
-    """Refuse what is neither None nor a number of requests a second above 0."""
+    """Raise InvalidTypeError or InvalidValueError unless `rate` is None or a number of requests a second above 0."""
     if rate is not None:
         check_number(name, rate, zero=False, maximum=_MAX_RATE, unit=" of requests a second")
 
 
 def rate_limiter(rate: float | None, *, catch_up: bool = True) -> "AsyncLimiter | None":
-    """Give a limiter of `rate` requests a second, evenly spaced, or None if there is no limit.
+    """Return a limiter of `rate` requests a second, evenly spaced, or None if there is no limit.
 
-    catch_up: whether a hundredth of a second's requests may go out at once, so that timers may be that late.
+    Args:
+        rate: Requests a second, or None.
+        catch_up: Whether a hundredth of a second's requests may go out at once, to make up for late timers.
     """
     if rate is None:
         return None
@@ -45,13 +47,16 @@ def rate_limiter(rate: float | None, *, catch_up: bool = True) -> "AsyncLimiter 
 
 @define(eq=False, repr=False)
 class Limits:
-    """What holds back the requests of one account. Some of it is shared with other accounts.
+    """The limits on the requests of one account. Some are shared with other accounts.
 
-    slots: requests in flight (shared). overall: requests a second, of all accounts together (shared). own: requests a
-    second of this account. not_before: the moment, by the session's clock, before which nothing is sent.
+    Only one request of each account waits for a slot at a time: then accounts with much prefetching wait as long as
+    the others.
 
-    Of each account one request at a time is on its way to a slot, so that those which ask for many pages ahead wait
-    no less than the others.
+    Attributes:
+        slots: Limits the requests in flight (shared).
+        overall: Limits the requests a second of all accounts together (shared), or None.
+        own: Limits the requests a second of this account, or None.
+        not_before: The time, by the session's clock, before which nothing is sent.
     """
 
     slots: asyncio.Semaphore
@@ -61,13 +66,15 @@ class Limits:
     _turn: asyncio.Lock = field(init=False, default=Factory(asyncio.Lock))
 
     def hold(self, until: float) -> None:
-        """Send nothing before a moment. An earlier one changes nothing."""
+        """Send nothing before a time. An earlier one changes nothing."""
         self.not_before = max(self.not_before, until)
 
     async def enter(self, monotonic: Callable[[], float], get_ready: Callable[[], Awaitable[object]]) -> None:
-        """Wait until a request may be sent. `leave` must follow.
+        """Wait until a request may be sent. The caller must release `slots` afterwards.
 
-        get_ready: waits for `not_before`, and does what else is to be done before a slot is taken; or raises.
+        Args:
+            monotonic: The session's clock.
+            get_ready: Called before a slot is taken: waits for `not_before`, or raises.
         """
         async with self._turn:
             while True:
@@ -78,22 +85,19 @@ class Limits:
                 await self.slots.acquire()
                 try:
                     if monotonic() >= self.not_before:
-                        await self._pass_rates(turn_came)
+                        if self.overall is not None or self.own is not None:
+                            await self._pass_rates(turn_came)
                         if monotonic() >= self.not_before:
                             return
                 except BaseException:
-                    self.leave()
+                    self.slots.release()
                     raise
-                self.leave()  # a 429 came while it waited for its slot or the rate
+                self.slots.release()  # a 429 came while it waited for its slot or the rate
 
     async def _pass_rates(self, turn_came: float) -> None:
         if self.overall is not None:
             await self.overall.acquire()
         if self.own is not None:
-            # The account's interval begins now, not when its turn came: what has leaked meanwhile is put back.
+            # The account's interval begins now, not when its turn came: what has leaked since then is put back.
             leaked = (asyncio.get_running_loop().time() - turn_came) * self.own.max_rate / self.own.time_period
             await self.own.acquire(min(self.own.max_rate, leaked))
-
-    def leave(self) -> None:
-        """Give the slot back."""
-        self.slots.release()

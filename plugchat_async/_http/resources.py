@@ -7,12 +7,12 @@ import aiohttp
 from plugchat_async._http.options import RequestSettings
 from plugchat_async._http.page_fetcher import PageFetcher
 from plugchat_async._http.rate_limit import Limits, rate_limiter
+from plugchat_async._http.request import RequestTemplate
 from plugchat_async._http.retry import RetryBudget
 from plugchat_async._http.secret import Secret
 from plugchat_async._http.telemetry import Dispatcher
 from plugchat_async._http.token import TokenProvider
 from plugchat_async._http.transport import Transport
-from plugchat_async._http.wire import RequestTemplate
 from plugchat_async._internal.validation import check_type
 from plugchat_async.errors import InvalidValueError
 
@@ -74,7 +74,7 @@ class SharedResources:
             transport=transport,
             token=token,
             # Only an injected session can add anything to a request.
-            shape=RequestTemplate(origin, bare=self._client_session is None),
+            template=RequestTemplate(origin, bare=self._client_session is None),
             policy=settings.retry,
             repair=settings.repair,
             on_bad_value=settings.on_bad_value,

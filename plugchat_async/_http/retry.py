@@ -1,4 +1,4 @@
-"""When to repeat a request, and how long to wait first.
+"""When to retry a request, and how long to wait first.
 
 (policy, error, attempt, seconds spent) -> seconds to wait, or `GiveUp`. Pure: time and chance are passed in.
 """
@@ -22,14 +22,14 @@ from plugchat_async.errors import (
     ServerError,
 )
 
-# The statuses that a later try may not meet again; 408, 425 and 429 by their definition in RFC 9110, 8470 and 6585.
+# The statuses that may pass; 408, 425 and 429 by their definition in RFC 9110, 8470 and 6585.
 RETRIED_STATUSES: Final = frozenset({408, 425, 429, 500, 502, 503, 504})
 
 # The three forms of RFC 9110, 5.6.7: they begin with a day's name and end in GMT, or in asctime's case in the year.
 # The standard library's parser reads them all, but much else too.
 _HTTP_DATE = re.compile(r"(?:Mon|Tue|Wed|Thu|Fri|Sat|Sun)[a-z]*,? (?:[ -~]{18,20} GMT|[ -~]{15} [0-9]{4})")
 
-# Seconds, with a fraction at most; more digits than a time has are no time.
+# Seconds, with an optional fraction, and not more digits than a time has.
 _RESET = re.compile(r"[0-9]{1,16}(?:\.[0-9]{1,9})?")
 # Smaller numbers count seconds from now, larger ones from 1970: this one is in 2001, and as a wait it is 31 years.
 _MIN_EPOCH_SECONDS: Final = 1e9
@@ -39,7 +39,7 @@ _MAX_EPOCH_MILLISECONDS: Final = 1e14
 
 
 def parse_wait(status: int, headers: Mapping[str, str], *, now: float) -> float | None:
-    """Return how long a response asks to wait: by Retry-After or, of a 429 without one, by its rate limit's reset.
+    """Return how long a response asks to wait: its Retry-After or, for a 429 without one, its rate limit's reset.
 
     Args:
         status: The response's status.
@@ -58,10 +58,10 @@ def parse_wait(status: int, headers: Mapping[str, str], *, now: float) -> float 
 
 
 def parse_reset(value: str | None, *, now: float, date: str | None = None) -> float | None:
-    """Return the seconds until a rate limit is reset, or None if `value` is absent or no number of a known size.
+    """Return the seconds until a rate limit is reset, or None if `value` is absent or can't be read.
 
-    RateLimit-Reset and X-RateLimit-Reset hold seconds from now, or a moment in epoch seconds or milliseconds: their
-    size tells. A moment in the past gives 0.0. `now` and `date` are those of `parse_retry_after`.
+    RateLimit-Reset and X-RateLimit-Reset hold seconds from now, or a time in epoch seconds or milliseconds, told apart
+    by size. A time in the past is 0.0. For `now` and `date` see `parse_retry_after`.
     """
     text = (value or "").strip(" \t")
     if not _RESET.fullmatch(text):
@@ -76,14 +76,16 @@ def parse_reset(value: str | None, *, now: float, date: str | None = None) -> fl
 
 
 def parse_retry_after(value: str | None, *, now: float, date: str | None = None) -> float | None:
-    """Read a Retry-After header: seconds from now, or None if it is absent or neither digits nor an HTTP date.
+    """Return the seconds of a Retry-After header (RFC 9110, 10.2.3), or None if it is absent or can't be read.
 
-    `now` is the time in epoch seconds; the response's own Date header, if it can be read, is preferred to it, so that
-    a client's wrong clock does not matter. A moment that is past gives 0.0. Source: RFC 9110, 10.2.3.
+    Args:
+        value: Digits or an HTTP date; a date in the past is 0.0.
+        now: The time in epoch seconds.
+        date: The response's Date header. If it can be read, it replaces `now`: the client's clock may be wrong.
     """
     text = (value or "").strip(" \t")
     if text.isascii() and text.isdigit():
-        return float(text)  # of any length: too many digits make inf, which is as good as "not today"
+        return float(text)  # too many digits become inf
     moment = _parse_http_date(text)
     if moment is None:
         return None
@@ -107,7 +109,7 @@ def _parse_http_date(text: str) -> float | None:
 
 
 def is_transient(error: PlugChatError) -> bool:
-    """Tell whether the same request may succeed when it is repeated."""
+    """Return whether the same request may succeed when it is retried."""
     match error:
         case ConnectionFailedError():
             return error.reason != "certificate"
@@ -120,24 +122,28 @@ def is_transient(error: PlugChatError) -> bool:
 
 
 class GiveUp(Struct, frozen=True):
-    """Raise the error. `reason` says why it is not repeated, "" where that needs no words."""
+    """The request is not retried. `reason`: why, for the error's message, or ""."""
 
     reason: str = ""
 
 
 @frozen
 class RetryPolicy:
-    """How often and how patiently one page is asked for.
+    """When a page is retried, and for how long.
 
-    attempts: requests for one page, the first included (default 3). 1 turns retries off.
-    initial_delay, max_delay: the wait before retry n is a random part of
-        min(max_delay, initial_delay * 2**(n - 1)) seconds, "full jitter"
-        (defaults 0.5 and 8.0).
-    deadline: seconds for one page, requests and waits together (default 60.0). No wait is begun that would pass it.
-    max_retry_after: the longest Retry-After in seconds that is waited for (default 60.0). A longer one is raised at
-        once as the error's `retry_after`, instead of coming back early.
+    The wait before retry n is a random part of min(max_delay, initial_delay * 2**(n - 1)) seconds ("full jitter").
 
-    InvalidValueError and InvalidTypeError name an argument that is out of range.
+    Attributes:
+        attempts: Requests for one page, the first included (default 3). 1 turns retries off.
+        initial_delay: The longest wait before the first retry, in seconds (default 0.5). It doubles with each retry.
+        max_delay: The longest wait before any retry, in seconds (default 8.0).
+        deadline: Seconds for one page, requests and waits together (default 60.0). No wait is begun that would pass it.
+        max_retry_after: The longest Retry-After that is waited for, in seconds (default 60.0). A longer one is raised
+            at once, as the error's `retry_after`.
+
+    Raises:
+        InvalidValueError: An argument is out of range.
+        InvalidTypeError: An argument has the wrong type.
     """
 
     attempts: int = 3
@@ -157,7 +163,7 @@ class RetryPolicy:
 def next_wait(
     policy: RetryPolicy, error: PlugChatError, *, attempt: int, elapsed: float, chance: float
 ) -> float | GiveUp:
-    """Return how long to wait before the request is repeated, or why it is not.
+    """Return how long to wait before the request is retried, or why it is not.
 
     Args:
         policy: The policy.
@@ -185,14 +191,16 @@ def next_wait(
 
 @define(eq=False, repr=False)
 class RetryBudget:
-    """A bucket of tokens that many retries share, so that an outage is not multiplied by its clients.
+    """A bucket of tokens that pays for retries, so that clients do not multiply the load of an outage.
 
-    A retry takes 14 tokens, one after 429 takes 5, a success gives 1 back, up to the capacity of 500: about 35
-    retries may run ahead, after that one success in fourteen pays for one. The costs are those of the AWS SDKs'
-    newer standard mode.
+    A retry takes 14 tokens, one after 429 takes 5, and a success returns 1, up to the capacity: about 35 retries are
+    paid for in advance, then fourteen successes pay for one. The costs are those of the AWS SDKs' newer standard mode.
 
-    shared: another bucket, which pays first, so that this one is kept for when that is empty (default None). Each
-        success gives both a token.
+    Attributes:
+        capacity: The most tokens that it holds (default 500).
+        shared: Another bucket, which pays first (default None). This one pays when that is empty. Each success returns
+            a token to both.
+        tokens: The tokens that it holds now.
     """
 
     capacity: int = 500
@@ -203,7 +211,7 @@ class RetryBudget:
         self.tokens = self.capacity
 
     def take(self, error: PlugChatError) -> bool:
-        """Pay for a retry after `error`. False, and nothing paid, if there are too few tokens."""
+        """Pay for a retry after `error`. Return whether there were enough tokens."""
         if self.shared is not None and self.shared.take(error):
             return True
         cost = 5 if isinstance(error, RateLimitedError) else 14
@@ -213,7 +221,7 @@ class RetryBudget:
         return True
 
     def refund(self) -> None:
-        """Note a success."""
+        """Return a token, after a success."""
         self.tokens = min(self.capacity, self.tokens + 1)
         if self.shared is not None:
             self.shared.refund()

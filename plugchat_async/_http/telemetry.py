@@ -1,13 +1,13 @@
-"""What a session tells of its work to whoever measures or traces it. It knows no library for that.
+"""The hooks that measure or trace a session's work. This module uses no tracing library.
 
     Telemetry
-    ├─ WalkTelemetry            a walk, from the first page that it asks for until it is closed
-    │  └─ PageTelemetry         a page of it, until it is there or has failed
-    │     └─ AttemptTelemetry   a request, from when it has its slot until its answer is read
-    └─ PageTelemetry            a page that no walk asks for
+    ├─ WalkTelemetry            a walk, from its first request until it is closed
+    │  └─ PageTelemetry         a page of it, until it has arrived or failed
+    │     └─ AttemptTelemetry   a request, from when it has its slot until its response is read
+    └─ PageTelemetry            a page that belongs to no walk
 
-All calls are plain, and made in the event loop. A part begins and ends within what it is a part of, and each ends once,
-whatever happens. `plugchat_async.integrations.opentelemetry` makes spans and metrics of it.
+All calls are plain, and made in the event loop. A part begins and ends within the part above it, and each one ends
+once, in every case. `plugchat_async.integrations.opentelemetry` turns them into spans and metrics.
 """
 
 import logging
@@ -16,8 +16,9 @@ from functools import lru_cache
 from typing import Literal, ParamSpec, Protocol, TypeVar, runtime_checkable
 from urllib.parse import urlsplit
 
+from plugchat_async._http.request import Request
+from plugchat_async._http.response import Response
 from plugchat_async._http.transport import AttemptFailed
-from plugchat_async._http.wire import Request, Response
 from plugchat_async.errors import PlugChatError
 from plugchat_async.models import Page, WalkReport
 
@@ -26,77 +27,107 @@ logger = logging.getLogger("plugchat_async.telemetry")
 P = ParamSpec("P")
 T = TypeVar("T")
 
-# Why a page is asked for once more: after a wait; with a changed request; with a newer token; since an idle connection
-# had been closed.
+# Why there is another attempt: after a wait; with a changed request; with a newer token; since an idle connection had
+# been closed.
 Reason = Literal["retry", "repair", "token", "connection"]
 
 
 @runtime_checkable
 class Telemetry(Protocol):
-    """Is told that walks and pages begin. None of its calls, nor of what they give, may wait.
+    """Notified when walks and pages begin. None of its calls may block, nor those of the objects that it returns.
 
-    What one of them raises is logged as a warning, the first time, and changes nothing else.
+    The first error that one of them raises is logged as a warning; walks are not affected.
     """
 
     def walk(self, *, consistency: str, page_size: int, prefetch: int, account: str | None) -> "WalkTelemetry":
-        """Begin a walk. `account`: the account's name, where many are fetched."""
+        """Begin a walk.
+
+        Args:
+            consistency: The walk's option.
+            page_size: The walk's option.
+            prefetch: The walk's option.
+            account: The name of the account, where many are fetched.
+        """
         ...
 
     def page(self, number: int, size: int) -> "PageTelemetry":
-        """Begin a page that no walk asks for."""
+        """Begin a page that belongs to no walk."""
         ...
 
 
 class WalkTelemetry(Protocol):
-    """Is told what becomes of a walk."""
+    """Notified of the parts of a walk."""
 
     def page(self, number: int, size: int) -> "PageTelemetry":
-        """Begin a page, perhaps ahead of time: then in a task of its own."""
+        """Begin a page. A prefetched page begins in a task of its own."""
         ...
 
     def end(self, report: WalkReport, error: PlugChatError | None) -> None:
-        """End the walk. `error`: what it failed with, or None if it came to its end or was left."""
+        """End the walk.
+
+        Args:
+            report: The walk's report.
+            error: The error that it failed with, or None if it reached its end or the caller left it.
+        """
         ...
 
 
 class PageTelemetry(Protocol):
-    """Is told what becomes of a page."""
+    """Notified of the parts of a page."""
 
     def attempt(self, *, url: str, path: str, server: str, port: int, resends: int) -> "AttemptTelemetry":
-        """Begin an attempt: now it is sent, and what is sent within it is its part.
+        """Begin an attempt, just before it is sent.
 
-        url: what is asked for, without what an injected session makes of it, and without the token. path: the call's,
-        as the vendor documents it. server, port: the host and port. resends: how many attempts at this page were sent
-        before.
+        Args:
+            url: The URL, without an injected session's changes, and without the token.
+            path: The path of the call, as the vendor documents it.
+            server: The host.
+            port: The port.
+            resends: How many attempts at this page were sent before.
         """
         ...
 
     def resend(self, reason: Reason, error: PlugChatError, *, wait: float, repair: str) -> None:
-        """Note that there will be another attempt. `wait`: seconds until then. `repair`: what it changes, or ""."""
+        """Note that there will be another attempt.
+
+        Args:
+            reason: Why.
+            error: The error of the last attempt.
+            wait: Seconds until the next one.
+            repair: What it changes, or "".
+        """
         ...
 
     def hold(self, seconds: float) -> None:
-        """Note that it waits so many seconds for what a 429 has asked of the whole account."""
+        """Note that the page waits for some seconds, since a 429 holds back the whole account."""
         ...
 
     def end(self, chats: int | None, error: BaseException | None) -> None:
-        """End the page: how many chats it has, or what came instead, perhaps CancelledError."""
+        """End the page.
+
+        Args:
+            chats: How many chats it has, or None if it failed.
+            error: The error, perhaps CancelledError, or None.
+        """
         ...
 
 
 class AttemptTelemetry(Protocol):
-    """Is told what becomes of an attempt."""
+    """Notified of the end of an attempt."""
 
     def end(self, status: int | None, error: BaseException | None, seconds: float) -> None:
-        """End the attempt, in the task that it was begun in: the answer's status, or why there is none.
+        """End the attempt, in the task that began it.
 
-        seconds: how long it took, by the session's clock.
+        Args:
+            status: The response's status, or None.
+            error: The error if there is no response, or None.
+            seconds: How long it took, by the session's clock.
         """
         ...
 
 
 class Dispatcher:
-    """Tells a telemetry, and keeps what that raises from walks: it only watches them."""
+    """Calls a telemetry, and keeps its errors from walks."""
 
     def __init__(self, telemetry: Telemetry, monotonic: Callable[[], float]) -> None:
         self.telemetry = telemetry
@@ -105,50 +136,50 @@ class Dispatcher:
 
     def page(self, walk: "WalkObserver | None", number: int, size: int) -> "PageObserver":
         """Begin a page, of a walk if there is one."""
-        parent = self.telemetry if walk is None else walk.told
-        return PageObserver(self, None if parent is None else self.tell(parent.page, number, size))
+        parent = self.telemetry if walk is None else walk.telemetry
+        return PageObserver(self, None if parent is None else self.call(parent.page, number, size))
 
-    def tell(self, call: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T | None:
-        """Give what a call gives, or None if it raises. To have said so once is enough: it will be the same again."""
+    def call(self, hook: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T | None:
+        """Return what a hook returns, or None if it raises. Only the first error is logged: others will be the same."""
         try:
-            return call(*args, **kwargs)
+            return hook(*args, **kwargs)
         except Exception as error:  # the caller's own code may raise anything
             if not self._warned:
                 self._warned = True
                 fields = {"plugchat_error": type(error).__name__}
-                logger.warning("telemetry failed: told once, the walk goes on", exc_info=True, extra=fields)
+                logger.warning("telemetry failed (logged once): walks continue", exc_info=True, extra=fields)
             return None
 
 
 class WalkObserver:
-    """Tells of one walk. told: what is told, None before it has begun."""
+    """Notifies the telemetry of one walk. `telemetry`: the walk's, None before it has begun."""
 
     def __init__(self, dispatcher: Dispatcher) -> None:
-        self._teller = dispatcher
-        self.told: WalkTelemetry | None = None
+        self._dispatcher = dispatcher
+        self.telemetry: WalkTelemetry | None = None
 
     def begin(self, *, consistency: str, page_size: int, prefetch: int, account: str | None) -> None:
-        """Begin it."""
-        begin = self._teller.telemetry.walk
-        self.told = self._teller.tell(
+        """Begin the walk."""
+        begin = self._dispatcher.telemetry.walk
+        self.telemetry = self._dispatcher.call(
             begin, consistency=consistency, page_size=page_size, prefetch=prefetch, account=account
         )
 
     def end(self, report: WalkReport, error: PlugChatError | None) -> None:
-        """End it."""
-        if self.told is not None:
-            self._teller.tell(self.told.end, report, error)
+        """End the walk."""
+        if self.telemetry is not None:
+            self._dispatcher.call(self.telemetry.end, report, error)
 
 
 class PageObserver:
-    """Tells of one page."""
+    """Notifies the telemetry of one page."""
 
-    def __init__(self, dispatcher: Dispatcher, told: PageTelemetry | None) -> None:
-        self._teller = dispatcher
-        self._told = told
+    def __init__(self, dispatcher: Dispatcher, telemetry: PageTelemetry | None) -> None:
+        self._dispatcher = dispatcher
+        self._telemetry = telemetry
 
     async def until(self, fetching: Awaitable[Page]) -> Page:
-        """Give the page that comes, and end it."""
+        """Return the page that arrives, and end it."""
         try:
             page = await fetching
         except BaseException as error:
@@ -160,41 +191,41 @@ class PageObserver:
     async def send(
         self, request: Request, resends: int, sending: Awaitable[Response | AttemptFailed]
     ) -> Response | AttemptFailed:
-        """Give what comes of an attempt, which it begins and ends."""
-        tell, monotonic = self._teller.tell, self._teller.monotonic
+        """Begin an attempt, end it, and return its outcome."""
+        call, monotonic = self._dispatcher.call, self._dispatcher.monotonic
         attempt = None
-        if self._told is not None:
-            server, port, prefix = _parts_of(request.shape.base_url)
-            # All of it is ours, but for a prefix, which may be anything. To look through all of them takes 20 us.
+        if self._telemetry is not None:
+            server, port, prefix = _parts_of(request.template.base_url)
+            # Only a path prefix may hold the token. To look through all URLs takes 20 us each.
             url = request.token.redact(request.url) if prefix else request.url
-            path = request.shape.path
-            attempt = tell(self._told.attempt, url=url, path=path, server=server, port=port, resends=resends)
+            path = request.template.path
+            attempt = call(self._telemetry.attempt, url=url, path=path, server=server, port=port, resends=resends)
         if attempt is None:
             return await sending
         started = monotonic()
         try:
             outcome = await sending
         except BaseException as error:
-            tell(attempt.end, None, error, monotonic() - started)
+            call(attempt.end, None, error, monotonic() - started)
             raise
         took = monotonic() - started
         status, failure = (None, outcome.error) if isinstance(outcome, AttemptFailed) else (outcome.status, None)
-        tell(attempt.end, status, failure, took)
+        call(attempt.end, status, failure, took)
         return outcome
 
     def resend(self, reason: Reason, error: PlugChatError, *, wait: float = 0.0, repair: str = "") -> None:
         """Note that there will be another attempt."""
-        if self._told is not None:
-            self._teller.tell(self._told.resend, reason, error, wait=wait, repair=repair)
+        if self._telemetry is not None:
+            self._dispatcher.call(self._telemetry.resend, reason, error, wait=wait, repair=repair)
 
     def hold(self, seconds: float) -> None:
-        """Note that it is held back."""
-        if self._told is not None:
-            self._teller.tell(self._told.hold, seconds)
+        """Note that the page is held back."""
+        if self._telemetry is not None:
+            self._dispatcher.call(self._telemetry.hold, seconds)
 
     def _end(self, chats: int | None, error: BaseException | None) -> None:
-        if self._told is not None:
-            self._teller.tell(self._told.end, chats, error)
+        if self._telemetry is not None:
+            self._dispatcher.call(self._telemetry.end, chats, error)
 
 
 def resend_fields(
@@ -206,7 +237,7 @@ def resend_fields(
     wait: float,
     repair: str,
 ) -> dict[str, object]:
-    """Give the fields of a log record that says why a page is asked for once more, or a call without pages (None)."""
+    """Return the fields of a log record about another attempt. `page` and `page_size` are None for other calls."""
     return {
         "plugchat_account": account,
         "plugchat_page": page,
@@ -221,6 +252,6 @@ def resend_fields(
 
 @lru_cache(maxsize=1024)
 def _parts_of(base_url: str) -> tuple[str, int, str]:
-    """Give host, port and path prefix of a base URL that was checked."""
+    """Return host, port and path prefix of a base URL that was checked."""
     parts = urlsplit(base_url)
     return parts.hostname or "", parts.port or {"https": 443, "http": 80}[parts.scheme], parts.path

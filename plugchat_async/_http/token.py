@@ -1,7 +1,8 @@
-"""Tokens that change: a function knows the newest one. And what users give as a token, wrapped."""
+"""Tokens as users pass them: their check, and functions that return the newest one."""
 
 import asyncio
 import inspect
+import re
 from collections.abc import Awaitable, Callable
 from pathlib import PurePath
 from typing import Final, TypeAlias, cast
@@ -9,84 +10,107 @@ from typing import Final, TypeAlias, cast
 from attrs import define
 
 from plugchat_async._http.secret import Secret
-from plugchat_async._http.wire import token_problem
 from plugchat_async.errors import InvalidTypeError, InvalidValueError, TokenError
 
-_THE_FUNCTION: Final = "the function that gives the token"
-# So many of the tokens before are not shown, either.
+_CALLABLE: Final = "the token callable"
+# How many of the previous tokens are kept out of texts as well.
 _MAX_FORMER: Final = 3
+_VISIBLE_ASCII: Final = re.compile(r"[!-~]+")
 
 TokenFunction: TypeAlias = Callable[[], str | Awaitable[str]]
 
 
+def token_problem(token: object) -> InvalidValueError | InvalidTypeError | None:
+    """Return the error if `token` can't be sent in a header, or None if it can.
+
+    The error is returned instead of raised: then no frame of a traceback holds the token.
+    """
+    if not isinstance(token, str):
+        return InvalidTypeError(f"token must be a str, got {type(token).__name__}")
+    if not token:
+        return InvalidValueError("token is empty", "Copy the token from the Plug Chat panel.")
+    if token.lower().startswith("bearer "):
+        return InvalidValueError(
+            "token begins with 'Bearer'", "Plug Chat takes the raw token: give it without 'Bearer'."
+        )
+    # RFC 9110, 5.5 allows blanks inside a field's value; no token has them, a bad copy does.
+    if not _VISIBLE_ASCII.fullmatch(token):
+        return InvalidValueError(
+            "token holds blanks, control characters or characters outside ASCII",
+            "Copy the token again, without the space around it.",
+        )
+    return None
+
+
 @define(eq=False, repr=False)
 class TokenProvider:
-    """Asks a function for the newest token."""
+    """Gets the newest token from a function."""
 
     _function: TokenFunction
     _last: Secret | None = None
 
-    async def newest(self, seconds: float) -> Secret | TokenError:
-        """Give the token for the next request, or the error that says why there is none. The function is asked once.
+    async def get(self, seconds: float) -> Secret | TokenError:
+        """Return the token for the next request, or the error if there is none. The function is called once.
 
-        Not raised here: tracebacks may show the frames, and these know the token. Nor is it said what the function's
-        own error says, which may hold it, too.
+        The error is returned instead of raised: tracebacks may show the frames, and these hold the token. The error
+        does not quote the function's own error, which may hold it as well.
 
-        seconds: how long an async function may take.
+        Args:
+            seconds: How long an async function may take.
         """
         task = asyncio.current_task()
         assert task is not None, "requests are made by tasks"
         cancelling = task.cancelling()
         waiting = asyncio.timeout(seconds)
         cancelled = False
-        given: object = None
+        returned: object = None
         try:
-            given = self._function()
-            if inspect.isawaitable(given):
+            returned = self._function()
+            if inspect.isawaitable(returned):
                 async with waiting:
                     # Others may wait for the same future: it is not ours to cancel.
-                    given = await (asyncio.shield(given) if asyncio.isfuture(given) else given)
+                    returned = await (asyncio.shield(returned) if asyncio.isfuture(returned) else returned)
         except asyncio.CancelledError:
             cancelled = True
         except Exception as cause:  # noqa: BLE001 - a user's function may raise anything
             if isinstance(cause, TimeoutError) and waiting.expired():
-                return TokenError(f"{_THE_FUNCTION} took longer than {seconds:g} s")
-            return TokenError(f"{_THE_FUNCTION} failed: {_name(cause)}")
+                return TokenError(f"{_CALLABLE} took longer than {seconds:g} s")
+            return TokenError(f"{_CALLABLE} failed: {_describe(cause)}")
         if cancelled:
             if task.cancelling() > cancelling:
-                raise asyncio.CancelledError  # anew: the frames of the first one may hold the token
-            return TokenError(f"{_THE_FUNCTION} was cancelled by somebody else")
-        return self._wrapped(given)
+                raise asyncio.CancelledError  # a new one: the frames of the first one may hold the token
+            return TokenError(f"{_CALLABLE} was cancelled by somebody else")
+        return self._wrap(returned)
 
-    def _wrapped(self, given: object) -> Secret | TokenError:
-        value = _plain_text(given)
+    def _wrap(self, returned: object) -> Secret | TokenError:
+        value = _plain_text(returned)
         problem = token_problem(value)
         if problem is not None:
-            return TokenError(f"{_THE_FUNCTION} gave none that can be sent: {problem.message}")
+            return TokenError(f"{_CALLABLE} returned an invalid token: {problem.message}")
         if self._last is None or self._last.value != value:
-            # What is answered to a new token may still speak of those before.
+            # A response to a new token may still quote the previous ones.
             former = () if self._last is None else (self._last.value, *self._last.former)
             self._last = Secret(str(value), former[:_MAX_FORMER])
         return self._last
 
 
 def hidden_token(token: object) -> Secret | TokenProvider | InvalidValueError | InvalidTypeError:
-    """Wrap what a user gives as the token, so that nothing prints it, or say what is wrong with it."""
+    """Return a user's token, wrapped so that nothing prints it, or the error if it can't be used."""
     if callable(token):
         return TokenProvider(cast("TokenFunction", token))
     if not isinstance(token, str):
-        return InvalidTypeError(f"token must be a str, or a function that gives one, got {type(token).__name__}")
+        return InvalidTypeError(f"token must be a str, or a function that returns one, got {type(token).__name__}")
     value = _plain_text(token)
     return token_problem(value) or Secret(str(value))
 
 
 def _plain_text(token: object) -> object:
-    """Give a str as it is, without what a class derived from it makes of that: so what is checked is what is sent."""
+    """Return a str without the methods of a subclass: then the text that is checked is the text that is sent."""
     return str.__str__(token) if isinstance(token, str) else token
 
 
-def _name(cause: Exception) -> str:
-    """Give an error's class, and the place in the code that raised it."""
+def _describe(cause: Exception) -> str:
+    """Return an error's class, and the place in the code that raised it."""
     place = cause.__traceback__
     while place is not None and place.tb_next is not None:
         place = place.tb_next

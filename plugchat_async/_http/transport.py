@@ -1,6 +1,6 @@
-"""One HTTP attempt over aiohttp: a capped read, no hidden retry, one bound on the time.
+"""One HTTP attempt over aiohttp: a limit on the body, no hidden retry, one timeout for the whole attempt.
 
-An attempt gives back a response or a failure, and raises nothing but CancelledError: an error that is raised inside
+An attempt returns a response or a failure, and raises nothing but CancelledError: an error that is raised inside
 `except` would carry aiohttp's error as its context, whose repr prints the Authorization header.
 """
 
@@ -18,14 +18,15 @@ from msgspec import Struct
 from yarl import URL
 
 from plugchat_async._http.aiohttp_errors import DroppedError, translate
+from plugchat_async._http.request import Request
+from plugchat_async._http.response import Response
 from plugchat_async._http.secret import Secret
-from plugchat_async._http.wire import Request, Response
 from plugchat_async.errors import PlugChatError, RequestTimeoutError, SessionStateError
 
-# Of an answer other than 200 only an excerpt is shown.
+# Of a response other than 200 only an excerpt is shown.
 ERROR_BODY_BYTES: Final = 64 * 1024
 
-# No header that is read here is longer; a hundred lines of one may be, and would be gone through each time.
+# No header that is read here is longer; a hundred lines of one may be.
 _HEADER_CHARS: Final = 2048
 
 # `timeout` bounds an attempt as a whole. aiohttp's own clocks would count the wait for a connection, restart at each
@@ -41,7 +42,10 @@ _LOOP, _MIDDLEWARES, _PROXY, _PROXY_AUTH = PRIVATE_NAMES
 class AttemptFailed(Struct, frozen=True):
     """An attempt without a response.
 
-    stale: an idle connection turned out to be closed, so nothing was answered. sent: whether it went as far as sending.
+    Attributes:
+        error: The error. It is not raised yet.
+        stale: Whether an idle connection turned out to be closed, so that the server never saw the request.
+        sent: Whether anything was sent.
     """
 
     error: PlugChatError
@@ -50,12 +54,19 @@ class AttemptFailed(Struct, frozen=True):
 
 
 class Transport:
-    """Sends single requests, over aiohttp sessions of its own or one that it borrows.
+    """Sends single requests, over an aiohttp session of its own or one that it borrows.
 
-    `bare` requests go past a borrowed session's default headers, middlewares and cookies, over its connector.
+    `bare` requests bypass a borrowed session's default headers, middlewares and cookies, but use its connector.
 
-    keep_headers: keep the headers of every answer (default False: a page's are not looked at).
-    state: "new", "open" in one event loop, or "closed" for good.
+    Args:
+        borrowed: The session to borrow, or None.
+        proxy: The URL of a proxy, or None.
+        ssl_context: Verifies servers, or None for Python's default.
+        max_response_bytes: The largest body of a 200 that is read, after decompression.
+        keep_headers: Whether to keep the headers of every response (default False: not of a 200).
+
+    Attributes:
+        state: "new", "open" in one event loop, or "closed" for good.
     """
 
     def __init__(
@@ -75,7 +86,7 @@ class Transport:
         self.state: Literal["new", "open", "closed"] = "new"
         self._loop: asyncio.AbstractEventLoop | None = None
         self._own: aiohttp.ClientSession | None = None
-        # What waits now, each with its task: closing ends it.
+        # The timeouts of attempts and waits that run now, each with its task: closing ends them.
         self._running: dict[asyncio.Timeout, asyncio.Task[Any] | None] = {}
 
     def open(self) -> None:
@@ -156,49 +167,57 @@ class Transport:
             raise _closed()
 
     async def send(self, request: Request, *, timeout: float) -> Response | AttemptFailed:  # noqa: ASYNC109 - bounds the attempt, body included
-        """Send one request and read its answer, in `timeout` seconds."""
-        client = self._client_for(request)
-        if closed := self._closed_error(client):
+        """Send one request and read its response, within `timeout` seconds."""
+        client = self._own if request.template.bare or self._borrowed is None else self._borrowed
+        assert client is not None, "callers check that it is open"
+        if (closed := self._closed_error(client)) is not None:
             return AttemptFailed(closed, sent=False)
-        attempt = _Attempt(request)
+        response = Response(0, {}, b"", complete=False, sent_url=request.url)
+        error: PlugChatError | None = None
+        stale = False
         cancellation: tuple[object, ...] | None = None
         limit = asyncio.timeout(timeout)
         self._running[limit] = asyncio.current_task()
         try:
             async with limit:
-                await self._ask(attempt, client)
-        except asyncio.CancelledError as error:
-            cancellation = error.args
+                await self._ask(client, request, response)
+        except asyncio.CancelledError as cancelled:
+            cancellation = cancelled.args
+        except PlugChatError:
+            raise  # a borrowed session's code uses another session: the error is its own
         except TimeoutError:
-            # Closing ends it, too: aiohttp would leave a request that waits for its body waiting.
-            closed = self._closed_error(client)
-            attempt.error = closed or RequestTimeoutError(f"no complete answer within {timeout:g} s")
-        except Exception as cause:  # what is neither aiohttp's nor the network's is raised again
-            # What comes out of a session that is closed in the middle is no promise of aiohttp's.
-            if closed := self._closed_error(client):
-                attempt.error = closed
+            # Closing ends it as well: aiohttp would leave a request that waits for its body waiting.
+            error = self._closed_error(client) or RequestTimeoutError(f"no complete answer within {timeout:g} s")
+        except Exception as cause:  # errors of neither aiohttp nor the network are raised again
+            # aiohttp does not promise what a session raises that is closed in the middle of a request.
+            if (closed := self._closed_error(client)) is not None:
+                error = closed
             elif isinstance(cause, (aiohttp.ClientError, DroppedError, OSError)) or (
                 # Other ValueErrors of a borrowed session are its own code's.
                 isinstance(cause, ValueError) and (client is self._own or "AUTHORIZATION" in str(cause))
             ):
-                attempt.error = translate(cause, request)
-                attempt.stale = isinstance(cause, DroppedError) and cause.reused
+                error = translate(cause, request)
+                stale = isinstance(cause, DroppedError) and cause.reused
             else:
                 raise
         finally:
             del self._running[limit]
         if cancellation is not None:
-            # Raised anew: the frames of the first one hold the headers, and who reports errors may show frames.
+            # A new one: the frames of the first one hold the headers, and error reports may show frames.
             raise asyncio.CancelledError(*cancellation)
-        return attempt.outcome()
+        # A status says more than how its body was cut.
+        if error is None or response.status not in (0, 200):
+            return response
+        error.url = request.url
+        return AttemptFailed(error, stale)
 
-    async def _ask(self, attempt: "_Attempt", client: aiohttp.ClientSession) -> None:
-        """Send the request and note what comes. aiohttp's objects live in this frame, which no error leads to."""
-        url = URL(attempt.request.url, encoded=True)
+    async def _ask(self, client: aiohttp.ClientSession, request: Request, response: Response) -> None:
+        """Send the request, and fill in the response. aiohttp's objects stay in this frame, which no error leads to."""
+        url = URL(request.url, encoded=True)
         async with client.request(
             "GET",
             url,
-            headers=attempt.request.headers,
+            headers=request.headers,
             allow_redirects=False,
             raise_for_status=False,
             auto_decompress=True,
@@ -207,22 +226,13 @@ class Transport:
             # Given with a request they replace the session's own.
             middlewares=None if client is self._own else (_send_once, *getattr(client, _MIDDLEWARES, ())),
         ) as answer:
-            attempt.head = _head(answer, attempt.request, url, keep_headers=self._keep_headers)
-            attempt.head.body, attempt.head.complete = await self._read(answer)
+            response.status = answer.status
+            if answer.status != 200 or self._keep_headers:
+                _fill_in_headers(response, answer, url)
+            response.body, response.complete = await self._read_body(answer)
 
-    def _client_for(self, request: Request) -> aiohttp.ClientSession:
-        assert self._own is not None, "callers check that it is open"
-        return self._own if request.shape.bare or self._borrowed is None else self._borrowed
-
-    def _closed_error(self, client: aiohttp.ClientSession) -> SessionStateError | None:
-        if self.state == "closed":
-            return _closed()
-        if client.closed:
-            return SessionStateError("the injected client_session is closed", "Keep it open as long as this session.")
-        return None
-
-    async def _read(self, answer: aiohttp.ClientResponse) -> tuple[bytes, bool]:
-        """Read the body, decompressed, up to the limit. Whether it is complete comes with it."""
+    async def _read_body(self, answer: aiohttp.ClientResponse) -> tuple[bytes, bool]:
+        """Return the body, decompressed, up to the limit, and whether it is complete."""
         if answer.status < 200:
             return b"", True  # 101: what follows is another protocol
         limit = self.max_response_bytes if answer.status == 200 else ERROR_BODY_BYTES
@@ -235,9 +245,16 @@ class Transport:
             chunks.append(chunk)
             size += len(chunk)
             if size > limit:
-                # Nobody reads a page that is too large; of an error the beginning is shown.
+                # A page that is too large is not used; of an error the beginning is shown.
                 return b"" if answer.status == 200 else b"".join(chunks)[:limit], False
         return b"".join(chunks), True
+
+    def _closed_error(self, client: aiohttp.ClientSession) -> SessionStateError | None:
+        if self.state == "closed":
+            return _closed()
+        if client.closed:
+            return SessionStateError("the injected client_session is closed", "Keep it open as long as this session.")
+        return None
 
 
 def _closed() -> SessionStateError:
@@ -246,28 +263,8 @@ def _closed() -> SessionStateError:
     )
 
 
-class _Attempt(Struct):
-    """What became known of an attempt. It holds nothing of aiohttp's: tracebacks may show it."""
-
-    request: Request
-    head: Response | None = None
-    error: PlugChatError | None = None
-    stale: bool = False
-
-    def outcome(self) -> Response | AttemptFailed:
-        """Give the response, or the failure."""
-        if self.head is not None and (self.error is None or self.head.status != 200):
-            # A status says more than how its body was cut.
-            return self.head
-        assert self.error is not None, "an attempt ends with a response or an error"
-        self.error.url = self.request.url
-        return AttemptFailed(self.error, self.stale)
-
-
-def _head(answer: aiohttp.ClientResponse, request: Request, url: URL, *, keep_headers: bool) -> Response:
-    """Give the response, its body still to be read."""
-    if answer.status == 200 and not keep_headers:
-        return Response(200, {}, b"", complete=False, sent_url=request.url)
+def _fill_in_headers(response: Response, answer: aiohttp.ClientResponse, url: URL) -> None:
+    """Fill in the response's headers, and what was really sent."""
     sent = answer.request_info
     headers: dict[str, str] = {}
     for name, raw in answer.headers.items():
@@ -275,16 +272,10 @@ def _head(answer: aiohttp.ClientResponse, request: Request, url: URL, *, keep_he
         # aiohttp keeps bytes that are not UTF-8 as surrogates, which can't be printed.
         value = raw.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
         headers[key] = (f"{headers[key]}, {value}" if key in headers else value)[:_HEADER_CHARS]
-    return Response(
-        answer.status,
-        headers,
-        b"",
-        complete=False,
-        sent_method=sent.method,
-        sent_url=str(sent.url),
-        sent_content_type=sent.headers.get("Content-Type"),
-        altered=sent.method != "GET" or sent.url != url,
-    )
+    response.headers = headers
+    response.sent_method, response.sent_url = sent.method, str(sent.url)
+    response.sent_content_type = sent.headers.get("Content-Type")
+    response.altered = sent.method != "GET" or sent.url != url
 
 
 class _Request(aiohttp.ClientRequest):
@@ -327,7 +318,7 @@ class _Connector(aiohttp.TCPConnector):
 async def _send_once(request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType) -> aiohttp.ClientResponse:
     """Middleware that keeps aiohttp from silently repeating a GET whose connection was lost.
 
-    aiohttp has no switch for it (its issue 10790), but repeats only on these classes. Retrying is the session's work:
+    aiohttp has no switch for it (its issue 10790), but repeats only on these classes. The session itself retries:
     counted, delayed, and paid from its budget.
     """
     try:

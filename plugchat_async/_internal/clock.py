@@ -1,4 +1,4 @@
-"""The clock that a session uses; tests give one of their own."""
+"""The clock of a session: time, sleep and random numbers, which tests replace."""
 
 import asyncio
 import random
@@ -10,10 +10,10 @@ from attrs import frozen
 
 @frozen
 class Clock:
-    """The time and the randomness that a session uses. Pass your own to test without waiting.
+    """Time, sleep and random numbers of a session. Pass your own to test without waiting.
 
     Attributes:
-        monotonic: Returns seconds that only go forward (default `time.monotonic`).
+        monotonic: Returns seconds on a clock that never goes back (default `time.monotonic`).
         time: Returns epoch seconds (default `time.time`).
         sleep: Waits for a number of seconds (default `asyncio.sleep`).
         random: Returns a float in [0, 1) (default `random.random`).

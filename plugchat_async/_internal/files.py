@@ -1,4 +1,4 @@
-"""Files that appear whole or not at all: they are written beside, and take their name when they are complete."""
+"""Files that appear whole or not at all: written under a temporary name, and renamed when they are complete."""
 
 import errno
 import os
@@ -18,16 +18,16 @@ from plugchat_async.errors import OutputError, PlugChatError
 _NAME_BYTES = 200
 UNICODE_HINT = 'Replace the invalid part first, such as with text.encode("utf-8", "replace").decode().'
 _DESCRIPTOR = re.compile(r"/dev/std(?:(out)|err)|/(?:dev|proc/self)/fd/([0-9]{1,6})")
-# The names of those that this process writes now.
+# The temporary names that this process writes to now.
 _open: set[str] = set()
-# This machine or container, of those that may share a folder.
+# Identifies this machine or container, among others that may share a folder.
 _HOST = sha256(socket.gethostname().encode()).hexdigest()[:8]
 _PART = re.compile(rf"\..*\.{_HOST}-([0-9]{{1,9}})-[0-9a-f]{{8}}\.part")
 
 
 @contextmanager
-def writing(path: Path) -> Generator[None]:
-    """Turn what the system says while `path` is written into an OutputError."""
+def output_errors(path: Path) -> Generator[None]:
+    """Raise an OutputError for what the system raises while `path` is written."""
     trouble = hint = ""
     try:
         yield
@@ -40,21 +40,22 @@ def writing(path: Path) -> Generator[None]:
     except OSError as error:
         trouble = error.strerror or str(error)
         if error.errno == errno.EMFILE:
-            hint = "Let fewer accounts be under way at a time, or raise this process's limit of open files."
+            hint = "Lower the concurrency, or raise this process's limit of open files."
     if trouble:
         raise OutputError(f"can't write {path}: {trouble}", hint, path=str(path))
 
 
 def write_private(path: Path, text: str) -> None:
-    """Write a file that only its owner may read. It changes wholly or not at all; OutputError if that fails.
+    """Write a file that only its owner may read. It changes wholly or not at all.
 
-    OutputError, too, for what is no regular file: to take the place of a device would do harm.
+    Raises:
+        OutputError: It can't be written, or the path is not a regular file: to replace a device would do harm.
     """
-    with writing(path):
+    with output_errors(path):
         if path.exists() and not path.is_file():
-            raise OutputError(f"can't write {path}: it is no regular file", path=str(path))
+            raise OutputError(f"can't write {path}: not a regular file", path=str(path))
         target = Path(os.path.realpath(path))  # a link stays one
-        part = beside(target)
+        part = temporary_name(target)
         try:
             part.touch(mode=0o600)
             part.write_text(text, "utf-8")
@@ -64,63 +65,70 @@ def write_private(path: Path, text: str) -> None:
 
 
 class AtomicFile:
-    """A file to be. Write into `file`, in bytes; then `commit`, or `discard`, which does nothing after a commit.
+    """A file that appears when it is committed. Write bytes into `file`, then call `commit` or `discard`.
 
-    OutputError if the folder does not allow it. What is not a regular file, like a pipe, is written as it is.
+    A path that is not a regular file, such as a pipe, is written directly. `/dev/stdout` and other descriptors are
+    shared, so that what others write there comes before and after it.
+
+    Attributes:
+        path: The path of the file.
+        file: The open file to write to.
+
+    Raises:
+        OutputError: The folder does not allow it.
     """
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self._beside: Path | None = None
-        with writing(path):
+        self._part: Path | None = None
+        with output_errors(path):
             descriptor = _descriptor_of(path)
             if descriptor is not None:
-                # Shared, so that what others write there goes before and behind it.
                 self.file: BinaryIO = _shared(descriptor)
                 return
             if path.exists() and not path.is_file():
                 self.file = path.open("wb")
                 return
             self._target = Path(os.path.realpath(path))  # a link stays one
-            self._beside = beside(self._target)
-            _open.add(self._beside.name)
+            self._part = temporary_name(self._target)
+            _open.add(self._part.name)
             try:
-                self.file = self._beside.open("xb")
+                self.file = self._part.open("xb")
             except BaseException:
-                _open.discard(self._beside.name)
+                _open.discard(self._part.name)
                 raise
             try:
                 with suppress(FileNotFoundError):
-                    shutil.copymode(self._target, self._beside)  # before it holds anything
+                    shutil.copymode(self._target, self._part)  # before it holds anything
             except BaseException:
                 self.discard()
                 raise
 
     def commit(self) -> None:
-        """Let the file appear, in place of what had its name. OutputError if that fails."""
+        """Replace what had the file's name, or raise OutputError."""
         try:
-            with writing(self.path):
+            with output_errors(self.path):
                 self.file.close()
-                if self._beside is not None:
-                    self._beside.replace(self._target)
-                    _open.discard(self._beside.name)
-                    self._beside = None
+                if self._part is not None:
+                    self._part.replace(self._target)
+                    _open.discard(self._part.name)
+                    self._part = None
         finally:
             self.discard()
 
     def discard(self) -> None:
-        """Leave nothing."""
-        with suppress(OSError):  # what can't be flushed is not wanted
+        """Remove the file. After a commit this does nothing."""
+        with suppress(OSError):  # what can't be flushed is not needed
             self.file.close()
-        if self._beside is not None:
+        if self._part is not None:
             with suppress(OSError):
-                self._beside.unlink()
-            _open.discard(self._beside.name)
-            self._beside = None
+                self._part.unlink()
+            _open.discard(self._part.name)
+            self._part = None
 
 
 def _descriptor_of(path: Path) -> int | None:
-    """Give the descriptor that a path stands for, perhaps over links, or None."""
+    """Return the descriptor that a path stands for, perhaps over links, or None."""
     name = os.fspath(path)
     for _ in range(40):  # as many as Linux follows
         found = _DESCRIPTOR.fullmatch(name)
@@ -142,14 +150,14 @@ def _shared(descriptor: int) -> BinaryIO:
         raise
 
 
-def beside(target: Path) -> Path:
-    """Give a name in the same folder for a file that is to become `target`, hidden and not used by any other."""
+def temporary_name(target: Path) -> Path:
+    """Return a hidden, unused name in the folder of `target`, for the file that will be renamed to it."""
     name = target.name.encode(errors="surrogateescape")[:_NAME_BYTES].decode(errors="ignore")
     return target.with_name(f".{name}.{_HOST}-{os.getpid()}-{token_hex(4)}.part")
 
 
-def sweep(folder: Path) -> None:
-    """Remove what killed processes of this machine have left half-written."""
+def remove_stale_parts(folder: Path) -> None:
+    """Remove the half-written files that killed processes of this machine have left in a folder."""
     with suppress(OSError):
         for path in folder.iterdir():
             found = _PART.fullmatch(path.name)
@@ -158,7 +166,7 @@ def sweep(folder: Path) -> None:
 
 
 def _runs_elsewhere(pid: int) -> bool:
-    """Tell whether another process has this number; where that can't be known, it does."""
+    """Return whether another process has this number. Where that can't be known, True."""
     if pid == os.getpid():  # in a container each run may have the same
         return False
     if os.name != "posix":
@@ -173,9 +181,9 @@ def _runs_elsewhere(pid: int) -> bool:
 
 
 def lock(file: BinaryIO) -> bool:
-    """Keep other processes from locking the same file while this one has it open. False if another one has done so.
+    """Lock an open file against other processes. Return whether no other process had locked it.
 
-    True, too, where the system knows no such locks: it is a help, not a promise.
+    Where the system has no such locks, return True: the lock is a help, not a guarantee.
     """
     try:
         import fcntl  # noqa: PLC0415 - not on Windows

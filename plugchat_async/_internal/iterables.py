@@ -1,4 +1,4 @@
-"""Things one by one, from an iterable of either kind."""
+"""Items one by one, from an iterable or an async iterable."""
 
 import asyncio
 from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Iterator
@@ -7,17 +7,20 @@ from typing import Final, Generic, TypeVar, cast
 from plugchat_async.errors import InvalidTypeError
 
 T = TypeVar("T")
-# None may be what comes.
+# None may be an item.
 _END: Final = object()
 
 
 class Source(Generic[T]):
-    """Gives what an iterable or async iterable gives, one by one, to whoever asks.
+    """Returns the items of an iterable or async iterable one by one, to several tasks.
 
-    The iterable is never asked by two at the same time, nor once it has ended or failed.
+    The iterable is never advanced by two tasks at the same time, nor after it has ended or failed.
 
-    name: the argument's, for messages. kind: what is to come; InvalidTypeError, here or from `next`, if it does not.
-    wanted: what is to be given (default None: all).
+    Args:
+        name: The name of the argument, for messages.
+        things: The iterable.
+        kind: The class of the items. InvalidTypeError is raised, here or by `next`, if it is another.
+        wanted: Returns whether to keep an item (default None: all are kept).
     """
 
     def __init__(self, name: str, things: object, kind: type[T], wanted: Callable[[T], bool] | None = None) -> None:
@@ -37,7 +40,7 @@ class Source(Generic[T]):
             )
 
     async def next(self) -> T | None:
-        """Give the next one, or None at the end."""
+        """Return the next item, or None at the end."""
         if isinstance(self._iterator, AsyncIterator):
             async with self._lock:
                 return await self._take_async(self._iterator)
@@ -45,7 +48,7 @@ class Source(Generic[T]):
 
     def _take(self, iterator: Iterator[object]) -> T | None:
         while not self._ended:
-            self._ended = True  # until there is one more
+            self._ended = True  # reset when there is one more
             found = self._checked(next(iterator, _END))
             if found is not None:
                 return found
@@ -60,12 +63,12 @@ class Source(Generic[T]):
         return None
 
     def _checked(self, thing: object) -> T | None:
-        """Give a thing if it is wanted. InvalidTypeError if it is of another kind."""
+        """Return an item, or None if it is not wanted. Raise InvalidTypeError if it is of another class."""
         if thing is _END:
             return None
         if not isinstance(thing, self._kind):
             kind = type(thing).__name__
             del thing  # it may be a token
-            raise InvalidTypeError(f"{self._name} must give {self._kind.__name__}, got {kind}")
+            raise InvalidTypeError(f"{self._name} must yield {self._kind.__name__}, got {kind}")
         self._ended = False
         return thing if self._wanted is None or self._wanted(thing) else None

@@ -1,4 +1,4 @@
-"""Values as short texts that can be kept anywhere and read again: JSON, compressed, in letters and digits. Pure."""
+"""Values as short texts that can be stored anywhere and read again: compressed JSON in base64. Pure."""
 
 import base64
 import binascii
@@ -12,23 +12,35 @@ from plugchat_async.errors import InvalidValueError
 
 T = TypeVar("T")
 
-# What a text may grow to: phones and names compress to a third, and zeros to a thousandth.
+# How much a text may grow: phones and names compress to a third, and zeros to a thousandth.
 _MAX_GROWTH: Final = 64
 _MAX_SMALL: Final = 16 * 1024 * 1024
 
 
 def to_text(version: int, value: object) -> str:
-    """Give a text that `from_text` reads. `value`: what msgspec can write."""
+    """Return a text that `from_text` reads.
+
+    Args:
+        version: The version of the value's format.
+        value: A value that msgspec can write.
+    """
     body = msgspec.json.encode({"version": version, "value": value})
     # The fastest level: a sixth longer, in a third of the time.
     return base64.urlsafe_b64encode(zlib.compress(body, 1)).decode("ascii")
 
 
 def from_text(text: str, kinds: Mapping[int, type[T]], *, name: str, what: str, hint: str) -> T:
-    """Read a value. InvalidValueError if it is none of its kind, or one of another version of this package.
+    """Return the value of a text.
 
-    kinds: what each version that can be read is of. name, what, hint: what the text is called in the error, what it is
-    to be, and what to do about it.
+    Args:
+        text: The text.
+        kinds: The class of the value, for each version that can be read.
+        name: The name of the text, for the error.
+        what: What the text should be, for the error.
+        hint: The hint of the error.
+
+    Raises:
+        InvalidValueError: The text holds no such value, or one of an unknown version.
     """
     try:
         body = _decompress(base64.b64decode(text, altchars=b"-_", validate=True))
@@ -45,9 +57,9 @@ def from_text(text: str, kinds: Mapping[int, type[T]], *, name: str, what: str, 
 
 
 def _decompress(packed: bytes) -> bytes:
-    """Give what was compressed. ValueError for what is too large to be meant, cut off, or has something behind it."""
+    """Return the decompressed bytes, or raise ValueError if they are too large, cut off, or followed by others."""
     unpacking = zlib.decompressobj()
     body = unpacking.decompress(packed, _MAX_SMALL + _MAX_GROWTH * len(packed))
     if not unpacking.eof or unpacking.unused_data:
-        raise ValueError("it has another end")
+        raise ValueError("too large, cut off, or followed by other bytes")
     return body

@@ -1,4 +1,4 @@
-"""Cancel tasks and wait for them."""
+"""The end of tasks."""
 
 import asyncio
 from collections.abc import Collection
@@ -6,7 +6,7 @@ from typing import Any
 
 
 async def cancel_all(tasks: Collection[asyncio.Task[Any]]) -> None:
-    """Cancel tasks, and wait until they have ended, even if the waiting is cancelled itself."""
+    """Cancel tasks and wait until they have ended, even if the wait itself is cancelled."""
     for task in tasks:
         task.cancel()
     cancelled: asyncio.CancelledError | None = None

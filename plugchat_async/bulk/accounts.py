@@ -9,8 +9,8 @@ from typing import Final
 
 from attrs import define, field, frozen
 
-from plugchat_async._http.token import TokenFunction
-from plugchat_async._http.wire import parse_base_url, token_problem
+from plugchat_async._http.token import TokenFunction, token_problem
+from plugchat_async._http.urls import parse_base_url
 from plugchat_async.bulk.names import name_key
 from plugchat_async.errors import InvalidValueError, PlugChatError
 

@@ -8,7 +8,7 @@ from attrs import field, frozen
 from plugchat_async._http.resources import SharedResources
 from plugchat_async._http.token import hidden_token
 from plugchat_async._http.transport import Transport
-from plugchat_async._http.wire import parse_base_url
+from plugchat_async._http.urls import parse_base_url
 from plugchat_async._internal.iterables import Source
 from plugchat_async._internal.tasks import cancel_all
 from plugchat_async._internal.validation import check_int

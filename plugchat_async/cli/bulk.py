@@ -10,7 +10,7 @@ from cyclopts import Parameter
 from rich.table import Column, Table
 from rich.text import Text
 
-from plugchat_async._http.wire import DEFAULT_BASE_URL
+from plugchat_async._http.urls import DEFAULT_BASE_URL
 from plugchat_async.bulk.accounts import Account, read_accounts
 from plugchat_async.cli.options import (
     EXIT_OK,

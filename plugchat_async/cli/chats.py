@@ -9,7 +9,7 @@ from typing import Annotated, Final
 from cyclopts import Parameter
 
 from plugchat_async import Chat, InvalidValueError, PlugChatError, PlugChatSession, WalkOptions, WalkReport
-from plugchat_async._http.wire import DEFAULT_BASE_URL
+from plugchat_async._http.urls import DEFAULT_BASE_URL
 from plugchat_async.cli.checkpoint import forget_checkpoint, read_checkpoint, save_checkpoint
 from plugchat_async.cli.options import (
     EXIT_OK,

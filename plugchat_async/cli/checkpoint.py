@@ -4,7 +4,7 @@ import sys
 from pathlib import Path
 
 from plugchat_async import ConsistencyError, InvalidValueError, OutputError, PlugChatError
-from plugchat_async._http.wire import CHATS_PATH
+from plugchat_async._http.urls import CHATS_PATH
 from plugchat_async._internal.files import write_private
 from plugchat_async._pagination.checkpoint import unpack
 from plugchat_async._pagination.state import Consistency

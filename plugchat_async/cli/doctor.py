@@ -7,7 +7,7 @@ from typing import Annotated, Final, TextIO
 
 from cyclopts import Parameter
 
-from plugchat_async._http.wire import DEFAULT_BASE_URL
+from plugchat_async._http.urls import DEFAULT_BASE_URL
 from plugchat_async.cli.options import (
     EXIT_ANSWER,
     EXIT_CONFIGURATION,

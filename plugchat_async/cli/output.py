@@ -11,7 +11,7 @@ from rich.table import Column, Table
 from rich.text import Text
 
 from plugchat_async import Chat, InvalidValueError
-from plugchat_async._internal.files import AtomicFile, writing
+from plugchat_async._internal.files import AtomicFile, output_errors
 from plugchat_async.cli.terminal import escape_json, printable, render_table
 from plugchat_async.export.rows import csv_header, to_csv, to_json
 from plugchat_async.export.writers import require_pyarrow, write_parquet
@@ -61,7 +61,7 @@ def open_output(output: Path | None) -> Generator[TextIO]:
         return
     whole = AtomicFile(output)
     try:
-        with writing(output):
+        with output_errors(output):
             out = io.TextIOWrapper(whole.file, encoding="utf-8", newline="")
             yield out
             out.flush()

@@ -8,7 +8,7 @@ from attrs import asdict
 from cyclopts import Parameter
 
 from plugchat_async import AccountStatus, NotConnectedError, PlugChatSession
-from plugchat_async._http.wire import DEFAULT_BASE_URL
+from plugchat_async._http.urls import DEFAULT_BASE_URL
 from plugchat_async.cli.options import EXIT_OK, EXIT_SERVICE, BaseURLOption, TokenOption, require_token, run_async
 from plugchat_async.cli.terminal import escape_json, marked_line
 

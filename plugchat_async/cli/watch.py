@@ -12,7 +12,7 @@ from typing import Annotated, Final, Literal
 from cyclopts import Parameter
 
 from plugchat_async import FOREVER, Chat, ChatAdded, ChatChanged, ChatEvent, PlugChatSession, WatchState
-from plugchat_async._http.wire import DEFAULT_BASE_URL
+from plugchat_async._http.urls import DEFAULT_BASE_URL
 from plugchat_async.cli.options import (
     EXIT_OK,
     BaseURLOption,

@@ -64,8 +64,9 @@ import ssl
 
 from plugchat_async._http.options import RequestSettings
 from plugchat_async._http.secret import Secret
+from plugchat_async._http.token import token_problem
 from plugchat_async._http.transport import Transport
-from plugchat_async._http.wire import DEFAULT_BASE_URL, parse_base_url, proxy_problem, token_problem
+from plugchat_async._http.urls import DEFAULT_BASE_URL, parse_base_url, proxy_problem
 from plugchat_async._internal.clock import Clock
 from plugchat_async._internal.validation import check_function, check_type
 from plugchat_async.doctor.check_runner import CheckRunner, OnFinding

@@ -9,9 +9,10 @@ from typing import Final
 from attrs import evolve
 
 from plugchat_async._http.options import RequestSettings
+from plugchat_async._http.request import RequestTemplate
 from plugchat_async._http.secret import Secret
 from plugchat_async._http.transport import Transport
-from plugchat_async._http.wire import DOCUMENTED_ORIGINS, RequestTemplate
+from plugchat_async._http.urls import DOCUMENTED_ORIGINS
 from plugchat_async.doctor.check_chats import check_latency, check_rate_limit
 from plugchat_async.doctor.check_phone import check_answer, check_phone
 from plugchat_async.doctor.findings import (

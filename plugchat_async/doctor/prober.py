@@ -10,19 +10,12 @@ from plugchat_async._evidence import Problem
 from plugchat_async._http.account_status import read_status
 from plugchat_async._http.decode import Decoded
 from plugchat_async._http.gateway_errors import gateway_error
+from plugchat_async._http.request import Request, RequestBuilder, RequestTemplate
+from plugchat_async._http.response import Response, one_line, status_error, status_line
 from plugchat_async._http.retry import parse_wait
 from plugchat_async._http.secret import Secret
 from plugchat_async._http.transport import AttemptFailed, Transport
-from plugchat_async._http.wire import (
-    STATUS_PATH,
-    Request,
-    RequestBuilder,
-    RequestTemplate,
-    Response,
-    one_line,
-    status_error,
-    status_line,
-)
+from plugchat_async._http.urls import STATUS_PATH
 from plugchat_async._internal.clock import Clock
 from plugchat_async._pagination.steps import key_of
 from plugchat_async.converter import converter

@@ -7,8 +7,8 @@ from typing import Any, Final, cast
 
 from attrs import evolve
 
+from plugchat_async._http.response import Response, status_line
 from plugchat_async._http.secret import Secret
-from plugchat_async._http.wire import Response, status_line
 from plugchat_async._internal.lenient_json import mend, value_of
 from plugchat_async.errors import DecodeError, MethodNotAllowedError, PlugChatError, RateLimitedError, ServerError
 

@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Unpack
 
-from plugchat_async._internal.files import writing
+from plugchat_async._internal.files import output_errors
 from plugchat_async._internal.iterables import Source
 from plugchat_async._internal.validation import check_choice
 from plugchat_async.bulk.accounts import Account
@@ -70,7 +70,7 @@ async def export_many(
 
         def on_export(export: AccountExport) -> None:
             if export.error is not None and run.manifest.existed:
-                with writing(out):  # a run that was killed may have finished the file, but not recorded it
+                with output_errors(out):  # a run that was killed may have finished the file, but not recorded it
                     path_of(export.account).unlink(missing_ok=True)
             run.record([export])
 
@@ -151,5 +151,5 @@ def make_folder(folder: Path) -> None:
     Raises:
         OutputError: It can't be created.
     """
-    with writing(folder):
+    with output_errors(folder):
         folder.mkdir(parents=True, exist_ok=True)

@@ -8,7 +8,7 @@ from typing import BinaryIO, Final, Literal
 import msgspec
 from attrs import frozen
 
-from plugchat_async._internal.files import lock, writing
+from plugchat_async._internal.files import lock, output_errors
 from plugchat_async.errors import InvalidValueError, OutputError
 
 # Its suffix differs from those of the listed files, and readers of whole folders skip names with a leading "_".
@@ -116,7 +116,7 @@ class Manifest:
         self._folder = folder
         self._path = folder / MANIFEST
         self.finished: dict[str, CompletedAccount] = {}
-        with writing(self._path):
+        with output_errors(self._path):
             self._file: BinaryIO = open(self._path, "ab+")  # noqa: PTH123, SIM115 - until `close`
         try:
             self._open(ManifestHeader(VERSION, file_format, layout, limit, token_hex(4), merge_people), restart=restart)
@@ -131,7 +131,7 @@ class Manifest:
             raise OutputError(
                 f"another run is exporting to {folder}", "Wait until it has ended, or use another folder.", path=folder
             )
-        with writing(self._path):
+        with output_errors(self._path):
             self._file.seek(0)
             text = self._file.read()
         complete = text[: text.rfind(b"\n") + 1]
@@ -143,14 +143,14 @@ class Manifest:
             problem = f"{self._folder} already holds {_describe(found)}; this run would write {_describe(header)}"
         if problem and not restart:
             raise InvalidValueError(problem, _OTHER_EXPORT_HINT)
-        with writing(self._path):
+        with output_errors(self._path):
             for entry in entries:
                 if restart:
                     (self._folder / entry.file).unlink(missing_ok=True)
                 elif (self._folder / entry.file).is_file():
                     self._remember(entry)
         self.remove_unlisted_parts()
-        with writing(self._path):
+        with output_errors(self._path):
             self._file.truncate(0 if restart else len(complete))
         if restart or not complete:
             self.id = header.id
@@ -160,7 +160,7 @@ class Manifest:
         """Delete the leases of all runs, which stops their workers, and the parts that are not in the manifest."""
         listed = {account.file for account in self.finished.values()}
         prefixes = (f"part-{self.id}-", f".part-{self.id}-", f".run-{self.id}")
-        with writing(self._folder):
+        with output_errors(self._folder):
             for path in self._folder.iterdir():
                 if path.name.startswith(prefixes) and path.name not in listed:
                     path.unlink(missing_ok=True)
@@ -176,7 +176,7 @@ class Manifest:
 
     def close(self) -> None:
         """Close the manifest."""
-        with writing(self._path):
+        with output_errors(self._path):
             self._file.close()
 
     def _remember(self, entry: ManifestEntry) -> None:
@@ -186,7 +186,7 @@ class Manifest:
             self.finished[name] = CompletedAccount(entry.file, chats, verified, problems.get(name, 0))
 
     def _write(self, line: msgspec.Struct) -> None:
-        with writing(self._path):  # at the end: the file is open for appending
+        with output_errors(self._path):  # at the end: the file is open for appending
             self._file.write(msgspec.json.encode(line) + b"\n")
             self._file.flush()
 

@@ -11,7 +11,7 @@ from typing import Any, Final
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from plugchat_async._internal.files import UNICODE_HINT, AtomicFile, writing
+from plugchat_async._internal.files import UNICODE_HINT, AtomicFile, output_errors
 from plugchat_async.errors import InvalidValueError
 from plugchat_async.export.rows import ACCOUNT
 from plugchat_async.models import COLUMNS, Chat, values_of
@@ -85,7 +85,7 @@ class ParquetChatWriter:
         self._pending_rows = 0
         self._output = AtomicFile(path)
         try:
-            with writing(path):
+            with output_errors(path):
                 self._writer = pq.ParquetWriter(self._output.file, self._schema, compression="zstd")
         except BaseException:
             self._output.discard()
@@ -108,7 +108,7 @@ class ParquetChatWriter:
         if not self._pending:
             return
         table_ = pa.Table.from_batches(self._pending, self._schema)
-        with writing(self.path):
+        with output_errors(self.path):
             self._writer.write_table(table_, row_group_size=ROW_GROUP)
         self._pending.clear()
         self._pending_rows = 0
@@ -117,7 +117,7 @@ class ParquetChatWriter:
         """Make the complete file appear."""
         try:
             self._flush()
-            with writing(self.path):
+            with output_errors(self.path):
                 self._writer.close()
             self._output.commit()
         finally:

@@ -9,7 +9,7 @@ from typing import Any, BinaryIO, Final, Self, cast
 import msgspec
 from attrs import fields, frozen
 
-from plugchat_async._internal.files import sweep, writing
+from plugchat_async._internal.files import output_errors, remove_stale_parts
 from plugchat_async._internal.validation import check_function, check_int, check_type
 from plugchat_async.bulk.accounts import Account
 from plugchat_async.bulk.fetch import BulkOptions, BulkSettings, settings_of
@@ -95,7 +95,7 @@ class ExportRun:
             folder, file_format, layout, limit=limit, merge_people=settings.merge_people, restart=settings.restart
         )
         try:
-            sweep(folder)  # the lock of the manifest keeps other runs out
+            remove_stale_parts(folder)  # the lock of the manifest keeps other runs out
             self._failures = FailureLog(folder)
         except BaseException:
             self.manifest.close()
@@ -175,7 +175,7 @@ class FailureLog:
     def __init__(self, folder: Path) -> None:
         self._path = folder / FAILURES
         self._file: BinaryIO | None = None
-        with writing(self._path):
+        with output_errors(self._path):
             self._path.unlink(missing_ok=True)  # from the run before
 
     def add(self, export: AccountExport) -> None:
@@ -189,7 +189,7 @@ class FailureLog:
         line = FailedAccount(
             export.account, type(error).__name__, error.what_happened, error.hint, error.status, error.page
         )
-        with writing(self._path):
+        with output_errors(self._path):
             if self._file is None:
                 self._file = self._path.open("ab")
             self._file.write(msgspec.json.encode(line) + b"\n")
@@ -198,5 +198,5 @@ class FailureLog:
     def close(self) -> None:
         """Close the file."""
         if self._file is not None:
-            with writing(self._path):
+            with output_errors(self._path):
                 self._file.close()

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal, Protocol, TypeAlias
 
 from plugchat_async._extras import needing
-from plugchat_async._internal.files import AtomicFile, writing
+from plugchat_async._internal.files import AtomicFile, output_errors
 from plugchat_async._internal.iterables import Source
 from plugchat_async.errors import InvalidValueError
 from plugchat_async.export.rows import csv_header, from_json, to_csv, to_json
@@ -71,7 +71,7 @@ class LineWriter:
 
     def _write_lines(self, lines: Iterable[str]) -> None:
         try:
-            with writing(self.path):  # also encodes, which fails for half a surrogate pair
+            with output_errors(self.path):  # also encodes, which fails for half a surrogate pair
                 self._output.file.write("".join(lines).encode())
         except BaseException:
             self.discard()

@@ -19,8 +19,9 @@ from asyncio import CancelledError
 from typing import Final
 
 from plugchat_async._extras import needing
+from plugchat_async._http.request import __version__
+from plugchat_async._http.response import status_line
 from plugchat_async._http.telemetry import Reason
-from plugchat_async._http.wire import __version__, status_line
 from plugchat_async.errors import PlugChatError
 from plugchat_async.models import WalkReport
 

@@ -4,7 +4,8 @@ from collections.abc import Mapping
 
 from aiohttp import hdrs, web
 
-from plugchat_async._http.wire import JSON_TYPE, STATUS_PATH
+from plugchat_async._http.request import JSON_TYPE
+from plugchat_async._http.urls import STATUS_PATH
 from plugchat_async.testing.account import SimulatedAccount
 from plugchat_async.testing.dialects import Dialect, write_page
 from plugchat_async.testing.quirks import Quirks, page_of

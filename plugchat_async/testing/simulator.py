@@ -9,7 +9,8 @@ from typing import Self
 from aiohttp import hdrs, web
 from attrs import frozen
 
-from plugchat_async._http.wire import CHATS_PATH, STATUS_PATH, token_problem
+from plugchat_async._http.token import token_problem
+from plugchat_async._http.urls import CHATS_PATH, STATUS_PATH
 from plugchat_async._internal.validation import check_choice, check_int, check_number, check_seconds, check_type
 from plugchat_async.errors import InvalidValueError
 from plugchat_async.models import Chat

@@ -17,8 +17,9 @@ from aiohttp import web
 
 from plugchat_async import AccountStatus, Chat
 from plugchat_async._http.field_values import wire_name
+from plugchat_async._http.request import JSON_TYPE, RequestTemplate
 from plugchat_async._http.secret import Secret
-from plugchat_async._http.wire import CHATS_PATH, DOCUMENTED_ORIGINS, JSON_TYPE, STATUS_PATH, RequestTemplate
+from plugchat_async._http.urls import CHATS_PATH, DOCUMENTED_ORIGINS, STATUS_PATH
 from plugchat_async.testing import PlugChatSimulator, SimulatedAccount
 from plugchat_async.testing.dialects import DIALECTS, Dialect
 from support import PAYLOADS

@@ -21,8 +21,9 @@ from plugchat_async import (
     UnsupportedMediaTypeError,
     WalkReport,
 )
+from plugchat_async._http.request import RequestTemplate
 from plugchat_async._http.secret import Secret
-from plugchat_async._http.wire import CHATS_PATH, RequestTemplate
+from plugchat_async._http.urls import CHATS_PATH
 from support.fakes import FakeTime
 from support.peers import prism
 

@@ -216,7 +216,7 @@ async def test_what_is_no_account_is_refused(sim: PlugChatSimulator) -> None:
             fetch_many(wrong)
     one = account(1, sim)
     for odd in (None, ("name", "token")):
-        with pytest.raises(InvalidTypeError, match=f"accounts must give Account, got {type(odd).__name__}"):
+        with pytest.raises(InvalidTypeError, match=f"accounts must yield Account, got {type(odd).__name__}"):
             await collect([one, odd, one])
 
 

@@ -29,7 +29,7 @@ from plugchat_async import (
     export_many,
     read_jsonl,
 )
-from plugchat_async._internal.files import beside
+from plugchat_async._internal.files import temporary_name
 from plugchat_async.export import parquet as _parquet
 from plugchat_async.export.manifest import MANIFEST, CompletedAccount, Manifest, ManifestEntry
 from plugchat_async.export.run import FAILURES
@@ -210,7 +210,7 @@ async def test_two_runs_do_not_write_into_one_folder(tmp_path: Path, sim: PlugCh
 async def test_a_run_that_is_refused_leaves_the_other_ones_files_alone(tmp_path: Path, sim: PlugChatSimulator) -> None:
     """Though their process looks dead from here, as one in another container does."""
     manifest = Manifest(tmp_path, "jsonl", "accounts", restart=False)
-    name = beside(tmp_path / "x.jsonl").name.replace(str(os.getpid()), "999999999")
+    name = temporary_name(tmp_path / "x.jsonl").name.replace(str(os.getpid()), "999999999")
     for path in (tmp_path / name, tmp_path / ".y.jsonl.01234567-1-01234567.part"):
         path.touch()
     with pytest.raises(OutputError, match="another run is exporting to"):

@@ -407,13 +407,13 @@ SCENARIOS = {
     "fetch_page": Scenario(page(), first(10), 3, SENDING),
     "fetch_page, repeated": Scenario(page(), first(10), 8, SENDING, (RETRY, Fault.truncate())),
     "fetch_page, large": Scenario(
-        page(1, 2000), first(2000), 6, SENDING | {"Transport._read", "_with_pauses"}, size=2000
+        page(1, 2000), first(2000), 6, SENDING | {"Transport._read_body", "PageFetcher._read_result"}, size=2000
     ),
     "fetch_page, two over one slot, held": Scenario(
         two_pages,
         first(20),
         10,
-        SENDING | {"Limits.enter", "PageFetcher._wait_until_allowed"},
+        SENDING | {"Limits.enter", "PageFetcher._wait_for_account"},
         (HOLD, RETRY),
         options=ONE_SLOT,
     ),
@@ -421,7 +421,7 @@ SCENARIOS = {
         two_pages, first(20), 6, SENDING | {"Limits._pass_rates"}, options={"requests_per_second": 50}
     ),
     "fetch_page, an async token": Scenario(
-        page(), first(10), 6, SENDING | {"TokenProvider.newest"}, (RETRY,), token=slow_token
+        page(), first(10), 6, SENDING | {"TokenProvider.get"}, (RETRY,), token=slow_token
     ),
     "fetch_page, timed out": Scenario(page(), first(10), 5, SENDING, (HANG,), options={"timeout": 0.05}),
     "fetch_page, borrowed": Scenario(page(), first(10), 5, SENDING, (RETRY,), borrowed=True),
@@ -431,7 +431,7 @@ SCENARIOS = {
         chats(prefetch=3),
         first(CHATS),
         18,
-        AHEAD | {"Limits.enter", "PageFetcher._wait_until_allowed"},
+        AHEAD | {"Limits.enter", "PageFetcher._wait_for_account"},
         (HONEST, HOLD, RETRY),
         options=ONE_SLOT,
     ),

@@ -28,7 +28,7 @@ from plugchat_async import (
     UnsupportedMediaTypeError,
     WalkReport,
 )
-from plugchat_async._http.wire import CHATS_PATH
+from plugchat_async._http.urls import CHATS_PATH
 from plugchat_async.doctor import CHECKS, MAX_REQUESTS, Finding, Report, examine
 from plugchat_async.testing import Fault, PlugChatSimulator, Quirks
 from support.fakes import FakeTime, RawServer, answering, http, what_frames_show

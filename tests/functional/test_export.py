@@ -41,7 +41,7 @@ from plugchat_async import (
     write_jsonl,
     write_parquet,
 )
-from plugchat_async._internal.files import AtomicFile, beside, sweep
+from plugchat_async._internal.files import AtomicFile, remove_stale_parts, temporary_name
 from plugchat_async.export.rows import from_json, to_json
 from plugchat_async.export.writers import open_writer
 from plugchat_async.testing import Fault, PlugChatSimulator
@@ -547,7 +547,7 @@ async def test_what_is_no_chat_is_refused(tmp_path: Path, write: Write) -> None:
     """At once, or when it comes."""
     with pytest.raises(InvalidTypeError, match="chats must be an iterable or async iterable of Chat, got NoneType"):
         await write(None, tmp_path / "x")
-    with pytest.raises(InvalidTypeError, match="chats must give Chat, got str"):
+    with pytest.raises(InvalidTypeError, match="chats must yield Chat, got str"):
         await write([*CHATS, "5"], tmp_path / "x")
     assert only(tmp_path) == []
 
@@ -573,7 +573,7 @@ async def test_a_missing_extra_is_named(tmp_path: Path, missing: str, monkeypatc
 
 def test_leftovers_of_dead_processes_are_swept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Not those of living ones, nor those that this one writes, nor files of other names."""
-    own = beside(tmp_path / "x").name
+    own = temporary_name(tmp_path / "x").name
     alive, dead = (own.replace(f"-{os.getpid()}-", f"-{pid}-") for pid in (os.getppid(), 999_999_999))
     elsewhere = re.sub(r"[0-9a-f]{8}-", "01234567-", dead, count=1)
     names = [alive, elsewhere, ".x.part", own[1:], own.upper()]
@@ -581,10 +581,10 @@ def test_leftovers_of_dead_processes_are_swept(tmp_path: Path, monkeypatch: pyte
     for name in [*names, *gone]:
         (tmp_path / name).touch()
     mine = AtomicFile(tmp_path / "z")
-    sweep(tmp_path)
-    assert set(only(tmp_path)) == {*names, mine._beside.name if mine._beside else ""}
+    remove_stale_parts(tmp_path)
+    assert set(only(tmp_path)) == {*names, mine._part.name if mine._part else ""}
     mine.discard()
-    sweep(tmp_path / "none")
+    remove_stale_parts(tmp_path / "none")
     assert set(only(tmp_path)) == set(names)
     (tmp_path / gone[0]).touch()
 
@@ -593,18 +593,18 @@ def test_leftovers_of_dead_processes_are_swept(tmp_path: Path, monkeypatch: pyte
 
     with monkeypatch.context() as patch:
         patch.setattr(os, "kill", another_users)
-        sweep(tmp_path)
+        remove_stale_parts(tmp_path)
         assert gone[0] in only(tmp_path)
     monkeypatch.setattr(os, "name", "nt")
     (tmp_path / gone[0]).touch()
-    sweep(tmp_path)
+    remove_stale_parts(tmp_path)
     assert gone[0] in only(tmp_path)
 
 
 def test_a_name_beside_fits_into_file_systems(tmp_path: Path) -> None:
     """A long one is cut."""
-    assert len(beside(tmp_path / ("é" * 127)).name.encode()) < 255
-    assert beside(tmp_path / "x") != beside(tmp_path / "x")
+    assert len(temporary_name(tmp_path / ("é" * 127)).name.encode()) < 255
+    assert temporary_name(tmp_path / "x") != temporary_name(tmp_path / "x")
 
 
 async def test_a_generator_that_is_left_half_way_leaves_nothing(tmp_path: Path, plugchat: PlugChatSession) -> None:

@@ -536,7 +536,7 @@ def test_a_state_is_saved_where_a_link_leads(tmp_path: Path) -> None:
 def test_a_state_does_not_take_the_place_of_a_device(tmp_path: Path) -> None:
     """Nor of a pipe: whoever may, would replace /dev/null."""
     os.mkfifo(tmp_path / "pipe")
-    with pytest.raises(OutputError, match="it is no regular file"):
+    with pytest.raises(OutputError, match="not a regular file"):
         WatchState().save(tmp_path / "pipe")
     with pytest.raises(InvalidValueError, match="not a regular file"):
         WatchState.load(tmp_path / "pipe")
@@ -548,7 +548,7 @@ def test_a_state_that_can_not_be_saved(tmp_path: Path) -> None:
     """An OutputError; what was there stays."""
     with pytest.raises(OutputError, match="can't write .*/none/state: No such file or directory"):
         WatchState().save(tmp_path / "none" / "state")
-    with pytest.raises(OutputError, match="it is no regular file"):
+    with pytest.raises(OutputError, match="not a regular file"):
         WatchState().save(tmp_path)
     assert list(tmp_path.iterdir()) == []
 

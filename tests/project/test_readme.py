@@ -30,7 +30,7 @@ from plugchat_async import (
     to_arrow,
 )
 from plugchat_async._http.options import RequestSettings
-from plugchat_async._http.wire import DEFAULT_BASE_URL
+from plugchat_async._http.urls import DEFAULT_BASE_URL
 from plugchat_async.testing import Fault, PlugChatSimulator
 from support.fakes import served
 
@@ -303,7 +303,7 @@ def test_every_option_is_in_the_table() -> None:
             case "token":
                 assert said == ""
             case "max_response_bytes":
-                assert said == f"{defaults[name] // 2**20} MiB"
+                assert said == f"{(defaults[name] or 0) // 2**20} MiB"
             case "retry" | "clock":
                 assert said == f"{type(defaults[name]).__name__}()"
             case _:

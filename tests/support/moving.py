@@ -8,7 +8,7 @@ from typing import Any
 from attrs import define, field
 
 from plugchat_async import Chat, Page
-from plugchat_async._http.wire import CHATS_PATH
+from plugchat_async._http.urls import CHATS_PATH
 from plugchat_async._internal.clock import Clock
 from plugchat_async._pagination.sequential import WalkContext, WalkStats
 from plugchat_async._pagination.server_traits import ServerTraits

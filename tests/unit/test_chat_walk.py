@@ -23,7 +23,7 @@ from plugchat_async import (
     SessionStateError,
     WalkReport,
 )
-from plugchat_async._http.wire import CHATS_PATH
+from plugchat_async._http.urls import CHATS_PATH
 from plugchat_async._pagination.options import WalkSettings
 from plugchat_async._pagination.runner import LEFT, ChatWalk
 from plugchat_async._pagination.server_traits import ServerTraits

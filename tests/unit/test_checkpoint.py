@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from plugchat_async import InvalidValueError, Page, PageLimitError, PlugChatSession, ServerError, WalkReport
-from plugchat_async._http.wire import CHATS_PATH
+from plugchat_async._http.urls import CHATS_PATH
 from plugchat_async._pagination.checkpoint import VERSION, pack, unpack
 from plugchat_async._pagination.options import WalkSettings
 from plugchat_async._pagination.state import Consistency, WalkConfig, WalkState

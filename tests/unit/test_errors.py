@@ -6,7 +6,16 @@ import re
 import pytest
 
 import plugchat_async
-from plugchat_async import Attempt, DecodeError, PlugChatError, Problem, ServerError, errors
+from plugchat_async import (
+    Attempt,
+    ConnectionFailedError,
+    DecodeError,
+    PlugChatError,
+    Problem,
+    RequestTimeoutError,
+    ServerError,
+    errors,
+)
 
 CLASSES = sorted(
     (c for c in vars(errors).values() if inspect.isclass(c) and issubclass(c, PlugChatError)),
@@ -66,6 +75,19 @@ def test_an_error_survives_pickling_and_copying(cls: type[PlugChatError]) -> Non
         assert type(again) is cls
         assert vars(again) == vars(error)
         assert str(again) == str(error)
+
+
+@pytest.mark.parametrize(
+    ("cls", "builtin"), [(RequestTimeoutError, TimeoutError), (ConnectionFailedError, ConnectionError)]
+)
+def test_errors_of_the_network_are_built_in_ones_as_well(cls: type[PlugChatError], builtin: type[OSError]) -> None:
+    """With all fields of ours, and none of an OSError: its way to read two or three arguments is not taken."""
+    for error in (cls("late"), cls("late", "Wait."), cls("late", "Wait.", 408)):
+        assert isinstance(error, builtin)
+        assert (error.errno, error.strerror, error.filename) == (None, None, None)
+        assert error.args == pickle.loads(pickle.dumps(error)).args
+        assert str(error) == str(pickle.loads(pickle.dumps(error))) == f"late. {error.hint}"
+        assert pickle.loads(pickle.dumps(error)).status == error.status
 
 
 def test_the_text_gives_the_context() -> None:

@@ -22,8 +22,8 @@ from plugchat_async import (
     UnsupportedMediaTypeError,
 )
 from plugchat_async._http.gateway_errors import gateway_error, is_refusal
+from plugchat_async._http.response import Response, status_error, status_line
 from plugchat_async._http.secret import Secret
-from plugchat_async._http.wire import Response, status_error, status_line
 from plugchat_async.testing import Fault, PlugChatSimulator
 from support.fakes import FakeTime, RawServer, answering, http
 
@@ -31,7 +31,7 @@ TOKEN = Secret("1nEFbU3EktLnV7LIIzX")
 STATUSES = (200, 400, 401, 403, 404)
 # The text, its class (None: that of no text), and what the hint tells to do.
 TEXTS: list[tuple[str, type[PlugChatError] | None, str]] = [
-    ("your client-token is not configured", AuthenticationError, "Copy the token anew"),
+    ("your client-token is not configured", AuthenticationError, "Copy the token again"),
     ("Instance not found", AuthenticationError, "Check in the Plug Chat panel that the token's account still exists"),
     ("203.0.113.9 not allowed", AccessDeniedError, "Add this machine's public address"),
     ("You need to be connected", NotConnectedError, "Connect the phone again in the Plug Chat panel"),

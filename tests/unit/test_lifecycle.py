@@ -38,8 +38,9 @@ from plugchat_async import (
     WalkReport,
     fetch_many,
 )
+from plugchat_async._http.request import Request
+from plugchat_async._http.response import Response
 from plugchat_async._http.transport import AttemptFailed, Transport
-from plugchat_async._http.wire import Request, Response
 from plugchat_async.testing import Fault, PlugChatSimulator, SimulatedAccount
 
 T = TypeVar("T")

@@ -17,10 +17,11 @@ from plugchat_async import (
 )
 from plugchat_async._http.page_fetcher import PageFetcher
 from plugchat_async._http.rate_limit import Limits
+from plugchat_async._http.request import Request, RequestTemplate
+from plugchat_async._http.response import Response
 from plugchat_async._http.retry import RetryBudget
 from plugchat_async._http.secret import Secret
 from plugchat_async._http.transport import AttemptFailed, Transport
-from plugchat_async._http.wire import Request, RequestTemplate, Response
 from support.fakes import FakeTime
 
 PAGE = Response(200, {}, b'[{"phone":"1"}]')
@@ -55,7 +56,7 @@ def exchange(player: Player, policy: RetryPolicy | None = None, base_url: str = 
     return PageFetcher(
         transport=player,
         token=Secret("s3cret"),
-        shape=RequestTemplate(base_url, bare=True),
+        template=RequestTemplate(base_url, bare=True),
         policy=policy or RetryPolicy(),
         repair=True,
         timeout=30.0,
@@ -124,7 +125,7 @@ async def test_a_lost_connection_to_the_other_host_is_retried_but_does_not_repla
     player = Player(Response(405, {}, b"no"), CLOSED, PAGE, fake=fake_time)
     work = exchange(player, base_url="https://app.plugchat.com.br")
     await work.fetch(1, 10)
-    assert work.shape.base_url == "https://www.plugchat.com.br"
+    assert work.template.base_url == "https://www.plugchat.com.br"
     player = Player(Response(405, {}, b"no"), *[CLOSED] * 3, fake=fake_time)
     with pytest.raises(MethodNotAllowedError) as caught:
         await exchange(player, base_url="https://app.plugchat.com.br").fetch(1, 10)
@@ -218,7 +219,7 @@ async def test_a_stale_connection_to_the_other_host_is_replaced(fake_time: FakeT
     player = Player(Response(405, {}, b"no"), STALE, PAGE, fake=fake_time)
     work = exchange(player, base_url="https://app.plugchat.com.br")
     await work.fetch(1, 10)
-    assert work.shape.base_url == "https://www.plugchat.com.br"
+    assert work.template.base_url == "https://www.plugchat.com.br"
 
 
 async def test_two_pages_at_once_repair_each_for_itself(fake_time: FakeTime) -> None:
@@ -228,7 +229,7 @@ async def test_two_pages_at_once_repair_each_for_itself(fake_time: FakeTime) -> 
     work = exchange(player, base_url="https://app.plugchat.com.br")
     work.limits.slots = asyncio.Semaphore(2)
     await asyncio.gather(work.fetch(1, 10), work.fetch(2, 10))
-    assert work.shape.base_url == "https://www.plugchat.com.br"
+    assert work.template.base_url == "https://www.plugchat.com.br"
     await work.fetch(3, 10)
     assert len(player.sent) == 5
 
@@ -240,7 +241,7 @@ async def test_a_kept_repair_can_be_undone_by_another(fake_time: FakeTime) -> No
     work = exchange(player, base_url="https://app.plugchat.com.br")
     await work.fetch(1, 10)
     await work.fetch(2, 10)
-    assert work.shape.base_url == "https://app.plugchat.com.br"
+    assert work.template.base_url == "https://app.plugchat.com.br"
 
 
 async def test_a_kept_repair_that_fails_is_undone(fake_time: FakeTime) -> None:
@@ -250,9 +251,9 @@ async def test_a_kept_repair_that_fails_is_undone(fake_time: FakeTime) -> None:
     player = Player(refused, PAGE, without, PAGE, fake=fake_time)
     work = exchange(player)
     await work.fetch(1, 10)
-    assert work.shape.content_type is None
+    assert work.template.content_type is None
     await work.fetch(2, 10)
-    assert work.shape.content_type == "application/json"
+    assert work.template.content_type == "application/json"
 
 
 async def test_no_repair_is_begun_past_the_deadline(fake_time: FakeTime) -> None:

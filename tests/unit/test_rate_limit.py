@@ -24,11 +24,12 @@ from plugchat_async import (
 )
 from plugchat_async._http.page_fetcher import PageFetcher
 from plugchat_async._http.rate_limit import Limits, rate_limiter
+from plugchat_async._http.request import Request, RequestTemplate
 from plugchat_async._http.resources import SharedResources
+from plugchat_async._http.response import Response
 from plugchat_async._http.retry import RetryBudget
 from plugchat_async._http.secret import Secret
 from plugchat_async._http.transport import AttemptFailed, Transport
-from plugchat_async._http.wire import Request, RequestTemplate, Response
 from plugchat_async.models import Page
 from plugchat_async.testing import Fault, PlugChatSimulator
 from support.fakes import FakeTime, run_apart
@@ -79,7 +80,7 @@ def exchange(transport: Transport, limits: Limits, policy: RetryPolicy | None = 
     return PageFetcher(
         transport=transport,
         token=Secret("s3cret"),
-        shape=RequestTemplate("https://x.example", bare=True),
+        template=RequestTemplate("https://x.example", bare=True),
         policy=policy or RetryPolicy(),
         repair=True,
         timeout=30.0,
@@ -199,7 +200,7 @@ def test_a_cancelled_wait_for_the_overall_rate_gives_its_slot_back() -> None:
         ):
             enter = partial(limits.enter, asyncio.get_running_loop().time, partial(asyncio.sleep, 0))
             await enter()
-            limits.leave()
+            limits.slots.release()
             waiting = asyncio.create_task(enter())
             await asyncio.sleep(1.0)
             waiting.cancel()
@@ -322,7 +323,7 @@ def test_a_page_that_would_be_held_past_its_deadline_fails_at_once() -> None:
         loop = asyncio.get_running_loop()
         before = loop.time()
         with pytest.raises(
-            RateLimitedError, match=r"not asked for: .* for another 20\.0 s, and the deadline"
+            RateLimitedError, match=r"not sent: rate limited for another 20\.0 s, past the page's 15 s deadline"
         ) as caught:
             await work.fetch(2, 10)
         assert caught.value.retry_after == pytest.approx(20.0)

@@ -36,8 +36,10 @@ from plugchat_async import (
     RetryPolicy,
     SessionStateError,
 )
+from plugchat_async._http.request import Request
+from plugchat_async._http.response import Response
 from plugchat_async._http.transport import AttemptFailed, Transport
-from plugchat_async._http.wire import DOCUMENTED_ORIGINS, Request, Response
+from plugchat_async._http.urls import DOCUMENTED_ORIGINS
 from support.fakes import FakeTime, RawServer, http
 
 T = TypeVar("T")
@@ -392,7 +394,7 @@ def look_at(found: Page | PlugChatError, session: PlugChatSession, fake: FakeTim
         assert_good_error(found)
         assert len(found.attempts) >= 1
         repairs = len({attempt.repair for attempt in found.attempts} - {""})
-    elif session._fetcher.shape.content_type is None:
+    elif session._fetcher.template.content_type is None:
         repairs = 1
     assert 1 <= requests <= policy.attempts + repairs + 1, found
     assert isinstance(found, PlugChatError) or len(found.raw) <= LIMIT
@@ -597,7 +599,7 @@ async def play(
     )
     work, player = session._fetcher, Player(outcomes, fake)
     work.transport = player
-    work.shape = type(work.shape)(now.base_url, bare=now.bare)
+    work.template = type(work.template)(now.base_url, bare=now.bare)
     found: list[Page | PlugChatError] = []
 
     async def fetch(number: int) -> None:

@@ -1,16 +1,17 @@
 from attrs import evolve
 
 from plugchat_async._http.repair import next_repair
-from plugchat_async._http.wire import RequestTemplate, Response
+from plugchat_async._http.request import RequestTemplate
+from plugchat_async._http.response import Response
 
 APP = RequestTemplate("https://app.plugchat.com.br")
 OWN = RequestTemplate("https://gateway.example")
 
 
-def names(shape: RequestTemplate, response: Response) -> list[str]:
+def names(template: RequestTemplate, response: Response) -> list[str]:
     """The repairs that are tried in turn, if each is answered with the same response."""
     tried: list[str] = []
-    while repair := next_repair(shape, response, tried, shape):
+    while repair := next_repair(template, response, tried, template):
         tried.append(repair.name)
     return tried
 
@@ -23,7 +24,7 @@ def test_405_tries_the_other_documented_host() -> None:
     repair = next_repair(APP, response, [], APP)
     assert repair is not None
     assert repair.switches_host
-    assert repair.shape == evolve(APP, base_url="https://www.plugchat.com.br")
+    assert repair.template == evolve(APP, base_url="https://www.plugchat.com.br")
 
 
 def test_405_first_undoes_what_changed_the_request() -> None:
@@ -34,7 +35,7 @@ def test_405_first_undoes_what_changed_the_request() -> None:
     assert names(evolve(OWN, bare=True), response) == []
     repair = next_repair(OWN, response, [], OWN)
     assert repair is not None
-    assert repair.shape == evolve(OWN, bare=True)
+    assert repair.template == evolve(OWN, bare=True)
     assert not repair.switches_host
 
 
@@ -52,11 +53,11 @@ def test_415_first_restores_our_headers_then_goes_without() -> None:
     assert names(OWN, Response(415, {}, b"")) == ["no Content-Type"]
     repair = next_repair(OWN, replaced, [], OWN)
     assert repair is not None
-    assert repair.shape == evolve(OWN, bare=True)
+    assert repair.template == evolve(OWN, bare=True)
     bare = evolve(OWN, content_type=None, bare=True)
     repair = next_repair(OWN, replaced, ["canonical headers"], OWN)
     assert repair is not None
-    assert repair.shape == bare
+    assert repair.template == bare
 
 
 def test_415_for_want_of_a_kept_repair_restores_the_content_type() -> None:
@@ -66,7 +67,7 @@ def test_415_for_want_of_a_kept_repair_restores_the_content_type() -> None:
     assert names(bare, refused) == ["the documented Content-Type"]
     repair = next_repair(bare, refused, [], bare)
     assert repair is not None
-    assert repair.shape == evolve(OWN, bare=True)
+    assert repair.template == evolve(OWN, bare=True)
     assert next_repair(bare, refused, ["no Content-Type"], OWN) is None
 
 

@@ -16,6 +16,7 @@ from plugchat_async import (
     RetryPolicy,
     ServerError,
 )
+from plugchat_async._http.response import Response, status_error
 from plugchat_async._http.retry import (
     RETRIED_STATUSES,
     GiveUp,
@@ -27,7 +28,6 @@ from plugchat_async._http.retry import (
     parse_wait,
 )
 from plugchat_async._http.secret import Secret
-from plugchat_async._http.wire import Response, status_error
 
 NOW = 784_111_777.0  # Sun, 06 Nov 1994 08:49:37 GMT, the date of RFC 9110's examples
 

@@ -120,9 +120,9 @@ async def hanging() -> str:
         (failing, "failed: KeyError in test_token.py, line "),
         (failing_later, "failed: TimeoutError in test_token.py, line "),
         (hanging, "took longer than 0.02 s"),
-        (lambda: None, "gave none that can be sent: token must be a str, got NoneType"),
-        (lambda: f" {NEW}", "gave none that can be sent: token holds blanks"),
-        (lambda: f"Bearer {NEW}", "gave none that can be sent: token begins with 'Bearer'"),
+        (lambda: None, "returned an invalid token: token must be a str, got NoneType"),
+        (lambda: f" {NEW}", "returned an invalid token: token holds blanks"),
+        (lambda: f"Bearer {NEW}", "returned an invalid token: token begins with 'Bearer'"),
         (lambda _: NEW, "failed: TypeError in test_token.py, line "),
     ],
 )
@@ -137,7 +137,7 @@ async def test_a_function_that_gives_no_token(
 
     caplog.set_level(logging.DEBUG, "plugchat_async")
     async with PlugChatSession(ask, base_url=rotating.base_url, timeout=0.02) as session:
-        with pytest.raises(TokenError, match="the function that gives the token") as caught:
+        with pytest.raises(TokenError, match="the token callable") as caught:
             await session.list_chats(10)
         error = caught.value
         assert said in str(error)
@@ -309,7 +309,9 @@ async def test_a_renewal_that_fails_leaves_the_refusal(fake_time: FakeTime) -> N
         PlugChatSimulator(7, token=NEW) as sim,
         PlugChatSession(lambda: next(tokens), base_url=sim.base_url) as session,
     ):
-        with pytest.raises(AuthenticationError, match="there is no newer token: the function .* failed: StopIteration"):
+        with pytest.raises(
+            AuthenticationError, match="there is no newer token: the token callable failed: StopIteration"
+        ):
             await session.fetch_page(1, 10)
 
 
@@ -381,7 +383,7 @@ async def test_accounts_may_have_functions(rotating: PlugChatSimulator) -> None:
 def test_other_things_are_no_tokens() -> None:
     """The error says what may be given."""
     wrong: Any = b"bytes"
-    with pytest.raises(InvalidTypeError, match="token must be a str, or a function that gives one, got bytes"):
+    with pytest.raises(InvalidTypeError, match="token must be a str, or a function that returns one, got bytes"):
         PlugChatSession(wrong)
 
 

@@ -33,9 +33,9 @@ from plugchat_async import (
     UnexpectedStatusError,
 )
 from plugchat_async._http.aiohttp_errors import translate
+from plugchat_async._http.request import RequestBuilder, RequestTemplate
 from plugchat_async._http.secret import Secret
 from plugchat_async._http.transport import PRIVATE_NAMES, AttemptFailed, Transport
-from plugchat_async._http.wire import RequestBuilder, RequestTemplate
 from support.fakes import FakeTime, RawServer, answering, http, reset, run_apart
 
 ONE_CHAT = b'[{"phone":"1"}]'
@@ -611,7 +611,9 @@ async def test_a_borrowed_session_with_auth_of_its_own() -> None:
 
 async def test_a_middlewares_own_error_is_the_users() -> None:
     """What an injected session's code raises is not taken for the network's."""
-    errors = [RuntimeError("a bug of mine"), ValueError("a bug of mine"), KeyError("a bug of mine")]
+    errors: list[Exception] = [RuntimeError("a bug of mine"), ValueError("a bug of mine"), KeyError("a bug of mine")]
+    # Those of a session that it uses itself.
+    errors += [RequestTimeoutError("a bug of mine"), ConnectionFailedError("a bug of mine")]
 
     async def broken(_: aiohttp.ClientRequest, __: aiohttp.ClientHandlerType) -> aiohttp.ClientResponse:
         raise errors[-1]
@@ -706,8 +708,8 @@ RESPONSE_ERROR = aiohttp.ClientResponseError(
 )
 def test_each_of_aiohttps_errors_has_its_reason(cause: Exception, reason: str) -> None:
     """First match wins, where one is also another; the host is named, and no other word of aiohttp's is."""
-    shape = RequestTemplate("https://x.example", bare=True)
-    error = translate(cause, RequestBuilder().build(shape, Secret("s3cret"), 1, 10))
+    template = RequestTemplate("https://x.example", bare=True)
+    error = translate(cause, RequestBuilder().build(template, Secret("s3cret"), 1, 10))
     assert isinstance(error, ConnectionFailedError)
     assert error.reason == reason
     assert error.message.startswith("x.example: ")
@@ -739,7 +741,7 @@ class Slow(Transport):
         super().__init__(borrowed=None, proxy=None, ssl_context=None, max_response_bytes=1)
         self.seconds = seconds
 
-    async def _ask(self, attempt: Any, client: Any) -> None:
+    async def _ask(self, client: Any, request: Any, response: Any) -> None:
         await asyncio.sleep(self.seconds)
         raise aiohttp.ClientConnectionError
 

@@ -13,17 +13,11 @@ from plugchat_async import (
     UnexpectedStatusError,
     UnsupportedMediaTypeError,
 )
+from plugchat_async._http.request import RequestBuilder, RequestTemplate
+from plugchat_async._http.response import Response, excerpt, status_error
 from plugchat_async._http.secret import Secret
-from plugchat_async._http.wire import (
-    RequestBuilder,
-    RequestTemplate,
-    Response,
-    excerpt,
-    parse_base_url,
-    proxy_problem,
-    status_error,
-    token_problem,
-)
+from plugchat_async._http.token import token_problem
+from plugchat_async._http.urls import parse_base_url, proxy_problem
 
 TOKEN = Secret("1nEFbU3EktLnV7LIIzX")
 
@@ -45,13 +39,13 @@ def test_the_request_is_the_vendors() -> None:
 
 def test_what_requests_have_in_common_is_built_once() -> None:
     """Until a repair or a new token changes it; and then it is changed."""
-    requests, shape = RequestBuilder(), RequestTemplate("https://x.example")
-    assert requests.build(shape, TOKEN, 1, 10).headers is requests.build(shape, TOKEN, 2, 10).headers
+    requests, template = RequestBuilder(), RequestTemplate("https://x.example")
+    assert requests.build(template, TOKEN, 1, 10).headers is requests.build(template, TOKEN, 2, 10).headers
     repaired = requests.build(RequestTemplate("https://y.example", content_type=None), TOKEN, 3, 10)
     assert repaired.url == "https://y.example/api/whatsapp/chats?page=3&pageSize=10"
     assert "Content-Type" not in repaired.headers
-    assert requests.build(shape, TOKEN, 4, 10).url.startswith("https://x.example/")
-    assert requests.build(shape, Secret("newer"), 5, 10).headers["Authorization"] == "newer"
+    assert requests.build(template, TOKEN, 4, 10).url.startswith("https://x.example/")
+    assert requests.build(template, Secret("newer"), 5, 10).headers["Authorization"] == "newer"
     assert "1nEF" not in repr(requests)
 
 

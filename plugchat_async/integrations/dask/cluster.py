@@ -15,7 +15,7 @@ from typing import Any
 from distributed import Client, LocalCluster
 from distributed.client import ClosedClientError
 
-from plugchat_async.errors import InvalidValueError, ServiceError
+from plugchat_async.errors import InvalidValueError, PlugChatError, ServiceError
 
 
 @contextmanager
@@ -76,6 +76,8 @@ def cluster_errors(client: Any) -> Generator[None]:
     if not problem:
         try:
             yield
+        except PlugChatError:
+            raise  # of an account: some are OSErrors as well
         except (OSError, CancelledError, asyncio.CancelledError, ClosedClientError) as error:
             problem = type(error).__name__
     if problem:

@@ -13,7 +13,7 @@ from typing import Any, Final, Unpack
 from distributed import Client, as_completed
 from distributed.scheduler import KilledWorker
 
-from plugchat_async._internal.files import writing
+from plugchat_async._internal.files import output_errors
 from plugchat_async._internal.validation import check_optional_int, check_type
 from plugchat_async.bulk.accounts import Account
 from plugchat_async.errors import (
@@ -80,14 +80,14 @@ def fetch_many_dask(
     check_optional_int("batch_size", batch_size, minimum=1)
     if not_sendable:
         raise InvalidValueError(f"{not_sendable[0]} can't be sent to workers", f"Leave out {not_sendable[0]}.")
-    with writing(Path(out)):
+    with output_errors(Path(out)):
         folder = Path(os.path.realpath(out))
     make_folder(folder)
     with ExportRun(folder, settings, file_format="parquet", layout="parts", limit=bulk.walk.limit) as run:
         job = BatchJob(
             str(folder), run.manifest.id, settings.concurrency, to_plain(bulk), merge_people=settings.merge_people
         )
-        with writing(job.lease):
+        with output_errors(job.lease):
             job.lease.touch()
         try:
             size = batch_size or choose_batch_size(accounts, client)

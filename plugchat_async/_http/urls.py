@@ -1,0 +1,90 @@
+"""The addresses that requests are sent to: base URLs, paths and proxies. Pure.
+
+Checks return their error instead of raising it: then no frame of a traceback holds what may be a secret.
+"""
+
+import ipaddress
+import re
+from typing import Final
+
+from plugchat_async.errors import InvalidTypeError, InvalidValueError
+
+CHATS_PATH: Final = "/api/whatsapp/chats"
+STATUS_PATH: Final = "/api/whatsapp/status"
+# The vendor's page names the first on its method line and the second in its URL example.
+DOCUMENTED_ORIGINS: Final = ("https://app.plugchat.com.br", "https://www.plugchat.com.br")
+DEFAULT_BASE_URL: Final = DOCUMENTED_ORIGINS[0]
+
+_BASE_URL_HINT: Final = f"Give an origin such as {DOCUMENTED_ORIGINS[0]}, with a path prefix at most."
+# Stricter than RFC 3986: parsers read backslashes, quotes, and text after a bracket in different ways.
+_BASE_URL: Final = re.compile(
+    r"""(?P<scheme> https? ) ://
+        (?P<host> [a-z0-9._-]+ | \[ [0-9a-f:.]+ \] )
+        (?: : (?P<port> [0-9]{1,5} ) )?
+        (?P<path> (?: / [!$%&'()*+,./0-9:;=a-z_~-]* )? )""",
+    re.IGNORECASE | re.VERBOSE | re.ASCII,
+)
+
+
+def parse_base_url(base_url: object) -> str | InvalidValueError | InvalidTypeError:
+    """Return a base URL without a trailing slash and without the call's path, or the error if it can't be used.
+
+    A path prefix stays, for gateways. `http` is for loopback only: the token would travel in clear text.
+    """
+    if not isinstance(base_url, str):
+        return InvalidTypeError(f"base_url must be a str, got {type(base_url).__name__}")
+    text = base_url.strip()
+    # Not shown: passwords and queries, which may hold a secret, and texts that are not URLs, which may be tokens.
+    if not text.lower().startswith(("https://", "http://")):
+        return InvalidValueError("base_url does not begin with https://", _BASE_URL_HINT)
+    for mark, what in (("@", "user information"), ("?", "a query"), ("#", "a fragment")):
+        if mark in text:
+            return InvalidValueError(f"base_url holds {what}", _BASE_URL_HINT)
+    parts = _BASE_URL.fullmatch(text)
+    if parts is None or not _is_host(parts["host"]) or int(parts["port"] or 1) not in range(1, 65536):
+        return InvalidValueError(f"base_url is not a URL: {base_url!r}", _BASE_URL_HINT)
+    scheme, host = parts["scheme"].lower(), parts["host"].lower()
+    if scheme == "http" and not _is_loopback(host):
+        return InvalidValueError(
+            f"base_url must be https, except on loopback: {base_url!r}", "Use https: http shows the token."
+        )
+    is_default = parts["port"] in (None, {"https": "443", "http": "80"}[scheme])
+    return f"{scheme}://{host}{'' if is_default else ':' + parts['port']}{_trim_path(parts['path'])}"
+
+
+def proxy_problem(proxy: object) -> InvalidValueError | InvalidTypeError | None:
+    """Return the error if `proxy` is not the URL of an HTTP proxy. It does not show the URL: it may hold a password."""
+    if proxy is None:
+        return None
+    if not isinstance(proxy, str):
+        return InvalidTypeError(f"proxy must be a str, got {type(proxy).__name__}")
+    if not re.match(r"https?://[^/?#\s]", proxy, re.IGNORECASE):
+        return InvalidValueError("proxy must begin with http:// or https:// and name a host", "Give the proxy's URL.")
+    return None
+
+
+def _trim_path(path: str) -> str:
+    trimmed = path.rstrip("/")
+    for documented in (CHATS_PATH, CHATS_PATH.rpartition("/")[0]):
+        if trimmed.endswith(documented):
+            return trimmed.removesuffix(documented).rstrip("/")
+    return trimmed
+
+
+def _is_host(host: str) -> bool:
+    """Return whether `host` is an ASCII DNS name, an IPv4 address, or an IPv6 address in brackets (RFC 3986, 3.2.2)."""
+    if not host.startswith("["):
+        return all(0 < len(label) <= 63 for label in host.removesuffix(".").split("."))
+    try:
+        return bool(ipaddress.IPv6Address(host[1:-1]))
+    except ValueError:
+        return False
+
+
+def _is_loopback(host: str) -> bool:
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        return False
