@@ -1,4 +1,4 @@
-"""The vendor's spelling of chats: one cattrs converter, and all rules about the wire.
+"""The vendor's spelling of chats: one cattrs converter, with all rules for values.
 
     from plugchat_async.converter import converter
 
@@ -6,19 +6,19 @@
     converter.unstructure(chat)       # to a row; a chat that was read is read back the same
     converter.loads(body)             # from the body of a page
 
-The vendor's page of 2021 and the gateway of today spell values differently, and neither keeps to its own types. So each
+The vendor's page of 2021 and today's gateway spell values differently, and neither keeps to its own types. So each
 value is read in every spelling that was documented or seen:
 
-- Names are camelCase on the wire; `pinned`, `archived` and `muteEndTime` are called otherwise here.
-- null, "" and, but for texts, "null" are as good as an absent key.
-- A text may be a number: it is read as its digits.
-- A count may be a text, a number or a boolean. -1 means "marked as unread", with no message to count: 0.
+- Names are camelCase on the wire; `pinned`, `archived` and `muteEndTime` have other names here.
+- null, "" and, except for texts, "null" count as an absent key.
+- A text may be a number: its digits are used.
+- A count may be a text, a number or a boolean. -1, "marked as unread" without a message, is 0.
 - A flag may be a boolean, "true" or "false" in any case, 0 or 1, as a number or a text.
 - A time may be in seconds, milliseconds or microseconds, as a number or a text, told apart by size; or RFC 3339 with an
   offset. 0 is "no message yet". `muteEndTime` -1 is "for ever".
 
-To read more than the vendor's rows, copy it: `mine = converter.copy()` knows all of this, and takes hooks of your own,
-such as for an attrs class that has a Chat among its fields.
+To read more than the vendor's rows, copy it: `mine = converter.copy()` has all of these rules, and accepts hooks of
+your own, such as for an attrs class with a field of type Chat.
 """
 
 from collections.abc import Callable, Generator, Mapping
@@ -52,7 +52,7 @@ T = TypeVar("T")
 
 
 def _structure_class(cls: Any, converter: Converter) -> Callable[[object, object], object]:
-    """Return a hook that reads objects of the vendor's into an attrs class."""
+    """Return a hook that reads the vendor's objects into an attrs class."""
     members = attrs.fields(attrs.resolve_types(cls))
     spelled: dict[str, Any] = {
         a.name: override(rename=wire_name(a.name), struct_hook=READ_BY_NAME.get(a.name)) for a in members
@@ -65,8 +65,8 @@ def _structure_class(cls: Any, converter: Converter) -> Callable[[object, object
         if not isinstance(row, Mapping):
             raise MalformedValueError("an object")
         rows = cast("Mapping[str, object]", row)
-        told = {name: value for name, text in is_text.items() if not _is_absent(value := rows.get(name), text=text)}
-        item = structure(told, cls)
+        present = {name: value for name, text in is_text.items() if not _is_absent(value := rows.get(name), text=text)}
+        item = structure(present, cls)
         if ids and not any(getattr(item, name) for name in ids):
             raise MalformedValueError("a phone or a lid")
         return item
@@ -79,7 +79,7 @@ def _is_absent(value: object, *, text: bool) -> bool:
 
 
 def _unstructure_class(cls: Any, converter: Converter) -> Callable[[Any], dict[str, Any]]:
-    """Return a hook that writes objects of an attrs class as the vendor's."""
+    """Return a hook that writes objects of an attrs class as the vendor's objects."""
     members = attrs.fields(attrs.resolve_types(cls))
     spelled: dict[str, Any] = {
         a.name: override(rename=wire_name(a.name), unstruct_hook=WRITTEN_BY_NAME.get(a.name)) for a in members
@@ -89,7 +89,7 @@ def _unstructure_class(cls: Any, converter: Converter) -> Callable[[Any], dict[s
 
 
 class WireConverter(Converter):
-    """A cattrs converter that knows the vendor's rules; see the module. Get one with `converter.copy()`."""
+    """A cattrs converter with the vendor's rules; see the module. Get one with `converter.copy()`."""
 
     _hooks_of_others = False
 
@@ -136,15 +136,17 @@ class WireConverter(Converter):
         Args:
             body: A JSON array of rows, UTF-8 if it is bytes.
             item: The attrs class of the rows (default Chat).
-            problems: A list that takes a Problem for each value that can't be read (a thousand at most); the value is
-                the field's default then, and a row that is no chat is left out. None (default): they are raised.
+            problems: A list to which a Problem is added for each value that can't be read, a thousand at most. The
+                value is then the field's default, and a row that is not a chat is left out. None (default): they are
+                raised.
 
         Returns:
             The chats in the order of the rows.
 
         Raises:
-            NotJSONError: The body is not JSON. NotAListError: It is not an array.
-            DecodeError: Values can't be read, or, with `problems`, more than half of the rows are no chats.
+            NotJSONError: The body is not JSON.
+            NotAListError: The body is not an array.
+            DecodeError: Values can't be read, or, with `problems`, more than half of the rows are not chats.
 
         """
         data = whole_text(body).encode() if isinstance(body, str) else body
@@ -153,10 +155,8 @@ class WireConverter(Converter):
     def decode_slices(
         self, body: bytes, token: Secret, item: type[Any], on_bad_value: OnBadValue
     ) -> Generator[None, None, Decoded | ResponseError]:
-        """Read the body of a page, and pause after every few hundred microseconds: see `_decode`.
-
-        The accelerator knows nothing of hooks that were registered later, or that a copy may have.
-        """
+        """Read the body of a page, and pause after every few hundred microseconds: see `_http.decode`."""
+        # The accelerator has no hooks that were registered later, or in a copy.
         accelerated = self is converter and not self._hooks_of_others
         return decode_slices(body, token, item, on_bad_value, self, accelerated=accelerated)
 

@@ -1,4 +1,4 @@
-"""What a caller gets: a `Chat`, the `Page` it came on, the `WalkReport` of a whole walk, and what happens to chats."""
+"""The results: `Chat`, `Page`, the `WalkReport` of a whole walk, `AccountStatus`, and the events of a watch."""
 
 import re
 from collections.abc import Mapping
@@ -19,7 +19,7 @@ ChatKind: TypeAlias = Literal["person", "group", "broadcast", "channel", "status
 FOREVER: Final = datetime.max.replace(tzinfo=UTC)
 """`Chat.muted_until` of a chat that is muted without an end."""
 
-# How the gateway spells the id of what is not a person: "120363…-group", "5544…-1598…" (groups of older accounts),
+# Ids of chats that are not persons: "120363…-group", "5544…-1598…" (groups of older accounts),
 # "…@g.us"; "…@broadcast"; "…@newsletter"; "status". First match wins.
 _KINDS: Final[tuple[tuple[re.Pattern[str], ChatKind], ...]] = (
     (re.compile(r"status(@broadcast)?"), "status"),
@@ -39,17 +39,17 @@ class Chat:
         phone: A phone number or the id of a group, broadcast list or channel, as the gateway gives it; None if it
             gives none. Never parsed as a phone number: Brazilian mobiles come with and without their ninth digit.
         name: The name of the chat, or None.
-        unread: The number of unread messages (default 0). 0, too, if the chat is only marked as unread.
+        unread: The number of unread messages (default 0). A chat that is only marked as unread has 0.
         last_message_time: The time of the last message, aware and in UTC, or None if there is no message yet.
         is_muted: Whether the account's owner has muted the chat (default False).
         is_marked_spam: Whether the owner has marked the chat as spam (default False).
         profile_thumbnail: The URL of the chat's picture, or None. WhatsApp deletes the picture after 48 hours.
         messages_unread: Discontinued by the vendor; use `unread`.
-        lid: WhatsApp's other id of a person, such as "111000000000001@lid", or None. One person may stand in several
-            rows of a list, of which at most one has the phone: see `merge_people`.
+        lid: WhatsApp's other id of a person, such as "111000000000001@lid", or None. One person may have several rows
+            in a list, of which at most one has the phone: see `merge_people`.
         is_pinned: Whether the chat is pinned to the top of the list, or None if the gateway does not say.
         is_archived: Whether the chat is archived, or None.
-        is_group: Whether the chat is a group, or None. `kind` also knows what the gateway does not say.
+        is_group: Whether the chat is a group, or None. `kind` is known in any case.
         is_group_announcement: Whether only admins may write in the group, or None.
         muted_until: The end of the muting, aware and in UTC; `FOREVER` without an end; None if there is none.
 
@@ -89,7 +89,7 @@ class Chat:
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Self:
-        """Return the chat that `to_dict`, or a line of an export, was made of.
+        """Return the chat of a dict that `to_dict` has made, or of a line of an export.
 
         Args:
             values: `Chat`'s own names and their values. Names that are missing have their defaults, names that `Chat`
@@ -103,7 +103,7 @@ class Chat:
             return _checked(msgspec.convert(dict(values), cls))
         except (msgspec.ValidationError, ValueError, TypeError, OverflowError) as error:
             reason = str(error)
-        raise InvalidValueError(f"it is no chat: {reason}", _FROM_DICT_HINT)
+        raise InvalidValueError(f"not a chat: {reason}", _FROM_DICT_HINT)
 
 
 COLUMNS: Final = tuple(a.name for a in fields(Chat))
@@ -118,7 +118,7 @@ _Chat = TypeVar("_Chat", bound=Chat)
 
 
 def _checked(chat: _Chat) -> _Chat:
-    """Return a chat that was read, with its times in UTC. ValueError if it has no id, or a time without an offset."""
+    """Return a chat with its times in UTC. Raise ValueError if it has no id, or a time without an offset."""
     if not chat.id:
         raise ValueError("there is neither a phone nor a lid")
     times: dict[str, Any] = {}
@@ -141,16 +141,18 @@ def kind_of_id(text: str) -> ChatKind:
 
 @frozen
 class Page:
-    """One page of chats, as one response gave it.
+    """One page of chats, from one response.
 
-    number: which page, counted from 1.
-    size: how many chats were asked for.
-    chats: what came, in the server's order. A server that ignores `pageSize` may send more than `size`.
-    raw: the response's body, decoded from its content encoding, with all keys that `Chat` does not know.
-    left_out: how many chats of the response are not in `chats`, since the walk yielded them before (default 0).
-    unreadable_keys: a digest of each row of the response that is not in `chats`, since it is no chat (default: none).
-    problems: the values that could not be read, the first thousand of them (default: none). Such a value is the
-        field's default in its chat. problem_count: how many there were in all (default 0).
+    Attributes:
+        number: The number of the page, from 1.
+        size: How many chats were requested.
+        chats: The chats, in the server's order. A server that ignores `pageSize` may send more than `size`.
+        raw: The response's body, decoded from its content encoding, with all keys that `Chat` does not have.
+        skipped: How many chats of the response are not in `chats`, since the walk yielded them before (default 0).
+        unreadable_keys: A digest of each row of the response that is not in `chats`, since it is not a chat.
+        problems: The values that could not be read, a thousand at most. In its chat such a value is the field's
+            default.
+        problem_count: How many values could not be read in all (default 0).
     """
 
     number: int
@@ -164,32 +166,32 @@ class Page:
 
     @property
     def unreadable(self) -> int:
-        """The number of rows that are no chats: they have neither a phone nor a lid, or are not even objects."""
+        """The number of rows that are not chats: they have neither a phone nor a lid, or are not objects."""
         return len(self.unreadable_keys)
 
     @property
     def length(self) -> int:
-        """The number of rows in the response, whatever became of them."""
+        """The number of rows in the response, skipped and unreadable ones included."""
         return len(self.chats) + self.skipped + self.unreadable
 
     @property
     def is_short(self) -> bool:
-        """Whether the page came back short, which by the vendor's contract ends the list."""
+        """Whether the page has fewer rows than requested, which by the vendor's contract ends the list."""
         return self.length < self.size
 
     @cached_property
     def rows(self) -> tuple[Mapping[str, Any], ...]:
-        """The response's rows as it sent them, with all keys: parsed when they are first asked for.
+        """The response's rows with all keys. They are parsed when they are first used.
 
-        `rows[problem.index]` is the row of a problem. A row that is no object is an empty mapping, and a value that
-        Python can't have, such as a number of 6,000 digits, is its bytes.
+        `rows[problem.index]` is the row of a problem. A row that is not an object is an empty mapping, and a value that
+        Python can't represent, such as a number of 6,000 digits, is its bytes.
         """
         return parse_rows(self.raw)
 
 
 @frozen
 class AccountStatus:
-    """Whether an account's phone is connected to WhatsApp, as the vendor's "status" call tells.
+    """Whether an account's phone is connected to WhatsApp, from the vendor's "status" call.
 
     Attributes:
         connected: Whether the account is connected to WhatsApp. If it is not, its list of chats comes back empty.
@@ -206,20 +208,20 @@ class AccountStatus:
 
 @frozen
 class WalkReport:
-    """What a walk did, and whether it is known to have missed nothing.
+    """The result of a walk, and whether it is known to have missed nothing. A resumed walk has a report of its own.
 
-    A walk that was resumed has a report of its own.
-
-    requests: pages that were asked for, checks and pages fetched ahead in vain included; repeated requests are not.
-    pages: pages that were read. chats: how many chats they held, those left out not counted.
-    duplicates: chats that were read again and left out, as where pages overlap; "plain" leaves out none.
-    recovered: chats that were yielded after the first pass over the list, because they had jumped to its front.
-    phases: passes over the list, or over the front of it.
-    verified: whether it is proven, under what `consistency` assumes, that each chat that existed all the while was
-        yielded. reason: why not, or "".
-    elapsed: seconds from the walk's beginning to its end, the caller's own time included.
-    problems: how many values of the pages that were read could not be read; `Page.problems` has them. One that was
-        read twice counts twice.
+    Attributes:
+        requests: How many pages were requested, with checks and unused prefetched pages, but without retries.
+        pages: How many pages were read.
+        chats: How many chats they held, without those that were skipped.
+        duplicates: How many chats were read again and skipped, such as where pages overlap; "plain" skips none.
+        recovered: How many chats were yielded after the first pass, because they had moved to the front of the list.
+        passes: How many passes over the list, or over its front, there were.
+        verified: Whether it is proven, under the assumptions of `consistency`, that each chat that existed during the
+            whole walk was yielded.
+        reason: Why it is not verified, or "".
+        elapsed: Seconds from the walk's beginning to its end, the caller's own time included.
+        problems: How many values could not be read; `Page.problems` has them. A value that was read twice counts twice.
     """
 
     requests: int
@@ -236,17 +238,23 @@ class WalkReport:
 
 @frozen
 class ChatAdded:
-    """A chat that was not there when the list was looked at before: somebody has written for the first time."""
+    """A chat is new in the list: somebody has written for the first time.
+
+    Attributes:
+        chat: The new chat.
+    """
 
     chat: Chat
 
 
 @frozen
 class ChatChanged:
-    """A chat that is not as it was: messages have come or were read, it was muted or renamed.
+    """A chat has changed: messages have arrived or were read, it was muted or renamed.
 
-    old, new: what it was when it was looked at before, and what it is. fields: the names of the fields in which the two
-    differ, in `Chat`'s order.
+    Attributes:
+        old: The chat at the last poll.
+        new: The chat now.
+        fields: The names of the fields that differ, in `Chat`'s order.
     """
 
     old: Chat
@@ -255,13 +263,17 @@ class ChatChanged:
 
     @property
     def chat(self) -> Chat:
-        """The chat as it is, as the other events have it."""
+        """The chat now. The other events have this field as well."""
         return self.new
 
 
 @frozen
 class ChatRemoved:
-    """A chat that is not there any more. `chat`: what it was when it was looked at last."""
+    """A chat is no longer in the list.
+
+    Attributes:
+        chat: The chat at the last poll.
+    """
 
     chat: Chat
 

@@ -1,8 +1,8 @@
-"""JSON bytes -> the items of a page, and what could not be read. Items are chats, or what another call gives.
+"""The body of a page, decoded: its items (chats, or those of another call), and the values that could not be read.
 
-The converter has the rules; see there. Two things are decided here. What a value that can't be read costs: nothing but
-itself, or, if it is to be raised, the page. And in which steps a page is read: no event loop waits for a large one,
-since the caller may do something else between them.
+The rules for values are the converter's. Two things are decided here. A value that can't be read costs only itself or,
+if it is to be raised, the page. And a page is read in steps: the caller may run other tasks in between, so that a
+large page does not block the event loop.
 """
 
 import re
@@ -27,12 +27,12 @@ from plugchat_async.errors import DecodeError, NotAListError, NotJSONError, Resp
 
 OnBadValue = Literal["warn", "raise"]
 
-# A page is read in slices of some hundred chats, which take a third of a millisecond; row by row in smaller ones.
+# A page is read in slices of a few hundred chats, each a third of a millisecond; row by row in smaller ones.
 _SLICE_BYTES: Final = 96 * 1024
 _SLICE_ROWS: Final = 128
-# Rows that are read in one go, until one of them is not spelled as usual: a row by itself takes three times as long.
+# Rows that are read together, until one of them has an unusual spelling: a single row takes three times as long.
 _RUN_ROWS: Final = 16
-# How many cuts in a row may be no ends of chats before the page is read row by row.
+# How many cuts one after the other may miss the end of a chat before the page is read row by row.
 _MAX_MISSES: Final = 16
 # Between two objects of an array, or in a string that looks like it.
 _BETWEEN: Final = re.compile(rb"\}[ \t\r\n]*,[ \t\r\n]*\{")
@@ -49,8 +49,11 @@ _EXPECTED: Final = "a text"
 class Decoded(Struct, frozen=True):
     """The rows of a page.
 
-    items: the rows that could be read, in order. unreadable: a digest of each other row, which tells it from others.
-    problems: the first thousand values that could not be read. problem_count: how many there were in all.
+    Attributes:
+        items: The rows that could be read, in order.
+        unreadable: A digest of each other row, which identifies it.
+        problems: The first thousand values that could not be read.
+        problem_count: How many there were in all.
     """
 
     items: tuple[Any, ...]
@@ -60,7 +63,7 @@ class Decoded(Struct, frozen=True):
 
 
 def decode(steps: Generator[None, None, Decoded | ResponseError], problems: list[Problem] | None) -> tuple[Any, ...]:
-    """Return the items of a page at once, as `WireConverter.loads` describes it. `steps`: of `decode_slices`."""
+    """Return the items of a page at once, see `WireConverter.loads`. `steps`: the generator of `decode_slices`."""
     while True:
         try:
             next(steps)
@@ -83,13 +86,13 @@ def decode_slices(
 
     Args:
         body: The body, decoded from its content encoding.
-        token: Is taken out of excerpts.
-        item: The attrs class of the rows. It has a `phone`, which tells it from others (and a `lid` where the phone
-            may be None), and, to be walked, a `last_message_time`.
-        on_bad_value: "warn" tells of a value that can't be read, and goes on with the field's default; "raise" makes
-            it an error.
+        token: The token to take out of excerpts.
+        item: The attrs class of the rows. It has a `phone`, which identifies it (and a `lid` if the phone may be
+            None), and, to be walked, a `last_message_time`.
+        on_bad_value: "warn" reports a value that can't be read, and uses the field's default; "raise" makes it an
+            error.
         using: The converter.
-        accelerated: Whether the fast lane may read what it can: it must give what the converter would give.
+        accelerated: Whether the fast lane may be used: only if it returns what the converter would return.
 
     Returns:
         The rows; or NotJSONError, NotAListError, or DecodeError with a problem for each value that can't be read.
@@ -117,8 +120,8 @@ def _read_fast(body: bytes, lane: FastLane) -> Generator[None, None, tuple[Any, 
         try:
             items += lane.read(b"%b%b]" % (opening, body[start : cut.start() + 1]))
         except RefusedError:
-            # If the cut has hit a string, or objects within a chat, the slice has no end. So one that is read ends
-            # between two chats, and the next one begins there.
+            # If the cut is within a string, or between objects of one chat, the slice is not valid. So a slice that
+            # can be read ends between two chats, and the next one begins there.
             misses += 1
             if misses > _MAX_MISSES:
                 raise
@@ -134,7 +137,7 @@ def _read_fast(body: bytes, lane: FastLane) -> Generator[None, None, tuple[Any, 
 def _read_rows(
     rows: list[Raw], reader: "_RowReader", lane: FastLane | None, on_bad_value: OnBadValue
 ) -> Generator[None, None, Decoded | DecodeError]:
-    """Read a page row by row: most are spelled as usual, also on a page on which one is not."""
+    """Read a page row by row: most rows have the usual spelling, even if one of them has not."""
     items: list[Any] = []
     run: list[Any] | None = None
     problems: list[Problem] = []
@@ -157,10 +160,10 @@ def _read_rows(
         count += len(found)
         problems += found[: MAX_PROBLEMS - len(problems)]
         if 2 * len(unreadable) > len(rows) or (on_bad_value == "raise" and count >= MAX_PROBLEMS):
-            break  # it is an error already
+            break  # it is an error in any case
     if 2 * len(unreadable) > len(rows):
         ids = f"at least {len(unreadable)} have neither a phone nor a lid"
-        message = f"this is no page of chats: of {len(rows)} rows, {ids}"
+        message = f"not a page of chats: of {len(rows)} rows, {ids}"
         return DecodeError(message, problems=tuple(problems))
     if problems and on_bad_value == "raise":
         at_least = "at least " if count >= MAX_PROBLEMS else ""
@@ -183,10 +186,10 @@ def _read_run(rows: list[Raw], lane: FastLane) -> list[Any] | None:
 
 
 class _RowReader:
-    """Reads single rows with a converter, and reports each value that can't be read."""
+    """Reads single rows with a converter, and reports the values that can't be read."""
 
     def __init__(self, using: Converter, item: Any, token: Secret) -> None:
-        # Without it cattrs ends at the first value that can't be read, and does not say which one it is.
+        # Without it cattrs stops at the first value that can't be read, and does not name it.
         detailed = using if using.detailed_validation else using.copy(detailed_validation=True)
         self._structure = detailed.get_structure_hook(item)
         self._item = item
@@ -194,7 +197,7 @@ class _RowReader:
         self._decode_values, self._decode_raws = _row_decoders(item)
 
     def read(self, row: bytes, index: int) -> tuple[Any, list[Problem]]:
-        """Return what the row is read as, None if it is nothing, and its problems."""
+        """Return the item of a row, or None if it can't be read, and its problems."""
         try:
             values = self._values(row)
         except REFUSALS:
@@ -220,24 +223,24 @@ class _RowReader:
                         problems.append(Problem(index, key, _expected(cause), got))
                 if causes.keys() & unread or not causes.keys() <= raws.keys():
                     return None, problems  # a field without a default
-                # What can't be read costs only itself: the row is read again without it.
+                # The row is read again without the values that can't be read.
                 unread |= causes.keys()
                 for key in causes:
                     del values[key]
 
     def _values(self, row: bytes) -> dict[str, Any]:
-        """Return the row's values by their keys, of those keys that are known."""
+        """Return the row's values by their keys. Unknown keys are left out."""
         try:
             return self._decode_values(row)
-        except REFUSALS:  # one of the values costs no other
+        except REFUSALS:  # because of one value: read the others
             return {key: value_of(bytes(raw)) for key, raw in self._decode_raws(row).items()}
 
 
 @cache
 def _row_decoders(item: Any) -> tuple[Callable[[bytes], dict[str, Any]], Callable[[bytes], dict[str, Raw]]]:
-    """Return what reads a row into its values, and into values that are still to be read.
+    """Return two decoders of a row: into its values, and into the bytes of its values.
 
-    Both read only the keys that are known: there may be a hundred thousand others.
+    Both read only known keys: there may be a hundred thousand others.
     """
     keys = [wire_name(a.name) for a in attrs.fields(item)]
     typed_dict: Any = TypedDict  # with keys that no type checker can know
@@ -246,7 +249,7 @@ def _row_decoders(item: Any) -> tuple[Callable[[bytes], dict[str, Any]], Callabl
 
 
 def _causes(group: ClassValidationError) -> Iterator[tuple[str, Exception]]:
-    """Return the names of the fields that can't be read, and why."""
+    """Return the names of the fields that can't be read, each with its error."""
     for error, note in group.group_exceptions()[0]:
         yield cast("Any", note).name, error
 
@@ -257,27 +260,27 @@ def _expected(error: Exception) -> str:
 
 
 def _error_of(cause: Exception, body: bytes, token: Secret) -> ResponseError:
-    """Return the error of a body that is no array of rows."""
+    """Return the error of a body that is not an array of rows."""
     match cause:
         case RecursionError():
             return NotJSONError(
                 f"the body is nested too deeply: {excerpt(body, token)}",
-                "A page with a value of a thousand arrays or objects, one in the other, can't be read: check base_url.",
+                "A value with a thousand nested arrays or objects can't be read: check base_url.",
             )
         case msgspec.ValidationError():
             return NotAListError(f"the body is not a JSON array: {excerpt(body, token)}")
         case _ if is_cut(body):
             message = f"the JSON ends in the middle, after {len(body)} bytes"
-            return NotJSONError(message, "The answer was cut: try again later.", truncated=True)
+            return NotJSONError(message, "The response was cut off: try again later.", truncated=True)
         case _:
             return NotJSONError(f"the body is not JSON: {excerpt(body, token)}")
 
 
 def _shown(raw: bytes, token: Secret) -> str:
-    """Return a JSON value as people read it: strings as Python writes them, all else as it came."""
+    """Return a JSON value for an error message: strings as Python writes them, others as they came."""
     text = raw[:_SHOWN_BYTES].decode("utf-8", "replace")
     if raw.startswith(b'"') and len(raw) <= _SHOWN_BYTES:
         with suppress(*REFUSALS):
-            # Redacted before Python's own escapes come in between.
+            # Redacted first: Python's own escapes may hide the token.
             text = repr(token.redact(msgspec.json.decode(raw, type=str)))
     return one_line(text, token, _VALUE_CHARS)

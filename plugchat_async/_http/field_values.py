@@ -1,6 +1,6 @@
-"""How the vendor's page and the gateway spell values: a function for each type, which the converter has as its hooks.
+"""The spellings of values on the wire: a function for each type, which the converter uses as its hooks.
 
-Each reads every spelling that was documented or seen, and raises MalformedValueError for all else. Pure.
+Each reads every spelling that was documented or seen, and raises MalformedValueError for others. Pure.
 """
 
 import re
@@ -13,13 +13,13 @@ from plugchat_async.models import FOREVER
 
 # More than any chat has; files of columns have no more bits.
 MAX_COUNT: Final = 2**63 - 1
-# A time below the first is in seconds, below the second in milliseconds, else in microseconds: each of them goes from
-# about 1973 to the year 5138.
+# A time below the first is in seconds, below the second in milliseconds, else in microseconds: each unit covers about
+# 1973 to the year 5138.
 MIN_MILLISECONDS: Final = 100_000_000_000
 MIN_MICROSECONDS: Final = 1000 * MIN_MILLISECONDS
 MAX_TIME: Final = 253_402_300_799_999_999  # the last microsecond of the year 9999
 
-# What a row is known by. The gateway leaves one of them empty in half of its rows.
+# The fields that identify a row. The gateway leaves one of them empty in half of its rows.
 ID_FIELDS: Final = ("phone", "lid")
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
@@ -36,7 +36,7 @@ _TIMESTAMP: Final = re.compile(
 
 
 class MalformedValueError(ValueError):
-    """A value that no rule reads. `expected` says what would be read, in words."""
+    """A value that no rule reads. `expected`: what would be read, in words."""
 
     def __init__(self, expected: str) -> None:
         super().__init__(f"expected {expected}")
@@ -45,28 +45,28 @@ class MalformedValueError(ValueError):
 
 @cache
 def wire_name(name: str) -> str:
-    """Return how a field is called on the wire."""
+    """Return the name of a field on the wire."""
     first, *others = name.split("_")
     return _RENAMED.get(name) or "".join([first, *(word.title() for word in others)])
 
 
 def structure_text(value: object, _: object = str) -> str:
-    """Read a text, or a number as its digits: the gateway sends a phone as either."""
+    """Return a text, or the digits of a number: the gateway sends phones as either."""
     if isinstance(value, str):
         return whole_text(value)
-    # The name of a chat may be a number; it has not thousands of digits, which Python would refuse to print.
+    # The name of a chat may be a number, but not of thousands of digits: Python would refuse to print it.
     if isinstance(value, int) and not isinstance(value, bool) and abs(value) <= MAX_COUNT:
         return str(value)
     raise MalformedValueError("a text")
 
 
 def whole_text(text: str) -> str:
-    """Return a text in which half an emoji, which can't be written anywhere, is the replacement character."""
+    """Return a text with the replacement character for each half of an emoji, which can't be encoded."""
     return _SURROGATES.sub("\ufffd", text)
 
 
 def structure_count(value: object, _: object = int) -> int:
-    """Read a count: "2", 2, or true. -1 is "marked as unread", which is no message."""
+    """Return a count: "2", 2, or true. -1, "marked as unread" without a message, is 0."""
     number = _number(value)
     if number is None or not -1 <= number <= MAX_COUNT or number != int(number):
         raise MalformedValueError("a count")
@@ -74,7 +74,7 @@ def structure_count(value: object, _: object = int) -> int:
 
 
 def structure_flag(value: object, _: object = bool) -> bool:
-    """Read a flag: true, "true", "TRUE", 1 or "1"."""
+    """Return a flag: true, "true", "TRUE", 1 or "1"."""
     if isinstance(value, str):
         flag = _FLAGS.get(value.lower())
         if flag is not None:
@@ -85,8 +85,8 @@ def structure_flag(value: object, _: object = bool) -> bool:
 
 
 def structure_time(value: object, _: object = datetime) -> datetime | None:
-    """Read a time: epoch seconds, milliseconds or microseconds, or RFC 3339. 0 is "no message yet": None."""
-    if isinstance(value, datetime):  # of a dict that was made by hand
+    """Return a time: epoch seconds, milliseconds or microseconds, or RFC 3339. 0, "no message yet", is None."""
+    if isinstance(value, datetime):  # from a dict that was made by hand
         return _in_utc(value)
     number = None if isinstance(value, bool) else _number(value)
     if number is not None and 0 <= number <= MAX_TIME:
@@ -97,23 +97,23 @@ def structure_time(value: object, _: object = datetime) -> datetime | None:
 
 
 def structure_mute_end(value: object, _: object = datetime) -> datetime | None:
-    """Read the end of a muting: a time, or -1, which is "for ever"."""
+    """Return the end of a muting: a time, or -1, "for ever"."""
     return FOREVER if _number(value) == -1 else structure_time(value)
 
 
 def time_from_epoch(number: float) -> datetime:
-    """Return a time that is given in epoch seconds, milliseconds or microseconds. `number`: above 0, up to MAX_TIME."""
+    """Return the time of epoch seconds, milliseconds or microseconds. `number`: above 0, up to MAX_TIME."""
     if number < MIN_MILLISECONDS:
         return datetime.fromtimestamp(number, UTC)
     unit = 1000 if number < MIN_MICROSECONDS else 1_000_000
-    # A quotient would be off by microseconds after some thousand years. The gateway's have no rest.
+    # A quotient would be off by microseconds after a few thousand years. The gateway's have no remainder.
     seconds, rest = divmod(int(number), unit)
     time = datetime.fromtimestamp(seconds, UTC)
     return time.replace(microsecond=rest * 1_000_000 // unit) if rest else time
 
 
 def _number(value: object) -> float | None:
-    """Return a number that is given as such, as a text, or as a boolean; None for all else."""
+    """Return a number, a text or a boolean as a number, or None for other values."""
     if isinstance(value, int | float):
         return value if -MAX_COUNT <= value <= MAX_COUNT else None  # NaN is in no range
     if isinstance(value, str) and _NUMBER.fullmatch(value):
@@ -131,7 +131,7 @@ def _parse_timestamp(text: str) -> datetime:
 
 
 def _in_utc(time: datetime) -> datetime:
-    # A time without an offset is another moment in each time zone.
+    # A time without an offset is a different moment in each time zone.
     if time.tzinfo is not None:
         try:
             return time.astimezone(UTC)
@@ -141,7 +141,7 @@ def _in_utc(time: datetime) -> datetime:
 
 
 def write_time(time: datetime) -> str:
-    """Write a time as the gateway does: in milliseconds, as a text. RFC 3339 where that would be read as another."""
+    """Return a time as the gateway writes it, a text of milliseconds; RFC 3339 if that would be ambiguous."""
     milliseconds, rest = divmod(time - _EPOCH, timedelta(milliseconds=1))
     if rest or not MIN_MILLISECONDS <= milliseconds < MIN_MICROSECONDS:
         return time.astimezone(UTC).isoformat()
@@ -149,15 +149,15 @@ def write_time(time: datetime) -> str:
 
 
 def write_mute_end(time: datetime | None) -> str | int | None:
-    """Write the end of a muting; "for ever" as the gateway does."""
+    """Return the end of a muting as the gateway writes it."""
     if time is None:
         return None
     return -1 if time == FOREVER else write_time(time)
 
 
-# How a field is read if its name says more than its type.
+# Fields whose reading depends on the name, not only on the type.
 READ_BY_NAME: Final[Mapping[str, Callable[[object, object], object]]] = {"muted_until": structure_mute_end}
-# How the gateway writes a field, if not as others of its type.
+# Fields that the gateway writes in another way than others of their type.
 WRITTEN_BY_NAME: Final[Mapping[str, Callable[[Any], object]]] = {
     "is_muted": lambda flag: "1" if flag else "0",
     "muted_until": write_mute_end,

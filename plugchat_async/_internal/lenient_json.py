@@ -1,4 +1,4 @@
-"""JSON as servers really send it: what msgspec refuses although it is valid enough, and rows of which a part is broken.
+"""JSON as servers really send it: forms that msgspec refuses although they are valid enough, and broken rows.
 
 Pure.
 """
@@ -28,7 +28,7 @@ def split_array(body: bytes) -> list[Raw]:
     """Return the elements of a JSON array, each as its bytes.
 
     Raises:
-        msgspec.DecodeError, ValueError, RecursionError: The body is no JSON array.
+        msgspec.DecodeError, ValueError, RecursionError: The body is not a JSON array.
 
     """
     try:
@@ -38,7 +38,7 @@ def split_array(body: bytes) -> list[Raw]:
 
 
 def value_of(raw: bytes) -> Any:
-    """Return a JSON value as Python has it; the bytes themselves if it is a value that Python can't have.
+    """Return a JSON value as a Python value, or its bytes if Python can't represent it.
 
     That is a number that is too long or too large, a text with broken UTF-8, or too many nested arrays.
     """
@@ -49,7 +49,7 @@ def value_of(raw: bytes) -> Any:
 
 
 def parse_rows(body: bytes) -> tuple[Mapping[str, Any], ...]:
-    """Return the rows of a page's body, with all keys. A row that is no object is an empty mapping."""
+    """Return the rows of a page's body, with all keys. A row that is not an object is an empty mapping."""
     return tuple(_parse_row(raw) for raw in split_array(body))
 
 
@@ -61,11 +61,11 @@ def _parse_row(raw: Raw) -> Mapping[str, Any]:
 
 
 def mend(data: bytes) -> bytes:
-    """Take out what valid enough JSON may hold but msgspec refuses.
+    """Return JSON without the forms that msgspec refuses although they are valid enough.
 
-    A leading byte order mark may be ignored (RFC 8259, 8.1). A surrogate without its other half (8.2) is what is left
-    of an emoji in a name that was cut: it becomes U+FFFD, the replacement character. NaN and the infinities, which some
-    servers write though JSON does not have them, become texts.
+    A leading byte order mark may be ignored (RFC 8259, 8.1). A surrogate without its other half (8.2), the rest of an
+    emoji in a name that was cut, becomes U+FFFD, the replacement character. NaN and the infinities, which some servers
+    write though JSON does not have them, become texts.
     """
     data = data.removeprefix(codecs.BOM_UTF8)
     if any(name in data for name in _NO_NUMBERS) and data.lstrip().startswith(b"["):
@@ -85,7 +85,7 @@ def _quote_no_numbers(data: bytes) -> bytes:
 
 
 _NO_NUMBERS: Final = (b"NaN", b"Infinity")
-# All that stands before it is consumed at once, and every byte is looked at once: texts to their end or the body's.
+# Everything before it is consumed at once, and each byte is looked at once: texts to their end or the body's.
 _UP_TO_NO_NUMBER: Final = re.compile(
     rb'((?:[^"NI\-]++|"(?:[^"\\]++|\\.)*+"?|N(?!aN)|I(?!nfinity)|-(?!Infinity))*+)(NaN|-?Infinity)', re.DOTALL
 )
@@ -98,9 +98,9 @@ _ESCAPES: Final = re.compile(
 
 
 def is_cut(body: bytes) -> bool:
-    """Return whether a body that is not JSON is the beginning of an array."""
+    """Return whether a body that can't be parsed is the beginning of a JSON array."""
     mended = mend(body)
-    # After a sign, a point or an "e" the parser misses a digit, not the rest: so it is given one.
+    # After a sign, a point or an "e" the parser reports a missing digit, not a truncated body: so append one.
     return mended.lstrip().startswith(b"[") and _TRUNCATED in (_complaint(mended), _complaint(mended + b"0"))
 
 

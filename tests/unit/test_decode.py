@@ -296,7 +296,7 @@ def test_a_page_of_few_chats_is_none(body: bytes, is_page: bool, on_bad_value: O
     decoded = read(body, on_bad_value)
     if not is_page:
         assert isinstance(decoded, DecodeError)
-        assert decoded.message.startswith("this is no page of chats: of ")
+        assert decoded.message.startswith("not a page of chats: of ")
         assert decoded.problems
     else:
         assert not str(decoded).startswith("this is no page")
@@ -357,7 +357,9 @@ def test_a_cut_list_is_known_as_such(length: int) -> None:
     error = refuse(VENDOR_EXAMPLE[:length])
     assert isinstance(error, NotJSONError)
     assert error.truncated
-    assert str(error) == f"the JSON ends in the middle, after {length} bytes. The answer was cut: try again later."
+    assert (
+        str(error) == f"the JSON ends in the middle, after {length} bytes. The response was cut off: try again later."
+    )
 
 
 @pytest.mark.parametrize(
@@ -384,7 +386,7 @@ def test_a_page_of_problems_ends_early() -> None:
     body = b"[" + b"0," * 200_000 + b"0]"
     expected: list[tuple[OnBadValue, str]] = [
         ("raise", "at least 1000 values can't be read"),
-        ("warn", "this is no page of chats: of 200001 rows, at least 100001 have neither a phone nor a lid"),
+        ("warn", "not a page of chats: of 200001 rows, at least 100001 have neither a phone nor a lid"),
     ]
     for on_bad_value, message in expected:
         error = read(body, on_bad_value)

@@ -1,4 +1,4 @@
-"""Tokens that change: a function gives the newest one."""
+"""Tokens: their check, and functions that return the newest one."""
 
 import asyncio
 import logging
@@ -22,6 +22,7 @@ from plugchat_async import (
     fetch_many,
 )
 from plugchat_async._http.secret import Secret
+from plugchat_async._http.token import token_problem
 from plugchat_async.testing import Fault, PlugChatSimulator, Quirks
 from support.fakes import FakeTime
 
@@ -393,3 +394,39 @@ def test_two_secrets_are_taken_out() -> None:
     assert secret.redact(f"{NEW.upper()} and {OLD}!") == "*** and ***!"
     assert secret.redact(f"{NEW.upper()} and {OLD.replace('-', '%2D')}!") == "[redacted]"
     assert repr(secret) == "***"
+
+
+EMPTY = "token is empty. Copy the token from the Plug Chat panel."
+BEARER = "token begins with 'Bearer'. Plug Chat takes the raw token: give it without 'Bearer'."
+BLANKS = (
+    "token holds blanks, control characters or characters outside ASCII. "
+    "Copy the token again, without the space around it."
+)
+
+
+@pytest.mark.parametrize(
+    ("token", "message"),
+    [
+        ("", EMPTY),
+        (" s3cret", BLANKS),
+        ("s3cret ", BLANKS),
+        ("s3 cret", BLANKS),
+        ("s3cret\r\n", BLANKS),
+        ("s3cret\0", BLANKS),
+        ("s3crét", BLANKS),
+        ("Bearer s3cret", BEARER),
+        ("bEARER s3cret", BEARER),
+        (b"s3cret", "token must be a str, got bytes. Correct the argument."),
+        (None, "token must be a str, got NoneType. Correct the argument."),
+    ],
+)
+def test_bad_tokens_are_refused_without_being_shown(token: object, message: str) -> None:
+    """The error says what is wrong and what to do, not what was given."""
+    assert str(token_problem(token)) == message
+
+
+def test_a_good_token_has_no_problem_and_prints_as_stars() -> None:
+    """Whatever prints a Secret prints three stars."""
+    token = Secret("1nEFbU3EktLnV7LIIzX")
+    assert token_problem("1nEFbU3EktLnV7LIIzX") is None
+    assert repr(token) == str(token) == f"{token}" == "***"

@@ -112,7 +112,7 @@ PAGES = [
         "`phone` is renamed in all rows",
         lambda page, size: [{"telefone": each["phone"]} for each in honest(page, size)],
         error=DecodeError,
-        says="this is no page of chats: of 10 rows, at least 6 have neither a phone nor a lid",
+        says="not a page of chats: of 10 rows, at least 6 have neither a phone nor a lid",
     ),
     pages(
         "an unread count in words",
