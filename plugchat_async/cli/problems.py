@@ -41,13 +41,13 @@ class ProblemCollector(logging.Filter):
 @contextmanager
 def collect_problems(collector: ProblemCollector) -> Generator[None]:
     """Keep those warnings off stderr, where they would disturb a progress display."""
-    for logger in (walk_logger, watch_logger):
-        logger.addFilter(collector)
+    for each in (walk_logger, watch_logger):
+        each.addFilter(collector)
     try:
         yield
     finally:
-        for logger in (walk_logger, watch_logger):
-            logger.removeFilter(collector)
+        for each in (walk_logger, watch_logger):
+            each.removeFilter(collector)
 
 
 def print_problems(count: int, first: str) -> None:

@@ -124,12 +124,12 @@ def _in_words(where: dict[str, Value]) -> str:
     return f" ({'; '.join(parts)})" if parts else ""
 
 
-def check_ties(first: ProbeResult, answers: Sequence[ProbeResult], cap: int | None) -> Finding:
+def check_ties(first: ProbeResult, results: Sequence[ProbeResult], cap: int | None) -> Finding:
     """Check how many chats have the same time as a neighbour, and whether these keep their order.
 
     Args:
         first: The largest first page.
-        answers: All results.
+        results: All results.
         cap: The largest page that the server sends, if known.
     """
     size = DEFAULT_SIZE if cap is None else min(cap, DEFAULT_SIZE)
@@ -140,7 +140,7 @@ def check_ties(first: ProbeResult, answers: Sequence[ProbeResult], cap: int | No
     groups = [count for time, run in groupby(times) if time is not None and (count := len(list(run))) > 1]
     borders = sum(times[place - 1] == times[place] is not None for place in range(size, len(times), size))
     largest = max(groups, default=1)
-    kept = _keep_their_order(answers)
+    kept = _keep_their_order(results)
     found = f"of {timed} chats {sum(groups)} have the same time as a neighbour"
     facts: dict[str, Value] = {"tied": sum(groups), "largest": largest, "on_borders": borders, "kept": kept}
     if groups:
@@ -166,11 +166,11 @@ def check_ties(first: ProbeResult, answers: Sequence[ProbeResult], cap: int | No
     return ok("ties", found, "", **facts)
 
 
-def _keep_their_order(answers: Sequence[ProbeResult]) -> bool:
+def _keep_their_order(results: Sequence[ProbeResult]) -> bool:
     """Return whether chats of the same time have the same order in all results."""
     known: dict[datetime | None, tuple[str, ...]] = {}
-    for answer in answers:
-        for time, run in groupby(answer.chats, lambda chat: chat.last_message_time):
+    for result in results:
+        for time, run in groupby(result.chats, lambda chat: chat.last_message_time):
             # Rows without a phone may be identical rows of one person.
             tied = tuple(chat.phone for chat in run if chat.phone is not None)
             before = known.get(time, ())
@@ -186,11 +186,11 @@ def _agree(one: tuple[str, ...], two: tuple[str, ...]) -> bool:
     return list(first) == list(second)
 
 
-def check_duplicates(answers: Sequence[ProbeResult]) -> Finding:
+def check_duplicates(results: Sequence[ProbeResult]) -> Finding:
     """Check whether a page contains a phone twice. Several rows of one person are the subject of `check_people`."""
-    if max((len(answer.chats) for answer in answers), default=0) < 2:
+    if max((len(result.chats) for result in results), default=0) < 2:
         return skipped("duplicates", TOO_FEW)
-    most = max(_repeated(answer) for answer in answers)
+    most = max(_repeated(result) for result in results)
     if most:
         return warning(
             "duplicates",
@@ -202,18 +202,18 @@ def check_duplicates(answers: Sequence[ProbeResult]) -> Finding:
     return ok("duplicates", "no phone comes twice in one answer", phones=0)
 
 
-def _repeated(answer: ProbeResult) -> int:
-    phones = Counter(chat.phone for chat in answer.chats if chat.phone is not None and not is_lid(chat.phone))
+def _repeated(result: ProbeResult) -> int:
+    phones = Counter(chat.phone for chat in result.chats if chat.phone is not None and not is_lid(chat.phone))
     return sum(count > 1 for count in phones.values())
 
 
-def check_latency(answers: Sequence[ProbeResult], timeout: float) -> Finding:
+def check_latency(results: Sequence[ProbeResult], timeout: float) -> Finding:
     """Check how long answers took."""
-    answered = [answer for answer in answers if answer.status is not None]
+    answered = [result for result in results if result.status is not None]
     if not answered:
         return skipped("latency", "nothing was answered")
-    median = statistics.median(answer.seconds for answer in answered)
-    worst = max(answered, key=lambda answer: answer.seconds)
+    median = statistics.median(result.seconds for result in answered)
+    worst = max(answered, key=lambda result: result.seconds)
     found = (
         f"{median:.3f} s is the median of {counted(len(answered), 'answer')}, and {worst.seconds:.3f} s the worst "
         f"(page={worst.number}, pageSize={worst.size})"
@@ -230,22 +230,22 @@ def check_latency(answers: Sequence[ProbeResult], timeout: float) -> Finding:
     return ok("latency", found, "", **facts)
 
 
-def check_rate_limit(answers: Sequence[ProbeResult]) -> Finding:
+def check_rate_limit(results: Sequence[ProbeResult]) -> Finding:
     """Check for rate limits: 429, and headers."""
-    if all(answer.status is None for answer in answers):
+    if all(result.status is None for result in results):
         return skipped("rate_limit", "nothing was answered")
     seen: dict[str, str] = {}
-    for answer in answers:
-        seen.update(answer.rate_headers)
+    for result in results:
+        seen.update(result.rate_headers)
     headers = tuple(f"{name}: {value}" for name, value in seen.items())
     shown = f" ({'; '.join(headers)})" if headers else ""
-    limited = next((answer.error for answer in answers if isinstance(answer.error, RateLimitedError)), None)
+    limited = next((result.error for result in results if isinstance(result.error, RateLimitedError)), None)
     if limited is not None:
         wait = limited.retry_after
         if wait is not None and math.isinf(wait):  # more digits than a float can have
             wait = None
         waiting = "without Retry-After" if wait is None else f"with Retry-After: {wait:g} s"
-        count = sum(answer.status is not None for answer in answers)
+        count = sum(result.status is not None for result in results)
         return failed(
             "rate_limit",
             f"answer {count} was HTTP 429, {waiting}{shown}",
@@ -267,7 +267,7 @@ def check_rate_limit(answers: Sequence[ProbeResult]) -> Finding:
         )
     return ok(
         "rate_limit",
-        f"none seen in {counted(len(answers), 'request')} for pages",
+        f"none seen in {counted(len(results), 'request')} for pages",
         limited=False,
         retry_after=None,
         headers=(),

@@ -16,9 +16,9 @@ def check_page(one: ProbeResult, two: ProbeResult, far: ProbeResult | None = Non
         two: The next page.
         far: A page far past any end; not needed if those two differ.
     """
-    for answer in (one, two):
-        if answer.error is not None:
-            return failed_by("page", answer.error, honoured=None)
+    for result in (one, two):
+        if result.error is not None:
+            return failed_by("page", result.error, honoured=None)
     numbers = f"page={one.number} and page={two.number}"
     if differ(one, two) or (far is not None and far.error is None and not far.length):
         return ok("page", f"it is honoured: {numbers} differ", honoured=True)
@@ -105,8 +105,8 @@ def check_page_size(
         return failed_by("page_size", beyond.error, largest=None, cap=None, fixed=None)
     length = largest.length
     has_more = pages_differ and (largest.is_full or (beyond is not None and follows(largest, beyond)))
-    raised = next((answer for answer in asked if answer.length > answer.size), None)
-    if raised is not None and all(answer.length == length for answer in asked):
+    raised = next((result for result in asked if result.length > result.size), None)
+    if raised is not None and all(result.length == length for result in asked):
         return _fixed(raised, length, has_more=has_more)
     if raised is not None:
         return warning(

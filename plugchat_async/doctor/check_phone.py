@@ -1,4 +1,4 @@
-"""Check whether the account's phone is connected, and what an empty list then means. Pure: results -> a finding."""
+"""Check whether the account's phone is connected, and why a list is empty. Pure: results -> a finding."""
 
 from typing import Final
 
@@ -41,22 +41,22 @@ def check_phone(status: StatusResult, *, has_rows: bool) -> Finding:
     return ok("phone", "it is connected to WhatsApp", "", **facts)
 
 
-def check_answer(answer: ProbeResult, status: StatusResult | None) -> Finding:
+def check_answer(result: ProbeResult, status: StatusResult | None) -> Finding:
     """Check whether the answer is a list of chats.
 
     Args:
-        answer: The first page.
+        result: The first page.
         status: The account's status, if the list is empty and the status is known.
     """
-    facts: dict[str, Value] = {"chats": len(answer.chats), "rows": answer.length}
-    if answer.length and not answer.problem_count:
-        found = f"it is a list of chats, and all {answer.length} of them can be read"
-        if answer.length == 1:
+    facts: dict[str, Value] = {"chats": len(result.chats), "rows": result.length}
+    if result.length and not result.problem_count:
+        found = f"it is a list of chats, and all {result.length} of them can be read"
+        if result.length == 1:
             found = "it is a list of one chat, which can be read"
         return ok("answer", found, "", **facts)
-    if answer.length:
-        found = f"it is a list of chats: {len(answer.chats)} of {answer.length} can be read"
-        return ok("answer", f"{found}, except for {counted(answer.problem_count, 'value')}", "", **facts)
+    if result.length:
+        found = f"it is a list of chats: {len(result.chats)} of {result.length} can be read"
+        return ok("answer", f"{found}, except for {counted(result.problem_count, 'value')}", "", **facts)
     connected = None if status is None else status.connected
     if connected is None:
         return ok(

@@ -34,11 +34,11 @@ def is_lid(text: str | None) -> bool:
     return text is not None and text.endswith("@lid")
 
 
-def check_times(answer: ProbeResult) -> Finding:
+def check_times(result: ProbeResult) -> Finding:
     """Check the unit and the type of the times."""
-    if not answer.length:
+    if not result.length:
         return skipped("times", TOO_FEW)
-    rows = parse_rows(answer.body)
+    rows = parse_rows(result.body)
     units: Counter[str] = Counter()
     types: Counter[str] = Counter()
     for row in rows:
@@ -95,23 +95,23 @@ def _counts(counts: Mapping[str, int]) -> tuple[str, ...]:
     return tuple(f"{name}: {count}" for name, count in counts.items())
 
 
-def check_ids(answer: ProbeResult) -> Finding:
+def check_ids(result: ProbeResult) -> Finding:
     """Count the rows without a phone, a lid, or both, and the forms of the phones."""
-    if not answer.length:
+    if not result.length:
         return skipped("ids", TOO_FEW)
-    chats = answer.chats
-    no_phone = sum(chat.phone is None for chat in chats) + answer.unreadable
-    no_lid = sum(chat.lid is None for chat in chats) + answer.unreadable
+    chats = result.chats
+    no_phone = sum(chat.phone is None for chat in chats) + result.unreadable
+    no_lid = sum(chat.lid is None for chat in chats) + result.unreadable
     forms = Counter(_form_of(chat) for chat in chats if chat.phone is not None)
     return ok(
         "ids",
-        f"of {counted(answer.length, 'row')} {no_phone} {'has' if no_phone == 1 else 'have'} no phone, "
-        f"{no_lid} no lid, {answer.unreadable} neither",
-        "A chat without a phone is identified by its lid: use chat.id." if no_phone > answer.unreadable else "",
-        rows=answer.length,
+        f"of {counted(result.length, 'row')} {no_phone} {'has' if no_phone == 1 else 'have'} no phone, "
+        f"{no_lid} no lid, {result.unreadable} neither",
+        "A chat without a phone is identified by its lid: use chat.id." if no_phone > result.unreadable else "",
+        rows=result.length,
         no_phone=no_phone,
         no_lid=no_lid,
-        no_id=answer.unreadable,
+        no_id=result.unreadable,
         phones=_counts(dict(forms.most_common(_MAX_KINDS))),
         kinds=_counts(dict(Counter(chat.kind for chat in chats).most_common())),
     )
@@ -128,9 +128,9 @@ def _form_of(chat: Chat) -> str:
     return "digits-digits" if chat.kind == "group" and "-" in phone else shape_of(phone)
 
 
-def check_people(answer: ProbeResult) -> Finding:
+def check_people(result: ProbeResult) -> Finding:
     """Count the people with several rows."""
-    chats = answer.chats
+    chats = result.chats
     if len(chats) < 2:
         return skipped("people", TOO_FEW)
     rows: dict[str, list[Chat]] = {}
@@ -166,14 +166,14 @@ def check_people(answer: ProbeResult) -> Finding:
     return ok("people", found, "That is usual. merge_people makes one chat for each person.", **facts)
 
 
-def check_keys(answer: ProbeResult, token: Secret) -> Finding:
+def check_keys(result: ProbeResult, token: Secret) -> Finding:
     """Check the keys of the rows and the types of their values.
 
     The name of an unknown key is shown only if it looks like an identifier.
     """
-    if not answer.length:
+    if not result.length:
         return skipped("keys", TOO_FEW)
-    rows = parse_rows(answer.body)
+    rows = parse_rows(result.body)
     types: dict[str, Counter[str]] = {}
     for row in rows:
         for key, value in row.items():
@@ -203,29 +203,29 @@ def _spelled(types: Mapping[str, Counter[str]], names: Iterable[str]) -> tuple[s
     )
 
 
-def check_values(answer: ProbeResult) -> Finding:
+def check_values(result: ProbeResult) -> Finding:
     """Check which values can't be read: their fields, the expected types, and their shapes."""
-    if not answer.length:
+    if not result.length:
         return skipped("values", TOO_FEW)
-    if not answer.problem_count:
+    if not result.problem_count:
         return ok(
-            "values", f"all values of {counted(answer.length, 'row')} can be read", problems=0, rows_left_out=0, seen=()
+            "values", f"all values of {counted(result.length, 'row')} can be read", problems=0, rows_left_out=0, seen=()
         )
-    rows, raws = parse_rows(answer.body), split_array(answer.body)
+    rows, raws = parse_rows(result.body), split_array(result.body)
     kinds: Counter[str] = Counter()
-    for problem in answer.problems:
+    for problem in result.problems:
         value: Any = rows[problem.index].get(problem.field) if problem.field else value_of(bytes(raws[problem.index]))
         kinds[f"{problem.field or 'row'}: expected {problem.expected}, got {shape_of(value)}"] += 1
     seen = tuple(f"{kind}: {count}" for kind, count in kinds.most_common(_MAX_KINDS))
     more = f"; and {counted(len(kinds) - 1, 'other kind')}" if len(kinds) > 1 else ""
-    rows_are = f"{counted(answer.unreadable, 'row')} {'is' if answer.unreadable == 1 else 'are'}"
-    left_out = f", so that {rows_are} left out" if answer.unreadable else ""
+    rows_are = f"{counted(result.unreadable, 'row')} {'is' if result.unreadable == 1 else 'are'}"
+    left_out = f", so that {rows_are} left out" if result.unreadable else ""
     return warning(
         "values",
-        f"{counted(answer.problem_count, 'value')} can't be read{left_out}: {seen[0]}{more}",
+        f"{counted(result.problem_count, 'value')} can't be read{left_out}: {seen[0]}{more}",
         "A walk uses the field's default instead, and lists them in Page.problems; with on_bad_value='raise' it fails. "
         f"{_SEND_ADVICE}",
-        problems=answer.problem_count,
-        rows_left_out=answer.unreadable,
+        problems=result.problem_count,
+        rows_left_out=result.unreadable,
         seen=seen,
     )

@@ -112,12 +112,12 @@ class CheckRunner:
             yield await self._run_or_skip(name, check_by_request, blocked=self._blocked)
         # A disconnected phone may be the reason why the answer is not a list.
         yield await self._run_or_skip("phone", self._check_phone, blocked="" if self._is_not_a_list else self._blocked)
-        has_rows = any(answer.length for answer in self._prober.answers)
+        has_rows = any(result.length for result in self._prober.results)
         no_rows_because = self._blocked or ("" if has_rows else self._prober.stopped)
         for name, check_rows in paging.result_checks():
             yield skipped(name, no_rows_because) if no_rows_because else check_rows()
-        yield check_latency(self._prober.answers, self._options.timeout)
-        yield check_rate_limit(self._prober.answers)
+        yield check_latency(self._prober.results, self._options.timeout)
+        yield check_rate_limit(self._prober.results)
 
     async def _run_or_skip(self, check: Check, run: Callable[[], Awaitable[Finding]], *, blocked: str) -> Finding:
         """Run a check that sends requests. Skip it if `blocked` is a reason, or if no more requests are sent."""
@@ -198,22 +198,22 @@ class CheckRunner:
         if not isinstance(self._token, Secret):
             self._blocked = "there is no valid token"
             return skipped("host", self._blocked)
-        answers: dict[str, ProbeResult] = {}
+        results: dict[str, ProbeResult] = {}
         for host in self._hosts:  # the given one is the first
             if not self._prober.stopped:
                 template = RequestTemplate(host.base_url, bare=True)
-                answers[host.base_url] = await self._prober.send(template, 1, SAMPLE_SIZE)
-        answering = tuple(url for url, answer in answers.items() if answer.error is None)
-        use = next(iter((*answering, *answers)))
+                results[host.base_url] = await self._prober.send(template, 1, SAMPLE_SIZE)
+        answering = tuple(url for url, result in results.items() if result.error is None)
+        use = next(iter((*answering, *results)))
         self._documented = self._accepted = RequestTemplate(use, bare=True)
-        found = "; ".join(f"{url}: {_describe_host(answer)}" for url, answer in answers.items())
-        error = answers[use].error
-        if error is not None and (answers[use].status is None or answers[use].status in _NOT_THERE):
+        found = "; ".join(f"{url}: {_describe_host(result)}" for url, result in results.items())
+        error = results[use].error
+        if error is not None and (results[use].status is None or results[use].status in _NOT_THERE):
             self._blocked = "the host does not answer the call"
             return failed("host", found, error.hint, category_of(error), answering=answering, use=use)
         if use == given or not answering:
             return ok("host", found, answering=answering, use=use)
-        refused = answers[given].error if given in answers else None
+        refused = results[given].error if given in results else None
         advice = f"Use {use} as base_url."
         if isinstance(refused, MethodNotAllowedError):
             advice += " Sessions switch to it automatically, but try the other one first."
@@ -231,28 +231,28 @@ class CheckRunner:
         # A server that refuses the Content-Type may accept the request without it.
         if (await self._ask_sample()).status == 415 and (await self._ask_without_type()).status not in (415, None):
             self._accepted = evolve(self._documented, content_type=None)
-        answer = await self._ask_sample()
-        if isinstance(answer.error, AuthenticationError):
+        result = await self._ask_sample()
+        if isinstance(result.error, AuthenticationError):
             self._blocked = "the token is not accepted"
-            return failed_by("authorization", answer.error, status=answer.status)
-        if answer.error is None:
-            return ok("authorization", "the token is accepted", status=answer.status)
-        return skipped("authorization", f"HTTP {answer.status} does not depend on the token")
+            return failed_by("authorization", result.error, status=result.status)
+        if result.error is None:
+            return ok("authorization", "the token is accepted", status=result.status)
+        return skipped("authorization", f"HTTP {result.status} does not depend on the token")
 
     async def _check_method(self) -> Finding:
-        answer = await self._ask_sample()
-        if isinstance(answer.error, MethodNotAllowedError):
+        result = await self._ask_sample()
+        if isinstance(result.error, MethodNotAllowedError):
             self._blocked = "GET is not accepted"
-            return failed_by("method", answer.error, allow=answer.error.allow)
+            return failed_by("method", result.error, allow=result.error.allow)
         return ok("method", "GET is accepted", allow=None)
 
     async def _check_content_type(self) -> Finding:
-        answer = await self._prober.ask(self._documented, 1, SAMPLE_SIZE)
+        result = await self._prober.ask(self._documented, 1, SAMPLE_SIZE)
         sent = f"Content-Type: {self._documented.content_type}"
-        if answer.error is None:
+        if result.error is None:
             return ok("content_type", f"a request with {sent} is accepted", accepted=True)
-        if answer.status != 415:
-            return skipped("content_type", f"HTTP {answer.status} does not depend on it")
+        if result.status != 415:
+            return skipped("content_type", f"HTTP {result.status} does not depend on it")
         if self._accepted.content_type is None:
             return warning(
                 "content_type",
@@ -261,38 +261,38 @@ class CheckRunner:
                 accepted=False,
             )
         self._blocked = "the request is refused with and without Content-Type"
-        return failed_by("content_type", answer.error, accepted=False)
+        return failed_by("content_type", result.error, accepted=False)
 
     async def _check_no_content_type(self) -> Finding:
-        answer = await self._ask_without_type()
-        if answer.error is None:
+        result = await self._ask_without_type()
+        if result.error is None:
             return ok("no_content_type", "a request without Content-Type is accepted, too", accepted=True)
-        if answer.status == 415:
+        if result.status == 415:
             return ok(
                 "no_content_type",
                 "a request without Content-Type is refused, as documented: HTTP 415",
                 "Sessions always send it. Check that no proxy or injected client session removes it.",
                 accepted=False,
             )
-        return ok("no_content_type", f"without Content-Type: {describe(answer)}", accepted=False)
+        return ok("no_content_type", f"without Content-Type: {describe(result)}", accepted=False)
 
     async def _check_answer(self) -> Finding:
-        answer = await self._ask_sample()
-        if answer.error is not None:
+        result = await self._ask_sample()
+        if result.error is not None:
             self._blocked = "the answer is not a list of chats"
             self._is_not_a_list = True
-            return failed_by("answer", answer.error, chats=None, rows=None)
+            return failed_by("answer", result.error, chats=None, rows=None)
         status: StatusResult | None = None
-        if not answer.length:
+        if not result.length:
             with suppress(StoppedError):
                 status = await self._prober.ask_status(self._accepted)
-        return check_answer(answer, status)
+        return check_answer(result, status)
 
     async def _check_phone(self) -> Finding:
         status = await self._prober.ask_status(self._accepted)
-        return check_phone(status, has_rows=any(answer.length for answer in self._prober.answers))
+        return check_phone(status, has_rows=any(result.length for result in self._prober.results))
 
 
-def _describe_host(answer: ProbeResult) -> str:
+def _describe_host(result: ProbeResult) -> str:
     """Describe a host's answer. Other checks explain refusals such as 401, so here the status is enough."""
-    return describe(answer) if answer.status in {None, 200} | _NOT_THERE else f"HTTP {answer.status}"
+    return describe(result) if result.status in {None, 200} | _NOT_THERE else f"HTTP {result.status}"

@@ -68,7 +68,7 @@ class Finding:
         check: The check's name. "dns" and "tls" appear once for each host.
         status: "ok"; "warning": walks work, but `advice` makes them better or safer; "failed": walks fail, or lose
             chats; "skipped": the check could not be made, and `found` gives the reason.
-        found: A sentence about what was seen.
+        found: The observation, in words.
         advice: What to do about it, "" if there is nothing to do.
         category: The kind of failure, if the check failed; else None.
         facts: The measured values, for programs.

@@ -62,8 +62,8 @@ class PagingProber:
             ("keys", lambda: check_keys(self._largest(), self.prober.token)),
             ("values", lambda: check_values(self._largest())),
             ("order", lambda: check_order(self._largest())),
-            ("ties", lambda: check_ties(self._largest(), self.prober.answers, self._max_size)),
-            ("duplicates", lambda: check_duplicates(self.prober.answers)),
+            ("ties", lambda: check_ties(self._largest(), self.prober.results, self._max_size)),
+            ("duplicates", lambda: check_duplicates(self.prober.results)),
         )
 
     async def _ask(self, number: int, size: int, *, again: bool = False) -> ProbeResult:
@@ -104,7 +104,7 @@ class PagingProber:
             return 1, ok("first_page", "pages count from 1: page=0 is empty", number=1, page_0="empty")
         # While the list changes, the pages may have some chats in common.
         if one.length and overlap(zero, one):
-            found = "pages count from 1: page=0 returns what page=1 brings"
+            found = "pages count from 1: page=0 returns the chats of page=1"
             return 1, ok("first_page", found, number=1, page_0="page 1")
         if one.length:
             within = await self._ask(1, max(1, zero.length // 2))
@@ -113,7 +113,7 @@ class PagingProber:
         if within.error is not None:
             return 1, skipped("first_page", f"page=0 and page=1 differ, and then: {describe(within)}")
         if not begins_at_0(zero, one, within):
-            found = "pages count from 1: what page=0 returns does not come before page=1"
+            found = "pages count from 1: the chats of page=0 do not come before those of page=1"
             return 1, ok("first_page", found, number=1, page_0="another page")
         return 0, failed(
             "first_page",
@@ -174,5 +174,5 @@ class PagingProber:
     def _largest(self) -> ProbeResult:
         """Return the first page with the most rows, the latest of equal ones."""
         first = 1 if self._first is None else self._first
-        firsts = [answer for answer in self.prober.answers if answer.number == first]
-        return max(reversed(firsts), key=lambda answer: answer.length)
+        firsts = [result for result in self.prober.results if result.number == first]
+        return max(reversed(firsts), key=lambda result: result.length)

@@ -130,7 +130,7 @@ class Prober:
         quotes: Whether results may contain the server's texts.
         sent: The number of requests so far.
         stopped: The reason why no more requests are sent, "" while they are.
-        answers: The results so far, in order.
+        results: The results so far, in order.
     """
 
     transport: Transport
@@ -140,7 +140,7 @@ class Prober:
     quotes: bool = True
     sent: int = field(default=0, init=False)
     stopped: str = field(default="", init=False)
-    answers: list[ProbeResult] = field(init=False, default=Factory(list[ProbeResult]))
+    results: list[ProbeResult] = field(init=False, default=Factory(list[ProbeResult]))
     _status: StatusResult | None = field(init=False, default=None)
     _requests: RequestBuilder = field(init=False, default=Factory(RequestBuilder))
     _known: dict[tuple[RequestTemplate, int, int], ProbeResult] = field(
@@ -164,25 +164,25 @@ class Prober:
             if self.stopped:
                 raise StoppedError
             await self.send(template, number, size)
-        answer = self._known[key]
-        if isinstance(answer.error, RateLimitedError):
+        result = self._known[key]
+        if isinstance(result.error, RateLimitedError):
             raise StoppedError
-        return answer
+        return result
 
     async def send(self, template: RequestTemplate, number: int, size: int) -> ProbeResult:
         """Send one request for a page, and keep its result."""
         request = self._requests.build(template, self.token, number, size)
         outcome, seconds = await self._send(request)
-        answer = self._read(outcome, number, size, seconds)
-        self.answers.append(answer)
-        self._known[template, number, size] = answer
+        result = self._read(outcome, number, size, seconds)
+        self.results.append(result)
+        self._known[template, number, size] = result
         self._stop_if_enough()
-        return answer
+        return result
 
     def _stop_if_enough(self) -> None:
-        if any(isinstance(answer.error, RateLimitedError) for answer in self.answers):
+        if any(isinstance(result.error, RateLimitedError) for result in self.results):
             self.stopped = "the service limits the rate (HTTP 429), so no more requests were sent"
-        elif sum(answer.status is None for answer in self.answers) >= _MAX_SILENCES:
+        elif sum(result.status is None for result in self.results) >= _MAX_SILENCES:
             self.stopped = "the service no longer answers"
         elif self.sent >= MAX_REQUESTS:
             self.stopped = f"that would take more than {MAX_REQUESTS} requests"
@@ -203,7 +203,7 @@ class Prober:
             url = f"{template.base_url}{template.path}"
             outcome, seconds = await self._send(Request(template, self.token, url, template.headers(self.token)))
             if isinstance(outcome, Response) and outcome.status == 429:
-                self.answers.append(self._read(outcome, 0, 0, seconds))
+                self.results.append(self._read(outcome, 0, 0, seconds))
             self._stop_if_enough()
             self._status = self._read_status(outcome)
         return self._status
@@ -234,11 +234,11 @@ class Prober:
                 strip_quotes(read, outcome, self.token)
         if not self.quotes:
             rate_headers = shapes_of_headers(rate_headers)
-        answer = ProbeResult(number, size, seconds, outcome.status, rate_headers=rate_headers)
+        result = ProbeResult(number, size, seconds, outcome.status, rate_headers=rate_headers)
         if isinstance(read, PlugChatError):
-            return evolve(answer, error=read)
+            return evolve(result, error=read)
         return evolve(
-            answer,
+            result,
             chats=read.items,
             unreadable=len(read.unreadable),
             problems=read.problems,
@@ -287,8 +287,8 @@ def _finish(steps: Generator[None, None, T]) -> T:
             return result
 
 
-def describe(answer: ProbeResult) -> str:
+def describe(result: ProbeResult) -> str:
     """Describe a result in words."""
-    if answer.error is not None:
-        return answer.error.what_happened
-    return f"HTTP {answer.status}, {counted(answer.length, 'chat')}"
+    if result.error is not None:
+        return result.error.what_happened
+    return f"HTTP {result.status}, {counted(result.length, 'chat')}"

@@ -1,4 +1,4 @@
-"""Describe what a server sent by its shape, without its values, so that it can be shown to anybody. Pure."""
+"""Describe a server's data by its shape, without values, so that it can be shown to anybody. Pure."""
 
 import re
 from collections import Counter

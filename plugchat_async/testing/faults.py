@@ -1,4 +1,4 @@
-"""Scripted faults: what happens to a request instead of a correct response."""
+"""Scripted faults that a request gets instead of a correct response."""
 
 import asyncio
 import socket

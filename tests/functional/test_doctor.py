@@ -255,7 +255,7 @@ async def test_each_misbehaviour_is_found(
     ("misread", "check", "status", "found", "advice"),
     [
         # As where a list is cut by an index that may be negative.
-        (lambda page, size: window(page, size) or range(25)[-size:], "first_page", "ok", "does not come before", ""),
+        (lambda page, size: window(page, size) or range(25)[-size:], "first_page", "ok", "do not come before", ""),
         (lambda page, size: window(page, max(6, size)), "page_size", "warning", "pageSize=5 returned 6", "at least 6"),
     ],
     ids=["page 0 is the end", "a least size"],

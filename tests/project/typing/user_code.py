@@ -24,7 +24,7 @@ from plugchat_async import (
     WalkOptions,
     WalkReport,
 )
-from plugchat_async.testing import Fault, PlugChatSimulator, SimulatedRequest
+from plugchat_async.testing import Fault, PlugChatSimulator, Quirks, SimulatedRequest
 
 
 async def walks(plugchat: PlugChatSession) -> None:
@@ -100,7 +100,7 @@ async def errors(plugchat: PlugChatSession) -> None:
 
 async def tests_of_users() -> None:
     """What the simulator gives."""
-    async with PlugChatSimulator(chats=1000, seed=7, latency=0.0) as sim:
+    async with PlugChatSimulator(chats=1000, seed=7, latency=0.0, quirks=Quirks(max_page_size=50)) as sim:
         assert_type(sim, PlugChatSimulator)
         assert_type(sim.base_url, str)
         assert_type(sim.token, str)
