@@ -295,7 +295,7 @@ def test_every_option_is_in_the_table() -> None:
     section = page("reference/session").partition("## Options")[2].partition("\n## ")[0]
     rows = dict(re.findall(r"^\| `(\w+)` \|([^|]*)\|", section, re.MULTILINE))
     assert sorted(rows) == sorted(["token", *SessionOptions.__annotations__])
-    defaults = {field.name: field.default for field in attrs.fields(RequestSettings)}
+    defaults: dict[str, Any] = {field.name: field.default for field in attrs.fields(RequestSettings)}
     defaults |= {"base_url": repr(PlugChatSession("token")).split()[1], "client_session": None}
     for name, shown in rows.items():
         said = shown.strip(" `")
