@@ -23,6 +23,7 @@ from plugchat_async import (
     BulkOptions,
     Chat,
     PlugChatError,
+    PlugChatSession,
     RetryPolicy,
     SessionOptions,
     WalkOptions,
@@ -30,7 +31,6 @@ from plugchat_async import (
     to_arrow,
 )
 from plugchat_async._http.options import RequestSettings
-from plugchat_async._http.urls import DEFAULT_BASE_URL
 from plugchat_async.testing import Fault, PlugChatSimulator
 from support.fakes import served
 
@@ -295,15 +295,15 @@ def test_every_option_is_in_the_table() -> None:
     section = page("reference/session").partition("## Options")[2].partition("\n## ")[0]
     rows = dict(re.findall(r"^\| `(\w+)` \|([^|]*)\|", section, re.MULTILINE))
     assert sorted(rows) == sorted(["token", *SessionOptions.__annotations__])
-    defaults = {field.name: field.default for field in attrs.fields(RequestSettings)}
-    defaults |= {"base_url": DEFAULT_BASE_URL, "client_session": None}
+    defaults: dict[str, Any] = {field.name: field.default for field in attrs.fields(RequestSettings)}
+    defaults |= {"base_url": repr(PlugChatSession("token")).split()[1], "client_session": None}
     for name, shown in rows.items():
         said = shown.strip(" `")
         match name:
             case "token":
                 assert said == ""
             case "max_response_bytes":
-                assert said == f"{(defaults[name] or 0) // 2**20} MiB"
+                assert said == f"{defaults[name] // 2**20} MiB"
             case "retry" | "clock":
                 assert said == f"{type(defaults[name]).__name__}()"
             case _:
