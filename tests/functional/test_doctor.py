@@ -349,6 +349,7 @@ async def test_a_token_in_the_base_url() -> None:
     assert checkup.base_url == checkup.finding("host").fact("use") == redacted
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("quirks", "wanted"),
     [

@@ -54,6 +54,7 @@ def test_the_main_example(environment: dict[str, str]) -> None:
     assert len(run(example("iter_chats(page_size=100)"), environment).splitlines()) == 250
 
 
+@pytest.mark.slow
 def test_the_testing_example(environment: dict[str, str]) -> None:
     """It passes."""
     assert run(example("Fault.reset()"), environment) == ""
@@ -71,6 +72,7 @@ def test_the_walk_that_goes_on(environment: dict[str, str], account: PlugChatSim
     ]
 
 
+@pytest.mark.slow
 def test_the_bot(environment: dict[str, str], account: PlugChatSimulator, tmp_path: Path) -> None:
     """It tells of what happened since its state was saved, and goes on until it is stopped."""
     learn = [sys.executable, "-m", "plugchat_async", "watch", "--max-polls", "1", "--state", "bot.state"]
@@ -91,6 +93,7 @@ def test_the_bot(environment: dict[str, str], account: PlugChatSimulator, tmp_pa
     bot.communicate(timeout=30)
 
 
+@pytest.mark.slow
 def test_the_fastapi_backend(environment: dict[str, str]) -> None:
     """Its endpoints answer with chats, and with a problem when the token is refused."""
     client = """
@@ -153,6 +156,7 @@ def test_files(environment: dict[str, str], folder: Path) -> None:
     assert (folder / "out" / "second.parquet").exists()
 
 
+@pytest.mark.slow
 def test_dask(environment: dict[str, str], folder: Path) -> None:
     """A file of its own, as processes need it."""
     (folder / "example.py").write_text(example("fetch_many_dask(read_accounts"))

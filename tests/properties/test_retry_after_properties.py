@@ -238,8 +238,8 @@ SECONDS = st.floats(0.0, 1e5)
 POLICIES = st.builds(
     RetryPolicy,
     attempts=st.integers(1, 12),
-    base=SECONDS,
-    cap=SECONDS,
+    initial_delay=SECONDS,
+    max_delay=SECONDS,
     deadline=st.floats(1e-3, 1e5),
     max_retry_after=SECONDS,
 )
