@@ -1,6 +1,9 @@
 """What the tests share: fake time, a running simulator, a session on it, and a patch for aioresponses."""
 
+import gc
 import inspect
+import os
+import sys
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -40,9 +43,36 @@ if "stream_writer" in inspect.signature(aiohttp.ClientResponse.__init__).paramet
     setattr(aioresponses.core, "ClientResponse", _ClientResponse)  # noqa: B010 - the module does not export it
 
 
+# pytest-xdist starts its workers without the options of the process that starts them.
+WORKERS_ENVIRONMENT = {"PYTHONDEVMODE": "1" if sys.flags.dev_mode else "", "PYTHONWARNINGS": ",".join(sys.warnoptions)}
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Start workers with `-X dev` and `-W`, if pytest was started with them; what tests start is without them."""
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        for name in WORKERS_ENVIRONMENT:
+            os.environ.pop(name, None)
+    elif config.getoption("numprocesses", None):
+        os.environ.update(WORKERS_ENVIRONMENT)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> object:
+    """Give all tests of a file to one worker: some build a site, start a cluster or keep results for the whole file."""
+    from xdist.scheduler import LoadFileScheduling
+
+    return LoadFileScheduling(config, log)
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     # What tries thousands of traces comes last: most faults show earlier.
     items.sort(key=lambda item: item.path.name == "test_walk_traces.py")
+
+
+def pytest_collection_finish() -> None:
+    """Hide the modules and the tests themselves from the garbage collector, which many tests run again and again."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture

@@ -38,6 +38,8 @@ from support import peers
 from support.fakes import FakeTime
 from support.peers import Logged, Nginx, nginx
 
+pytestmark = pytest.mark.external
+
 TOKEN = "s3cret-t0ken"
 
 # A base_url's path says what nginx is to do. What it does to page 2 alone lets page 3 show that all is well again.

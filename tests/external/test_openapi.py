@@ -77,6 +77,7 @@ def schemathesis(sim: PlugChatSimulator, folder: Path) -> tuple[int, str]:
     return done.returncode, done.stdout
 
 
+@pytest.mark.external
 @pytest.mark.parametrize("dialect", DIALECTS)
 def test_the_simulator_keeps_the_description(tmp_path: Path, dialect: Dialect) -> None:
     """Whatever is asked, and however wrongly: status, content type and body are as described."""
@@ -112,6 +113,7 @@ def instead(status: int, body: object, **options: Any) -> Change:
     return lambda honest: web.json_response(body, status=status, **options)
 
 
+@pytest.mark.external
 @pytest.mark.parametrize("dialect", DIALECTS)
 def test_a_simulator_that_breaks_the_description_is_found_out(tmp_path: Path, dialect: Dialect) -> None:
     """In each of the ways in which it does: so that the right one passes means something."""

@@ -27,6 +27,8 @@ from plugchat_async._http.urls import CHATS_PATH
 from support.fakes import FakeTime
 from support.peers import prism
 
+pytestmark = pytest.mark.external
+
 DESCRIPTION = Path(__file__).parents[1] / "support" / "openapi.yaml"
 TOKEN = "s3cret-t0ken"
 EXAMPLE = (

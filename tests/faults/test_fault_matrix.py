@@ -19,6 +19,8 @@ from plugchat_async import ConnectionFailedError, PlugChatSession
 
 PAGE = Path(__file__).parents[2] / "docs" / "what-happens-when.md"
 VERDICTS: dict[str, Verdict] = {}
+# Rows that take seconds, by the beginning of their names.
+LARGE = ("a thousand accounts", "a page in a million chunks", "a page of 100,000 chats")
 
 
 async def verdict_on(row: Row) -> Verdict:
@@ -28,7 +30,10 @@ async def verdict_on(row: Row) -> Verdict:
     return VERDICTS[row.id]
 
 
-@pytest.mark.parametrize("row", ROWS, ids=lambda row: row.id)
+@pytest.mark.parametrize(
+    "row",
+    [pytest.param(row, id=row.id, marks=[pytest.mark.slow] if row.name.startswith(LARGE) else []) for row in ROWS],
+)
 async def test_row(row: Row) -> None:
     """The error and its text, requests, connections and waits are exact; no secret is seen; nothing is left behind."""
     assert (await verdict_on(row)).problems == []
@@ -39,6 +44,7 @@ def test_rows_have_names_of_their_own() -> None:
     assert len({row.id for row in ROWS}) == len(ROWS)
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(120)
 async def test_the_page_is_what_the_matrix_says() -> None:
     """docs/what-happens-when.md is `python tests/fault_matrix.py --markdown`."""

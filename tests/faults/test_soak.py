@@ -41,6 +41,7 @@ def soaked(*arguments: str, limit: int | None = None) -> tuple[int, str]:
     return ran.returncode, ran.stdout + ran.stderr
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(120)
 def test_a_short_soak() -> None:
     """A few seconds with a hundred walks at a time: nothing is violated, and much has happened."""
@@ -55,6 +56,7 @@ def test_a_short_soak() -> None:
     assert faults[0].count(",") > 8
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(120)
 def test_few_descriptors_are_enough() -> None:
     """Fewer requests are in flight then, and it says so."""
@@ -64,6 +66,7 @@ def test_few_descriptors_are_enough() -> None:
     assert code == 0
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(120)
 def test_what_is_planted_is_noticed() -> None:
     """A lost chat, a walk that hangs, an odd error, what is left behind, a token in a log, sums that are wrong."""

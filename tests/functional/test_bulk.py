@@ -447,6 +447,7 @@ FATES: dict[str, list[Fault]] = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("stream", [False, True])
 @pytest.mark.parametrize("isolate_connections", [False, True])
 async def test_failing_accounts_do_not_disturb_the_others(
@@ -618,6 +619,7 @@ async def test_who_waits_first_hands_over_first() -> None:
     await asyncio.gather(first, second)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("stream", [False, True])
 async def test_memory_does_not_grow_with_the_number_of_accounts(sim: PlugChatSimulator, stream: bool) -> None:
     """At any time no more chats are there than those of the accounts, or pages, under way, and the one in hand."""

@@ -463,6 +463,7 @@ OLD_FILES = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("style", ["jsonl", "csv", "parquet"])
 async def test_a_full_disk_ends_it_and_keeps_what_is_finished(
     tmp_path: Path, sim: PlugChatSimulator, style: Style
@@ -568,6 +569,7 @@ async def test_what_on_result_raises_ends_it(tmp_path: Path, sim: PlugChatSimula
     assert (await export_many(accounts, tmp_path)).skipped == 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("signal_", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
 async def test_a_killed_export_goes_on(tmp_path: Path, signal_: signal.Signals) -> None:
     """Each account whole, once, and nothing hidden left."""

@@ -176,15 +176,6 @@ async def until(condition: Callable[[], bool]) -> bool:
     return True
 
 
-@pytest.fixture(autouse=True)
-def collecting() -> Iterator[None]:
-    """Let the collector look at nothing that was there before, so that it may be asked after each of many runs."""
-    gc.collect()
-    gc.freeze()
-    yield
-    gc.unfreeze()
-
-
 @contextmanager
 def complaints() -> Iterator[list[str]]:
     """Collect what the event loop has to complain about, as exceptions that nobody has looked at."""
@@ -470,6 +461,15 @@ SCENARIOS = {
 }
 
 
+def marked(names: Iterable[str]) -> list[Any]:
+    """Mark those with many waits as slow."""
+    many_waits = ("fetch_many", "ahead", "large", "strict")
+    return [
+        pytest.param(name, marks=[pytest.mark.slow] if any(word in name for word in many_waits) else [])
+        for name in names
+    ]
+
+
 @frozen
 class Ran:
     """A run: how it ended ("whole", "cancelled", "closed", "timed out"), and where it waited.
@@ -577,7 +577,7 @@ def walks_once(name: str) -> bool:
 
 
 @pytest.mark.parametrize("woken", [False, True], ids=["waiting", "woken"])
-@pytest.mark.parametrize("name", SCENARIOS)
+@pytest.mark.parametrize("name", marked(SCENARIOS))
 async def test_cancelled_at_every_wait(name: str, woken: bool) -> None:
     """CancelledError comes out; no task, slot, lock or descriptor is kept; the same session does all of it again."""
     scenario = SCENARIOS[name]
@@ -595,6 +595,7 @@ async def test_cancelled_at_every_wait(name: str, woken: bool) -> None:
 TWICE = [name for name in SCENARIOS if "ahead" in name or "fetch_many" in name]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", [name for name in TWICE if "fetch_many" not in name or "pages" not in name])
 async def test_cancelled_again_while_it_cleans_up(name: str) -> None:
     """At every wait, and once more at each wait that follows until it is gone."""
@@ -608,6 +609,7 @@ async def test_cancelled_again_while_it_cleans_up(name: str) -> None:
     assert sum(cleanings) > scenario.at_least
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", TWICE)
 async def test_cancelled_at_each_wait_from_one_on(name: str) -> None:
     """Somebody who has no patience: cleaning up goes on all the same."""
@@ -618,7 +620,7 @@ async def test_cancelled_at_each_wait_from_one_on(name: str) -> None:
     assert runs[-1].ended == "whole"
 
 
-@pytest.mark.parametrize("name", [name for name in SCENARIOS if "fetch_many" not in name])
+@pytest.mark.parametrize("name", marked(name for name in SCENARIOS if "fetch_many" not in name))
 async def test_a_session_that_is_closed_at_any_wait_ends_its_calls(name: str) -> None:
     """With an error that says so, or all that was asked for; nothing hangs, and no descriptor is left."""
     scenario = SCENARIOS[name]
@@ -630,7 +632,7 @@ async def test_a_session_that_is_closed_at_any_wait_ends_its_calls(name: str) ->
     assert {ran.reports for ran in runs} == {int(walks_once(name))}
 
 
-@pytest.mark.parametrize("name", [name for name in SCENARIOS if "strict" not in name and "pages" not in name])
+@pytest.mark.parametrize("name", marked(name for name in SCENARIOS if "strict" not in name and "pages" not in name))
 async def test_a_callers_own_timeout_is_his(name: str) -> None:
     """Whenever it rings, TimeoutError comes out, and the task is not cancelled any more; or all that was asked for."""
     scenario = SCENARIOS[name]
@@ -681,6 +683,7 @@ GENERATORS: dict[str, Callable[[Stage], AsyncGenerator[Any, None]]] = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("how", ["closed", "thrown into", "dropped"])
 @pytest.mark.parametrize("name", GENERATORS)
 async def test_a_generator_that_is_left_at_any_yield_leaves_nothing(name: str, how: str) -> None:

@@ -22,7 +22,7 @@ from plugchat_async import PlugChatSession, __version__
 from plugchat_async import __main__ as main_module
 from plugchat_async.cli import app as cli
 from plugchat_async.testing import Fault, PlugChatSimulator
-from support.fakes import served
+from support.fakes import move_too_fast, served
 from support.peers import program
 from support.terminal import PLUGCHAT, STEERING, STEERING_NAMES, on_terminal, raw_on_terminal
 
@@ -81,6 +81,7 @@ def test_a_name_can_not_steer_the_terminal(account: PlugChatSimulator, capsys: p
     assert len([line for line in out.splitlines() if line.startswith("│")]) == len(names)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("style", ["json", "jsonl", "csv", "table"])
 def test_a_name_can_not_steer_a_real_terminal(account: PlugChatSimulator, style: str) -> None:
     """JSON stays the same JSON, CSV has a replacement character; a pipe gets each name as it is."""
@@ -300,6 +301,7 @@ def test_a_checkpoint_is_gone_on_from(
     assert not checkpoint.exists()
 
 
+@pytest.mark.slow
 def test_a_checkpoint_is_of_no_use_when_all_went_out(
     account: PlugChatSimulator, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
@@ -314,6 +316,7 @@ def test_a_checkpoint_is_of_no_use_when_all_went_out(
     assert not checkpoint.exists()
 
 
+@pytest.mark.slow
 def test_an_interrupted_walk_leaves_no_old_checkpoint(account: PlugChatSimulator, tmp_path: Path) -> None:
     """More has gone out than it knows."""
     checkpoint = tmp_path / "checkpoint"
@@ -413,7 +416,7 @@ def test_consistency_and_prefetch_reach_the_walk(
 
 def test_a_walk_that_must_be_verified(account: PlugChatSimulator, capsys: pytest.CaptureFixture[str]) -> None:
     """Exit code 4 if it is not, after all chats."""
-    account.traffic(inserts=2.5)
+    move_too_fast(account)
     assert cli.run(["chats", "--page-size", "5", "--require-verified"]) == 4
     out, err = capsys.readouterr()
     assert len(out.splitlines()) > 200
@@ -557,6 +560,7 @@ def test_main_exits_with_the_commands_code(monkeypatch: pytest.MonkeyPatch, caps
 # As a user runs it: a process of its own.
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("dialect", "have_lids"), [("gateway", True), ("documented", False)])
 def test_simulate_serves_chats_until_interrupted(dialect: str, have_lids: bool) -> None:
     """What it prints can be given to a shell; Ctrl-C ends it with 0 and no traceback."""
@@ -581,6 +585,7 @@ def test_simulate_serves_chats_until_interrupted(dialect: str, have_lids: bool) 
     assert err == "serving 20 chats; press Ctrl-C to stop\n"
 
 
+@pytest.mark.slow
 def test_simulate_disconnected(tmp_path: Path) -> None:
     """All its accounts have an empty list and a status that says why."""
     accounts = tmp_path / "accounts.csv"
@@ -640,6 +645,7 @@ def test_ctrl_c_ends_quietly(account: PlugChatSimulator) -> None:
     assert (process.returncode, out, err) == (130, "", "")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("style", ["json", "jsonl", "csv", "table"])
 def test_data_goes_to_a_pipe_while_the_display_is_on_a_terminal(account: PlugChatSimulator, style: str) -> None:
     """`plugchat chats > file`, typed in a terminal: the data is in the file, and only there."""
@@ -657,6 +663,7 @@ def test_data_goes_to_a_pipe_while_the_display_is_on_a_terminal(account: PlugCha
     assert account.chats[0].id.encode() not in shown
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("style", ["json", "jsonl", "csv", "table"])
 def test_any_name_can_be_written_in_any_locale(account: PlugChatSimulator, style: str) -> None:
     """Emoji and accents, where Python would have taken ASCII for a pipe."""
@@ -669,6 +676,7 @@ def test_any_name_can_be_written_in_any_locale(account: PlugChatSimulator, style
     assert name.split()[0] in done.stdout.decode()
 
 
+@pytest.mark.slow
 def test_closed_descriptors_do_no_harm(account: PlugChatSimulator, tmp_path: Path) -> None:
     """As some schedulers start their jobs."""
     target = tmp_path / "chats.jsonl"
@@ -677,6 +685,7 @@ def test_closed_descriptors_do_no_harm(account: PlugChatSimulator, tmp_path: Pat
     assert len(target.read_text().splitlines()) == 250
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("command", [["chats", "--format", "table"], ["demo"]])
 def test_a_table_into_a_closed_pipe_ends_quietly(account: PlugChatSimulator, command: list[str]) -> None:
     """As do lines."""
@@ -709,6 +718,7 @@ def on_one_terminal(command: list[str], *, columns: int = 80) -> str:
     return "\n".join(lines)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("style", "first"), [("table", "┏"), ("json", "[")])
 def test_the_display_is_gone_before_data_comes(account: PlugChatSimulator, style: str, first: str) -> None:
     """On a terminal that has both, the first line is the data's alone."""
@@ -719,6 +729,7 @@ def test_the_display_is_gone_before_data_comes(account: PlugChatSimulator, style
     assert account.chats[249].id in seen
 
 
+@pytest.mark.slow
 def test_a_narrow_terminal_shows_whole_values(account: PlugChatSimulator) -> None:
     """Lines are broken by the terminal, rather than ids cut off."""
     seen = on_one_terminal(["chats", "--limit", "3"], columns=20)
@@ -728,6 +739,7 @@ def test_a_narrow_terminal_shows_whole_values(account: PlugChatSimulator) -> Non
         assert (chat.name or "unread").split()[0] in seen
 
 
+@pytest.mark.slow
 def test_forced_colours_force_no_display(account: PlugChatSimulator) -> None:
     """Continuous integration sets FORCE_COLOR for its logs: a display would fill them with control codes."""
     environment = {**os.environ, "FORCE_COLOR": "1"}
@@ -736,6 +748,7 @@ def test_forced_colours_force_no_display(account: PlugChatSimulator) -> None:
     assert len(done.stdout.splitlines()) == len(account.chats)
 
 
+@pytest.mark.slow
 def test_on_a_terminal_there_are_a_table_and_a_progress_display(account: PlugChatSimulator) -> None:
     """The display counts pages, chats and rate, on stderr; the table goes to stdout."""
     out_terminal, out = pty.openpty()
@@ -815,6 +828,7 @@ def test_a_bad_value_can_be_an_error(account: PlugChatSimulator, capsys: pytest.
     assert cli.run(["chats", "--on-bad-value", "ignore"]) == 2
 
 
+@pytest.mark.slow
 def test_a_warning_is_not_mixed_into_the_display(account: PlugChatSimulator) -> None:
     """On a terminal, where pages are still counted when the first bad value comes."""
     account.script(Fault.answer(BAD), Fault.delay(0.15), Fault.delay(0.15))
@@ -886,6 +900,7 @@ def test_merged_lines_do_not_meet_the_display(account: PlugChatSimulator) -> Non
     assert "chats/s" not in seen
 
 
+@pytest.mark.slow
 def test_a_table_tells_kinds_and_flags(account: PlugChatSimulator, capsys: pytest.CaptureFixture[str]) -> None:
     """What is no person, what is pinned, archived, muted or spam; the id, whichever a row has; within 80 columns."""
     rows: list[dict[str, Any]] = [
@@ -951,6 +966,7 @@ def test_bash_completes(words: str, completed: set[str], capsys: pytest.CaptureF
     assert {line.strip() for line in done.stdout.splitlines() if line.strip()} == completed
 
 
+@pytest.mark.external
 @pytest.mark.parametrize("load", ["compinit -u -D; source {}/_plugchat", "fpath=({} $fpath); compinit -u -D"])
 def test_zsh_completes(load: str, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     """With the script sourced, or in a folder of `fpath`: an interactive shell, in which Tab is pressed."""
@@ -981,6 +997,7 @@ def read_until(terminal: int, wanted: bytes) -> None:
         seen += os.read(terminal, 65536)
 
 
+@pytest.mark.external
 def test_fish_completes(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     """As it would on Tab."""
     fish = program("fish")

@@ -57,6 +57,7 @@ def table(text: str) -> dict[str, str]:
     return {str(name).strip(): str(value) for name, value in rows}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("style", ["jsonl", "csv", "parquet"])
 def test_accounts_come_into_a_folder(
     sim: PlugChatSimulator, accounts: Path, capsys: pytest.CaptureFixture[str], style: str
@@ -239,6 +240,7 @@ def test_help_tells_all(capsys: pytest.CaptureFixture[str]) -> None:
         assert word in text
 
 
+@pytest.mark.slow
 def test_a_terminal_shows_progress(accounts: Path) -> None:
     """Accounts done and failed, chats per second, the time left; and no token."""
     out = accounts.parent / "out"
@@ -300,6 +302,7 @@ def test_accounts_of_an_earlier_run_do_not_count_as_progress(monkeypatch: pytest
         assert task.fields["rate"] > 0
 
 
+@pytest.mark.slow
 def test_an_interrupted_command_is_gone_on_with(sim: PlugChatSimulator, accounts: Path) -> None:
     """Ctrl-C ends it with 130; the same command does the rest."""
     out = accounts.parent / "out"
@@ -348,6 +351,7 @@ def test_chats_of_one_account_as_parquet(
 # A simulator of many accounts.
 
 
+@pytest.mark.slow
 def test_simulated_accounts_have_a_file(tmp_path: Path) -> None:
     """`plugchat simulate --accounts` writes what `plugchat bulk` reads."""
     file = tmp_path / "accounts.csv"
@@ -404,6 +408,7 @@ def test_dask_without_its_extra_is_told(
     assert "plugchat-async[dask]" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("address", "code"), [("nonsense", 2), ("tcp://127.0.0.1:9", 3)])
 def test_a_cluster_that_does_not_answer_is_told(accounts: Path, address: str, code: int) -> None:
     """Exit code 3, as for a service that fails; 2 if that is no address."""
@@ -416,6 +421,7 @@ def test_a_cluster_that_does_not_answer_is_told(accounts: Path, address: str, co
     assert "Traceback" not in done.stderr
 
 
+@pytest.mark.slow
 def test_a_cluster_of_this_machine_is_the_default(sim: PlugChatSimulator, accounts: Path) -> None:
     """Two processes make parts of Parquet; the same command goes on after Ctrl-C, without a word too many."""
     out = accounts.parent / "out"

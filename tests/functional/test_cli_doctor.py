@@ -212,6 +212,7 @@ def on_a_terminal(sim: PlugChatSimulator, **environment: str) -> str:
     return shown.decode()
 
 
+@pytest.mark.slow
 def test_colours_on_a_terminal(account: PlugChatSimulator) -> None:
     """The marks have some; with NO_COLOR they have not."""
     assert "\x1b[1;32m✓\x1b[0m token: " in on_a_terminal(account, PYTHONIOENCODING="utf-8")
@@ -220,6 +221,7 @@ def test_colours_on_a_terminal(account: PlugChatSimulator) -> None:
     assert "✓" in plain
 
 
+@pytest.mark.slow
 def test_a_terminal_without_ticks(account: PlugChatSimulator) -> None:
     """Where its encoding has none, there are plain marks."""
     shown = on_a_terminal(account, NO_COLOR="1", PYTHONIOENCODING="ascii")
@@ -227,6 +229,7 @@ def test_a_terminal_without_ticks(account: PlugChatSimulator) -> None:
     assert "- tls: " in re.sub(r"\x1b\[\d*m", "", shown)
 
 
+@pytest.mark.slow
 def test_a_closed_pipe_ends_quietly(account: PlugChatSimulator) -> None:
     """`plugchat doctor | head -1`: no traceback, and the code that shells give."""
     process = subprocess.Popen([*PLUGCHAT, "doctor"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
@@ -238,6 +241,7 @@ def test_a_closed_pipe_ends_quietly(account: PlugChatSimulator) -> None:
     assert process.wait(30) == 141
 
 
+@pytest.mark.slow
 def test_lines_come_as_they_are_found(account: PlugChatSimulator) -> None:
     """Who watches sees what is done before what takes its time is over."""
     account.script(Fault.hang())
@@ -249,6 +253,7 @@ def test_lines_come_as_they_are_found(account: PlugChatSimulator) -> None:
     assert first.startswith("✓ token: ")
 
 
+@pytest.mark.slow
 def test_an_authority_of_ones_own(tmp_path: Path) -> None:
     """SSL_CERT_FILE names it, as the advice says; and the handshake is uvloop's, where that is installed."""
     server: Any = RawServer(answering(http(b"[]")), ssl_context=server_tls(authority()))

@@ -114,6 +114,7 @@ def test_a_change_is_told_in_words(old: Chat, new: Chat, field: str, said: str) 
     assert _line(ChatChanged(old, new, (field,))).endswith(f": {said}\n")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("style", ["jsonl", "text"])
 def test_a_name_can_not_steer_a_real_terminal(account: PlugChatSimulator, style: str) -> None:
     """JSON stays the same JSON; a pipe gets each name as it is."""
@@ -223,6 +224,7 @@ def test_sigterm_ends_it_and_the_first_look_is_kept(account: PlugChatSimulator, 
     assert WatchState.load(state).chats == account.chats
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full, which Linux has")
 def test_an_event_that_could_not_be_printed_comes_again(
     account: PlugChatSimulator, capsys: pytest.CaptureFixture[str], tmp_path: Path
@@ -271,6 +273,7 @@ def test_many_events_are_not_each_saved(
     assert saved[-1] == 2000
 
 
+@pytest.mark.slow
 def test_a_busy_account() -> None:
     """`simulate --busy` and `watch` together: something happens within seconds."""
     simulator = subprocess.Popen(

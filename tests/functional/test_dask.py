@@ -101,6 +101,7 @@ def hidden(folder: Path) -> list[str]:
     return names
 
 
+@pytest.mark.slow
 def test_batches_become_parts(client: Any, sim: PlugChatSimulator, tmp_path: Path) -> None:
     """One Parquet file for each, by both workers; a summary and a manifest as of any export."""
     told: list[AccountExport] = []
@@ -125,6 +126,7 @@ def test_batches_become_parts(client: Any, sim: PlugChatSimulator, tmp_path: Pat
     assert len(sim.requests) == asked
 
 
+@pytest.mark.slow
 def test_a_batch_is_fetched_side_by_side(client: Any, sim: PlugChatSimulator, tmp_path: Path) -> None:
     """Ten accounts of one batch, each of which takes 0.5 s, take no five seconds; the size is chosen to fit."""
     for number in range(10):
@@ -139,6 +141,7 @@ def test_a_batch_is_fetched_side_by_side(client: Any, sim: PlugChatSimulator, tm
     assert dask_export.choose_batch_size(iter(accounts(sim)), client) == 100
 
 
+@pytest.mark.slow
 def test_failed_accounts_leave_nothing_in_the_parts(client: Any, sim: PlugChatSimulator, tmp_path: Path) -> None:
     """They are listed with reason and hint; a part of failures alone is none."""
     sim.script(Fault.none(), Fault.status(401, body=f"no token {TOKEN}-3"), token=f"{TOKEN}-3")
@@ -157,6 +160,7 @@ def test_failed_accounts_leave_nothing_in_the_parts(client: Any, sim: PlugChatSi
     assert rows(tmp_path) == good
 
 
+@pytest.mark.slow
 def test_a_lost_workers_batch_is_run_again(client: Any, sim: PlugChatSimulator, tmp_path: Path) -> None:
     """One of the two is killed in the middle: each chat is there once, and nothing half-written."""
     killed: list[int] = []
@@ -187,6 +191,7 @@ def test_a_lost_workers_batch_is_run_again(client: Any, sim: PlugChatSimulator, 
     assert hidden(tmp_path) == []
 
 
+@pytest.mark.slow
 def test_a_batch_whose_workers_are_lost_again_and_again_fails(
     client: Any, sim: PlugChatSimulator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -216,6 +221,7 @@ def test_a_batch_whose_workers_are_lost_again_and_again_fails(
     assert rows(tmp_path) == whole(sim, 9)
 
 
+@pytest.mark.slow
 def test_an_interruption_between_accounts_of_a_part_duplicates_nothing(
     client: Any, sim: PlugChatSimulator, tmp_path: Path
 ) -> None:
@@ -235,6 +241,7 @@ def test_an_interruption_between_accounts_of_a_part_duplicates_nothing(
     assert rows(tmp_path) == whole(sim, 12)
 
 
+@pytest.mark.slow
 def test_a_killed_client_is_gone_on_with(client: Any, sim: PlugChatSimulator, tmp_path: Path) -> None:
     """Its workers live on, but write nothing that is counted twice."""
     code = """
@@ -266,6 +273,7 @@ if __name__ == "__main__":
     assert hidden(tmp_path) == []
 
 
+@pytest.mark.slow
 def test_files_of_others_are_left_alone(client: Any, sim: PlugChatSimulator, tmp_path: Path) -> None:
     """Though their names look like ours."""
     names = ["part-00000-spark.snappy.parquet", "part-mine.txt", ".run-notes", ".hidden"]
@@ -279,6 +287,7 @@ def test_files_of_others_are_left_alone(client: Any, sim: PlugChatSimulator, tmp
     assert all((tmp_path / name).exists() for name in names)
 
 
+@pytest.mark.slow
 def test_parts_of_a_lost_manifest_are_left_alone(client: Any, sim: PlugChatSimulator, tmp_path: Path) -> None:
     """They are nobody's to remove, however often a new export is called."""
     fetch_many_dask(accounts(sim, 3), client=client, out=tmp_path)
@@ -304,6 +313,7 @@ def test_an_attempt_that_was_given_up_replaces_nothing(sim: PlugChatSimulator, t
     assert part not in {export.file for export in late}
 
 
+@pytest.mark.slow
 def test_a_fresh_export_of_another_layout_ends_what_still_runs(
     client: Any, sim: PlugChatSimulator, tmp_path: Path
 ) -> None:
@@ -316,6 +326,7 @@ def test_a_fresh_export_of_another_layout_ends_what_still_runs(
     assert sorted(path.name for path in tmp_path.iterdir()) == [MANIFEST, "a0.jsonl", "a1.jsonl"]
 
 
+@pytest.mark.slow
 def test_the_command_uses_a_cluster_that_runs(client: Any, sim: PlugChatSimulator, tmp_path: Path) -> None:
     """By its scheduler's address; --restart and --concurrency reach it."""
     file = tmp_path / "accounts.csv"
@@ -332,6 +343,7 @@ def test_the_command_uses_a_cluster_that_runs(client: Any, sim: PlugChatSimulato
     assert "concurrency must be at least 1" in done.stderr
 
 
+@pytest.mark.slow
 def test_a_batch_of_a_run_that_is_over_writes_nothing(client: Any, sim: PlugChatSimulator, tmp_path: Path) -> None:
     """Its lease is gone."""
     job = BatchJob(str(tmp_path), "01234567", 4, to_plain(settings_of({})))
@@ -349,6 +361,7 @@ def test_names_with_nul_are_told_apart() -> None:
     assert job.run_id != BatchJob("out", "01234567", 1, {}).run_id
 
 
+@pytest.mark.slow
 def test_a_client_that_is_not_the_default_will_do(client: Any, sim: PlugChatSimulator, tmp_path: Path) -> None:
     """And an endless iterable is read as batches are wanted."""
     taken = 0
@@ -370,6 +383,7 @@ def test_a_client_that_is_not_the_default_will_do(client: Any, sim: PlugChatSimu
     assert taken <= 2 * (2 * 2 + 1)
 
 
+@pytest.mark.slow
 def test_what_a_worker_can_not_do_is_told(
     client: Any, sim: PlugChatSimulator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -408,6 +422,7 @@ def test_a_lost_cluster_is_told(sim: PlugChatSimulator, tmp_path: Path) -> None:
     assert set(rows(tmp_path).values()) == {1}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("error", [OSError("gone"), distributed.CancelledError("x"), asyncio.CancelledError()])
 def test_what_dask_raises_for_a_lost_cluster_is_ours(client: Any, error: BaseException) -> None:
     """One class, with a hint."""
@@ -415,6 +430,7 @@ def test_what_dask_raises_for_a_lost_cluster_is_ours(client: Any, error: BaseExc
         raise error
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "options",
     [
@@ -440,6 +456,7 @@ def test_wrong_options_are_refused_at_once(client: Any, tmp_path: Path, options:
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.slow
 def test_what_is_no_account_or_named_twice_is_refused(client: Any, sim: PlugChatSimulator, tmp_path: Path) -> None:
     """When it comes."""
     text: Any = "ab"
@@ -464,6 +481,7 @@ def test_no_token_is_in_a_tasks_text(sim: PlugChatSimulator) -> None:
     assert TOKEN not in repr((accounts(sim, 2), job))
 
 
+@pytest.mark.slow
 def test_people_are_merged_and_bad_values_counted(sim: PlugChatSimulator, client: Any, tmp_path: Path) -> None:
     """As by export_many; the folder is gone on with as what it is."""
     page = (

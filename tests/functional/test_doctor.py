@@ -384,6 +384,7 @@ async def test_a_token_in_the_base_url() -> None:
     assert report.base_url == report.finding("host").fact("use") == redacted
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("quirks", "wanted"),
     [

@@ -490,6 +490,7 @@ headers = st.lists(
 )
 
 
+@pytest.mark.slow
 @settings(max_examples=60, deadline=None)
 @given(rows=hostile_rows, status=values, said=words, names=headers)
 def test_no_row_is_shown_in_json(rows: list[Any], status: object, said: object, names: list[str]) -> None:
@@ -499,6 +500,7 @@ def test_no_row_is_shown_in_json(rows: list[Any], status: object, said: object, 
     assert private_in(shown(Gateway(rows, http(told), *lines))) == []
 
 
+@pytest.mark.slow
 @settings(max_examples=60, deadline=None)
 @given(
     code=st.sampled_from([200, 302, 400, 401, 403, 404, 405, 415, 429, 500, 503]),

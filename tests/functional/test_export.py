@@ -190,6 +190,7 @@ async def test_row_groups_are_written_as_they_fill(tmp_path: Path) -> None:
     assert pq.read_table(tmp_path / "x")["phone"].to_pylist() == [str(number) for number in range(40_000)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("write", WRITES)
 async def test_the_chats_are_never_all_in_memory(tmp_path: Path, write: Write) -> None:
     """Ten times the chats take no more of it."""
@@ -313,6 +314,7 @@ ANY_CHAT = st.builds(
 ).filter(lambda chat: bool(chat.id))
 
 
+@pytest.mark.slow
 @given(ANY_CHAT, st.none() | TEXTS)
 def test_a_line_is_read_back_by_everybody(chat: Chat, account: str | None) -> None:
     """By us, by plain msgspec, by plain cattrs, as a dict: the same chat, whatever is in it."""
@@ -324,6 +326,7 @@ def test_a_line_is_read_back_by_everybody(chat: Chat, account: str | None) -> No
     assert Chat.from_dict(chat.to_dict()) == chat
 
 
+@pytest.mark.slow
 @given(st.lists(ANY_CHAT, max_size=5))
 def test_columns_hold_any_chat(chats: list[Chat]) -> None:
     """A table gives back what was put into it."""
@@ -385,6 +388,7 @@ async def test_a_walk_that_fails_or_is_cancelled_leaves_no_file(
     assert only(tmp_path) == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("write", WRITES)
 async def test_a_full_disk_leaves_no_file(tmp_path: Path, write: Write, monkeypatch: pytest.MonkeyPatch) -> None:
     """At whichever write it fills up, the last ones too; the error says so, and nothing is left open."""
@@ -432,6 +436,7 @@ async def test_a_full_disk_leaves_no_file(tmp_path: Path, write: Write, monkeypa
     gc.collect()
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
 @pytest.mark.parametrize("write", WRITES)
 async def test_a_device_that_is_full(write: Write) -> None:
@@ -495,6 +500,7 @@ async def test_a_pipe_is_written_as_it_is(tmp_path: Path) -> None:
     os.close(reading)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform == "win32", reason="needs descriptors")
 def test_a_redirected_descriptor_is_shared(tmp_path: Path) -> None:
     """What others write there stays before and behind it, in a file, too."""

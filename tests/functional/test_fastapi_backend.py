@@ -99,6 +99,7 @@ async def until_quiet(account: PlugChatSimulator) -> int:
     return count
 
 
+@pytest.mark.slow
 async def test_what_it_answers(account: PlugChatSimulator) -> None:
     """Each endpoint, its documentation, and problems as such."""
     async with backend(account) as running, aiohttp.ClientSession(running.url) as client:
@@ -128,6 +129,7 @@ async def test_what_it_answers(account: PlugChatSimulator) -> None:
     assert "Traceback" not in running.log
 
 
+@pytest.mark.slow
 async def test_a_client_that_goes_away_in_the_middle(account: PlugChatSimulator) -> None:
     """The walk ends: nothing more is asked for, and the next client is served."""
     account._latency = 0.05
@@ -143,6 +145,7 @@ async def test_a_client_that_goes_away_in_the_middle(account: PlugChatSimulator)
     assert "Traceback" not in running.log
 
 
+@pytest.mark.slow
 async def test_a_client_that_goes_away_while_a_page_is_waited_for(account: PlugChatSimulator) -> None:
     """It is noticed at once: the request that waits for the service is given up."""
     async with backend(account) as running:
@@ -157,6 +160,7 @@ async def test_a_client_that_goes_away_while_a_page_is_waited_for(account: PlugC
     assert "Traceback" not in running.log
 
 
+@pytest.mark.slow
 async def test_a_stop_during_a_stream_waits_for_its_end(account: PlugChatSimulator) -> None:
     """As servers do that are told to stop gracefully: all chats come, then the session is closed."""
     account._latency = 0.05
@@ -170,6 +174,7 @@ async def test_a_stop_during_a_stream_waits_for_its_end(account: PlugChatSimulat
     assert "Traceback" not in running.log
 
 
+@pytest.mark.slow
 async def test_a_stop_that_does_not_wait_breaks_the_stream_off(account: PlugChatSimulator) -> None:
     """The client does not take it for the end of the list, and the process ends."""
     account.script(Fault.none(), Fault.hang())

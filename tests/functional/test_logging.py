@@ -93,7 +93,7 @@ class Scene:
     async def unverified(self) -> None:
         # In a list in which some chats have no time, the walk would try much longer.
         async with (
-            PlugChatSimulator(250, seed=7, dialect="documented") as sim,
+            PlugChatSimulator(60, seed=7, dialect="documented") as sim,
             PlugChatSession(sim.token, base_url=sim.base_url) as session,
         ):
             sim.traffic(inserts=2.5, seed=1)
@@ -202,6 +202,7 @@ async def play(name: str) -> None:
             await SCENES[name](Scene(sim, session))
 
 
+@pytest.mark.slow
 async def test_the_table_of_records_is_true(kept: Kept) -> None:
     """Each kind of record that is logged is in it with its fields, and each that is in it is logged."""
     for name in SCENES:
@@ -214,6 +215,7 @@ async def test_the_table_of_records_is_true(kept: Kept) -> None:
     assert logged == shown
 
 
+@pytest.mark.slow
 async def test_the_table_of_fields_is_true(kept: Kept) -> None:
     """Each field is in it, of the type that is told, or None."""
     for name in SCENES:
@@ -283,6 +285,7 @@ async def test_what_a_bad_value_is_stays_on_its_line(sim: PlugChatSimulator, kep
     assert kept.records[0].getMessage().isprintable()
 
 
+@pytest.mark.slow
 async def test_no_record_holds_the_token(kept: Kept) -> None:
     """Neither its text nor a field, whatever the server echoes."""
     for name in SCENES:
@@ -332,6 +335,7 @@ def programs(guide: str) -> list[str]:
     return re.findall(r"```python\n(.*?)```", (GUIDES / guide).read_text(), re.DOTALL)
 
 
+@pytest.mark.slow
 def test_the_guides_programs() -> None:
     """The first prints texts, the second lines of JSON with the fields."""
     plain, as_json = programs("logging.md")

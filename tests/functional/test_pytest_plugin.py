@@ -447,6 +447,7 @@ def test_an_async_test_that_nobody_runs_is_left_to_pytest(run: Run) -> None:
     result.stdout.fnmatch_lines(["async def functions are not natively supported*", "*pytest-asyncio*"])
 
 
+@pytest.mark.slow
 def test_a_whole_run_leaves_nothing_behind(pytester: pytest.Pytester) -> None:
     """In Python's development mode, with warnings as errors: no socket, task or loop stays open."""
     pytester.makeini(CONFIGURATION)
@@ -482,6 +483,7 @@ def test_of_somebody_else():
 """
 
 
+@pytest.mark.slow
 def test_nothing_is_loaded_unless_it_is_used(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> None:
     """A run that has the plugin and does not use it loads three empty modules; one that uses it loads the rest."""
     monkeypatch.setenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")

@@ -288,6 +288,7 @@ MAKERS: list[Callable[[], Any]] = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("make", MAKERS, ids=lambda make: make.__name__)
 async def test_no_other_error_shows_the_token(make: Callable[[], Any], logged: io.StringIO) -> None:
     """Errors of the connection, of arguments, of the session's state, of the walk."""
@@ -296,6 +297,7 @@ async def test_no_other_error_shows_the_token(make: Callable[[], Any], logged: i
     assert_unseen(caught.value, logged)
 
 
+@pytest.mark.slow
 async def test_every_error_there_is_was_made(logged: io.StringIO) -> None:
     """The two tests above make an error of each class that is raised."""
     made: set[type] = set()

@@ -617,6 +617,7 @@ async def test_requests_in_flight_are_limited(sim: PlugChatSimulator) -> None:
     assert most == 3
 
 
+@pytest.mark.slow
 async def test_more_than_a_hundred_requests_may_fly() -> None:
     """aiohttp's own limit of a hundred connections does not come before ours."""
     flying = 0

@@ -35,7 +35,7 @@ from plugchat_async import (
 from plugchat_async._http.telemetry import Telemetry
 from plugchat_async.integrations.opentelemetry import OpenTelemetry, error_type
 from plugchat_async.testing import Fault, PlugChatSimulator
-from support.fakes import DOCUMENTED, FakeTime, RawServer, answering, http
+from support.fakes import DOCUMENTED, FakeTime, RawServer, answering, http, move_too_fast
 
 ATTEMPT = "GET /api/whatsapp/chats"
 
@@ -328,10 +328,11 @@ async def test_a_redirect_is_an_error_of_the_page(
     assert [status(span) for span in scope.spans()] == [FINE, (StatusCode.ERROR, "HTTP 302 Found")]
 
 
+@pytest.mark.slow
 @DOCUMENTED
 async def test_a_walk_that_is_not_verified(sim: PlugChatSimulator, session: PlugChatSession, scope: Telescope) -> None:
     """Its span has failed if it was to be verified; else it says why it is not."""
-    sim.traffic(inserts=2.5, seed=1)
+    move_too_fast(sim)
     await session.list_chats(5)
     with pytest.raises(ConsistencyError):
         await session.list_chats(5, require_verified=True)
@@ -493,6 +494,7 @@ async def test_a_walk_that_does_not_begin_has_no_span(session: PlugChatSession, 
     assert scope.spans() == []
 
 
+@pytest.mark.slow
 async def test_a_walk_that_is_thrown_away_ends_once(
     session: PlugChatSession, scope: Telescope, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -40,6 +40,7 @@ def line_of(process: subprocess.Popen[str]) -> str:
     return process.stdout.readline().rstrip()
 
 
+@pytest.mark.slow
 def test_it_runs_against_a_busy_account(tmp_path: Path) -> None:
     """As its docstring tells to try it."""
     simulator = subprocess.Popen(
@@ -66,6 +67,7 @@ def account() -> Iterator[PlugChatSimulator]:
         yield sim
 
 
+@pytest.mark.slow
 def test_it_tells_what_happened_while_it_was_stopped(account: PlugChatSimulator, tmp_path: Path) -> None:
     """Of chats that are not muted, once; and of an outage, and its end."""
     environment = {"PLUGCHAT_TOKEN": account.token, "PLUGCHAT_BASE_URL": account.base_url}
@@ -94,6 +96,7 @@ def wait_for_requests(sim: PlugChatSimulator, more: int) -> None:
         os.sched_yield()
 
 
+@pytest.mark.slow
 def test_a_refused_token_ends_it(account: PlugChatSimulator, tmp_path: Path) -> None:
     """With what to do."""
     with bot({"PLUGCHAT_TOKEN": "wrong", "PLUGCHAT_BASE_URL": account.base_url}, tmp_path) as running:

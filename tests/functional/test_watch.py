@@ -392,6 +392,7 @@ async def test_changes_can_be_ignored(sim: PlugChatSimulator, session: PlugChatS
     assert event.fields == ("unread", "last_message_time")
 
 
+@pytest.mark.slow
 async def test_it_polls_again_after_the_interval(
     sim: PlugChatSimulator, session: PlugChatSession, clock: WatchTime
 ) -> None:

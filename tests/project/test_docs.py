@@ -160,12 +160,14 @@ def built(site: Path) -> dict[Path, Built]:
     return {path: Built(path) for path in sorted(site.rglob("*.html"))}
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(180)
 def test_it_builds_without_a_warning(site: Path) -> None:
     """Every page is there, under the address of its source."""
     assert all((site / page.relative_to(DOCS)).with_suffix(".html").exists() for page in PAGES)
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(180)
 def test_every_link_leads_somewhere(built: Mapping[Path, Built]) -> None:
     """Within the site to a page that is there, and a place in it; else to a host that is known."""
@@ -184,6 +186,7 @@ def test_every_link_leads_somewhere(built: Mapping[Path, Built]) -> None:
     assert wrong == []
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(180)
 def test_it_needs_no_network(built: Mapping[Path, Built]) -> None:
     """Scripts, styles and pictures are the site's own, and pictures have words for those who can't see them."""
@@ -194,6 +197,7 @@ def test_it_needs_no_network(built: Mapping[Path, Built]) -> None:
         assert not re.search(r"@import|url\([\"']?https?:", style.read_text()), style.name
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(180)
 def test_the_page_in_portuguese_says_so(built: Mapping[Path, Built], site: Path) -> None:
     """Screen readers go by that."""
@@ -202,6 +206,7 @@ def test_the_page_in_portuguese_says_so(built: Mapping[Path, Built], site: Path)
     }
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(180)
 def test_every_public_name_is_in_the_reference(built: Mapping[Path, Built]) -> None:
     """Under the name by which it is imported; where it is written is told nowhere."""
@@ -220,6 +225,7 @@ CLASSES = [
 ]  # fmt: skip
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(180)
 @pytest.mark.parametrize("kind", CLASSES, ids=lambda kind: kind.__name__)
 def test_an_errors_address_leads_to_what_to_do(kind: type[PlugChatError], site: Path) -> None:
@@ -335,6 +341,7 @@ def run(command: Collection[str], environment: Mapping[str, str], folder: Path) 
     return done.stdout
 
 
+@pytest.mark.slow
 @marked([block for block in PROGRAMS if not block.is_test_module and not block.is_application])
 def test_a_program_runs(block: Block, sim: PlugChatSimulator, folder: Path, environment: dict[str, str]) -> None:
     """As it is shown, in a process of its own, warnings being errors; it prints something, and no complaint."""
@@ -347,6 +354,7 @@ def test_a_program_runs(block: Block, sim: PlugChatSimulator, folder: Path, envi
     assert sim.requests or "PlugChatSimulator(" in block.text
 
 
+@pytest.mark.slow
 @marked([block for block in PROGRAMS if block.is_application])
 def test_an_application_answers(block: Block, folder: Path, environment: dict[str, str]) -> None:
     """It starts, and what it offers without parameters is there."""
@@ -362,6 +370,7 @@ with TestClient(app) as client:
     assert run(["python", "program.py"], environment, folder) == ""
 
 
+@pytest.mark.slow
 def test_test_modules_pass(folder: Path, environment: dict[str, str]) -> None:
     """Each with the settings that the page gives, and none is skipped."""
     blocks = [block for block in PROGRAMS if block.is_test_module]
@@ -391,6 +400,7 @@ def commands_of(block: Block) -> list[Command]:
     return [Command(*pair) for pair in zip(parts[1::2], parts[2::2], strict=True)]
 
 
+@pytest.mark.slow
 @marked([block for block in BLOCKS if block.language in {"console", "sh"}])
 def test_commands_run(block: Block, sim: PlugChatSimulator, folder: Path, environment: dict[str, str]) -> None:
     """They end well, and print what is shown; "...", ports and seconds may be anything."""

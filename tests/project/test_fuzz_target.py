@@ -36,6 +36,7 @@ def test_the_seeds_pass(seed: Path) -> None:
     target.run_one(data)
 
 
+@pytest.mark.slow
 @settings(max_examples=500)
 @given(st.binary(max_size=200) | PLANS)
 def test_what_chance_makes_passes(data: bytes) -> None:

@@ -91,6 +91,7 @@ def test_the_main_example(environment: dict[str, str]) -> None:
     assert len(run(code, environment).splitlines()) == 250
 
 
+@pytest.mark.slow
 def test_the_testing_example(environment: dict[str, str], tmp_path: Path) -> None:
     """It passes."""
     (tmp_path / "test_example.py").write_text(example("Fault.reset()"))
@@ -101,6 +102,7 @@ def test_the_testing_example(environment: dict[str, str], tmp_path: Path) -> Non
     assert "1 passed" in done.stdout, done.stdout + done.stderr
 
 
+@pytest.mark.slow
 def test_the_bot(environment: dict[str, str], account: PlugChatSimulator, tmp_path: Path) -> None:
     """It reports what happened since its state was saved, and runs until it is stopped."""
     learn = [sys.executable, "-m", "plugchat_async", "watch", "--max-polls", "1", "--state", "bot.state"]
@@ -121,6 +123,7 @@ def test_the_bot(environment: dict[str, str], account: PlugChatSimulator, tmp_pa
     bot.communicate(timeout=30)
 
 
+@pytest.mark.slow
 def test_the_fastapi_backend(environment: dict[str, str]) -> None:
     """Its endpoint answers with chats, and with a problem when the token is refused."""
     client = """

@@ -46,6 +46,7 @@ def play(sim: PlugChatSimulator, script: Script, monkeypatch: pytest.MonkeyPatch
     return there
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("prefetch", [0, 3])
 @pytest.mark.parametrize(("consistency", "kinds"), [("exact", BUMPS), ("strict", ANY)])
 async def test_the_small_traces_over_http(

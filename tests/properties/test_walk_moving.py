@@ -219,8 +219,8 @@ class StrictWalk(Walk):
     kinds = KINDS["strict"]
 
 
-TestExactStepByStep = Walk.TestCase
-TestStrictStepByStep = StrictWalk.TestCase
+TestExactStepByStep = pytest.mark.slow(Walk.TestCase)
+TestStrictStepByStep = pytest.mark.slow(StrictWalk.TestCase)
 
 
 # What speaks against a proof.

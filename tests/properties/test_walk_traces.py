@@ -47,6 +47,7 @@ BUMPS = ("bump", "insert")
 ANY = ("bump", "insert", "delete")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("consistency", "kinds", "chats", "size", "most", "count"),
     [
@@ -71,6 +72,7 @@ def test_whatever_happens_nothing_is_missed(
     assert outcomes == {(False, True): count}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("consistency", "kinds", "chats", "size", "most", "count"),
     [
@@ -122,6 +124,7 @@ def test_exact_misses_under_deletions() -> None:
     assert outcomes[True, True] > 0
 
 
+@pytest.mark.slow
 def test_strict_misses_a_chat_that_comes_late() -> None:
     """One that moves up, but not to the front, goes past every window; so does one that jumps and is put back."""
     outcomes = Counter(missed(script, "strict", 12, 3) for script in traces(12, 8, 2, ("late",)))

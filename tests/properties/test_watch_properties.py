@@ -4,6 +4,7 @@ from contextlib import aclosing, suppress
 from random import Random
 from typing import Unpack
 
+import pytest
 from attrs import evolve
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -98,6 +99,7 @@ def replayed(known: dict[str, Chat], event: ChatEvent) -> None:
             assert known.pop(key_of(chat)) == chat
 
 
+@pytest.mark.slow
 @settings(max_examples=500)
 @given(
     chats=st.integers(0, 60),

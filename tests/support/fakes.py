@@ -176,6 +176,13 @@ def what_frames_show(error: BaseException) -> str:
     return repr([frame.f_locals for frame in frames])
 
 
+def move_too_fast(sim: PlugChatSimulator) -> None:
+    """Let the list grow faster than a walk in pages of five can follow. Of few chats, so that it soon gives up."""
+    for chat in sim.chats[60:]:
+        sim.delete_chat(chat)
+    sim.traffic(inserts=2.5, seed=1)
+
+
 @contextmanager
 def served(sim: PlugChatSimulator) -> Iterator[PlugChatSimulator]:
     """Run a simulator in a thread, for commands that have an event loop of their own."""

@@ -308,6 +308,7 @@ def test_a_checkpoint_of_another_call_is_refused() -> None:
     assert unpack(packed(path="/x"), "/x").config.path == "/x"
 
 
+@pytest.mark.slow
 def test_a_text_that_would_grow_is_given_up_early() -> None:
     """A few kilobytes of zeros do not take gigabytes of memory."""
     text = base64.urlsafe_b64encode(zlib.compress(b'{"version": 1, "value": "' + b"0" * 2**28)).decode()

@@ -381,6 +381,7 @@ def test_a_list_is_cut_wherever_it_ends(document: bytes) -> None:
         assert error.truncated, document[:length]
 
 
+@pytest.mark.slow
 def test_a_page_of_problems_ends_early() -> None:
     """Of a million rows that are none, half are read at most, and a thousand are told."""
     body = b"[" + b"0," * 200_000 + b"0]"
@@ -508,6 +509,7 @@ def test_a_page_of_more_than_two_slices_is_no_slice() -> None:
     assert pauses(body) > 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("labels", [1, 3, 16, 40])
 def test_chats_that_hold_objects_are_cut_between_them(labels: int) -> None:
     """A cut that falls into a chat is no end of a slice; only where they hold very many is it read row by row."""
@@ -613,6 +615,7 @@ def fast(body: bytes) -> tuple[Chat, ...] | None:
     return None
 
 
+@pytest.mark.slow
 @settings(max_examples=500)
 @given(BODIES | mutated(), st.sampled_from(["warn", "raise"]))
 @example(VENDOR_EXAMPLE, "warn")
@@ -632,6 +635,7 @@ def test_the_accelerator_changes_nothing(body: bytes, on_bad_value: OnBadValue) 
         assert {type(chat) for chat in answer.items} <= {Chat}
 
 
+@pytest.mark.slow
 @settings(max_examples=500)
 @given(BODIES | mutated(), st.integers(0, 60), st.sampled_from([None, 0, 2]))
 @example(VENDOR_EXAMPLE, 10, None)
@@ -649,6 +653,7 @@ def test_where_slices_end_changes_nothing(body: bytes, slice_bytes: int, indent:
     assert repr(in_slices) == repr(whole)
 
 
+@pytest.mark.slow
 @settings(max_examples=300)
 @given(st.lists(PLAUSIBLE, min_size=3, max_size=5), st.integers(0, 2), KEYS, ANYTHING)
 def test_any_value_in_any_field_costs_no_other_chat(

@@ -234,6 +234,7 @@ def test_a_body_that_was_cut_has_no_text() -> None:
     assert not is_refusal(answer)
 
 
+@pytest.mark.slow
 @given(
     st.recursive(
         st.none() | st.booleans() | st.integers() | st.text(),

@@ -470,6 +470,7 @@ class Lifecycle(RuleBasedStateMachine):
         assert self.lost == []
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(240)  # a machine may have much else to do
 def test_lives_end_well() -> None:
     """Whatever happens to two sessions: each keeps its limits and its token, gives whole lists, and leaves nothing."""

@@ -126,6 +126,7 @@ def lists(draw: st.DrawFn) -> list[Chat]:
     return rows
 
 
+@pytest.mark.slow
 @given(lists())
 def test_each_person_is_there_once(rows: list[Chat]) -> None:
     """Nobody is lost or twice there, and no phone is lost; all others stay as they are, and the order is the rows'."""
@@ -147,6 +148,7 @@ def first_ones(rows: list[Chat]) -> list[object]:
     return seen
 
 
+@pytest.mark.slow
 @given(lists())
 def test_a_person_is_the_sum_of_the_rows(rows: list[Chat]) -> None:
     """The newest time, the latest end of a muting, the most unread, each flag that is set anywhere; a name of a row."""

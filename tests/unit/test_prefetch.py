@@ -135,6 +135,7 @@ async def test_it_begins_slowly() -> None:
     assert pages.asked == sorted(set(pages.asked))
 
 
+@pytest.mark.slow
 @given(chats=st.integers(0, 400), prefetch=st.integers(0, 20), consistency=st.sampled_from(KINDS))
 def test_never_twice_the_pages_that_were_needed(chats: int, prefetch: int, consistency: Consistency) -> None:
     """Whatever the list's length."""
@@ -395,6 +396,7 @@ async def left_over(session: PlugChatSession, before: set[Any]) -> None:
     assert len((await session.fetch_page(1, 10)).chats) == 10
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("prefetch", [0, 4])
 async def test_closing_after_any_chat_leaves_nothing(prefetch: int) -> None:
     """aclose while pages are under way."""
@@ -409,6 +411,7 @@ async def test_closing_after_any_chat_leaves_nothing(prefetch: int) -> None:
             await left_over(session, before)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("prefetch", [0, 4])
 @pytest.mark.parametrize("consistency", KINDS)
 async def test_cancelling_at_any_step_leaves_nothing(prefetch: int, consistency: Consistency) -> None:
@@ -513,6 +516,7 @@ async def test_a_cancellation_while_closing_leaves_nothing() -> None:
     assert [report.reason for report in reports] == ["the caller ended the walk"]
 
 
+@pytest.mark.slow
 def test_a_loop_may_end_while_a_walk_is_suspended() -> None:
     """Python closes what is open then, without a complaint; also what only the garbage collector finds."""
     complaints: list[dict[str, Any]] = []
@@ -578,7 +582,7 @@ async def test_options_reach_the_walk(sim: PlugChatSimulator, plugchat: PlugChat
     with pytest.raises(PageLimitError) as caught:
         await requests(max_pages=2)
     assert await requests(resume=caught.value.checkpoint) == [("3", "100")]
-    sim.traffic(inserts=2.5, seed=1)
+    move_too_fast(sim)
     with pytest.raises(ConsistencyError):
         async for _ in getattr(plugchat, name)(5, require_verified=True):
             pass
@@ -640,13 +644,14 @@ async def test_a_report_of_a_walk_that_did_not_end(sim: PlugChatSimulator, plugc
     assert report.reason == "the walk failed: AuthenticationError"
 
 
+@pytest.mark.slow
 @DOCUMENTED
 async def test_a_walk_that_must_be_verified(
     sim: PlugChatSimulator, plugchat: PlugChatSession, caplog: pytest.LogCaptureFixture
 ) -> None:
     """It raises at the end, after all chats; without require_verified a warning is logged."""
     await plugchat.list_chats(100, require_verified=True)
-    sim.traffic(inserts=2.5, seed=1)
+    move_too_fast(sim)
     got: list[Chat] = []
     with pytest.raises(ConsistencyError, match="the walk is not verified: the list moved too fast") as caught:
         async for chat in plugchat.iter_chats(5, require_verified=True):

@@ -141,6 +141,7 @@ def test_all_requests_are_spaced_but_for_a_hundredth_of_a_second(rate: float) ->
     assert asked[-1] <= 49 / rate + 0.01 * 3
 
 
+@pytest.mark.slow
 @given(st.lists(st.floats(0, 3), min_size=1, max_size=30), st.sampled_from([0.7, 3.0, 10.0]), st.integers(1, 3))
 def test_no_second_has_more_requests_than_the_rate(begins: list[float], rate: float, slots: int) -> None:
     """Whenever they are wanted, and however rare slots are."""
@@ -378,6 +379,7 @@ def full_pages(count: int) -> list[Response]:
     return [Response(200, {}, b'[{"phone":"a%d"},{"phone":"b%d"}]' % (n, n)) for n in range(count)]
 
 
+@pytest.mark.slow
 def test_the_overall_rate_is_that_of_all_accounts(monkeypatch: pytest.MonkeyPatch) -> None:
     """Forty accounts at five a second take 39 gaps of 0.2 s."""
     transport, results = many(monkeypatch, *(f"t{number}" for number in range(40)), requests_per_second=5.0)

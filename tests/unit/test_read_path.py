@@ -422,6 +422,7 @@ async def meet(
 QUICK = settings(max_examples=300, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
 
 
+@pytest.mark.slow
 @QUICK
 @given(sent=st.lists(ANSWERS, min_size=1, max_size=4))
 @example(sent=[http(b"[]", "Retry-After: 60", status="429 X")])
@@ -436,6 +437,7 @@ def test_whatever_is_sent_there_is_a_page_or_an_error(arena: Arena, sent: list[b
     assert arena.complaints.lost == []
 
 
+@pytest.mark.slow
 @settings(QUICK, max_examples=40)
 @given(sent=st.lists(ANSWERS, min_size=1, max_size=3))
 @example(sent=[b""])
@@ -463,6 +465,7 @@ def test_a_body_over_the_limit_is_too_large(arena: Arena, body: bytes, data: st.
     assert len(found.attempts) == 1
 
 
+@pytest.mark.slow
 def test_little_memory_is_taken(arena: Arena) -> None:
     """A hundred megabytes of blanks, packed or not, take a few megabytes, whatever the status is."""
     packer = zlib.compressobj(9, wbits=16 + zlib.MAX_WBITS)
@@ -481,6 +484,7 @@ def test_little_memory_is_taken(arena: Arena) -> None:
         assert peak < 16 * 1024 * 1024, (status, peak)
 
 
+@pytest.mark.slow
 @settings(QUICK, max_examples=25)
 @given(sent=st.lists(ANSWERS, min_size=1, max_size=4))
 def test_what_is_sent_takes_little_memory(arena: Arena, sent: list[bytes]) -> None:
@@ -622,6 +626,7 @@ async def play(
     return player, fake, session, found, counts
 
 
+@pytest.mark.slow
 @settings(max_examples=1000, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
 @given(outcomes=OUTCOMES, now=SITUATIONS, concurrently=st.booleans())
 def test_any_sequence_of_outcomes_ends_well(

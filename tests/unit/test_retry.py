@@ -149,6 +149,7 @@ def test_dates_mean_gmt_whatever_the_local_time_zone(monkeypatch: pytest.MonkeyP
         time.tzset()
 
 
+@pytest.mark.slow
 @given(st.text(), st.text())
 def test_any_header_gives_none_or_a_wait(value: str, date: str) -> None:
     """No text makes it fail, and no wait is negative."""

@@ -326,6 +326,7 @@ async def test_a_body_of_exactly_the_limit_is_read() -> None:
         assert isinstance(await fails(server, max_response_bytes=len(ONE_CHAT) - 1), ResponseTooLargeError)
 
 
+@pytest.mark.slow
 async def test_a_gzip_bomb_does_not_fill_the_memory() -> None:
     """256 MB of blanks in 260 kB stop at the limit of 1 MiB."""
     bomb = gzip.compress(b" " * 256_000_000, 9)

@@ -100,6 +100,7 @@ KEYS = st.sampled_from(
 )
 
 
+@pytest.mark.slow
 @settings(max_examples=200)
 @given(
     st.dictionaries(st.integers(0, 23), st.tuples(KEYS, ANYTHING), max_size=6),
