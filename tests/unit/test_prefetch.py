@@ -31,7 +31,7 @@ from plugchat_async._pagination.runner import ChatWalk
 from plugchat_async._pagination.server_traits import ServerTraits
 from plugchat_async._pagination.state import Consistency
 from plugchat_async.testing import Fault, PlugChatSimulator
-from support.fakes import DOCUMENTED, FakeTime, run_apart
+from support.fakes import DOCUMENTED, FakeTime, move_too_fast, run_apart
 from support.moving import MovingList, PagesOf
 
 T = TypeVar("T")
