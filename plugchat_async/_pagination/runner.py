@@ -65,6 +65,9 @@ class ChatWalk:
             traits: What is known of the server, shared with other walks.
         """
         self._source = source
+        self._began: float | None = None
+        # Why the walk is over, "" at the end of the list, None if it is not over.
+        self._ending: str | None = None
         self._settings = settings
         self._state = state = settings.state(source.path)
         self._stats = WalkStats()
@@ -83,10 +86,7 @@ class ChatWalk:
         self._step: Step | None = None
         self._left = settings.limit
         self._busy = False
-        self._began: float | None = None
         self._elapsed: float | None = None
-        # Why the walk is over, "" at the end of the list, None if it is not over.
-        self._ending: str | None = None
         # The error that has ended it, and one that will when the last page was yielded.
         self._error: PlugChatError | None = None
         self._failure: PlugChatError | None = None

@@ -16,7 +16,7 @@ both. A sync test has no loop, and blocks while it waits for the code under test
 import inspect
 import sys
 import threading
-from collections.abc import AsyncIterator, Callable, Coroutine, Generator, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Collection, Coroutine, Generator, Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
 from types import ModuleType
@@ -164,19 +164,20 @@ def _registered(config: pytest.Config, ending: str, fixture: Callable[..., Decor
 
 def _make_simulator(item: pytest.Item) -> "testing.PlugChatSimulator":
     faults = _faults(item)
-    simulator = _make(testing.PlugChatSimulator, item, "plugchat_simulator", {})
+    known = inspect.signature(testing.PlugChatSimulator).parameters
+    simulator = _make(testing.PlugChatSimulator, item, "plugchat_simulator", {}, known)
     simulator.script(*faults)
     return simulator
 
 
 def _make_session(item: pytest.Item, simulator: "testing.PlugChatSimulator") -> "plugchat_async.PlugChatSession":
     defaults = {"token": simulator.token, "base_url": simulator.base_url, "clock": _clock_without_waits()}
-    return _make(plugchat_async.PlugChatSession, item, "plugchat_session", defaults)
+    known = ("token", *plugchat_async.SessionOptions.__annotations__)
+    return _make(plugchat_async.PlugChatSession, item, "plugchat_session", defaults, known)
 
 
-def _make(cls: type[T], item: pytest.Item, name: str, defaults: Mapping[str, object]) -> T:
+def _make(cls: type[T], item: pytest.Item, name: str, defaults: Mapping[str, object], known: Collection[str]) -> T:
     """Return an instance with the default options and those of the markers with a name."""
-    known = inspect.signature(cls).parameters
     options: dict[str, Any] = {**defaults}
     for marker in _markers(item, name):
         wrong = [*marker.args, *(option for option in marker.kwargs if option not in known)]
