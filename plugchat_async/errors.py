@@ -170,11 +170,7 @@ class AccessDeniedError(ConfigurationError):
 
 @define(slots=False, repr=False)
 class MethodNotAllowedError(ConfigurationError):
-    """405, and no repair helped.
-
-    Attributes:
-        allow: The methods of the Allow header (RFC 9110, 15.5.6), or None without one.
-    """
+    """405, and no repair helped. `allow`: the methods of the Allow header (RFC 9110, 15.5.6), or None without one."""
 
     advice: ClassVar[str] = "The call is GET: check base_url, and that no proxy or middleware changes the request."
 
@@ -185,9 +181,8 @@ class MethodNotAllowedError(ConfigurationError):
 class UnsupportedMediaTypeError(ConfigurationError):
     """415, and no repair helped.
 
-    Attributes:
-        sent_content_type: The Content-Type header of the last request, or None without one.
-        accept: The Accept header of the response (RFC 9110, 15.5.16), or None without one.
+    `sent_content_type`: the Content-Type header of the last request, or None without one. `accept`: the Accept header
+    of the response (RFC 9110, 15.5.16), or None without one.
     """
 
     advice: ClassVar[str] = (
@@ -201,11 +196,7 @@ class UnsupportedMediaTypeError(ConfigurationError):
 
 @define(slots=False, repr=False)
 class RedirectedError(ConfigurationError):
-    """3xx. Redirects are never followed: the target would get the token.
-
-    Attributes:
-        target: The origin of the target, or None.
-    """
+    """3xx. Redirects are never followed: the target would get the token. `target`: the target's origin, or None."""
 
     advice: ClassVar[str] = (
         "Redirects are never followed, so that the token stays where you sent it. "
@@ -225,9 +216,8 @@ class ServiceError(PlugChatError):
 class ConnectionFailedError(ServiceError, ConnectionError):
     """No answer, or only a part of one. Also a ConnectionError.
 
-    Attributes:
-        reason: "refused", "unreachable", "dns", "tls", "certificate", "proxy", "closed", "reset", "truncated" or
-            "malformed". All but "certificate" are retried.
+    `reason`: "refused", "unreachable", "dns", "tls", "certificate", "proxy", "closed", "reset", "truncated" or
+    "malformed". All but "certificate" are retried.
     """
 
     advice: ClassVar[str] = "Check the network and base_url; if both are right, the service is down: try again later."
@@ -243,11 +233,7 @@ class RequestTimeoutError(ServiceError, TimeoutError):
 
 @define(slots=False, repr=False)
 class RateLimitedError(ServiceError):
-    """429.
-
-    Attributes:
-        retry_after: Seconds that the server asks to wait, counted from its answer, or None.
-    """
+    """429. `retry_after`: seconds that the server asks to wait, counted from its answer, or None."""
 
     advice: ClassVar[str] = "Wait before you send more requests, or send fewer of them."
 
@@ -256,15 +242,9 @@ class RateLimitedError(ServiceError):
 
 @define(slots=False, repr=False)
 class ServerError(ServiceError):
-    """5xx or 425.
+    """5xx or 425. `retry_after`: seconds that the server asks to wait, or None."""
 
-    Attributes:
-        retry_after: Seconds that the server asks to wait, or None.
-    """
-
-    advice: ClassVar[str] = (
-        "The service has a fault of its own: try again later; if it stays, tell Plug Chat's support."
-    )
+    advice: ClassVar[str] = "The service failed: try again later; if it stays, tell Plug Chat's support."
 
     retry_after: float | None = None
 
@@ -278,9 +258,7 @@ class NotConnectedError(ServiceError):
 class UnexpectedStatusError(PlugChatError):
     """A status without an error class of its own, such as 400 or 404."""
 
-    advice: ClassVar[str] = (
-        "Check base_url and the arguments; if they are right, tell Plug Chat's support what came back."
-    )
+    advice: ClassVar[str] = "Check base_url and the arguments; if they are right, report this to Plug Chat's support."
 
 
 class ResponseError(PlugChatError):
@@ -291,11 +269,7 @@ class ResponseError(PlugChatError):
 
 @define(slots=False, repr=False)
 class NotJSONError(ResponseError):
-    """The body is empty, HTML, or broken JSON.
-
-    Attributes:
-        truncated: Whether it is JSON that ends in the middle. Then it is retried.
-    """
+    """The body is empty, HTML, or broken JSON. `truncated`: whether it is JSON that ends in the middle (retried)."""
 
     advice: ClassVar[str] = "Check base_url: a login page, a proxy or a web site seems to answer instead of the API."
 
@@ -305,22 +279,14 @@ class NotJSONError(ResponseError):
 class NotAListError(ResponseError):
     """The body is JSON, but not an array of chats."""
 
-    advice: ClassVar[str] = (
-        "The vendor's page promises a bare JSON array; read the excerpt, it may hold the service's own error."
-    )
+    advice: ClassVar[str] = "Expected a bare JSON array: read the excerpt, it may hold the service's own error."
 
 
 @define(slots=False, repr=False)
 class DecodeError(ResponseError):
-    """The body is an array, but some of its chats can't be read.
+    """The body is an array, but some of its chats can't be read. `problems`: the values, a thousand at most."""
 
-    Attributes:
-        problems: The values that can't be read, in order, a thousand at most.
-    """
-
-    advice: ClassVar[str] = (
-        "The service sent values that its documentation does not know: tell Plug Chat's support, and this project."
-    )
+    advice: ClassVar[str] = "The service sent undocumented values: tell Plug Chat's support, and this project."
 
     problems: tuple[Problem, ...] = ()
 
@@ -336,11 +302,7 @@ class DecodeError(ResponseError):
 
 @define(slots=False, repr=False)
 class ResponseTooLargeError(ResponseError):
-    """The decoded body is too large. Reading stopped at the limit.
-
-    Attributes:
-        limit: The limit in bytes.
-    """
+    """The decoded body is too large. Reading stopped at `limit` bytes."""
 
     advice: ClassVar[str] = "Ask for smaller pages, or raise max_response_bytes if such pages are right."
 
@@ -370,11 +332,7 @@ class PageLimitError(PaginationError):
 
 @define(slots=False, repr=False)
 class ConsistencyError(PaginationError):
-    """The list has ended, and it is not certain that no chat was missed.
-
-    Attributes:
-        reason: The reason of the `WalkReport`.
-    """
+    """The list has ended, and it is not certain that no chat was missed. `reason`: as in the `WalkReport`."""
 
     advice: ClassVar[str] = "Walk again when the account is quieter, or with larger pages."
 
@@ -383,11 +341,7 @@ class ConsistencyError(PaginationError):
 
 @define(slots=False, repr=False)
 class OutputError(PlugChatError):
-    """A file can't be written: no such folder, no permission, a full disk. Nothing half-written is left.
-
-    Attributes:
-        path: The path of the file.
-    """
+    """The file `path` can't be written: no such folder, no permission, a full disk. Nothing half-written is left."""
 
     advice: ClassVar[str] = "Check the folder, its permissions and the free space."
 

@@ -13,7 +13,7 @@ from attrs import field, frozen
 
 # The first characters of a token give it away; fewer would take ordinary words for it.
 _MIN_CHARS: Final = 8
-# How often a text may have been escaped again.
+# How often a text may have been escaped.
 _MAX_ESCAPED: Final = 4
 # Escapes of JSON (behind one backslash, or several if it was escaped again), of URLs and of HTML. Repetitions are
 # bounded: a body of backslashes must not keep the search busy.
@@ -69,7 +69,7 @@ def _spellings(value: str) -> set[str]:
 def _shows(text: str, values: list[str]) -> bool:
     """Return whether the first characters of one of the secrets are in a text, however it is escaped or folded."""
     heads = {_plain(value[:_MIN_CHARS]) or value for value in values}
-    for _ in range(_MAX_ESCAPED):
+    for _ in range(_MAX_ESCAPED + 1):
         plain = _plain(text)
         if any(head in plain or head in text for head in heads):
             return True

@@ -183,11 +183,11 @@ class Transport:
                 await self._ask(client, request, response)
         except asyncio.CancelledError as cancelled:
             cancellation = cancelled.args
-        except PlugChatError:
-            raise  # a borrowed session's code uses another session: the error is its own
         except TimeoutError:
             # Closing ends it as well: aiohttp would leave a request that waits for its body waiting.
             error = self._closed_error(client) or RequestTimeoutError(f"no complete answer within {timeout:g} s")
+        except _MiddlewareError as carrier:
+            raise carrier.error from None
         except Exception as cause:  # errors of neither aiohttp nor the network are raised again
             # aiohttp does not promise what a session raises that is closed in the middle of a request.
             if (closed := self._closed_error(client)) is not None:
@@ -315,6 +315,14 @@ class _Connector(aiohttp.TCPConnector):
             connection.close()
 
 
+class _MiddlewareError(Exception):
+    """Carries an error of ours from a middleware of a borrowed session: aiohttp would replace OSErrors."""
+
+    def __init__(self, error: PlugChatError) -> None:
+        super().__init__()
+        self.error = error
+
+
 async def _send_once(request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType) -> aiohttp.ClientResponse:
     """Middleware that keeps aiohttp from silently repeating a GET whose connection was lost.
 
@@ -325,6 +333,8 @@ async def _send_once(request: aiohttp.ClientRequest, handler: aiohttp.ClientHand
         return await handler(request)
     except aiohttp.ClientConnectorError:
         raise  # never repeated by aiohttp, and says more
+    except PlugChatError as error:
+        raise _MiddlewareError(error) from None
     except (aiohttp.ServerDisconnectedError, aiohttp.ClientOSError) as cause:
         dropped = isinstance(cause, aiohttp.ServerDisconnectedError)
     raise DroppedError(closed=dropped, reused=isinstance(request, _Request) and request.reused)

@@ -545,7 +545,7 @@ async def test_too_many_open_files_have_a_hint_of_their_own(tmp_path: Path, monk
     monkeypatch.setattr(Path, "open", full)
     with pytest.raises(OutputError, match="Too many open files") as caught:
         await write_jsonl(CHATS, tmp_path / "x")
-    assert "fewer accounts" in caught.value.hint
+    assert "Lower the concurrency" in caught.value.hint
 
 
 @pytest.mark.parametrize("write", WRITES)

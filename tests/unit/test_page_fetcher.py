@@ -51,8 +51,8 @@ class Player(Transport):
         return self.outcomes.pop(0)
 
 
-def exchange(player: Player, policy: RetryPolicy | None = None, base_url: str = "https://x.example") -> PageFetcher:
-    """An exchange over a player."""
+def page_fetcher(player: Player, policy: RetryPolicy | None = None, base_url: str = "https://x.example") -> PageFetcher:
+    """A page fetcher over a player."""
     return PageFetcher(
         transport=player,
         token=Secret("s3cret"),
@@ -69,7 +69,7 @@ def exchange(player: Player, policy: RetryPolicy | None = None, base_url: str = 
 async def test_a_stale_connection_is_free_once(fake_time: FakeTime) -> None:
     """The first one costs nothing; the second counts as an attempt."""
     player = Player(STALE, STALE, CLOSED, PAGE, fake=fake_time)
-    page = await exchange(player).fetch(1, 10)
+    page = await page_fetcher(player).fetch(1, 10)
     assert len(page.chats) == 1
     assert len(player.sent) == 4
     assert fake_time.sleeps == [0.25, 0.5]
@@ -79,7 +79,7 @@ async def test_an_attempt_gets_what_is_left_of_the_deadline(fake_time: FakeTime)
     """40 s and a wait spent leave less than 20 s of 60; then there is no time for another wait."""
     timeout = AttemptFailed(RequestTimeoutError("late"))
     player = Player(timeout, timeout, timeout, fake=fake_time, seconds=20.0)
-    work = exchange(player, RetryPolicy(attempts=9, deadline=60.0))
+    work = page_fetcher(player, RetryPolicy(attempts=9, deadline=60.0))
     with pytest.raises(RequestTimeoutError, match=r"the deadline of 60 s leaves no time") as caught:
         await work.fetch(1, 10)
     assert player.timeouts == [30.0, 30.0, 19.25]
@@ -89,7 +89,7 @@ async def test_an_attempt_gets_what_is_left_of_the_deadline(fake_time: FakeTime)
 async def test_waiting_for_a_slot_counts_for_nothing(fake_time: FakeTime) -> None:
     """A page that waited an hour for its turn still has its whole deadline."""
     player = Player(CLOSED, PAGE, fake=fake_time)
-    work = exchange(player)
+    work = page_fetcher(player)
     await work.limits.slots.acquire()
     fetching = asyncio.create_task(work.fetch(1, 10))
     await asyncio.sleep(0)
@@ -102,7 +102,7 @@ async def test_waiting_for_a_slot_counts_for_nothing(fake_time: FakeTime) -> Non
 async def test_no_slot_is_held_while_waiting_for_a_retry(fake_time: FakeTime) -> None:
     """Others may go on meanwhile."""
     player = Player(CLOSED, PAGE, fake=fake_time)
-    work = exchange(player)
+    work = page_fetcher(player)
     free: list[bool] = []
 
     async def sleep(seconds: float) -> None:
@@ -115,7 +115,7 @@ async def test_no_slot_is_held_while_waiting_for_a_retry(fake_time: FakeTime) ->
 
 async def test_a_success_refunds_the_budget(fake_time: FakeTime) -> None:
     """One token, after a retry has taken fourteen."""
-    work = exchange(Player(CLOSED, PAGE, fake=fake_time))
+    work = page_fetcher(Player(CLOSED, PAGE, fake=fake_time))
     await work.fetch(1, 10)
     assert work.budget.tokens == 500 - 14 + 1
 
@@ -123,12 +123,12 @@ async def test_a_success_refunds_the_budget(fake_time: FakeTime) -> None:
 async def test_a_lost_connection_to_the_other_host_is_retried_but_does_not_replace_the_405(fake_time: FakeTime) -> None:
     """It may be the host that works; if it is not, the error is about the one that was asked for."""
     player = Player(Response(405, {}, b"no"), CLOSED, PAGE, fake=fake_time)
-    work = exchange(player, base_url="https://app.plugchat.com.br")
+    work = page_fetcher(player, base_url="https://app.plugchat.com.br")
     await work.fetch(1, 10)
     assert work.template.base_url == "https://www.plugchat.com.br"
     player = Player(Response(405, {}, b"no"), *[CLOSED] * 3, fake=fake_time)
     with pytest.raises(MethodNotAllowedError) as caught:
-        await exchange(player, base_url="https://app.plugchat.com.br").fetch(1, 10)
+        await page_fetcher(player, base_url="https://app.plugchat.com.br").fetch(1, 10)
     assert [attempt.outcome for attempt in caught.value.attempts] == ["405 Method Not Allowed", *["closed"] * 3]
 
 
@@ -136,7 +136,7 @@ async def test_a_429_of_the_other_host_is_waited_for(fake_time: FakeTime) -> Non
     """By all of the account's requests, as a 429 of the first host would be."""
     busy = Response(429, {"retry-after": "5"}, b"no")
     player = Player(Response(405, {}, b"no"), busy, PAGE, fake=fake_time)
-    work = exchange(player, base_url="https://app.plugchat.com.br")
+    work = page_fetcher(player, base_url="https://app.plugchat.com.br")
     await work.fetch(1, 10)
     assert fake_time.sleeps == [5.0]
     assert work.limits.not_before == 5.0
@@ -145,7 +145,7 @@ async def test_a_429_of_the_other_host_is_waited_for(fake_time: FakeTime) -> Non
 async def test_the_other_host_is_asked_as_documented(fake_time: FakeTime) -> None:
     """Though the first one was, at last, without Content-Type."""
     player = Player(Response(415, {}, b"no"), Response(405, {}, b"no"), PAGE, fake=fake_time)
-    await exchange(player, base_url="https://app.plugchat.com.br").fetch(1, 10)
+    await page_fetcher(player, base_url="https://app.plugchat.com.br").fetch(1, 10)
     assert [request.headers.get("Content-Type") for request in player.sent] == [
         "application/json",
         None,
@@ -158,7 +158,7 @@ async def test_an_attempt_that_closing_has_ended_is_told(fake_time: FakeTime) ->
     for sent, attempts in ((True, 1), (False, 0)):
         player = Player(AttemptFailed(SessionStateError("closed"), sent=sent), fake=fake_time)
         with pytest.raises(SessionStateError) as caught:
-            await exchange(player).fetch(1, 10)
+            await page_fetcher(player).fetch(1, 10)
         assert len(caught.value.attempts) == attempts
 
 
@@ -169,7 +169,7 @@ async def test_closing_ends_a_wait(fake_time: FakeTime) -> None:
         await asyncio.Event().wait()
 
     player = Player(CLOSED, fake=fake_time)
-    work = exchange(player)
+    work = page_fetcher(player)
     work.clock = Clock(sleep=sleep)
     task = asyncio.create_task(work.fetch(1, 10))
     while not player.sent or player.outcomes:
@@ -189,7 +189,7 @@ async def test_a_sleep_that_fails_is_the_time_sources_own_affair(fake_time: Fake
     async def sleep(_: float) -> None:
         raise TimeoutError("mine")
 
-    work = exchange(Player(CLOSED, fake=fake_time))
+    work = page_fetcher(Player(CLOSED, fake=fake_time))
     work.clock = Clock(sleep=sleep)
     with pytest.raises(TimeoutError, match="mine"):
         await work.fetch(1, 10)
@@ -199,7 +199,7 @@ async def test_a_bad_request_without_content_type_does_not_replace_the_415(fake_
     """It is no request that the vendor's page knows."""
     player = Player(Response(415, {}, b"no"), Response(400, {}, b"what?"), fake=fake_time)
     with pytest.raises(UnsupportedMediaTypeError) as caught:
-        await exchange(player).fetch(1, 10)
+        await page_fetcher(player).fetch(1, 10)
     assert [attempt.outcome for attempt in caught.value.attempts] == ["415 Unsupported Media Type", "400 Bad Request"]
 
 
@@ -210,14 +210,14 @@ async def test_nothing_that_the_other_host_says_replaces_the_405(fake_time: Fake
         fake=fake_time,
     )
     with pytest.raises(MethodNotAllowedError) as caught:
-        await exchange(player, base_url="https://app.plugchat.com.br").fetch(1, 10)
+        await page_fetcher(player, base_url="https://app.plugchat.com.br").fetch(1, 10)
     assert len(caught.value.attempts) == 3
 
 
 async def test_a_stale_connection_to_the_other_host_is_replaced(fake_time: FakeTime) -> None:
     """Nothing was answered there yet."""
     player = Player(Response(405, {}, b"no"), STALE, PAGE, fake=fake_time)
-    work = exchange(player, base_url="https://app.plugchat.com.br")
+    work = page_fetcher(player, base_url="https://app.plugchat.com.br")
     await work.fetch(1, 10)
     assert work.template.base_url == "https://www.plugchat.com.br"
 
@@ -226,7 +226,7 @@ async def test_two_pages_at_once_repair_each_for_itself(fake_time: FakeTime) -> 
     """Neither undoes what the other found."""
     refused = Response(405, {}, b"no")
     player = Player(refused, refused, PAGE, PAGE, PAGE, fake=fake_time)
-    work = exchange(player, base_url="https://app.plugchat.com.br")
+    work = page_fetcher(player, base_url="https://app.plugchat.com.br")
     work.limits.slots = asyncio.Semaphore(2)
     await asyncio.gather(work.fetch(1, 10), work.fetch(2, 10))
     assert work.template.base_url == "https://www.plugchat.com.br"
@@ -238,7 +238,7 @@ async def test_a_kept_repair_can_be_undone_by_another(fake_time: FakeTime) -> No
     """When the host that was kept begins to refuse, the first one is tried again."""
     refused = Response(405, {}, b"no")
     player = Player(refused, PAGE, refused, PAGE, fake=fake_time)
-    work = exchange(player, base_url="https://app.plugchat.com.br")
+    work = page_fetcher(player, base_url="https://app.plugchat.com.br")
     await work.fetch(1, 10)
     await work.fetch(2, 10)
     assert work.template.base_url == "https://app.plugchat.com.br"
@@ -249,7 +249,7 @@ async def test_a_kept_repair_that_fails_is_undone(fake_time: FakeTime) -> None:
     refused = Response(415, {}, b"no")
     without = Response(415, {}, b"no", sent_content_type=None)
     player = Player(refused, PAGE, without, PAGE, fake=fake_time)
-    work = exchange(player)
+    work = page_fetcher(player)
     await work.fetch(1, 10)
     assert work.template.content_type is None
     await work.fetch(2, 10)
@@ -260,21 +260,21 @@ async def test_no_repair_is_begun_past_the_deadline(fake_time: FakeTime) -> None
     """What the server said stays the error."""
     player = Player(Response(415, {}, b"no"), fake=fake_time, seconds=61.0)
     with pytest.raises(UnsupportedMediaTypeError):
-        await exchange(player).fetch(1, 10)
+        await page_fetcher(player).fetch(1, 10)
 
 
 async def test_the_error_is_the_last_answers(fake_time: FakeTime) -> None:
     """Two lost connections, then 401: the token is what matters now."""
     player = Player(CLOSED, CLOSED, Response(401, {}, b""), fake=fake_time)
     with pytest.raises(AuthenticationError) as caught:
-        await exchange(player).fetch(1, 10)
+        await page_fetcher(player).fetch(1, 10)
     assert [attempt.outcome for attempt in caught.value.attempts] == ["closed", "closed", "401 Unauthorized"]
 
 
 async def test_errors_are_raised_without_others_behind_them(fake_time: FakeTime) -> None:
     """No context, no cause: nothing of aiohttp's is reachable."""
     with pytest.raises(PlugChatError) as caught:
-        await exchange(Player(CLOSED, fake=fake_time), RetryPolicy(attempts=1)).fetch(1, 10)
+        await page_fetcher(Player(CLOSED, fake=fake_time), RetryPolicy(attempts=1)).fetch(1, 10)
     assert (caught.value.__context__, caught.value.__cause__) == (None, None)
 
 
@@ -284,7 +284,7 @@ async def test_a_large_page_leaves_others_their_turn(fake_time: FakeTime) -> Non
     async def turns_of(chats: int) -> int:
         body = b"[" + b",".join(b'{"phone":"%d","name":"%s"}' % (i, b"x" * 80) for i in range(chats)) + b"]"
         player = Player(Response(200, {}, body), fake=fake_time)
-        fetching = asyncio.create_task(exchange(player).fetch(1, chats))
+        fetching = asyncio.create_task(page_fetcher(player).fetch(1, chats))
         turns = 0
         while not fetching.done():
             await asyncio.sleep(0)

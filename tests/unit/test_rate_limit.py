@@ -75,8 +75,8 @@ class Clocked(Transport):
         return outcome
 
 
-def exchange(transport: Transport, limits: Limits, policy: RetryPolicy | None = None) -> PageFetcher:
-    """An exchange on the running loop's clock; chance is always 0.5."""
+def page_fetcher(transport: Transport, limits: Limits, policy: RetryPolicy | None = None) -> PageFetcher:
+    """A page fetcher on the running loop's clock; chance is always 0.5."""
     return PageFetcher(
         transport=transport,
         token=Secret("s3cret"),
@@ -99,12 +99,12 @@ def played(
     overall: float | None = None,
     policy: RetryPolicy | None = None,
 ) -> Clocked:
-    """Run `body` on an exchange over a clocked transport, and give the transport."""
+    """Run `body` on a page fetcher over a clocked transport, and give the transport."""
     transport = Clocked(*outcomes, seconds=seconds)
 
     async def main() -> None:
         limits = Limits(asyncio.Semaphore(slots), rate_limiter(overall), rate_limiter(own, catch_up=False))
-        await body(exchange(transport, limits, policy), transport)
+        await body(page_fetcher(transport, limits, policy), transport)
 
     run_apart(main(), virtually=True)
     return transport
@@ -165,7 +165,7 @@ def test_turns_do_not_pile_up_while_slots_are_rare() -> None:
 
     async def main() -> None:
         limits = Limits(asyncio.Semaphore(1), None, rate_limiter(2.0, catch_up=False))
-        work = exchange(transport, limits)
+        work = page_fetcher(transport, limits)
         await limits.slots.acquire()
         fetching = [asyncio.create_task(work.fetch(number, 10)) for number in range(1, 7)]
         await asyncio.sleep(10.0)

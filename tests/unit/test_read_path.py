@@ -1,6 +1,6 @@
 """Whatever a server sends, there is a page or an error of ours, soon, small and without the token.
 
-The whole path is read, from a byte-exact server on loopback up to the session, and apart from that what an exchange
+The whole path is read, from a byte-exact server on loopback up to the session, and apart from that what a page fetcher
 makes of any sequence of outcomes. One event loop is kept for all examples, which is what makes them quick.
 """
 

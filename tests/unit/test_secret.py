@@ -51,6 +51,14 @@ def test_a_text_is_not_shown_with_a_token_in_another_spelling(spelled: str) -> N
     assert secret.redact(spelled[:7]) == spelled[:7]
 
 
+def test_a_text_may_be_escaped_again_and_again() -> None:
+    """Four times are undone; more are no server's way."""
+    secret = Secret("abcdefghij")
+    for times in range(4):
+        assert secret.redact(f"%{'25' * times}61bcdefgh") == "[redacted]"
+    assert secret.redact(f"%{'25' * 9}61") == f"%{'25' * 9}61"
+
+
 def test_a_short_token_is_known_whole() -> None:
     """Fewer than eight characters are no reason to show them."""
     assert Secret("abc").redact("token abc, abcd, ab c, a-b-c") == "[redacted]"
