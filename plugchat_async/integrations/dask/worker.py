@@ -72,7 +72,8 @@ def to_plain(settings: BulkSettings) -> dict[str, Any]:
 
 
 def _from_plain(plain: dict[str, Any]) -> BulkSettings:
-    return BulkSettings(**{**plain, "requests": RequestOptions(**plain["requests"])})
+    others = {name: value for name, value in plain.items() if name != "requests"}
+    return BulkSettings(requests=RequestOptions(**plain["requests"]), **others)
 
 
 def fetch_batch(batch: Sequence[Account], job: BatchJob) -> list[AccountExport]:
