@@ -334,8 +334,9 @@ async def test_a_walk_that_is_not_verified(sim: PlugChatSimulator, session: Plug
     """Its span has failed if it was to be verified; else it says why it is not."""
     move_too_fast(sim)
     await session.list_chats(5)
+    sim.traffic(inserts=25.0, seed=1)  # the list is ten times as long now
     with pytest.raises(ConsistencyError):
-        await session.list_chats(5, require_verified=True)
+        await session.list_chats(50, require_verified=True)
     sound, failed = scope.spans("plugchat.walk")
     reason = told(failed)["plugchat.walk.reason"]
     assert reason.startswith("the list moved too fast")
