@@ -1,22 +1,13 @@
 """Async SDK for the Plug Chat WhatsApp gateway: every chat of an account, typed, and errors that help."""
 
+# pyright: reportUnusedImport=false
+
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    # Type checkers find the names of `__all__` in these.
-    from plugchat_async import (  # pyright: ignore[reportUnusedImport]
-        bulk,
-        converter,
-        doctor,
-        errors,
-        export,
-        integrations,
-        models,
-        session,
-        testing,
-        watch,
-    )
+    # Type checkers find the modules, and the names of `__all__`, in these.
+    from plugchat_async import bulk, converter, doctor, errors, export, integrations, models, session, testing, watch
     from plugchat_async._evidence import *
     from plugchat_async._http.options import *
     from plugchat_async._http.request import __version__

@@ -16,6 +16,8 @@ from plugchat_async._internal.clock import Clock
 from plugchat_async._internal.validation import check_choice, check_int, check_seconds, check_type
 from plugchat_async.errors import InvalidTypeError, InvalidValueError, PlugChatError
 
+__all__ = ["RequestOptions", "SessionOptions"]  # the public ones
+
 
 class RequestOptions(TypedDict, total=False):
     """The options that requests for one account and for many accounts have in common.

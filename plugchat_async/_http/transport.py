@@ -7,6 +7,7 @@ An attempt returns a response or a failure, and raises nothing but CancelledErro
 import asyncio
 import ssl
 from collections.abc import Awaitable, Callable
+from functools import cached_property
 from typing import Any, Final, Literal, cast
 from weakref import WeakSet
 
@@ -290,9 +291,10 @@ class _Connector(aiohttp.TCPConnector):
     aiohttp's tracing would report the first as well, but takes 12 µs a request for it, whether anything fails or not.
     """
 
-    def __init__(self, **options: Any) -> None:
-        super().__init__(**options)
-        self._used = WeakSet[ResponseHandler]()
+    @cached_property
+    def _used(self) -> WeakSet[ResponseHandler]:
+        """The connections that a request was sent over."""
+        return WeakSet()
 
     async def connect(
         self,
