@@ -52,7 +52,7 @@ class PlugChatSession:
         """
         # First, since a traceback that shows locals asks even a half-made session for its repr.
         self._origin = ""
-        # Secrets are no locals of this frame any more when something is raised.
+        # Secrets must not be locals of this frame when an error is raised: a traceback may show them.
         hidden, unchecked = hidden_token(token), HiddenOptions(cast("dict[str, Any]", options))
         del token, options
         address = unchecked.take_address()

@@ -32,7 +32,7 @@ from plugchat_async.models import Chat, Page, WalkReport
 _NO_SUCH_PAGE: Final = frozenset({400, 404, 410, 416, 422})
 # Sent into a walk where it is not looked at.
 _NOTHING: Final = Page(1, 1, (), b"")
-# The steps that are answered with a page. A union would be made anew for each one.
+# The steps that are answered with a page. A union would be created for each check.
 _ASKING: Final = (FetchPage, PeekPage)
 # Texts to free at a time, which takes a millisecond; up to twice as many are freed without a pause.
 _FREE_AT_ONCE: Final = 10_000

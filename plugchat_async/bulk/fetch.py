@@ -179,7 +179,7 @@ def fetch_many(
 
 
 def _handler(on_error: OnError, on_result: OnResult | None, *, warn: bool) -> Callable[[AccountResult], None]:
-    """Give what is to be done with each result."""
+    """Return a function that handles each result."""
 
     def handle(result: AccountResult) -> None:
         error = result.error
