@@ -382,6 +382,30 @@ async def test_a_stale_connection_is_replaced_at_once_and_for_free() -> None:
     assert fake.sleeps == []
 
 
+async def test_an_answer_that_comes_unasked_is_not_taken_for_the_next_one() -> None:
+    """It may be another account's: the idle connection is closed, and another one is made."""
+    unasked = http(b'[{"phone":"2"}]')
+    idle, late = asyncio.Event(), asyncio.Event()
+
+    async def twice(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(http(ONE_CHAT))
+        if len(server.requests) == 1:
+            await idle.wait()
+            writer.write(unasked)
+            await writer.drain()
+            late.set()
+
+    async with RawServer(twice) as server, fetching(server) as session:
+        await session.fetch_page(1, 10)
+        idle.set()
+        await late.wait()
+        for _ in range(10):
+            await asyncio.sleep(0)
+        page = await session.fetch_page(2, 10)
+    assert page.raw == ONE_CHAT
+    assert (len(server.requests), server.connections) == (2, 2)
+
+
 async def test_only_one_stale_connection_is_replaced_for_free() -> None:
     """A server that always closes is not asked without end."""
 
