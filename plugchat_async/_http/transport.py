@@ -291,7 +291,7 @@ class _Connector(aiohttp.TCPConnector):
     """
 
     def __init__(self, **options: Any) -> None:
-        super().__init__(**options)
+        cast("Any", super()).__init__(**options)
         self._used = WeakSet[ResponseHandler]()
 
     async def connect(
