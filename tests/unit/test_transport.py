@@ -33,7 +33,8 @@ from plugchat_async import (
     UnexpectedStatusError,
 )
 from plugchat_async._http.aiohttp_errors import translate
-from plugchat_async._http.request import RequestBuilder, RequestTemplate
+from plugchat_async._http.request import Request, RequestBuilder, RequestTemplate
+from plugchat_async._http.response import Response
 from plugchat_async._http.secret import Secret
 from plugchat_async._http.transport import PRIVATE_NAMES, AttemptFailed, Transport
 from support.fakes import FakeTime, RawServer, answering, http, reset, run_apart
@@ -766,7 +767,7 @@ class Slow(Transport):
         super().__init__(borrowed=None, proxy=None, ssl_context=None, max_response_bytes=1)
         self.seconds = seconds
 
-    async def _ask(self, client: Any, request: Any, response: Any) -> None:
+    async def _ask(self, client: aiohttp.ClientSession, request: Request, response: Response) -> None:
         await asyncio.sleep(self.seconds)
         raise aiohttp.ClientConnectionError
 
