@@ -50,7 +50,7 @@ WORKERS_ENVIRONMENT = {"PYTHONDEVMODE": "1" if sys.flags.dev_mode else "", "PYTH
 def pytest_configure(config: pytest.Config) -> None:
     """Start workers with `-X dev` and `-W`, if pytest was started with them; what tests start is without them."""
     if "PYTEST_XDIST_WORKER" in os.environ:
-        for name in WORKERS_ENVIRONMENT:
+        for name in (*WORKERS_ENVIRONMENT, "PYTEST_ADDOPTS"):
             os.environ.pop(name, None)
     elif config.getoption("numprocesses", None):
         os.environ.update(WORKERS_ENVIRONMENT)

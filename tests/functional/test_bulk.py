@@ -11,7 +11,6 @@ import traceback
 from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
-import attrs
 import pytest
 import trustme
 
@@ -19,7 +18,6 @@ from plugchat_async import (
     Account,
     AccountResult,
     AuthenticationError,
-    BulkOptions,
     Chat,
     ConfigurationError,
     ConsistencyError,
@@ -31,11 +29,6 @@ from plugchat_async import (
     ServerError,
     fetch_many,
 )
-from plugchat_async._http.options import RequestSettings
-from plugchat_async._http.retry import RetryBudget
-from plugchat_async._internal.iterables import Source
-from plugchat_async._pagination.options import WalkSettings
-from plugchat_async.bulk.fetch import BulkSettings
 from plugchat_async.testing import Fault, PlugChatSimulator
 from support.fakes import FakeTime, RawServer, answering, http
 
@@ -408,16 +401,6 @@ def test_wrong_options_are_refused_at_once(options: dict[str, Any]) -> None:
         fetch_many([], **options)
 
 
-def test_the_options_are_those_that_are_told() -> None:
-    """Each name of the dictionary is an option of walks, of requests or of the settings, and no other is taken."""
-    told = {name for kind in (WalkSettings, RequestSettings, BulkSettings) for name in attrs.fields_dict(kind)}
-    one_walks = {"start_page", "resume", "on_page", "on_report"}
-    assert BulkOptions.__optional_keys__ == told - one_walks - {"walk", "requests"}
-    unknown: Any = {"start_page": 2}
-    with pytest.raises(TypeError, match="start_page"):
-        fetch_many([], **unknown)
-
-
 # Failures.
 
 
@@ -607,18 +590,6 @@ async def test_no_more_is_held_than_the_workers_hold(sim: PlugChatSimulator, str
         assert len(sim.requests) <= (1 + 1 + 3) * (1 if stream else 3)
 
 
-async def test_who_waits_first_hands_over_first() -> None:
-    """Another worker that comes just when a place is free does not push in."""
-    pool = BulkSettings().pool(Source("accounts", [], Account), concurrency=1, pages=False)
-    results = [AccountResult(Account(name, "t"), ()) for name in ("taken", "first", "second")]
-    await pool._hand_over(results[0])
-    first = asyncio.create_task(pool._hand_over(results[1]))
-    await asyncio.sleep(0.01)
-    second = asyncio.create_task(pool._hand_over(results[2]))
-    assert [pool._found.get_nowait(), await pool._found.get(), await pool._found.get()] == results
-    await asyncio.gather(first, second)
-
-
 @pytest.mark.slow
 @pytest.mark.parametrize("stream", [False, True])
 async def test_memory_does_not_grow_with_the_number_of_accounts(sim: PlugChatSimulator, stream: bool) -> None:
@@ -757,32 +728,6 @@ async def test_a_generator_that_was_never_begun_leaves_nothing() -> None:
     assert others() == set()
 
 
-async def test_a_crew_that_was_never_begun_can_be_closed() -> None:
-    """As one whose connections could not be opened."""
-    pool = BulkSettings().pool(Source("accounts", [], Account), concurrency=1, pages=False)
-    await pool.close()
-    assert others() == set()
-
-
-async def test_a_supervisor_that_others_cancel_is_told_though_something_waits_to_be_taken(
-    sim: PlugChatSimulator,
-) -> None:
-    """That would be taken, and then nothing would come any more."""
-    source = Source("accounts", [account(number, sim, 7) for number in range(5)], Account)
-    pool = BulkSettings(base_url=sim.base_url).pool(source, concurrency=2, pages=False)
-    await pool.next()
-    while pool._found.empty():
-        await asyncio.sleep(0.01)
-    assert pool._supervisor is not None
-    pool._supervisor.cancel()
-    await asyncio.wait([pool._supervisor])
-    await asyncio.sleep(0)
-    with pytest.raises(ConfigurationError, match="cancelled from within"):
-        await pool.next()
-    await pool.close()
-    assert others() == set()
-
-
 # Isolation.
 
 
@@ -868,11 +813,3 @@ def test_an_account_hides_its_token() -> None:
     one = Account("a", "s3cret", "https://x.example")
     assert repr(one) == "Account(name='a', base_url='https://x.example')"
     assert pickle.loads(pickle.dumps(one)) == one
-
-
-def test_the_reserve_is_of_two_retries() -> None:
-    """Of any kind."""
-    from plugchat_async.bulk.workers import _RESERVE
-
-    budget = RetryBudget(_RESERVE)
-    assert [budget.take(ServerError()) for _ in range(3)] == [True, True, False]

@@ -2,14 +2,12 @@
 
 import asyncio
 import csv
-import errno
 import json
 import os
 import signal
 import subprocess
 import sys
 from collections import Counter
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -19,7 +17,6 @@ import pytest
 from plugchat_async import (
     Account,
     AccountExport,
-    Chat,
     ExportSummary,
     InvalidTypeError,
     InvalidValueError,
@@ -29,14 +26,11 @@ from plugchat_async import (
     export_many,
     read_jsonl,
 )
-from plugchat_async._internal.files import temporary_name
-from plugchat_async.export import parquet as _parquet
-from plugchat_async.export.manifest import MANIFEST, CompletedAccount, Manifest, ManifestEntry
-from plugchat_async.export.run import FAILURES
 from plugchat_async.testing import Fault, PlugChatSimulator
 from support.fakes import FakeTime, served
 
 Style = Literal["jsonl", "csv", "parquet"]
+MANIFEST, FAILURES = "_manifest.ndjson", "failures.jsonl"
 HEADING = b'{"plugchat_export": 1, "format": "jsonl", "layout": "accounts", "limit": null, "id": "01234567"}\n'
 
 
@@ -207,20 +201,6 @@ async def test_two_runs_do_not_write_into_one_folder(tmp_path: Path, sim: PlugCh
     assert (await first).finished == 2
 
 
-async def test_a_run_that_is_refused_leaves_the_other_ones_files_alone(tmp_path: Path, sim: PlugChatSimulator) -> None:
-    """Though their process looks dead from here, as one in another container does."""
-    manifest = Manifest(tmp_path, "jsonl", "accounts", restart=False)
-    name = temporary_name(tmp_path / "x.jsonl").name.replace(str(os.getpid()), "999999999")
-    for path in (tmp_path / name, tmp_path / ".y.jsonl.01234567-1-01234567.part"):
-        path.touch()
-    with pytest.raises(OutputError, match="another run is exporting to"):
-        await export_many([account(1, sim)], tmp_path)
-    assert (tmp_path / name).exists()
-    manifest.close()
-    await export_many([account(2, sim)], tmp_path)
-    assert only(tmp_path) == [".y.jsonl.01234567-1-01234567.part", MANIFEST, "account 2.jsonl"]
-
-
 async def test_failures_are_on_the_disk_when_they_are_told(tmp_path: Path, sim: PlugChatSimulator) -> None:
     """As are finished accounts: whatever ends the process then, they are known."""
     told: list[tuple[bool, str]] = []
@@ -278,34 +258,6 @@ async def test_what_the_limit_cuts_off_is_not_called_unverified(tmp_path: Path, 
     assert [(export.skipped, export.verified) for export in told] == [(True, False)] * 2
 
 
-def test_locks_are_a_help_where_there_are_any(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Some network file systems have none, nor has Windows of this kind."""
-    import fcntl
-
-    def unsupported(*_: object) -> None:
-        raise OSError(errno.ENOLCK, "no locks")
-
-    monkeypatch.setattr(fcntl, "flock", unsupported)
-    Manifest(tmp_path, "csv", "accounts", restart=False).close()
-    monkeypatch.setitem(sys.modules, "fcntl", None)
-    Manifest(tmp_path, "csv", "accounts", restart=False).close()
-
-
-def test_a_manifest_counts_a_file_with_all_its_accounts(tmp_path: Path) -> None:
-    """One line, so all of them or none."""
-    manifest = Manifest(tmp_path, "parquet", "parts", restart=False)
-    (tmp_path / "part-1").touch()
-    manifest.add(ManifestEntry("part-1", {"a": 1, "b": 2}, ["b"]))
-    manifest.add(ManifestEntry("part-2", {"c": 3}))
-    manifest.close()
-    again = Manifest(tmp_path, "parquet", "parts", restart=False)
-    again.close()
-    assert again.finished == {
-        "a": CompletedAccount("part-1", 1, verified=True),
-        "b": CompletedAccount("part-1", 2, verified=False),
-    }
-
-
 # Names.
 
 
@@ -335,27 +287,6 @@ async def test_names_that_collide_end_the_export(tmp_path: Path, sim: PlugChatSi
 
 
 # What goes wrong.
-
-
-@pytest.mark.parametrize("merge_people", [False, True])
-async def test_what_a_format_can_not_hold_is_its_accounts_failure(
-    tmp_path: Path, sim: PlugChatSimulator, monkeypatch: pytest.MonkeyPatch, *, merge_people: bool
-) -> None:
-    """The others do not see it. No service can send such a chat: a number so large is a value that can't be read."""
-    accounts = [account(number, sim) for number in range(3)]
-    write = _parquet.batch_of
-
-    def refuse(chats: Sequence[Chat], name: str | None) -> Any:
-        if name == "account 1":
-            chats = [*chats, Chat("1", unread=2**63)]
-        return write(chats, name)
-
-    monkeypatch.setattr(_parquet, "batch_of", refuse)
-    summary = await export_many(accounts, tmp_path, format="parquet", page_size=2, limit=6, merge_people=merge_people)
-    assert (summary.finished, summary.failed) == (2, 1)
-    assert "64 bits" in failures(tmp_path)[0]["message"]
-    assert "'account 1'" in failures(tmp_path)[0]["message"]
-    assert only(tmp_path) == [MANIFEST, "account 0.parquet", "account 2.parquet", FAILURES]
 
 
 @pytest.mark.parametrize("style", ["jsonl", "csv", "parquet"])
@@ -506,23 +437,6 @@ except OutputError as error:
         assert (done.returncode, done.stderr, done.stdout) == (0, "", "")
     assert len(ids(tmp_path / f"big.{style}")) == 6000
     assert len(only(tmp_path)) == 22
-
-
-async def test_a_manifest_that_can_not_be_written_ends_it(
-    tmp_path: Path, sim: PlugChatSimulator, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """The account's file is whole, but it is fetched again."""
-
-    def full(*_: object) -> None:
-        raise OutputError("can't write it: No space left on device")
-
-    accounts = [account(number, sim) for number in range(4)]
-    with monkeypatch.context() as patch:
-        patch.setattr(Manifest, "add", full)
-        with pytest.raises(OutputError):
-            await export_many(accounts, tmp_path)
-    assert not any(name.startswith(".") for name in only(tmp_path))
-    assert (await export_many(accounts, tmp_path)).finished == 4
 
 
 async def test_a_folder_that_can_not_be_written(tmp_path: Path) -> None:

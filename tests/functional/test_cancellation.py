@@ -646,7 +646,7 @@ async def test_a_callers_own_timeout_is_his(name: str) -> None:
     assert [ran.ended for ran in runs].count("whole") <= 3
 
 
-def asked(here: Stage, times: int) -> bool:
+def was_asked(here: Stage, times: int) -> bool:
     return len(here.sim.requests) == times
 
 
@@ -663,7 +663,7 @@ async def test_closing_that_is_cancelled_at_any_wait_closes(how: str) -> None:
                 await asyncio.gather(*[here.session.fetch_page(number, 5) for number in (1, 2, 3)])
                 here.sim.script(HANG)
                 using = asyncio.create_task(here.session.fetch_page(1, 5))
-                assert await until(functools.partial(asked, here, 4))
+                assert await until(functools.partial(was_asked, here, 4))
                 closing = start(here.session.close(), steps)
                 steps.act = closing.cancel
                 await asyncio.wait([closing, using], timeout=20)

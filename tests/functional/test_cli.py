@@ -22,7 +22,7 @@ from plugchat_async import PlugChatSession, __version__
 from plugchat_async import __main__ as main_module
 from plugchat_async.cli import app as cli
 from plugchat_async.testing import Fault, PlugChatSimulator
-from support.fakes import move_too_fast, served
+from support.fakes import keep_few, move_too_fast, served
 from support.peers import program
 from support.terminal import PLUGCHAT, STEERING, STEERING_NAMES, on_terminal, raw_on_terminal
 
@@ -308,10 +308,11 @@ def test_a_checkpoint_is_of_no_use_when_all_went_out(
     """The walk that goes on ends, but is not verified: the next one begins anew."""
     checkpoint = tmp_path / "checkpoint"
     command = ["chats", "--page-size", "5", "--checkpoint", str(checkpoint), "--require-verified"]
-    account.script(*[Fault.none()] * 10, Fault.status(401))
+    keep_few(account)
+    account.script(*[Fault.none()] * 5, Fault.status(401))
     assert cli.run(command) == 2
     assert checkpoint.exists()
-    account.traffic(inserts=2.5)
+    move_too_fast(account)
     assert cli.run(command) == 4
     assert not checkpoint.exists()
 

@@ -1,7 +1,6 @@
 """`plugchat bulk`, and what else of the command line is about files and many accounts."""
 
 import csv
-import io
 import json
 import os
 import pty
@@ -12,17 +11,11 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
-from rich.console import Console
-from rich.progress import Progress
 
-from plugchat_async import AccountExport, PlugChatError
 from plugchat_async.cli import app as cli
-from plugchat_async.cli.bulk import add_dask_value
-from plugchat_async.cli.progress import bulk_progress
 from plugchat_async.testing import Fault, PlugChatSimulator
 from support.fakes import served
 
@@ -276,32 +269,6 @@ def test_a_folder_whose_name_looks_like_markup(accounts: Path, capsys: pytest.Ca
     assert "o[/b]ut[red]" in capsys.readouterr().out.replace("\n", "").replace(" ", "")
 
 
-def test_accounts_of_an_earlier_run_do_not_count_as_progress(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What is left, and how fast it goes, is said of the others."""
-
-    class Terminal(io.StringIO):
-        def isatty(self) -> bool:
-            return True
-
-    monkeypatch.setattr("plugchat_async.cli.progress.Console", lambda **_: Console(file=Terminal()))
-    made: list[Progress] = []
-
-    def make(*columns: Any, **options: Any) -> Progress:
-        made.append(Progress(*columns, **options))
-        return made[0]
-
-    monkeypatch.setattr("plugchat_async.cli.progress.Progress", make)
-    with bulk_progress(10) as on_result:
-        assert on_result is not None
-        for _ in range(6):
-            on_result(AccountExport("a", Path("a"), 5, skipped=True))
-        on_result(AccountExport("b", Path("b"), 7))
-        on_result(AccountExport("c", None, 0, PlugChatError("x")))
-        [task] = made[0].tasks
-        assert (task.total, task.completed, task.fields["failed"]) == (4, 2, 1)
-        assert task.fields["rate"] > 0
-
-
 @pytest.mark.slow
 def test_an_interrupted_command_is_gone_on_with(sim: PlugChatSimulator, accounts: Path) -> None:
     """Ctrl-C ends it with 130; the same command does the rest."""
@@ -378,23 +345,6 @@ def test_a_number_of_accounts_that_is_none(capsys: pytest.CaptureFixture[str]) -
 
 
 # Dask.
-
-
-@pytest.mark.parametrize(
-    ("arguments", "spelled"),
-    [
-        (["bulk", "a.csv", "--dask"], ["bulk", "a.csv", "--dask", "local"]),
-        (["bulk", "--dask", "a.csv"], ["bulk", "--dask", "local", "a.csv"]),
-        (["bulk", "--dask", "-o", "x"], ["bulk", "--dask", "local", "-o", "x"]),
-        (["bulk", "--dask", "tcp://10.0.0.1:8786", "a"], ["bulk", "--dask", "tcp://10.0.0.1:8786", "a"]),
-        (["bulk", "--dask", "host:8786"], ["bulk", "--dask", "host:8786"]),
-        (["bulk", "--dask=host:8786"], ["bulk", "--dask=host:8786"]),
-        (["chats"], ["chats"]),
-    ],
-)
-def test_an_address_may_be_left_out(arguments: list[str], spelled: list[str]) -> None:
-    """It is one if it looks like one."""
-    assert add_dask_value(arguments) == spelled
 
 
 def test_dask_without_its_extra_is_told(

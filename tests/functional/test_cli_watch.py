@@ -7,20 +7,16 @@ import stat
 import subprocess
 import time
 from collections.abc import Iterator
-from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
-from plugchat_async import FOREVER, Chat, ChatAdded, ChatChanged, ChatRemoved, WatchState
+from plugchat_async import Chat, WatchState
 from plugchat_async.cli import app as cli
-from plugchat_async.cli.watch import _line
-from plugchat_async.export.rows import event_to_json, to_json
 from plugchat_async.testing import Fault, PlugChatSimulator
 from support.fakes import served
+from support.rows import objects_of
 from support.terminal import PLUGCHAT, STEERING, STEERING_NAMES, on_terminal
-
-TIME = datetime(2026, 1, 15, 17, 20, 7, tzinfo=UTC)
 
 
 @pytest.fixture
@@ -55,7 +51,7 @@ def test_a_state_is_gone_on_with(
     changed = account.receive_message(account.chats[9].id)
     assert cli.run(command) == 0
     [event] = map(json.loads, capsys.readouterr().out.splitlines())
-    assert event["chat"] == json.loads(to_json(changed))
+    assert [event["chat"]] == objects_of([changed])
     assert cli.run(command) == 0
     assert capsys.readouterr().out == ""
 
@@ -72,46 +68,6 @@ def test_events_as_text(account: PlugChatSimulator, capsys: pytest.CaptureFixtur
     assert lines[0][2].startswith(f"{changed.name or changed.id}: unread {changed.unread - 1} → {changed.unread}, last")
     assert lines[1][2] == f"{added.name or added.id}: new, 1 unread"
     assert lines[2][2] == f"{gone.name or gone.id}: removed"
-
-
-def test_what_a_change_says() -> None:
-    """The new time, whether the picture is another, and else both values; a name can't steer the terminal."""
-    old = Chat("1", "\x1b[2J", profile_thumbnail="a", is_muted=False)
-    new = Chat("1", "\x1b[2J", profile_thumbnail="b", is_muted=True)
-    line = _line(ChatChanged(old, new, ("last_message_time", "is_muted", "profile_thumbnail")))
-    assert line.endswith("\ufffd[2J: last message unknown, muted, picture changed\n")
-
-
-@pytest.mark.parametrize(
-    ("end", "said"),
-    [(FOREVER, "muted for ever"), (None, "no end date for muting"), (TIME, "muted until 2026-01-15 17:20:07 UTC")],
-)
-def test_the_end_of_a_muting_as_text(end: datetime | None, said: str) -> None:
-    """As people say it; who has no name is told by the id."""
-    new = Chat(lid="7@lid", is_pinned=True, muted_until=end)
-    line = _line(ChatChanged(Chat(lid="7@lid"), new, ("is_pinned", "muted_until")))
-    assert line.endswith(f"7@lid: pinned, {said}\n")
-
-
-@pytest.mark.parametrize(
-    ("old", "new", "field", "said"),
-    [
-        (Chat("1", "Ana"), Chat("1"), "name", "no name"),
-        (Chat("1"), Chat("1", "Ana"), "name", "name Ana"),
-        (Chat("1", "Ana"), Chat("1", "Bia"), "name", "name Ana → Bia"),
-        (Chat("1", is_muted=True), Chat("1"), "is_muted", "not muted"),
-        (Chat("1"), Chat("1", is_marked_spam=True), "is_marked_spam", "marked as spam"),
-        (Chat("1", is_pinned=True), Chat("1"), "is_pinned", "not known whether pinned"),
-        (Chat("1"), Chat("1", is_archived=False), "is_archived", "not archived"),
-        (Chat("1"), Chat("1", is_group=True), "is_group", "a group"),
-        (Chat("1"), Chat("1", is_group_announcement=True), "is_group_announcement", "only admins can write"),
-        (Chat("1", lid="2@lid"), Chat("1"), "lid", "no lid"),
-        (Chat("1"), Chat("1", messages_unread=3), "messages_unread", "messages unread 3"),
-    ],
-)
-def test_a_change_is_told_in_words(old: Chat, new: Chat, field: str, said: str) -> None:
-    """Neither None nor True and False are shown."""
-    assert _line(ChatChanged(old, new, (field,))).endswith(f": {said}\n")
 
 
 @pytest.mark.slow
@@ -145,19 +101,6 @@ def test_a_bad_value_is_told_once(account: PlugChatSimulator, capsys: pytest.Cap
     account.script(*[Fault.answer('[{"phone":"1","unread":"x"}]')] * 6)
     assert cli.run(["watch", "--max-polls", "1", "--on-bad-value", "raise"]) == 4
     assert "1 value can't be read" in capsys.readouterr().err
-
-
-def test_events_as_json() -> None:
-    """What they are called, the chat as it is or was last, and of a change what it was."""
-    old, new = Chat("1"), Chat("1", unread=2)
-    assert json.loads(event_to_json(ChatAdded(new))) == {"event": "added", "chat": json.loads(to_json(new))}
-    assert json.loads(event_to_json(ChatRemoved(old))) == {"event": "removed", "chat": json.loads(to_json(old))}
-    assert json.loads(event_to_json(ChatChanged(old, new, ("unread",)))) == {
-        "event": "changed",
-        "fields": ["unread"],
-        "chat": json.loads(to_json(new)),
-        "old": json.loads(to_json(old)),
-    }
 
 
 def test_a_state_that_can_not_be_written(

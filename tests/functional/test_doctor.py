@@ -28,24 +28,15 @@ from plugchat_async import (
     UnsupportedMediaTypeError,
     WalkReport,
 )
-from plugchat_async._http.urls import CHATS_PATH
 from plugchat_async.doctor import CHECKS, MAX_REQUESTS, Finding, Report, examine
 from plugchat_async.testing import Fault, PlugChatSimulator, Quirks
 from support.fakes import FakeTime, RawServer, answering, http, what_frames_show
+from support.requests import requested_pages
 
 APP, WWW = "https://app.plugchat.com.br", "https://www.plugchat.com.br"
 TOKEN = "s3cret-t0ken"
 # What is asked for a list of 250 chats that is as it should be.
 QUIET = [(1, 10), (1, 10), (0, 10), (1, 5), (2, 5), (1_000_001, 10), (1, 100), (1, 1000), (2, 250)]
-
-
-def requested_pages(sim: PlugChatSimulator) -> list[tuple[int, int]]:
-    """Page and size of each request for a page, in order."""
-    return [
-        (int(request.page or -1), int(request.page_size or -1))
-        for request in sim.requests
-        if request.path == CHATS_PATH
-    ]
 
 
 async def examined(

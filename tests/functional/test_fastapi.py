@@ -1,8 +1,6 @@
 """The FastAPI integration: one session, its injection, problem responses, and streams that end with their client."""
 
 import asyncio
-import inspect
-import json
 import logging
 import subprocess
 import sys
@@ -31,9 +29,7 @@ from plugchat_async import (
     ServerError,
     SessionStateError,
     UnexpectedStatusError,
-    errors,
 )
-from plugchat_async.export.rows import to_json
 from plugchat_async.integrations.fastapi import (
     BrokenStreamError,
     ChatModel,
@@ -43,9 +39,9 @@ from plugchat_async.integrations.fastapi import (
     get_plugchat,
     plugchat_lifespan,
 )
-from plugchat_async.integrations.fastapi.problems import _PROBLEMS, _problem_of
 from plugchat_async.testing import Fault, PlugChatSimulator
 from support.fakes import FakeTime, served, what_frames_show
+from support.rows import lines_of, objects_of
 
 TOKEN = "s3cret-token"
 # Typed loosely: what a test client gives is looked at as it is.
@@ -353,19 +349,12 @@ def test_whose_fault_it_is(error: PlugChatError, status: int, level: int, caplog
     assert error.message == "x" or error.message not in answer.text
 
 
-def test_every_error_has_a_problem() -> None:
-    """Its own, or that of the class above: only the base's says nothing."""
-    for name, kind in inspect.getmembers(errors, inspect.isclass):
-        if issubclass(kind, PlugChatError) and kind is not PlugChatError:
-            assert _problem_of(kind("x")) is not _PROBLEMS[PlugChatError], name
-
-
 # --- models
 
 
 def test_chats_have_a_schema(client: Client, account: PlugChatSimulator) -> None:
-    """What comes is what `to_json` writes, and the documentation knows it."""
-    assert client.get("/chats").json() == [json.loads(to_json(chat)) for chat in account.chats]
+    """What comes is what `write_jsonl` writes, and the documentation knows it."""
+    assert client.get("/chats").json() == objects_of(account.chats)
     schema = client.get("/openapi.json").json()["components"]["schemas"]["ChatModel"]
     assert list(schema["properties"]) == [field.name for field in attrs.fields(Chat)]
 
@@ -391,7 +380,7 @@ def test_a_stream_has_a_chat_a_line(client: Client, account: PlugChatSimulator, 
     answer = client.get(path)
     assert answer.headers["content-type"] == "application/x-ndjson"
     assert "content-length" not in answer.headers
-    assert answer.text == "".join(f"{to_json(chat)}\n" for chat in account.chats)
+    assert answer.text == lines_of(account.chats)
 
 
 def test_status_and_headers_of_a_stream(client: Client) -> None:

@@ -1,7 +1,6 @@
 """`examples/fastapi_backend.py` under uvicorn, with real HTTP clients: also those that go away."""
 
 import asyncio
-import json
 import os
 import re
 import signal
@@ -15,9 +14,9 @@ import aiohttp
 import pytest
 
 from plugchat_async import merge_people
-from plugchat_async.export.rows import to_json
 from plugchat_async.testing import Fault, PlugChatSimulator
 from support.fakes import served
+from support.rows import lines_of, objects_of
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 TOKEN = "s3cret-token"
@@ -106,12 +105,12 @@ async def test_what_it_answers(account: PlugChatSimulator) -> None:
         async with client.get("/unread") as answer:
             assert await answer.json() == {chat.id: chat.unread for chat in merge_people(account.chats) if chat.unread}
         async with client.get("/chats?limit=3") as answer:
-            assert await answer.json() == [json.loads(to_json(chat)) for chat in account.chats[:3]]
+            assert await answer.json() == objects_of(account.chats[:3])
         async with client.get("/chats?limit=0") as answer:
             assert answer.status == 422
         async with client.get("/chats.ndjson") as answer:
             assert answer.content_type == "application/x-ndjson"
-            assert await answer.text() == "".join(f"{to_json(chat)}\n" for chat in account.chats)
+            assert await answer.text() == lines_of(account.chats)
         async with client.get("/openapi.json") as answer:
             assert set((await answer.json())["paths"]) == {"/unread", "/chats", "/chats.ndjson"}
         for fault, status in (

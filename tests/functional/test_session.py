@@ -29,12 +29,7 @@ from plugchat_async import (
 )
 from plugchat_async.testing import Fault, PlugChatSimulator, Quirks
 from support.fakes import FakeTime, RawServer, answering, http, what_frames_show
-
-
-def asked(sim: PlugChatSimulator) -> list[tuple[str | None, str | None]]:
-    """Page and size of each request so far."""
-    return [(request.page, request.page_size) for request in sim.requests]
-
+from support.requests import requested_pages
 
 # The main job.
 
@@ -42,7 +37,7 @@ def asked(sim: PlugChatSimulator) -> list[tuple[str | None, str | None]]:
 async def test_all_chats_of_an_account(sim: PlugChatSimulator, plugchat: PlugChatSession) -> None:
     """250 chats in three pages, each once, in order, with all their fields."""
     assert [chat async for chat in plugchat.iter_chats(page_size=100)] == list(sim.chats)
-    assert asked(sim) == [("1", "100"), ("2", "100"), ("3", "100")]
+    assert requested_pages(sim) == [(1, 100), (2, 100), (3, 100)]
 
 
 async def test_pages_carry_their_chats_and_their_bytes(sim: PlugChatSimulator, plugchat: PlugChatSession) -> None:
@@ -93,7 +88,7 @@ async def test_a_capped_page_size_loses_nothing() -> None:
         PlugChatSession(sim.token, base_url=sim.base_url) as session,
     ):
         assert await session.list_chats(100) == list(sim.chats)
-        assert asked(sim) == [("1", "100"), ("2", "50"), ("3", "50")]
+        assert requested_pages(sim) == [(1, 100), (2, 50), (3, 50)]
 
 
 async def test_on_page_sees_each_page_before_its_chats(plugchat: PlugChatSession) -> None:
@@ -114,7 +109,7 @@ async def test_max_pages_and_stop_on_reach_the_walk(sim: PlugChatSimulator, plug
         await plugchat.list_chats(100, max_pages=2)
     sim.requests.clear()
     assert len(await plugchat.list_chats(100, stop_on="empty", start_page=2, consistency="plain")) == 150
-    assert asked(sim) == [("2", "100"), ("3", "100"), ("4", "100")]
+    assert requested_pages(sim) == [(2, 100), (3, 100), (4, 100)]
 
 
 # Retries, on the wire.
@@ -136,7 +131,7 @@ async def test_a_retry_repeats_one_page_not_the_walk(
     """A fault on each page: each is asked for twice, each chat comes once."""
     sim.script(*[Fault.status(502), Fault.none()] * 3)
     assert await plugchat.list_chats(100) == list(sim.chats)
-    assert [page for page, _ in asked(sim)] == ["1", "1", "2", "2", "3", "3"]
+    assert [page for page, _ in requested_pages(sim)] == [1, 1, 2, 2, 3, 3]
     assert fake_time.sleeps == [0.25] * 3
 
 
@@ -332,8 +327,8 @@ async def test_a_failed_look_far_ahead_ends_no_walk() -> None:
         with pytest.raises(PageRepeatedError) as caught:
             await session.list_chats(10)
         assert (caught.value.page, caught.value.page_size) == (17, 10)
-        assert [page for page, _ in asked(sim)][2] == "1000002"
-        assert [page for page, _ in asked(sim)][-1] == "1017"
+        assert requested_pages(sim)[2][0] == 1_000_002
+        assert requested_pages(sim)[-1][0] == 1017
 
 
 async def test_closing_during_a_look_far_ahead_is_told() -> None:

@@ -3,11 +3,11 @@ import json
 import re
 from collections import Counter, defaultdict
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, Literal
 
 import aiohttp
 import pytest
-from attrs import evolve, fields
+from attrs import evolve
 
 from plugchat_async import (
     FOREVER,
@@ -20,13 +20,13 @@ from plugchat_async import (
     UnexpectedStatusError,
     WalkReport,
 )
-from plugchat_async._http.field_values import wire_name
-from plugchat_async._pagination.state import Consistency
-from plugchat_async._pagination.steps import key_of
 from plugchat_async.converter import converter
 from plugchat_async.testing import Fault, PlugChatSimulator, Quirks
-from plugchat_async.testing.dialects import DIALECTS, Dialect
 from support.fakes import DOCUMENTED
+
+Dialect = Literal["gateway", "documented"]
+Consistency = Literal["plain", "exact", "strict"]
+DIALECTS: list[Dialect] = ["gateway", "documented"]
 
 
 async def ask(sim: PlugChatSimulator, query: str = "page=1&pageSize=5", method: str = "GET", **headers: str) -> Any:
@@ -108,7 +108,7 @@ async def test_values_are_spelled_as_by_todays_gateway() -> None:
 
 
 # Those of a row of the gateway's that `Chat` knows, and others.
-KEYS = {wire_name(field.name) for field in fields(Chat)} | {
+KEYS = {key for chat in PlugChatSimulator(5000).chats for key in converter.unstructure(chat)} | {
     "about",
     "notes",
     "tags",
@@ -268,6 +268,11 @@ def assert_sorted(chats: Sequence[Chat]) -> None:
     """Newest first, those without a time last."""
     times = [chat.last_message_time.timestamp() if chat.last_message_time else 0.0 for chat in chats]
     assert times == sorted(times, reverse=True)
+
+
+def key_of(chat: Chat) -> str:
+    """Return what identifies a row: a phone, else a lid and a name."""
+    return chat.phone or f"{chat.lid} {chat.name}"
 
 
 @pytest.mark.parametrize("seed", [0, 7])

@@ -32,7 +32,6 @@ from plugchat_async import (
     export_many,
     fetch_many,
 )
-from plugchat_async._http.telemetry import Telemetry
 from plugchat_async.integrations.opentelemetry import OpenTelemetry, error_type
 from plugchat_async.testing import Fault, PlugChatSimulator
 from support.fakes import DOCUMENTED, FakeTime, RawServer, answering, http, move_too_fast
@@ -791,12 +790,6 @@ def test_what_is_no_telemetry_is_refused(given: Any, said: str) -> None:
         PlugChatSession("token", telemetry=given)
     with pytest.raises(InvalidTypeError, match=said):
         fetch_many([], telemetry=given)
-
-
-def test_both_are_telemetries() -> None:
-    """By their methods."""
-    telemetries: list[Telemetry] = [OpenTelemetry(), Broken()]
-    assert all(isinstance(telemetry, Telemetry) for telemetry in telemetries)
 
 
 async def test_without_an_sdk_nothing_happens(sim: PlugChatSimulator) -> None:

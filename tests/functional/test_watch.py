@@ -2,7 +2,6 @@
 
 import asyncio
 import base64
-import inspect
 import json
 import logging
 import os
@@ -22,7 +21,6 @@ import pytest
 from attrs import evolve
 
 from plugchat_async import (
-    FOREVER,
     AuthenticationError,
     Chat,
     ChatAdded,
@@ -49,13 +47,8 @@ from plugchat_async import (
     WatchOptions,
     WatchState,
 )
-from plugchat_async._internal.serialization import to_text
 from plugchat_async.converter import converter
 from plugchat_async.testing import Fault, PlugChatSimulator, Quirks
-from plugchat_async.watch.options import WatchSettings
-from plugchat_async.watch.snapshot import Snapshot
-from plugchat_async.watch.state import pack, unpack
-from plugchat_async.watch.watcher import Watch
 from support.fakes import FakeTime, RawServer, answering, http
 
 ONE_TRY = RetryPolicy(attempts=1)
@@ -581,42 +574,6 @@ def test_a_text_that_is_no_state() -> None:
         WatchState.loads(wrong)
 
 
-def test_a_state_is_small(sim: PlugChatSimulator) -> None:
-    """As small as its docstring says."""
-    snapshot = Snapshot(chats={chat.id: chat for chat in sim.chats}, complete=True)
-    per_chat = len(pack(snapshot)) / len(sim.chats)
-    assert 60 < per_chat < 200
-    bare = Snapshot(chats={c.id: evolve(c, profile_thumbnail=None) for c in sim.chats})
-    assert len(pack(bare)) / len(sim.chats) < per_chat
-    assert "60 to 200 bytes" in str(WatchState.dumps.__doc__)
-
-
-def test_a_state_keeps_every_value() -> None:
-    """All fields of a chat, whatever they are."""
-    chats = [
-        Chat("1"),
-        Chat("2", "ação 👩‍👩‍👧", 3, None, True, True, "https://x", 0),
-    ]
-    snapshot = Snapshot(chats={chat.id: chat for chat in chats}, last_full_scan=1.5, missing={"1": 2}, complete=True)
-    state = WatchState.loads(pack(snapshot))
-    assert state.chats == tuple(chats)
-    assert state.dumps() == pack(snapshot)
-
-
-def test_the_names_in_saved_states_stay() -> None:
-    """States of version 2 that were saved with other names in this package are read, and written the same way."""
-    time = datetime(2026, 1, 15, tzinfo=UTC)
-    row = ["1", "Ana", 2, time, False, False, None, None, "1@lid", True, None, False, None, None]
-    saved = {"chats": [row], "begun": True, "bound": time, "swept": 1.5, "doubted": {"1": 2}, "dated": ["1"]}
-    snapshot = unpack(to_text(2, saved))
-    assert (snapshot.complete, snapshot.since, snapshot.last_full_scan) == (True, time, 1.5)
-    assert (snapshot.missing, snapshot.partial) == ({"1": 2}, {"1"})
-    written = json.loads(zlib.decompress(base64.urlsafe_b64decode(pack(snapshot))))
-    assert written["version"] == 2
-    assert written["value"].keys() == saved.keys()
-    assert unpack(pack(snapshot)) == snapshot
-
-
 # --- outages
 
 
@@ -828,7 +785,8 @@ def state_of_version_1(*chats: Chat) -> str:
     """What `dumps` of an older version gave: eight values of each chat."""
     rows = [[getattr(chat, a.name) for a in attrs.fields(Chat)[:8]] for chat in chats]
     value = {"chats": rows, "begun": True, "bound": chats[0].last_message_time, "swept": 1e9, "doubted": {}}
-    return to_text(1, value)
+    text = json.dumps({"version": 1, "value": value}, default=datetime.isoformat)
+    return base64.urlsafe_b64encode(zlib.compress(text.encode())).decode()
 
 
 async def test_an_old_state_is_read(session: PlugChatSession, sim: PlugChatSimulator) -> None:
@@ -849,15 +807,6 @@ async def test_an_old_state_is_read(session: PlugChatSession, sim: PlugChatSimul
         events = [event for event in await poll(session, known, page_size=100) if isinstance(event, ChatChanged)]
         assert [(event.chat.id, event.fields) for event in events] == changes
     assert set(known.chats) == set(later)
-
-
-def test_a_state_knows_all_fields() -> None:
-    """Also of chats without a phone; one without an id is no state."""
-    time = datetime(2026, 1, 15, tzinfo=UTC)
-    known = Chat(None, "Ana", 2, time, lid="1@lid", is_archived=True, is_group=False, muted_until=FOREVER)
-    assert unpack(pack(Snapshot(chats={"1@lid\nAna": known}))).chats == {"1@lid\nAna": known}
-    with pytest.raises(InvalidValueError, match="not a watch state"):
-        unpack(pack(Snapshot(chats={"": Chat()})))
 
 
 @pytest.fixture
@@ -1125,17 +1074,6 @@ async def test_wrong_options_are_refused_at_once(
         session.watch_chats(**options)
 
 
-def test_the_options_are_as_told() -> None:
-    """The docstring names each one with its default, and no other."""
-    parameters = inspect.signature(WatchSettings).parameters
-    assert set(WatchOptions.__annotations__) == set(parameters)
-    told = inspect.getdoc(WatchOptions)
-    assert told is not None
-    assert set(re.findall(r"^    (\w+): ", told, re.MULTILINE)) == set(parameters)
-    for name in ("interval", "page_size", "full_scan_interval", "emit_existing", "max_polls"):
-        assert re.search(rf"^    {name}: [^:]*\(default {parameters[name].default}\b", told, re.MULTILINE), name
-
-
 async def test_it_is_an_async_generator(session: PlugChatSession) -> None:
     """So `aclosing` closes it, also before it has begun."""
     watch = session.watch_chats()
@@ -1151,8 +1089,3 @@ def test_events_are_values() -> None:
     assert ChatChanged(old, new, ("unread",)).chat is new
     outage = Outage(RateLimitedError("x"), 1, 0.0, 2.0)
     assert repr(pickle.loads(pickle.dumps(outage))) == repr(outage)
-
-
-def test_watching_is_loaded_when_it_is_used() -> None:
-    """See also the test of what `import plugchat_async` loads."""
-    assert Watch.__module__ == "plugchat_async.watch.watcher"

@@ -176,10 +176,15 @@ def what_frames_show(error: BaseException) -> str:
     return repr([frame.f_locals for frame in frames])
 
 
-def move_too_fast(sim: PlugChatSimulator) -> None:
-    """Let the list grow faster than a walk in pages of five can follow. Of few chats, so that it soon gives up."""
+def keep_few(sim: PlugChatSimulator) -> None:
+    """Delete all chats but the first 60."""
     for chat in sim.chats[60:]:
         sim.delete_chat(chat)
+
+
+def move_too_fast(sim: PlugChatSimulator) -> None:
+    """Let the list grow faster than a walk in pages of five can follow. Of few chats, so that it soon gives up."""
+    keep_few(sim)
     sim.traffic(inserts=2.5, seed=1)
 
 

@@ -20,6 +20,7 @@ from plugchat_async import (
 from plugchat_async._pagination.options import WalkSettings
 from plugchat_async._pagination.server_traits import ServerTraits
 from support.fakes import FakeTime, RawServer, answering, http
+from support.requests import requested_targets
 
 PATH = "/api/whatsapp/contacts"
 
@@ -57,10 +58,6 @@ def answer(*rows: Mapping[str, object]) -> bytes:
     return http(json.dumps(rows).encode())
 
 
-def asked(server: RawServer) -> list[str]:
-    return [request.split()[1].decode() for request in server.requests]
-
-
 async def contacts_of(*pages: bytes, size: int) -> tuple[list[Contact], WalkReport, list[str]]:
     """Walk them: what came, the report, and what was asked for."""
     reports: list[WalkReport] = []
@@ -68,7 +65,7 @@ async def contacts_of(*pages: bytes, size: int) -> tuple[list[Contact], WalkRepo
     async with RawServer(answering(*pages, close=False)) as server:
         async with Session("t0ken", base_url=server.base_url) as session:
             contacts = [contact async for contact in session.iter_contacts(options)]
-        return contacts, reports[0], asked(server)
+        return contacts, reports[0], requested_targets(server)
 
 
 async def test_another_call_is_walked() -> None:
@@ -109,7 +106,7 @@ async def test_two_calls_learn_apart() -> None:
         async with Session("t0ken", base_url=server.base_url) as session:
             assert len([contact async for contact in session.iter_contacts(WalkSettings(page_size=10))]) == 10
             assert len(await session.list_chats(10)) == 5
-        assert asked(server)[2:] == [
+        assert requested_targets(server)[2:] == [
             f"/api/whatsapp/chats?{query}" for query in ("page=1&pageSize=10", "page=2&pageSize=5")
         ]
 

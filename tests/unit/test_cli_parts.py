@@ -1,0 +1,116 @@
+"""Parts of the command line: progress, arguments, lines of text and JSON."""
+
+import io
+import json
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+from rich.console import Console
+from rich.progress import Progress
+
+from plugchat_async import FOREVER, AccountExport, Chat, ChatAdded, ChatChanged, ChatRemoved, PlugChatError
+from plugchat_async.cli.bulk import add_dask_value
+from plugchat_async.cli.progress import bulk_progress
+from plugchat_async.cli.watch import _line
+from plugchat_async.export.rows import event_to_json, to_json
+
+
+def test_accounts_of_an_earlier_run_do_not_count_as_progress(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is left, and how fast it goes, is said of the others."""
+
+    class Terminal(io.StringIO):
+        def isatty(self) -> bool:
+            return True
+
+    monkeypatch.setattr("plugchat_async.cli.progress.Console", lambda **_: Console(file=Terminal()))
+    made: list[Progress] = []
+
+    def make(*columns: Any, **options: Any) -> Progress:
+        made.append(Progress(*columns, **options))
+        return made[0]
+
+    monkeypatch.setattr("plugchat_async.cli.progress.Progress", make)
+    with bulk_progress(10) as on_result:
+        assert on_result is not None
+        for _ in range(6):
+            on_result(AccountExport("a", Path("a"), 5, skipped=True))
+        on_result(AccountExport("b", Path("b"), 7))
+        on_result(AccountExport("c", None, 0, PlugChatError("x")))
+        [task] = made[0].tasks
+        assert (task.total, task.completed, task.fields["failed"]) == (4, 2, 1)
+        assert task.fields["rate"] > 0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "spelled"),
+    [
+        (["bulk", "a.csv", "--dask"], ["bulk", "a.csv", "--dask", "local"]),
+        (["bulk", "--dask", "a.csv"], ["bulk", "--dask", "local", "a.csv"]),
+        (["bulk", "--dask", "-o", "x"], ["bulk", "--dask", "local", "-o", "x"]),
+        (["bulk", "--dask", "tcp://10.0.0.1:8786", "a"], ["bulk", "--dask", "tcp://10.0.0.1:8786", "a"]),
+        (["bulk", "--dask", "host:8786"], ["bulk", "--dask", "host:8786"]),
+        (["bulk", "--dask=host:8786"], ["bulk", "--dask=host:8786"]),
+        (["chats"], ["chats"]),
+    ],
+)
+def test_an_address_may_be_left_out(arguments: list[str], spelled: list[str]) -> None:
+    """It is one if it looks like one."""
+    assert add_dask_value(arguments) == spelled
+
+
+TIME = datetime(2026, 1, 15, 17, 20, 7, tzinfo=UTC)
+
+
+def test_what_a_change_says() -> None:
+    """The new time, whether the picture is another, and else both values; a name can't steer the terminal."""
+    old = Chat("1", "\x1b[2J", profile_thumbnail="a", is_muted=False)
+    new = Chat("1", "\x1b[2J", profile_thumbnail="b", is_muted=True)
+    line = _line(ChatChanged(old, new, ("last_message_time", "is_muted", "profile_thumbnail")))
+    assert line.endswith("\ufffd[2J: last message unknown, muted, picture changed\n")
+
+
+@pytest.mark.parametrize(
+    ("end", "said"),
+    [(FOREVER, "muted for ever"), (None, "no end date for muting"), (TIME, "muted until 2026-01-15 17:20:07 UTC")],
+)
+def test_the_end_of_a_muting_as_text(end: datetime | None, said: str) -> None:
+    """As people say it; who has no name is told by the id."""
+    new = Chat(lid="7@lid", is_pinned=True, muted_until=end)
+    line = _line(ChatChanged(Chat(lid="7@lid"), new, ("is_pinned", "muted_until")))
+    assert line.endswith(f"7@lid: pinned, {said}\n")
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "field", "said"),
+    [
+        (Chat("1", "Ana"), Chat("1"), "name", "no name"),
+        (Chat("1"), Chat("1", "Ana"), "name", "name Ana"),
+        (Chat("1", "Ana"), Chat("1", "Bia"), "name", "name Ana → Bia"),
+        (Chat("1", is_muted=True), Chat("1"), "is_muted", "not muted"),
+        (Chat("1"), Chat("1", is_marked_spam=True), "is_marked_spam", "marked as spam"),
+        (Chat("1", is_pinned=True), Chat("1"), "is_pinned", "not known whether pinned"),
+        (Chat("1"), Chat("1", is_archived=False), "is_archived", "not archived"),
+        (Chat("1"), Chat("1", is_group=True), "is_group", "a group"),
+        (Chat("1"), Chat("1", is_group_announcement=True), "is_group_announcement", "only admins can write"),
+        (Chat("1", lid="2@lid"), Chat("1"), "lid", "no lid"),
+        (Chat("1"), Chat("1", messages_unread=3), "messages_unread", "messages unread 3"),
+    ],
+)
+def test_a_change_is_told_in_words(old: Chat, new: Chat, field: str, said: str) -> None:
+    """Neither None nor True and False are shown."""
+    assert _line(ChatChanged(old, new, (field,))).endswith(f": {said}\n")
+
+
+def test_events_as_json() -> None:
+    """What they are called, the chat as it is or was last, and of a change what it was."""
+    old, new = Chat("1"), Chat("1", unread=2)
+    assert json.loads(event_to_json(ChatAdded(new))) == {"event": "added", "chat": json.loads(to_json(new))}
+    assert json.loads(event_to_json(ChatRemoved(old))) == {"event": "removed", "chat": json.loads(to_json(old))}
+    assert json.loads(event_to_json(ChatChanged(old, new, ("unread",)))) == {
+        "event": "changed",
+        "fields": ["unread"],
+        "chat": json.loads(to_json(new)),
+        "old": json.loads(to_json(old)),
+    }

@@ -1,0 +1,230 @@
+"""The writers of files: rows, files that appear whole, and what is left of dead processes."""
+
+import csv
+import errno
+import gc
+import json
+import os
+import re
+import sys
+from collections.abc import Callable, Coroutine
+from contextlib import aclosing
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Literal
+
+import msgspec
+import pyarrow.parquet as pq
+import pytest
+from cattrs.preconf.msgspec import make_converter
+from hypothesis import given
+from hypothesis import strategies as st
+
+from plugchat_async import (
+    FOREVER,
+    Chat,
+    OutputError,
+    PlugChatSession,
+    read_jsonl,
+    write_csv,
+    write_jsonl,
+    write_parquet,
+)
+from plugchat_async._internal.files import AtomicFile, remove_stale_parts, temporary_name
+from plugchat_async.export.rows import from_json, to_json
+from plugchat_async.export.writers import open_writer
+
+Write = Callable[[Any, Any], Coroutine[Any, Any, int]]
+
+
+Style = Literal["jsonl", "csv", "parquet"]
+
+
+WRITES: list[Write] = [write_jsonl, write_csv, write_parquet]
+
+
+TIME = datetime(2021, 6, 6, 15, 1, 27, tzinfo=UTC)
+
+
+CHATS = [
+    Chat("1", "Ana 😀", 3, TIME, is_muted=True, profile_thumbnail="https://x.example/1.jpg", messages_unread=0),
+    Chat("2", 'a "quoted", name\r\nof two lines', is_marked_spam=True),
+    Chat("3"),
+    Chat("4", "", 2**63 - 1, datetime(2021, 1, 1, 0, 0, 0, 123456, tzinfo=UTC), messages_unread=-(2**63)),
+    Chat(None, "=1+1", lid="=5@lid", is_pinned=True, is_archived=False, is_group=False, muted_until=FOREVER),
+    Chat("6-group", is_muted=True, is_group=True, is_group_announcement=True, muted_until=TIME),
+]
+
+
+def only(folder: Path) -> list[str]:
+    """The names of all files, hidden ones too."""
+    return sorted(path.name for path in folder.iterdir())
+
+
+@pytest.mark.parametrize("style", ["jsonl", "csv", "parquet"])
+def test_files_of_many_accounts_name_the_account_first(tmp_path: Path, style: Style) -> None:
+    """In each row."""
+    path = tmp_path / f"x.{style}"
+    writer = open_writer(style, path, "=Ana")
+    writer.write(CHATS[:1])
+    writer.write([])
+    writer.write(CHATS[1:3])
+    writer.commit()
+    assert writer.rows == 3
+    match style:
+        case "jsonl":
+            rows = [json.loads(line) for line in path.read_text().splitlines()]
+        case "csv":
+            with path.open(newline="") as file:
+                rows = list(csv.DictReader(file))
+        case "parquet":
+            rows = pq.read_table(path).to_pylist()
+    assert list(rows[0])[:2] == ["account", "phone"]
+    assert [row["account"] for row in rows] == ["'=Ana" if style == "csv" else "=Ana"] * 3
+    assert [row["phone"] for row in rows] == ["1", "2", "3"]
+
+
+async def test_what_was_written_as_lines_is_read_back_equal(tmp_path: Path) -> None:
+    """One at a time, also from files of many accounts, whose names are left out."""
+    await write_jsonl(CHATS, tmp_path / "x.jsonl")
+    assert list(read_jsonl(tmp_path / "x.jsonl")) == CHATS
+    assert next(read_jsonl(str(tmp_path / "x.jsonl"))) == CHATS[0]
+    writer = open_writer("jsonl", tmp_path / "y.jsonl", "Ana")
+    writer.write(CHATS)
+    writer.commit()
+    assert list(read_jsonl(tmp_path / "y.jsonl")) == CHATS
+
+
+TEXTS = st.text(st.characters(exclude_categories=["Cs"]), max_size=10)
+
+
+TIMES = st.datetimes(timezones=st.just(UTC))
+
+
+FLAGS = st.none() | st.booleans()
+
+
+ANY_CHAT = st.builds(
+    Chat,
+    phone=st.none() | TEXTS,
+    name=st.none() | TEXTS,
+    unread=st.integers(-(2**63), 2**63 - 1),
+    last_message_time=st.none() | TIMES,
+    is_muted=st.booleans(),
+    is_marked_spam=st.booleans(),
+    profile_thumbnail=st.none() | TEXTS,
+    messages_unread=st.none() | st.integers(-(2**63), 2**63 - 1),
+    lid=st.none() | TEXTS,
+    is_pinned=FLAGS,
+    is_archived=FLAGS,
+    is_group=FLAGS,
+    is_group_announcement=FLAGS,
+    muted_until=st.none() | TIMES | st.just(FOREVER),
+).filter(lambda chat: bool(chat.id))
+
+
+@pytest.mark.slow
+@given(ANY_CHAT, st.none() | TEXTS)
+def test_a_line_is_read_back_by_everybody(chat: Chat, account: str | None) -> None:
+    """By us, by plain msgspec, by plain cattrs, as a dict: the same chat, whatever is in it."""
+    line = to_json(chat, account)
+    assert from_json(line) == chat
+    assert Chat.from_dict(json.loads(line)) == chat
+    assert msgspec.json.decode(line, type=Chat) == chat
+    assert make_converter().loads(line.encode(), Chat) == chat
+    assert Chat.from_dict(chat.to_dict()) == chat
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("write", WRITES)
+async def test_a_full_disk_leaves_no_file(tmp_path: Path, write: Write, monkeypatch: pytest.MonkeyPatch) -> None:
+    """At whichever write it fills up, the last ones too; the error says so, and nothing is left open."""
+    done = 0
+
+    class Disk:
+        """A file on a disk that takes so many writes."""
+
+        def __init__(self, file: Any, room: int) -> None:
+            self.file = file
+            self.room = room
+
+        def write(self, data: bytes) -> int:
+            if self.room == 0:
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+            self.room -= 1
+            return int(self.file.write(data))
+
+        def __getattr__(self, name: str) -> Any:
+            return getattr(self.file, name)
+
+    before = AtomicFile.__init__
+    for room in range(200):
+
+        def init(self: AtomicFile, path: Path, room: int = room) -> None:
+            before(self, path)
+            disk: Any = Disk(self.file, room)
+            self.file = disk
+
+        monkeypatch.setattr(AtomicFile, "__init__", init)
+        error: OutputError | None = None
+        try:
+            await write([Chat(str(number)) for number in range(3000)], tmp_path / "x")
+        except OutputError as caught:
+            error = caught
+        if error is None:
+            break
+        assert "No space left on device" in str(error)
+        assert str(error).endswith("Check the folder, its permissions and the free space.")
+        assert error.path == str(tmp_path / "x")
+        assert only(tmp_path) == []
+        done += 1
+    assert only(tmp_path) == ["x"]
+    assert done >= 3
+    gc.collect()
+
+
+def test_leftovers_of_dead_processes_are_swept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not those of living ones, nor those that this one writes, nor files of other names."""
+    own = temporary_name(tmp_path / "x").name
+    alive, dead = (own.replace(f"-{os.getpid()}-", f"-{pid}-") for pid in (os.getppid(), 999_999_999))
+    elsewhere = re.sub(r"[0-9a-f]{8}-", "01234567-", dead, count=1)
+    names = [alive, elsewhere, ".x.part", own[1:], own.upper()]
+    gone = [dead, own]
+    for name in [*names, *gone]:
+        (tmp_path / name).touch()
+    mine = AtomicFile(tmp_path / "z")
+    remove_stale_parts(tmp_path)
+    assert set(only(tmp_path)) == {*names, mine._part.name if mine._part else ""}
+    mine.discard()
+    remove_stale_parts(tmp_path / "none")
+    assert set(only(tmp_path)) == set(names)
+    (tmp_path / gone[0]).touch()
+
+    def another_users(*_: object) -> None:
+        raise PermissionError
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "kill", another_users)
+        remove_stale_parts(tmp_path)
+        assert gone[0] in only(tmp_path)
+    monkeypatch.setattr(os, "name", "nt")
+    (tmp_path / gone[0]).touch()
+    remove_stale_parts(tmp_path)
+    assert gone[0] in only(tmp_path)
+
+
+def test_a_name_beside_fits_into_file_systems(tmp_path: Path) -> None:
+    """A long one is cut."""
+    assert len(temporary_name(tmp_path / ("é" * 127)).name.encode()) < 255
+    assert temporary_name(tmp_path / "x") != temporary_name(tmp_path / "x")
+
+
+async def test_a_generator_that_is_left_half_way_leaves_nothing(tmp_path: Path, plugchat: PlugChatSession) -> None:
+    """A writer that is discarded, twice."""
+    async with aclosing(plugchat.iter_chats(10)) as walk:
+        writer = open_writer("parquet", tmp_path / "x")
+        writer.write([await anext(walk)])
+        writer.discard()
+        writer.discard()
+    assert only(tmp_path) == []
+    assert sys.getrefcount(writer) < 5

@@ -1,0 +1,116 @@
+"""The manifest of an export: its lock, its entries, and what happens when it or a file can't be written."""
+
+import errno
+import json
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from plugchat_async import (
+    Account,
+    Chat,
+    OutputError,
+    export_many,
+)
+from plugchat_async._internal.files import temporary_name
+from plugchat_async.export import parquet as _parquet
+from plugchat_async.export.manifest import MANIFEST, CompletedAccount, Manifest, ManifestEntry
+from plugchat_async.export.run import FAILURES
+from plugchat_async.testing import PlugChatSimulator
+
+
+def account(number: int, sim: PlugChatSimulator, chats: int = 25) -> Account:
+    sim.add_account(f"token-{number}", chats, seed=number)
+    return Account(f"account {number}", f"token-{number}", sim.base_url)
+
+
+def only(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir())
+
+
+def failures(folder: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in (folder / FAILURES).read_text().splitlines()]
+
+
+async def test_a_run_that_is_refused_leaves_the_other_ones_files_alone(tmp_path: Path, sim: PlugChatSimulator) -> None:
+    """Though their process looks dead from here, as one in another container does."""
+    manifest = Manifest(tmp_path, "jsonl", "accounts", restart=False)
+    name = temporary_name(tmp_path / "x.jsonl").name.replace(str(os.getpid()), "999999999")
+    for path in (tmp_path / name, tmp_path / ".y.jsonl.01234567-1-01234567.part"):
+        path.touch()
+    with pytest.raises(OutputError, match="another run is exporting to"):
+        await export_many([account(1, sim)], tmp_path)
+    assert (tmp_path / name).exists()
+    manifest.close()
+    await export_many([account(2, sim)], tmp_path)
+    assert only(tmp_path) == [".y.jsonl.01234567-1-01234567.part", MANIFEST, "account 2.jsonl"]
+
+
+def test_locks_are_a_help_where_there_are_any(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Some network file systems have none, nor has Windows of this kind."""
+    import fcntl
+
+    def unsupported(*_: object) -> None:
+        raise OSError(errno.ENOLCK, "no locks")
+
+    monkeypatch.setattr(fcntl, "flock", unsupported)
+    Manifest(tmp_path, "csv", "accounts", restart=False).close()
+    monkeypatch.setitem(sys.modules, "fcntl", None)
+    Manifest(tmp_path, "csv", "accounts", restart=False).close()
+
+
+def test_a_manifest_counts_a_file_with_all_its_accounts(tmp_path: Path) -> None:
+    """One line, so all of them or none."""
+    manifest = Manifest(tmp_path, "parquet", "parts", restart=False)
+    (tmp_path / "part-1").touch()
+    manifest.add(ManifestEntry("part-1", {"a": 1, "b": 2}, ["b"]))
+    manifest.add(ManifestEntry("part-2", {"c": 3}))
+    manifest.close()
+    again = Manifest(tmp_path, "parquet", "parts", restart=False)
+    again.close()
+    assert again.finished == {
+        "a": CompletedAccount("part-1", 1, verified=True),
+        "b": CompletedAccount("part-1", 2, verified=False),
+    }
+
+
+@pytest.mark.parametrize("merge_people", [False, True])
+async def test_what_a_format_can_not_hold_is_its_accounts_failure(
+    tmp_path: Path, sim: PlugChatSimulator, monkeypatch: pytest.MonkeyPatch, *, merge_people: bool
+) -> None:
+    """The others do not see it. No service can send such a chat: a number so large is a value that can't be read."""
+    accounts = [account(number, sim) for number in range(3)]
+    write = _parquet.batch_of
+
+    def refuse(chats: Sequence[Chat], name: str | None) -> Any:
+        if name == "account 1":
+            chats = [*chats, Chat("1", unread=2**63)]
+        return write(chats, name)
+
+    monkeypatch.setattr(_parquet, "batch_of", refuse)
+    summary = await export_many(accounts, tmp_path, format="parquet", page_size=2, limit=6, merge_people=merge_people)
+    assert (summary.finished, summary.failed) == (2, 1)
+    assert "64 bits" in failures(tmp_path)[0]["message"]
+    assert "'account 1'" in failures(tmp_path)[0]["message"]
+    assert only(tmp_path) == [MANIFEST, "account 0.parquet", "account 2.parquet", FAILURES]
+
+
+async def test_a_manifest_that_can_not_be_written_ends_it(
+    tmp_path: Path, sim: PlugChatSimulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The account's file is whole, but it is fetched again."""
+
+    def full(*_: object) -> None:
+        raise OutputError("can't write it: No space left on device")
+
+    accounts = [account(number, sim) for number in range(4)]
+    with monkeypatch.context() as patch:
+        patch.setattr(Manifest, "add", full)
+        with pytest.raises(OutputError):
+            await export_many(accounts, tmp_path)
+    assert not any(name.startswith(".") for name in only(tmp_path))
+    assert (await export_many(accounts, tmp_path)).finished == 4
