@@ -116,7 +116,7 @@ def _batches(accounts: Iterable[Account], size: int, run: ExportRun) -> Iterator
 
     def needs_fetching(account: object) -> bool:
         if not isinstance(account, Account):
-            raise InvalidTypeError(f"accounts must give Account, got {type(account).__name__}")
+            raise InvalidTypeError(f"accounts must yield Account, got {type(account).__name__}")
         return run.needs(account)
 
     remaining = filter(needs_fetching, accounts)
