@@ -17,11 +17,11 @@ from attrs import frozen
 
 from benchmarks.measure import Result, Value
 from plugchat_async import Chat, Clock, Page, WalkReport
+from plugchat_async._pagination.chat_walk import ChatWalk
 from plugchat_async._pagination.options import WalkSettings
-from plugchat_async._pagination.runner import ChatWalk
 from plugchat_async._pagination.server_traits import ServerTraits
-from plugchat_async._pagination.state import Consistency
-from plugchat_async._pagination.steps import key_of
+from plugchat_async._pagination.walk_state import Consistency
+from plugchat_async._pagination.walk_steps import key_of
 from plugchat_async.testing.account import SimulatedAccount, Traffic
 
 CHATS, PAGE_SIZE = 1000, 100

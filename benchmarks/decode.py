@@ -29,7 +29,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Typ
 from benchmarks.measure import Result, Value, cpu_seconds_of, interleaved, ratios, spread
 from benchmarks.rows import body_of
 from plugchat_async import FOREVER, Chat
-from plugchat_async._http.field_values import wire_name
+from plugchat_async._http.decode_values import wire_name
 from plugchat_async.converter import converter
 
 Decoder = Callable[[bytes], Any]

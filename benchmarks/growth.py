@@ -18,7 +18,7 @@ from benchmarks.bulk import fetch_all
 from benchmarks.measure import Result, Value, in_a_process
 from benchmarks.server import running
 from plugchat_async import PlugChatSession
-from plugchat_async._pagination.state import Consistency
+from plugchat_async._pagination.walk_state import Consistency
 
 PAGE_SIZE = 1000
 CHATS = (1000, 10_000, 100_000, 1_000_000)

@@ -22,7 +22,7 @@ from plugchat_async import PlugChatSession
 from plugchat_async._http.request import RequestBuilder, RequestTemplate
 from plugchat_async._http.secret import Secret
 from plugchat_async._http.transport import Transport
-from plugchat_async._pagination.state import Consistency
+from plugchat_async._pagination.walk_state import Consistency
 
 # The page size: the number of pages.
 LISTS = {10: 300, 100: 300, 1000: 60}

@@ -11,7 +11,7 @@ from functools import partial
 from benchmarks.measure import Result, Value, interleaved, ratios, spread
 from benchmarks.server import running
 from plugchat_async import PlugChatSession
-from plugchat_async._pagination.steps import key_of
+from plugchat_async._pagination.walk_steps import key_of
 
 DEPTHS = (0, 1, 2, 4, 8, 16, 32, 64)
 PAGE_SIZE = 100

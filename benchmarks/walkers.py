@@ -28,7 +28,7 @@ from itertools import count
 from typing import Any
 
 from plugchat_async import Chat, PlugChatSession
-from plugchat_async._pagination.state import Consistency
+from plugchat_async._pagination.walk_state import Consistency
 
 TOKEN = "benchmark"  # noqa: S105 - of no account
 PATH = "/api/whatsapp/chats"

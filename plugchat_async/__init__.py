@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     # Type checkers find the modules, and the names of `__all__`, in these.
     from plugchat_async import bulk, converter, doctor, errors, export, integrations, models, session, testing, watch
-    from plugchat_async._evidence import *
+    from plugchat_async._error_details import *
     from plugchat_async._http.options import *
     from plugchat_async._http.request import __version__
     from plugchat_async._http.retry import *
     from plugchat_async._internal.clock import *
+    from plugchat_async._pagination.chat_walk import *
     from plugchat_async._pagination.options import *
-    from plugchat_async._pagination.runner import *
     from plugchat_async.bulk import *
     from plugchat_async.errors import *
     from plugchat_async.export import *
@@ -97,13 +97,13 @@ __all__ = [
 # imports the package in every project where its plugin is installed, and a program with one account does not need
 # what many accounts need.
 _NAMES = {
-    "_evidence": ("Attempt", "Problem"),
+    "_error_details": ("Attempt", "Problem"),
     "_http.options": ("RequestOptions", "SessionOptions"),
     "_http.retry": ("RetryPolicy",),
     "_http.request": ("__version__",),
     "_internal.clock": ("Clock",),
     "_pagination.options": ("WalkOptions",),
-    "_pagination.runner": ("ChatWalk",),
+    "_pagination.chat_walk": ("ChatWalk",),
     "bulk.accounts": ("Account", "read_accounts"),
     "bulk.fetch": ("BulkOptions", "fetch_many"),
     "bulk.workers": ("AccountResult",),

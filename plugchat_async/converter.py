@@ -29,9 +29,9 @@ import attrs
 from cattrs import Converter
 from cattrs.gen import make_dict_structure_fn, make_dict_unstructure_fn, override
 
-from plugchat_async._evidence import Problem
+from plugchat_async._error_details import Problem
 from plugchat_async._http.decode import Decoded, OnBadValue, decode, decode_slices
-from plugchat_async._http.field_values import (
+from plugchat_async._http.decode_values import (
     ID_FIELDS,
     READ_BY_NAME,
     WRITTEN_BY_NAME,

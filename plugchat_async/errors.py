@@ -38,7 +38,7 @@ from typing import ClassVar
 
 from attrs import define, field, fields
 
-from plugchat_async._evidence import Attempt, Problem
+from plugchat_async._error_details import Attempt, Problem
 
 DOCS_URL = "https://plugchat-async.readthedocs.io/en/stable/"
 # Enough of a body to recognise a gateway's error page, too little to flood a log.

@@ -10,7 +10,7 @@ from typing import Any, Final, Literal, Self, TypeAlias, TypeVar
 import msgspec
 from attrs import asdict, evolve, field, fields, frozen
 
-from plugchat_async._evidence import Problem
+from plugchat_async._error_details import Problem
 from plugchat_async._internal.lenient_json import parse_rows
 from plugchat_async.errors import InvalidValueError
 

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any, Final, Self, Unpack, cast
 from plugchat_async._http.account_status import read_status
 from plugchat_async._http.options import HiddenOptions, RequestSettings, SessionOptions
 from plugchat_async._http.page_fetcher import PageFetcher
-from plugchat_async._http.resources import SharedResources
+from plugchat_async._http.shared_resources import SharedResources
 from plugchat_async._http.token import TokenFunction, hidden_token
 from plugchat_async._http.urls import DEFAULT_BASE_URL, STATUS_PATH
 from plugchat_async._internal.validation import check_int
+from plugchat_async._pagination.chat_walk import ChatWalk
 from plugchat_async._pagination.options import WalkOptions, WalkSettings
-from plugchat_async._pagination.runner import ChatWalk
 from plugchat_async._pagination.server_traits import ServerTraits
 from plugchat_async.errors import InvalidValueError, PlugChatError
 from plugchat_async.models import AccountStatus, Chat, ChatEvent, Page

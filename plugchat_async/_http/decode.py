@@ -17,9 +17,9 @@ import msgspec
 from cattrs import ClassValidationError, Converter
 from msgspec import Raw, Struct
 
-from plugchat_async._evidence import Problem
+from plugchat_async._error_details import Problem
 from plugchat_async._http.decode_fast import FastLane, RefusedError, fast_lane
-from plugchat_async._http.field_values import MalformedValueError, wire_name
+from plugchat_async._http.decode_values import MalformedValueError, wire_name
 from plugchat_async._http.response import excerpt, one_line
 from plugchat_async._http.secret import Secret
 from plugchat_async._internal.lenient_json import REFUSALS, is_cut, split_array, value_of

@@ -18,7 +18,7 @@ import attrs
 import msgspec
 from msgspec import Meta
 
-from plugchat_async._http.field_values import (
+from plugchat_async._http.decode_values import (
     ID_FIELDS,
     MAX_COUNT,
     MAX_TIME,

@@ -13,10 +13,10 @@ from attrs import Factory, define, evolve, field
 
 from plugchat_async._http.decode import Decoded, OnBadValue
 from plugchat_async._http.gateway_errors import gateway_error, is_refusal
-from plugchat_async._http.page_request import PageRequest
+from plugchat_async._http.page_attempts import PageRequest
 from plugchat_async._http.rate_limit import Limits
-from plugchat_async._http.repair import Repair, next_repair
 from plugchat_async._http.request import Request, RequestBuilder, RequestTemplate
+from plugchat_async._http.request_repair import Repair, next_repair
 from plugchat_async._http.response import Response, status_error
 from plugchat_async._http.retry import GiveUp, RetryBudget, RetryPolicy, next_wait, parse_wait
 from plugchat_async._http.secret import Secret

@@ -1,10 +1,12 @@
-"""Which page to request next, and when to stop: one file for each kind of walk. Only the last two do I/O.
+"""Which page to request next, and when to stop. All of it is pure, except the last two modules.
 
-steps          what a walk asks of the runner: a page to fetch, to peek at, to yield
-state          the state of a walk; `checkpoint` makes a text of it
-server_traits  what is known of the server: caps of `pageSize`, a `page` that is ignored
-sequential     pages in order; `plain`, `exact` and `strict` are the three guarantees; `strategy` chooses
-options        the options of a walk
-prefetch       pages that are requested ahead
-runner         ChatWalk, which makes the requests
+walk_steps       what a walker asks for: a page to fetch, to peek at, to yield
+walk_state       what a walk needs to continue; `checkpoint` makes a text of it
+server_traits    what is known of the server: a capped `pageSize`, an ignored `page`
+until_last_page  pages in order until the last one, for all walkers
+plain, exact, strict   the walkers, one for each guarantee; `strategy` chooses
+options          the options of a walk
+page_source      where pages come from; `walk_reporter` reports what came of them
+prefetch         pages that are requested ahead
+chat_walk        ChatWalk, which makes the requests that the walkers ask for
 """

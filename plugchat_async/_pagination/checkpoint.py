@@ -8,7 +8,7 @@ import msgspec
 from attrs import Attribute, AttrsInstance, asdict, define, evolve, field, fields, has
 
 from plugchat_async._internal.serialization import from_text, to_text
-from plugchat_async._pagination.state import Consistency, PassState, StopOn, WalkConfig, WalkState, WindowState
+from plugchat_async._pagination.walk_state import Consistency, PassState, StopOn, WalkConfig, WalkState, WindowState
 from plugchat_async.errors import InvalidValueError
 
 T = TypeVar("T")

@@ -19,9 +19,9 @@ from datetime import datetime
 
 from attrs import define, evolve, field
 
-from plugchat_async._pagination.sequential import PageResult, WalkContext, read_pages
-from plugchat_async._pagination.state import WalkState
-from plugchat_async._pagination.steps import FetchPage, Step, Walk, YieldPage, key_of, ordered_keys
+from plugchat_async._pagination.until_last_page import PageResult, WalkContext, read_pages
+from plugchat_async._pagination.walk_state import WalkState
+from plugchat_async._pagination.walk_steps import FetchPage, Step, Walk, YieldPage, key_of, ordered_keys
 from plugchat_async.models import Page
 
 MAX_PASSES = 10

@@ -13,7 +13,7 @@ from plugchat_async._internal.validation import (
     check_type,
 )
 from plugchat_async._pagination.checkpoint import unpack
-from plugchat_async._pagination.state import Consistency, StopOn, WalkConfig, WalkState
+from plugchat_async._pagination.walk_state import Consistency, StopOn, WalkConfig, WalkState
 from plugchat_async.errors import InvalidValueError
 from plugchat_async.models import Page, WalkReport
 

@@ -2,9 +2,9 @@
 
 from attrs import define, field
 
-from plugchat_async._pagination.sequential import PageResult, WalkContext, read_pages
-from plugchat_async._pagination.state import WalkState
-from plugchat_async._pagination.steps import Walk, chat_keys, key_of
+from plugchat_async._pagination.until_last_page import PageResult, WalkContext, read_pages
+from plugchat_async._pagination.walk_state import WalkState
+from plugchat_async._pagination.walk_steps import Walk, chat_keys, key_of
 from plugchat_async.models import Page
 
 

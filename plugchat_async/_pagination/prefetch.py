@@ -7,8 +7,8 @@ from typing import TypeAlias
 from attrs import define, field
 
 from plugchat_async._internal.tasks import cancel_all
-from plugchat_async._pagination.state import StopOn
-from plugchat_async._pagination.steps import FetchPage, PeekPage
+from plugchat_async._pagination.walk_state import StopOn
+from plugchat_async._pagination.walk_steps import FetchPage, PeekPage
 from plugchat_async.models import Page
 
 FetchFunction: TypeAlias = Callable[[int, int], Awaitable[Page]]

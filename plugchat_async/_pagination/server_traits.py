@@ -7,8 +7,8 @@ from itertools import zip_longest
 
 from attrs import define, field
 
-from plugchat_async._pagination.state import WalkState
-from plugchat_async._pagination.steps import FetchPage, PeekPage, Step, chat_keys, ordered_keys
+from plugchat_async._pagination.walk_state import WalkState
+from plugchat_async._pagination.walk_steps import FetchPage, PeekPage, Step, chat_keys, ordered_keys
 from plugchat_async.errors import PageRepeatedError, PaginationError
 from plugchat_async.models import Page
 

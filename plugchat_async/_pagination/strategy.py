@@ -2,10 +2,10 @@
 
 from plugchat_async._pagination.exact import pass_ahead, passes
 from plugchat_async._pagination.plain import plain
-from plugchat_async._pagination.sequential import WalkContext
-from plugchat_async._pagination.state import WalkState
-from plugchat_async._pagination.steps import Walk
 from plugchat_async._pagination.strict import TOO_FAST, scan_windows
+from plugchat_async._pagination.until_last_page import WalkContext
+from plugchat_async._pagination.walk_state import WalkState
+from plugchat_async._pagination.walk_steps import Walk
 
 
 def walk(state: WalkState, context: WalkContext) -> Walk:

@@ -24,10 +24,10 @@ from functools import lru_cache
 from attrs import define, field
 
 from plugchat_async._pagination.exact import MAX_PASSES, MAX_PINNED, is_sorted, times_of, without_seen
-from plugchat_async._pagination.sequential import WalkContext
 from plugchat_async._pagination.server_traits import is_round, probe_past_end
-from plugchat_async._pagination.state import WalkState
-from plugchat_async._pagination.steps import FetchPage, Step, YieldPage, chat_keys
+from plugchat_async._pagination.until_last_page import WalkContext
+from plugchat_async._pagination.walk_state import WalkState
+from plugchat_async._pagination.walk_steps import FetchPage, Step, YieldPage, chat_keys
 from plugchat_async.errors import PageLimitError
 from plugchat_async.models import Page
 

@@ -7,7 +7,7 @@ from typing import Any, Literal, TypeAlias, Unpack, cast, overload
 from attrs import AttrsInstance, field, fields, frozen
 
 from plugchat_async._http.options import HiddenOptions, RequestOptions, RequestSettings
-from plugchat_async._http.resources import SharedResources
+from plugchat_async._http.shared_resources import SharedResources
 from plugchat_async._http.urls import CHATS_PATH, DEFAULT_BASE_URL
 from plugchat_async._internal.iterables import Source
 from plugchat_async._internal.validation import check_choice, check_function, check_type

@@ -5,15 +5,15 @@ import logging
 
 from attrs import field, frozen
 
-from plugchat_async._http.resources import SharedResources
+from plugchat_async._http.shared_resources import SharedResources
 from plugchat_async._http.token import hidden_token
 from plugchat_async._http.transport import Transport
 from plugchat_async._http.urls import parse_base_url
 from plugchat_async._internal.iterables import Source
 from plugchat_async._internal.tasks import cancel_all
 from plugchat_async._internal.validation import check_int
+from plugchat_async._pagination.chat_walk import ChatWalk
 from plugchat_async._pagination.options import WalkSettings
-from plugchat_async._pagination.runner import ChatWalk
 from plugchat_async._pagination.server_traits import ServerTraits
 from plugchat_async.bulk.accounts import Account
 from plugchat_async.errors import ConfigurationError, PlugChatError

@@ -7,7 +7,7 @@ from plugchat_async import ConsistencyError, InvalidValueError, OutputError, Plu
 from plugchat_async._http.urls import CHATS_PATH
 from plugchat_async._internal.files import write_private
 from plugchat_async._pagination.checkpoint import unpack
-from plugchat_async._pagination.state import Consistency
+from plugchat_async._pagination.walk_state import Consistency
 
 
 def read_checkpoint(file: Path | None) -> str | None:

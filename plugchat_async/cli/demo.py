@@ -8,8 +8,8 @@ from attrs import frozen
 from rich.table import Column, Table
 
 from plugchat_async import PlugChatSession, WalkReport
-from plugchat_async._pagination.state import Consistency
-from plugchat_async._pagination.steps import key_of
+from plugchat_async._pagination.walk_state import Consistency
+from plugchat_async._pagination.walk_steps import key_of
 from plugchat_async.cli.output import chats_table
 from plugchat_async.cli.terminal import render_table
 from plugchat_async.session import TOKEN_VARIABLE

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Final, TypeVar
 from cyclopts import Parameter, Token
 
 from plugchat_async._http.decode import OnBadValue
-from plugchat_async._pagination.state import Consistency
+from plugchat_async._pagination.walk_state import Consistency
 from plugchat_async.errors import ConfigurationError, InvalidValueError, OutputError, PlugChatError, ServiceError
 from plugchat_async.session import BASE_URL_VARIABLE, TOKEN_VARIABLE
 

@@ -13,7 +13,7 @@ from rich.text import Text
 from plugchat_async import Chat, InvalidValueError
 from plugchat_async._internal.files import AtomicFile, output_errors
 from plugchat_async.cli.terminal import escape_json, printable, render_table
-from plugchat_async.export.rows import csv_header, to_csv, to_json
+from plugchat_async.export.csv_and_json import csv_header, to_csv, to_json
 from plugchat_async.export.writers import require_pyarrow, write_parquet
 
 OutputFormat = Literal["table", "json", "jsonl", "csv", "parquet"]

@@ -4,8 +4,8 @@ import logging
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
 
-from plugchat_async._pagination.reporting import PROBLEM_WARNING
-from plugchat_async._pagination.reporting import logger as walk_logger
+from plugchat_async._pagination.walk_reporter import PROBLEM_WARNING
+from plugchat_async._pagination.walk_reporter import logger as walk_logger
 from plugchat_async.cli.terminal import warn
 from plugchat_async.watch.watcher import logger as watch_logger
 

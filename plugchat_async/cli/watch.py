@@ -25,7 +25,7 @@ from plugchat_async.cli.options import (
 )
 from plugchat_async.cli.problems import ProblemCollector, collect_problems
 from plugchat_async.cli.terminal import escape_json, marked_line, warn
-from plugchat_async.export.rows import event_to_json
+from plugchat_async.export.csv_and_json import event_to_json
 
 # Within a poll, the state is saved again after this many times the duration of the last save.
 _SAVE_PAUSE: Final = 20

@@ -6,7 +6,7 @@ from typing import Any, Final
 
 import attrs
 
-from plugchat_async._http.field_values import (
+from plugchat_async._http.decode_values import (
     MIN_MICROSECONDS,
     MIN_MILLISECONDS,
     MalformedValueError,
@@ -15,10 +15,10 @@ from plugchat_async._http.field_values import (
 )
 from plugchat_async._http.secret import Secret
 from plugchat_async._internal.lenient_json import parse_rows, split_array, value_of
-from plugchat_async._pagination.steps import key_of
+from plugchat_async._pagination.walk_steps import key_of
 from plugchat_async.doctor.findings import Finding, Value, counted, ok, skipped, warning
 from plugchat_async.doctor.prober import TOO_FEW, ProbeResult
-from plugchat_async.doctor.shapes import listed, plain_names, shape_of, type_of
+from plugchat_async.doctor.value_shapes import listed, plain_names, shape_of, type_of
 from plugchat_async.models import Chat
 
 # The most kinds of ids, and of values that can't be read, in a fact.

@@ -13,7 +13,7 @@ from plugchat_async._http.request import RequestTemplate
 from plugchat_async._http.secret import Secret
 from plugchat_async._http.transport import Transport
 from plugchat_async._http.urls import DOCUMENTED_ORIGINS
-from plugchat_async.doctor.check_chats import check_latency, check_rate_limit
+from plugchat_async.doctor.check_order import check_latency, check_rate_limit
 from plugchat_async.doctor.check_phone import check_answer, check_phone
 from plugchat_async.doctor.findings import (
     Check,

@@ -6,7 +6,7 @@ from typing import Final, TypeVar
 
 from attrs import Factory, define, evolve, field, frozen
 
-from plugchat_async._evidence import Problem
+from plugchat_async._error_details import Problem
 from plugchat_async._http.account_status import read_status
 from plugchat_async._http.decode import Decoded
 from plugchat_async._http.gateway_errors import gateway_error
@@ -17,10 +17,10 @@ from plugchat_async._http.secret import Secret
 from plugchat_async._http.transport import AttemptFailed, Transport
 from plugchat_async._http.urls import STATUS_PATH
 from plugchat_async._internal.clock import Clock
-from plugchat_async._pagination.steps import key_of
+from plugchat_async._pagination.walk_steps import key_of
 from plugchat_async.converter import converter
 from plugchat_async.doctor.findings import counted
-from plugchat_async.doctor.shapes import shapes_of_headers, strip_quotes
+from plugchat_async.doctor.value_shapes import shapes_of_headers, strip_quotes
 from plugchat_async.errors import (
     NotConnectedError,
     PlugChatError,

@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 
 from plugchat_async._internal.files import UNICODE_HINT, AtomicFile, output_errors
 from plugchat_async.errors import InvalidValueError
-from plugchat_async.export.rows import ACCOUNT
+from plugchat_async.export.csv_and_json import ACCOUNT
 from plugchat_async.models import COLUMNS, Chat, values_of
 
 # Two megabytes in memory. Larger groups would add up when many accounts are written at a time.

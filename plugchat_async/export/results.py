@@ -5,7 +5,7 @@ from pathlib import Path
 
 from attrs import define, field, frozen
 
-from plugchat_async._pagination.runner import LEFT
+from plugchat_async._pagination.chat_walk import LEFT
 from plugchat_async.errors import NotConnectedError, PlugChatError
 from plugchat_async.models import WalkReport
 

@@ -6,11 +6,11 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, Protocol, TypeAlias
 
-from plugchat_async._extras import needing
 from plugchat_async._internal.files import AtomicFile, output_errors
 from plugchat_async._internal.iterables import Source
+from plugchat_async._optional_extras import needing
 from plugchat_async.errors import InvalidValueError
-from plugchat_async.export.rows import csv_header, from_json, to_csv, to_json
+from plugchat_async.export.csv_and_json import csv_header, from_json, to_csv, to_json
 from plugchat_async.models import Chat
 
 if TYPE_CHECKING:

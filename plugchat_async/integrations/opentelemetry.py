@@ -18,10 +18,10 @@ has changed.
 from asyncio import CancelledError
 from typing import Final
 
-from plugchat_async._extras import needing
 from plugchat_async._http.request import __version__
 from plugchat_async._http.response import status_line
 from plugchat_async._http.telemetry import Reason
+from plugchat_async._optional_extras import needing
 from plugchat_async.errors import PlugChatError
 from plugchat_async.models import WalkReport
 

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from attrs import evolve, frozen
 
-from plugchat_async._pagination.steps import key_of
+from plugchat_async._pagination.walk_steps import key_of
 from plugchat_async.models import Chat
 from plugchat_async.testing.dialects import Dialect
 from plugchat_async.testing.fake_chats import ChatFactory, GatewayChatFactory

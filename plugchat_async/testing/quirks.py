@@ -9,7 +9,7 @@ from typing import Final, Literal
 from attrs import evolve, frozen
 
 from plugchat_async._internal.validation import check_choice, check_int, check_optional_int, check_type
-from plugchat_async._pagination.steps import key_of
+from plugchat_async._pagination.walk_steps import key_of
 from plugchat_async.models import Chat
 from plugchat_async.testing.account import SimulatedAccount
 

@@ -7,7 +7,7 @@ from typing import Final
 from attrs import define, field, frozen
 
 from plugchat_async._pagination.exact import MAX_PINNED, is_sorted
-from plugchat_async._pagination.steps import key_of
+from plugchat_async._pagination.walk_steps import key_of
 from plugchat_async.models import Chat, Page
 from plugchat_async.watch.snapshot import OLDEST, Snapshot, time_of
 

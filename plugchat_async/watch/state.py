@@ -11,7 +11,7 @@ import msgspec
 from plugchat_async._internal.files import write_private
 from plugchat_async._internal.serialization import from_text, to_text
 from plugchat_async._internal.validation import check_type
-from plugchat_async._pagination.steps import key_of
+from plugchat_async._pagination.walk_steps import key_of
 from plugchat_async.errors import InvalidValueError
 from plugchat_async.models import Chat, values_of
 from plugchat_async.watch.snapshot import Snapshot

@@ -9,12 +9,12 @@ from typing import Final, TypeVar
 from attrs import frozen
 
 from plugchat_async._internal.clock import Clock
+from plugchat_async._pagination.chat_walk import ChatWalk
 from plugchat_async._pagination.options import WalkSettings
 from plugchat_async._pagination.prefetch import FetchFunction
-from plugchat_async._pagination.reporting import PROBLEM_WARNING
-from plugchat_async._pagination.runner import ChatWalk
 from plugchat_async._pagination.server_traits import ServerTraits
-from plugchat_async._pagination.steps import key_of
+from plugchat_async._pagination.walk_reporter import PROBLEM_WARNING
+from plugchat_async._pagination.walk_steps import key_of
 from plugchat_async.errors import (
     AccessDeniedError,
     AuthenticationError,

@@ -16,7 +16,7 @@ import yaml
 from aiohttp import web
 
 from plugchat_async import AccountStatus, Chat
-from plugchat_async._http.field_values import wire_name
+from plugchat_async._http.decode_values import wire_name
 from plugchat_async._http.request import JSON_TYPE, RequestTemplate
 from plugchat_async._http.secret import Secret
 from plugchat_async._http.urls import CHATS_PATH, DOCUMENTED_ORIGINS, STATUS_PATH

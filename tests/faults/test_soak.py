@@ -17,7 +17,7 @@ from faults.soaking.simulator import Served
 from faults.soaking.tally import Tally
 from faults.soaking.walk import Walk
 from plugchat_async import ServerError
-from plugchat_async._pagination.steps import key_of
+from plugchat_async._pagination.walk_steps import key_of
 from soak import main
 
 SOAK = Path(soak.__file__)

@@ -13,8 +13,8 @@ from benchmarks.plots import PICTURES
 from benchmarks.rows import body_of
 from plugchat_async import Chat
 from plugchat_async._http.decode_fast import RefusedError, fast_lane
-from plugchat_async._http.field_values import wire_name
-from plugchat_async._pagination.steps import key_of
+from plugchat_async._http.decode_values import wire_name
+from plugchat_async._pagination.walk_steps import key_of
 from plugchat_async.converter import converter
 
 README = (Path(__file__).parents[2] / "README.md").read_text()

@@ -59,7 +59,7 @@ def test_functional_tests_import_nothing_private(path: Path) -> None:
         ("from plugchat_async.cli import output", ["plugchat_async.cli.output"]),
         ("from plugchat_async.integrations.dask import _x", ["plugchat_async.integrations.dask._x"]),
         ("from plugchat_async import _http", ["plugchat_async._http"]),
-        ("from plugchat_async.export import rows", ["plugchat_async.export.rows"]),
+        ("from plugchat_async.export import csv_and_json", ["plugchat_async.export.csv_and_json"]),
     ],
 )
 def test_a_private_import_is_seen(code: str, private: list[str]) -> None:

@@ -10,7 +10,7 @@ import pytest
 from test_walk_traces import ANY, BUMPS, Script, traces
 
 from plugchat_async import Chat, Page, PlugChatError, PlugChatSession, RetryPolicy, WalkReport
-from plugchat_async._pagination.state import Consistency
+from plugchat_async._pagination.walk_state import Consistency
 from plugchat_async.testing import Fault, PlugChatSimulator
 from support.fakes import DOCUMENTED, FakeTime
 from support.gateway import Gateway

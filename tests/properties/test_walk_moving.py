@@ -10,12 +10,12 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 
 from plugchat_async import Page, PageLimitError, PageRepeatedError
 from plugchat_async._pagination.exact import MAX_BLIND_PASSES, MAX_PASSES, is_sorted, times_of
-from plugchat_async._pagination.sequential import WalkContext, WalkStats
 from plugchat_async._pagination.server_traits import FAR_PAGES, ServerTraits, is_round
-from plugchat_async._pagination.state import Consistency, StopOn
-from plugchat_async._pagination.steps import FetchPage, YieldPage, advance
 from plugchat_async._pagination.strategy import walk
 from plugchat_async._pagination.strict import TOO_FAST, min_overlap, next_window
+from plugchat_async._pagination.until_last_page import WalkContext, WalkStats
+from plugchat_async._pagination.walk_state import Consistency, StopOn
+from plugchat_async._pagination.walk_steps import FetchPage, YieldPage, advance
 from support.moving import Event, MovingList, Read, begun, moving, page_of, walk_over
 
 KINDS: dict[Consistency, tuple[str, ...]] = {

@@ -10,9 +10,9 @@ import pytest
 from plugchat_async import Page
 from plugchat_async._pagination import strategy as walker
 from plugchat_async._pagination.exact import PassReader
-from plugchat_async._pagination.sequential import WalkContext, read_pages
-from plugchat_async._pagination.state import Consistency, WalkState
-from plugchat_async._pagination.steps import Step
+from plugchat_async._pagination.until_last_page import WalkContext, read_pages
+from plugchat_async._pagination.walk_state import Consistency, WalkState
+from plugchat_async._pagination.walk_steps import Step
 from support.moving import Event, MovingList, begun, moving, walk_over
 
 # Many traces, on machines that may be slow, with coverage measured.

@@ -20,10 +20,10 @@ from plugchat_async import (
     WatchOptions,
     WatchState,
 )
+from plugchat_async._pagination.chat_walk import ChatWalk
 from plugchat_async._pagination.options import WalkSettings
-from plugchat_async._pagination.runner import ChatWalk
 from plugchat_async._pagination.server_traits import ServerTraits
-from plugchat_async._pagination.steps import key_of
+from plugchat_async._pagination.walk_steps import key_of
 from plugchat_async.testing import SimulatedAccount
 from plugchat_async.testing.dialects import DIALECTS, Dialect
 from plugchat_async.watch.options import WatchSettings

@@ -24,10 +24,10 @@ from plugchat_async import (
     WalkReport,
 )
 from plugchat_async._http.urls import CHATS_PATH
+from plugchat_async._pagination.chat_walk import LEFT, ChatWalk
 from plugchat_async._pagination.options import WalkSettings
-from plugchat_async._pagination.runner import LEFT, ChatWalk
 from plugchat_async._pagination.server_traits import ServerTraits
-from plugchat_async._pagination.state import Consistency
+from plugchat_async._pagination.walk_state import Consistency
 from support.moving import MovingList, PagesOf, Read, moving
 
 KINDS: list[Consistency] = ["plain", "exact", "strict"]

@@ -17,7 +17,7 @@ from plugchat_async import InvalidValueError, Page, PageLimitError, PlugChatSess
 from plugchat_async._http.urls import CHATS_PATH
 from plugchat_async._pagination.checkpoint import VERSION, pack, unpack
 from plugchat_async._pagination.options import WalkSettings
-from plugchat_async._pagination.state import Consistency, WalkConfig, WalkState
+from plugchat_async._pagination.walk_state import Consistency, WalkConfig, WalkState
 from plugchat_async.converter import converter
 from plugchat_async.testing import Fault, PlugChatSimulator
 from support.moving import MovingList, Read, Walked, begun, moving, page_of

@@ -14,7 +14,7 @@ from plugchat_async import FOREVER, AccountExport, Chat, ChatAdded, ChatChanged,
 from plugchat_async.cli.bulk import add_dask_value
 from plugchat_async.cli.progress import bulk_progress
 from plugchat_async.cli.watch import _line
-from plugchat_async.export.rows import event_to_json, to_json
+from plugchat_async.export.csv_and_json import event_to_json, to_json
 
 
 def test_accounts_of_an_earlier_run_do_not_count_as_progress(monkeypatch: pytest.MonkeyPatch) -> None:

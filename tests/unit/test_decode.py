@@ -16,7 +16,7 @@ from plugchat_async import FOREVER, Chat, DecodeError, NotAListError, NotJSONErr
 from plugchat_async._http import decode as decode_module
 from plugchat_async._http.decode import Decoded, OnBadValue
 from plugchat_async._http.decode_fast import RefusedError, fast_lane
-from plugchat_async._http.field_values import MAX_TIME, MIN_MILLISECONDS, time_from_epoch, wire_name
+from plugchat_async._http.decode_values import MAX_TIME, MIN_MILLISECONDS, time_from_epoch, wire_name
 from plugchat_async._http.secret import Secret
 from plugchat_async._internal import lenient_json as json_module
 from plugchat_async.converter import WireConverter, converter

@@ -31,7 +31,7 @@ from plugchat_async import (
     write_parquet,
 )
 from plugchat_async._internal.files import AtomicFile, remove_stale_parts, temporary_name
-from plugchat_async.export.rows import from_json, to_json
+from plugchat_async.export.csv_and_json import from_json, to_json
 from plugchat_async.export.writers import open_writer
 
 Write = Callable[[Any, Any], Coroutine[Any, Any, int]]

@@ -26,10 +26,10 @@ from plugchat_async import (
     WalkOptions,
     WalkReport,
 )
+from plugchat_async._pagination.chat_walk import ChatWalk
 from plugchat_async._pagination.options import WalkSettings
-from plugchat_async._pagination.runner import ChatWalk
 from plugchat_async._pagination.server_traits import ServerTraits
-from plugchat_async._pagination.state import Consistency
+from plugchat_async._pagination.walk_state import Consistency
 from plugchat_async.testing import Fault, PlugChatSimulator
 from support.fakes import DOCUMENTED, FakeTime, move_too_fast, run_apart
 from support.moving import MovingList, PagesOf
@@ -96,7 +96,7 @@ async def driven(fetch: Any, **options: Any) -> AsyncGenerator[Page, None]:
 @pytest.mark.parametrize(("seen", "pauses"), [(10, 0), (39, 0), (41, 1), (1000, 48)])
 async def test_a_long_memory_is_freed_with_pauses(monkeypatch: pytest.MonkeyPatch, seen: int, pauses: int) -> None:
     """Others have their turn meanwhile, and there is no pause where there is little to free."""
-    monkeypatch.setattr("plugchat_async._pagination.runner._FREE_AT_ONCE", 20)
+    monkeypatch.setattr("plugchat_async._pagination.chat_walk._FREE_AT_ONCE", 20)
     walk = ChatWalk(PagesOf(Pages(1).fetch), WalkSettings(page_size=10), ServerTraits())
     state = walk._state
     state.seen.update(map(str, range(seen)))

@@ -25,10 +25,10 @@ from plugchat_async import (
 from plugchat_async._http.page_fetcher import PageFetcher
 from plugchat_async._http.rate_limit import Limits, rate_limiter
 from plugchat_async._http.request import Request, RequestTemplate
-from plugchat_async._http.resources import SharedResources
 from plugchat_async._http.response import Response
 from plugchat_async._http.retry import RetryBudget
 from plugchat_async._http.secret import Secret
+from plugchat_async._http.shared_resources import SharedResources
 from plugchat_async._http.transport import AttemptFailed, Transport
 from plugchat_async.models import Page
 from plugchat_async.testing import Fault, PlugChatSimulator

@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 
 from plugchat_async import Chat, Page
 from plugchat_async._http.decode import Decoded
-from plugchat_async._http.field_values import wire_name
+from plugchat_async._http.decode_values import wire_name
 from plugchat_async._http.secret import Secret
-from plugchat_async._pagination.state import Consistency
+from plugchat_async._pagination.walk_state import Consistency
 from plugchat_async.converter import converter
 from support.fakes import finish
 from support.moving import Read, walk_over

@@ -4,7 +4,7 @@ The workers need this package with the extra `dask`, and the output's folder at 
 tokens are sent to them through the scheduler: on a network, use TLS for the cluster.
 """
 
-from plugchat_async._extras import needing
+from plugchat_async._optional_extras import needing
 
 with needing("dask", __name__):
     from plugchat_async.integrations.dask.export import fetch_many_dask

@@ -8,7 +8,7 @@ async def chats(plugchat: PlugChatDep) -> ChatStream:
     return ChatStream(plugchat.iter_pages())
 """
 
-from plugchat_async._extras import needing
+from plugchat_async._optional_extras import needing
 
 with needing("fastapi", __name__):
     from plugchat_async.integrations.fastapi.lifespan import PlugChatDep, get_plugchat, plugchat_lifespan

@@ -11,7 +11,7 @@ from starlette.types import Message, Receive, Scope, Send
 
 from plugchat_async._internal.tasks import cancel_all
 from plugchat_async.errors import InvalidValueError, PlugChatError
-from plugchat_async.export.rows import to_json
+from plugchat_async.export.csv_and_json import to_json
 from plugchat_async.integrations.fastapi.problems import log_response
 from plugchat_async.models import Chat, Page
 

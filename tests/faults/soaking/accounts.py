@@ -5,7 +5,7 @@ from typing import Final
 
 from attrs import define, frozen
 
-from plugchat_async._pagination.steps import key_of
+from plugchat_async._pagination.walk_steps import key_of
 from plugchat_async.testing import SimulatedAccount
 
 # All tokens begin with it, and so do the secrets that faulty answers tell.

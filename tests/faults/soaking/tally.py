@@ -10,7 +10,7 @@ from faults.soaking.listening import traced
 from faults.soaking.plants import Plants
 from faults.soaking.walk import Walk
 from plugchat_async import PlugChatError, SessionStateError
-from plugchat_async._pagination.state import Consistency
+from plugchat_async._pagination.walk_state import Consistency
 
 
 class Tally:

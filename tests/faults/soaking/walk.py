@@ -6,7 +6,7 @@ from attrs import define, field, frozen
 
 from faults.soaking.accounts import Known, Spec
 from plugchat_async import WalkReport
-from plugchat_async._pagination.state import Consistency
+from plugchat_async._pagination.walk_state import Consistency
 
 
 @frozen

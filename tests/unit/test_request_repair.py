@@ -1,7 +1,7 @@
 from attrs import evolve
 
-from plugchat_async._http.repair import next_repair
 from plugchat_async._http.request import RequestTemplate
+from plugchat_async._http.request_repair import next_repair
 from plugchat_async._http.response import Response
 
 APP = RequestTemplate("https://app.plugchat.com.br")

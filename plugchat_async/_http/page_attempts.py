@@ -5,9 +5,9 @@ from typing import Generic, TypeVar
 
 from attrs import Factory, define, evolve, field
 
-from plugchat_async._evidence import Attempt
-from plugchat_async._http.repair import Repair
+from plugchat_async._error_details import Attempt
 from plugchat_async._http.request import Request, RequestTemplate
+from plugchat_async._http.request_repair import Repair
 from plugchat_async._http.response import Response, status_line
 from plugchat_async._http.secret import Secret
 from plugchat_async._http.telemetry import PageObserver, Reason, resend_fields

@@ -12,14 +12,14 @@ from attrs import evolve, frozen
 
 from plugchat_async._pagination.checkpoint import pack, restored
 from plugchat_async._pagination.options import WalkSettings
+from plugchat_async._pagination.page_source import PageSource
 from plugchat_async._pagination.prefetch import Prefetcher
-from plugchat_async._pagination.reporting import WalkReporter
-from plugchat_async._pagination.sequential import WalkContext, WalkStats
 from plugchat_async._pagination.server_traits import ServerTraits
-from plugchat_async._pagination.source import PageSource
-from plugchat_async._pagination.state import WalkState
-from plugchat_async._pagination.steps import FetchPage, PeekPage, Step, YieldPage, advance
 from plugchat_async._pagination.strategy import walk
+from plugchat_async._pagination.until_last_page import WalkContext, WalkStats
+from plugchat_async._pagination.walk_reporter import WalkReporter
+from plugchat_async._pagination.walk_state import WalkState
+from plugchat_async._pagination.walk_steps import FetchPage, PeekPage, Step, YieldPage, advance
 from plugchat_async.errors import (
     PlugChatError,
     SessionStateError,

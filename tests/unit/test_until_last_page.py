@@ -5,11 +5,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from plugchat_async import Chat, Page, PageLimitError, PageRepeatedError, PaginationError
-from plugchat_async._pagination.sequential import WalkContext, WalkStats
 from plugchat_async._pagination.server_traits import FAR_PAGES, ServerTraits, is_round
-from plugchat_async._pagination.state import StopOn, WalkConfig, WalkState
-from plugchat_async._pagination.steps import PeekPage, Step, YieldPage, advance
 from plugchat_async._pagination.strategy import walk as walker_of
+from plugchat_async._pagination.until_last_page import WalkContext, WalkStats
+from plugchat_async._pagination.walk_state import StopOn, WalkConfig, WalkState
+from plugchat_async._pagination.walk_steps import PeekPage, Step, YieldPage, advance
 
 Server = Callable[[int, int], Sequence[int]]
 

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from plugchat_async import FOREVER, Chat
-from plugchat_async.export.rows import csv_header, to_csv, to_json
+from plugchat_async.export.csv_and_json import csv_header, to_csv, to_json
 
 CHAT = Chat("5511999999999", "Ana 😀", 3, datetime(2021, 6, 6, 15, 1, 27, tzinfo=UTC), is_muted=True, messages_unread=0)
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from plugchat_async import MissingExtraError
-from plugchat_async._extras import needing
+from plugchat_async._optional_extras import needing
 
 NEEDS = {
     "dask": ("distributed", "dask"),

@@ -6,8 +6,8 @@ from typing import Final
 from attrs import asdict, define, field
 
 from plugchat_async._pagination.options import WalkSettings
-from plugchat_async._pagination.source import WalkObserver
-from plugchat_async._pagination.state import WalkConfig
+from plugchat_async._pagination.page_source import WalkObserver
+from plugchat_async._pagination.walk_state import WalkConfig
 from plugchat_async.errors import ConsistencyError, PlugChatError
 from plugchat_async.models import Page, WalkReport
 

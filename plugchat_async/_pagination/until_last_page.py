@@ -9,8 +9,8 @@ from typing import Protocol
 from msgspec import Struct
 
 from plugchat_async._pagination.server_traits import ServerTraits, check_cap, next_page, probe_past_end
-from plugchat_async._pagination.state import WalkState
-from plugchat_async._pagination.steps import FetchPage, Walk, YieldPage
+from plugchat_async._pagination.walk_state import WalkState
+from plugchat_async._pagination.walk_steps import FetchPage, Walk, YieldPage
 from plugchat_async.errors import PageLimitError
 from plugchat_async.models import Page
 
