@@ -74,9 +74,10 @@ class ChatWalk:
         observer = source.observe_walk()
         self._reporter = WalkReporter(source.account, settings, observer)
         fetch = source.fetch if observer is None else partial(source.fetch, walk=observer)
-        # The page that was read last, and its chats that were not yielded yet.
+        # The page that was read last, its chats, and how many of them were yielded.
         self._page = Page(max(1, state.page - 1), state.size, restored(state, source.item), b"")
-        self._chats = deque(self._page.chats)
+        self._chats = self._page.chats
+        self._yielded = 0
         self._stats.chats += len(self._chats)
         left = None if settings.limit is None else settings.limit - len(self._chats)
         self._prefetcher = Prefetcher(fetch, settings.prefetch, state.config.stop_on, _stop_at(state, left))
@@ -118,11 +119,12 @@ class ChatWalk:
             ConsistencyError: `require_verified` is set, and the walk is not verified.
             SessionStateError: Another task iterates this walk.
         """
-        if (not self._chats or self._left == 0) and not await self._read_page():
+        if (self._yielded == len(self._chats) or self._left == 0) and not await self._read_page():
             raise StopAsyncIteration
         if self._left is not None:
             self._left -= 1
-        return self._chats.popleft()
+        self._yielded += 1
+        return self._chats[self._yielded - 1]
 
     def pages(self) -> AsyncIterator[Page]:
         """Return an iterator over the pages that are left, with the chats that were not yielded yet.
@@ -133,18 +135,13 @@ class ChatWalk:
 
     async def next_page(self) -> Page | None:
         """Return the next page, or None at the end of the walk. It raises what `anext` of the walk raises."""
-        if (not self._chats or self._left == 0) and not await self._read_page():
+        if (self._yielded == len(self._chats) or self._left == 0) and not await self._read_page():
             return None
-        page, chats = self._page, self._page.chats
-        if self._left is None and len(self._chats) == len(chats):  # the usual case, in a tenth of the time
-            self._chats.clear()
-            return page
-        chats = tuple(islice(self._chats, self._left))
-        for _ in chats:
-            self._chats.popleft()
+        chats = self._chats[self._yielded :][: self._left]
+        self._yielded += len(chats)
         if self._left is not None:
             self._left -= len(chats)
-        return evolve(page, chats=chats)
+        return self._page if len(chats) == len(self._chats) else evolve(self._page, chats=chats)
 
     async def to_list(self) -> list[Chat]:
         """Return the chats that are left, and end the walk. It raises what `anext` of the walk raises.
@@ -174,7 +171,7 @@ class ChatWalk:
         return WalkReport(
             self._prefetcher.requests,
             stats.pages,
-            stats.chats - len(self._chats),
+            stats.chats - len(self._chats) + self._yielded,
             stats.duplicates,
             stats.recovered,
             stats.passes,
@@ -191,7 +188,7 @@ class ChatWalk:
         It has the key of each chat that was read (a phone, or a lid with a name) and, in the middle of a page, the
         chats that were read but not yielded. Keep it as private as the chats.
         """
-        return pack(self._state, self._chats)
+        return pack(self._state, self._chats[self._yielded :])
 
     @property
     def saw_unreadable(self) -> bool:
@@ -249,14 +246,16 @@ class ChatWalk:
             self._busy = False
 
     async def _try_to_read(self) -> bool:
-        self._page = _NOTHING  # while the next one is awaited
-        page = None if self._left == 0 else await self._next_page()
+        page: Page | None = None
+        if self._left != 0:
+            self._page, self._chats, self._yielded = _NOTHING, (), 0  # not needed while the next page is awaited
+            page = await self._next_page()
         if page is None:
             if self._ending is None:  # another task may have closed it
                 self._ending = LEFT if self._left == 0 else ""
                 await self._end()
             return False
-        self._page, self._chats = page, deque(page.chats)
+        self._page, self._chats, self._yielded = page, page.chats, 0
         if self._settings.on_page is not None:
             self._settings.on_page(page)
         return True
