@@ -241,6 +241,7 @@ def test_files(environment: dict[str, str], folder: Path) -> None:
     assert (folder / "out" / "second.csv").exists()
 
 
+@pytest.mark.slow
 def test_dask(environment: dict[str, str], folder: Path) -> None:
     """A file of its own, as processes need it."""
     (folder / "example.py").write_text(example("fetch_many_dask(read_accounts", page("how-to/bulk")))
