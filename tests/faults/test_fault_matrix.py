@@ -20,7 +20,7 @@ from plugchat_async import ConnectionFailedError, PlugChatSession
 PAGE = Path(__file__).parents[2] / "docs" / "what-happens-when.md"
 VERDICTS: dict[str, Verdict] = {}
 # Rows that take seconds, by the beginning of their names.
-LARGE = ("a thousand accounts", "a page in a million chunks", "a page of 100,000 chats")
+LARGE = ("1,000 accounts", "a page in a million chunks", "a page of 100,000 chats")
 
 
 async def verdict_on(row: Row) -> Verdict:

@@ -463,7 +463,7 @@ SCENARIOS = {
 
 def marked(names: Iterable[str]) -> list[Any]:
     """Mark those with many waits as slow."""
-    many_waits = ("fetch_many", "ahead", "large", "strict")
+    many_waits = ("fetch_many", "ahead", "large", "strict", "two", "timed out", "repeated", "token")
     return [
         pytest.param(name, marks=[pytest.mark.slow] if any(word in name for word in many_waits) else [])
         for name in names

@@ -337,6 +337,7 @@ def test_an_interrupted_walk_leaves_no_old_checkpoint(account: PlugChatSimulator
     assert not checkpoint.exists()
 
 
+@pytest.mark.slow
 def test_what_did_not_arrive_is_not_passed_over(account: PlugChatSimulator, tmp_path: Path) -> None:
     """The reader of the pipe is gone when the walk fails: there is no checkpoint behind what it got."""
     checkpoint = tmp_path / "checkpoint"
@@ -415,6 +416,7 @@ def test_consistency_and_prefetch_reach_the_walk(
     assert len(capsys.readouterr().out.splitlines()) == 500
 
 
+@pytest.mark.slow
 def test_a_walk_that_must_be_verified(account: PlugChatSimulator, capsys: pytest.CaptureFixture[str]) -> None:
     """Exit code 4 if it is not, after all chats."""
     move_too_fast(account)
@@ -620,6 +622,7 @@ def test_simulate_on_a_port_that_is_taken(account: PlugChatSimulator, capsys: py
     assert f"can't listen on port {port}" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_a_closed_pipe_ends_quietly(account: PlugChatSimulator) -> None:
     """`plugchat chats | head -1`: no traceback, and the code that shells give."""
     process = subprocess.Popen(
@@ -634,6 +637,7 @@ def test_a_closed_pipe_ends_quietly(account: PlugChatSimulator) -> None:
     assert err == ""
 
 
+@pytest.mark.slow
 def test_ctrl_c_ends_quietly(account: PlugChatSimulator) -> None:
     """In the middle of a request: no traceback, exit code 130."""
     account.script(Fault.hang())
@@ -893,6 +897,7 @@ def test_merged_people_are_whole_or_not_at_all(
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.slow
 def test_merged_lines_do_not_meet_the_display(account: PlugChatSimulator) -> None:
     """It is gone from the terminal before the first line comes."""
     account.script(Fault.delay(0.15))

@@ -138,6 +138,7 @@ def test_the_last_look_failed(account: PlugChatSimulator, capsys: pytest.Capture
     assert "s3cret" not in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_ctrl_c_ends_it(account: PlugChatSimulator, tmp_path: Path) -> None:
     """With exit code 0, and all that was printed is in the state."""
     state = tmp_path / "s"
@@ -152,6 +153,7 @@ def test_ctrl_c_ends_it(account: PlugChatSimulator, tmp_path: Path) -> None:
     assert cli.run(["watch", "--state", str(state), "--max-polls", "1"]) == 0
 
 
+@pytest.mark.slow
 def test_sigterm_ends_it_and_the_first_look_is_kept(account: PlugChatSimulator, tmp_path: Path) -> None:
     """As Ctrl-C does, since services are stopped with it; what was learnt without an event is in the state already."""
     state = tmp_path / "s"

@@ -310,6 +310,7 @@ def test_a_module_has_one_logger_and_says_all_with_fields() -> None:
     assert named == shown
 
 
+@pytest.mark.slow
 def test_nothing_is_configured() -> None:
     """A library leaves handlers and levels to the program."""
     code = """
@@ -352,6 +353,7 @@ def test_the_guides_programs() -> None:
     assert (report["level"], report["plugchat_chats"]) == ("DEBUG", 250)
 
 
+@pytest.mark.slow
 def test_the_telemetry_guides_program() -> None:
     """It prints spans and metrics."""
     [program] = programs("telemetry.md")

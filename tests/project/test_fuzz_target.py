@@ -52,6 +52,7 @@ def test_a_cut_or_changed_seed_passes(plan: bytes, place: int) -> None:
     target.check(EXAMPLE[:place] + target.body_of(plan) + EXAMPLE[place:])
 
 
+@pytest.mark.slow
 def test_built_pages_go_deep() -> None:
     """Enough of them are read by the fast lane, or by the converter, or refused for the values that they hold."""
     chance = Random(7)

@@ -153,6 +153,7 @@ def folder(account: PlugChatSimulator, tmp_path: Path) -> Path:
     return tmp_path
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("text", [README, page("how-to/bulk")], ids=["README", "bulk"])
 def test_many_accounts(text: str, environment: dict[str, str], folder: Path) -> None:
     """A line for each, with its chats or why it failed."""
@@ -205,6 +206,7 @@ def test_no_figure_is_left_to_be_filled_in() -> None:
 # The documentation's examples
 
 
+@pytest.mark.slow
 def test_the_walk_that_is_resumed(environment: dict[str, str], account: PlugChatSimulator) -> None:
     """It goes on after an error, prints each chat once, and its report says so."""
     account.script(Fault.none(), Fault.status(401))
@@ -219,6 +221,7 @@ def test_the_walk_that_is_resumed(environment: dict[str, str], account: PlugChat
     ]
 
 
+@pytest.mark.slow
 def test_tokens_that_change(environment: dict[str, str], account: PlugChatSimulator, tmp_path: Path) -> None:
     """The file's token is sent."""
     code = example("newest_token", page("how-to/token"))
@@ -232,6 +235,7 @@ def test_tokens_that_change(environment: dict[str, str], account: PlugChatSimula
     assert run(code, environment) == "250 chats\n"
 
 
+@pytest.mark.slow
 def test_files(environment: dict[str, str], folder: Path) -> None:
     """A walk in three formats, and a folder of accounts."""
     assert run(example("write_parquet", page("how-to/export")), environment, folder) == "250 chats\n" * 3
@@ -241,6 +245,7 @@ def test_files(environment: dict[str, str], folder: Path) -> None:
     assert (folder / "out" / "second.csv").exists()
 
 
+@pytest.mark.slow
 def test_dask(environment: dict[str, str], folder: Path) -> None:
     """A file of its own, as processes need it."""
     (folder / "example.py").write_text(example("fetch_many_dask(read_accounts", page("how-to/bulk")))
@@ -318,6 +323,7 @@ def test_the_retry_policy_has_these_defaults() -> None:
     assert f"`{RetryPolicy()}`" in page("how-to/timeouts")
 
 
+@pytest.mark.slow
 def test_every_exit_code_is_in_the_table() -> None:
     """Those that `plugchat --help` lists, and no other."""
     command = [sys.executable, "-m", "plugchat_async", "--help"]

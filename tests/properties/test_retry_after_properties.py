@@ -268,6 +268,7 @@ def test_a_decision_keeps_to_the_policy(
         )
 
 
+@pytest.mark.slow
 @given(POLICIES, st.lists(st.tuples(ERRORS, st.floats(0.0, 100.0), CHANCES), min_size=12, max_size=12))
 def test_a_page_ends_in_time(policy: RetryPolicy, outcomes: list[tuple[PlugChatError, float, float]]) -> None:
     """Whatever goes wrong: at most so many attempts, and no wait that would end after the deadline."""

@@ -145,6 +145,7 @@ async def test_a_checkpoint_is_right_at_any_moment(consistency: Consistency, pre
         assert resumed.report.chats == 43 - taken
 
 
+@pytest.mark.slow
 @given(
     consistency=st.sampled_from(["exact", "strict"]),
     taken=st.integers(0, 60),

@@ -72,6 +72,7 @@ def test_a_page_of_today_is_read() -> None:
     ]
 
 
+@pytest.mark.slow
 @given(CHATS)
 @example(Chat("1", last_message_time=datetime(5138, 11, 16, 9, 46, 39, 999_000, tzinfo=UTC)))
 @example(Chat("1", last_message_time=datetime(1973, 3, 3, 9, 46, 40, tzinfo=UTC)))
