@@ -196,9 +196,9 @@ class ChatWalk:
         return self._reporter.saw_unreadable
 
     @property
-    def has_begun(self) -> bool:
-        """Whether the walk has made a request."""
-        return self._began is not None
+    def ended(self) -> bool:
+        """Whether the walk is over: at the end of the list, at its limit, after an error, or closed."""
+        return self._ending is not None
 
     async def aclose(self) -> None:
         """End the walk: cancel its requests, and report. It can be called again."""

@@ -186,7 +186,7 @@ class WorkerPool:
                 await walk.discard()
             if self._transport is None and transport is not None:
                 await transport.close()
-        report = walk.report if walk is not None and walk.has_begun else None
+        report = None if walk is None or not walk.report.requests else walk.report
         if error is None:
             return AccountResult(account, tuple(chats), None, report)
         error.account = account.name

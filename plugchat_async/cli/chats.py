@@ -1,8 +1,8 @@
 """`plugchat chats`: all chats of an account."""
 
 import sys
-from collections.abc import AsyncGenerator, Callable, Sequence
-from contextlib import ExitStack, aclosing
+from collections.abc import AsyncGenerator, AsyncIterable, Callable, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Annotated, Final
 
@@ -92,7 +92,7 @@ def chats(
         async with session:
             with ExitStack() as display:
                 options["on_page"] = display.enter_context(walk_progress(shown=not (streams and sys.stdout.isatty())))
-                async with aclosing(session.iter_chats(page_size, **options)) as walk:
+                async with session.walk_chats(page_size, **options) as walk:
                     chats = _merged(walk, display.close) if merge_people else walk
                     await write_chats(style, chats, output, header=resume is None, when_read=display.close)
 
@@ -136,7 +136,7 @@ def _check_combination(*, streams: bool, merge_people: bool, limit: int | None) 
         raise InvalidValueError("--limit can't be combined with --checkpoint", "Omit one of them.")
 
 
-async def _merged(walk: AsyncGenerator[Chat, None], when_read: Callable[[], object]) -> AsyncGenerator[Chat, None]:
+async def _merged(walk: AsyncIterable[Chat], when_read: Callable[[], object]) -> AsyncGenerator[Chat, None]:
     """Yield one chat for each person, after the whole walk. `when_read` is called before the first one."""
     people = merge_rows([chat async for chat in walk])
     when_read()

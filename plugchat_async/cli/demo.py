@@ -75,7 +75,6 @@ async def show_busy(chats: int, *, seed: int, page_size: int) -> None:
 
 
 async def _walk_over_busy(chats: int, seed: int, page_size: int, consistency: Consistency) -> _Outcome:
-    reports: list[WalkReport] = []
     async with (
         # If some chats have no time, as in the gateway's lists, no walk can verify a changing list.
         PlugChatSimulator(chats, seed=seed, dialect="documented") as sim,
@@ -83,6 +82,6 @@ async def _walk_over_busy(chats: int, seed: int, page_size: int, consistency: Co
     ):
         existing = {key_of(chat) for chat in sim.chats}
         sim.traffic(bumps=_BUMPS, inserts=_INSERTS, seed=seed)
-        walk = session.iter_chats(page_size, consistency=consistency, on_report=reports.append)
-        found = Counter([key_of(chat) async for chat in walk])
-    return _Outcome(len(existing - found.keys()), found.total() - len(found), reports[0])
+        walk = session.walk_chats(page_size, consistency=consistency)
+        found = Counter(key_of(chat) for chat in await walk.to_list())
+    return _Outcome(len(existing - found.keys()), found.total() - len(found), walk.report)

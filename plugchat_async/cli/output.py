@@ -2,7 +2,7 @@
 
 import io
 import sys
-from collections.abc import AsyncGenerator, Callable, Generator, Sequence
+from collections.abc import AsyncIterable, Callable, Generator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Final, Literal, TextIO
@@ -72,7 +72,7 @@ def open_output(output: Path | None) -> Generator[TextIO]:
 
 async def write_chats(
     style: OutputFormat,
-    walk: AsyncGenerator[Chat, None],
+    walk: AsyncIterable[Chat],
     output: Path | None,
     *,
     header: bool,
@@ -97,7 +97,7 @@ async def write_chats(
 
 async def _write_text(
     style: Literal["table", "json", "jsonl", "csv"],
-    walk: AsyncGenerator[Chat, None],
+    walk: AsyncIterable[Chat],
     out: TextIO,
     *,
     header: bool,

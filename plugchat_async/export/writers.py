@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Literal, Protocol, TypeAlias
 from plugchat_async._internal.files import AtomicFile, output_errors
 from plugchat_async._internal.iterables import Source
 from plugchat_async._optional_extras import needing
+from plugchat_async._pagination.chat_walk import ChatWalk
 from plugchat_async.errors import InvalidValueError
 from plugchat_async.export.csv_and_json import csv_header, from_json, to_csv, to_json
 from plugchat_async.models import Chat
@@ -122,8 +123,8 @@ async def write_jsonl(chats: Chats, file: PathLike) -> int:
         await write_jsonl(plugchat.iter_chats(), "chats.jsonl")
 
     Args:
-        chats: An iterable or async iterable of Chat. Only some of them are in memory at a time. A generator is closed
-            at the end.
+        chats: An iterable or async iterable of Chat. Only some of them are in memory at a time. A generator or a
+            ChatWalk is closed at the end.
         file: The file. It appears, or replaces an earlier one, when all chats are written.
 
     Returns:
@@ -199,7 +200,7 @@ async def _write(chats: Chats, file_format: FileFormat, file: PathLike) -> int:
         finally:
             writer.discard()
     finally:
-        if isinstance(chats, AsyncGenerator):
+        if isinstance(chats, AsyncGenerator | ChatWalk):
             await chats.aclose()
         elif isinstance(chats, Generator):
             chats.close()

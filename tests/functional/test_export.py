@@ -355,6 +355,19 @@ async def test_a_folder_that_does_not_allow_it(tmp_path: Path, write: Write) -> 
     assert only(tmp_path) == ["file"]
 
 
+async def test_a_walk_object_is_written_and_closed(
+    sim: PlugChatSimulator, plugchat: PlugChatSession, tmp_path: Path
+) -> None:
+    """Also if the file can't be written: then its chats are in the checkpoint."""
+    walk = plugchat.walk_chats(100, prefetch=2)
+    assert await write_jsonl(walk, tmp_path / "chats.jsonl") == 250
+    assert list(read_jsonl(tmp_path / "chats.jsonl")) == list(sim.chats)
+    walk = plugchat.walk_chats(100, prefetch=2)
+    with pytest.raises(OutputError):
+        await write_jsonl(walk, tmp_path)
+    assert walk.ended
+
+
 async def test_a_walk_is_closed_even_if_the_file_can_not_be_begun(
     tmp_path: Path, sim: PlugChatSimulator, plugchat: PlugChatSession
 ) -> None:

@@ -1,6 +1,7 @@
 """The FastAPI integration: one session, its injection, problem responses, and streams that end with their client."""
 
 import asyncio
+import json
 import logging
 import subprocess
 import sys
@@ -15,6 +16,7 @@ from fastapi.testclient import TestClient
 from starlette.middleware.base import BaseHTTPMiddleware, RequestResponseEndpoint
 from starlette.requests import Request
 from starlette.responses import Response
+from starlette.types import Message
 
 from plugchat_async import (
     Chat,
@@ -455,6 +457,28 @@ SCOPE = {"type": "http", "method": "GET", "path": "/"}
 async def never() -> dict[str, Any]:
     await asyncio.Event().wait()
     raise AssertionError
+
+
+async def test_a_walk_object_can_be_streamed_once(sim: PlugChatSimulator, plugchat: PlugChatSession) -> None:
+    """As a generator; it is over then, and says so to a second response."""
+    walk = plugchat.walk_chats(100)
+    response = ChatStream(walk)
+    sent: list[Message] = []
+
+    async def receive() -> Message:
+        await asyncio.Event().wait()
+        raise AssertionError
+
+    async def send(message: Message) -> None:
+        sent.append(message)
+
+    scope = {"type": "http", "method": "GET"}
+    await response(scope, receive, send)
+    lines = b"".join(message.get("body", b"") for message in sent).splitlines()
+    assert [json.loads(line)["phone"] for line in lines] == [chat.phone for chat in sim.chats]
+    assert walk.report.verified
+    with pytest.raises(InvalidValueError, match="the walk of this ChatStream has ended"):
+        await ChatStream(walk)(scope, receive, send)
 
 
 async def test_a_client_that_goes_away_ends_the_walk() -> None:

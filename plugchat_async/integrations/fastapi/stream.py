@@ -10,6 +10,7 @@ from starlette.background import BackgroundTask
 from starlette.types import Message, Receive, Scope, Send
 
 from plugchat_async._internal.tasks import cancel_all
+from plugchat_async._pagination.chat_walk import ChatWalk
 from plugchat_async.errors import InvalidValueError, PlugChatError
 from plugchat_async.export.csv_and_json import to_json
 from plugchat_async.integrations.fastapi.problems import log_response
@@ -36,7 +37,8 @@ class ChatStream(Response):
     once; a second time raises InvalidValueError.
 
     Args:
-        walk: `iter_chats(...)` or `iter_pages(...)` of a session. Pages cost less, since each is sent as a whole.
+        walk: `iter_pages(...)`, `iter_chats(...)` or `walk_chats(...)` of a session. Pages cost less: each is sent as a
+            whole.
         status_code: The response's status (default 200).
         headers: The response's headers (default None).
         background: A task to run after the response (default None).
@@ -46,7 +48,7 @@ class ChatStream(Response):
 
     def __init__(
         self,
-        walk: AsyncGenerator[Chat, None] | AsyncGenerator[Page, None],
+        walk: AsyncGenerator[Chat, None] | AsyncGenerator[Page, None] | ChatWalk,
         status_code: int = 200,
         headers: Mapping[str, str] | None = None,
         background: BackgroundTask | None = None,
@@ -58,7 +60,9 @@ class ChatStream(Response):
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Send the response (ASGI)."""
-        if getattr(self._walk, "ag_frame", self) is None:  # a finished generator has none
+        walk = self._walk
+        # A finished generator has no frame.
+        if walk.ended if isinstance(walk, ChatWalk) else getattr(walk, "ag_frame", self) is None:
             raise InvalidValueError("the walk of this ChatStream has ended", "Pass a new walk to each ChatStream.")
         streaming = asyncio.create_task(self._stream(scope, _reporting_disconnect(send)))
         listening = asyncio.create_task(_until_disconnect(receive))
