@@ -14,8 +14,8 @@ value is read in every spelling that was documented or seen:
 - A text may be a number: its digits are used.
 - A count may be a text, a number or a boolean. -1, "marked as unread" without a message, is 0.
 - A flag may be a boolean, "true" or "false" in any case, 0 or 1, as a number or a text.
-- A time may be in seconds, milliseconds or microseconds, as a number or a text, told apart by size; or RFC 3339 with an
-  offset. 0 is "no message yet". `muteEndTime` -1 is "for ever".
+- A time may be in seconds, milliseconds or microseconds, as a number or a text, distinguished by size; or RFC 3339 with
+  an offset. 0 is "no message yet". `muteEndTime` -1 is "forever".
 
 To read more than the vendor's rows, copy it: `mine = converter.copy()` has all of these rules, and accepts hooks of
 your own, such as for an attrs class with a field of type Chat.

@@ -18,11 +18,11 @@ PlugChatError
 │  ├─ RateLimitedError            429
 │  ├─ ServerError                 5xx, 425
 │  └─ NotConnectedError           the phone is not connected to WhatsApp
-├─ UnexpectedStatusError          any other status but 200
-├─ ResponseError                  200, but not what was promised
+├─ UnexpectedStatusError          any other status except 200
+├─ ResponseError                  200, but not what is documented
 │  ├─ NotJSONError
 │  ├─ NotAListError
-│  ├─ DecodeError                 .problems: each with index, field, what was expected and what came
+│  ├─ DecodeError                 .problems: index, field, what was expected, what was received
 │  └─ ResponseTooLargeError
 ├─ PaginationError                the pages do not add up to a list
 │  ├─ PageRepeatedError
@@ -58,7 +58,7 @@ class PlugChatError(Exception):
         status: The HTTP status.
         url: The URL of the request.
         page: The number of the page that failed.
-        page_size: The size that the page was counted in.
+        page_size: The page size by which that number is counted.
         attempts: Each request for the page, and its outcome.
         elapsed: Seconds spent on the page.
         checkpoint: Pass it as `resume` to continue the walk. It holds no token, but, unless the walk's consistency is
@@ -244,7 +244,7 @@ class RateLimitedError(ServiceError):
 class ServerError(ServiceError):
     """5xx or 425. `retry_after`: seconds that the server asks to wait, or None."""
 
-    advice: ClassVar[str] = "The service failed: try again later; if it stays, tell Plug Chat's support."
+    advice: ClassVar[str] = "The service failed: try again later; if it persists, contact Plug Chat's support."
 
     retry_after: float | None = None
 
@@ -262,9 +262,9 @@ class UnexpectedStatusError(PlugChatError):
 
 
 class ResponseError(PlugChatError):
-    """200, but not the body that the vendor's page promises."""
+    """200, but not the body that the vendor documents."""
 
-    advice: ClassVar[str] = "Check base_url; if it is right, tell Plug Chat's support what came back."
+    advice: ClassVar[str] = "Check base_url; if it is right, report the response to Plug Chat's support."
 
 
 @define(slots=False, repr=False)
@@ -286,7 +286,7 @@ class NotAListError(ResponseError):
 class DecodeError(ResponseError):
     """The body is an array, but some of its chats can't be read. `problems`: the values, a thousand at most."""
 
-    advice: ClassVar[str] = "The service sent undocumented values: tell Plug Chat's support, and this project."
+    advice: ClassVar[str] = "The service sent undocumented values: report them to Plug Chat's support and this project."
 
     problems: tuple[Problem, ...] = ()
 
@@ -304,7 +304,7 @@ class DecodeError(ResponseError):
 class ResponseTooLargeError(ResponseError):
     """The decoded body is too large. Reading stopped at `limit` bytes."""
 
-    advice: ClassVar[str] = "Ask for smaller pages, or raise max_response_bytes if such pages are right."
+    advice: ClassVar[str] = "Use smaller pages, or raise max_response_bytes if pages really are that large."
 
     limit: int | None = None
 
@@ -312,7 +312,7 @@ class ResponseTooLargeError(ResponseError):
 class PaginationError(PlugChatError):
     """The pages do not add up to a list that ends."""
 
-    advice: ClassVar[str] = "The chats you already have are valid; tell Plug Chat's support how the pages behave."
+    advice: ClassVar[str] = "The chats you already have are valid; report to Plug Chat's support how the pages behave."
 
 
 class PageRepeatedError(PaginationError):
@@ -332,7 +332,7 @@ class PageLimitError(PaginationError):
 
 @define(slots=False, repr=False)
 class ConsistencyError(PaginationError):
-    """The list has ended, and it is not certain that no chat was missed. `reason`: as in the `WalkReport`."""
+    """The list has ended, but chats may have been missed. `reason`: as in the `WalkReport`."""
 
     advice: ClassVar[str] = "Walk again when the account is quieter, or with larger pages."
 

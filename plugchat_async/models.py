@@ -33,11 +33,11 @@ _KINDS: Final[tuple[tuple[re.Pattern[str], ChatKind], ...]] = (
 class Chat:
     """One chat of an account: a person, a group, a broadcast list, a channel, or the account's status.
 
-    A field that the gateway leaves out, or gives as null or as an empty text, has its default.
+    A field that the gateway leaves out, or sends as null or as an empty string, has its default.
 
     Attributes:
-        phone: A phone number or the id of a group, broadcast list or channel, as the gateway gives it; None if it
-            gives none. Never parsed as a phone number: Brazilian mobiles come with and without their ninth digit.
+        phone: A phone number or the id of a group, broadcast list or channel, as the gateway sends it; None if it
+            sends none. Never parsed as a phone number: Brazilian mobiles come with and without their ninth digit.
         name: The name of the chat, or None.
         unread: The number of unread messages (default 0). A chat that is only marked as unread has 0.
         last_message_time: The time of the last message, aware and in UTC, or None if there is no message yet.
@@ -89,7 +89,7 @@ class Chat:
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Self:
-        """Return the chat of a dict that `to_dict` has made, or of a line of an export.
+        """Return a chat from a dict that `to_dict` returned, or from a line of an export.
 
         Args:
             values: `Chat`'s own names and their values. Names that are missing have their defaults, names that `Chat`

@@ -123,7 +123,7 @@ class PlugChatSession:
 
         Args:
             number: The page's number, from 1.
-            page_size: The number of chats to ask for.
+            page_size: The number of chats to request.
 
         Raises:
             PlugChatError: Any but PaginationError, after repairs and retries; see `plugchat_async.errors`.
@@ -150,8 +150,8 @@ class PlugChatSession:
                     ...
 
         Args:
-            page_size: The number of chats to ask for at a time (default 100). If the server caps it to a round number,
-                that is recognized, and pages of that size are requested.
+            page_size: The number of chats per request (default 100). If the server caps it to a round number, the walk
+                detects this, and requests pages of that size.
             **options: See `WalkOptions`.
 
         Raises:
@@ -162,10 +162,10 @@ class PlugChatSession:
         return self._walk(WalkSettings(page_size=page_size, **options))
 
     async def iter_chats(self, page_size: int = 100, **options: Unpack[WalkOptions]) -> AsyncGenerator[Chat, None]:
-        """Yield all chats of the account, in the server's order, chats that were found late at the end.
+        """Yield all chats of the account, in the server's order; those that jumped to its front come at the end.
 
         Every chat that exists for the whole walk is yielded exactly once, even when new messages reorder the list. This
-        is a short cut for `walk_chats`, with its arguments and errors. `contextlib.aclosing` ends it early. As with
+        is a shortcut for `walk_chats`, with its arguments and errors. `contextlib.aclosing` ends it early. As with
         every async generator, a step that is cancelled ends it: use `walk_chats` for timeouts around single steps.
         """
         walk = self.walk_chats(page_size, **options)
@@ -178,7 +178,7 @@ class PlugChatSession:
             await walk.discard()
 
     async def iter_pages(self, page_size: int = 100, **options: Unpack[WalkOptions]) -> AsyncGenerator[Page, None]:
-        """Yield the pages of the list. A short cut for `walk_chats(...).pages()`, see `iter_chats`."""
+        """Yield the pages of the list. A shortcut for `walk_chats(...).pages()`, see `iter_chats`."""
         walk = self.walk_chats(page_size, **options)
         try:
             while (page := await walk.next_page()) is not None:
@@ -196,18 +196,19 @@ class PlugChatSession:
             await walk.discard()
 
     def watch_chats(self, **options: Unpack["WatchOptions"]) -> AsyncGenerator[ChatEvent, None]:
-        """Poll the list, and yield what has happened: ChatAdded, ChatChanged, ChatRemoved. It has no end.
+        """Poll the list, and yield its changes as events: ChatAdded, ChatChanged, ChatRemoved.
 
             async with aclosing(plugchat.watch_chats(state=WatchState.load("watch.state"))) as watch:
                 async for event in watch: ...
 
         A poll reads the pages of the chats with new messages, usually one. Changes without a message (deleted, read,
         muted, renamed) are found by a full scan: every `full_scan_interval`, and when a chat is missing from the pages
-        that were read. The oldest message's event comes first, of the front and then of the full scan.
+        that were read. Events come in the order of their messages, oldest first: those of the front of the list, then
+        those of the full scan. A watch ends only at `max_polls`, if that is set.
 
-        A chat is removed if that is proven, as by consistency="strict", or if it was missing from three full scans in a
-        row; two for a list that is empty, or less than half as long as before. A list that is not sorted by time is
-        always read as a whole.
+        A chat counts as removed if that is proven, as by consistency="strict", or if it was missing from three full
+        scans in a row. An empty list, or one less than half as long as before, counts after two scans. A list that is
+        not sorted by time is always read as a whole.
 
         Args:
             **options: See `WatchOptions`.

@@ -40,8 +40,8 @@ _REASONS: Final[tuple[tuple[type[Exception], str, str], ...]] = (
 _MALFORMED: Final = ("malformed", "the answer is not valid HTTP")
 _HINTS: Final = {
     "certificate": (
-        "Check base_url and this machine's clock; if the server's authority is your own, "
-        "give an ssl_context that trusts it."
+        "Check base_url and this machine's clock; if the certificate is from your own CA, "
+        "pass an ssl_context that trusts it."
     ),
     "dns": "Check the host name in base_url, and this machine's DNS.",
     "proxy": "Check the proxy option.",

@@ -97,7 +97,7 @@ def structure_time(value: object, _: object = datetime) -> datetime | None:
 
 
 def structure_mute_end(value: object, _: object = datetime) -> datetime | None:
-    """Return the end of a muting: a time, or -1, "for ever"."""
+    """Return the end of a muting: a time, or -1, "forever"."""
     return FOREVER if _number(value) == -1 else structure_time(value)
 
 

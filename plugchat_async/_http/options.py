@@ -29,13 +29,13 @@ class RequestOptions(TypedDict, total=False):
         on_bad_value: "warn" (default) replaces a value that cannot be read by the field's default, and reports it in
             `Page.problems`, `WalkReport.problems` and one warning for each walk. "raise" raises a DecodeError. If more
             than half of a page's rows have neither a phone nor a lid, a DecodeError is raised in any case.
-        max_concurrency: Requests in flight at most (default 64).
-        requests_per_second: Requests per second at most, evenly spaced by the event loop's clock; the requests of a
-            hundredth of a second may be sent together (default None: no limit).
+        max_concurrency: The maximum number of requests in flight (default 64).
+        requests_per_second: The maximum number of requests per second, evenly spaced by the event loop's clock, except
+            that those of 10 ms may be sent at once (default None: no limit).
         max_response_bytes: The largest body, decompressed, that is read (default 16 MiB).
         proxy: The URL of an HTTP proxy (default None: no proxy; environment variables are not used).
         ssl_context: An ssl.SSLContext to verify servers with (default None: Python's default).
-        telemetry: Follows walks, pages and attempts, such as an OpenTelemetry of
+        telemetry: Records walks, pages and attempts, such as an OpenTelemetry of
             `plugchat_async.integrations.opentelemetry` (default None).
         clock: Time, sleep and randomness, for tests.
     """
@@ -57,11 +57,11 @@ class SessionOptions(RequestOptions, total=False):
     """The keyword options of `PlugChatSession`, for functions that pass them on.
 
     Attributes:
-        base_url: An origin, with a path prefix at most (default https://app.plugchat.com.br). https, or http on
+        base_url: An origin, optionally with a path prefix (default https://app.plugchat.com.br). https, or http on
             loopback.
         client_session: An aiohttp.ClientSession to send through instead of one of the session's own (default None). It
-            is never closed, and its settings apply: headers, middlewares, cookies (so share it between no two
-            accounts). A stale connection of its pool costs an attempt. Exceptions of its own code are not translated.
+            is never closed, and its settings apply: headers, middlewares, cookies (so use a separate one for each
+            account). A stale connection of its pool costs an attempt. Exceptions of its own code are not translated.
     """
 
     base_url: str

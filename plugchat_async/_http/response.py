@@ -45,8 +45,8 @@ _STATUS_RANGES: Final[dict[range, type[PlugChatError]]] = {
 }
 _STATUS_HINTS: Final = {
     400: "The server refused page, page_size or the headers: read what it says, and check base_url.",
-    404: "There is no such call there: check base_url.",
-    407: "The proxy wants credentials: check the proxy option.",
+    404: "The server has no such path: check base_url.",
+    407: "The proxy requires credentials: check the proxy option.",
 }
 
 
@@ -134,7 +134,8 @@ def status_error(response: Response, token: Secret, retry_after: float | None) -
             error.accept = None if accept is None else one_line(accept, token)
         case RedirectedError():
             error.target = _redirect_target(response, token)
-            error.message = f"HTTP {status_line(status)}: redirected to {error.target or 'nowhere'}"
+            target = f"to {error.target}" if error.target else "without a valid Location"
+            error.message = f"HTTP {status_line(status)}: redirected {target}"
         case RateLimitedError() | ServerError():
             error.retry_after = retry_after
         case _:

@@ -60,8 +60,8 @@ def parse_wait(status: int, headers: Mapping[str, str], *, now: float) -> float 
 def parse_reset(value: str | None, *, now: float, date: str | None = None) -> float | None:
     """Return the seconds until a rate limit is reset, or None if `value` is absent or can't be read.
 
-    RateLimit-Reset and X-RateLimit-Reset hold seconds from now, or a time in epoch seconds or milliseconds, told apart
-    by size. A time in the past is 0.0. For `now` and `date` see `parse_retry_after`.
+    RateLimit-Reset and X-RateLimit-Reset hold seconds from now, or a time in epoch seconds or milliseconds,
+    distinguished by size. A time in the past is 0.0. For `now` and `date` see `parse_retry_after`.
     """
     text = (value or "").strip(" \t")
     if not _RESET.fullmatch(text):

@@ -31,12 +31,12 @@ def token_problem(token: object) -> InvalidValueError | InvalidTypeError | None:
         return InvalidValueError("token is empty", "Copy the token from the Plug Chat panel.")
     if token.lower().startswith("bearer "):
         return InvalidValueError(
-            "token begins with 'Bearer'", "Plug Chat takes the raw token: give it without 'Bearer'."
+            "token begins with 'Bearer'", "Plug Chat takes the raw token: pass it without 'Bearer'."
         )
     # RFC 9110, 5.5 allows blanks inside a field's value; no token has them, a bad copy does.
     if not _VISIBLE_ASCII.fullmatch(token):
         return InvalidValueError(
-            "token holds blanks, control characters or characters outside ASCII",
+            "token contains spaces, control characters or non-ASCII characters",
             "Copy the token again, without the space around it.",
         )
     return None
@@ -79,7 +79,7 @@ class TokenProvider:
         if cancelled:
             if task.cancelling() > cancelling:
                 raise asyncio.CancelledError  # a new one: the frames of the first one may hold the token
-            return TokenError(f"{_CALLABLE} was cancelled by somebody else")
+            return TokenError(f"{_CALLABLE} was cancelled by other code")
         return self._wrap(returned)
 
     def _wrap(self, returned: object) -> Secret | TokenError:

@@ -108,7 +108,7 @@ class Transport:
             if loop not in (None, asyncio.get_running_loop()):
                 raise SessionStateError(
                     "the injected client_session belongs to another event loop",
-                    "Make both sessions in the event loop that uses them.",
+                    "Create both sessions in the event loop that uses them.",
                 )
             # The proxy is the way out of a closed network: bare requests take it as well.
             options = {"proxy": proxy, "trust_env": self._borrowed.trust_env}
@@ -136,7 +136,7 @@ class Transport:
         if self._loop is not asyncio.get_running_loop():
             raise SessionStateError(
                 "the session belongs to another event loop",
-                "Make one session for each event loop, inside of it.",
+                "Create a session for each event loop, inside that loop.",
             )
 
     async def close(self) -> None:
@@ -260,7 +260,7 @@ class Transport:
 
 def _closed() -> SessionStateError:
     return SessionStateError(
-        "the session is closed", "Close it when nothing uses it any more. It stays closed: make a new one to go on."
+        "the session is closed", "A closed session can't be opened again: create a new one, or close this one later."
     )
 
 

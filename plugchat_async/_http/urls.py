@@ -15,7 +15,7 @@ STATUS_PATH: Final = "/api/whatsapp/status"
 DOCUMENTED_ORIGINS: Final = ("https://app.plugchat.com.br", "https://www.plugchat.com.br")
 DEFAULT_BASE_URL: Final = DOCUMENTED_ORIGINS[0]
 
-_BASE_URL_HINT: Final = f"Give an origin such as {DOCUMENTED_ORIGINS[0]}, with a path prefix at most."
+_BASE_URL_HINT: Final = f"Use an origin such as {DOCUMENTED_ORIGINS[0]}, optionally with a path prefix."
 # Stricter than RFC 3986: parsers read backslashes, quotes, and text after a bracket in different ways.
 _BASE_URL: Final = re.compile(
     r"""(?P<scheme> https? ) ://
@@ -39,14 +39,14 @@ def parse_base_url(base_url: object) -> str | InvalidValueError | InvalidTypeErr
         return InvalidValueError("base_url does not begin with https://", _BASE_URL_HINT)
     for mark, what in (("@", "user information"), ("?", "a query"), ("#", "a fragment")):
         if mark in text:
-            return InvalidValueError(f"base_url holds {what}", _BASE_URL_HINT)
+            return InvalidValueError(f"base_url contains {what}", _BASE_URL_HINT)
     parts = _BASE_URL.fullmatch(text)
     if parts is None or not _is_host(parts["host"]) or int(parts["port"] or 1) not in range(1, 65536):
         return InvalidValueError(f"base_url is not a URL: {base_url!r}", _BASE_URL_HINT)
     scheme, host = parts["scheme"].lower(), parts["host"].lower()
     if scheme == "http" and not _is_loopback(host):
         return InvalidValueError(
-            f"base_url must be https, except on loopback: {base_url!r}", "Use https: http shows the token."
+            f"base_url must be https, except on loopback: {base_url!r}", "Use https: http would expose the token."
         )
     is_default = parts["port"] in (None, {"https": "443", "http": "80"}[scheme])
     return f"{scheme}://{host}{'' if is_default else ':' + parts['port']}{_trim_path(parts['path'])}"
@@ -59,7 +59,9 @@ def proxy_problem(proxy: object) -> InvalidValueError | InvalidTypeError | None:
     if not isinstance(proxy, str):
         return InvalidTypeError(f"proxy must be a str, got {type(proxy).__name__}")
     if not re.match(r"https?://[^/?#\s]", proxy, re.IGNORECASE):
-        return InvalidValueError("proxy must begin with http:// or https:// and name a host", "Give the proxy's URL.")
+        return InvalidValueError(
+            "proxy must begin with http:// or https:// and name a host", "Use a URL such as http://127.0.0.1:3128."
+        )
     return None
 
 

@@ -14,19 +14,13 @@ _MAX = 10**15
 def check_int(name: str, value: object, *, minimum: int, maximum: int = _MAX) -> int:
     """Return `value` if it is an int from `minimum` to `maximum`. A bool is not: page_size=True is a mistake."""
     if not isinstance(value, int) or isinstance(value, bool):
-        raise InvalidTypeError(f"{name} must be an int, got {value!r}", f"Give {name} as an int.")
+        raise InvalidTypeError(f"{name} must be an int, got {value!r}", "Pass an int.")
     if abs(value) > _MAX:
-        raise InvalidValueError(
-            f"{name} is out of range: it has {value.bit_length()} bits", f"Give {name} as {minimum} or more."
-        )
+        raise InvalidValueError(f"{name} is out of range: it has {value.bit_length()} bits", f"Use {minimum} or more.")
     if value < minimum:
-        raise InvalidValueError(
-            f"{name} must be at least {minimum}, got {value!r}", f"Give {name} as {minimum} or more."
-        )
+        raise InvalidValueError(f"{name} must be at least {minimum}, got {value!r}", f"Use {minimum} or more.")
     if value > maximum:
-        raise InvalidValueError(
-            f"{name} must be at most {maximum}, got {value!r}", f"Give {name} as {maximum} or less."
-        )
+        raise InvalidValueError(f"{name} must be at most {maximum}, got {value!r}", f"Use {maximum} or less.")
     return value
 
 
@@ -43,15 +37,15 @@ def check_seconds(name: str, value: object, *, zero: bool) -> float:
 def check_number(name: str, value: object, *, zero: bool = True, maximum: int = _MAX, unit: str = "") -> float:
     """Return `value` as a float if it is a number up to `maximum`, above 0, or 0 if `zero` is allowed."""
     if not isinstance(value, int | float) or isinstance(value, bool):
-        raise InvalidTypeError(f"{name} must be a number{unit}, got {value!r}", f"Give {name} as a float.")
+        raise InvalidTypeError(f"{name} must be a number{unit}, got {value!r}", "Pass a float.")
     if not 0 <= value <= _MAX or (value == 0 and not zero):  # NaN is in no range
         got = value if isinstance(value, float) or abs(value) <= _MAX else f"{value.bit_length()} bits"
         raise InvalidValueError(
             f"{name} must be a finite number {'of at least' if zero else 'above'} 0, got {got}",
-            f"Give {name} as a number{unit}.",
+            f"Use a number{unit}.",
         )
     if value > maximum:
-        raise InvalidValueError(f"{name} must be at most {maximum}, got {value}", f"Give {name} as {maximum} or less.")
+        raise InvalidValueError(f"{name} must be at most {maximum}, got {value}", f"Use {maximum} or less.")
     return float(value)
 
 
@@ -59,7 +53,7 @@ def check_choice(name: str, value: object, choices: tuple[str, ...]) -> None:
     """Raise unless `value` is one of `choices`."""
     if value not in choices:
         allowed = " or ".join(repr(choice) for choice in choices)
-        raise InvalidValueError(f"{name} must be {allowed}, got {value!r}", f"Give {name} as {allowed}.")
+        raise InvalidValueError(f"{name} must be {allowed}, got {value!r}", f"Use {allowed}.")
 
 
 def check_type(name: str, value: object, wanted: type, *, optional: bool = False) -> None:
@@ -74,4 +68,4 @@ def check_function(name: str, value: object, argument: str) -> None:
     # Neither an `async def` function nor an object with an async __call__ is a plain function.
     called = value if inspect.isroutine(value) else getattr(value, "__call__", None)  # noqa: B004 - not whether, but what
     if value is not None and (not callable(value) or inspect.iscoroutinefunction(called)):
-        raise InvalidTypeError(f"{name} must be a plain function of {argument}", "Give a function that is not async.")
+        raise InvalidTypeError(f"{name} must be a plain function of {argument}", "Pass a function that is not async.")

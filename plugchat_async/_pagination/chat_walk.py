@@ -117,7 +117,7 @@ class ChatWalk:
             PageLimitError: The list has not ended after `max_pages`.
             PaginationError: The server caps `page_size`, so that `start_page` means another page.
             ConsistencyError: `require_verified` is set, and the walk is not verified.
-            SessionStateError: Another task iterates this walk.
+            SessionStateError: Another task is iterating this walk.
         """
         if (self._yielded == len(self._chats) or self._left == 0) and not await self._read_page():
             raise StopAsyncIteration
@@ -222,7 +222,7 @@ class ChatWalk:
         """Read the next page. Return whether there is one; if not, the walk is over."""
         if self._busy:
             raise SessionStateError(
-                "another task iterates this walk", "Iterate a walk in one task, or start one walk for each task."
+                "another task is iterating this walk", "Iterate a walk in one task, or start one walk for each task."
             )
         if self._error is not None:
             raise self._error

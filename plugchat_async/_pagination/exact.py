@@ -44,7 +44,7 @@ def passes(state: WalkState, context: WalkContext) -> Walk:
         reader = PassReader(state, context)
         yield from read_pages(state, context, reader, ahead=False)
         if not state.scan.countable:
-            stats.reason = "pages had other lengths than were asked for"
+            stats.reason = "pages had other lengths than requested"
             return
         if not state.scan.repeated or reader.saw_all:
             stats.verified, stats.reason = True, ""  # whatever another walker said before
@@ -55,7 +55,7 @@ def passes(state: WalkState, context: WalkContext) -> Walk:
         else:
             blind += 1
             if blind == MAX_BLIND_PASSES or (state.passes and stats.recovered == recovered):
-                stats.reason = "the list moved, and is not sorted by time: so it is not known which chats did"
+                stats.reason = "the list moved, and is not sorted by time: so it is unknown which chats did"
                 return
         state.begin_pass(bound)
     stats.reason = f"the list moved too fast: chats still changed places after {MAX_PASSES} passes"

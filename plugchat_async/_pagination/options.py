@@ -36,7 +36,7 @@ class CommonWalkOptions(TypedDict, total=False):
             reorder the list, if no chat is deleted. Costs no extra request for a quiet account, and one with
             `prefetch`.
             "strict": also if chats are deleted. The list must be sorted by `last_message_time`, newest first, and the
-            server must honor any `pageSize`. Costs a fifth more requests at 100 chats a page, twice as many at 10.
+            server must honour any `pageSize`. Costs a fifth more requests at 100 chats a page, twice as many at 10.
             "plain": whatever the server sends. While a list changes, chats come twice or are missed.
         prefetch: The number of pages to request ahead of the caller (default 0: each page is requested when it is
             needed). Pages come in order; the number of requests ahead starts at one and doubles. Up to prefetch + 1
@@ -64,7 +64,7 @@ class WalkOptions(CommonWalkOptions, total=False):
             yielded again. `page_size`, `start_page`, `stop_on` and `consistency` are those of the checkpoint;
             a `limit` counts from 0 again. The guarantees of "exact" and "strict" cover both walks and the time between.
         on_page: A plain function, called with each Page before it is yielded, as for progress displays (default None).
-            An exception of it ends the walk.
+            If it raises an exception, the walk ends with it.
         on_report: A plain function, called with the WalkReport when a walk that has requested something ends, for
             whatever reason (default None).
     """

@@ -16,7 +16,7 @@ def plain(state: WalkState, context: WalkContext) -> Walk:
 
 @define(eq=False, repr=False)
 class _Plain:
-    """Takes pages as they are, and remembers just enough to recognize a repeated one.
+    """Takes pages as they are, and remembers just enough to recognise a repeated one.
 
     Attributes:
         _fingerprints: One for each page, not for each chat: a walk of a million chats keeps ten thousand ints.

@@ -32,7 +32,7 @@ class ServerTraits:
     def may_be_capped(self, page: Page) -> bool:
         """Return whether a short first page may be a full page of a smaller size than was asked for.
 
-        Caps are round numbers. It is not capped if its size, or a larger one, was honored before, or if the same chats
+        Caps are round numbers. It is not capped if its size, or a larger one, was honoured before, or if the same chats
         were checked, were the whole list, and have not moved since.
         """
         return page.size > self._honoured and is_round(page.length) and _state_of(page) != self._whole
@@ -153,8 +153,8 @@ def _check_middle(page: Page, state: WalkState) -> Generator[Step, Page, None]:
     # A server that has page 1 again past the end may send more.
     if beyond.length <= length and not chat_keys(beyond) <= chat_keys(page):
         raise PaginationError(
-            f"the server caps pageSize={page.size} to {length}: page {page.number} is not the page meant",
-            f"Start again at start_page=1, or count pages in page_size={length}.",
+            f"the server caps pageSize={page.size} to {length}: page {page.number} is not the requested one",
+            f"Start at start_page=1, or use page_size={length} and count pages of that size.",
             page=page.number,
             page_size=length,
         )

@@ -1,4 +1,4 @@
-"""`strict`: every chat once, whatever is deleted meanwhile.
+"""`strict`: every chat once, whatever is deleted during the walk.
 
 What proves it is a *cover*. A response is one instant's window of a list that is sorted by time. If its first chat has
 time `hi` and its last one `lo`, every chat whose time was strictly between them at that instant was in it; on page 1
@@ -9,7 +9,7 @@ and alone, if that page goes down beyond W; if it does not, another cover down t
 
 Neighbouring pages leave a gap between the last time of one and the first of the next. So the windows overlap here:
 `number` and `size` are chosen for each so that it begins some chats before the end of the one before it, and goes down
-as far as it can. If too many chats were deleted meanwhile, they don't overlap, and the walk steps back, twice as far
+as far as it can. If too many chats were deleted in between, they don't overlap, and the walk steps back, twice as far
 each time.
 
 Read one after another, newest first, windows also find a chat that is put back because its last message was deleted:
@@ -50,7 +50,7 @@ def scan_windows(state: WalkState, context: WalkContext) -> Generator[Step, Page
         since were not.
     """
     if state.config.stop_on == "empty":
-        return 'short pages are no end with stop_on="empty", so nothing shows that there is one'
+        return 'stop_on="empty" does not accept a short page as the end, so the end is not proven'
     if state.passes:
         state.restart_pass()
     state.windows.overlap = state.windows.overlap or min_overlap(state.size)

@@ -1,7 +1,7 @@
 """Read pages in order until one is short: the part that all walkers have in common.
 
-The rule: a page with fewer chats than were asked for is the last one. Two kinds of servers break it, and are
-recognized: those that cap `pageSize` silently (every page looks short), and those that ignore `page` (no page does).
+The rule: a page with fewer chats than requested is the last one. Two kinds of servers break it, and are
+detected: those that cap `pageSize` silently (every page looks short), and those that ignore `page` (no page does).
 """
 
 from typing import Protocol

@@ -28,11 +28,11 @@ class BulkOptions(CommonWalkOptions, RequestOptions, total=False):
     """The keyword options of `fetch_many` for walks and requests, for functions that pass them on.
 
     Attributes:
-        page_size: The number of chats to ask for at a time (default 100).
+        page_size: The number of chats per request (default 100).
         base_url: The base URL of accounts that have none, as for `SessionOptions`.
-        account_requests_per_second: Requests per second of each account at most, evenly spaced (default None: no
-            limit). Use it with `prefetch` if the service limits the rate of an account: after a 429, all requests of
-            the account wait, and are then sent together.
+        account_requests_per_second: The maximum number of requests per second of each account, evenly spaced (default
+            None: no limit). Use it with `prefetch` if the service limits the rate of an account: after a 429, all
+            requests of the account wait, and are then sent together.
         isolate_connections: Whether each account has connections of its own (default False: accounts share them, one
             after the other). No cookie, header or error of one account reaches another in any case. But if a server
             sends an unrequested answer just when the next request is sent, it is taken for the answer to that one.
@@ -144,13 +144,13 @@ def fetch_many(
         async for result in fetch_many(accounts, concurrency=64):
             print(result.account.name, len(result.chats), result.error)
 
-    Accounts share a retry budget; when it is used up, each one has its own for two retries. At most one request of an
-    account waits for its turn at a time, so that accounts with many prefetched pages do not delay others. This is an
-    async generator: leave it with `contextlib.aclosing`, and all requests in flight are cancelled.
+    Accounts share a retry budget; when it is used up, each account still has two retries of its own. At most one
+    request of an account waits for its turn at a time, so that accounts with many prefetched pages do not delay others.
+    This is an async generator: leave it with `contextlib.aclosing`, and all requests in flight are cancelled.
 
     Args:
         accounts: An iterable or async iterable of Account, of any length: they are taken one by one, when they are
-            needed. A plain iterable is called in the event loop, so it should not block. Names may repeat.
+            needed. A plain iterable is iterated in the event loop, so it should not block. Names may repeat.
         concurrency: The number of accounts that are fetched at a time (default 64). Only their chats are held in
             memory: all of an account, or, with `stream`, its next page and `prefetch` more.
         on_error: "collect" (default) returns a failed account as a result with its error, and continues. "raise" raises
@@ -164,7 +164,7 @@ def fetch_many(
 
     Raises:
         InvalidValueError: At once, if an argument has a wrong value.
-        InvalidTypeError: At once, if an argument has a wrong type; later, if `accounts` yields something else than an
+        InvalidTypeError: At once, if an argument has a wrong type; later, if `accounts` yields something other than an
             Account.
         PlugChatError: With on_error="raise", the error of an account.
         ConfigurationError: `accounts` cancels the task that iterates it, as a timeout across a yield does (PEP 789).

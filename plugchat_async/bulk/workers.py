@@ -207,6 +207,6 @@ class WorkerPool:
 
 def _cancelled_by_others() -> ConfigurationError:
     return ConfigurationError(
-        "fetching was cancelled from within",
-        "Let `accounts` hold no timeout and no task group across a yield (PEP 789), and cancel no tasks but your own.",
+        "the tasks of this call were cancelled by other code",
+        "In `accounts`, do not yield inside a timeout or a task group (PEP 789), and cancel only your own tasks.",
     )

@@ -169,7 +169,7 @@ def _change(old: Chat, new: Chat, name: str) -> str:
         case "muted_until":
             end = new.muted_until
             if end == FOREVER:
-                return "muted for ever"
+                return "muted forever"
             return "no end date for muting" if end is None else f"muted until {end:%Y-%m-%d %H:%M:%S} UTC"
         case "profile_thumbnail":
             return "picture changed"  # the URLs are too long

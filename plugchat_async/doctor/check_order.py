@@ -196,7 +196,7 @@ def check_duplicates(results: Sequence[ProbeResult]) -> Finding:
             "duplicates",
             f"{counted(most, 'phone')} {'comes' if most == 1 else 'come'} twice in one answer",
             "Walks yield all of these chats, but can't guarantee that each is yielded once and none is missed: "
-            "distinguish them by their other fields, and tell Plug Chat's support.",
+            "distinguish them by their other fields, and report this to Plug Chat's support.",
             phones=most,
         )
     return ok("duplicates", "no phone comes twice in one answer", phones=0)

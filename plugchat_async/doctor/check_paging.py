@@ -26,7 +26,7 @@ def check_page(one: ProbeResult, two: ProbeResult, far: ProbeResult | None = Non
         "page",
         f"it is not honoured: {numbers} return the same chats",
         "A walk would never end, so it ends with PageRepeatedError after the first page: check base_url and any cache "
-        "in between (its key must hold the query); if they are right, tell Plug Chat's support.",
+        "in between (its key must hold the query); if they are right, report this to Plug Chat's support.",
         "answer",
         honoured=False,
     )

@@ -15,8 +15,8 @@ from plugchat_async.doctor.findings import Finding, failed, ok, skipped, warning
 SOON_DAYS: Final = 14
 _DAY: Final = 86_400
 _CERTIFICATE_ADVICE: Final = (
-    "Check base_url and this machine's clock; if the server's authority is your own, give an ssl_context that trusts "
-    "it, or name its file in SSL_CERT_FILE."
+    "Check base_url and this machine's clock; if the certificate is from your own CA, pass an ssl_context that trusts "
+    "it, or set SSL_CERT_FILE to the CA's file."
 )
 _CONNECTION_ADVICE: Final = (
     "Check base_url, and that no firewall is in between; if both are right, the service is down: try again later."

@@ -119,7 +119,7 @@ class PagingProber:
             "first_page",
             "pages count from 0: page=0 returns the chats that come before those of page=1",
             "Walks begin at page=1: they miss the first page_size chats, the newest, without an error. Check "
-            "base_url, and tell Plug Chat's support and this project.",
+            "base_url, and report this to Plug Chat's support and this project.",
             "answer",
             number=0,
             page_0="the first page",

@@ -31,7 +31,7 @@ async def export_many(
     A file has the name of its account, and appears when it is complete. Its first column is `account`, the account's
     name; the others are the fields of `Chat`. In file names, characters that a file system may refuse are written as
     "%" and two hexadecimal digits. A failed account has no file, but a line in `failures.jsonl`, which lists the
-    failures of the last run. `_manifest.ndjson` lists the finished accounts: if an export was interrupted, call it
+    failures of the last run. `_manifest.ndjson` lists the finished accounts: if an export was interrupted, call this
     again, and it fetches only the others.
 
     Args:

@@ -96,7 +96,7 @@ def plugchat_session(
         pytest.fail(
             f"plugchat_session needs an asyncio event loop, and {request.node.name} will not run in one. Make it an "
             "`async def` test, install pytest-asyncio, and mark the test with @pytest.mark.asyncio, or all tests with "
-            "asyncio_mode = \"auto\" in pytest's configuration. (anyio's plugin works, too, with its backend "
+            "asyncio_mode = \"auto\" in pytest's configuration. (anyio's plugin works too, with its backend "
             "'asyncio'.) A sync test can use plugchat_simulator and plugchat_env.",
             pytrace=False,
         )

@@ -429,7 +429,7 @@ def test_a_walk_that_must_be_verified(account: PlugChatSimulator, capsys: pytest
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["chats", "--token", "s3cret\n"], "token holds blanks"),
+        (["chats", "--token", "s3cret\n"], "token contains spaces"),
         (["chats", "--token", "s3cret", "--base-url", "http://x.example"], "base_url must be https"),
         (["chats", "--token", "s3cret", "--page-size", "0"], "page_size must be at least 1"),
         (["chats", "--token", "s3cret", "--limit", "-1"], "limit must be at least 0"),

@@ -170,7 +170,7 @@ def test_people_are_merged(sim: PlugChatSimulator, accounts: Path, capsys: pytes
     ("text", "message"),
     [
         ("name,token\na,{}-1\na,{}-2\n", "line 3: 'a' is also in line 2"),
-        ("name,token\na,{} x\n", "line 2: 'a': token holds blanks"),
+        ("name,token\na,{} x\n", "line 2: 'a': token contains spaces"),
         ("name,token\na,{},{}\n", "line 2: expected 2 cells, found 3"),
         ("name,token_env\na,{}\n", "line 2: 'a': the environment variable"),
         ("{}\n", "line 1 does not name the columns"),

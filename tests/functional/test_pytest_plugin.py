@@ -342,7 +342,7 @@ async def test_it(plugchat_session):
         ("plugchat_faults", "use one or more Faults, as in *. Got none."),
         ("plugchat_simulator(1000)", "use options of PlugChatSimulator, by name: chats, seed,*. Got 1000."),
         ("plugchat_simulator(chat=1)", "use options of PlugChatSimulator, by name: chats, seed,*. Got 'chat'."),
-        ("plugchat_simulator(chats=-1)", "chats must be at least 0, got -1. Give chats as 0 or more."),
+        ("plugchat_simulator(chats=-1)", "chats must be at least 0, got -1. Use 0 or more."),
         ("plugchat_session('x')", "use options of PlugChatSession, by name: token, timeout,*. Got 'x'."),
         ("plugchat_session(timeout=0)", "timeout must be a finite number above 0, got 0.*"),
         ("plugchat_session(retry=3)", "retry must be *RetryPolicy*, got *"),

@@ -441,7 +441,7 @@ def test_pages_of_other_lengths_prove_nothing() -> None:
     """A server that sends more than it was asked for, or filters after paging."""
     listed = MovingList(25)
     more = walk_over(lambda number, size: evolve(listed.page(number, 2 * size), size=size), 5, "exact")
-    assert (more.stats.verified, more.stats.reason) == (False, "pages had other lengths than were asked for")
+    assert (more.stats.verified, more.stats.reason) == (False, "pages had other lengths than requested")
     assert len(more.got) == 25
 
     def filtering(number: int, size: int) -> Page:
@@ -449,7 +449,7 @@ def test_pages_of_other_lengths_prove_nothing() -> None:
         return evolve(page, chats=tuple(chat for chat in page.chats if int(chat.id) % 3))
 
     fewer = walk_over(filtering, 5, "exact", stop_on="empty")
-    assert (fewer.stats.verified, fewer.stats.reason) == (False, "pages had other lengths than were asked for")
+    assert (fewer.stats.verified, fewer.stats.reason) == (False, "pages had other lengths than requested")
     assert len(fewer.got) == 16
 
 
@@ -678,8 +678,8 @@ def test_a_filtering_server_is_read_to_its_empty_page_but_not_verified(consisten
     assert (
         walked.stats.reason
         == {
-            "exact": "pages had other lengths than were asked for",
-            "strict": 'short pages are no end with stop_on="empty", so nothing shows that there is one',
+            "exact": "pages had other lengths than requested",
+            "strict": 'stop_on="empty" does not accept a short page as the end, so the end is not proven',
         }[consistency]
     )
 

@@ -79,7 +79,7 @@ async def test_a_supervisor_that_others_cancel_is_told_though_something_waits_to
     pool._supervisor.cancel()
     await asyncio.wait([pool._supervisor])
     await asyncio.sleep(0)
-    with pytest.raises(ConfigurationError, match="cancelled from within"):
+    with pytest.raises(ConfigurationError, match="were cancelled by other code"):
         await pool.next()
     await pool.close()
     assert others() == set()

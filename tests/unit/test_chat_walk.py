@@ -382,7 +382,7 @@ async def test_one_task_iterates_at_a_time() -> None:
     walk = walk_over(MovingList(43).page, turns=5)
     step = asyncio.ensure_future(anext(walk))
     await asyncio.sleep(0)
-    with pytest.raises(SessionStateError, match="another task iterates this walk"):
+    with pytest.raises(SessionStateError, match="another task is iterating this walk"):
         await anext(walk)
     assert (await step).id == "0"
     assert await names_of(walk) == NAMES[1:]

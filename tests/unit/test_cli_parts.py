@@ -73,7 +73,7 @@ def test_what_a_change_says() -> None:
 
 @pytest.mark.parametrize(
     ("end", "said"),
-    [(FOREVER, "muted for ever"), (None, "no end date for muting"), (TIME, "muted until 2026-01-15 17:20:07 UTC")],
+    [(FOREVER, "muted forever"), (None, "no end date for muting"), (TIME, "muted until 2026-01-15 17:20:07 UTC")],
 )
 def test_the_end_of_a_muting_as_text(end: datetime | None, said: str) -> None:
     """As people say it; who has no name is told by the id."""

@@ -91,7 +91,8 @@ def test_a_redirect_names_the_targets_origin_only(location: str, target: str | N
     error = status_error(response, TOKEN, None)
     assert isinstance(error, RedirectedError)
     assert error.target == target
-    assert error.message == f"HTTP 302 Found: redirected to {target or 'nowhere'}"
+    redirected = f"to {target}" if target else "without a valid Location"
+    assert error.message == f"HTTP 302 Found: redirected {redirected}"
 
 
 def test_a_redirect_without_a_location_has_no_target() -> None:
@@ -105,8 +106,8 @@ def test_a_redirect_without_a_location_has_no_target() -> None:
     ("status", "hint"),
     [
         (400, "The server refused page, page_size or the headers"),
-        (404, "There is no such call there: check base_url"),
-        (407, "The proxy wants credentials"),
+        (404, "The server has no such path: check base_url"),
+        (407, "The proxy requires credentials"),
         (401, AuthenticationError.advice),
         (418, UnexpectedStatusError.advice),
         (503, ServerError.advice),

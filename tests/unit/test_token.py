@@ -122,7 +122,7 @@ async def hanging() -> str:
         (failing_later, "failed: TimeoutError in test_token.py, line "),
         (hanging, "took longer than 0.02 s"),
         (lambda: None, "returned an invalid token: token must be a str, got NoneType"),
-        (lambda: f" {NEW}", "returned an invalid token: token holds blanks"),
+        (lambda: f" {NEW}", "returned an invalid token: token contains spaces"),
         (lambda: f"Bearer {NEW}", "returned an invalid token: token begins with 'Bearer'"),
         (lambda _: NEW, "failed: TypeError in test_token.py, line "),
     ],
@@ -228,7 +228,7 @@ async def test_a_function_that_somebody_else_cancels(rotating: PlugChatSimulator
     accounts = [Account("gone", lambda: gone, rotating.base_url), Account("good", NEW, rotating.base_url)]
     results = {result.account.name: result async for result in fetch_many(accounts, page_size=10)}
     assert len(results["good"].chats) == 25
-    with pytest.raises(TokenError, match="was cancelled by somebody else"):
+    with pytest.raises(TokenError, match="was cancelled by other code"):
         raise results["gone"].error or AssertionError
 
 
@@ -397,9 +397,9 @@ def test_two_secrets_are_taken_out() -> None:
 
 
 EMPTY = "token is empty. Copy the token from the Plug Chat panel."
-BEARER = "token begins with 'Bearer'. Plug Chat takes the raw token: give it without 'Bearer'."
+BEARER = "token begins with 'Bearer'. Plug Chat takes the raw token: pass it without 'Bearer'."
 BLANKS = (
-    "token holds blanks, control characters or characters outside ASCII. "
+    "token contains spaces, control characters or non-ASCII characters. "
     "Copy the token again, without the space around it."
 )
 

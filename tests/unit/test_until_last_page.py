@@ -168,7 +168,7 @@ def test_a_walk_from_the_middle_of_an_honest_list(tens: int, start_page: int, si
 @pytest.mark.parametrize("server", [capped, limit_only])
 def test_a_capped_list_can_not_be_begun_in_the_middle(server: Callable[[int, int], Server]) -> None:
     """What was meant by page 3 of 100 is not what pages of 50 count: an error that says how to go on."""
-    with pytest.raises(PaginationError, match="caps pageSize=100 to 50: page 3 is not the page meant") as caught:
+    with pytest.raises(PaginationError, match="caps pageSize=100 to 50: page 3 is not the requested one") as caught:
         walk(server(500, 50), 100, start_page=3)
     assert "start_page=1" in caught.value.hint
     assert (caught.value.page, caught.value.page_size) == (3, 50)

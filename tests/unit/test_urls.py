@@ -64,9 +64,9 @@ def test_base_urls_are_trimmed(given: str, parsed: str) -> None:
         ("https://x.example:99999", "is not a URL"),
         ("https://x.example:65536", "is not a URL"),
         ("https://x.example:0", "is not a URL"),
-        ("https://user:hunter2@x.example", "holds user information."),
-        ("https://x.example/?key=hunter2", "holds a query."),
-        ("https://x.example/#hunter2", "holds a fragment."),
+        ("https://user:hunter2@x.example", "contains user information."),
+        ("https://x.example/?key=hunter2", "contains a query."),
+        ("https://x.example/#hunter2", "contains a fragment."),
     ],
 )
 def test_bad_base_urls_are_refused(given: str, message: str) -> None:
@@ -74,7 +74,7 @@ def test_bad_base_urls_are_refused(given: str, message: str) -> None:
     problem = parse_base_url(given)
     assert isinstance(problem, InvalidValueError)
     assert str(problem).startswith(f"base_url {message}")
-    assert problem.hint.startswith("Use https:" if message == "must be https" else "Give an origin such as https:")
+    assert problem.hint.startswith("Use https:" if message == "must be https" else "Use an origin such as https:")
     assert "hunter2" not in str(problem)
 
 
@@ -93,7 +93,10 @@ def test_a_base_url_is_a_str() -> None:
         ("HTTPS://user:hunter2@proxy.example/", None),
         (7, "proxy must be a str, got int. Correct the argument."),
         *[
-            (proxy, "proxy must begin with http:// or https:// and name a host. Give the proxy's URL.")
+            (
+                proxy,
+                "proxy must begin with http:// or https:// and name a host. Use a URL such as http://127.0.0.1:3128.",
+            )
             for proxy in ("", "proxy.example:8080", "socks5://user:hunter2@x", "http://", "http:///hunter2")
         ],
     ],

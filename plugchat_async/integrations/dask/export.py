@@ -177,7 +177,7 @@ def _result_of(client: Any, future: Any, batch: Sequence[Account]) -> list[Accou
 def _lost(account: Account) -> ServiceError:
     error = ServiceError(
         "the workers that fetched this account's batch were lost",
-        "Check their logs, above all for memory; smaller batches may help. Call it again to retry these accounts.",
+        "Check their logs, memory first; smaller batches may help. Call fetch_many_dask again to retry these accounts.",
     )
     error.account = account.name
     return error

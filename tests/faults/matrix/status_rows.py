@@ -30,11 +30,11 @@ def answer(line: str, *headers: str, body: str = "", name: str = "", **expected:
 def redirects() -> list[Row]:
     rows: list[Row] = []
     for where, headers, target in (
-        ("to the same origin", ["Location: /elsewhere"], "http://localhost"),
-        ("to another origin", [f"Location: https://evil.example/{TOKEN}"], "https://evil.example"),
-        ("to itself", [f"Location: {ASKED}"], "http://localhost"),
-        ("to no URL", ["Location: http://["], "nowhere"),
-        ("without Location", [], "nowhere"),
+        ("to the same origin", ["Location: /elsewhere"], "to http://localhost"),
+        ("to another origin", [f"Location: https://evil.example/{TOKEN}"], "to https://evil.example"),
+        ("to itself", [f"Location: {ASKED}"], "to http://localhost"),
+        ("to no URL", ["Location: http://["], "without a valid Location"),
+        ("without Location", [], "without a valid Location"),
     ):
         for line in ("301 Moved", "302 Found", "303 See Other", "307 Temporary Redirect", "308 Permanent Redirect"):
             row = answer(
@@ -42,7 +42,7 @@ def redirects() -> list[Row]:
                 *headers,
                 name=f"{line[:3]} {where}",
                 error=RedirectedError,
-                says=f"redirected to {target}",
+                says=f"redirected {target}",
                 label=f"301, 302, 303, 307, 308 {where}",
             )
             rows.append(row)
