@@ -237,10 +237,10 @@ def test_an_errors_address_leads_to_what_to_do(kind: type[PlugChatError], site: 
     assert f"What to do: {kind.advice.replace('`', '')}".replace("&", "&amp;") in told
 
 
-def test_the_picture_of_the_house_is_the_tree() -> None:
+def test_the_architecture_in_contributing_is_the_tree() -> None:
     """It has each folder and each public module of the package, and no other."""
     text = (ROOT / "CONTRIBUTING.md").read_text("utf-8")
-    picture = text.partition("## The picture of the house")[2].partition("```\n")[2].partition("```")[0]
+    picture = text.partition("## Architecture")[2].partition("```\n")[2].partition("```")[0]
     package = ROOT / "plugchat_async"
     there = {f"{path.name}/" for path in package.iterdir() if (path / "__init__.py").exists()}
     there |= {path.name for path in package.glob("[!_]*.py")}
