@@ -108,11 +108,11 @@ class ChatWalk:
         return self
 
     async def __anext__(self) -> Chat:
-        """Return the next chat: in the server's order, chats that were found late at the end.
+        """Return the next chat: in the server's order, those that jumped to its front at the end.
 
         Raises:
-            PlugChatError: As `PlugChatSession.fetch_page` raises, with a `checkpoint`; with `prefetch`, too, only after
-                the chats before it were yielded.
+            PlugChatError: As `PlugChatSession.fetch_page` raises, with a `checkpoint`; also with `prefetch`, only
+                after the chats before it were yielded.
             PageRepeatedError: The server ignores `page`.
             PageLimitError: The list has not ended after `max_pages`.
             PaginationError: The server caps `page_size`, so that `start_page` means another page.
@@ -183,7 +183,7 @@ class ChatWalk:
 
     @property
     def checkpoint(self) -> str:
-        """A text to resume the walk with, right at any moment: it covers exactly the chats that were yielded.
+        """A string to resume the walk with, valid at any moment: it covers exactly the chats that were yielded.
 
         It has the key of each chat that was read (a phone, or a lid with a name) and, in the middle of a page, the
         chats that were read but not yielded. Keep it as private as the chats.
@@ -208,7 +208,7 @@ class ChatWalk:
         await self._end()
 
     async def discard(self) -> None:
-        """End the walk and free its memory, for short cuts that nobody asks for a checkpoint later.
+        """End the walk and free its memory, for shortcuts that need no checkpoint later.
 
         To free a million texts at once would block the event loop for 50 ms.
         """

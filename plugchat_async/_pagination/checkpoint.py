@@ -14,7 +14,7 @@ from plugchat_async.errors import InvalidValueError
 T = TypeVar("T")
 
 VERSION = 2
-HINT = "Pass the `checkpoint` of an error or of a walk as it was, or leave out `resume` to start again."
+HINT = "Pass the `checkpoint` of an error or of a walk unchanged, or leave out `resume` to start again."
 
 
 def pack(state: WalkState, pending: Iterable[AttrsInstance] = ()) -> str:

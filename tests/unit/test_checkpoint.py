@@ -241,7 +241,7 @@ def test_a_checkpoint_is_small(consistency: Consistency, most: int) -> None:
     assert json.loads(json.dumps(text)) == text
 
 
-WHAT_TO_GIVE = "Pass the `checkpoint` of an error or of a walk as it was, or leave out `resume` to start again."
+WHAT_TO_GIVE = "Pass the `checkpoint` of an error or of a walk unchanged, or leave out `resume` to start again."
 
 
 def packed(*, version: object = VERSION, scan: object = None, windows: object = None, **changes: object) -> str:
