@@ -115,7 +115,7 @@ def test_close_variants_are_known(text: str, cls: type[PlugChatError]) -> None:
         (400, UnexpectedStatusError, "The server refused page"),
         (401, AuthenticationError, "Check the token"),
         (403, AuthenticationError, "Check the token"),
-        (404, UnexpectedStatusError, "There is no such call"),
+        (404, UnexpectedStatusError, "The server has no such path"),
         (405, MethodNotAllowedError, "The call is GET"),
         (415, UnsupportedMediaTypeError, "The vendor documents"),
         (429, RateLimitedError, "Wait before"),
