@@ -176,19 +176,20 @@ class Transport:
         response = Response(0, {}, b"", complete=False, sent_url=request.url)
         error: PlugChatError | None = None
         stale = False
-        cancellation: tuple[object, ...] | None = None
+        raised: BaseException | None = None
         limit = asyncio.timeout(timeout)
         self._running[limit] = asyncio.current_task()
         try:
             async with limit:
                 await self._ask(client, request, response)
         except asyncio.CancelledError as cancelled:
-            cancellation = cancelled.args
+            # A new one: the frames of the first one hold the headers, and error reports may show frames.
+            raised = asyncio.CancelledError(*cancelled.args)
         except TimeoutError:
             # Closing ends it as well: aiohttp would leave a request that waits for its body waiting.
             error = self._closed_error(client) or RequestTimeoutError(f"no complete answer within {timeout:g} s")
         except _MiddlewareError as carrier:
-            raise carrier.error from None
+            raised = carrier.error
         except Exception as cause:  # errors of neither aiohttp nor the network are raised again
             # aiohttp does not promise what a session raises that is closed in the middle of a request.
             if (closed := self._closed_error(client)) is not None:
@@ -203,9 +204,8 @@ class Transport:
                 raise
         finally:
             del self._running[limit]
-        if cancellation is not None:
-            # A new one: the frames of the first one hold the headers, and error reports may show frames.
-            raise asyncio.CancelledError(*cancellation)
+        if raised is not None:
+            raise raised  # here, where no error of aiohttp is its context
         # A status says more than how its body was cut.
         if error is None or response.status not in (0, 200):
             return response

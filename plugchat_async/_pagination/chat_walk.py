@@ -6,19 +6,18 @@ from collections.abc import AsyncIterator
 from functools import partial
 from itertools import islice
 from types import TracebackType
-from typing import Final, Self
+from typing import Any, Final, Self, cast
 
-from attrs import evolve, frozen
+from attrs import evolve
 
 from plugchat_async._pagination.checkpoint import pack, restored
 from plugchat_async._pagination.options import WalkSettings
-from plugchat_async._pagination.page_source import PageSource
-from plugchat_async._pagination.prefetch import Prefetcher
+from plugchat_async._pagination.page_source import PageIterator, PageSource
+from plugchat_async._pagination.prefetch import Prefetcher, place_to_stop
 from plugchat_async._pagination.server_traits import ServerTraits
 from plugchat_async._pagination.strategy import walk
 from plugchat_async._pagination.until_last_page import WalkContext, WalkStats
 from plugchat_async._pagination.walk_reporter import WalkReporter
-from plugchat_async._pagination.walk_state import WalkState
 from plugchat_async._pagination.walk_steps import FetchPage, PeekPage, Step, YieldPage, advance
 from plugchat_async.errors import (
     PlugChatError,
@@ -75,21 +74,23 @@ class ChatWalk:
         self._reporter = WalkReporter(source.account, settings, observer)
         fetch = source.fetch if observer is None else partial(source.fetch, walk=observer)
         # The page that was read last, its chats, and how many of them were yielded.
-        self._page = Page(max(1, state.page - 1), state.size, restored(state, source.item), b"")
+        self._page = Page(max(1, state.page - 1), state.size, restored(state, source.item), b"[]")
         self._chats = self._page.chats
         self._yielded = 0
         self._stats.chats += len(self._chats)
         left = None if settings.limit is None else settings.limit - len(self._chats)
-        self._prefetcher = Prefetcher(fetch, settings.prefetch, state.config.stop_on, _stop_at(state, left))
+        self._prefetcher = Prefetcher(fetch, settings.prefetch, state.config.stop_on, place_to_stop(state, left))
         context = WalkContext(settings.max_pages, traits, ahead=settings.prefetch > 0, stats=self._stats)
         self._steps = walk(state, context)
         # The request that comes next, or None at the end of the list. `_state` is true to it.
         self._step: Step | None = None
         self._left = settings.limit
-        self._busy = False
+        # The task that is waiting for a page, and the event of its end if another task closes the walk.
+        self._reader: asyncio.Task[Any] | None = None
+        self._interrupted: asyncio.Event | None = None
         self._elapsed: float | None = None
         # The error that has ended it, and one that will when the last page was yielded.
-        self._error: PlugChatError | None = None
+        self._error: Exception | None = None
         self._failure: PlugChatError | None = None
 
     def __repr__(self) -> str:
@@ -131,7 +132,7 @@ class ChatWalk:
 
         The last page is cut at `limit`. Empty pages are not yielded. It raises what `anext` of the walk raises.
         """
-        return _Pages(self)
+        return PageIterator(self.next_page)
 
     async def next_page(self) -> Page | None:
         """Return the next page, or None at the end of the walk. It raises what `anext` of the walk raises."""
@@ -152,8 +153,12 @@ class ChatWalk:
         try:
             while (page := await self.next_page()) is not None:
                 chats += page.chats
-        except PlugChatError as error:
-            error.checkpoint = None
+                del page  # while the next one is awaited
+        except BaseException as error:
+            # Nobody has got them: they stay in the checkpoint of the walk.
+            self._chats, self._yielded = (*chats, *self._chats[self._yielded :]), 0
+            if isinstance(error, PlugChatError):
+                error.checkpoint = None
             raise
         finally:
             await self.aclose()
@@ -205,6 +210,11 @@ class ChatWalk:
         if self._ending is None:
             self._ending = LEFT
         self._left = 0  # the chats that are left stay in the checkpoint
+        if self._reader not in (None, asyncio.current_task()):
+            if self._interrupted is None:
+                self._interrupted = asyncio.Event()
+                self._reader.cancel()
+            await self._interrupted.wait()
         await self._end()
 
     async def discard(self) -> None:
@@ -213,6 +223,7 @@ class ChatWalk:
         To free a million texts at once would block the event loop for 50 ms.
         """
         await self.aclose()
+        self._error = self._failure = None  # its frames hold the walk
         seen = self._state.seen
         while len(seen) > 2 * _FREE_AT_ONCE:
             deque(islice(iter(seen.pop, None), _FREE_AT_ONCE), maxlen=0)  # a loop of Python's takes 1.7 times as long
@@ -220,7 +231,7 @@ class ChatWalk:
 
     async def _read_page(self) -> bool:
         """Read the next page. Return whether there is one; if not, the walk is over."""
-        if self._busy:
+        if self._reader is not None:
             raise SessionStateError(
                 "another task is iterating this walk", "Iterate a walk in one task, or start one walk for each task."
             )
@@ -228,22 +239,26 @@ class ChatWalk:
             raise self._error
         if self._ending is not None:
             return False
-        self._busy = True
+        self._reader = reader = cast("asyncio.Task[Any]", asyncio.current_task())
+        cancelling = reader.cancelling()
         try:
-            return await self._try_to_read()
-        except asyncio.CancelledError:
-            raise  # the next step continues
-        except PlugChatError as error:
-            self._error = error
+            found = await self._try_to_read()
+        except (asyncio.CancelledError, GeneratorExit) as error:
+            if self._interrupted is None or isinstance(error, GeneratorExit) or reader.uncancel() > cancelling:
+                raise  # the next step continues
+            return False
+        except Exception as error:
+            self._error, self._left = error, 0
             if self._ending is None:  # else it has failed at the end
                 self._ending = f"the walk failed: {type(error).__name__}"
                 await self._end()
             raise
-        except BaseException:  # of the caller's functions
-            await self.aclose()
-            raise
+        else:
+            return found
         finally:
-            self._busy = False
+            self._reader = None
+            if self._interrupted is not None:
+                self._interrupted.set()
 
     async def _try_to_read(self) -> bool:
         page: Page | None = None
@@ -322,28 +337,5 @@ class ChatWalk:
             if self._began is not None and self._elapsed is None:
                 self._elapsed = self._source.clock.monotonic() - self._began
                 provable = self._state.config.consistency != "plain"
-                self._reporter.end(self.report, self._error, left=bool(self._ending), provable=provable)
-
-
-@frozen
-class _Pages:
-    """Iterates a walk over pages. Not a generator: that would be over after a step that was cancelled."""
-
-    _walk: ChatWalk
-
-    def __aiter__(self) -> Self:
-        return self
-
-    async def __anext__(self) -> Page:
-        page = await self._walk.next_page()
-        if page is None:
-            raise StopAsyncIteration
-        return page
-
-
-def _stop_at(state: WalkState, left: int | None) -> int | None:
-    """Return the place in the list from which on no chat is needed, or None if all are."""
-    if left is None:
-        return None
-    begin = state.windows.position if state.stage == "windows" else (state.page - 1) * state.size
-    return begin + left
+                error = self._error if isinstance(self._error, PlugChatError) else None
+                self._reporter.end(self.report, error, left=bool(self._ending), provable=provable)

@@ -1,7 +1,9 @@
 """What a walk needs of an account: its pages, and somebody who observes the walk."""
 
-from collections.abc import Awaitable
-from typing import Any, Protocol
+from collections.abc import Awaitable, Callable
+from typing import Any, Protocol, Self
+
+from attrs import frozen
 
 from plugchat_async._internal.clock import Clock
 from plugchat_async.errors import PlugChatError
@@ -46,3 +48,23 @@ class PageSource(Protocol):
     def fetch(self, number: int, size: int, walk: Any = None) -> Awaitable[Page]:
         """Return a page, or raise a PlugChatError."""
         ...
+
+
+@frozen
+class PageIterator:
+    """Iterates over pages. Not a generator: that would be over after a step that was cancelled.
+
+    Attributes:
+        next_page: Returns the next page, or None at the end.
+    """
+
+    _next_page: Callable[[], Awaitable[Page | None]]
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> Page:
+        page = await self._next_page()
+        if page is None:
+            raise StopAsyncIteration
+        return page

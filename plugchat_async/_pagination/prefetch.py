@@ -7,7 +7,7 @@ from typing import TypeAlias
 from attrs import define, field
 
 from plugchat_async._internal.tasks import cancel_all
-from plugchat_async._pagination.walk_state import StopOn
+from plugchat_async._pagination.walk_state import StopOn, WalkState
 from plugchat_async._pagination.walk_steps import FetchPage, PeekPage
 from plugchat_async.models import Page
 
@@ -63,6 +63,8 @@ class Prefetcher:
         if not task.done():
             # To await the task itself would cancel it, and lose its page, if the caller is cancelled.
             await asyncio.wait((task,))
+        if task.cancelled():
+            del self._ahead[key]  # by other code: the next step requests the page again
         page = task.result()
         if self._ends(page):
             await self._cancel({other for other, task in self._ahead.items() if not task.done()})
@@ -73,7 +75,7 @@ class Prefetcher:
     def peek(self, step: PeekPage) -> Page:
         """Return a page that has arrived, else an empty one."""
         task = self._ahead.get((step.number, step.size))
-        if task is not None and task.done() and task.exception() is None:
+        if task is not None and task.done() and not task.cancelled() and task.exception() is None:
             return task.result()
         return Page(step.number, step.size, (), b"")
 
@@ -120,3 +122,11 @@ class Prefetcher:
 def _retrieve_exception(task: asyncio.Task[Page]) -> None:
     if not task.cancelled():
         task.exception()
+
+
+def place_to_stop(state: WalkState, left: int | None) -> int | None:
+    """Return the place in the list from which on no chat is needed if `left` are wanted, or None if all are."""
+    if left is None:
+        return None
+    begin = state.windows.position if state.stage == "windows" else (state.page - 1) * state.size
+    return begin + left

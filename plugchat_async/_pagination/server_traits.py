@@ -97,9 +97,6 @@ def check_cap(page: Page, state: WalkState, traits: ServerTraits) -> Generator[S
         The page after it if the size is capped; `state.size` is the cap then. Else None.
     """
     length, number, size = page.length, page.number + 1, state.size
-    if page.number > 1:
-        yield from _check_middle(page, state)
-        return None
     # In pages of this length: some servers cap the rows, but count the pages in the size that was asked for. A walk
     # that is resumed from here on continues in them, too, as if this page had been full.
     state.size, state.scan.short = length, False
@@ -143,7 +140,7 @@ def _continue_capped(page: Page, state: WalkState, traits: ServerTraits) -> None
     state.scan.short = False  # it was full
 
 
-def _check_middle(page: Page, state: WalkState) -> Generator[Step, Page, None]:
+def check_middle(page: Page, state: WalkState) -> Generator[Step, Page, None]:
     """Raise PaginationError if the server caps a page that is not the first."""
     # The pages before this one were counted in another size, so it is not the page that was meant.
     if state.config.stop_on == "empty":

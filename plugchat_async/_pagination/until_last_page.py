@@ -8,7 +8,7 @@ from typing import Protocol
 
 from msgspec import Struct
 
-from plugchat_async._pagination.server_traits import ServerTraits, check_cap, next_page, probe_past_end
+from plugchat_async._pagination.server_traits import ServerTraits, check_cap, check_middle, next_page, probe_past_end
 from plugchat_async._pagination.walk_state import WalkState
 from plugchat_async._pagination.walk_steps import FetchPage, Walk, YieldPage
 from plugchat_async.errors import PageLimitError
@@ -82,10 +82,9 @@ def read_pages(state: WalkState, context: WalkContext, handler: PageHandler, *, 
         ends = page.is_short and state.config.stop_on == "short"
         context.stats.pages += 1
         result = handler.read(page)
-        if result.repeats and not ends:
-            # Small pages of a busy account may repeat, too; only the server knows.
-            repeated += 1
-            yield from probe_past_end(page, repeated)
+        # Small pages of a busy account may repeat, too; only the server knows.
+        repeated += result.repeats and not ends
+        yield from _check_before_yield(page, state, context, repeated=repeated if result.repeats and not ends else 0)
         if result.page.chats:
             yield YieldPage(result.page)
         if result.enough:
@@ -95,7 +94,7 @@ def read_pages(state: WalkState, context: WalkContext, handler: PageHandler, *, 
         following: Page | None = None
         if not page.is_short:
             context.traits.record_full(page)
-        elif state.page == state.config.start_page + 1 and context.traits.may_be_capped(page):
+        elif state.page == 2 and state.config.start_page == 1 and context.traits.may_be_capped(page):
             following = yield from check_cap(page, state, context.traits)
         if ends and following is None:
             return
@@ -110,3 +109,18 @@ def read_pages(state: WalkState, context: WalkContext, handler: PageHandler, *, 
             page = yield FetchPage(state.page, state.size, resume_page=state.page, next_key=next_key)
         else:
             page = following
+
+
+def _check_before_yield(page: Page, state: WalkState, context: WalkContext, *, repeated: int) -> Walk:
+    """Check whether the server keeps the contract. A walk that is resumed here checks the page again.
+
+    Args:
+        page: The page.
+        state: The state of the walk.
+        context: What the walker needs in addition.
+        repeated: The number of repeated pages if this is one, else 0.
+    """
+    if repeated:
+        yield from probe_past_end(page, repeated)
+    if state.page == state.config.start_page > 1 and page.is_short and context.traits.may_be_capped(page):
+        yield from check_middle(page, state)

@@ -182,10 +182,12 @@ class WorkerPool:
         except PlugChatError as caught:
             error = caught
         finally:
-            if walk is not None:
-                await walk.discard()
-            if self._transport is None and transport is not None:
-                await transport.close()
+            try:
+                if walk is not None:
+                    await walk.discard()
+            finally:
+                if self._transport is None and transport is not None:
+                    await transport.close()
         report = None if walk is None or not walk.report.requests else walk.report
         if error is None:
             return AccountResult(account, tuple(chats), None, report)

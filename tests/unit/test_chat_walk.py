@@ -5,6 +5,7 @@ import base64
 import json
 import zlib
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from itertools import count
 from random import Random
 from typing import Any
@@ -17,8 +18,10 @@ from plugchat_async import (
     Chat,
     ConsistencyError,
     InvalidValueError,
+    OutputError,
     Page,
     PageLimitError,
+    PaginationError,
     ServerError,
     SessionStateError,
     WalkReport,
@@ -372,7 +375,8 @@ async def test_a_callback_that_fails_ends_the_walk(callback: str) -> None:
     with pytest.raises(ZeroDivisionError):
         async for chat in walk:
             names.append(chat.id)
-    assert await anext(walk, None) is None
+    with pytest.raises(ZeroDivisionError):
+        await anext(walk)
     names += await names_of(walk_over(MovingList(5).page, resume=walk.checkpoint))
     assert names == NAMES[:5]
 
@@ -388,19 +392,137 @@ async def test_one_task_iterates_at_a_time() -> None:
     assert await names_of(walk) == NAMES[1:]
 
 
-@pytest.mark.parametrize("prefetch", [0, 2])
-async def test_another_task_may_close_a_walk(prefetch: int) -> None:
-    """The step that waits is the last one."""
-    walk = walk_over(MovingList(43).page, turns=5, prefetch=prefetch)
+@pytest.mark.parametrize("turns", range(12))
+@pytest.mark.parametrize("prefetch", [0, 1, 3])
+async def test_another_task_may_close_a_walk(prefetch: int, turns: int) -> None:
+    """Whenever it does: the step that waits ends the walk, and no request is in flight any more."""
+    in_flight = 0
+
+    async def fetch(number: int, size: int) -> Page:
+        nonlocal in_flight
+        in_flight += 1
+        try:
+            for _ in range(5):
+                await asyncio.sleep(0)
+            return MovingList(43).page(number, size)
+        finally:
+            in_flight -= 1
+
+    reports: list[WalkReport] = []
+    settings = WalkSettings(page_size=10, prefetch=prefetch, consistency="plain", on_report=reports.append)
+    walk = ChatWalk(PagesOf(fetch), settings, ServerTraits())
+    names = await names_of(walk, 10)
+    step = asyncio.ensure_future(anext(walk, None))
+    for _ in range(turns):
+        await asyncio.sleep(0)
+    await asyncio.gather(walk.aclose(), walk.aclose())
+    assert in_flight == 0
+    chat = await step
+    names += [] if chat is None else [chat.id]
+    assert await anext(walk, None) is None
+    assert reports == [walk.report]
+    assert walk.report.reason == LEFT
+    assert names + await names_of(walk_over(MovingList(43).page, resume=walk.checkpoint)) == NAMES
+
+
+async def test_a_step_that_is_cancelled_as_its_walk_is_closed_is_cancelled() -> None:
+    """The other task's wish does not take the place of its own."""
+    walk = walk_over(MovingList(43).page, turns=50)
     step = asyncio.ensure_future(anext(walk, None))
     await asyncio.sleep(0)
-    await walk.aclose()
-    if prefetch:
-        with pytest.raises(asyncio.CancelledError):
-            await step
-    else:
-        assert await step is None
-    assert walk.report.reason == LEFT
+    closing = asyncio.ensure_future(walk.aclose())
+    await asyncio.sleep(0)
+    step.cancel()
+    await closing
+    with pytest.raises(asyncio.CancelledError):
+        await step
+
+
+async def test_a_prefetched_request_that_other_code_cancels_is_made_again() -> None:
+    """The step in which that shows is cancelled; the next one continues."""
+    walk = walk_over(MovingList(43).page, turns=5, prefetch=2, consistency="plain")
+    step = asyncio.ensure_future(anext(walk))
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    for task in asyncio.all_tasks() - {step, asyncio.current_task()}:
+        task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await step
+    names: list[str] = []
+    while len(names) < 43:
+        with suppress(asyncio.CancelledError):
+            names.append((await anext(walk)).id)
+    assert names == NAMES
+
+
+def test_a_step_can_be_closed_while_it_waits() -> None:
+    """As Python does with what is thrown away."""
+
+    async def never(number: int, size: int) -> Page:
+        await asyncio.Event().wait()
+        raise AssertionError
+
+    async def throw_away() -> None:
+        walk = ChatWalk(PagesOf(never), WalkSettings(prefetch=2), ServerTraits())
+        step = walk.__anext__()
+        step.send(None)
+        step.close()
+        await walk.aclose()
+
+    asyncio.run(throw_away())
+
+
+async def test_a_capped_page_that_is_not_the_first_is_an_error_when_it_is_resumed() -> None:
+    """It would mean other pages than those that were counted: nothing is yielded, and nothing left out silently."""
+    listed = MovingList(400)
+
+    def capped(number: int, size: int) -> Page:
+        return Page(number, size, listed.page(number, min(size, 50)).chats, b"")
+
+    walk = walk_over(capped, 100, consistency="plain", start_page=2)
+    with pytest.raises(PaginationError, match="the server caps pageSize=100 to 50"):
+        await anext(walk)
+    with pytest.raises(PaginationError, match="the server caps pageSize=100 to 50"):
+        await anext(walk_over(capped, 100, resume=walk.checkpoint))
+
+
+async def test_an_error_of_ours_from_a_callback_ends_the_walk() -> None:
+    """Each further step raises it; the page is in the checkpoint."""
+
+    def fail(_: Page) -> None:
+        raise OutputError("disk full")
+
+    walk = walk_over(MovingList(43).page, on_page=fail)
+    for _ in range(2):
+        with pytest.raises(OutputError):
+            await anext(walk)
+    assert await names_of(walk_over(MovingList(43).page, resume=walk.checkpoint)) == NAMES
+
+
+@pytest.mark.parametrize("prefetch", [0, 2])
+async def test_a_list_that_nobody_got_stays_in_the_checkpoint(prefetch: int) -> None:
+    """If reading it fails, or is cancelled."""
+    walk = walk_over(failing_from(3), prefetch=prefetch)
+    first = (await anext(walk)).id
+    with pytest.raises(ServerError):
+        await walk.to_list()
+    assert [first, *await names_of(walk_over(MovingList(43).page, resume=walk.checkpoint))] == NAMES
+    walk = walk_over(MovingList(43).page, turns=5, prefetch=prefetch)
+    reading = asyncio.ensure_future(walk.to_list())
+    for _ in range(12):
+        await asyncio.sleep(0)
+    reading.cancel()
+    await asyncio.wait((reading,))
+    assert await names_of(walk_over(MovingList(43).page, resume=walk.checkpoint)) == NAMES
+
+
+async def test_a_page_of_a_checkpoint_has_no_rows() -> None:
+    """They were not kept."""
+    walk = walk_over(MovingList(43).page)
+    await names_of(walk, 3)
+    page = await anext(walk_over(MovingList(43).page, resume=walk.checkpoint).pages())
+    assert [chat.id for chat in page.chats] == NAMES[3:10]
+    assert list(page.rows) == []
 
 
 async def test_a_report_at_any_moment() -> None:
