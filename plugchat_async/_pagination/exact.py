@@ -55,7 +55,7 @@ def passes(state: WalkState, context: WalkContext) -> Walk:
         else:
             blind += 1
             if blind == MAX_BLIND_PASSES or (state.passes and stats.recovered == recovered):
-                stats.reason = "the list moved, and is not sorted by time: so it is unknown which chats did"
+                stats.reason = "the list moved, and is not sorted by time: so it is unknown which chats moved"
                 return
         state.begin_pass(bound)
     stats.reason = f"the list moved too fast: chats still changed places after {MAX_PASSES} passes"

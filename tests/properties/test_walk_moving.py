@@ -242,7 +242,7 @@ def restless(items: list[tuple[str, int | None]]) -> Read:
 
 
 UNTIMED: list[tuple[str, int | None]] = [(str(i), None) for i in range(25)]
-UNSORTED = "the list moved, and is not sorted by time: so it is not known which chats did"
+UNSORTED = "the list moved, and is not sorted by time: so it is unknown which chats moved"
 SHUFFLED: list[tuple[str, int | None]] = [(str(i), i * 7 % 25) for i in range(25)]
 
 

@@ -16,7 +16,9 @@ from plugchat_async import (
 )
 from plugchat_async._http.options import RequestSettings
 from plugchat_async._http.retry import RetryBudget
+from plugchat_async._http.transport import Transport
 from plugchat_async._internal.iterables import Source
+from plugchat_async._pagination.chat_walk import ChatWalk
 from plugchat_async._pagination.options import WalkSettings
 from plugchat_async.bulk.fetch import BulkSettings
 from plugchat_async.testing import PlugChatSimulator
@@ -91,3 +93,25 @@ def test_the_reserve_is_of_two_retries() -> None:
 
     budget = RetryBudget(_RESERVE)
     assert [budget.take(ServerError()) for _ in range(3)] == [True, True, False]
+
+
+async def test_connections_are_closed_even_if_ending_a_walk_is_cancelled(
+    sim: PlugChatSimulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each account's own, too; the account's walk is not to blame."""
+    opened: list[Transport] = []
+    open_transport = Transport.open
+
+    def noted(transport: Transport) -> None:
+        opened.append(transport)
+        open_transport(transport)
+
+    async def cancelled(_: ChatWalk) -> None:
+        raise asyncio.CancelledError
+
+    monkeypatch.setattr(Transport, "open", noted)
+    monkeypatch.setattr(ChatWalk, "discard", cancelled)
+    with pytest.raises(ConfigurationError, match="cancelled"):
+        async for _ in fetch_many([account(1, sim)], isolate_connections=True):
+            raise AssertionError("its walk was not ended")
+    assert [transport.state for transport in opened] == ["closed"]
