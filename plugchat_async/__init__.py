@@ -109,7 +109,7 @@ _NAMES = {
     "bulk.workers": ("AccountResult",),
     "errors": tuple(name for name in __all__ if name.endswith("Error")),
     "export.accounts": ("export_many",),
-    "export.merge_people": ("merge_people",),
+    "export.people": ("merge_people",),
     "export.results": ("AccountExport", "ExportSummary"),
     "export.run": ("ExportOptions",),
     "export.writers": ("read_jsonl", "to_arrow", "to_polars", "write_csv", "write_jsonl", "write_parquet"),

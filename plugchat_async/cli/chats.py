@@ -31,7 +31,7 @@ from plugchat_async.cli.output import OutputFormat, choose_format, write_chats
 from plugchat_async.cli.problems import ProblemCollector, collect_problems, print_problems
 from plugchat_async.cli.progress import walk_progress
 from plugchat_async.cli.terminal import print_error, warn
-from plugchat_async.export.merge_people import merge_people as merge_rows
+from plugchat_async.export.people import merge_people as merge_rows
 
 CHATS_EXAMPLES: Final = (
     "Examples: `plugchat chats --limit 20`; `plugchat chats -o chats.csv`; `plugchat chats | jq -r .name`."

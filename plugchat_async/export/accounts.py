@@ -12,7 +12,7 @@ from plugchat_async.bulk.fetch import Accounts
 from plugchat_async.bulk.names import file_name
 from plugchat_async.bulk.workers import AccountResult, WorkerPool
 from plugchat_async.errors import InvalidValueError, PlugChatError
-from plugchat_async.export.merge_people import merge_people
+from plugchat_async.export.people import merge_people
 from plugchat_async.export.results import AccountExport, ExportSummary, OnExport
 from plugchat_async.export.run import ExportOptions, ExportRun, check_export_options
 from plugchat_async.export.writers import ChatWriter, FileFormat, PathLike, open_writer, require_pyarrow
