@@ -266,7 +266,7 @@ class ChatWalk:
             self._page, self._chats, self._yielded = _NOTHING, (), 0  # not needed while the next page is awaited
             page = await self._next_page()
         if page is None:
-            if self._ending is None:  # another task may have closed it
+            if self._ending is None:  # else it was closed within this step
                 self._ending = LEFT if self._left == 0 else ""
                 await self._end()
             return False

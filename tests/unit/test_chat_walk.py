@@ -425,6 +425,21 @@ async def test_another_task_may_close_a_walk(prefetch: int, turns: int) -> None:
     assert names + await names_of(walk_over(MovingList(43).page, resume=walk.checkpoint)) == NAMES
 
 
+async def test_a_walk_can_be_closed_within_its_own_step() -> None:
+    """As by a function that gives the token: the step is the last one."""
+    walks: list[ChatWalk] = []
+
+    async def fetch(number: int, size: int) -> Page:
+        if number == 2:
+            await walks[0].aclose()
+        return MovingList(43).page(number, size)
+
+    walks.append(ChatWalk(PagesOf(fetch), WalkSettings(page_size=10), ServerTraits()))
+    assert await names_of(walks[0]) == NAMES[:10]
+    assert walks[0].report.reason == LEFT
+    assert await names_of(walk_over(MovingList(43).page, resume=walks[0].checkpoint)) == NAMES[10:]
+
+
 async def test_a_step_that_is_cancelled_as_its_walk_is_closed_is_cancelled() -> None:
     """The other task's wish does not take the place of its own."""
     walk = walk_over(MovingList(43).page, turns=50)
