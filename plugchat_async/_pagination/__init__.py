@@ -1,4 +1,4 @@
-"""Which page to request next, and when to stop. All of it is pure, except the last two modules.
+"""Which page to request next, and when to stop. Only `prefetch`, `page_source` and `chat_walk` wait.
 
 walk_steps       what a walker asks for: a page to fetch, to peek at, to yield
 walk_state       what a walk needs to continue; `checkpoint` makes a text of it

@@ -147,7 +147,7 @@ class ChatWalk:
     async def to_list(self) -> list[Chat]:
         """Return the chats that are left, and end the walk. It raises what `anext` of the walk raises.
 
-        If the walk fails, the chats that were read are lost with it, so its error has no `checkpoint`.
+        If it fails, its error has no `checkpoint`, but the walk has: it yields all chats that you have not got.
         """
         chats: list[Chat] = []
         try:
@@ -155,7 +155,7 @@ class ChatWalk:
                 chats += page.chats
                 del page  # while the next one is awaited
         except BaseException as error:
-            # Nobody has got them: they stay in the checkpoint of the walk.
+            # The caller does not get them, so they belong into the checkpoint.
             self._chats, self._yielded = (*chats, *self._chats[self._yielded :]), 0
             if isinstance(error, PlugChatError):
                 error.checkpoint = None
@@ -223,7 +223,7 @@ class ChatWalk:
         To free a million texts at once would block the event loop for 50 ms.
         """
         await self.aclose()
-        self._error = self._failure = None  # its frames hold the walk
+        self._error = self._failure = None  # the frames of an error hold the walk
         seen = self._state.seen
         while len(seen) > 2 * _FREE_AT_ONCE:
             deque(islice(iter(seen.pop, None), _FREE_AT_ONCE), maxlen=0)  # a loop of Python's takes 1.7 times as long
@@ -243,21 +243,23 @@ class ChatWalk:
         cancelling = reader.cancelling()
         try:
             found = await self._try_to_read()
-        except (asyncio.CancelledError, GeneratorExit) as error:
-            if self._interrupted is None or isinstance(error, GeneratorExit) or reader.uncancel() > cancelling:
+        except asyncio.CancelledError:
+            if self._interrupted is None or reader.cancelling() - 1 > cancelling:
                 raise  # the next step continues
             return False
-        except Exception as error:
+        except Exception as error:  # the caller's functions may raise anything
             self._error, self._left = error, 0
             if self._ending is None:  # else it has failed at the end
                 self._ending = f"the walk failed: {type(error).__name__}"
                 await self._end()
             raise
         else:
-            return found
+            # Code that swallows the cancellation may still have got a page: it stays in the checkpoint.
+            return found and self._interrupted is None
         finally:
             self._reader = None
             if self._interrupted is not None:
+                reader.uncancel()
                 self._interrupted.set()
 
     async def _try_to_read(self) -> bool:

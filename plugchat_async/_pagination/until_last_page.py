@@ -82,9 +82,11 @@ def read_pages(state: WalkState, context: WalkContext, handler: PageHandler, *, 
         ends = page.is_short and state.config.stop_on == "short"
         context.stats.pages += 1
         result = handler.read(page)
-        # Small pages of a busy account may repeat, too; only the server knows.
-        repeated += result.repeats and not ends
-        yield from _check_before_yield(page, state, context, repeated=repeated if result.repeats and not ends else 0)
+        if result.repeats and not ends:
+            # Small pages of a busy account may repeat, too; only the server knows.
+            repeated += 1
+            yield from probe_past_end(page, repeated)
+        yield from _check_start_page(page, state, context)
         if result.page.chats:
             yield YieldPage(result.page)
         if result.enough:
@@ -111,16 +113,10 @@ def read_pages(state: WalkState, context: WalkContext, handler: PageHandler, *, 
             page = following
 
 
-def _check_before_yield(page: Page, state: WalkState, context: WalkContext, *, repeated: int) -> Walk:
-    """Check whether the server keeps the contract. A walk that is resumed here checks the page again.
+def _check_start_page(page: Page, state: WalkState, context: WalkContext) -> Walk:
+    """Raise PaginationError if the server caps a first page that is not page 1.
 
-    Args:
-        page: The page.
-        state: The state of the walk.
-        context: What the walker needs in addition.
-        repeated: The number of repeated pages if this is one, else 0.
+    That is before it is yielded, so that a walk that is resumed here checks it again.
     """
-    if repeated:
-        yield from probe_past_end(page, repeated)
     if state.page == state.config.start_page > 1 and page.is_short and context.traits.may_be_capped(page):
         yield from check_middle(page, state)

@@ -1,7 +1,6 @@
 """fetch_many_dask with a real scheduler and two worker processes, some of which are killed."""
 
 import asyncio
-import gc
 import json
 import os
 import re
@@ -16,7 +15,6 @@ from pathlib import Path
 from typing import Any
 
 import distributed
-import pyarrow.parquet as pq
 import pytest
 
 from plugchat_async import (
@@ -31,7 +29,7 @@ from plugchat_async import (
 from plugchat_async.integrations.dask import fetch_many_dask
 from plugchat_async.integrations.opentelemetry import OpenTelemetry
 from plugchat_async.testing import Fault, PlugChatSimulator
-from support.fakes import served
+from support.dask_cluster import TOKEN, accounts, hidden, rows, thirty_accounts, two_workers, whole
 
 pytestmark = [
     pytest.mark.timeout(120),
@@ -40,57 +38,16 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
 ]
 MANIFEST = "_manifest.ndjson"
-TOKEN = "s3cr3t-t0ken"
 
 
 @pytest.fixture(scope="module")
 def client() -> Iterator[Any]:
-    """A client of a scheduler with two workers of one thread, each in a process of its own."""
-    options: dict[str, Any] = {"n_workers": 2, "threads_per_worker": 1, "dashboard_address": "127.0.0.1:0"}
-    with distributed.LocalCluster(**options) as cluster, distributed.Client(cluster) as made:
-        yield made
-    gc.collect()  # what killed workers leave is found here, where it is expected, and in no other test
+    yield from two_workers()
 
 
 @pytest.fixture
 def sim() -> Iterator[PlugChatSimulator]:
-    """A simulator with thirty accounts of 50 chats."""
-    with served(PlugChatSimulator(1, latency=0.01)) as simulator:
-        for number in range(30):
-            simulator.add_account(f"{TOKEN}-{number}", 50, seed=number)
-        yield simulator
-
-
-def accounts(sim: PlugChatSimulator, count: int = 30) -> list[Account]:
-    return [Account(f"a{number}", f"{TOKEN}-{number}", sim.base_url) for number in range(count)]
-
-
-def rows(folder: Path) -> Counter[tuple[str, str]]:
-    """How often each chat of each account is in the parts."""
-    found: Counter[tuple[str, str]] = Counter()
-    for part in folder.glob("*.parquet"):
-        table = pq.read_table(part)
-        found.update(
-            (str(row["account"]), str(row["phone"] or (row["lid"], row["name"])))
-            for row in table.select(["account", "phone", "lid", "name"]).to_pylist()
-        )
-    return found
-
-
-def whole(sim: PlugChatSimulator, count: int = 30) -> Counter[tuple[str, str]]:
-    return Counter(
-        (f"a{number}", str(chat.phone or (chat.lid, chat.name)))
-        for number in range(count)
-        for chat in sim._accounts[f"{TOKEN}-{number}"].chats
-    )
-
-
-def hidden(folder: Path) -> list[str]:
-    """What is left of temporary files, once workers that are still at it have come to their end."""
-    until = time.monotonic() + 30
-    while (names := [path.name for path in folder.iterdir() if path.name.startswith(".")]) and time.monotonic() < until:
-        time.sleep(0.01)
-    return names
+    yield from thirty_accounts()
 
 
 @pytest.mark.slow

@@ -79,7 +79,6 @@ async def test_a_context_that_does_not_verify_is_refused(make: Any) -> None:
 def test_verification_can_not_be_turned_off() -> None:
     """There is no `ssl=False`, nor anything else that is not a verifying context."""
     assert {name for name in SessionOptions.__optional_keys__ if "ssl" in name} == {"ssl_context"}
-    assert {name for name in SessionOptions.__optional_keys__ if "ssl" in name} == {"ssl_context"}
     off: Any = False
     with pytest.raises(InvalidTypeError, match="ssl_context"):
         PlugChatSession("s3cret", ssl_context=off)

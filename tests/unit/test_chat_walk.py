@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from itertools import count
 from random import Random
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from hypothesis import given
@@ -451,6 +451,27 @@ async def test_a_step_that_is_cancelled_as_its_walk_is_closed_is_cancelled() -> 
     await closing
     with pytest.raises(asyncio.CancelledError):
         await step
+
+
+async def test_code_that_swallows_the_cancellation_of_a_closed_walk() -> None:
+    """The step ends the walk all the same, its page is in the checkpoint, and its task is not cancelled."""
+
+    async def stubborn(number: int, size: int) -> Page:
+        with suppress(asyncio.CancelledError):
+            await asyncio.sleep(10)
+        return MovingList(43).page(number, size)
+
+    walk = ChatWalk(PagesOf(stubborn), WalkSettings(page_size=10), ServerTraits())
+
+    async def step() -> int:
+        assert await anext(walk, None) is None
+        return cast("asyncio.Task[int]", asyncio.current_task()).cancelling()
+
+    stepping = asyncio.ensure_future(step())
+    await asyncio.sleep(0)
+    await walk.aclose()
+    assert await stepping == 0
+    assert await names_of(walk_over(MovingList(43).page, resume=walk.checkpoint)) == NAMES
 
 
 async def test_a_prefetched_request_that_other_code_cancels_is_made_again() -> None:

@@ -9,7 +9,6 @@ import re
 import sys
 from collections.abc import Callable, Coroutine
 from contextlib import aclosing
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
 
@@ -21,7 +20,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from plugchat_async import (
-    FOREVER,
     Chat,
     OutputError,
     PlugChatSession,
@@ -33,6 +31,7 @@ from plugchat_async import (
 from plugchat_async._internal.files import AtomicFile, remove_stale_parts, temporary_name
 from plugchat_async.export.csv_and_json import from_json, to_json
 from plugchat_async.export.writers import open_writer
+from support.chats import ANY_CHAT, CHATS, TEXTS
 
 Write = Callable[[Any, Any], Coroutine[Any, Any, int]]
 
@@ -41,19 +40,6 @@ Style = Literal["jsonl", "csv", "parquet"]
 
 
 WRITES: list[Write] = [write_jsonl, write_csv, write_parquet]
-
-
-TIME = datetime(2021, 6, 6, 15, 1, 27, tzinfo=UTC)
-
-
-CHATS = [
-    Chat("1", "Ana 😀", 3, TIME, is_muted=True, profile_thumbnail="https://x.example/1.jpg", messages_unread=0),
-    Chat("2", 'a "quoted", name\r\nof two lines', is_marked_spam=True),
-    Chat("3"),
-    Chat("4", "", 2**63 - 1, datetime(2021, 1, 1, 0, 0, 0, 123456, tzinfo=UTC), messages_unread=-(2**63)),
-    Chat(None, "=1+1", lid="=5@lid", is_pinned=True, is_archived=False, is_group=False, muted_until=FOREVER),
-    Chat("6-group", is_muted=True, is_group=True, is_group_announcement=True, muted_until=TIME),
-]
 
 
 def only(folder: Path) -> list[str]:
@@ -93,34 +79,6 @@ async def test_what_was_written_as_lines_is_read_back_equal(tmp_path: Path) -> N
     writer.write(CHATS)
     writer.commit()
     assert list(read_jsonl(tmp_path / "y.jsonl")) == CHATS
-
-
-TEXTS = st.text(st.characters(exclude_categories=["Cs"]), max_size=10)
-
-
-TIMES = st.datetimes(timezones=st.just(UTC))
-
-
-FLAGS = st.none() | st.booleans()
-
-
-ANY_CHAT = st.builds(
-    Chat,
-    phone=st.none() | TEXTS,
-    name=st.none() | TEXTS,
-    unread=st.integers(-(2**63), 2**63 - 1),
-    last_message_time=st.none() | TIMES,
-    is_muted=st.booleans(),
-    is_marked_spam=st.booleans(),
-    profile_thumbnail=st.none() | TEXTS,
-    messages_unread=st.none() | st.integers(-(2**63), 2**63 - 1),
-    lid=st.none() | TEXTS,
-    is_pinned=FLAGS,
-    is_archived=FLAGS,
-    is_group=FLAGS,
-    is_group_announcement=FLAGS,
-    muted_until=st.none() | TIMES | st.just(FOREVER),
-).filter(lambda chat: bool(chat.id))
 
 
 @pytest.mark.slow
