@@ -7,7 +7,19 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     # Type checkers find the modules, and the names of `__all__`, in these.
-    from plugchat_async import bulk, converter, doctor, errors, export, integrations, models, session, testing, watch
+    from plugchat_async import (
+        bulk,
+        converter,
+        doctor,
+        errors,
+        export,
+        integrations,
+        models,
+        server_traits,
+        session,
+        testing,
+        watch,
+    )
     from plugchat_async._error_details import *
     from plugchat_async._http.options import *
     from plugchat_async._http.request import __version__
@@ -19,6 +31,7 @@ if TYPE_CHECKING:
     from plugchat_async.errors import *
     from plugchat_async.export import *
     from plugchat_async.models import *
+    from plugchat_async.server_traits import *
     from plugchat_async.session import *
     from plugchat_async.watch import *
 
@@ -70,6 +83,7 @@ __all__ = [
     "ResponseTooLargeError",
     "RetryPolicy",
     "ServerError",
+    "ServerTraits",
     "ServiceError",
     "SessionOptions",
     "SessionStateError",
@@ -117,6 +131,7 @@ _NAMES = {
         *("FOREVER", "AccountStatus", "Chat", "ChatAdded", "ChatChanged", "ChatEvent", "ChatKind", "ChatRemoved"),
         *("Page", "WalkReport"),
     ),
+    "server_traits": ("ServerTraits",),
     "session": ("PlugChatSession",),
     "watch.options": ("Outage", "WatchOptions"),
     "watch.state": ("WatchState",),
@@ -124,7 +139,8 @@ _NAMES = {
 _MODULE_OF = {name: module for module, names in _NAMES.items() for name in names}
 # Attributes after `import plugchat_async`, too.
 _MODULES = frozenset(
-    ("bulk", "converter", "doctor", "errors", "export", "integrations", "models", "session", "testing", "watch")
+    ("bulk", "converter", "doctor", "errors", "export", "integrations", "models", "server_traits", "session")
+    + ("testing", "watch")
 )
 
 

@@ -5,18 +5,20 @@ from collections.abc import AsyncGenerator
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, Self, Unpack, cast
 
-from plugchat_async._http.account_status import read_status
+from attrs import evolve
+
 from plugchat_async._http.options import HiddenOptions, RequestSettings, SessionOptions
 from plugchat_async._http.page_fetcher import PageFetcher
 from plugchat_async._http.shared_resources import SharedResources
 from plugchat_async._http.token import TokenFunction, hidden_token
-from plugchat_async._http.urls import DEFAULT_BASE_URL, STATUS_PATH
-from plugchat_async._internal.validation import check_int
+from plugchat_async._http.urls import DEFAULT_BASE_URL
+from plugchat_async._internal.validation import check_int, check_type
 from plugchat_async._pagination.chat_walk import ChatWalk
 from plugchat_async._pagination.options import WalkOptions, WalkSettings
-from plugchat_async._pagination.server_traits import ServerTraits
+from plugchat_async._pagination.server_traits import ListMemory
 from plugchat_async.errors import InvalidValueError, PlugChatError
 from plugchat_async.models import AccountStatus, Chat, ChatEvent, Page
+from plugchat_async.server_traits import ServerTraits
 
 if TYPE_CHECKING:
     from plugchat_async.watch import WatchOptions
@@ -62,11 +64,12 @@ class PlugChatSession:
             raise address
         self._origin, proxy = address
         client_session = unchecked.options.pop("client_session", None)
+        traits = check_type("server_traits", unchecked.options.pop("server_traits", None), ServerTraits, optional=True)
         resources = SharedResources(RequestSettings(proxy=proxy, **unchecked.options), client_session)
         self._transport = resources.transport()
         self._fetcher = resources.page_fetcher(self._transport, hidden, self._origin)
-        self._status_fetcher = self._fetcher.for_endpoint(STATUS_PATH, Chat)
-        self._traits = ServerTraits()
+        self._traits = ServerTraits() if traits is None else evolve(traits)
+        self._memory = ListMemory()
 
     @classmethod
     def from_env(cls, **options: Unpack[SessionOptions]) -> Self:
@@ -92,6 +95,11 @@ class PlugChatSession:
     def __repr__(self) -> str:
         state = self._transport.state if "_transport" in vars(self) else "new"
         return f"<PlugChatSession {self._origin} {state}>"
+
+    @property
+    def server_traits(self) -> ServerTraits:
+        """What is known of the server, a copy. Pass it to a later session to save the requests that found it out."""
+        return evolve(self._traits)
 
     async def __aenter__(self) -> Self:
         return await self.open()
@@ -140,7 +148,7 @@ class PlugChatSession:
         Raises:
             PlugChatError: As `fetch_page` raises. ResponseError if the answer is not a status.
         """
-        return await self._status_fetcher.fetch_result(read_status)
+        return await self._fetcher.fetch_status()
 
     def walk_chats(self, page_size: int = 100, **options: Unpack[WalkOptions]) -> ChatWalk:
         """Return a walk over all chats of the account. It requests nothing before it is iterated.
@@ -225,9 +233,9 @@ class PlugChatSession:
         return Watch(deps, WatchSettings(**options)).events()
 
     def _walk(
-        self, settings: WalkSettings, fetcher: PageFetcher | None = None, traits: ServerTraits | None = None
+        self, settings: WalkSettings, fetcher: PageFetcher | None = None, memory: ListMemory | None = None
     ) -> ChatWalk:
         """Return a walk over the pages of a call (default: over chats)."""
-        walk = ChatWalk(fetcher or self._fetcher, settings, traits or self._traits)
+        walk = ChatWalk(fetcher or self._fetcher, settings, self._traits, memory or self._memory)
         self._transport.check()
         return walk

@@ -15,6 +15,7 @@ from plugchat_async._http.urls import DEFAULT_BASE_URL, parse_base_url, proxy_pr
 from plugchat_async._internal.clock import Clock
 from plugchat_async._internal.validation import check_choice, check_int, check_seconds, check_type
 from plugchat_async.errors import InvalidTypeError, InvalidValueError, PlugChatError
+from plugchat_async.server_traits import ServerTraits
 
 __all__ = ["RequestOptions", "SessionOptions"]  # the public ones
 
@@ -62,10 +63,13 @@ class SessionOptions(RequestOptions, total=False):
         client_session: An aiohttp.ClientSession to send through instead of one of the session's own (default None). It
             is never closed, and its settings apply: headers, middlewares, cookies (so use a separate one for each
             account). A stale connection of its pool costs an attempt. Exceptions of its own code are not translated.
+        server_traits: What is known of the server at `base_url`, such as an earlier session's `server_traits` (default
+            None: nothing). It is copied; the session learns more while it walks.
     """
 
     base_url: str
     client_session: aiohttp.ClientSession | None
+    server_traits: ServerTraits | None
 
 
 @frozen(kw_only=True, eq=False, repr=False)

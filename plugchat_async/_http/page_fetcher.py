@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 
 from attrs import Factory, define, evolve, field
 
+from plugchat_async._http.account_status import read_status
 from plugchat_async._http.decode import Decoded, OnBadValue
 from plugchat_async._http.gateway_errors import gateway_error, is_refusal
 from plugchat_async._http.page_attempts import PageRequest
@@ -23,6 +24,7 @@ from plugchat_async._http.secret import Secret
 from plugchat_async._http.telemetry import Dispatcher, WalkObserver
 from plugchat_async._http.token import TokenProvider
 from plugchat_async._http.transport import AttemptFailed, Transport
+from plugchat_async._http.urls import STATUS_PATH
 from plugchat_async._internal.clock import Clock
 from plugchat_async.converter import converter
 from plugchat_async.errors import (
@@ -33,7 +35,7 @@ from plugchat_async.errors import (
     SessionStateError,
     TokenError,
 )
-from plugchat_async.models import Chat, Page
+from plugchat_async.models import AccountStatus, Chat, Page
 
 logger = logging.getLogger("plugchat_async.http")
 
@@ -74,6 +76,7 @@ class PageFetcher:
     account: str | None = None
     dispatcher: Dispatcher | None = None
     _requests: RequestBuilder = field(init=False, default=Factory(RequestBuilder))
+    _status: "PageFetcher | None" = field(init=False, default=None)
 
     @property
     def path(self) -> str:
@@ -132,6 +135,16 @@ class PageFetcher:
 
         self.transport.check()
         return self._complete(PageRequest(read_body, None, None, self.account, self.template, self.template))
+
+    async def fetch_status(self) -> AccountStatus:
+        """Fetch the account's status, by the rules of a page.
+
+        Raises:
+            PlugChatError: As `fetch` does. ResponseError if the answer is not a status.
+        """
+        if self._status is None:
+            self._status = self.for_endpoint(STATUS_PATH, Chat)
+        return await self._status.fetch_result(read_status)
 
     async def pause(self, seconds: float) -> None:
         """Wait for some seconds, or raise SessionStateError as soon as the session is closed."""

@@ -11,14 +11,14 @@ from typing import Any, Final, Self, cast
 from attrs import evolve
 
 from plugchat_async._pagination.checkpoint import pack, restored
+from plugchat_async._pagination.list_end import WalkContext, WalkStats
 from plugchat_async._pagination.options import WalkSettings
 from plugchat_async._pagination.page_source import PageIterator, PageSource
 from plugchat_async._pagination.prefetch import Prefetcher, place_to_stop
-from plugchat_async._pagination.server_traits import ServerTraits
+from plugchat_async._pagination.server_traits import ListMemory, ServerTraits, size_up_to
 from plugchat_async._pagination.strategy import walk
-from plugchat_async._pagination.until_last_page import WalkContext, WalkStats
 from plugchat_async._pagination.walk_reporter import WalkReporter
-from plugchat_async._pagination.walk_steps import FetchPage, PeekPage, Step, YieldPage, advance
+from plugchat_async._pagination.walk_steps import CheckConnection, FetchPage, Step, YieldPage, advance
 from plugchat_async.errors import (
     PlugChatError,
     SessionStateError,
@@ -29,10 +29,12 @@ from plugchat_async.models import Chat, Page, WalkReport
 
 # A server that does not have a page may answer with one of these.
 _NO_SUCH_PAGE: Final = frozenset({400, 404, 410, 416, 422})
+# They do not say anything about a page.
+_FATAL: Final = (SessionStateError, TokenError)
 # Sent into a walk where it is not looked at.
 _NOTHING: Final = Page(1, 1, (), b"")
-# The steps that are answered with a page. A union would be created for each check.
-_ASKING: Final = (FetchPage, PeekPage)
+# The steps that are answered. A union would be created for each check.
+_ASKING: Final = (FetchPage, CheckConnection)
 # Texts to free at a time, which takes a millisecond; up to twice as many are freed without a pause.
 _FREE_AT_ONCE: Final = 10_000
 # `WalkReport.reason` of a walk that was left, or that has reached its `limit`.
@@ -55,13 +57,16 @@ class ChatWalk:
     flight between two steps. One task at a time may iterate.
     """
 
-    def __init__(self, source: PageSource, settings: WalkSettings, traits: ServerTraits) -> None:
+    def __init__(
+        self, source: PageSource, settings: WalkSettings, traits: ServerTraits, memory: ListMemory | None = None
+    ) -> None:
         """Check the settings. Nothing is requested before the first step.
 
         Args:
             source: The pages.
             settings: The options.
             traits: What is known of the server, shared with other walks.
+            memory: What is known of the list from an earlier walk (default None: nothing).
         """
         self._source = source
         self._began: float | None = None
@@ -80,9 +85,18 @@ class ChatWalk:
         self._stats.chats += len(self._chats)
         left = None if settings.limit is None else settings.limit - len(self._chats)
         self._prefetcher = Prefetcher(fetch, settings.prefetch, state.config.stop_on, place_to_stop(state, left))
-        context = WalkContext(settings.max_pages, traits, ahead=settings.prefetch > 0, stats=self._stats)
+        context = WalkContext(
+            settings.max_pages,
+            traits,
+            ListMemory() if memory is None else memory,
+            settings.largest_page(state.config.page_size),
+            ahead=settings.prefetch > 0,
+            stats=self._stats,
+        )
+        if settings.resume is None and settings.start_page == 1:
+            state.size = size_up_to(traits, state.size)
         self._steps = walk(state, context)
-        # The request that comes next, or None at the end of the list. `_state` is true to it.
+        # The request or the page that comes next, or None at the end of the list. `_state` is true to it.
         self._step: Step | None = None
         self._left = settings.limit
         # The task that is waiting for a page, and the event of its end if another task closes the walk.
@@ -193,7 +207,10 @@ class ChatWalk:
         It has the key of each chat that was read (a phone, or a lid with a name) and, in the middle of a page, the
         chats that were read but not yielded. Keep it as private as the chats.
         """
-        return pack(self._state, self._chats[self._yielded :])
+        pending = self._chats[self._yielded :]
+        if isinstance(self._step, YieldPage):
+            pending += self._step.page.chats
+        return pack(self._state, pending)
 
     @property
     def saw_unreadable(self) -> bool:
@@ -292,12 +309,11 @@ class ChatWalk:
         if self._step is None:
             return None
         page = self._step.page
-        # On to the next request: only there the state is a checkpoint.
+        # On to the next request, or the next page: only there the state is a checkpoint.
         try:
             self._step = advance(self._steps, _NOTHING)
         except PlugChatError as error:
             self._step, self._failure = None, error  # raised when this page was yielded
-        assert not isinstance(self._step, YieldPage), "between two pages there is a request"
         return page
 
     def _begin(self) -> None:
@@ -311,16 +327,19 @@ class ChatWalk:
             error.checkpoint = self.checkpoint
             raise
 
-    async def _answer(self, step: FetchPage | PeekPage) -> Page:
+    async def _answer(self, step: FetchPage | CheckConnection) -> Page:
         """Return the page that a step asks for. An error of it says where to resume."""
-        if isinstance(step, PeekPage):
-            return self._prefetcher.peek(step)
+        if isinstance(step, CheckConnection):
+            await self._check_connection(step)
+            return _NOTHING
         try:
             page = await self._prefetcher.get(step)
         except PlugChatError as error:
-            refused = isinstance(error, UnexpectedStatusError) and error.status in _NO_SUCH_PAGE
-            unknown = step.probe == "far" and not isinstance(error, SessionStateError | TokenError)
-            if unknown or (step.probe == "check" and refused):
+            if step.probe and isinstance(error, UnexpectedStatusError) and error.status in _NO_SUCH_PAGE:
+                step.outcome = "refused"
+                return Page(step.number, step.size, (), b"")
+            if step.probe == "check" and not isinstance(error, _FATAL):
+                step.outcome = "failed"
                 return Page(step.number, step.size, (), b"")
             error.page = step.resume_page
             if error.page_size is None:
@@ -329,6 +348,16 @@ class ChatWalk:
             raise
         self._reporter.note_problems(page)
         return page
+
+    async def _check_connection(self, step: CheckConnection) -> None:
+        """Answer a step with the account's status, if it can be had."""
+        try:
+            status = await self._source.fetch_status()
+        except PlugChatError as error:
+            if isinstance(error, _FATAL):
+                raise
+        else:
+            step.connected, step.error = status.connected, status.error
 
     async def _end(self) -> None:
         """Cancel the requests, and report once."""

@@ -1,5 +1,6 @@
 """Checkpoints: the state of a walk as a text, to resume it in this process or in another one."""
 
+from collections import Counter
 from collections.abc import Iterable
 from datetime import datetime
 from typing import Any, Literal, TypeVar, cast
@@ -8,12 +9,20 @@ import msgspec
 from attrs import Attribute, AttrsInstance, asdict, define, evolve, field, fields, has
 
 from plugchat_async._internal.serialization import from_text, to_text
-from plugchat_async._pagination.walk_state import Consistency, PassState, StopOn, WalkConfig, WalkState, WindowState
+from plugchat_async._pagination.walk_state import (
+    Consistency,
+    PassState,
+    Stage,
+    StopOn,
+    WalkConfig,
+    WalkState,
+    WindowState,
+)
 from plugchat_async.errors import InvalidValueError
 
 T = TypeVar("T")
 
-VERSION = 2
+VERSION = 3
 HINT = "Pass the `checkpoint` of an error or of a walk unchanged, or leave out `resume` to start again."
 
 
@@ -38,9 +47,9 @@ def unpack(text: str, path: str) -> WalkState:
     Raises:
         InvalidValueError: The text is not a checkpoint, or it is one of another call or of a newer version.
     """
-    kinds: dict[int, type[WalkState | _Version1]] = {VERSION: WalkState, 1: _Version1}
+    kinds: dict[int, type[WalkState | _Version2 | _Version1]] = {VERSION: WalkState, 2: _Version2, 1: _Version1}
     found = from_text(text, kinds, name="resume", what="a checkpoint", hint=HINT)
-    state = found.upgraded() if isinstance(found, _Version1) else found
+    state = found if isinstance(found, WalkState) else found.upgraded()
     config, windows = state.config, state.windows
     counted_from_1 = (config.page_size, config.start_page, state.size, state.page, windows.tie_count)
     if min(counted_from_1) < 1 or min(state.passes, windows.position, windows.overlap) < 0:
@@ -85,6 +94,43 @@ def _default(attribute: "Attribute[Any]") -> object:
 
 
 @define(kw_only=True)
+class _Version2:
+    """A checkpoint as it was written before version 3. What it knew of times proves nothing today."""
+
+    config: WalkConfig
+    size: int
+    stage: Stage = "pages"
+    page: int = 1
+    passes: int = 0
+    seen: set[str] = field(factory=set[str])
+    delivered: int = 0
+    scan: PassState = field(factory=PassState)
+    windows: WindowState = field(factory=WindowState)
+    pending: list[dict[str, Any]] = field(factory=list[dict[str, Any]])
+
+    def upgraded(self) -> WalkState:
+        """Return it as a state of today. Windows begin again: their last rows are not known."""
+        position = self.windows.position
+        phones = {key for key in self.seen if "\n" not in key}
+        # Rows without a phone had a key of lid and name.
+        lids = Counter("\n" + key.partition("\n")[0] for key in self.seen - phones)
+        return WalkState(
+            config=self.config,
+            size=self.size,
+            stage=self.stage,
+            page=self.page,
+            passes=max(self.passes, 1) if position else self.passes,
+            seen=phones | set(lids),
+            several={key: count for key, count in lids.items() if count > 1},
+            delivered=self.delivered,
+            scan=self.scan,
+            windows=WindowState(failure=self.windows.failure),
+            old_keys=True,
+            pending=self.pending,
+        )
+
+
+@define(kw_only=True)
 class _Version1:
     """A checkpoint as it was written before version 2: one level, with other names."""
 
@@ -102,20 +148,15 @@ class _Version1:
     bound: datetime | None = None
     newest: datetime | None = None
     oldest: datetime | None = None
-    repeated: bool = False
     ordered: bool = True
     countable: bool = True
-    short: bool = False
     places: int = 0
-    frontier: datetime | None = None
     end: int = 0
-    margin: int = 0
-    tied: int = 1
     objection: str = ""
 
     def upgraded(self) -> WalkState:
         """Return it as a state of today."""
-        return WalkState(
+        return _Version2(
             config=WalkConfig(
                 path=self.path,
                 page_size=self.page_size,
@@ -133,17 +174,9 @@ class _Version1:
                 bound=self.bound,
                 newest=self.newest,
                 oldest=self.oldest,
-                repeated=self.repeated,
                 ordered=self.ordered,
                 countable=self.countable,
-                short=self.short,
                 rows_read=self.places,
             ),
-            windows=WindowState(
-                covered_until=self.frontier,
-                position=self.end,
-                overlap=self.margin,
-                tie_count=self.tied,
-                failure=self.objection,
-            ),
-        )
+            windows=WindowState(position=self.end, failure=self.objection),
+        ).upgraded()

@@ -1,203 +1,260 @@
-"""`exact`: every chat once, although chats jump to the front while the list is read.
+"""`exact`: every chat once, although chats move while the list is read.
 
-The proofs count.
+What proves it is a *count*. A page, number k of size s with r rows, that is the last one says that the list held
+(k-1)·s + r rows at that instant. If no chat is deleted, all chats that were read until then are still in the list: so
+if as many were read, it is those. In which order the list stands does not enter, nor in which order its pages were
+read, nor how it moved: chats may jump to the front, move up elsewhere, be pinned or unpinned, have equal times in any
+order, or none.
 
-- *As many chats were seen as the list holds.* A short page, number k with r chats, says that the list holds
-  (k-1)·size + r chats at that instant. None that was seen before has been deleted: so if as many were seen, it is
-  those. In which order the list stands does not enter, nor in which order its pages were read, nor how it moved. A pass
-  over the list that reads no chat twice is of this kind.
-- *A pass that reads a chat twice* shows that chats moved down, so another may have jumped from the unread part to the
-  front. If the list is sorted by time, that one has a newer time than any chat had when the pass began: the *next pass*
-  goes down from the front until the times are older than that. If it reads no chat twice, it has seen as many chats as
-  there are in the part of the list that it went through; if it does, another pass follows.
+- A *pass* that reads the pages one after another and no chat twice has read as many chats as it has counted.
+- If it has read a chat twice, another one may have jumped from the unread part of the list to the part that was read.
+  The next pass asks for pages of `max_page_size`. If the first one is short, it is a *whole answer*, one instant's list,
+  and nothing can be missing in it.
+- If the list is longer than that, the next pass goes down only to the chats that are older than the beginning of the
+  pass before, if the list is sorted by time. This finds the chats that jumped; then the last page is *counted* again.
+  The order matters only for the number of requests: what is proven, is proven by the count.
 
-What no pass can see is a deletion: the list moves up, and the next page begins one chat too late. See `strict`.
+With `prefetch`, pages of a pass may be read in any order, so the count must come after all others: the list is read
+again in a whole answer, or its last page is. The first three pages are never in flight before the one before them has
+come, so a list of up to three pages has been read in order.
+
+What a pass can't see is a deletion: the list moves up, and the next page begins one chat too late. A whole answer has
+that chat, a count may not notice. See `strict`.
 """
 
 from collections.abc import Generator
 from datetime import datetime
 
-from attrs import define, evolve, field
+from attrs import define, field
 
-from plugchat_async._pagination.until_last_page import PageResult, WalkContext, read_pages
+from plugchat_async._pagination.list_end import (
+    EMPTY,
+    HIDDEN_ROWS,
+    NOT_CHECKED,
+    SHRUNK,
+    Verdict,
+    WalkContext,
+    whole_size,
+)
+from plugchat_async._pagination.prefetch import IN_ORDER
+from plugchat_async._pagination.remember import MAX_PINNED, Remembered
+from plugchat_async._pagination.until_last_page import PageResult, read_pages
 from plugchat_async._pagination.walk_state import WalkState
-from plugchat_async._pagination.walk_steps import FetchPage, Step, Walk, YieldPage, key_of, ordered_keys
+from plugchat_async._pagination.walk_steps import FetchPage, Step, Walk, YieldPage, chat_keys
 from plugchat_async.models import Page
 
 MAX_PASSES = 10
 # How many passes over the whole list are worth it where its order can't be trusted.
 MAX_BLIND_PASSES = 5
-# How often to read the front and the end of a list again before it is read in windows instead.
-MAX_COUNTS = 3
-# As many chats as WhatsApp lets one pin on top of the list, whatever their times.
-MAX_PINNED = 3
+# How many chats, dated ahead of now, may stand above those that get a message: few on a short page.
+_AHEAD, _AHEAD_SHORT, _SHORT = 10, 4, 20
+
+UNSORTED = "the list moved, and is not sorted by time: so it is unknown which chats moved"
+TOO_FAST = f"the list moved too fast: chats still changed places after {MAX_PASSES} passes"
+OTHER_LENGTHS = "pages had other lengths than requested"
 
 
-def passes(state: WalkState, context: WalkContext) -> Walk:
+def passes(state: WalkState, context: WalkContext, remembered: Remembered) -> Walk:
     """Read the list in as many passes as it takes. `context.stats` has whether no chat can have been missed."""
-    stats = context.stats
-    blind = 0
     if state.passes:
         state.restart_pass()
+    context.stats.reason = TOO_FAST
+    proven = yield from _passes(state, context, remembered)
+    if proven:
+        context.stats.verified = True
+        if context.stats.reason != EMPTY:
+            context.stats.reason = ""
+    elif remembered.others:
+        yield others_page(remembered, state)
+
+
+def _passes(state: WalkState, context: WalkContext, remembered: Remembered) -> Generator[Step, Page, bool]:
+    """Read passes until the list is proven to be read, or can't be. Return whether it is."""
+    stats = context.stats
+    blind = 0
+    whole: frozenset[str] | None = None
     for _ in range(MAX_PASSES):
         recovered = stats.recovered
-        reader = PassReader(state, context)
-        yield from read_pages(state, context, reader, ahead=False)
-        if not state.scan.countable:
-            stats.reason = "pages had other lengths than requested"
-            return
-        if not state.scan.repeated or reader.saw_all:
-            stats.verified, stats.reason = True, ""  # whatever another walker said before
-            return
-        bound = state.scan.bound
-        if state.scan.ordered:
-            bound = state.scan.newest
-        else:
-            blind += 1
-            if blind == MAX_BLIND_PASSES or (state.passes and stats.recovered == recovered):
-                stats.reason = "the list moved, and is not sorted by time: so it is unknown which chats moved"
-                return
-        state.begin_pass(bound)
-    stats.reason = f"the list moved too fast: chats still changed places after {MAX_PASSES} passes"
-
-
-def pass_ahead(state: WalkState, context: WalkContext) -> Generator[Step, Page, bool]:
-    """Read the list in one pass of prefetched pages. Return whether no chat can have been missed.
-
-    Pages may be read in any order then. So the last one is read again after all others, and counted; if the list has
-    moved, after its front was read again.
-    """
-    if not state.passes:
-        reader = PassReader(state, context)
-        yield from read_pages(state, context, reader, ahead=True)
-        if not state.scan.countable:
+        ahead = state.stage == "ahead" and not state.passes
+        reader = PassReader(state, context, remembered)
+        yield from read_pages(state, context, reader, ahead=ahead)
+        scan = state.scan
+        if stats.reason == EMPTY:
+            if state.seen:
+                stats.reason = SHRUNK
+            return reader.verdict == "end" and not state.seen
+        if not scan.countable:
+            stats.reason = HIDDEN_ROWS if context.traits.short_pages == "anywhere" else OTHER_LENGTHS
             return False
-        if state.page == 1 + state.scan.short:
-            return True  # one page was all
-    for _ in range(MAX_COUNTS):
-        if state.passes:
-            state.restart_pass()
-            yield from read_pages(state, context, PassReader(state, context), ahead=False)
-        if (state.passes or not state.scan.repeated) and (yield from _count(state, context)):
+        if reader.verdict and remembered.others and whole_size(state, context) <= scan.rows_read:
+            yield others_page(remembered, state)
+        in_order = not ahead or scan.rows_read // state.size < IN_ORDER
+        if reader.is_counted and in_order:
+            _remember_list(context, scan.rows_read, reader.keys)
             return True
-        if not state.scan.ordered:
+        if reader.verdict != "unproven" and scan.rows_read and reader.keys and reader.keys == whole:
+            return True  # the list is shorter than before, twice
+        whole = reader.keys if reader.verdict == "end" else None
+        counted = ahead and reader.is_counted and whole_size(state, context) <= scan.rows_read
+        if (counted or reader.is_bounded) and (yield from _count(state, context, remembered)):
+            _remember_list(context, state.delivered, None)
+            return True
+        if reader.verdict == "unproven" and state.size >= whole_size(state, context):
+            stats.reason = NOT_CHECKED
             return False
-        state.begin_pass(state.scan.newest)
+        if not scan.ordered:
+            blind += 1
+            if blind == MAX_BLIND_PASSES or (blind > 1 and not whole and stats.recovered == recovered):
+                stats.reason = UNSORTED
+                return False
+        _begin_pass(state, context)
+    if state.delivered > state.scan.rows_read:
+        stats.reason = SHRUNK
     return False
 
 
-def _count(state: WalkState, context: WalkContext) -> Generator[Step, Page, bool]:
-    """Read the page on which the list must end if all its chats were seen. Return whether it does."""
+def _begin_pass(state: WalkState, context: WalkContext) -> None:
+    """Begin a pass in pages of the largest size, down to what can have moved in the last one."""
+    scan = state.scan
+    rows, bound = scan.rows_read, scan.newest if scan.ordered else None
+    state.size = whole_size(state, context)
+    state.begin_pass(bound if rows >= state.size else None)
+
+
+def _remember_list(context: WalkContext, rows: int, keys: frozenset[str] | None) -> None:
+    if context.traits.short_pages is None:
+        context.traits.short_pages = "end"
+    context.memory.record(rows, keys or frozenset())
+
+
+def _count(state: WalkState, context: WalkContext, remembered: Remembered) -> Generator[Step, Page, bool]:
+    """Read the page on which the list must end if all its chats were read. Return whether it does."""
     number = state.delivered // state.size + 1
-    page = yield FetchPage(number, state.size, resume_page=number)
+    page = yield FetchPage(number, state.size, resume_page=number, probe="exists")
     context.stats.pages += 1
-    fresh = without_seen(page, state, context)
+    copies = state.scan.copies
+    fresh, _ = remembered.read(page)
     if fresh.chats:
         yield YieldPage(fresh)
-    return page.is_short and (number - 1) * state.size + page.length == state.delivered
+    copies = state.scan.copies - copies
+    return page.is_short and page.length > 0 and (number - 1) * state.size + page.length - copies == state.delivered
+
+
+def others_page(remembered: Remembered, state: WalkState) -> YieldPage:
+    """Return the step that yields the rows that were kept apart."""
+    return YieldPage(Page(max(1, state.page - 1), state.size, remembered.take_others(), b"[]"))
 
 
 @define(eq=False, repr=False)
 class PassReader:
-    """Handles the pages of a pass: leaves out chats that were yielded before, and checks what the proofs need."""
+    """Handles the pages of a pass: leaves out chats that were yielded before, and checks what the proofs need.
+
+    Attributes:
+        verdict: Whether the end of the list is certain, or "" if the pass has ended before it.
+        keys: The keys of page 1 if it holds the whole list.
+        is_whole: Whether page 1 holds the whole list, and all chats that were read before.
+    """
 
     _state: WalkState
     _context: WalkContext
-    _read: set[str] = field(factory=set[str], init=False)
-    _enough: bool = field(default=False, init=False)
+    _remembered: Remembered
+    verdict: Verdict | str = field(default="", init=False)
+    keys: frozenset[str] | None = field(default=None, init=False)
+    is_whole: bool = field(default=False, init=False)
+    is_bounded: bool = field(default=False, init=False)
+    _first: frozenset[str] = field(default=frozenset(), init=False)
+    _previous: frozenset[str] = field(default=frozenset(), init=False)
 
     def read(self, page: Page) -> PageResult:
         """Read a page."""
-        state = self._state
-        # A list, since a set that is fed with sets grows twice as slowly.
-        keys = ordered_keys(page)
-        known = state.seen.intersection(keys)
-        # In the first pass what was read is what was ever seen.
-        again = self._read.intersection(keys) if state.passes else known
-        self._watch(page, again)
-        fresh = without_known(page, keys, known, state, self._context)
-        if state.passes:
-            self._read.update(keys)
-        self._enough = self._is_enough(page)
-        return PageResult(fresh, repeats=bool(again) and again.issuperset(keys), enough=self._enough)
+        state, scan = self._state, self._state.scan
+        explained = self._count_explained(page) if state.passes and page.number == 1 and page.is_short else 0
+        delivered = state.delivered
+        # A page that comes again is longer than before, and what was counted of it is counted again.
+        scan.countable &= page.length <= page.size and scan.rows_read >= (page.number - 1) * page.size
+        fresh, read_before = self._remembered.read(page)
+        self._watch(page, read_before)
+        scan.rows_read = (page.number - 1) * page.size + page.length
+        self.keys = chat_keys(page) if page.number == 1 and page.is_short else None
+        if state.passes and page.number == 1 and page.is_short and page.size > state.config.page_size:
+            # All that was read is in it. If it has more, those have come since, or the pass before has missed them.
+            all_there = state.delivered == scan.rows_read - scan.copies
+            known = self._context.traits.short_pages == "end"
+            self.is_whole = all_there and (known or state.delivered - delivered <= explained)
+        self.is_bounded = self._is_enough(page)
+        repeats = self._repeats(page, read_before)
+        return PageResult(fresh, repeats, enough=self.is_whole or self.is_bounded)
+
+    def end(self, rows: int, verdict: Verdict) -> None:
+        """Note that the list ends after `rows` rows."""
+        self._state.scan.rows_read = min(rows, self._state.scan.rows_read)
+        self.verdict = verdict
 
     @property
-    def saw_all(self) -> bool:
-        """Whether the pass has come to the end of the list, and as many chats were seen as there are places in it."""
-        return not self._enough and self._state.delivered == self._state.scan.rows_read
+    def is_counted(self) -> bool:
+        """Whether as many chats were read as the list has rows."""
+        scan = self._state.scan
+        at_end = self.is_whole or self.verdict == "end"
+        return at_end and self._state.delivered == scan.rows_read - scan.copies
+
+    def _repeats(self, page: Page, read_before: set[str]) -> bool:
+        """Return whether a page has no chat that was not on an earlier page of the pass."""
+        keys = chat_keys(page)
+        if not self._state.passes:
+            return read_before.issuperset(keys)
+        # Past the end, some servers have the first or the last page again.
+        first, previous = self._first, self._previous
+        self._first, self._previous = first or keys, keys
+        return keys in (first, previous)
+
+    def _count_explained(self, page: Page) -> int:
+        """Return how many chats of a page may have come or moved since the walk began."""
+        since = self._state.since
+        if since is None:
+            return 0
+        return sum(time is not None and time >= since for time in (chat.last_message_time for chat in page.chats))
 
     def _is_enough(self, page: Page) -> bool:
         """Return whether all chats behind this page are older than the bound."""
-        bound = self._state.scan.bound
+        scan = self._state.scan
         # The last chat of a tiny page 1 may be pinned, and older than those behind it.
-        if bound is None or not self._state.scan.ordered or page.number * page.size <= MAX_PINNED:
+        if scan.bound is None or not scan.ordered or page.is_short or page.number * page.size <= MAX_PINNED:
             return False
-        last = page.chats[-1].last_message_time
-        return last is not None and last < bound
-
-    def _watch(self, page: Page, again: set[str]) -> None:
-        """Note what the pass can not prove. The same chat twice on one page is not such a case."""
-        state = self._state
-        state.scan.repeated |= bool(again)
-        state.scan.rows_read += page.length
-        state.scan.countable &= page.length <= page.size and not state.scan.short
-        state.scan.short |= page.is_short
         times = times_of(page)
+        return bool(times) and times[-1] < scan.bound
+
+    def _watch(self, page: Page, known: set[str]) -> None:
+        """Note whether the list is sorted by time."""
+        scan, times = self._state.scan, times_of(page)
         if not times:
-            state.scan.ordered = False
             return
         if page.number == 1:
-            state.scan.newest = max(times)
-        state.scan.ordered = state.scan.ordered and is_sorted(page, times) and not self._is_odd(page, times, again)
-        state.scan.oldest = times[-1] if state.scan.oldest is None else min(state.scan.oldest, times[-1])
-
-    def _is_odd(self, page: Page, times: list[datetime], again: set[str]) -> bool:
-        """Return whether a page does not follow those before it: down from the oldest chat that was read."""
-        oldest, newest = self._state.scan.oldest, self._state.scan.newest
-        if oldest is None or newest is None:
-            return False
-        if again and any(key_of(chat) in again and time < oldest for chat, time in zip(page.chats, times, strict=True)):
-            # A chat that was read before and is older now has been put back, its last message deleted.
-            return True
-        return (
-            # What is newer than that has been pushed down, and was read before, or has jumped.
-            (oldest < times[0] < newest and key_of(page.chats[0]) not in again)
-            # A time that more chats have than a page holds says nothing of their order.
-            or (times[0] == times[-1] == oldest and len(again) < len(page.chats))
-        )
+            scan.newest, scan.oldest = safe_newest(times), None
+        elif scan.newest is None:
+            scan.ordered = False  # chats without a time come before those that have one
+        if scan.ordered:
+            follows = scan.oldest is None or times[0] <= scan.oldest or bool(known)
+            scan.ordered = follows and is_sorted(page.number, times)
+        scan.oldest = times[-1] if scan.oldest is None else min(scan.oldest, times[-1])
 
 
-def without_seen(page: Page, state: WalkState, context: WalkContext) -> Page:
-    """Leave out the chats that were seen before, and mark all chats of the page as seen."""
-    keys = ordered_keys(page)
-    return without_known(page, keys, state.seen.intersection(keys), state, context)
+def safe_newest(times: list[datetime]) -> datetime:
+    """Return a time of page 1 that no message can be older than that comes from now on.
 
-
-def without_known(page: Page, keys: list[str], known: set[str], state: WalkState, context: WalkContext) -> Page:
-    """Leave out the chats with known keys, count, and mark all `keys` of the page as seen."""
-    stats = context.stats
-    new = page.chats
-    if known:
-        # Behind the keys of the chats stand those of the unreadable rows.
-        new = tuple(chat for chat, key in zip(page.chats, keys, strict=False) if key not in known)
-    state.seen.update(keys)
-    state.delivered += len(new) + sum(key not in known for key in page.unreadable_keys)
-    skipped = len(page.chats) - len(new)
-    stats.chats += len(new)
-    stats.duplicates += skipped
-    if state.passes:
-        stats.recovered += len(new)
-    return evolve(page, chats=new, skipped=skipped) if skipped else page
+    That is not the newest one: a chat may be dated ahead of now, and stay above those that get a message. Four such
+    chats are expected, on a long page ten. An older time costs nothing but, rarely, one more page.
+    """
+    index = _AHEAD_SHORT if len(times) < _SHORT else _AHEAD
+    return sorted(times, reverse=True)[min(index, len(times)) - 1]
 
 
 def times_of(page: Page) -> list[datetime]:
-    """Return the times of a page's chats, or an empty list if one has no time."""
-    times = [time for chat in page.chats if (time := chat.last_message_time) is not None]
-    return times if len(times) == len(page.chats) else []
+    """Return the times of a page's chats, without those that have none."""
+    return [time for chat in page.chats if (time := chat.last_message_time) is not None]
 
 
-def is_sorted(page: Page, times: list[datetime]) -> bool:
+def is_sorted(number: int, times: list[datetime]) -> bool:
     """Return whether the newest chat is first. Pinned chats may be on top of page 1."""
-    pinned = min(MAX_PINNED, len(times) - 1) if page.number == 1 else 0
+    pinned = min(MAX_PINNED, len(times) - 1) if number == 1 else 0
     # Sorting what is sorted takes half the time of comparing all neighbours.
     return any(times[top:] == sorted(times[top:], reverse=True) for top in range(pinned + 1))

@@ -7,7 +7,7 @@ from attrs import frozen
 
 from plugchat_async._internal.clock import Clock
 from plugchat_async.errors import PlugChatError
-from plugchat_async.models import Page, WalkReport
+from plugchat_async.models import AccountStatus, Page, WalkReport
 
 
 class WalkObserver(Protocol):
@@ -47,6 +47,10 @@ class PageSource(Protocol):
 
     def fetch(self, number: int, size: int, walk: Any = None) -> Awaitable[Page]:
         """Return a page, or raise a PlugChatError."""
+        ...
+
+    def fetch_status(self) -> Awaitable[AccountStatus]:
+        """Return whether the account's phone is connected, or raise a PlugChatError."""
         ...
 
 

@@ -2,26 +2,28 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from typing import TypeAlias
+from typing import Final, TypeAlias
 
 from attrs import define, field
 
 from plugchat_async._internal.tasks import cancel_all
 from plugchat_async._pagination.walk_state import StopOn, WalkState
-from plugchat_async._pagination.walk_steps import FetchPage, PeekPage
+from plugchat_async._pagination.walk_steps import FetchPage
 from plugchat_async.models import Page
 
 FetchFunction: TypeAlias = Callable[[int, int], Awaitable[Page]]
 # A page's number and size.
 Key = tuple[int, int]
+# The first pages are requested one after the other: most lists have no more, and need none that is requested ahead.
+IN_ORDER: Final = 3
 
 
 @define(eq=False, repr=False)
 class Prefetcher:
     """Requests pages, up to `depth` of them before they are needed.
 
-    It starts slowly: at most as many pages are ahead as were taken, so that a walk never requests twice the pages that
-    it needs.
+    It starts slowly: nothing is ahead of the second page, one page of the third, and one more with each page that was
+    taken. So a short list costs no request that is not needed, and a walk never requests twice the pages that it needs.
 
     Attributes:
         fetch: Returns a page, given its number and size.
@@ -72,13 +74,6 @@ class Prefetcher:
         self._taken += 1
         return page
 
-    def peek(self, step: PeekPage) -> Page:
-        """Return a page that has arrived, else an empty one."""
-        task = self._ahead.get((step.number, step.size))
-        if task is not None and task.done() and not task.cancelled() and task.exception() is None:
-            return task.result()
-        return Page(step.number, step.size, (), b"")
-
     async def close(self) -> None:
         """Cancel all requests in flight, and wait until they have ended."""
         if self._ahead:
@@ -88,7 +83,8 @@ class Prefetcher:
         """Make the requests that may be made now. Return whether there were any."""
         made = False
         # The first one ahead is the page that is needed now.
-        while len(self._ahead) - 1 < min(self._depth, self._taken + 1) and not self._exhausted:
+        depth = min(self._depth, self._taken + 2 - IN_ORDER)
+        while len(self._ahead) - 1 < depth and not self._exhausted:
             number, size = self._last
             if self._stop_at is not None and number * size >= self._stop_at:
                 break

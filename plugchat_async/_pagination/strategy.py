@@ -1,9 +1,11 @@
 """Choose the walker for a walk, from its start or from a checkpoint."""
 
-from plugchat_async._pagination.exact import pass_ahead, passes
+from plugchat_async._pagination.exact import passes
+from plugchat_async._pagination.list_end import EMPTY, WalkContext
 from plugchat_async._pagination.plain import plain
+from plugchat_async._pagination.remember import Remembered
+from plugchat_async._pagination.server_traits import size_up_to
 from plugchat_async._pagination.strict import TOO_FAST, scan_windows
-from plugchat_async._pagination.until_last_page import WalkContext
 from plugchat_async._pagination.walk_state import WalkState
 from plugchat_async._pagination.walk_steps import Walk
 
@@ -17,20 +19,19 @@ def walk(state: WalkState, context: WalkContext) -> Walk:
     if state.stage == "pages":
         yield from plain(state, context)
         return
-    if state.stage == "ahead":
-        stats.verified = yield from pass_ahead(state, context)
-        if stats.verified:
-            return
-        # The list moved, and pages were read in no known order. Windows need none, and can be prefetched, too.
-        state.begin_pass(None)
-        state.stage = "windows"
+    remembered = Remembered(state, context)
     if state.stage == "windows":
-        state.windows.failure = yield from scan_windows(state, context)
-        stats.verified, stats.reason = not state.windows.failure, state.windows.failure
-        if not state.windows.failure or state.windows.failure == TOO_FAST:
+        failure = yield from scan_windows(state, context, remembered)
+        stats.reason = failure
+        if failure in ("", EMPTY):
+            stats.verified = stats.verified or not failure
             return
+        state.windows.failure = failure
+        if failure == TOO_FAST:
+            return
+        state.size = size_up_to(context.traits, state.config.page_size)
         state.begin_pass(None)
         state.stage = "passes"
-    yield from passes(state, context)
+    yield from passes(state, context, remembered)
     if state.config.consistency == "strict":
         stats.verified, stats.reason = False, state.windows.failure

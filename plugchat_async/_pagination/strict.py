@@ -1,71 +1,153 @@
 """`strict`: every chat once, whatever is deleted during the walk.
 
-What proves it is a *cover*. A response is one instant's window of a list that is sorted by time. If its first chat has
-time `hi` and its last one `lo`, every chat whose time was strictly between them at that instant was in it; on page 1
-`hi` is infinite, and on a short page `lo` is minus infinity. If such intervals overlap, from the newest time W when the
-walk began down to minus infinity, then every chat that kept its time was read, whatever was deleted or inserted, and in
-whichever order chats of the same time came. A chat that got a message is newer than W: it is on page 1, read at last
-and alone, if that page goes down beyond W; if it does not, another cover down to W follows.
+What proves it is one of two things.
 
-Neighbouring pages leave a gap between the last time of one and the first of the next. So the windows overlap here:
-`number` and `size` are chosen for each so that it begins some chats before the end of the one before it, and goes down
-as far as it can. If too many chats were deleted in between, they don't overlap, and the walk steps back, twice as far
-each time.
+**A whole answer.** The walk begins with a page of `max_page_size`. If it is short, it is the list of one instant, and no
+chat can be missing: whatever is deleted, archived, tied, pinned, without a time, or in any order. That needs only that
+its shortness is no cap, which the first short page of a server is checked for. Since chats may be deleted during that
+check, the page is then read once more: if both have the same chats, and nothing came after them in between, no row was
+hidden behind a cap.
 
-Read one after another, newest first, windows also find a chat that is put back because its last message was deleted:
-the part of the list that is still to be read only grows. Asked for ahead of time, they don't, and neither way do they
-find one that jumped to the front and was put back, both during the walk, or one that moves up, but not to the front.
+**Anchors**, if the list is longer. The pages are windows that overlap. An *anchor* is a row that two windows have in
+common, and that has not moved: it has the same time in both. A chat that was not in the first window was behind its
+last row, so behind the anchor; so it is in the second window, or behind that, too. If there is an anchor between each
+window and the next one, and the last window is the end of the list, every chat that has not moved was read, whatever
+was deleted or inserted. Two rules make a row an anchor for all chats behind it:
+
+- Chats of equal times may come in any order. So its time is newer than the last one of the first window,
+- or it has no time, like a second row in common, in the same order: such chats don't move.
+
+What moves during a scan may escape it. One that got a message is newer than the beginning of the scan: page 1 shows it,
+read at last and alone, if that page goes down to older chats; if it does not, another scan down to these follows. One
+that moved elsewhere, since it was pinned, unpinned, archived, or got a late message, is found by a second scan. The
+walk is verified when a scan, at least the second one, adds no chat but those that have got a message since. What can
+still escape is a chat that moves up, but not to the front, in each of the scans, just where they are reading.
+
+If too many chats were deleted between two windows, there is no anchor, and the walk steps back, twice as far each time.
 """
 
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Sequence
 from datetime import datetime
-from functools import lru_cache
 
 from attrs import define, field
 
-from plugchat_async._pagination.exact import MAX_PASSES, MAX_PINNED, is_sorted, times_of, without_seen
-from plugchat_async._pagination.server_traits import is_round, probe_past_end
-from plugchat_async._pagination.until_last_page import WalkContext
+from plugchat_async._pagination.exact import MAX_PASSES, is_sorted, others_page, safe_newest, times_of
+from plugchat_async._pagination.list_end import (
+    EMPTY,
+    FAR_PAGES,
+    HIDDEN_ROWS,
+    NOT_CHECKED,
+    SHRUNK,
+    EndChecks,
+    WalkContext,
+    confirm_empty,
+    refuse_size,
+    whole_size,
+)
+from plugchat_async._pagination.remember import MAX_PINNED, Remembered
+from plugchat_async._pagination.server_traits import record_end, record_hidden_rows, record_page
 from plugchat_async._pagination.walk_state import WalkState
-from plugchat_async._pagination.walk_steps import FetchPage, Step, YieldPage, chat_keys
-from plugchat_async.errors import PageLimitError
+from plugchat_async._pagination.walk_steps import FetchPage, Step, YieldPage, chat_keys, ordered_keys
+from plugchat_async._pagination.windows import min_overlap, next_window
+from plugchat_async.errors import PageLimitError, PageRepeatedError
 from plugchat_async.models import Page
 
 # How often in one scan windows may fail to overlap, or to get further down.
 MAX_MISSES = 20
 # Pages by which a list may have grown since a page that was short.
 _MAX_PAGES_TO_THE_END = 3
-# Where pages are tiny, windows may have to be larger than them.
-_TINY = 32
+# How often a whole answer is read until it has the same chats twice.
+_MAX_LOOKS = 4
+# How many rows of a window are remembered as anchors.
+_TAIL = 64
+
+TOO_FAST = f"the list moved too fast: chats still changed places after {MAX_PASSES} passes"
+NO_OVERLAP = "the list moved too fast: windows of it did not overlap"
+ODD_SIZES = "the server does not honour every pageSize"
 
 
-TOO_FAST = f"the list moved too fast: no page 1 reached back within {MAX_PASSES} passes"
-
-
-def scan_windows(state: WalkState, context: WalkContext) -> Generator[Step, Page, str]:
-    """Read the list in windows until it is covered.
+def scan_windows(state: WalkState, context: WalkContext, remembered: Remembered) -> Generator[Step, Page, str]:
+    """Read the list as one page, or in windows until it is covered.
 
     Returns:
-        "" if it is covered, else why it can not be. TOO_FAST: it was covered once, but chats that jumped to its front
-        since were not.
+        "" if it is covered, else why it can not be. EMPTY if there are no chats; `stats.verified` is set then.
     """
     if state.config.stop_on == "empty":
         return 'stop_on="empty" does not accept a short page as the end, so the end is not proven'
+    if context.traits.short_pages == "anywhere":
+        return HIDDEN_ROWS
     if state.passes:
         state.restart_pass()
+    elif not state.windows.position:
+        state.size = whole_size(state, context)
+        whole = yield from _read_whole(state, context, remembered)
+        if whole is not None:
+            return whole
     state.windows.overlap = state.windows.overlap or min_overlap(state.size)
     for _ in range(MAX_PASSES):
         context.stats.passes += 1
-        scan = _WindowScan(state, context)
+        scan = _WindowScan(state, context, remembered)
         yield from scan.read()
         if scan.reason:
             return scan.reason
-        if scan.count == 1:
+        bounded = state.scan.bound is not None
+        if bounded and scan.count == 1:
             return ""
         if scan.level:
             return "more chats have the newest time than page 1 shows"
-        state.begin_pass(state.scan.newest)
+        if remembered.others and not bounded:
+            yield others_page(remembered, state)
+        settled = bounded or (state.passes > 0 and not scan.unexplained)
+        state.begin_pass(state.scan.newest if settled else None)
     return TOO_FAST
+
+
+def _read_whole(state: WalkState, context: WalkContext, remembered: Remembered) -> Generator[Step, Page, str | None]:
+    """Read page 1 in the largest size. Return "" if it proves to be the whole list, None if windows are needed."""
+    context.stats.passes += 1
+    traits, memory = context.traits, context.memory
+    checks = EndChecks(state, context, by_contract=False)
+    step = FetchPage(1, state.size, resume_page=1, probe="check" if state.size > state.config.page_size else "")
+    page = yield step
+    if step.outcome:
+        # Too large for the server, or for the time there is.
+        refuse_size(state, context, refused=step.outcome == "refused")
+        return None
+    before: frozenset[str] | None = None
+    for _ in range(_MAX_LOOKS):
+        if not page.length:
+            verdict = yield from confirm_empty(state, context)
+            if not isinstance(verdict, Page):
+                context.stats.verified = verdict == "end"
+                return EMPTY
+            page = verdict
+        context.stats.pages += 1
+        fresh, _ = remembered.read(page)
+        if fresh.chats:
+            yield YieldPage(fresh)
+        record_page(traits, page)
+        if not page.is_short:
+            return None
+        keys = chat_keys(page)
+        if keys == before or (memory.keys == keys and keys):
+            memory.record(page.length, keys)
+            return ""
+        known = traits.short_pages == "end" and page.length < traits.longest_page
+        if known and not memory.is_shorter(page.length):
+            memory.record(page.length, keys)
+            return ""
+        size = state.size
+        verdict = yield from checks.short(page)
+        if isinstance(verdict, Page) and state.size == size:
+            page = verdict
+            continue
+        if verdict != "end":
+            # Capped: windows of that size. Else short pages are in the middle, or the check has failed.
+            state.page = 1
+            return None if state.size != size else HIDDEN_ROWS if verdict == "more" else NOT_CHECKED
+        before = keys
+        page = yield FetchPage(1, state.size, resume_page=1)
+    return None
 
 
 @define(eq=False, repr=False)
@@ -76,18 +158,24 @@ class _WindowScan:
         count: The number of windows that were read.
         reason: Why the scan proves nothing, or "".
         level: Whether all chats of page 1 have the same time, the bound.
+        unexplained: How many chats it has added that have not got a message since the walk began.
         _honoured: Whether a window of a size that was chosen here came back full.
+        _first: The key of the first row of page 1. A server that ignores `page` has it on each page.
     """
 
     _state: WalkState
     _context: WalkContext
+    _remembered: Remembered
     count: int = field(default=0, init=False)
     reason: str = field(default="", init=False)
     level: bool = field(default=False, init=False)
+    unexplained: int = field(default=0, init=False)
     _misses: int = field(default=0, init=False)
     _back: int = field(default=0, init=False)
     _honoured: bool = field(default=False, init=False)
     _left: int = field(default=0, init=False)
+    _first: list[str] = field(factory=list[str], init=False)
+    _last_is_short: bool = field(default=False, init=False)
 
     def read(self) -> Generator[Step, Page, None]:
         """Read the windows."""
@@ -112,22 +200,34 @@ class _WindowScan:
             raise PageLimitError(
                 f"the list had not ended after max_pages={self._context.max_pages} pages", page=number, page_size=size
             )
-        page = yield FetchPage(number, size, resume_page=number, next_key=next_key)
+        step = FetchPage(number, size, resume_page=number, probe="exists" if number > 1 else "", next_key=next_key)
+        page = yield step
         self.count += 1
         self._context.stats.pages += 1
         times = times_of(page)
         self.reason = _failure_of(page, times)
+        keys = ordered_keys(page)
         yield from self._deliver(page)
-        if self.reason or (number == 1 and not times):
+        if self.reason:
             return False
-        if self._is_behind_a_gap(number, times):
+        if number == 1 and not page.length:
+            self.reason = SHRUNK
+            return False
+        if number > 1 and not is_anchored(state.windows.tail, keys, page, state.windows.oldest):
+            self._step_back()
             return not self.reason
-        self.level |= number == 1 and times[0] == times[-1] == state.scan.bound
+        record_page(self._context.traits, page)
+        if number == 1:
+            self.level = bool(times) and times[0] == times[-1] == state.scan.bound and not page.is_short
+            state.scan.newest = safe_newest(times) if times else None
+            state.since = state.since or state.scan.newest
+            state.windows.oldest = None
         if page.is_short and (yield from self._is_end(page)):
+            self._note_end(page)
             return False
-        yield from self._advance(page, times)
-        bound, covered_until = state.scan.bound, state.windows.covered_until
-        covered = bound is not None and covered_until is not None and covered_until < bound
+        yield from self._advance(page, keys, times)
+        bound = state.scan.bound
+        covered = bound is not None and bool(times) and times[-1] < bound
         return not covered and not self.reason
 
     def _choose(self) -> tuple[int, int]:
@@ -140,34 +240,44 @@ class _WindowScan:
         # Page 1 must show chats behind those that are pinned and those of the newest time, however tiny pages are.
         return 1, max(size, MAX_PINNED + 2 * windows.overlap)
 
-    def _is_behind_a_gap(self, number: int, times: list[datetime]) -> bool:
-        """Return whether a window does not overlap with the one before it; then the next one steps back."""
+    def _step_back(self) -> None:
+        """Let the next window begin earlier, since this one has no row in common with the one before it."""
         windows = self._state.windows
-        if number == 1 or windows.covered_until is None or (times and times[0] > windows.covered_until):
-            return False
         self._miss()
         self._back = max(windows.overlap, 2 * self._back)
         # There may be more deletions: overlap by more from now on.
         windows.overlap = max(windows.overlap, min(2 * windows.overlap, self._state.size // 4))
-        return True
 
-    def _advance(self, page: Page, times: list[datetime]) -> Generator[Step, Page, None]:
+    def _advance(self, page: Page, keys: list[str], times: list[datetime]) -> Generator[Step, Page, None]:
         """Mark the list as covered down to the end of a window."""
         state, windows = self._state, self._state.windows
-        if windows.covered_until is not None and times[-1] >= windows.covered_until:
-            # It is wholly above the end of the one before: that many chats came, or `page` is ignored.
-            if page.number > 1 and not self._misses:
-                yield from probe_past_end(page)
+        position = (page.number - 1) * page.size + page.length
+        if page.number > 1 and position <= windows.position:
             self._miss()
-        state.scan.newest = state.scan.newest or max(times)
-        windows.covered_until = times[-1] if windows.covered_until is None else min(windows.covered_until, times[-1])
-        windows.position = (page.number - 1) * page.size + page.length
-        windows.tie_count = times.count(times[-1])
+        if page.number == 1:
+            self._first = keys[:1]
+        elif keys[:1] == self._first:
+            yield from self._check_numbers(page, keys)
+        if times:
+            windows.oldest = times[-1] if windows.oldest is None else min(windows.oldest, times[-1])
+        state.scan.oldest = windows.oldest
+        windows.position = position
+        windows.tie_count = max(1, times.count(times[-1])) if times else 1
+        rows = zip(keys, (chat.last_message_time for chat in page.chats), strict=False)
+        windows.tail = list(rows)[-_TAIL:]
         if page.number > 1 and not page.is_short:
             self._honoured |= page.size != state.size
-            if state.size < state.config.page_size:
-                self._context.traits.record_cap(state.config.page_size, state.size)
         self._back = 0
+
+    def _check_numbers(self, page: Page, keys: list[str]) -> Generator[Step, Page, None]:
+        """Raise PageRepeatedError if the server ignores `page`: one far past any end has the same chats."""
+        far = yield FetchPage(page.number + FAR_PAGES, page.size, resume_page=page.number, probe="check")
+        if far.length and chat_keys(far) <= set(keys):
+            raise PageRepeatedError(
+                f"page {page.number} repeats an earlier page, and page {far.number} is not empty",
+                page=page.number,
+                page_size=page.size,
+            )
 
     def _next_key(self, number: int, size: int) -> tuple[int, int]:
         return next_window(number * size, self._state.size, self._state.windows.overlap)
@@ -175,77 +285,84 @@ class _WindowScan:
     def _miss(self) -> None:
         self._misses += 1
         if self._misses == MAX_MISSES:
-            self.reason = "the list moved too fast: windows of it did not overlap"
+            self.reason = NO_OVERLAP
 
     def _deliver(self, page: Page) -> Generator[Step, Page, None]:
-        fresh = without_seen(page, self._state, self._context)
+        state = self._state
+        fresh, _ = self._remembered.read(page)
+        for chat in fresh.chats:
+            time = chat.last_message_time
+            self.unexplained += time is None or state.since is None or time < state.since
         if fresh.chats:
             yield YieldPage(fresh)
 
+    def _note_end(self, page: Page) -> None:
+        """Look whether as many chats were read as the list has rows."""
+        state = self._state
+        rows = (page.number - 1) * page.size + page.length
+        read = state.delivered + sum(map(len, self._remembered.others.values())) + state.scan.copies
+        if state.scan.bound is None and read < rows:
+            self.unexplained += 1
+        self._context.memory.record(rows)
+
     def _is_end(self, page: Page) -> Generator[Step, Page, bool]:
         """Return whether a short window is the end of the list."""
-        state = self._state
-        first = not state.windows.position and not state.passes
-        if first and self._context.traits.may_be_capped(page):
-            # It may be as full as the server lets a page be. That no chat follows it would prove nothing, since chats
-            # may have been deleted; that the next window overlaps, and is short, does.
-            state.size = min(state.size, page.length)
-            state.windows.overlap = min_overlap(state.size)
-            return False
+        state, traits = self._state, self._context.traits
+        if traits.short_pages is None:
+            # The first short page of this server: some hide rows, and go on.
+            step = FetchPage(page.number + 1, page.size, resume_page=page.number, probe="exists")
+            if (yield from self._has_unread(step)):
+                record_hidden_rows(traits, page)
+                self.reason = HIDDEN_ROWS
+                return True
+            record_end(traits, refused=step.outcome == "refused")
         if page.size == state.size or (page.size < state.size and self._honoured):
             return True
-        end = (page.number - 1) * page.size + page.length
-        if page.size > state.size and is_round(page.length):
-            # It, too, may be as full as the server lets it be; then a later window must show the end.
-            if end <= state.windows.position:
-                self.reason = "the server does not honour every pageSize"
-            return False
         # The size is of our own choice, and the server may know only some: look with the size that it knows.
+        end = (page.number - 1) * page.size + page.length
         number = end // state.size + 1
         for again in range(number, number + _MAX_PAGES_TO_THE_END):
-            whole = yield FetchPage(again, state.size, resume_page=page.number)
-            if not chat_keys(whole) <= state.seen:
+            step = FetchPage(again, state.size, resume_page=page.number, probe="exists")
+            if (yield from self._has_unread(step)):
                 break
-            if whole.is_short:
+            if self._last_is_short:
                 return True
-        self.reason = "the server does not honour every pageSize"
+        self.reason = ODD_SIZES
         return True
+
+    def _has_unread(self, step: FetchPage) -> Generator[Step, Page, bool]:
+        """Read a page, and return whether it has chats that were not read yet."""
+        page = yield step
+        self._last_is_short = page.is_short
+        fresh, _ = self._remembered.read(page)
+        if fresh.chats:
+            yield YieldPage(fresh)
+        return bool(fresh.chats)
+
+
+def is_anchored(
+    tail: Sequence[tuple[str, datetime | None]], keys: Sequence[str], page: Page, oldest: datetime | None
+) -> bool:
+    """Return whether a window has a row in common with the one before it that holds for all chats behind that.
+
+    Args:
+        tail: Keys and times of the last rows of the window before.
+        keys: The keys of the window's rows.
+        page: The window.
+        oldest: The last time of the window before.
+    """
+    places = {(key, chat.last_message_time): place for place, (key, chat) in enumerate(zip(keys, page.chats))}  # noqa: B905
+    common = [(places[row], row[1]) for row in tail if row in places]
+    if any(time is not None and (oldest is None or time > oldest) for _, time in common):
+        return True
+    still = [place for place, time in common if time is None]
+    return len(still) > 1 and still == sorted(still)
 
 
 def _failure_of(page: Page, times: list[datetime]) -> str:
     """Return why a page proves nothing, or "" if it proves something."""
     if page.length > page.size:
-        return "the server does not honour every pageSize"
-    if len(times) < len(page.chats):
-        return "there are chats without a time"
-    if times and not is_sorted(page, times):
+        return ODD_SIZES
+    if times and not is_sorted(page.number, times):
         return "the list is not sorted by time"
     return ""
-
-
-def min_overlap(size: int) -> int:
-    """Return the number of chats by which windows overlap: at least two, so that the times overlap, too."""
-    return max(2, min(4, size // 8))
-
-
-@lru_cache(maxsize=1024)
-def next_window(end: int, size: int, overlap: int) -> tuple[int, int]:
-    """Return page number and page size of the window that continues at a place of the list.
-
-    It begins at least `overlap` places before `end`, and of all such windows it goes down farthest. It has at most
-    `size` places, or as few more as are needed where `size` is tiny. (1, 0) if there is none.
-    """
-    start = max(0, end - overlap)
-    best = (1, 0)
-    for candidate in range(size, 0, -1):
-        if start + candidate <= best[0] * best[1]:
-            break
-        number = start // candidate + 1
-        if number * candidate > best[0] * best[1]:
-            best = number, candidate
-    while best[0] * best[1] <= end:
-        size += 1
-        if size > _TINY:
-            return 1, 0
-        best = start // size + 1, size
-    return best

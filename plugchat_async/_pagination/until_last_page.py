@@ -1,46 +1,15 @@
-"""Read pages in order until one is short: the part that all walkers have in common.
+"""Read pages in order until the list ends: the part that all walkers have in common."""
 
-The rule: a page with fewer chats than requested is the last one. Two kinds of servers break it, and are
-detected: those that cap `pageSize` silently (every page looks short), and those that ignore `page` (no page does).
-"""
-
-from typing import Protocol
+from typing import Literal, Protocol
 
 from msgspec import Struct
 
-from plugchat_async._pagination.server_traits import ServerTraits, check_cap, check_middle, next_page, probe_past_end
+from plugchat_async._pagination.list_end import EndChecks, Verdict, WalkContext, check_middle, refuse_size
+from plugchat_async._pagination.server_traits import may_be_cut, record_page
 from plugchat_async._pagination.walk_state import WalkState
-from plugchat_async._pagination.walk_steps import FetchPage, Walk, YieldPage
+from plugchat_async._pagination.walk_steps import FetchPage, Walk, YieldPage, next_page
 from plugchat_async.errors import PageLimitError
 from plugchat_async.models import Page
-
-
-class WalkStats(Struct):
-    """The part of a `WalkReport` that the walkers count; see there."""
-
-    pages: int = 0
-    chats: int = 0
-    duplicates: int = 0
-    recovered: int = 0
-    passes: int = 0
-    verified: bool = False
-    reason: str = ""
-
-
-class WalkContext(Struct):
-    """What a walker needs in addition to its state.
-
-    Attributes:
-        max_pages: The number of pages to read in one pass, at most.
-        traits: What is known of the server.
-        ahead: Whether pages may be prefetched.
-        stats: What the walker counts.
-    """
-
-    max_pages: int
-    traits: ServerTraits
-    ahead: bool
-    stats: WalkStats
 
 
 class PageResult(Struct):
@@ -61,44 +30,85 @@ class PageHandler(Protocol):
     """Handles the pages of a pass."""
 
     def read(self, page: Page) -> PageResult:
-        """Read a page."""
+        """Read a page. The same page may be read again, longer than before."""
         ...
 
+    def end(self, rows: int, verdict: Verdict) -> None:
+        """Note that the list ends after `rows` rows: the verdict says whether that is certain."""
 
-def read_pages(state: WalkState, context: WalkContext, handler: PageHandler, *, ahead: bool) -> Walk:
+
+def read_pages(
+    state: WalkState, context: WalkContext, handler: PageHandler, *, ahead: bool, by_contract: bool = False
+) -> Walk:
     """Read pages in order, from the walk's page to the end of the list or until the handler has enough.
+
+    Args:
+        state: The state of the walk.
+        context: What the walk needs besides.
+        handler: Handles the pages.
+        ahead: Whether pages are prefetched.
+        by_contract: As for `EndChecks`.
 
     Raises:
         PageRepeatedError: The server ignores `page`.
         PageLimitError: The list has not ended after `max_pages`.
         PaginationError: The server caps the size, so that `start_page` means another page.
+        NotConnectedError: The list is empty, since the phone is not connected.
     """
     next_key = next_page if ahead else None
-    repeated = 0
+    checks = EndChecks(state, context, by_contract)
+    repeats = 0
     left = context.max_pages
+    following: Page | None = None
     context.stats.passes += 1
-    page = yield FetchPage(state.page, state.size, resume_page=state.page, next_key=next_key)
-    while page.chats:
-        ends = page.is_short and state.config.stop_on == "short"
+    while True:
+        step: FetchPage | None = None
+        if following is None:
+            step = FetchPage(
+                state.page,
+                state.size,
+                resume_page=state.page,
+                probe=_probe_of(state),
+                next_key=next_key,
+            )
+            page = yield step
+            if step.probe == "check" and step.outcome:
+                refuse_size(state, context, refused=step.outcome == "refused")
+                continue
+        else:
+            page, following = following, None
+        if not page.length:
+            before = (page.number - 1) * page.size
+            verdict = yield from checks.empty(page, refused=step is not None and step.outcome == "refused")
+            if not isinstance(verdict, Page):
+                handler.end(before, verdict)
+                return
+            page = verdict
         context.stats.pages += 1
+        if page.number == state.config.start_page > 1 and page.is_short and may_be_cut(context.traits, page):
+            # Before it is yielded, so that a walk that is resumed here checks it again.
+            yield from check_middle(page, state)
         result = handler.read(page)
-        if result.repeats and not ends:
-            # Small pages of a busy account may repeat, too; only the server knows.
-            repeated += 1
-            yield from probe_past_end(page, repeated)
-        yield from _check_start_page(page, state, context)
         if result.page.chats:
             yield YieldPage(result.page)
         if result.enough:
             return
-        state.page += 1
+        state.page = page.number + 1
         left -= 1
-        following: Page | None = None
-        if not page.is_short:
-            context.traits.record_full(page)
-        elif state.page == 2 and state.config.start_page == 1 and context.traits.may_be_capped(page):
-            following = yield from check_cap(page, state, context.traits)
-        if ends and following is None:
+        record_page(context.traits, page)
+        verdict = "more"
+        if page.is_short:
+            verdict = yield from checks.short(page)
+        if verdict == "more" and result.repeats:
+            repeats += 1
+            verdict = yield from checks.repeated(page, repeats)
+            if verdict in ("end", "unproven"):
+                handler.end((page.number - 1) * page.size, verdict)
+                return
+        if isinstance(verdict, Page):
+            following = verdict
+        elif verdict != "more":
+            handler.end((page.number - 1) * page.size + page.length, verdict)
             return
         if not left:
             raise PageLimitError(
@@ -106,17 +116,11 @@ def read_pages(state: WalkState, context: WalkContext, handler: PageHandler, *, 
                 page=state.page,
                 page_size=state.size,
             )
-        if following is None:
-            del page, result  # not needed while the next page is awaited
-            page = yield FetchPage(state.page, state.size, resume_page=state.page, next_key=next_key)
-        else:
-            page = following
+        del page, result  # not needed while the next page is awaited
 
 
-def _check_start_page(page: Page, state: WalkState, context: WalkContext) -> Walk:
-    """Raise PaginationError if the server caps a first page that is not page 1.
-
-    That is before it is yielded, so that a walk that is resumed here checks it again.
-    """
-    if state.page == state.config.start_page > 1 and page.is_short and context.traits.may_be_capped(page):
-        yield from check_middle(page, state)
+def _probe_of(state: WalkState) -> Literal["", "exists", "check"]:
+    """Return what an error of the next request may mean: that there is no such page, or that its size is too large."""
+    if state.page > state.config.start_page:
+        return "exists"
+    return "check" if state.size > state.config.page_size else ""

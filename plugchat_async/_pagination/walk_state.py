@@ -35,23 +35,21 @@ class PassState:
 
     Attributes:
         bound: The pass ends at chats that are older than this (None: at the end of the list).
-        newest: The newest time on page 1.
+        newest: A time that is not newer than any message that comes during the pass, see `safe_newest`.
         oldest: The oldest time at the end of a page.
-        repeated: Whether a chat was on two pages of this pass.
-        ordered: Whether all pages so far are sorted by time, and follow each other.
+        ordered: Whether all pages so far are sorted by time, and follow each other; chats without a time aside.
         countable: Whether all pages but the last were full.
-        short: Whether a page was short.
-        rows_read: The number of rows that were read.
+        rows_read: The number of places of the list down to the end of the last page.
+        copies: The number of rows that were equal to another row of their page.
     """
 
     bound: _Time = None
     newest: _Time = None
     oldest: _Time = None
-    repeated: bool = False
     ordered: bool = True
     countable: bool = True
-    short: bool = False
     rows_read: int = 0
+    copies: int = 0
 
 
 @define(kw_only=True)
@@ -59,17 +57,21 @@ class WindowState:
     """What is known of the windows that are being read, see `strict`.
 
     Attributes:
-        covered_until: Everything newer than this was read (None: nothing was).
         position: The place in the list that the windows have come down to.
         overlap: The number of chats by which the next window overlaps, at least.
         tie_count: The number of chats at the end of the last window that have its last time.
+        oldest: The oldest time so far.
+        tail: The keys and times of the last rows of the last window.
+        moved: Whether rows have changed places since the scan began.
         failure: Why windows prove nothing for this list, or "".
     """
 
-    covered_until: _Time = None
     position: int = 0
     overlap: int = 0
     tie_count: int = 1
+    oldest: _Time = None
+    tail: list[tuple[str, _Time]] = field(factory=list[tuple[str, _Time]], repr=False)
+    moved: bool = False
     failure: str = ""
 
 
@@ -79,14 +81,17 @@ class WalkState:
 
     Attributes:
         config: How the caller wants the list to be read.
-        size: The number of chats to ask for: `page_size`, or the cap of the server.
+        size: The number of chats to ask for: `page_size`, the cap of the server, or more once there is a doubt.
         stage: The walker that is at work.
         page: The page that is read next.
         passes: The number of passes that are done.
         seen: The keys of all chats that were read, see `key_of`. "plain" keeps none.
-        delivered: The number of rows that these keys came from. It is larger if a page had a key twice.
+        several: For each key that several chats have, how many of them were read.
+        delivered: The number of chats that these keys came from.
+        since: A time that is not newer than any message that came during the walk.
         scan: The pass that is being read.
         windows: The windows that are being read.
+        old_keys: Whether `seen` has phones without lid and name, from a checkpoint of an older version.
         pending: Chats that were read, but not yet given to the caller. Filled in for a checkpoint only.
     """
 
@@ -96,9 +101,12 @@ class WalkState:
     page: int = 1
     passes: int = 0
     seen: set[str] = field(factory=set[str], repr=False)
+    several: dict[str, int] = field(factory=dict[str, int], repr=False)
     delivered: int = 0
+    since: _Time = None
     scan: PassState = field(factory=PassState)
     windows: WindowState = field(factory=WindowState)
+    old_keys: bool = False
     pending: list[dict[str, Any]] = field(factory=list[dict[str, Any]], repr=False)
 
     @classmethod
@@ -118,6 +126,7 @@ class WalkState:
 
     def begin_pass(self, bound: datetime | None) -> None:
         """Begin another pass."""
+        self.since = self.since or self.scan.newest
         self.passes += 1
         self.scan.bound = bound
         self.restart_pass()

@@ -16,6 +16,7 @@ from plugchat_async.bulk.accounts import Account
 from plugchat_async.bulk.workers import AccountResult, WorkerPool
 from plugchat_async.errors import PlugChatError
 from plugchat_async.models import Page
+from plugchat_async.server_traits import ServerTraits
 
 logger = logging.getLogger("plugchat_async.bulk")
 
@@ -36,12 +37,15 @@ class BulkOptions(CommonWalkOptions, RequestOptions, total=False):
         isolate_connections: Whether each account has connections of its own (default False: accounts share them, one
             after the other). No cookie, header or error of one account reaches another in any case. But if a server
             sends an unrequested answer just when the next request is sent, it is taken for the answer to that one.
+        server_traits: What is known of the server at `base_url`, such as the `server_traits` of a session (default
+            None: nothing). Accounts with one base URL share what is found out.
     """
 
     page_size: int
     base_url: str
     account_requests_per_second: float | None
     isolate_connections: bool
+    server_traits: ServerTraits | None
 
 
 @frozen
@@ -52,9 +56,11 @@ class BulkSettings:
     requests: RequestSettings = field(default=RequestSettings())
     base_url: str = DEFAULT_BASE_URL
     isolate_connections: bool = False
+    server_traits: ServerTraits | None = None
 
     def __attrs_post_init__(self) -> None:
         check_type("isolate_connections", self.isolate_connections, bool)
+        check_type("server_traits", self.server_traits, ServerTraits, optional=True)
         self.walk.state(CHATS_PATH)
 
     def pool(self, accounts: Source[Account], *, concurrency: int, pages: bool) -> WorkerPool:
@@ -67,6 +73,7 @@ class BulkSettings:
             origin=self.base_url,
             isolate_connections=self.isolate_connections,
             pages=pages,
+            server_traits=self.server_traits,
         )
 
 
@@ -85,6 +92,7 @@ def settings_of(options: BulkOptions) -> BulkSettings:
         RequestSettings(proxy=proxy, **_options_of(RequestSettings, options)),
         origin,
         options.get("isolate_connections", False),
+        options.get("server_traits"),
     )
 
 

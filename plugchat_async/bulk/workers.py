@@ -3,7 +3,7 @@
 import asyncio
 import logging
 
-from attrs import field, frozen
+from attrs import evolve, field, frozen
 
 from plugchat_async._http.shared_resources import SharedResources
 from plugchat_async._http.token import hidden_token
@@ -14,10 +14,10 @@ from plugchat_async._internal.tasks import cancel_all
 from plugchat_async._internal.validation import check_int
 from plugchat_async._pagination.chat_walk import ChatWalk
 from plugchat_async._pagination.options import WalkSettings
-from plugchat_async._pagination.server_traits import ServerTraits
 from plugchat_async.bulk.accounts import Account
 from plugchat_async.errors import ConfigurationError, PlugChatError
 from plugchat_async.models import Chat, Page, WalkReport
+from plugchat_async.server_traits import ServerTraits
 
 logger = logging.getLogger("plugchat_async.bulk")
 
@@ -68,6 +68,7 @@ class WorkerPool:
         origin: The base URL of accounts that have none.
         isolate_connections: Whether each account has connections of its own.
         pages: Whether pages are handed over as they come, or all chats with an account's result.
+        server_traits: What is known of the server at `origin` (default None: nothing).
     """
 
     def __init__(
@@ -80,6 +81,7 @@ class WorkerPool:
         origin: str,
         isolate_connections: bool,
         pages: bool,
+        server_traits: ServerTraits | None = None,
     ) -> None:
         self._accounts = accounts
         self._resources = resources
@@ -88,6 +90,8 @@ class WorkerPool:
         self._origin = origin
         self._transport = None if isolate_connections else resources.transport()
         self._pages = pages
+        # What is known of a server holds for all its accounts.
+        self._traits = {origin: ServerTraits() if server_traits is None else evolve(server_traits)}
         self._found: asyncio.Queue[Item | _End] = asyncio.Queue(1)
         self._turn = asyncio.Lock()
         self._supervisor: asyncio.Task[None] | None = None
@@ -204,7 +208,7 @@ class WorkerPool:
         if isinstance(origin, PlugChatError):
             raise origin
         fetcher = self._resources.page_fetcher(transport, token, origin, reserve=_RESERVE, account=account.name)
-        return ChatWalk(fetcher, self._settings, ServerTraits())
+        return ChatWalk(fetcher, self._settings, self._traits.setdefault(origin, ServerTraits()))
 
 
 def _cancelled_by_others() -> ConfigurationError:

@@ -6,7 +6,8 @@ from typing import Final
 
 from attrs import define, field, frozen
 
-from plugchat_async._pagination.exact import MAX_PINNED, is_sorted
+from plugchat_async._pagination.exact import is_sorted
+from plugchat_async._pagination.remember import MAX_PINNED
 from plugchat_async._pagination.walk_steps import key_of
 from plugchat_async.models import Chat, Page
 from plugchat_async.watch.snapshot import OLDEST, Snapshot, time_of
@@ -65,7 +66,7 @@ class FrontScan:
             # A time in the future would keep later polls from reading on. If all are in the future, our clock is wrong.
             self.newest = max((time for time in times if time <= self.now + _MAX_CLOCK_SKEW), default=max(times))
         self.read_until = OLDEST if ends_without_times else times[-1]
-        self.in_order = self.in_order and is_sorted(page, times)
+        self.in_order = self.in_order and is_sorted(page.number, times)
         self.repeats = 0 if len(self.seen) > known else self.repeats + 1
         if self.ended or self.since is None or not self.in_order or self.is_stuck:
             return False

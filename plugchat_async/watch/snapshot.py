@@ -13,7 +13,7 @@ from typing import Final
 
 from attrs import define, field
 
-from plugchat_async._pagination.exact import MAX_PINNED
+from plugchat_async._pagination.remember import MAX_PINNED
 from plugchat_async._pagination.walk_steps import key_of
 from plugchat_async.models import COLUMNS, Chat, ChatAdded, ChatChanged, ChatEvent, ChatRemoved, values_of
 

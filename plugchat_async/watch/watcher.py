@@ -12,7 +12,7 @@ from plugchat_async._internal.clock import Clock
 from plugchat_async._pagination.chat_walk import ChatWalk
 from plugchat_async._pagination.options import WalkSettings
 from plugchat_async._pagination.prefetch import FetchFunction
-from plugchat_async._pagination.server_traits import ServerTraits
+from plugchat_async._pagination.server_traits import may_be_cut
 from plugchat_async._pagination.walk_reporter import PROBLEM_WARNING
 from plugchat_async._pagination.walk_steps import key_of
 from plugchat_async.errors import (
@@ -26,6 +26,7 @@ from plugchat_async.errors import (
     ServiceError,
 )
 from plugchat_async.models import Chat, ChatEvent, Page
+from plugchat_async.server_traits import ServerTraits
 from plugchat_async.watch.options import Outage, WatchSettings
 from plugchat_async.watch.scan import FrontScan, FullScan
 from plugchat_async.watch.snapshot import OLDEST, Snapshot
@@ -140,7 +141,7 @@ class Watch:
         front = FrontScan(self._snapshot.since, _datetime_of(self._deps.clock.time()))
         page = await self._fetch(1)
         # A short page of a round length may come from a server that caps the page size: a full scan finds out.
-        front.is_whole_list = page.is_short and not self._deps.traits.may_be_capped(page)
+        front.is_whole_list = page.is_short and not may_be_cut(self._deps.traits, page)
         while front.add(page):
             page = await self._fetch(front.pages + 1)
         return front

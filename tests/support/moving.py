@@ -10,11 +10,11 @@ from attrs import define, field
 from plugchat_async import Chat, Page
 from plugchat_async._http.urls import CHATS_PATH
 from plugchat_async._internal.clock import Clock
-from plugchat_async._pagination.server_traits import ServerTraits
+from plugchat_async.server_traits import ServerTraits
 from plugchat_async._pagination.strategy import walk
-from plugchat_async._pagination.until_last_page import WalkContext, WalkStats
+from plugchat_async._pagination.list_end import WalkContext, WalkStats
 from plugchat_async._pagination.walk_state import Consistency, StopOn, WalkConfig, WalkState
-from plugchat_async._pagination.walk_steps import FetchPage, PeekPage, Step, YieldPage, advance
+from plugchat_async._pagination.walk_steps import FetchPage, Step, YieldPage, advance
 
 EPOCH = datetime(2021, 6, 6, tzinfo=UTC)
 # What happens to the list: "bump", "insert", "delete", "demote" or "late", and to which place of it.

@@ -1,0 +1,192 @@
+"""Which rows of a page are chats that the walk has not yielded yet.
+
+A walk remembers chats by their keys, see `key_of`. Rows of one answer that have one key and differ are different chats;
+rows that are equal are one. Across answers a known key says less: the row may be the chat that was read before, pushed
+down the list or changed by a message, or another chat with the same key. What is certain:
+
+- An answer with more rows of a key than chats of it were yielded has other chats: as many as that.
+- A page that holds the whole list has all rows of each key. Which of them were yielded, shows what these looked like:
+  equal rows are the same, then those of the same name and picture, then those of the same time.
+
+What is likely, if no page can hold the whole list and its pages are read one after another: a row whose time is older
+than all that was read before has been further down the list all the time, since a chat's time never goes back unless
+its last message is deleted; and a row without a time does not move. Such rows are kept apart, and yielded at the end of
+the pass.
+"""
+
+from datetime import datetime
+
+from attrs import define, evolve, field
+
+from plugchat_async._pagination.list_end import WalkContext
+from plugchat_async._pagination.walk_state import WalkState
+from plugchat_async._pagination.walk_steps import key_of, ordered_keys
+from plugchat_async.models import Chat, Page
+
+# As many chats as WhatsApp lets one pin on top of the list, whatever their times.
+MAX_PINNED = 3
+# How many rows may have been pushed down past the end of a page, at least.
+_RECENT = 64
+# Up to how many chats are kept to compare them with other rows of the same key: as many as a page usually can hold.
+_COMPARED = 1000
+
+
+@define(eq=False, repr=False)
+class Remembered:
+    """What a walk has read, beyond the keys in its state.
+
+    Attributes:
+        state: The state of the walk.
+        context: What the walk needs besides.
+        others: Rows of known keys that are probably other chats, by key.
+        _yielded: The chats that were yielded, by key, of a list that is not long.
+        _recent: The keys of the page before, and some more.
+        _top: The keys of the chats that may be pinned.
+        _oldest: The oldest time at the end of a page.
+        _end: The place in the list up to which its pages were read one after another. None: one was read again.
+    """
+
+    _state: WalkState
+    _context: WalkContext
+    others: dict[str, list[Chat]] = field(factory=dict[str, list[Chat]], init=False)
+    _yielded: dict[str, list[Chat]] | None = field(factory=dict[str, list[Chat]], init=False)
+    _recent: list[str] = field(factory=list[str], init=False)
+    _top: frozenset[str] = field(default=frozenset(), init=False)
+    _oldest: datetime | None = field(default=None, init=False)
+    _end: int | None = field(default=0, init=False)
+
+    def read(self, page: Page) -> tuple[Page, set[str]]:
+        """Mark all rows of a page as read, and count.
+
+        Args:
+            page: The page.
+
+        Returns:
+            The page without the chats that were read before, and the known keys.
+        """
+        state = self._state
+        # A list, since a set that is fed with sets grows twice as slowly.
+        keys = ordered_keys(page)
+        if state.old_keys:
+            keys = [
+                chat.phone if chat.phone in state.seen else key for chat, key in zip(page.chats, keys, strict=False)
+            ]
+            keys += page.unreadable_keys
+        known = state.seen.intersection(keys)
+        before = len(state.seen)
+        state.seen.update(keys)
+        if len(state.seen) - before == len(keys):
+            new = page.chats
+            state.delivered += len(keys)
+        else:
+            new = self._new_chats(page, keys, known)
+            if known and self._follows(page):
+                self._sift(page, keys, known, set(map(id, new)))
+        if state.delivered > _COMPARED:
+            self._yielded = None
+        if self._yielded is not None:
+            for chat in new:
+                self._yielded.setdefault(key_of(chat), []).append(chat)
+        self._note(page, keys)
+        return self._without_others(page, new), known
+
+    def take_others(self) -> tuple[Chat, ...]:
+        """Return the rows that were kept apart, as chats that are yielded now."""
+        state = self._state
+        chats: list[Chat] = []
+        for key, rows in self.others.items():
+            state.several[key] = state.several.get(key, 1) + len(rows)
+            chats += rows
+        self.others.clear()
+        state.delivered += len(chats)
+        self._count(chats)
+        return tuple(chats)
+
+    def _new_chats(self, page: Page, keys: list[str], known: set[str]) -> tuple[Chat, ...]:
+        """Return the chats of a page with known keys, or several rows of one key, that are new."""
+        state = self._state
+        groups: dict[str, list[Chat]] = {}
+        for chat, key in zip(page.chats, keys, strict=False):
+            rows = groups.setdefault(key, [])
+            if chat in rows:
+                state.scan.copies += 1  # an equal row is the same chat
+            else:
+                rows.append(chat)
+        unreadable = page.unreadable_keys
+        state.scan.copies += len(unreadable) - len(set(unreadable))
+        state.delivered += len(set(unreadable) - known)
+        new: set[int] = set()
+        for key, rows in groups.items():
+            yielded = state.several.get(key, 1) if key in known else 0
+            if len(rows) <= yielded:
+                continue
+            if len(rows) > 1:
+                state.several[key] = len(rows)
+            state.delivered += len(rows) - yielded
+            others = self.others.pop(key, [])
+            rows = self._without_yielded(key, rows, yielded, others)
+            new.update(map(id, rows))
+            for row in rows[: len(others)]:
+                others.remove(max(others, key=lambda other: _likeness(other, row)))  # noqa: B023 - used at once
+            if others:
+                self.others[key] = others
+        return tuple(chat for chat in page.chats if id(chat) in new)
+
+    def _without_yielded(self, key: str, rows: list[Chat], yielded: int, others: list[Chat]) -> list[Chat]:
+        """Return the rows of a key without those that are most like the chats that were yielded."""
+        rows = rows.copy()
+        before = (self._yielded or {}).get(key, [])
+        for chat in sorted(before[:yielded], key=lambda chat: chat not in rows):
+            rows.remove(max(rows, key=lambda row: (*_likeness(row, chat), row not in others)))
+        for _ in range(yielded - len(before[:yielded])):
+            rows.remove(max(rows, key=lambda row: row not in others))
+        return rows
+
+    def _follows(self, page: Page) -> bool:
+        """Return whether a page goes further down the list than all before it, each of which was read once."""
+        state = self._state
+        return self._end is not None and not state.passes and 1 < page.number and self._end < page.number * page.size
+
+    def _note(self, page: Page, keys: list[str]) -> None:
+        """Note how far down the list was read."""
+        end = (page.number - 1) * page.size + page.length
+        if self._end is not None:
+            self._end = end if end > self._end and (page.number == 1) == (self._end == 0) else None
+        self._recent = (self._recent + keys)[-max(_RECENT, len(keys)) :] if self._end is not None else []
+        if page.number == 1:
+            self._top = frozenset(keys[:MAX_PINNED])
+        time = next((chat.last_message_time for chat in reversed(page.chats) if chat.last_message_time), None)
+        if time is not None:
+            self._oldest = time if self._oldest is None else min(self._oldest, time)
+
+    def _sift(self, page: Page, keys: list[str], known: set[str], new: set[int]) -> None:
+        """Keep apart the rows that are probably other chats with a known key. `new` has the ids of those yielded."""
+        scan = self._state.scan
+        pushed_down = True  # so far, all rows of the page may have been on the page before
+        for chat, key in zip(page.chats, keys, strict=False):
+            if key not in known or key not in self._recent:
+                pushed_down = False
+            if key not in known or key in self._top or id(chat) in new or chat in (self._yielded or {}).get(key, ()):
+                continue
+            time = chat.last_message_time
+            older = time is not None and scan.ordered and self._oldest is not None and time < self._oldest
+            if older or (time is None and not pushed_down):
+                rows = self.others.setdefault(key, [])
+                if chat not in rows:
+                    rows.append(chat)
+
+    def _without_others(self, page: Page, new: tuple[Chat, ...]) -> Page:
+        skipped = len(page.chats) - len(new)
+        self._context.stats.duplicates += skipped
+        self._count(new)
+        return evolve(page, chats=new, skipped=skipped) if skipped else page
+
+    def _count(self, new: "tuple[Chat, ...] | list[Chat]") -> None:
+        self._context.stats.chats += len(new)
+        if self._state.passes:
+            self._context.stats.recovered += len(new)
+
+
+def _likeness(row: Chat, chat: Chat) -> tuple[bool, bool, bool]:
+    same_name = (row.name, row.profile_thumbnail) == (chat.name, chat.profile_thumbnail)
+    return row == chat, same_name, row.last_message_time == chat.last_message_time
