@@ -13,10 +13,12 @@ from plugchat_async._http.token import token_problem
 from plugchat_async._http.urls import CHATS_PATH, STATUS_PATH
 from plugchat_async._internal.validation import check_choice, check_int, check_seconds, check_type
 from plugchat_async.errors import InvalidValueError
+from plugchat_async.models import Chat
 from plugchat_async.testing.account import SimulatedAccount
 from plugchat_async.testing.dialects import DIALECTS, Dialect
 from plugchat_async.testing.events import ChatEvents
 from plugchat_async.testing.faults import Fault
+from plugchat_async.testing.listing import listed_chats
 from plugchat_async.testing.quirks import RETRY_AFTER, Quirks
 from plugchat_async.testing.responses import refusal, response_to
 from plugchat_async.testing.traffic import Traffic
@@ -121,6 +123,11 @@ class PlugChatSimulator(ChatEvents):
         if self._runner is None or not self._runner.addresses:
             raise RuntimeError("the simulator is not running: use `async with PlugChatSimulator() as sim`")
         return f"http://127.0.0.1:{self._runner.addresses[0][1]}"
+
+    @property
+    def listed_chats(self) -> tuple[Chat, ...]:
+        """The first account's chats on all pages of its list: those of `chats`, as `Quirks` place or hide them."""
+        return tuple(listed_chats(self._account, self._quirks))
 
     @property
     def connected(self) -> bool:
@@ -286,13 +293,13 @@ class PlugChatSimulator(ChatEvents):
         if self._latency:
             await asyncio.sleep(self._latency)
         account = self._accounts.get(token or "")
-        response = self._limit(self._answer(request, account))
+        response = self._limit(self._answer(request, account, fault))
         if self._interval is None and account is not None:
             account.pass_interval()
         return await fault.apply(request, response)
 
-    def _answer(self, request: web.Request, account: SimulatedAccount | None) -> web.Response:
-        return response_to(request, account, self._quirks, self._dialect, self._answered)
+    def _answer(self, request: web.Request, account: SimulatedAccount | None, fault: Fault) -> web.Response:
+        return response_to(request, account, self._quirks, self._dialect, self._answered, share=fault.share)
 
     def _limit(self, response: web.Response) -> web.Response:
         """Count a response, and replace it by a 429 if the limit is exceeded."""

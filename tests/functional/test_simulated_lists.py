@@ -1,16 +1,19 @@
-"""What moves in a simulated list: single events, and traffic."""
+"""Lists as real servers have them: short pages, ends that are errors, parts, old states, and what moves in them."""
 
 from collections.abc import Callable, Sequence
 from datetime import timedelta
 from inspect import signature
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 from attrs import evolve
 
 from plugchat_async import Chat, ConfigurationError
-from plugchat_async.testing import PlugChatSimulator
+from plugchat_async.testing import Fault, PlugChatSimulator, Quirks
 from support.simulated import ask, assert_sorted, key_of, read
+
+Dialect = Literal["gateway", "documented"]
+DIALECTS: list[Dialect] = ["gateway", "documented"]
 
 
 async def page(sim: PlugChatSimulator, number: int = 1, size: int = 1000) -> list[Chat]:
@@ -22,6 +25,225 @@ async def page(sim: PlugChatSimulator, number: int = 1, size: int = 1000) -> lis
 
 def keys(chats: Sequence[Chat]) -> list[str]:
     return [key_of(chat) for chat in chats]
+
+
+# What a page leaves out, and what comes past the end.
+
+
+async def test_hidden_chats_leave_short_pages_in_the_middle() -> None:
+    """The same chats on each page size; what is left is what `listed_chats` says, in order."""
+    async with PlugChatSimulator(400, quirks=Quirks(hidden_share=0.1)) as sim:
+        pages = [await page(sim, number, 100) for number in range(1, 6)]
+        assert all(80 < len(chats) < 100 for chats in pages[:4])
+        assert pages[4] == []
+        listed = [chat for chats in pages for chat in chats]
+        assert listed == await page(sim) == list(sim.listed_chats)
+        assert 20 < len(sim.chats) - len(listed) < 60
+        assert set(listed) < set(sim.chats)
+        moved = sim.receive_message(sim.chats[200])
+        assert (moved in sim.listed_chats) == (key_of(moved) in keys(listed))
+
+
+async def test_all_chats_may_be_hidden() -> None:
+    """Pages are empty then, and past the end they are an error."""
+    async with PlugChatSimulator(8, quirks=Quirks(hidden_share=1.0, past_end="error")) as sim:
+        assert await page(sim, 2, 4) == []
+        assert (await ask(sim, "page=3&pageSize=4"))[0] == 404
+
+
+@pytest.mark.parametrize(("chats", "pages"), [(8, 2), (9, 3), (0, 1), (1, 1)])
+async def test_an_end_that_is_an_error(chats: int, pages: int) -> None:
+    """404 for a page that does not exist; the first one always does."""
+    async with PlugChatSimulator(chats, quirks=Quirks(past_end="error")) as sim:
+        answers = [await ask(sim, f"page={number}&pageSize=4") for number in range(1, pages + 2)]
+        assert [status for status, _, _ in answers] == [*[200] * pages, 404]
+        assert answers[-1][1] == {"error": f"there is no page {pages + 1}"}
+
+
+async def test_no_page_is_past_the_end_of_a_server_that_ignores_page() -> None:
+    """It answers each number with the first page."""
+    async with PlugChatSimulator(8, quirks=Quirks(past_end="error", ignore_page=True)) as sim:
+        assert await page(sim, 9, 4) == list(sim.chats[:4])
+
+
+# Answers that know only a part of the list, nothing of it, or how it was.
+
+
+async def test_a_part_of_the_list_for_a_request(sim: PlugChatSimulator) -> None:
+    """It ends after so many of its chats, on whichever page; the next request gets all."""
+    sim.script(Fault.partial(), Fault.partial(0.4), Fault.partial(0.0), Fault.partial(1.0))
+    assert await page(sim) == list(sim.chats[:125])
+    assert await page(sim, 2, 60) == list(sim.chats[60:100])
+    assert await page(sim, 1, 60) == []
+    assert await page(sim) == list(sim.chats)
+    assert await page(sim) == list(sim.chats)
+
+
+async def test_a_part_of_the_list_has_an_end_of_its_own() -> None:
+    """Past it comes what comes past any end."""
+    async with PlugChatSimulator(20, quirks=Quirks(past_end="error")) as sim:
+        sim.script(Fault.partial(0.5))
+        assert (await ask(sim, "page=3&pageSize=5"))[0] == 404
+        assert len(await page(sim, 3, 5)) == 5
+
+
+@pytest.mark.parametrize("share", [-0.1, 1.1, float("nan"), "x"])
+def test_a_part_is_a_share(share: Any) -> None:
+    """From 0 to 1."""
+    with pytest.raises(ConfigurationError, match="share"):
+        Fault.partial(share)
+
+
+@pytest.mark.parametrize(("quirks", "length"), [({"empty_share": 0.3}, 0), ({"partial_share": 0.3}, 15)])
+async def test_a_share_of_answers_knows_less(quirks: dict[str, Any], length: int) -> None:
+    """The others are whole; which ones they are is the same in each run."""
+    runs: list[list[int]] = []
+    for _ in range(2):
+        async with PlugChatSimulator(30, quirks=Quirks(**quirks)) as sim:
+            runs.append([len(await page(sim)) for _ in range(100)])
+    assert runs[0] == runs[1]
+    assert set(runs[0]) == {length, 30}
+    assert 15 < runs[0].count(length) < 45
+
+
+async def test_a_lagging_replica() -> None:
+    """Some answers are what the list was two answers ago, all pages of it; the others are what it is."""
+    async with PlugChatSimulator(30, quirks=Quirks(lagging_share=0.5, replica_lag=2)) as sim:
+        past: list[list[Chat]] = []
+        lagging = 0
+        for number in range(60):
+            past.append(list(sim.chats))
+            found = await page(sim, 2, 10)
+            old = past[max(0, number - 2)][10:20]
+            assert found in (past[-1][10:20], old)
+            lagging += found == old != past[-1][10:20]
+            sim.receive_message(sim.chats[15])
+        assert 15 < lagging < 45
+
+
+async def test_each_account_lags_behind_itself() -> None:
+    """At first, and while nothing happens, there is nothing older."""
+    async with PlugChatSimulator(3, quirks=Quirks(lagging_share=1.0)) as sim:
+        other = sim.add_account("other", 2)
+        for _ in range(3):
+            assert await page(sim) == list(sim.chats)
+            assert len((await ask(sim, Authorization=other.token))[1]) == 2
+        before = sim.chats
+        sim.new_chat()
+        assert await page(sim) == list(before)
+        assert await page(sim) == list(sim.chats)
+
+
+# The order of the list.
+
+
+async def test_chats_without_a_time_first() -> None:
+    """All of them on top, and the others in order."""
+    async with PlugChatSimulator(50, quirks=Quirks(without_time="first")) as sim:
+        timed = [chat for chat in sim.chats if chat.last_message_time]
+        untimed = [chat for chat in sim.chats if not chat.last_message_time]
+        assert len(untimed) > 10 < len(timed)
+        assert await page(sim) == [*untimed, *timed] == list(sim.listed_chats)
+
+
+async def test_chats_without_a_time_scattered() -> None:
+    """Among the others, which are in order; they keep their places while another chat moves."""
+    async with PlugChatSimulator(200, quirks=Quirks(without_time="scattered")) as sim:
+        found = await page(sim)
+        assert sorted(found, key=repr) == sorted(sim.chats, key=repr)
+        assert [chat for chat in found if chat.last_message_time] == [c for c in sim.chats if c.last_message_time]
+        thirds = [found[:60], found[60:120], found[120:]]
+        assert all(10 < sum(not chat.last_message_time for chat in third) < 60 for third in thirds)
+        moved = next(chat for chat in found[100:] if chat.last_message_time)
+        sim.receive_message(moved)
+        sim.new_chat()
+        assert keys(await page(sim))[2:] == [key for key in keys(found) if key != key_of(moved)]
+
+
+async def test_scattered_among_nothing() -> None:
+    """Where no chat has a time the list stays as it is."""
+    async with PlugChatSimulator(6, quirks=Quirks(without_time="scattered")) as sim:
+        for chat in sim.chats:
+            if chat.last_message_time:
+                sim.delete_message(chat, gap=None)
+        assert len(await page(sim)) == 6
+    async with PlugChatSimulator(0, quirks=Quirks(without_time="scattered")) as sim:
+        assert await page(sim) == []
+
+
+@pytest.mark.parametrize("dialect", DIALECTS)
+async def test_a_chat_is_pinned_and_unpinned(dialect: Dialect) -> None:
+    """On top of the list, and back at its place; it says so only in today's dialect."""
+    async with PlugChatSimulator(20, dialect=dialect) as sim:
+        before = list(sim.chats)
+        pinned = sim.pin_chat(before[7])
+        assert pinned.is_pinned is (True if dialect == "gateway" else None)
+        assert keys(sim.chats) == keys(before)
+        expected = keys([before[7], *before[:7], *before[8:]])
+        assert keys(await page(sim)) == keys(sim.listed_chats) == expected
+        new = sim.new_chat()
+        assert keys(await page(sim)) == [expected[0], key_of(new), *expected[1:]]
+        sim.pin_chat(pinned, pinned=False)
+        assert keys(await page(sim)) == keys([new, *before])
+        sim.pin_chat(pinned)
+        sim.delete_chat(pinned)
+        assert len(await page(sim)) == 20
+
+
+@pytest.mark.parametrize("dialect", DIALECTS)
+@pytest.mark.parametrize("archived", ["listed", "last", "omitted"])
+async def test_a_chat_is_archived(archived: Any, dialect: Dialect) -> None:
+    """It stays, goes to the end, or is in the list no more; taken out of the archive it is back."""
+    async with PlugChatSimulator(20, dialect=dialect, quirks=Quirks(archived=archived)) as sim:
+        for chat in sim.chats:
+            sim.archive_chat(chat, archived=False)
+        before = list(sim.chats)
+        gone = sim.archive_chat(before[2])
+        assert gone.is_archived is (True if dialect == "gateway" else None)
+        rest = [*before[:2], *before[3:]]
+        expected = {"listed": before, "last": [*rest, gone], "omitted": rest}
+        assert keys(await page(sim)) == keys(expected[archived])
+        assert (await page(sim, 2, 10)) == (await page(sim))[10:]
+        sim.archive_chat(gone, archived=False)
+        assert await page(sim) == before
+
+
+async def test_chats_that_are_archived_from_the_start() -> None:
+    """Today's rows say who they are."""
+    async with PlugChatSimulator(200, quirks=Quirks(archived="omitted")) as sim:
+        assert await page(sim) == [chat for chat in sim.chats if not chat.is_archived]
+        assert len(await page(sim)) < 195
+
+
+async def test_two_rows_of_a_chat_on_different_pages() -> None:
+    """The second is further down, with a time that fits there, or at the end of a short list."""
+    async with PlugChatSimulator(
+        12, dialect="documented", quirks=Quirks(duplicates=2, duplicate_distance=5, reorder_ties=False)
+    ) as sim:
+        chats = list(sim.chats)
+        second = [evolve(chats[i], last_message_time=chats[i + 4].last_message_time) for i in range(2)]
+        assert await page(sim) == [*chats[:5], second[0], chats[5], second[1], *chats[6:]]
+        assert await page(sim, 2, 5) == [second[0], chats[5], second[1], *chats[6:8]]
+    async with PlugChatSimulator(3, dialect="documented", quirks=Quirks(duplicates=1, duplicate_distance=9)) as sim:
+        assert keys(await page(sim)) == keys([*sim.chats, sim.chats[0]])
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        *({name: share} for name in ("hidden_share", "empty_share", "partial_share") for share in (-0.1, 1.1, True)),
+        {"lagging_share": 2},
+        {"replica_lag": 0},
+        {"replica_lag": 1001},
+        {"without_time": "x"},
+        {"archived": "x"},
+        {"duplicate_distance": 0},
+    ],
+)
+def test_quirks_of_lists_check_their_values(options: dict[str, Any]) -> None:
+    """As all others."""
+    with pytest.raises(ConfigurationError, match=next(iter(options))):
+        Quirks(**options)
 
 
 # Single events.
@@ -198,6 +420,19 @@ async def test_traffic_of_deleted_messages() -> None:
     ]
     assert len(changed) > 15
     assert all(old and (new is None or new < old) for old, new in changed)
+
+
+async def test_traffic_of_pins() -> None:
+    """Between none and three are on top, and not always the same."""
+    async with PlugChatSimulator(30) as sim:
+        sim.traffic(pins=1.0, seed=1)
+        tops: set[tuple[str, ...]] = set()
+        for _ in range(40):
+            chats = await page(sim)
+            pinned = [chat for chat in chats if chat.is_pinned]
+            assert pinned == chats[: len(pinned)]
+            tops.add(tuple(keys(pinned)))
+        assert {len(top) for top in tops} == {0, 1, 2, 3}
 
 
 async def test_traffic_of_archiving() -> None:
