@@ -22,7 +22,8 @@ from plugchat_async._pagination.options import WalkSettings
 from plugchat_async._pagination.server_traits import ServerTraits
 from plugchat_async._pagination.walk_state import Consistency
 from plugchat_async._pagination.walk_steps import key_of
-from plugchat_async.testing.account import SimulatedAccount, Traffic
+from plugchat_async.testing.account import SimulatedAccount
+from plugchat_async.testing.traffic import Traffic
 
 CHATS, PAGE_SIZE = 1000, 100
 CLOCK = Clock()

@@ -4,7 +4,7 @@ import asyncio
 import sys
 from contextlib import AsyncExitStack
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Final
 
 from cyclopts import Parameter
 
@@ -14,14 +14,20 @@ from plugchat_async.cli.demo import show_busy, show_quiet
 from plugchat_async.cli.options import EXIT_OK, IntOption, PageSizeOption, run_async
 from plugchat_async.cli.output import open_output
 from plugchat_async.session import BASE_URL_VARIABLE, TOKEN_VARIABLE
-from plugchat_async.testing import PlugChatSimulator
+from plugchat_async.testing import PlugChatSimulator, Quirks
 from plugchat_async.testing.dialects import Dialect
+from plugchat_async.testing.quirks import PastEnd, WithoutTime
 
 SIMULATE_EXAMPLES = (
     "Examples: `plugchat simulate`; `plugchat simulate --busy --latency 0.05`; `plugchat simulate --disconnected`; "
+    "`plugchat simulate --syncing`; `plugchat simulate --hidden-share 0.01 --past-end error`; "
     "`plugchat simulate --accounts 50 --accounts-file accounts.csv`."
 )
 DEMO_EXAMPLES = "Examples: `plugchat demo`; `plugchat demo --busy --chats 5000`."
+
+# The number of chats at the start of a sync, and its length in seconds.
+_FIRST_SYNCED: Final = 10
+_SYNC_SECONDS: Final = 60
 
 
 def simulate(
@@ -39,6 +45,24 @@ def simulate(
     disconnected: Annotated[
         bool, Parameter(negative=(), help="Disconnect the phones from WhatsApp: lists are empty.")
     ] = False,
+    syncing: Annotated[
+        bool,
+        Parameter(negative=(), help="Start with 10 chats; the others are added every second, in about a minute."),
+    ] = False,
+    past_end: Annotated[
+        PastEnd, Parameter(help="Content of a page past the end: nothing, another page, or an error (404).")
+    ] = "empty",
+    without_time: Annotated[WithoutTime, Parameter(help="Place of chats without a time.")] = "last",
+    hidden_share: Annotated[
+        float, Parameter(help="Share of chats that are left out after a page was cut, from 0 to 1.")
+    ] = 0.0,
+    empty_share: Annotated[float, Parameter(help="Share of responses without chats, from 0 to 1.")] = 0.0,
+    partial_share: Annotated[
+        float, Parameter(help="Share of responses from the first half of the list, from 0 to 1.")
+    ] = 0.0,
+    lagging_share: Annotated[
+        float, Parameter(help="Share of responses from an older state of the list, from 0 to 1; use it with --busy.")
+    ] = 0.0,
     accounts: Annotated[IntOption, Parameter(help="Number of accounts.")] = 1,
     accounts_file: Annotated[
         Path | None, Parameter(help="Write the accounts into this file, for `plugchat bulk`.")
@@ -49,15 +73,37 @@ def simulate(
     It prints the environment variables to set in another terminal, for the first account.
     """
     check_int("accounts", accounts, minimum=1, maximum=100_000)
-    sim = PlugChatSimulator(chats, seed=seed, latency=latency, port=port, dialect=dialect, connected=not disconnected)
+    quirks = Quirks(
+        past_end=past_end,
+        without_time=without_time,
+        hidden_share=hidden_share,
+        empty_share=empty_share,
+        partial_share=partial_share,
+        lagging_share=lagging_share,
+    )
+    connected = not disconnected
+    sim = PlugChatSimulator(
+        chats, seed=seed, latency=latency, port=port, dialect=dialect, connected=connected, quirks=quirks
+    )
     names = {"account-1": sim.token}
     for number in range(2, accounts + 1):
         account = sim.add_account(f"{sim.token}-{number}", chats, seed=seed + number)
-        account.connected = not disconnected
+        account.connected = connected
+        if syncing:
+            account.start_sync(_FIRST_SYNCED)
         names[f"account-{number}"] = account.token
 
-    if busy:
-        sim.traffic(bumps=2.0, inserts=0.2, deletes=0.05, seed=seed, every=1.0)
+    if syncing:
+        sim.start_sync(_FIRST_SYNCED)
+    if busy or syncing:
+        sim.traffic(
+            bumps=2.0 * busy,
+            inserts=0.2 * busy,
+            deletes=0.05 * busy,
+            syncs=min(chats / _SYNC_SECONDS, 10_000) * syncing,
+            seed=seed,
+            every=1.0,
+        )
 
     async def serve() -> None:
         async with AsyncExitStack() as stack:
@@ -74,7 +120,7 @@ def simulate(
             print(f"export {BASE_URL_VARIABLE}={sim.base_url}")
             print(f"export {TOKEN_VARIABLE}={sim.token}", flush=True)
             per_account = f" each of {accounts} accounts" if accounts > 1 else ""
-            state = ", phone not connected" if disconnected else ""
+            state = ", phone not connected" if disconnected else ", syncing" if syncing else ""
             print(f"serving {chats} chats{per_account}{state}; press Ctrl-C to stop", file=sys.stderr)
             await asyncio.Event().wait()
 

@@ -9,7 +9,9 @@ from typing import Literal, Self
 from aiohttp import web
 from attrs import field, frozen
 
-Kind = Literal["none", "answer", "delay", "hang", "close", "reset", "truncate", "raw"]
+from plugchat_async._internal.validation import check_number
+
+Kind = Literal["none", "answer", "delay", "hang", "close", "reset", "truncate", "raw", "partial"]
 
 
 @frozen
@@ -21,6 +23,7 @@ class Fault:
     headers: Mapping[str, str] = field(factory=dict[str, str])
     body: bytes = b""
     seconds: float = 0.0
+    share: float = 1.0
 
     @classmethod
     def none(cls) -> Self:
@@ -67,12 +70,21 @@ class Fault:
         """Send bytes unchanged, HTTP or not, and close the connection."""
         return cls("raw", body=data)
 
+    @classmethod
+    def partial(cls, share: float = 0.5) -> Self:
+        """Respond as if the list ended after a share of its chats, from 0.0 (an empty list) to 1.0. Default 0.5.
+
+        Raises:
+            InvalidValueError: `share` is out of range.
+        """
+        return cls("partial", share=check_number("share", share, maximum=1))
+
     async def apply(self, request: web.Request, correct: web.Response) -> web.StreamResponse:
         """Return the response to a request, or end its connection.
 
         Args:
             request: The request.
-            correct: The response without the fault.
+            correct: The response without the fault; for "partial", of a part of the list.
         """
         match self.kind:
             case "answer":
@@ -87,7 +99,7 @@ class Fault:
                 await _end(request, reset=True)
             case "truncate":
                 await _end(request, _half(correct))
-            case "none":
+            case "none" | "partial":
                 pass
         return correct
 

@@ -1,18 +1,26 @@
 """The simulated gateway's responses: by the vendor's page, with the simulator's quirks."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from aiohttp import hdrs, web
 
 from plugchat_async._http.request import JSON_TYPE
 from plugchat_async._http.urls import STATUS_PATH
+from plugchat_async.models import Chat
 from plugchat_async.testing.account import SimulatedAccount
 from plugchat_async.testing.dialects import Dialect, write_page
-from plugchat_async.testing.quirks import Quirks, page_of
+from plugchat_async.testing.listing import page_of
+from plugchat_async.testing.quirks import Quirks
 
 
 def response_to(
-    request: web.Request, account: SimulatedAccount | None, quirks: Quirks, dialect: Dialect, turn: int
+    request: web.Request,
+    account: SimulatedAccount | None,
+    quirks: Quirks,
+    dialect: Dialect,
+    turn: int,
+    *,
+    share: float = 1.0,
 ) -> web.Response:
     """Return the response to a request.
 
@@ -22,6 +30,7 @@ def response_to(
         quirks: The departures from the vendor's page.
         dialect: The spelling of chats.
         turn: A number that differs from response to response.
+        share: The share of the list, from its top, that this response knows of. Default 1.0.
     """
     if request.method != quirks.method:
         return refusal(405, f"{request.method} is not allowed here, use {quirks.method}", {"Allow": quirks.method})
@@ -32,17 +41,25 @@ def response_to(
         return refused
     if request.path == STATUS_PATH:
         return web.json_response(account.status)
-    return _page(request, account, quirks, dialect, turn)
+    chats = _page(request, account, quirks, turn, share)
+    if isinstance(chats, web.Response):
+        return chats
+    return web.Response(body=write_page(chats, dialect), content_type=JSON_TYPE, charset="utf-8")
 
 
-def _page(request: web.Request, account: SimulatedAccount, quirks: Quirks, dialect: Dialect, turn: int) -> web.Response:
+def _page(
+    request: web.Request, account: SimulatedAccount, quirks: Quirks, turn: int, share: float
+) -> Sequence[Chat] | web.Response:
+    """Return the chats of the requested page, or the response that refuses it."""
     page, size = _number(request.query.get("page")), _number(request.query.get("pageSize"))
     if page is None or page < quirks.first_page or not size:
         return refusal(400, "page and pageSize must be positive integers")
     if quirks.refuse_page_size_above is not None and size > quirks.refuse_page_size_above:
         return refusal(400, f"pageSize must be at most {quirks.refuse_page_size_above}")
-    chats = page_of(account, page, size, quirks, turn) if account.connected else ()
-    return web.Response(body=write_page(chats, dialect), content_type=JSON_TYPE, charset="utf-8")
+    if not account.connected:
+        return ()
+    chats = page_of(account, page, size, quirks, turn, share=share)
+    return refusal(404, f"there is no page {page}") if chats is None else chats
 
 
 def refusal(status: int, message: str, headers: Mapping[str, str] | None = None) -> web.Response:

@@ -11,17 +11,17 @@ from attrs import frozen
 
 from plugchat_async._http.token import token_problem
 from plugchat_async._http.urls import CHATS_PATH, STATUS_PATH
-from plugchat_async._internal.validation import check_choice, check_int, check_number, check_seconds, check_type
+from plugchat_async._internal.validation import check_choice, check_int, check_seconds, check_type
 from plugchat_async.errors import InvalidValueError
 from plugchat_async.models import Chat
-from plugchat_async.testing.account import SimulatedAccount, Traffic
+from plugchat_async.testing.account import SimulatedAccount
 from plugchat_async.testing.dialects import DIALECTS, Dialect
+from plugchat_async.testing.events import ChatEvents
 from plugchat_async.testing.faults import Fault
+from plugchat_async.testing.listing import listed_chats
 from plugchat_async.testing.quirks import RETRY_AFTER, Quirks
 from plugchat_async.testing.responses import refusal, response_to
-
-# The most events of a kind in an interval.
-_MAX_EVENTS = 10_000
+from plugchat_async.testing.traffic import Traffic
 
 
 @frozen
@@ -43,7 +43,7 @@ class SimulatedRequest:
     page_size: str | None
 
 
-class PlugChatSimulator:
+class PlugChatSimulator(ChatEvents):
     """A Plug Chat server with one or several accounts of made-up chats, on loopback, in the caller's event loop.
 
         async with PlugChatSimulator(chats=1000, seed=7) as sim, PlugChatSession(sim.token, base_url=sim.base_url) as s:
@@ -51,6 +51,8 @@ class PlugChatSimulator:
 
     It follows the vendor's page: the raw token in Authorization (else 401), GET only (405 with Allow), Content-Type
     application/json (415), `page` and `pageSize` from 1 (400). `Quirks` are departures from it.
+
+    Its methods and attributes for chats are those of the first account, see `SimulatedAccount`.
 
     Args:
         chats: The number of chats of the first account. Default 100.
@@ -98,6 +100,7 @@ class PlugChatSimulator:
         self._dialect: Dialect = dialect
         self._account = self._make_account(chats, seed, token)
         self._account.connected = connected
+        super().__init__(self._account.chat_list)
         self._accounts = {token: self._account}
         self._latency = latency
         self._port = port
@@ -122,9 +125,9 @@ class PlugChatSimulator:
         return f"http://127.0.0.1:{self._runner.addresses[0][1]}"
 
     @property
-    def chats(self) -> tuple[Chat, ...]:
-        """The first account's current chats, newest first, those without a time last. `Quirks` do not change it."""
-        return self._account.chats
+    def listed_chats(self) -> tuple[Chat, ...]:
+        """The first account's chats on all pages of its list: those of `chats`, as `Quirks` place or hide them."""
+        return tuple(listed_chats(self._account, self._quirks))
 
     @property
     def connected(self) -> bool:
@@ -193,51 +196,42 @@ class PlugChatSimulator:
         """
         self._scripts[token].extend(faults)
 
-    def receive_message(self, chat: Chat | str) -> Chat:
-        """Receive a message: the chat moves to the front, with one more unread.
-
-        Raises:
-            KeyError: If there is no such chat.
-        """
-        return self._account.receive_message(chat)
-
-    def new_chat(self) -> Chat:
-        """Add a new chat to the front, with one unread message."""
-        return self._account.new_chat()
-
-    def delete_chat(self, chat: Chat | str) -> Chat:
-        """Remove a chat from the list and return it.
-
-        Raises:
-            KeyError: If there is no such chat.
-        """
-        return self._account.delete_chat(chat)
-
-    def mark_read(self, chat: Chat | str) -> Chat:
-        """Mark a chat as read: it has no unread messages, and keeps its position.
-
-        Raises:
-            KeyError: If there is no such chat.
-        """
-        return self._account.mark_read(chat)
-
     def traffic(
         self,
         *,
         bumps: float = 0.0,
         inserts: float = 0.0,
         deletes: float = 0.0,
+        late_bumps: float = 0.0,
+        ahead_bumps: float = 0.0,
+        first_bumps: float = 0.0,
+        bursts: float = 0.0,
+        burst_size: int = 20,
+        put_backs: float = 0.0,
+        pins: float = 0.0,
+        archives: float = 0.0,
+        syncs: float = 0.0,
         seed: int = 0,
         every: float | None = None,
     ) -> None:
         """Change the lists of all accounts from now on, with random events in each interval.
 
-        A call without arguments ends the traffic.
+        A call without arguments ends the traffic. Numbers of events are averages in an interval, from 0.0 to 10,000.0,
+        with a default of 0.0.
 
         Args:
-            bumps: The average number of chats that get a message in an interval, at most 10,000. Default 0.0.
-            inserts: The average number of new chats, at most 10,000. Default 0.0.
-            deletes: The average number of deleted chats, at most 10,000. Default 0.0.
+            bumps: Messages: a chat moves to the front.
+            inserts: New chats.
+            deletes: Deleted chats.
+            late_bumps: Messages that arrive late: a chat moves up, but not to the front.
+            ahead_bumps: Messages that are dated ahead of now, by up to an hour: a chat stays in front of newer ones.
+            first_bumps: Messages to chats without a time.
+            bursts: Bursts: several chats get a message within one second.
+            burst_size: The number of chats in a burst, from 1 to 10,000. Default 20.
+            put_backs: Deleted messages: a chat moves down, and may lose its time.
+            pins: Chats that are pinned, or unpinned. Three are pinned at most.
+            archives: Chats that are archived, or taken out of the archive.
+            syncs: Chats that are synced after `start_sync`.
             seed: The same seed makes the same events. Default 0.
             every: The interval in seconds. Default None: from one request of an account to its next.
 
@@ -247,9 +241,18 @@ class PlugChatSimulator:
             RuntimeError: The simulator is running, and `every` is set or changed outside of its event loop.
         """
         traffic = Traffic(
-            bumps=check_number("bumps", bumps, maximum=_MAX_EVENTS),
-            inserts=check_number("inserts", inserts, maximum=_MAX_EVENTS),
-            deletes=check_number("deletes", deletes, maximum=_MAX_EVENTS),
+            bumps=bumps,
+            inserts=inserts,
+            deletes=deletes,
+            late_bumps=late_bumps,
+            ahead_bumps=ahead_bumps,
+            first_bumps=first_bumps,
+            bursts=bursts,
+            burst_size=burst_size,
+            put_backs=put_backs,
+            pins=pins,
+            archives=archives,
+            syncs=syncs,
         )
         interval = None if every is None else check_seconds("every", every, zero=False)
         changes_ticker = self._loop is not None and (interval is not None or self._ticker is not None)
@@ -290,13 +293,13 @@ class PlugChatSimulator:
         if self._latency:
             await asyncio.sleep(self._latency)
         account = self._accounts.get(token or "")
-        response = self._limit(self._answer(request, account))
+        response = self._limit(self._answer(request, account, fault))
         if self._interval is None and account is not None:
             account.pass_interval()
         return await fault.apply(request, response)
 
-    def _answer(self, request: web.Request, account: SimulatedAccount | None) -> web.Response:
-        return response_to(request, account, self._quirks, self._dialect, self._answered)
+    def _answer(self, request: web.Request, account: SimulatedAccount | None, fault: Fault) -> web.Response:
+        return response_to(request, account, self._quirks, self._dialect, self._answered, share=fault.share)
 
     def _limit(self, response: web.Response) -> web.Response:
         """Count a response, and replace it by a 429 if the limit is exceeded."""

@@ -20,7 +20,7 @@ from plugchat_async._http.decode_values import wire_name
 from plugchat_async._http.request import JSON_TYPE, RequestTemplate
 from plugchat_async._http.secret import Secret
 from plugchat_async._http.urls import CHATS_PATH, DOCUMENTED_ORIGINS, STATUS_PATH
-from plugchat_async.testing import PlugChatSimulator, SimulatedAccount
+from plugchat_async.testing import Fault, PlugChatSimulator, SimulatedAccount
 from plugchat_async.testing.dialects import DIALECTS, Dialect
 from support import PAYLOADS
 from support.fakes import served
@@ -49,8 +49,8 @@ class Changed(PlugChatSimulator):
         super().__init__(chats=20, seed=7, dialect=dialect)
         self._changes = changes
 
-    def _answer(self, request: web.Request, account: SimulatedAccount | None) -> web.Response:
-        honest = super()._answer(request, account)
+    def _answer(self, request: web.Request, account: SimulatedAccount | None, fault: Fault) -> web.Response:
+        honest = super()._answer(request, account, fault)
         change = self._changes.get(honest.status) if request.path == CHATS_PATH else None
         return honest if change is None else change(honest)
 

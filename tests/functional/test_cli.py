@@ -11,17 +11,18 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
+from attrs import asdict
 
 from plugchat_async import PlugChatSession, __version__
 from plugchat_async import __main__ as main_module
 from plugchat_async.cli import app as cli
-from plugchat_async.testing import Fault, PlugChatSimulator
+from plugchat_async.testing import Fault, PlugChatSimulator, Quirks
 from support.fakes import keep_few, move_too_fast, served
 from support.peers import program
 from support.terminal import PLUGCHAT, STEERING, STEERING_NAMES, on_terminal, raw_on_terminal
@@ -620,6 +621,58 @@ def test_simulate_on_a_port_that_is_taken(account: PlugChatSimulator, capsys: py
     port = account.base_url.rpartition(":")[2]
     assert cli.run(["simulate", "--port", port]) == 2
     assert f"can't listen on port {port}" in capsys.readouterr().err
+
+
+@pytest.fixture
+def simulated(account: PlugChatSimulator, monkeypatch: pytest.MonkeyPatch) -> Callable[..., PlugChatSimulator]:
+    """What `plugchat simulate` would serve with options, if its port were not taken."""
+    made: list[PlugChatSimulator] = []
+
+    def make(*args: Any, **options: Any) -> PlugChatSimulator:
+        made.append(PlugChatSimulator(*args, **options))
+        return made[-1]
+
+    def simulate(*options: str) -> PlugChatSimulator:
+        assert cli.run(["simulate", "--port", account.base_url.rpartition(":")[2], *options]) == 2
+        return made.pop()
+
+    monkeypatch.setattr("plugchat_async.cli.simulate.PlugChatSimulator", make)
+    return simulate
+
+
+def test_simulate_with_quirks(simulated: Callable[..., PlugChatSimulator], capsys: pytest.CaptureFixture[str]) -> None:
+    """Each option is the quirk of its name; without them there are none."""
+    assert simulated()._quirks == Quirks()
+    quirks = Quirks(
+        past_end="error",
+        without_time="scattered",
+        hidden_share=0.1,
+        empty_share=0.2,
+        partial_share=0.3,
+        lagging_share=0.4,
+    )
+    options = [
+        f"--{name.replace('_', '-')}={value}"
+        for name, value in asdict(quirks).items()
+        if value != asdict(Quirks())[name]
+    ]
+    assert len(options) == 6
+    assert simulated(*options)._quirks == quirks
+    assert cli.run(["simulate", "--hidden-share", "2"]) == 2
+    assert "hidden_share must be at most 1" in capsys.readouterr().err
+
+
+def test_simulate_a_sync(simulated: Callable[..., PlugChatSimulator]) -> None:
+    """Each account starts with ten chats, and has all of them after a minute or so; nothing else happens."""
+    sim = simulated("--syncing", "--accounts", "2", "--chats", "300")
+    assert [len(account) for account in sim._accounts.values()] == [10, 10]
+    for account in sim._accounts.values():
+        for _ in range(30):
+            account.pass_interval()
+        assert 100 < len(account) < 250
+        for _ in range(60):
+            account.pass_interval()
+        assert len(account) == 300
 
 
 @pytest.mark.slow
