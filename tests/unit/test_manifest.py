@@ -1,7 +1,6 @@
 """The manifest of an export: its lock, its entries, and what happens when it or a file can't be written."""
 
 import errno
-import json
 import os
 import sys
 from collections.abc import Sequence
@@ -11,7 +10,6 @@ from typing import Any
 import pytest
 
 from plugchat_async import (
-    Account,
     Chat,
     OutputError,
     export_many,
@@ -19,21 +17,8 @@ from plugchat_async import (
 from plugchat_async._internal.files import temporary_name
 from plugchat_async.export import parquet as _parquet
 from plugchat_async.export.manifest import MANIFEST, CompletedAccount, Manifest, ManifestEntry
-from plugchat_async.export.run import FAILURES
 from plugchat_async.testing import PlugChatSimulator
-
-
-def account(number: int, sim: PlugChatSimulator, chats: int = 25) -> Account:
-    sim.add_account(f"token-{number}", chats, seed=number)
-    return Account(f"account {number}", f"token-{number}", sim.base_url)
-
-
-def only(folder: Path) -> list[str]:
-    return sorted(path.name for path in folder.iterdir())
-
-
-def failures(folder: Path) -> list[dict[str, Any]]:
-    return [json.loads(line) for line in (folder / FAILURES).read_text().splitlines()]
+from support.exports import FAILURES, account, failures, only
 
 
 async def test_a_run_that_is_refused_leaves_the_other_ones_files_alone(tmp_path: Path, sim: PlugChatSimulator) -> None:
