@@ -104,15 +104,17 @@ async def test_what_is_finished_is_not_fetched_again(tmp_path: Path, sim: PlugCh
     assert (summary.finished, summary.skipped) == (3, 0)
 
 
-async def test_a_fresh_export_removes_the_files_of_the_one_before(tmp_path: Path, sim: PlugChatSimulator) -> None:
-    """Which would be taken for its own: of accounts that fail now, and of another format. Others stay."""
+async def test_a_fresh_export_replaces_the_files_of_the_one_before(tmp_path: Path, sim: PlugChatSimulator) -> None:
+    """Of another format, too. An account that fails now has what it had; its next success replaces that."""
     accounts = [account(number, sim) for number in range(3)]
     (tmp_path / "notes.jsonl").touch()
     await export_many(accounts, tmp_path)
     sim.script(Fault.status(401), token="token-1")
     summary = await export_many(accounts, tmp_path, format="csv", restart=True)
     assert summary.failed == 1
-    assert only(tmp_path) == [MANIFEST, "account 0.csv", "account 2.csv", FAILURES, "notes.jsonl"]
+    assert only(tmp_path) == [MANIFEST, "account 0.csv", "account 1.jsonl", "account 2.csv", FAILURES, "notes.jsonl"]
+    assert (await export_many(accounts, tmp_path, format="csv")).finished == 1
+    assert only(tmp_path) == [MANIFEST, *(f"account {number}.csv" for number in range(3)), "notes.jsonl"]
 
 
 @pytest.mark.parametrize(("name", "value"), [("format", "csv"), ("limit", 5)])
