@@ -57,3 +57,7 @@ class AccountNames:
             both = f"two accounts named {name!r}" if before == name else f"accounts named {before!r} and {name!r}"
             raise InvalidValueError(f"there are {both}", "Use a different name for each account.")
         self._seen[key] = name
+
+    def __contains__(self, name: str) -> bool:
+        """Return whether some file system does not distinguish a name from one of these."""
+        return name_key(name) in self._seen

@@ -64,6 +64,14 @@ def bulk(
         bool,
         Parameter(negative=(), help="Fetch all accounts again, also those that an earlier run finished."),
     ] = False,
+    allow_empty: Annotated[
+        bool,
+        Parameter(
+            negative=(),
+            help="Believe that an account has no chats, and replace its file. Default: keep a file that has chats, "
+            "because the list is also empty while the phone is not connected.",
+        ),
+    ] = False,
     base_url: BaseURLOption = DEFAULT_BASE_URL,
     page_size: PageSizeOption = 100,
     limit: LimitOption = None,
@@ -91,12 +99,13 @@ def bulk(
 ) -> int:
     """Fetch the chats of many accounts into a folder, one file per account; with --dask, one file per batch.
 
-    If the same command is run again, accounts that are finished are skipped. Accounts that failed are listed in
-    failures.jsonl, with the reason and what to do.
+    If the same command is run again, accounts that are finished are skipped. Accounts that failed, or were empty and
+    kept as they were, are listed in failures.jsonl, with the reason and what to do.
     """
     options: ExportOptions = {
         "concurrency": concurrency,
         "restart": restart,
+        "allow_empty": allow_empty,
         "merge_people": merge_people,
         "base_url": base_url or DEFAULT_BASE_URL,
         "page_size": page_size,
@@ -123,8 +132,9 @@ def bulk(
     print_problems(summary.problems, problems.first)
     if summary.skipped:
         sys.stderr.write("Accounts that an earlier run finished were skipped; use --restart to fetch them again.\n")
-    if summary.failed:
-        sys.stderr.write(f"See {output / FAILURES} for the failed accounts: the reasons, and what to do.\n")
+    if summary.failed or summary.kept:
+        kept = " or were kept" if summary.kept else ""
+        sys.stderr.write(f"See {output / FAILURES} for the accounts that failed{kept}: the reasons, and what to do.\n")
         return EXIT_SOME_FAILED
     return EXIT_OK
 
@@ -141,6 +151,10 @@ def _summary_table(summary: ExportSummary) -> Table:
     for error, count in sorted(summary.errors.items()):
         if error != NotConnectedError.__name__:
             table.add_row(f"  {error}", str(count))
+    if summary.empty:
+        table.add_row("accounts with no chats", str(summary.empty))
+    if summary.kept:
+        table.add_row("  empty, kept as they were", str(summary.kept))
     if summary.unverified:
         table.add_row("finished, but chats may be missing", str(summary.unverified))
     if summary.problems:

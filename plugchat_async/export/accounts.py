@@ -4,6 +4,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Unpack
 
+from attrs import evolve
+
 from plugchat_async._internal.files import output_errors
 from plugchat_async._internal.iterables import Source
 from plugchat_async._internal.validation import check_choice
@@ -15,7 +17,7 @@ from plugchat_async.errors import InvalidValueError, PlugChatError
 from plugchat_async.export.people import merge_people
 from plugchat_async.export.results import AccountExport, ExportSummary, OnExport
 from plugchat_async.export.run import ExportOptions, ExportRun, check_export_options
-from plugchat_async.export.writers import ChatWriter, FileFormat, PathLike, open_writer, require_pyarrow
+from plugchat_async.export.writers import ChatWriter, FileFormat, PathLike, has_chats, open_writer, require_pyarrow
 from plugchat_async.models import Chat
 
 
@@ -30,9 +32,14 @@ async def export_many(
 
     A file has the name of its account, and appears when it is complete. Its first column is `account`, the account's
     name; the others are the fields of `Chat`. In file names, characters that a file system may refuse are written as
-    "%" and two hexadecimal digits. A failed account has no file, but a line in `failures.jsonl`, which lists the
+    "%" and two hexadecimal digits. A failed account gets no file, but a line in `failures.jsonl`, which lists the
     failures of the last run. `_manifest.ndjson` lists the finished accounts: if an export was interrupted, call this
     again, and it fetches only the others.
+
+    While an account's phone is not connected, its list may be empty. So a file with chats is never replaced by one
+    without: the account is kept as it was, listed in `failures.jsonl`, and fetched again by the next run. An account
+    that has no such file gets one without chats, and is fetched again by the next run, too. With `allow_empty` an empty
+    list is believed.
 
     Args:
         accounts: An iterable or async iterable of Account, as for `fetch_many`.
@@ -41,7 +48,7 @@ async def export_many(
         options: See `ExportOptions`.
 
     Returns:
-        The summary. Failed accounts are not an error, but counted in it.
+        The summary. Failed and kept accounts are not an error, but counted in it.
 
     Raises:
         InvalidValueError: An option is wrong; two accounts have the same name, or names that some file system does not
@@ -68,17 +75,29 @@ async def export_many(
         def path_of(name: str) -> Path:
             return out / f"{file_name(name)}.{format}"
 
+        def file_to_keep(name: str) -> Path | None:
+            if settings.allow_empty:
+                return None
+            earlier = run.manifest.kept.get(name)  # perhaps in another format
+            files = [path_of(name)] if earlier is None else [path_of(name), out / earlier]
+            return next(filter(has_chats, files), None)
+
         def on_export(export: AccountExport) -> None:
-            if export.error is not None and run.manifest.existed:
+            if export.error is not None and run.manifest.existed and export.account not in run.manifest.kept:
                 with output_errors(out):  # a run that was killed may have finished the file, but not recorded it
                     path_of(export.account).unlink(missing_ok=True)
             run.record([export])
 
-        await write_accounts(pool, lambda name: open_writer(format, path_of(name), name), on_export)
+        await write_accounts(pool, lambda name: open_writer(format, path_of(name), name), on_export, file_to_keep)
     return run.summary
 
 
-async def write_accounts(pool: WorkerPool, writer_for: Callable[[str], ChatWriter], on_export: OnExport) -> None:
+async def write_accounts(
+    pool: WorkerPool,
+    writer_for: Callable[[str], ChatWriter],
+    on_export: OnExport,
+    file_to_keep: Callable[[str], Path | None] = lambda _: None,
+) -> None:
     """Write the accounts of a pool, each with a writer of its own.
 
     If the pool returns pages, they are written one by one. If it returns whole accounts, the rows of each person are
@@ -88,6 +107,8 @@ async def write_accounts(pool: WorkerPool, writer_for: Callable[[str], ChatWrite
         pool: The pool. It is closed at the end.
         writer_for: Opens the writer of an account, by its name.
         on_export: Called with the result of each account.
+        file_to_keep: Called with the name of an account whose list is empty. Returns the file to keep in place of one
+            without chats, or None (default: always None).
     """
     writers: dict[str, ChatWriter | PlugChatError] = {}
     try:
@@ -97,7 +118,7 @@ async def write_accounts(pool: WorkerPool, writer_for: Callable[[str], ChatWrite
                 writer = writers.pop(name, None)
                 if writer is None and item.error is None:  # a whole account, or one without pages
                     writer = _write(writer_for(name), merge_people(item.chats))
-                on_export(_finish(item, writer))
+                on_export(_finish(item, writer, file_to_keep))
             else:
                 account, page = item
                 writer = writers.get(account.name)
@@ -126,17 +147,28 @@ def _write(writer: ChatWriter, chats: Sequence[Chat]) -> ChatWriter | PlugChatEr
     return writer
 
 
-def _finish(result: AccountResult, writer: ChatWriter | PlugChatError | None) -> AccountExport:
+def _finish(
+    result: AccountResult,
+    writer: ChatWriter | PlugChatError | None,
+    file_to_keep: Callable[[str], Path | None],
+) -> AccountExport:
     """Commit or discard an account's file, and return the account's result."""
     name, error = result.account.name, result.error
     if isinstance(writer, PlugChatError):
         error = writer
         error.account = name
     elif writer is not None and error is None:
-        writer.commit()
         verified = result.report is not None and result.report.verified
         problems = 0 if result.report is None else result.report.problems
-        return AccountExport(name, writer.path, writer.rows, verified=verified, report=result.report, problems=problems)
+        export = AccountExport(
+            name, writer.path, writer.rows, verified=verified, report=result.report, problems=problems
+        )
+        kept = file_to_keep(name) if export.empty else None
+        if kept is not None:
+            writer.discard()
+            return evolve(export, file=kept, verified=False, kept=True)
+        writer.commit()
+        return export
     elif writer is not None:
         writer.discard()
     assert error is not None, "an account without an error has a writer"

@@ -1,6 +1,7 @@
 """The manifest of an export: a file next to the output that lists the finished files, one JSON object per line."""
 
 import re
+from collections.abc import Iterable
 from pathlib import Path
 from secrets import token_hex
 from typing import BinaryIO, Final, Literal
@@ -21,8 +22,8 @@ _DELETABLE: Final = re.compile(r"(?![._]|failures\.jsonl$)[^/\\\x00]+")
 Layout = Literal["accounts", "parts"]
 
 _OTHER_EXPORT_HINT: Final = (
-    "Use another folder, or start over with --restart (restart=True in Python), which deletes the files of the earlier "
-    "export."
+    "Use another folder, or start over with --restart (restart=True in Python), which replaces the earlier export's "
+    "files."
 )
 
 
@@ -49,17 +50,22 @@ class ManifestHeader(msgspec.Struct, frozen=True, forbid_unknown_fields=True, om
 class ManifestEntry(msgspec.Struct, frozen=True):
     """A line for a finished file.
 
+    Older versions ignore `problems` and `kept`. An entry with `kept` has no `chats`, so that they fetch its account
+    again, too.
+
     Attributes:
         file: The name of the file.
         chats: The number of chats by the names of the accounts.
         unverified: The names of the accounts that are not verified.
         problems: The number of values that could not be read, by the names of the accounts that have any.
+        kept: The names of the accounts whose chats in the file are those of an earlier run. They are fetched again.
     """
 
     file: str
     chats: dict[str, int]
     unverified: list[str] = []
     problems: dict[str, int] | msgspec.UnsetType = msgspec.UNSET
+    kept: list[str] | msgspec.UnsetType = msgspec.UNSET
 
 
 @frozen
@@ -91,12 +97,14 @@ class Manifest:
         layout: "accounts" or "parts".
         limit: The largest number of chats for each account (default None: no limit).
         merge_people: Whether there is one chat for each person (default False).
-        restart: Whether to start from scratch, and delete the files of the earlier export.
+        restart: Whether to fetch all accounts again. If this export and the earlier one have a file for each account,
+            the earlier files are kept until they are replaced. Otherwise they are deleted.
 
     Attributes:
         existed: Whether there was a manifest before.
         id: The id of the export.
         finished: The finished accounts by their names.
+        kept: The names of files of earlier runs by the names of their accounts, which must be fetched again.
 
     Raises:
         InvalidValueError: The folder holds another kind of export, or the file is not a manifest.
@@ -116,6 +124,7 @@ class Manifest:
         self._folder = folder
         self._path = folder / MANIFEST
         self.finished: dict[str, CompletedAccount] = {}
+        self.kept: dict[str, str] = {}
         with output_errors(self._path):
             self._file: BinaryIO = open(self._path, "ab+")  # noqa: PTH123, SIM115 - until `close`
         try:
@@ -145,20 +154,29 @@ class Manifest:
             raise InvalidValueError(problem, _OTHER_EXPORT_HINT)
         with output_errors(self._path):
             for entry in entries:
-                if restart:
-                    (self._folder / entry.file).unlink(missing_ok=True)
-                elif (self._folder / entry.file).is_file():
+                if (self._folder / entry.file).is_file():
                     self._remember(entry)
+            if restart:
+                files_stay = found is not None and found.layout == header.layout == "accounts"
+                self.kept = self._files() if files_stay else {}
+                self.finished = {}
+                for file in {entry.file for entry in entries}.difference(self.kept.values()):
+                    (self._folder / file).unlink(missing_ok=True)
         self.remove_unlisted_parts()
         with output_errors(self._path):
             self._file.truncate(0 if restart else len(complete))
         if restart or not complete:
             self.id = header.id
-            self._write(header)
+            # In one piece: a file that is not listed here would be nobody's.
+            self._write(header, *(ManifestEntry(file, {}, kept=[name]) for name, file in self.kept.items()))
+
+    def _files(self) -> dict[str, str]:
+        """Return the names of the files that are listed, by the names of their accounts."""
+        return {name: account.file for name, account in self.finished.items()} | self.kept
 
     def remove_unlisted_parts(self) -> None:
         """Delete the leases of all runs, which stops their workers, and the parts that are not in the manifest."""
-        listed = {account.file for account in self.finished.values()}
+        listed = set(self._files().values())
         prefixes = (f"part-{self.id}-", f".part-{self.id}-", f".run-{self.id}")
         with output_errors(self._folder):
             for path in self._folder.iterdir():
@@ -172,7 +190,23 @@ class Manifest:
             OutputError: The manifest can't be written.
         """
         self._write(entry)
-        self._remember(entry)
+        with output_errors(self._path):
+            self._remember(entry)
+
+    def keep(self, name: str, file: str) -> None:
+        """Write to the manifest that an account keeps the file of an earlier run, unless that is its last line.
+
+        Raises:
+            OutputError: The manifest can't be written.
+        """
+        if self.kept.get(name) != file:
+            self.add(ManifestEntry(file, {}, kept=[name]))
+
+    def remove_kept(self, names: Iterable[str]) -> None:
+        """Delete the files of earlier runs of some accounts."""
+        with output_errors(self._folder):
+            for name in names:
+                (self._folder / self.kept.pop(name)).unlink(missing_ok=True)
 
     def close(self) -> None:
         """Close the manifest."""
@@ -184,10 +218,16 @@ class Manifest:
         for name, chats in entry.chats.items():
             verified = name not in entry.unverified
             self.finished[name] = CompletedAccount(entry.file, chats, verified, problems.get(name, 0))
+            before = self.kept.pop(name, entry.file)
+            if before != entry.file:  # in another format
+                (self._folder / before).unlink(missing_ok=True)
+        for name in entry.kept or []:
+            self.finished.pop(name, None)
+            self.kept[name] = entry.file
 
-    def _write(self, line: msgspec.Struct) -> None:
+    def _write(self, *lines: msgspec.Struct) -> None:
         with output_errors(self._path):  # at the end: the file is open for appending
-            self._file.write(msgspec.json.encode(line) + b"\n")
+            self._file.write(b"".join(msgspec.json.encode(line) + b"\n" for line in lines))
             self._file.flush()
 
 

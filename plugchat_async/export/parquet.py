@@ -68,6 +68,15 @@ def table(chats: Iterable[Chat]) -> pa.Table:
     return pa.Table.from_batches([batch_of(tuple(chats), None)], SCHEMA)
 
 
+def has_rows(file: Path) -> bool:
+    """Return whether a file has chats, from its footer. A damaged file may have some."""
+    try:
+        with file.open("rb") as source:  # pyarrow itself would leave a damaged file open
+            return pq.read_metadata(source).num_rows > 0
+    except pa.ArrowException:
+        return True
+
+
 class ParquetChatWriter:
     """A Parquet file that is being written. Less than a row group is in memory, as columns.
 

@@ -17,13 +17,14 @@ class AccountExport:
     Attributes:
         account: The account's name.
         file: The file with its chats, or None if it failed.
-        chats: The number of chats.
+        chats: The number of chats (0 if the file was kept).
         error: Why it failed, or None.
         verified: Whether its walk is known to have missed nothing, see `WalkReport`. A walk that was ended by `limit`
             is not verified.
         report: The report of its walk, or None if no walk began.
         skipped: Whether an earlier run had finished it (default False).
         problems: The number of its values that could not be read (default 0), see `WalkReport`.
+        kept: Whether its list was empty, and `file` is the file of an earlier run, as it was (default False).
     """
 
     account: str
@@ -34,6 +35,12 @@ class AccountExport:
     report: WalkReport | None = None
     skipped: bool = False
     problems: int = 0
+    kept: bool = False
+
+    @property
+    def empty(self) -> bool:
+        """Whether this run has read its list, and found no chats. With a limit of 0 nothing is read."""
+        return self.error is None and self.report is not None and not self.chats
 
 
 OnExport = Callable[[AccountExport], object]
@@ -45,7 +52,7 @@ class ExportSummary:
 
     Attributes:
         folder: The folder of the export.
-        finished: The number of accounts that this run has fetched.
+        finished: The number of accounts that this run has fetched and written.
         failed: The number of accounts that this run could not fetch.
         skipped: The number of accounts that an earlier run had finished.
         chats: The number of chats that this run has fetched.
@@ -53,6 +60,9 @@ class ExportSummary:
         errors: The number of failed accounts by the name of the error's class.
         elapsed: The duration in seconds.
         problems: The number of values in the fetched accounts that could not be read.
+        empty: The number of fetched accounts that have no chats: those of `kept`, and some of `finished`.
+        kept: The number of accounts whose list was empty, and whose file of an earlier run was kept as it was. They
+            count neither as finished nor as failed.
     """
 
     folder: Path
@@ -64,6 +74,8 @@ class ExportSummary:
     errors: dict[str, int] = field(factory=dict[str, int])
     elapsed: float = 0.0
     problems: int = 0
+    empty: int = 0
+    kept: int = 0
 
     @property
     def not_connected(self) -> int:
@@ -79,6 +91,10 @@ class ExportSummary:
             name = type(export.error).__name__
             self.errors[name] = self.errors.get(name, 0) + 1
         else:
+            self.empty += export.empty
+            if export.kept:
+                self.kept += 1
+                return
             self.finished += 1
             self.chats += export.chats
             self.problems += export.problems

@@ -20,6 +20,11 @@ from plugchat_async.export.results import AccountExport, ExportSummary, OnExport
 
 FAILURES: Final = "failures.jsonl"
 
+_EMPTY_HINT: Final = (
+    "Check that the account's phone is connected, for example with `plugchat status`. If the account really has no "
+    "chats, delete its file, or use --allow-empty (allow_empty=True in Python)."
+)
+
 
 class ExportOptions(BulkOptions, total=False):
     """The keyword options of `export_many` and `fetch_many_dask`, for functions that pass them on.
@@ -28,8 +33,13 @@ class ExportOptions(BulkOptions, total=False):
 
     Attributes:
         concurrency: The number of accounts to fetch at a time (default 64).
-        restart: Whether to fetch all accounts again, and delete the files of the earlier export (default False: an
-            account that an earlier run has finished is skipped).
+        restart: Whether to fetch all accounts again (default False: an account that an earlier run has finished is
+            skipped). `export_many` keeps the earlier file of an account until the new one is complete, and at the end
+            deletes the earlier files of accounts that are not in `accounts`. `fetch_many_dask` deletes all earlier
+            files at the beginning.
+        allow_empty: Whether to believe that an account has no chats (default False: its list is also empty while its
+            phone is not connected, so `export_many` does not replace a file that has chats, and an account without
+            chats is fetched again by the next run).
         merge_people: Whether to write one chat for each person, as the function `merge_people` does (default False: one
             for each row of the list). The chats of `concurrency` accounts are then held in memory. A `limit` counts
             rows.
@@ -38,6 +48,7 @@ class ExportOptions(BulkOptions, total=False):
 
     concurrency: int
     restart: bool
+    allow_empty: bool
     merge_people: bool
     on_result: OnExport | None
 
@@ -48,12 +59,14 @@ class ExportSettings:
 
     concurrency: int = 64
     restart: bool = False
+    allow_empty: bool = False
     merge_people: bool = False
     on_result: OnExport | None = None
 
     def __attrs_post_init__(self) -> None:
         check_int("concurrency", self.concurrency, minimum=1, maximum=MAX_CONCURRENCY)
         check_type("restart", self.restart, bool)
+        check_type("allow_empty", self.allow_empty, bool)
         check_type("merge_people", self.merge_people, bool)
         check_function("on_result", self.on_result, "an AccountExport")
 
@@ -87,7 +100,7 @@ class ExportRun:
         self, folder: Path, settings: ExportSettings, *, file_format: str, layout: Layout, limit: int | None
     ) -> None:
         self.summary = ExportSummary(folder)
-        self._on_result = settings.on_result
+        self._settings = settings
         self._limit = limit
         self._names = AccountNames()
         self._started = time.monotonic()
@@ -109,19 +122,25 @@ class ExportRun:
     ) -> None:
         self.summary.elapsed = time.monotonic() - self._started
         try:
-            self.manifest.close()
+            if exc_type is None and self._settings.restart:
+                self.manifest.remove_kept([name for name in self.manifest.kept if name not in self._names])
         finally:
-            self._failures.close()
+            try:
+                self.manifest.close()
+            finally:
+                self._failures.close()
 
     def needs(self, account: Account) -> bool:
         """Return whether to fetch an account. If an earlier run has finished it, count it as skipped.
+
+        An account that had no chats then is fetched again: perhaps its phone was not connected.
 
         Raises:
             InvalidValueError: The account has no valid name, or the name of an earlier one.
         """
         self._names.add(account.name)
         found = self.manifest.finished.get(account.name)
-        if found is None:
+        if found is None or not (found.chats or self._settings.allow_empty or self._limit == 0):
             return True
         file = self.summary.folder / found.file
         self._report(
@@ -133,7 +152,7 @@ class ExportRun:
 
     def record(self, exports: Sequence[AccountExport]) -> None:
         """Record the results of some accounts. Those that are finished must all be in one file."""
-        finished = [export for export in exports if export.file is not None]
+        finished = [export for export in exports if export.file is not None and not export.kept]
         if finished:
             [file] = {export.file.name for export in finished if export.file is not None}
             problems = {export.account: export.problems for export in finished if export.problems}
@@ -147,19 +166,30 @@ class ExportRun:
                 )
             )
         for export in exports:
-            if export.error is not None:
+            if export.kept and export.file is not None:
+                self.manifest.keep(export.account, export.file.name)
+            if export.kept or export.error is not None:
                 self._failures.add(export)
         for export in exports:
             self._report(export)
 
     def _report(self, export: AccountExport) -> None:
         self.summary.count(export, limit=self._limit)
-        if self._on_result is not None:
-            self._on_result(export)
+        if self._settings.on_result is not None:
+            self._settings.on_result(export)
 
 
 class FailedAccount(msgspec.Struct, frozen=True):
-    """A line of the failure log."""
+    """A line of the failure log.
+
+    Attributes:
+        account: The account's name.
+        error: The name of the error's class; "empty" for an account whose file was kept.
+        message: What happened.
+        hint: What to do.
+        status: The HTTP status, or None.
+        page: The page's number, or None.
+    """
 
     account: str
     error: str
@@ -170,7 +200,7 @@ class FailedAccount(msgspec.Struct, frozen=True):
 
 
 class FailureLog:
-    """The failed accounts of a run: a file with a JSON object on each line. There is no file without failures."""
+    """The failed and kept accounts of a run: a file with a JSON object on each line. If there are none, no file."""
 
     def __init__(self, folder: Path) -> None:
         self._path = folder / FAILURES
@@ -179,16 +209,18 @@ class FailureLog:
             self._path.unlink(missing_ok=True)  # from the run before
 
     def add(self, export: AccountExport) -> None:
-        """Write a failed account to the file at once.
+        """Write a failed or kept account to the file at once.
 
         Raises:
             OutputError: The file can't be written.
         """
         error = export.error
-        assert error is not None, "only failed accounts are logged"
-        line = FailedAccount(
-            export.account, type(error).__name__, error.what_happened, error.hint, error.status, error.page
-        )
+        if error is None:
+            line = FailedAccount(export.account, "empty", "empty, kept as it was", _EMPTY_HINT, None, None)
+        else:
+            line = FailedAccount(
+                export.account, type(error).__name__, error.what_happened, error.hint, error.status, error.page
+            )
         with output_errors(self._path):
             if self._file is None:
                 self._file = self._path.open("ab")

@@ -111,6 +111,23 @@ def open_writer(file_format: FileFormat, path: Path, account: str | None = None)
             return ParquetChatWriter(path, account)
 
 
+def has_chats(file: Path) -> bool:
+    """Return whether there is a file with chats, in any of the formats. A file that can't be read may have some."""
+    try:
+        if not file.is_file() or not file.stat().st_size:
+            return False
+        if file.suffix == ".parquet":
+            from plugchat_async.export.parquet import has_rows  # noqa: PLC0415 - needs the extra
+
+            return has_rows(file)
+        with file.open("rb") as lines:
+            if file.suffix == ".csv":
+                lines.readline()  # the header
+            return any(not line.isspace() for line in lines)
+    except (OSError, ImportError):
+        return True
+
+
 def require_pyarrow(what: str) -> None:
     """Raise MissingExtraError if the extra `parquet` is not installed."""
     with needing("parquet", what):

@@ -1,7 +1,6 @@
 """export_many: a folder with a file for each account, which is gone on with after whatever ended it."""
 
 import asyncio
-import csv
 import json
 import os
 import signal
@@ -9,9 +8,8 @@ import subprocess
 import sys
 from collections import Counter
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
-import pyarrow.parquet as pq
 import pytest
 
 from plugchat_async import (
@@ -27,40 +25,14 @@ from plugchat_async import (
     read_jsonl,
 )
 from plugchat_async.testing import Fault, PlugChatSimulator
+from support.exports import FAILURES, MANIFEST, Style, account, failures, ids, only
 from support.fakes import FakeTime, served
 
-Style = Literal["jsonl", "csv", "parquet"]
-MANIFEST, FAILURES = "_manifest.ndjson", "failures.jsonl"
 HEADING = b'{"plugchat_export": 1, "format": "jsonl", "layout": "accounts", "limit": null, "id": "01234567"}\n'
-
-
-def account(number: int, sim: PlugChatSimulator, chats: int = 25) -> Account:
-    sim.add_account(f"token-{number}", chats, seed=number)
-    return Account(f"account {number}", f"token-{number}", sim.base_url)
-
-
-def only(folder: Path) -> list[str]:
-    return sorted(path.name for path in folder.iterdir())
-
-
-def ids(file: Path) -> list[str]:
-    """The phone, else the lid, of each chat in a file."""
-    match file.suffix:
-        case ".jsonl":
-            rows = [json.loads(line) for line in file.read_text().splitlines()]
-        case ".csv":
-            rows = list(csv.DictReader(file.read_text().splitlines()))
-        case _:
-            rows = pq.read_table(file).to_pylist()
-    return [row["phone"] or row["lid"] for row in rows]
 
 
 def expected(sim: PlugChatSimulator, number: int) -> list[str]:
     return [chat.id for chat in sim._accounts[f"token-{number}"].chats]
-
-
-def failures(folder: Path) -> list[dict[str, Any]]:
-    return [json.loads(line) for line in (folder / FAILURES).read_text().splitlines()]
 
 
 @pytest.mark.parametrize("style", ["jsonl", "csv", "parquet"])
@@ -132,15 +104,17 @@ async def test_what_is_finished_is_not_fetched_again(tmp_path: Path, sim: PlugCh
     assert (summary.finished, summary.skipped) == (3, 0)
 
 
-async def test_a_fresh_export_removes_the_files_of_the_one_before(tmp_path: Path, sim: PlugChatSimulator) -> None:
-    """Which would be taken for its own: of accounts that fail now, and of another format. Others stay."""
+async def test_a_fresh_export_replaces_the_files_of_the_one_before(tmp_path: Path, sim: PlugChatSimulator) -> None:
+    """Of another format, too. An account that fails now has what it had; its next success replaces that."""
     accounts = [account(number, sim) for number in range(3)]
     (tmp_path / "notes.jsonl").touch()
     await export_many(accounts, tmp_path)
     sim.script(Fault.status(401), token="token-1")
     summary = await export_many(accounts, tmp_path, format="csv", restart=True)
     assert summary.failed == 1
-    assert only(tmp_path) == [MANIFEST, "account 0.csv", "account 2.csv", FAILURES, "notes.jsonl"]
+    assert only(tmp_path) == [MANIFEST, "account 0.csv", "account 1.jsonl", "account 2.csv", FAILURES, "notes.jsonl"]
+    assert (await export_many(accounts, tmp_path, format="csv")).finished == 1
+    assert only(tmp_path) == [MANIFEST, *(f"account {number}.csv" for number in range(3)), "notes.jsonl"]
 
 
 @pytest.mark.parametrize(("name", "value"), [("format", "csv"), ("limit", 5)])

@@ -100,6 +100,7 @@ def test_failed_accounts_are_told_by_the_exit_code_and_a_file(
     rows = table(printed.out)
     assert (rows["accounts finished"], rows["accounts failed"]) == ("6", "4")
     assert rows["phone not connected"] == "1"
+    assert "accounts with no chats" not in rows
     assert "NotConnectedError" not in rows
     assert (rows["AuthenticationError"], rows["NotAListError"]) == ("2", "1")
     assert str(out / "failures.jsonl") in printed.err
@@ -108,6 +109,35 @@ def test_failed_accounts_are_told_by_the_exit_code_and_a_file(
     assert all(line["error"] and line["message"] and line["hint"] for line in listed)
     texts = [path.read_text() for path in out.iterdir()] + [printed.out, printed.err]
     assert SECRET not in "".join(texts)
+
+
+def test_empty_accounts_are_told(sim: PlugChatSimulator, accounts: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Two rows of the summary, exit code 5 and the file of failures, if one was kept; --allow-empty believes it."""
+    sim.add_account(f"{SECRET}-empty", 0)
+    out = accounts.parent / "out"
+    command = ["bulk", str(accounts), "-o", str(out)]
+    full = accounts.read_text()
+    accounts.write_text(f"{full}shop new,{SECRET}-empty,\n")
+    assert cli.run(command) == 0
+    printed = capsys.readouterr()
+    assert table(printed.out)["accounts with no chats"] == "1"
+    assert "empty, kept as they were" not in table(printed.out)
+    assert printed.err == ""
+    accounts.write_text(full.replace(f"{SECRET}-3,", f"{SECRET}-empty,"))
+    assert cli.run([*command, "--restart"]) == 5
+    printed = capsys.readouterr()
+    rows = table(printed.out)
+    assert (rows["accounts finished"], rows["accounts failed"]) == ("9", "0")
+    assert (rows["accounts with no chats"], rows["empty, kept as they were"]) == ("1", "1")
+    assert f"See {out / 'failures.jsonl'} for the accounts that failed or were kept" in printed.err
+    assert len((out / "shop 3.jsonl").read_text().splitlines()) == 30
+    assert cli.run([*command, "--allow-empty"]) == 0
+    rows = table(capsys.readouterr().out)
+    assert (rows["accounts finished"], rows["finished by an earlier run"], rows["accounts with no chats"]) == (
+        *("1", "9", "1"),
+    )
+    assert "empty, kept as they were" not in rows
+    assert (out / "shop 3.jsonl").read_text() == ""
 
 
 def test_an_unverified_account_is_told(
@@ -226,9 +256,10 @@ def test_help_tells_all(capsys: pytest.CaptureFixture[str]) -> None:
         "token_env",
         "--concurrency",
         "--restart",
+        "--allow-empty",
         "--dask [ADDRESS]",
         "--format parquet",
-        "5 some accounts failed",
+        "5 some accounts failed, or were empty and kept as they were",
     ):
         assert word in text
 

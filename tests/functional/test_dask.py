@@ -335,3 +335,21 @@ def test_people_are_merged_and_bad_values_counted(sim: PlugChatSimulator, client
     with pytest.raises(InvalidValueError, match="one chat for each person"):
         fetch_many_dask(accounts, client=client, out=tmp_path)
     assert fetch_many_dask(accounts, client=client, out=tmp_path, merge_people=True).skipped == 1
+
+
+@pytest.mark.slow
+def test_accounts_without_chats_are_asked_again(client: Any, sim: PlugChatSimulator, tmp_path: Path) -> None:
+    """By each run, unless allow_empty is given. Their parts do not pile up, and no chat is lost or doubled."""
+    sim.add_account("empty", 0)
+    mixed = [Account("b", "empty", sim.base_url), *accounts(sim, 2)]
+    told: list[AccountExport] = []
+    summary = fetch_many_dask(mixed, client=client, out=tmp_path, batch_size=3, on_result=told.append)
+    assert (summary.finished, summary.empty, summary.kept) == (3, 1, 0)
+    assert [export.account for export in told if export.empty] == ["b"]
+    for _ in range(3):
+        summary = fetch_many_dask(mixed, client=client, out=tmp_path)
+        assert (summary.finished, summary.empty, summary.skipped) == (1, 1, 2)
+    assert len(list(tmp_path.glob("part-*"))) == 2
+    assert rows(tmp_path) == whole(sim, 2)
+    summary = fetch_many_dask(mixed, client=client, out=tmp_path, allow_empty=True)
+    assert (summary.finished, summary.empty, summary.skipped) == (0, 0, 3)

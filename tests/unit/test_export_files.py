@@ -30,7 +30,7 @@ from plugchat_async import (
 )
 from plugchat_async._internal.files import AtomicFile, remove_stale_parts, temporary_name
 from plugchat_async.export.csv_and_json import from_json, to_json
-from plugchat_async.export.writers import open_writer
+from plugchat_async.export.writers import has_chats, open_writer
 from support.chats import ANY_CHAT, CHATS, TEXTS
 
 Write = Callable[[Any, Any], Coroutine[Any, Any, int]]
@@ -186,3 +186,24 @@ async def test_a_generator_that_is_left_half_way_leaves_nothing(tmp_path: Path, 
         writer.discard()
     assert only(tmp_path) == []
     assert sys.getrefcount(writer) < 5
+
+
+@pytest.mark.parametrize("suffix", ["jsonl", "csv", "parquet"])
+def test_a_file_that_may_not_be_read_may_have_chats(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, suffix: str
+) -> None:
+    """One that is not there has none, nor has a folder of its name."""
+
+    real = Path.open
+
+    def refuse(path: Path, *arguments: Any, **options: Any) -> Any:
+        if path == file:
+            raise PermissionError(errno.EACCES, "Permission denied")
+        return real(path, *arguments, **options)
+
+    file = tmp_path / f"a.{suffix}"
+    assert not has_chats(file)
+    assert not has_chats(tmp_path)
+    file.write_text("x")
+    monkeypatch.setattr(Path, "open", refuse)
+    assert has_chats(file)

@@ -1,7 +1,6 @@
 """The manifest of an export: its lock, its entries, and what happens when it or a file can't be written."""
 
 import errno
-import json
 import os
 import sys
 from collections.abc import Sequence
@@ -11,29 +10,15 @@ from typing import Any
 import pytest
 
 from plugchat_async import (
-    Account,
     Chat,
     OutputError,
     export_many,
 )
 from plugchat_async._internal.files import temporary_name
 from plugchat_async.export import parquet as _parquet
-from plugchat_async.export.manifest import MANIFEST, CompletedAccount, Manifest, ManifestEntry
-from plugchat_async.export.run import FAILURES
+from plugchat_async.export.manifest import MANIFEST, CompletedAccount, Layout, Manifest, ManifestEntry
 from plugchat_async.testing import PlugChatSimulator
-
-
-def account(number: int, sim: PlugChatSimulator, chats: int = 25) -> Account:
-    sim.add_account(f"token-{number}", chats, seed=number)
-    return Account(f"account {number}", f"token-{number}", sim.base_url)
-
-
-def only(folder: Path) -> list[str]:
-    return sorted(path.name for path in folder.iterdir())
-
-
-def failures(folder: Path) -> list[dict[str, Any]]:
-    return [json.loads(line) for line in (folder / FAILURES).read_text().splitlines()]
+from support.exports import FAILURES, account, failures, only
 
 
 async def test_a_run_that_is_refused_leaves_the_other_ones_files_alone(tmp_path: Path, sim: PlugChatSimulator) -> None:
@@ -76,6 +61,38 @@ def test_a_manifest_counts_a_file_with_all_its_accounts(tmp_path: Path) -> None:
         "a": CompletedAccount("part-1", 1, verified=True),
         "b": CompletedAccount("part-1", 2, verified=False),
     }
+
+
+def test_an_account_is_finished_or_kept(tmp_path: Path) -> None:
+    """Whichever came last, in this run and in the next."""
+    manifest = Manifest(tmp_path, "jsonl", "accounts", restart=False)
+    for name in ("a", "b", f"part-{manifest.id}-x"):
+        (tmp_path / name).touch()
+    manifest.add(ManifestEntry("a", {"a": 0}))
+    manifest.keep("a", "a")
+    manifest.keep("b", "b")
+    manifest.keep("c", f"part-{manifest.id}-x")
+    manifest.add(ManifestEntry("b", {"b": 2}))
+    manifest.remove_unlisted_parts()
+    for _ in range(2):
+        assert manifest.kept == {"a": "a", "c": f"part-{manifest.id}-x"}
+        assert manifest.finished == {"b": CompletedAccount("b", 2, verified=True)}
+        manifest.close()
+        manifest = Manifest(tmp_path, "jsonl", "accounts", restart=False)
+    manifest.close()
+
+
+@pytest.mark.parametrize(("before", "now"), [("parts", "parts"), ("parts", "accounts"), ("accounts", "parts")])
+def test_files_are_kept_only_where_each_has_one_account(tmp_path: Path, before: Layout, now: Layout) -> None:
+    """When starting over. A part can't be replaced by the file of one account, nor by another part."""
+    manifest = Manifest(tmp_path, "parquet", before, restart=False)
+    (tmp_path / "x").touch()
+    manifest.add(ManifestEntry("x", {"a": 1, "b": 2}))
+    manifest.close()
+    manifest = Manifest(tmp_path, "parquet", now, restart=True)
+    manifest.close()
+    assert (manifest.finished, manifest.kept) == ({}, {})
+    assert only(tmp_path) == [MANIFEST]
 
 
 @pytest.mark.parametrize("merge_people", [False, True])

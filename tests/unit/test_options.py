@@ -2,9 +2,10 @@
 
 from attrs import fields_dict
 
-from plugchat_async import BulkOptions, RequestOptions, SessionOptions, WalkOptions, WatchOptions
+from plugchat_async import BulkOptions, ExportOptions, RequestOptions, SessionOptions, WalkOptions, WatchOptions
 from plugchat_async._http.options import RequestSettings
 from plugchat_async._pagination.options import WalkSettings
+from plugchat_async.export.run import ExportSettings
 from plugchat_async.watch.options import WatchSettings
 
 
@@ -16,3 +17,4 @@ def test_each_option_is_in_both() -> None:
     assert fields_dict(RequestSettings).keys() == RequestOptions.__optional_keys__ | of_many
     assert SessionOptions.__optional_keys__ == RequestOptions.__optional_keys__ | {"base_url", "client_session"}
     assert BulkOptions.__optional_keys__ >= RequestOptions.__optional_keys__ | of_many
+    assert fields_dict(ExportSettings).keys() == ExportOptions.__optional_keys__ - BulkOptions.__optional_keys__

@@ -1,0 +1,46 @@
+"""Accounts to export, and what an export has left in its folder."""
+
+import csv
+import json
+from pathlib import Path
+from typing import Any, Literal
+
+import pyarrow.parquet as pq
+from attrs import evolve
+
+from plugchat_async import Account
+from plugchat_async.testing import PlugChatSimulator
+
+Style = Literal["jsonl", "csv", "parquet"]
+MANIFEST, FAILURES = "_manifest.ndjson", "failures.jsonl"
+
+
+def account(number: int, sim: PlugChatSimulator, chats: int = 25) -> Account:
+    sim.add_account(f"token-{number}", chats, seed=number)
+    return Account(f"account {number}", f"token-{number}", sim.base_url)
+
+
+def emptied(full: Account, sim: PlugChatSimulator) -> Account:
+    """The same account, without chats from now on."""
+    sim.add_account(f"{full.token}-emptied", 0)
+    return evolve(full, token=f"{full.token}-emptied")
+
+
+def only(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir())
+
+
+def ids(file: Path) -> list[str]:
+    """The phone, else the lid, of each chat in a file."""
+    match file.suffix:
+        case ".jsonl":
+            rows = [json.loads(line) for line in file.read_text().splitlines()]
+        case ".csv":
+            rows = list(csv.DictReader(file.read_text().splitlines()))
+        case _:
+            rows = pq.read_table(file).to_pylist()
+    return [row["phone"] or row["lid"] for row in rows]
+
+
+def failures(folder: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in (folder / FAILURES).read_text().splitlines()]
