@@ -64,7 +64,8 @@ class PlugChatSession:
             raise address
         self._origin, proxy = address
         client_session = unchecked.options.pop("client_session", None)
-        traits = check_type("server_traits", unchecked.options.pop("server_traits", None), ServerTraits, optional=True)
+        traits = unchecked.options.pop("server_traits", None)
+        check_type("server_traits", traits, ServerTraits, optional=True)
         resources = SharedResources(RequestSettings(proxy=proxy, **unchecked.options), client_session)
         self._transport = resources.transport()
         self._fetcher = resources.page_fetcher(self._transport, hidden, self._origin)

@@ -15,7 +15,7 @@ from plugchat_async._pagination.list_end import WalkContext, WalkStats
 from plugchat_async._pagination.options import WalkSettings
 from plugchat_async._pagination.page_source import PageIterator, PageSource
 from plugchat_async._pagination.prefetch import Prefetcher, place_to_stop
-from plugchat_async._pagination.server_traits import ListMemory, ServerTraits, size_up_to
+from plugchat_async._pagination.server_traits import ListMemory, size_up_to
 from plugchat_async._pagination.strategy import walk
 from plugchat_async._pagination.walk_reporter import WalkReporter
 from plugchat_async._pagination.walk_steps import CheckConnection, FetchPage, Step, YieldPage, advance
@@ -26,6 +26,7 @@ from plugchat_async.errors import (
     UnexpectedStatusError,
 )
 from plugchat_async.models import Chat, Page, WalkReport
+from plugchat_async.server_traits import ServerTraits
 
 # A server that does not have a page may answer with one of these.
 _NO_SUCH_PAGE: Final = frozenset({400, 404, 410, 416, 422})

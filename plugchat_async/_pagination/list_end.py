@@ -20,7 +20,6 @@ from msgspec import Struct
 
 from plugchat_async._pagination.server_traits import (
     ListMemory,
-    ServerTraits,
     honours,
     may_be_cut,
     record_cap,
@@ -34,6 +33,7 @@ from plugchat_async._pagination.walk_steps import CheckConnection, FetchPage, St
 from plugchat_async._pagination.windows import next_window
 from plugchat_async.errors import NotConnectedError, PageRepeatedError, PaginationError
 from plugchat_async.models import Page
+from plugchat_async.server_traits import ServerTraits
 
 # No list is that long: a server that counts pages has nothing there.
 FAR_PAGES: Final = 1_000_000
@@ -183,7 +183,7 @@ class EndChecks:
             traits.past_end = "repeated"
             return "more"
         # If page 2 was another one than page 1, the pages are counted.
-        counted = traits.past_end == "repeated" or self._first_repeat > 2  # noqa: PLR2004 - page 2
+        counted = traits.past_end == "repeated" or self._first_repeat > 2
         if not counted and repeats > 1 and not rows_of(far) <= rows:
             return "more"
         if not counted and not (yield from _is_counted(page)):
@@ -204,7 +204,7 @@ class EndChecks:
         # walk that is resumed from here on continues in them, too, as if this page had been full.
         state.size, state.page = length, 2
         # From the last row on, so that it is not empty. One or two rows have no such page.
-        step = FetchPage(2, length - 1 if length > 2 else length, resume_page=2, probe="check")  # noqa: PLR2004
+        step = FetchPage(2, length - 1 if length > 2 else length, resume_page=2, probe="check")
         following = yield step
         state.size = size
         if step.outcome == "failed":
@@ -221,7 +221,7 @@ class EndChecks:
             far = yield FetchPage(2 + FAR_PAGES, step.size, resume_page=2, probe="check")
             if far.length and not (yield from _is_counted(page)):
                 raise page_repeated(page, far)
-            if far.length and length <= 2:  # noqa: PLR2004
+            if far.length and length <= 2:
                 traits.past_end = "repeated"
                 return "end" if (yield from self._hides_none(page)) else "unproven"
         again = yield from self._look_again(page)

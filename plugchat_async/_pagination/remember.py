@@ -127,7 +127,7 @@ class Remembered:
             rows = self._without_yielded(key, rows, yielded, others)
             new.update(map(id, rows))
             for row in rows[: len(others)]:
-                others.remove(max(others, key=lambda other: _likeness(other, row)))  # noqa: B023 - used at once
+                others.remove(max(others, key=lambda other: _likeness(other, row)))
             if others:
                 self.others[key] = others
         return tuple(chat for chat in page.chats if id(chat) in new)
@@ -145,7 +145,7 @@ class Remembered:
     def _follows(self, page: Page) -> bool:
         """Return whether a page goes further down the list than all before it, each of which was read once."""
         state = self._state
-        return self._end is not None and not state.passes and 1 < page.number and self._end < page.number * page.size
+        return self._end is not None and not state.passes and page.number > 1 and self._end < page.number * page.size
 
     def _note(self, page: Page, keys: list[str]) -> None:
         """Note how far down the list was read."""
