@@ -73,10 +73,11 @@ def _passes(state: WalkState, context: WalkContext, remembered: Remembered) -> G
     stats = context.stats
     blind = 0
     whole: frozenset[str] | None = None
+    counted = 0
     for _ in range(MAX_PASSES):
         recovered = stats.recovered
         ahead = state.stage == "ahead" and not state.passes
-        reader = PassReader(state, context, remembered)
+        reader = PassReader(state, context, remembered, counted)
         yield from read_pages(state, context, reader, ahead=ahead)
         scan = state.scan
         if stats.reason == EMPTY:
@@ -95,8 +96,8 @@ def _passes(state: WalkState, context: WalkContext, remembered: Remembered) -> G
         if reader.verdict != "unproven" and scan.rows_read and reader.keys and reader.keys == whole:
             return True  # the list is shorter than before, twice
         whole = reader.keys if reader.verdict == "end" else None
-        counted = ahead and reader.is_counted and whole_size(state, context) <= scan.rows_read
-        if (counted or reader.is_bounded) and (yield from _count(state, context, remembered)):
+        uncertain = ahead and reader.is_counted and whole_size(state, context) <= scan.rows_read
+        if (uncertain or reader.is_bounded) and (yield from _count(state, context, remembered)):
             _remember_list(context, state.delivered, None)
             return True
         if reader.verdict == "unproven" and state.size >= whole_size(state, context):
@@ -107,6 +108,7 @@ def _passes(state: WalkState, context: WalkContext, remembered: Remembered) -> G
             if blind == MAX_BLIND_PASSES or (blind > 1 and not whole and stats.recovered == recovered):
                 stats.reason = UNSORTED
                 return False
+        counted = max(counted, scan.rows_read - scan.copies)
         _begin_pass(state, context)
     if state.delivered > state.scan.rows_read:
         stats.reason = SHRUNK
@@ -150,6 +152,7 @@ class PassReader:
     """Handles the pages of a pass: leaves out chats that were yielded before, and checks what the proofs need.
 
     Attributes:
+        _counted: The number of rows that the list had in an earlier pass, copies aside.
         verdict: Whether the end of the list is certain, or "" if the pass has ended before it.
         keys: The keys of page 1 if it holds the whole list.
         is_whole: Whether page 1 holds the whole list, and all chats that were read before.
@@ -158,6 +161,7 @@ class PassReader:
     _state: WalkState
     _context: WalkContext
     _remembered: Remembered
+    _counted: int
     verdict: Verdict | str = field(default="", init=False)
     keys: frozenset[str] | None = field(default=None, init=False)
     is_whole: bool = field(default=False, init=False)
@@ -178,7 +182,9 @@ class PassReader:
         self.keys = chat_keys(page) if page.number == 1 and page.is_short else None
         if state.passes and page.number == 1 and page.is_short and page.size > state.config.page_size:
             # All that was read is in it. If it has more, those have come since, or the pass before has missed them.
-            all_there = state.delivered == scan.rows_read - scan.copies
+            # It is not cut if it is as long as the list was before.
+            rows = scan.rows_read - scan.copies
+            all_there = state.delivered == rows >= self._counted
             known = self._context.traits.short_pages == "end"
             self.is_whole = all_there and (known or state.delivered - delivered <= explained)
         self.is_bounded = self._is_enough(page)

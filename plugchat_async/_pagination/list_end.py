@@ -228,7 +228,7 @@ class EndChecks:
         if again.length > length:
             return again
         if not _goes_on(following, page, again):
-            if following.length and rows_of(again) == rows_of(page):
+            if following.length and again.chats == page.chats:
                 return self._hidden(page)  # it stands still, but its rows have other places
             # The list moves: only rows behind both pages show a cap.
             self._state.page = 1
@@ -335,7 +335,8 @@ def _is_counted(page: Page) -> Generator[Step, Page, bool]:
         second = yield FetchPage(2, half, resume_page=page.number, probe="check")
         if rows_of(first) != rows_of(second):
             return True
-    return False
+    # If it has lost its second half, that was past the end.
+    return (yield FetchPage(1, page.size, resume_page=page.number, probe="check")).length < 2 * half
 
 
 def _is_second_counted(page: Page) -> Generator[Step, Page, bool]:
@@ -363,17 +364,22 @@ def confirm_empty(state: WalkState, context: WalkContext) -> Generator[Step, Pag
     Raises:
         NotConnectedError: It is not.
     """
-    again = yield FetchPage(1, state.size, resume_page=1, probe="check")
-    if again.length:
-        state.page = 1
-        return again
-    step = CheckConnection()
-    yield step
-    if step.connected is False:
-        said = f": {step.error}" if step.error else ""
+    # In the largest size: of a small page, all rows may be hidden.
+    for size in dict.fromkeys((whole_size(state, context), state.size)):
+        step = FetchPage(1, size, resume_page=1, probe="check")
+        again = yield step
+        if again.length:
+            state.page, state.size = 1, size
+            return again
+        if not step.outcome:
+            break
+    status = CheckConnection()
+    yield status
+    if status.connected is False:
+        said = f": {status.error}" if status.error else ""
         raise NotConnectedError(f"the list is empty, and the phone is not connected to WhatsApp{said}")
     context.stats.reason = EMPTY
-    return "end" if step.connected else "unproven"
+    return "end" if status.connected else "unproven"
 
 
 def whole_size(state: WalkState, context: WalkContext) -> int:

@@ -39,6 +39,7 @@ class Remembered:
         state: The state of the walk.
         context: What the walk needs besides.
         others: Rows of known keys that are probably other chats, by key.
+        copies: The number of rows that were equal to another row of their page, where they were first read.
         _yielded: The chats that were yielded, by key, of a list that is not long.
         _recent: The keys of the page before, and some more.
         _top: The keys of the chats that may be pinned.
@@ -49,6 +50,7 @@ class Remembered:
     _state: WalkState
     _context: WalkContext
     others: dict[str, list[Chat]] = field(factory=dict[str, list[Chat]], init=False)
+    copies: int = field(default=0, init=False)
     _yielded: dict[str, list[Chat]] | None = field(factory=dict[str, list[Chat]], init=False)
     _recent: list[str] = field(factory=list[str], init=False)
     _top: frozenset[str] = field(default=frozenset(), init=False)
@@ -110,6 +112,7 @@ class Remembered:
             rows = groups.setdefault(key, [])
             if chat in rows:
                 state.scan.copies += 1  # an equal row is the same chat
+                self.copies += key not in known
             else:
                 rows.append(chat)
         unreadable = page.unreadable_keys
@@ -170,6 +173,8 @@ class Remembered:
                 continue
             time = chat.last_message_time
             older = time is not None and scan.ordered and self._oldest is not None and time < self._oldest
+            if older and any(row.last_message_time is None for row in (self._yielded or {}).get(key, ())):
+                continue  # it may have got its first message, late
             if older or (time is None and not pushed_down):
                 rows = self.others.setdefault(key, [])
                 if chat not in rows:

@@ -76,18 +76,20 @@ def scan_windows(state: WalkState, context: WalkContext, remembered: Remembered)
         return 'stop_on="empty" does not accept a short page as the end, so the end is not proven'
     if context.traits.short_pages == "anywhere":
         return HIDDEN_ROWS
+    first: Page | None = None
     if state.passes:
         state.restart_pass()
     elif not state.windows.position:
         state.size = whole_size(state, context)
-        whole = yield from _read_whole(state, context, remembered)
-        if whole is not None:
-            return whole
+        first = yield from _read_whole(state, context, remembered)
+        if isinstance(first, str):
+            return first
     state.windows.overlap = state.windows.overlap or min_overlap(state.size)
     for _ in range(MAX_PASSES):
         context.stats.passes += 1
         scan = _WindowScan(state, context, remembered)
-        yield from scan.read()
+        yield from scan.read(first)
+        first = None
         if scan.reason:
             return scan.reason
         bounded = state.scan.bound is not None
@@ -102,8 +104,15 @@ def scan_windows(state: WalkState, context: WalkContext, remembered: Remembered)
     return TOO_FAST
 
 
-def _read_whole(state: WalkState, context: WalkContext, remembered: Remembered) -> Generator[Step, Page, str | None]:
-    """Read page 1 in the largest size. Return "" if it proves to be the whole list, None if windows are needed."""
+def _read_whole(
+    state: WalkState, context: WalkContext, remembered: Remembered
+) -> Generator[Step, Page, str | Page | None]:
+    """Read page 1 in the largest size.
+
+    Returns:
+        "" if it proves to be the whole list, or why nothing can be proven. A page: the first window, a full one. None:
+        windows of another size are needed.
+    """
     context.stats.passes += 1
     traits, memory = context.traits, context.memory
     checks = EndChecks(state, context, by_contract=False)
@@ -127,7 +136,7 @@ def _read_whole(state: WalkState, context: WalkContext, remembered: Remembered) 
             yield YieldPage(fresh)
         record_page(traits, page)
         if not page.is_short:
-            return None
+            return page
         keys = chat_keys(page)
         if keys == before or (memory.keys == keys and keys):
             memory.record(page.length, keys)
@@ -177,14 +186,17 @@ class _WindowScan:
     _first: list[str] = field(factory=list[str], init=False)
     _last_is_short: bool = field(default=False, init=False)
 
-    def read(self) -> Generator[Step, Page, None]:
-        """Read the windows."""
+    def read(self, first: Page | None = None) -> Generator[Step, Page, None]:
+        """Read the windows, after a first one that may have been read already."""
         state = self._state
         self.count = 1 if state.windows.position else 0  # before the walk was resumed
         self._left = self._context.max_pages
         # Down to a bound, one page is usually enough.
         next_key = self._next_key if self._context.ahead and state.scan.bound is None else None
         more = True
+        if first is not None:
+            self.count = 1
+            more = yield from self._take(first)
         while more:
             more = yield from self._window(next_key)
 
@@ -204,10 +216,14 @@ class _WindowScan:
         page = yield step
         self.count += 1
         self._context.stats.pages += 1
-        times = times_of(page)
-        self.reason = _failure_of(page, times)
-        keys = ordered_keys(page)
         yield from self._deliver(page)
+        return (yield from self._take(page))
+
+    def _take(self, page: Page) -> Generator[Step, Page, bool]:
+        """Look at a window whose chats were delivered. Return whether another one is needed."""
+        state, number = self._state, page.number
+        times, keys = times_of(page), ordered_keys(page)
+        self.reason = _failure_of(page, times)
         if self.reason:
             return False
         if number == 1 and not page.length:
@@ -300,7 +316,7 @@ class _WindowScan:
         """Look whether as many chats were read as the list has rows."""
         state = self._state
         rows = (page.number - 1) * page.size + page.length
-        read = state.delivered + sum(map(len, self._remembered.others.values())) + state.scan.copies
+        read = state.delivered + sum(map(len, self._remembered.others.values())) + self._remembered.copies
         if state.scan.bound is None and read < rows:
             self.unexplained += 1
         self._context.memory.record(rows)
