@@ -11,12 +11,12 @@ from typing import Any, Final, Self, cast
 from attrs import evolve
 
 from plugchat_async._pagination.checkpoint import pack, restored
-from plugchat_async._pagination.list_end import WalkContext, WalkStats
 from plugchat_async._pagination.options import WalkSettings
 from plugchat_async._pagination.page_source import PageIterator, PageSource
 from plugchat_async._pagination.prefetch import Prefetcher, place_to_stop
 from plugchat_async._pagination.server_traits import ListMemory, size_up_to
 from plugchat_async._pagination.strategy import walk
+from plugchat_async._pagination.walk_context import WalkContext, WalkStats
 from plugchat_async._pagination.walk_reporter import WalkReporter
 from plugchat_async._pagination.walk_steps import CheckConnection, FetchPage, Step, YieldPage, advance
 from plugchat_async.errors import (

@@ -18,7 +18,7 @@ from datetime import datetime
 
 from attrs import define, evolve, field
 
-from plugchat_async._pagination.list_end import WalkContext
+from plugchat_async._pagination.walk_context import WalkContext
 from plugchat_async._pagination.walk_state import WalkState
 from plugchat_async._pagination.walk_steps import key_of, ordered_keys
 from plugchat_async.models import Chat, Page
@@ -127,9 +127,9 @@ class Remembered:
                 state.several[key] = len(rows)
             state.delivered += len(rows) - yielded
             others = self.others.pop(key, [])
-            rows = self._without_yielded(key, rows, yielded, others)
-            new.update(map(id, rows))
-            for row in rows[: len(others)]:
+            chats = self._without_yielded(key, rows, yielded, others)
+            new.update(map(id, chats))
+            for row in chats[: len(others)]:
                 others.remove(max(others, key=lambda other: _likeness(other, row)))
             if others:
                 self.others[key] = others
@@ -157,7 +157,7 @@ class Remembered:
             self._end = end if end > self._end and (page.number == 1) == (self._end == 0) else None
         self._recent = (self._recent + keys)[-max(_RECENT, len(keys)) :] if self._end is not None else []
         if page.number == 1:
-            self._top = frozenset(keys[:MAX_PINNED])
+            self._top = _pinned_keys(page)
         time = next((chat.last_message_time for chat in reversed(page.chats) if chat.last_message_time), None)
         if time is not None:
             self._oldest = time if self._oldest is None else min(self._oldest, time)
@@ -190,6 +190,19 @@ class Remembered:
         self._context.stats.chats += len(new)
         if self._state.passes:
             self._context.stats.recovered += len(new)
+
+
+def _pinned_keys(page: Page) -> frozenset[str]:
+    """Return the keys of the chats on page 1 that stand above newer ones, or say that they are pinned."""
+    newest: datetime | None = None
+    keys: set[str] = set()
+    for chat in reversed(page.chats):
+        time = chat.last_message_time
+        if chat.is_pinned or (time is not None and newest is not None and time < newest):
+            keys.add(key_of(chat))
+        if time is not None and (newest is None or time > newest):
+            newest = time
+    return frozenset(keys)
 
 
 def _likeness(row: Chat, chat: Chat) -> tuple[bool, bool, bool]:
