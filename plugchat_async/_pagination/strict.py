@@ -130,7 +130,6 @@ class _WindowScan:
 
     def _window(self, next_key: Callable[[int, int], tuple[int, int]] | None) -> Generator[Step, Page, bool]:
         """Read the next window. Return whether another one is needed."""
-        state = self._state
         number, size = self._choose()
         if not size:
             self.reason = "too many chats have the same time for pages to overlap"
