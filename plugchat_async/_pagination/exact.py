@@ -83,8 +83,12 @@ def _passes(state: WalkState, context: WalkContext, remembered: Remembered) -> G
         yield from read_pages(state, context, reader, ahead=ahead)
         if reader.verdict and remembered.others and whole_size(state, context) <= state.scan.rows_read:
             yield others_page(remembered, state)
-        if reader.is_counted and (not ahead or state.scan.rows_read // state.size < IN_ORDER):
-            _remember_list(context, state.scan.rows_read, reader.keys)
+        rows = state.scan.rows_read
+        in_order = not ahead or rows // state.size < IN_ORDER
+        # A list that is much shorter than at the last walk is not believed at once. On page 1 that was looked at.
+        believed = state.passes > 0 or rows <= state.size or not context.memory.is_shorter(rows)
+        if reader.is_counted and in_order and believed:
+            _remember_list(context, rows, reader.keys)
             return True
         proven = progress.look(reader, stats)
         if proven is not None:
