@@ -14,6 +14,7 @@ its last message is deleted; and a row without a time does not move. Such rows a
 the pass.
 """
 
+from collections import Counter
 from datetime import datetime
 
 from attrs import define, evolve, field
@@ -29,6 +30,8 @@ MAX_PINNED = 3
 _RECENT = 64
 # Up to how many chats are kept to compare them with other rows of the same key: as many as a page usually can hold.
 _COMPARED = 1000
+# Up to how many rows of one key are compared; a person has a handful.
+_COMPARED_ROWS = 100
 
 
 @define(eq=False, repr=False)
@@ -107,42 +110,41 @@ class Remembered:
     def _new_chats(self, page: Page, keys: list[str], known: set[str]) -> tuple[Chat, ...]:
         """Return the chats of a page with known keys, or several rows of one key, that are new."""
         state = self._state
-        groups: dict[str, list[Chat]] = {}
+        several = known | {key for key, count in Counter(keys).items() if count > 1}
+        groups: dict[str, dict[Chat, None]] = {}
+        new: set[int] = set()
         for chat, key in zip(page.chats, keys, strict=False):
-            rows = groups.setdefault(key, [])
+            if key not in several:
+                new.add(id(chat))
+                continue
+            rows = groups.setdefault(key, {})
             if chat in rows:
                 state.scan.copies += 1  # an equal row is the same chat
                 self.copies += key not in known
-            else:
-                rows.append(chat)
+            rows.setdefault(chat)
         unreadable = page.unreadable_keys
         state.scan.copies += len(unreadable) - len(set(unreadable))
-        state.delivered += len(set(unreadable) - known)
-        new: set[int] = set()
+        state.delivered += len(set(unreadable) - known) + len(new)
         for key, rows in groups.items():
             yielded = state.several.get(key, 1) if key in known else 0
-            if len(rows) <= yielded:
-                continue
-            if len(rows) > 1:
+            if len(rows) > yielded:
                 state.several[key] = len(rows)
-            state.delivered += len(rows) - yielded
-            others = self.others.pop(key, [])
-            chats = self._without_yielded(key, rows, yielded, others)
-            new.update(map(id, chats))
-            for row in chats[: len(others)]:
-                others.remove(max(others, key=lambda other: _likeness(other, row)))
-            if others:
-                self.others[key] = others
+                state.delivered += len(rows) - yielded
+                new.update(map(id, self._without_yielded(key, list(rows), yielded)))
         return tuple(chat for chat in page.chats if id(chat) in new)
 
-    def _without_yielded(self, key: str, rows: list[Chat], yielded: int, others: list[Chat]) -> list[Chat]:
+    def _without_yielded(self, key: str, rows: list[Chat], yielded: int) -> list[Chat]:
         """Return the rows of a key without those that are most like the chats that were yielded."""
-        rows = rows.copy()
-        before = (self._yielded or {}).get(key, [])
-        for chat in sorted(before[:yielded], key=lambda chat: chat not in rows):
+        others = self.others.pop(key, [])
+        before = [] if self._yielded is None or len(rows) > _COMPARED_ROWS else self._yielded.get(key, [])[:yielded]
+        for chat in sorted(before, key=lambda chat: chat not in rows):
             rows.remove(max(rows, key=lambda row: (*_likeness(row, chat), row not in others)))
-        for _ in range(yielded - len(before[:yielded])):
-            rows.remove(max(rows, key=lambda row: row not in others))
+        rows.sort(key=lambda row: row in others)
+        rows = rows[yielded - len(before) :]
+        for row in rows[: len(others)]:
+            others.remove(max(others, key=lambda other: _likeness(other, row)))
+        if others:
+            self.others[key] = others
         return rows
 
     def _follows(self, page: Page) -> bool:

@@ -256,6 +256,9 @@ class _WindowScan:
             # The first short page of this server: some hide rows, and go on.
             step = FetchPage(page.number + 1, page.size, resume_page=page.number, probe="exists")
             if (yield from self._has_unread(step)):
+                again = yield FetchPage(page.number, page.size, resume_page=page.number, probe="exists")
+                if again.length > page.length:
+                    return False  # it was short for a moment: the next window begins before its end
                 record_hidden_rows(traits, page)
                 self.reason = HIDDEN_ROWS
                 return True
