@@ -12,7 +12,7 @@ from plugchat_async._http.urls import CHATS_PATH
 from plugchat_async._internal.clock import Clock
 from plugchat_async.server_traits import ServerTraits
 from plugchat_async._pagination.strategy import walk
-from plugchat_async._pagination.list_end import WalkContext, WalkStats
+from plugchat_async._pagination.walk_context import WalkContext, WalkStats
 from plugchat_async._pagination.walk_state import Consistency, StopOn, WalkConfig, WalkState
 from plugchat_async._pagination.walk_steps import FetchPage, Step, YieldPage, advance
 
