@@ -254,7 +254,7 @@ async def walk_once(
             found[_identity(chat)] += 1
     except PlugChatError as error:
         failed = type(error).__name__
-    lasting = Counter() if source.lasting is None else source.lasting
+    lasting = source.lasting or Counter[str]()
     size = min(page_size, quirks.max_page_size or page_size)
     return Outcome(
         missed=(lasting - found).total(),
