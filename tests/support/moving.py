@@ -10,10 +10,10 @@ from attrs import define, field
 from plugchat_async import AccountStatus, Chat, Page, PlugChatError, ServerError, ServerTraits, UnexpectedStatusError
 from plugchat_async._http.urls import CHATS_PATH
 from plugchat_async._internal.clock import Clock
-from plugchat_async._pagination.list_end import WalkContext, WalkStats
 from plugchat_async._pagination.prefetch import IN_ORDER
 from plugchat_async._pagination.server_traits import ListMemory, size_up_to
 from plugchat_async._pagination.strategy import walk
+from plugchat_async._pagination.walk_context import WalkContext, WalkStats
 from plugchat_async._pagination.walk_state import Consistency, StopOn, WalkConfig, WalkState
 from plugchat_async._pagination.walk_steps import CheckConnection, FetchPage, Step, YieldPage, advance
 
