@@ -42,6 +42,7 @@ from plugchat_async._pagination.walk_context import (
 )
 from plugchat_async._pagination.walk_state import WalkState
 from plugchat_async._pagination.walk_steps import FetchPage, Step, Walk, YieldPage, chat_keys
+from plugchat_async._pagination.windows import next_window
 from plugchat_async.models import Page
 
 MAX_PASSES = 10
@@ -173,15 +174,20 @@ def _remember_list(context: WalkContext, rows: int, keys: frozenset[str] | None)
 
 def _count(state: WalkState, context: WalkContext, remembered: Remembered) -> Generator[Step, Page, bool]:
     """Read the page on which the list must end if all its chats were read. Return whether it does."""
-    number = state.delivered // state.size + 1
-    page = yield FetchPage(number, state.size, resume_page=number, probe="exists")
+    number, size = state.delivered // state.size + 1, state.size
+    if state.delivered % size == 0:
+        # The page behind all chats would be empty, and prove nothing.
+        number, size = next_window(state.delivered, size, 1)
+        if not size:
+            return False
+    page = yield FetchPage(number, size, resume_page=state.delivered // state.size + 1, probe="exists")
     context.stats.pages += 1
     copies = state.scan.copies
     fresh, _ = remembered.read(page)
     if fresh.chats:
         yield YieldPage(fresh)
     copies = state.scan.copies - copies
-    return page.is_short and page.length > 0 and (number - 1) * state.size + page.length - copies == state.delivered
+    return page.is_short and page.length > 0 and (number - 1) * size + page.length - copies == state.delivered
 
 
 def others_page(remembered: Remembered, state: WalkState) -> YieldPage:

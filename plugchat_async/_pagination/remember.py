@@ -169,9 +169,14 @@ class Remembered:
         return rows
 
     def _follows(self, page: Page) -> bool:
-        """Return whether a page goes further down the list than all before it, each of which was read once."""
-        state = self._state
-        return self._end is not None and not state.passes and page.number > 1 and self._end < page.number * page.size
+        """Return whether a page goes further down the list than all before it, each of which was read once.
+
+        It begins among the recent rows: a window may have stepped back behind them.
+        """
+        if self._end is None or self._state.passes or page.number == 1:
+            return False
+        begin = (page.number - 1) * page.size
+        return self._end - len(self._recent) <= begin and self._end < begin + page.length
 
     def _note(self, page: Page, keys: list[str]) -> None:
         """Note how far down the list was read."""

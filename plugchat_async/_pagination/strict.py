@@ -22,6 +22,7 @@ still escape is a chat that moves up, but not to the front, in each of the scans
 If too many chats were deleted between two windows, there is no anchor, and the walk steps back, twice as far each time.
 """
 
+from collections import Counter
 from collections.abc import Callable, Generator, Sequence
 from datetime import datetime
 
@@ -302,11 +303,14 @@ def is_anchored(
         page: The window.
         oldest: The last time of the window before.
     """
-    places = {(key, chat.last_message_time): place for place, (key, chat) in enumerate(zip(keys, page.chats))}  # noqa: B905
-    common = [(places[row], row[1]) for row in tail if row in places]
+    rows = [(key, chat.last_message_time) for key, chat in zip(keys, page.chats, strict=False)]
+    places = {row: place for place, row in enumerate(rows)}
+    common = [row for row in tail if row in places]
     if any(time is not None and (oldest is None or time > oldest) for _, time in common):
         return True
-    still = [place for place, time in common if time is None]
+    # Several rows of one key without a time can't be told apart.
+    counts, tail_counts = Counter(rows), Counter(tail)
+    still = [places[row] for row in common if row[1] is None and counts[row] == tail_counts[row] == 1]
     return len(still) > 1 and still == sorted(still)
 
 
