@@ -139,8 +139,10 @@ _NAMES = {
 _MODULE_OF = {name: module for module, names in _NAMES.items() for name in names}
 # Attributes after `import plugchat_async`, too.
 _MODULES = frozenset(
-    ("bulk", "converter", "doctor", "errors", "export", "integrations", "models", "server_traits", "session")
-    + ("testing", "watch")
+    (
+        *("bulk", "converter", "doctor", "errors", "export", "integrations", "models", "server_traits", "session"),
+        *("testing", "watch"),
+    )
 )
 
 

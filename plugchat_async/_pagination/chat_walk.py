@@ -11,31 +11,21 @@ from typing import Any, Final, Self, cast
 from attrs import evolve
 
 from plugchat_async._pagination.checkpoint import pack, restored
-from plugchat_async._pagination.list_end import WalkContext, WalkStats
 from plugchat_async._pagination.options import WalkSettings
 from plugchat_async._pagination.page_source import PageIterator, PageSource
 from plugchat_async._pagination.prefetch import Prefetcher, place_to_stop
 from plugchat_async._pagination.server_traits import ListMemory, size_up_to
+from plugchat_async._pagination.step_answers import REQUESTS, StepAnswers
 from plugchat_async._pagination.strategy import walk
+from plugchat_async._pagination.walk_context import WalkContext, WalkStats
 from plugchat_async._pagination.walk_reporter import WalkReporter
-from plugchat_async._pagination.walk_steps import CheckConnection, FetchPage, Step, YieldPage, advance
-from plugchat_async.errors import (
-    PlugChatError,
-    SessionStateError,
-    TokenError,
-    UnexpectedStatusError,
-)
+from plugchat_async._pagination.walk_steps import Step, YieldPage, advance
+from plugchat_async.errors import PlugChatError, SessionStateError
 from plugchat_async.models import Chat, Page, WalkReport
 from plugchat_async.server_traits import ServerTraits
 
-# A server that does not have a page may answer with one of these.
-_NO_SUCH_PAGE: Final = frozenset({400, 404, 410, 416, 422})
-# They do not say anything about a page.
-_FATAL: Final = (SessionStateError, TokenError)
 # Sent into a walk where it is not looked at.
 _NOTHING: Final = Page(1, 1, (), b"")
-# The steps that are answered. A union would be created for each check.
-_ASKING: Final = (FetchPage, CheckConnection)
 # Texts to free at a time, which takes a millisecond; up to twice as many are freed without a pause.
 _FREE_AT_ONCE: Final = 10_000
 # `WalkReport.reason` of a walk that was left, or that has reached its `limit`.
@@ -86,6 +76,7 @@ class ChatWalk:
         self._stats.chats += len(self._chats)
         left = None if settings.limit is None else settings.limit - len(self._chats)
         self._prefetcher = Prefetcher(fetch, settings.prefetch, state.config.stop_on, place_to_stop(state, left))
+        self._answers = StepAnswers(source, self._prefetcher, self._reporter)
         context = WalkContext(
             settings.max_pages,
             traits,
@@ -303,9 +294,13 @@ class ChatWalk:
         if self._began is None:
             self._begin()
             self._step = next(self._steps, None)
-        while isinstance(self._step, _ASKING):
-            page = await self._answer(self._step)
-            self._step = self._send(page)
+        while isinstance(self._step, REQUESTS):
+            try:
+                page = await self._answers.answer(self._step)
+                self._step = advance(self._steps, page)
+            except PlugChatError as error:
+                error.checkpoint = self.checkpoint
+                raise
             del page
         if self._step is None:
             return None
@@ -320,45 +315,6 @@ class ChatWalk:
     def _begin(self) -> None:
         self._began = self._source.clock.monotonic()
         self._reporter.begin(self._state.config)
-
-    def _send(self, page: Page) -> Step | None:
-        try:
-            return advance(self._steps, page)
-        except PlugChatError as error:
-            error.checkpoint = self.checkpoint
-            raise
-
-    async def _answer(self, step: FetchPage | CheckConnection) -> Page:
-        """Return the page that a step asks for. An error of it says where to resume."""
-        if isinstance(step, CheckConnection):
-            await self._check_connection(step)
-            return _NOTHING
-        try:
-            page = await self._prefetcher.get(step)
-        except PlugChatError as error:
-            if step.probe and isinstance(error, UnexpectedStatusError) and error.status in _NO_SUCH_PAGE:
-                step.outcome = "refused"
-                return Page(step.number, step.size, (), b"")
-            if step.probe == "check" and not isinstance(error, _FATAL):
-                step.outcome = "failed"
-                return Page(step.number, step.size, (), b"")
-            error.page = step.resume_page
-            if error.page_size is None:
-                error.page_size = step.size
-            error.checkpoint = self.checkpoint
-            raise
-        self._reporter.note_problems(page)
-        return page
-
-    async def _check_connection(self, step: CheckConnection) -> None:
-        """Answer a step with the account's status, if it can be had."""
-        try:
-            status = await self._source.fetch_status()
-        except PlugChatError as error:
-            if isinstance(error, _FATAL):
-                raise
-        else:
-            step.connected, step.error = status.connected, status.error
 
     async def _end(self) -> None:
         """Cancel the requests, and report once."""

@@ -8,8 +8,8 @@ order, or none.
 
 - A *pass* that reads the pages one after another and no chat twice has read as many chats as it has counted.
 - If it has read a chat twice, another one may have jumped from the unread part of the list to the part that was read.
-  The next pass asks for pages of `max_page_size`. If the first one is short, it is a *whole answer*, one instant's list,
-  and nothing can be missing in it.
+  The next pass asks for pages of `max_page_size`. If the first one is short, it is a *whole answer*, the list of one
+  instant, and nothing can be missing in it.
 - If the list is longer than that, the next pass goes down only to the chats that are older than the beginning of the
   pass before, if the list is sorted by time. This finds the chats that jumped; then the last page is *counted* again.
   The order matters only for the number of requests: what is proven, is proven by the count.
@@ -27,28 +27,33 @@ from datetime import datetime
 
 from attrs import define, field
 
-from plugchat_async._pagination.list_end import (
+from plugchat_async._pagination.prefetch import IN_ORDER
+from plugchat_async._pagination.remember import MAX_PINNED, Remembered
+from plugchat_async._pagination.until_last_page import PageResult, read_pages
+from plugchat_async._pagination.walk_context import (
     EMPTY,
     HIDDEN_ROWS,
     NOT_CHECKED,
     SHRUNK,
     Verdict,
     WalkContext,
+    WalkStats,
     whole_size,
 )
-from plugchat_async._pagination.prefetch import IN_ORDER
-from plugchat_async._pagination.remember import MAX_PINNED, Remembered
-from plugchat_async._pagination.until_last_page import PageResult, read_pages
 from plugchat_async._pagination.walk_state import WalkState
 from plugchat_async._pagination.walk_steps import FetchPage, Step, Walk, YieldPage, chat_keys
+from plugchat_async._pagination.windows import next_window
 from plugchat_async.models import Page
 
 MAX_PASSES = 10
 # How many passes over the whole list are worth it where its order can't be trusted.
 MAX_BLIND_PASSES = 5
+# How many passes in a row may find nothing until rows are taken for rows of one chat that can't be told apart.
+MAX_IDLE_PASSES = 3
 # How many chats, dated ahead of now, may stand above those that get a message: few on a short page.
 _AHEAD, _AHEAD_SHORT, _SHORT = 10, 4, 20
 
+MORE_ROWS = "the list has more rows than chats were read, and reading it again finds no more"
 UNSORTED = "the list moved, and is not sorted by time: so it is unknown which chats moved"
 TOO_FAST = f"the list moved too fast: chats still changed places after {MAX_PASSES} passes"
 OTHER_LENGTHS = "pages had other lengths than requested"
@@ -71,46 +76,86 @@ def passes(state: WalkState, context: WalkContext, remembered: Remembered) -> Wa
 def _passes(state: WalkState, context: WalkContext, remembered: Remembered) -> Generator[Step, Page, bool]:
     """Read passes until the list is proven to be read, or can't be. Return whether it is."""
     stats = context.stats
-    blind = 0
-    whole: frozenset[str] | None = None
+    progress = _Progress()
     for _ in range(MAX_PASSES):
         recovered = stats.recovered
         ahead = state.stage == "ahead" and not state.passes
-        reader = PassReader(state, context, remembered)
+        reader = PassReader(state, context, remembered, progress.rows)
         yield from read_pages(state, context, reader, ahead=ahead)
-        scan = state.scan
-        if stats.reason == EMPTY:
-            if state.seen:
-                stats.reason = SHRUNK
-            return reader.verdict == "end" and not state.seen
-        if not scan.countable:
-            stats.reason = HIDDEN_ROWS if context.traits.short_pages == "anywhere" else OTHER_LENGTHS
-            return False
-        if reader.verdict and remembered.others and whole_size(state, context) <= scan.rows_read:
+        if reader.verdict and remembered.others and whole_size(state, context) <= state.scan.rows_read:
             yield others_page(remembered, state)
-        in_order = not ahead or scan.rows_read // state.size < IN_ORDER
-        if reader.is_counted and in_order:
-            _remember_list(context, scan.rows_read, reader.keys)
+        rows = state.scan.rows_read
+        in_order = not ahead or rows // state.size < IN_ORDER
+        # A list that is much shorter than at the last walk is not believed at once. On page 1 that was looked at.
+        believed = state.passes > 0 or rows <= state.size or not context.memory.is_shorter(rows)
+        if reader.is_counted and in_order and believed:
+            _remember_list(context, rows, reader.keys)
             return True
-        if reader.verdict != "unproven" and scan.rows_read and reader.keys and reader.keys == whole:
-            return True  # the list is shorter than before, twice
-        whole = reader.keys if reader.verdict == "end" else None
-        counted = ahead and reader.is_counted and whole_size(state, context) <= scan.rows_read
-        if (counted or reader.is_bounded) and (yield from _count(state, context, remembered)):
+        proven = progress.look(reader, stats)
+        if proven is not None:
+            return proven
+        uncertain = reader.is_counted and whole_size(state, context) <= state.scan.rows_read
+        if (uncertain or reader.is_bounded) and (yield from _count(state, context, remembered)):
             _remember_list(context, state.delivered, None)
             return True
-        if reader.verdict == "unproven" and state.size >= whole_size(state, context):
-            stats.reason = NOT_CHECKED
+        reason = progress.obstacle(reader, context, recovered=stats.recovered > recovered)
+        if reason:
+            stats.reason = reason
             return False
-        if not scan.ordered:
-            blind += 1
-            if blind == MAX_BLIND_PASSES or (blind > 1 and not whole and stats.recovered == recovered):
-                stats.reason = UNSORTED
-                return False
         _begin_pass(state, context)
-    if state.delivered > state.scan.rows_read:
-        stats.reason = SHRUNK
     return False
+
+
+@define(eq=False, repr=False)
+class _Progress:
+    """What the passes have shown so far.
+
+    Attributes:
+        rows: The number of rows that the list had, copies aside.
+        _whole: The keys of the last pass, if its first page was the whole list.
+        _blind: The number of passes over a list that is not sorted.
+        _idle: The number of passes in a row that have found no chats.
+    """
+
+    rows: int = field(default=0, init=False)
+    _whole: frozenset[str] | None = field(default=None, init=False)
+    _blind: int = field(default=0, init=False)
+    _idle: int = field(default=0, init=False)
+
+    def look(self, reader: "PassReader", stats: WalkStats) -> bool | None:
+        """Return whether a pass proves anything beyond its count: True, False if nothing can be, None if not yet."""
+        if stats.reason == EMPTY:
+            if reader.saw_before:
+                stats.reason = SHRUNK
+            return reader.verdict == "end" and not reader.saw_before
+        if reader.verdict == "end" and reader.keys and reader.keys == self._whole:
+            return True  # the list is shorter than it was, twice
+        self._whole = reader.keys if reader.verdict == "end" else None
+        return None
+
+    def obstacle(self, reader: "PassReader", context: WalkContext, *, recovered: bool) -> str:
+        """Return why no further pass will prove more, or "".
+
+        Args:
+            reader: The pass.
+            context: What the walk needs besides.
+            recovered: Whether the pass has found chats.
+        """
+        state, scan = reader.state, reader.state.scan
+        if not scan.countable:
+            return HIDDEN_ROWS if context.traits.short_pages == "anywhere" else OTHER_LENGTHS
+        if reader.verdict == "unproven" and state.size >= whole_size(state, context):
+            return NOT_CHECKED
+        if reader.verdict:
+            self.rows = max(self.rows, scan.rows_read - scan.copies)
+        self._idle = 0 if recovered or not state.passes else self._idle + 1
+        if self._idle == MAX_IDLE_PASSES:
+            return MORE_ROWS
+        if not scan.ordered:
+            self._blind += 1
+            if self._blind == MAX_BLIND_PASSES or (self._blind > 1 and not self._whole and not recovered):
+                return UNSORTED
+        return ""
 
 
 def _begin_pass(state: WalkState, context: WalkContext) -> None:
@@ -129,15 +174,20 @@ def _remember_list(context: WalkContext, rows: int, keys: frozenset[str] | None)
 
 def _count(state: WalkState, context: WalkContext, remembered: Remembered) -> Generator[Step, Page, bool]:
     """Read the page on which the list must end if all its chats were read. Return whether it does."""
-    number = state.delivered // state.size + 1
-    page = yield FetchPage(number, state.size, resume_page=number, probe="exists")
+    number, size = state.delivered // state.size + 1, state.size
+    if state.delivered % size == 0:
+        # The page behind all chats would be empty, and prove nothing.
+        number, size = next_window(state.delivered, size, 1)
+        if not size:
+            return False
+    page = yield FetchPage(number, size, resume_page=state.delivered // state.size + 1, probe="exists")
     context.stats.pages += 1
     copies = state.scan.copies
     fresh, _ = remembered.read(page)
     if fresh.chats:
         yield YieldPage(fresh)
     copies = state.scan.copies - copies
-    return page.is_short and page.length > 0 and (number - 1) * state.size + page.length - copies == state.delivered
+    return page.is_short and page.length > 0 and (number - 1) * size + page.length - copies == state.delivered
 
 
 def others_page(remembered: Remembered, state: WalkState) -> YieldPage:
@@ -150,14 +200,17 @@ class PassReader:
     """Handles the pages of a pass: leaves out chats that were yielded before, and checks what the proofs need.
 
     Attributes:
+        state: The state of the walk.
+        _counted: The number of rows that the list had in an earlier pass, copies aside.
         verdict: Whether the end of the list is certain, or "" if the pass has ended before it.
         keys: The keys of page 1 if it holds the whole list.
         is_whole: Whether page 1 holds the whole list, and all chats that were read before.
     """
 
-    _state: WalkState
+    state: WalkState
     _context: WalkContext
     _remembered: Remembered
+    _counted: int
     verdict: Verdict | str = field(default="", init=False)
     keys: frozenset[str] | None = field(default=None, init=False)
     is_whole: bool = field(default=False, init=False)
@@ -167,7 +220,7 @@ class PassReader:
 
     def read(self, page: Page) -> PageResult:
         """Read a page."""
-        state, scan = self._state, self._state.scan
+        state, scan = self.state, self.state.scan
         explained = self._count_explained(page) if state.passes and page.number == 1 and page.is_short else 0
         delivered = state.delivered
         # A page that comes again is longer than before, and what was counted of it is counted again.
@@ -178,7 +231,9 @@ class PassReader:
         self.keys = chat_keys(page) if page.number == 1 and page.is_short else None
         if state.passes and page.number == 1 and page.is_short and page.size > state.config.page_size:
             # All that was read is in it. If it has more, those have come since, or the pass before has missed them.
-            all_there = state.delivered == scan.rows_read - scan.copies
+            # It is not cut if it is as long as the list was before.
+            rows = scan.rows_read - scan.copies
+            all_there = state.delivered == rows >= self._counted
             known = self._context.traits.short_pages == "end"
             self.is_whole = all_there and (known or state.delivered - delivered <= explained)
         self.is_bounded = self._is_enough(page)
@@ -187,20 +242,25 @@ class PassReader:
 
     def end(self, rows: int, verdict: Verdict) -> None:
         """Note that the list ends after `rows` rows."""
-        self._state.scan.rows_read = min(rows, self._state.scan.rows_read)
+        self.state.scan.rows_read = min(rows, self.state.scan.rows_read)
         self.verdict = verdict
+
+    @property
+    def saw_before(self) -> bool:
+        """Whether the walk has read any chat."""
+        return bool(self.state.seen)
 
     @property
     def is_counted(self) -> bool:
         """Whether as many chats were read as the list has rows."""
-        scan = self._state.scan
-        at_end = self.is_whole or self.verdict == "end"
-        return at_end and self._state.delivered == scan.rows_read - scan.copies
+        scan = self.state.scan
+        at_end = self.is_whole or (self.verdict == "end" and scan.countable and scan.rows_read > 0)
+        return at_end and self.state.delivered == scan.rows_read - scan.copies
 
     def _repeats(self, page: Page, read_before: set[str]) -> bool:
         """Return whether a page has no chat that was not on an earlier page of the pass."""
         keys = chat_keys(page)
-        if not self._state.passes:
+        if not self.state.passes:
             return read_before.issuperset(keys)
         # Past the end, some servers have the first or the last page again.
         first, previous = self._first, self._previous
@@ -209,14 +269,14 @@ class PassReader:
 
     def _count_explained(self, page: Page) -> int:
         """Return how many chats of a page may have come or moved since the walk began."""
-        since = self._state.since
+        since = self.state.since
         if since is None:
             return 0
         return sum(time is not None and time >= since for time in (chat.last_message_time for chat in page.chats))
 
     def _is_enough(self, page: Page) -> bool:
         """Return whether all chats behind this page are older than the bound."""
-        scan = self._state.scan
+        scan = self.state.scan
         # The last chat of a tiny page 1 may be pinned, and older than those behind it.
         if scan.bound is None or not scan.ordered or page.is_short or page.number * page.size <= MAX_PINNED:
             return False
@@ -225,7 +285,7 @@ class PassReader:
 
     def _watch(self, page: Page, known: set[str]) -> None:
         """Note whether the list is sorted by time."""
-        scan, times = self._state.scan, times_of(page)
+        scan, times = self.state.scan, times_of(page)
         if not times:
             return
         if page.number == 1:

@@ -43,8 +43,8 @@ class CommonWalkOptions(TypedDict, total=False):
             flight.
         max_pages: The number of pages to read before PageLimitError (default 100,000). Checks are not counted.
         max_page_size: The largest `pageSize` to request (default 1,000). One page with the whole list proves that no
-            chat was missed: "strict" begins with it, "exact" ends its doubts with it. None: never more than `page_size`.
-            A server that refuses it, or sends less, is noticed.
+            chat was missed: "strict" begins with it, "exact" ends its doubts with it. None: never more than
+            `page_size`. A server that refuses it, or sends less, is noticed.
         require_verified: Whether ConsistencyError is raised at the end if it is not proven that no chat was missed
             (default False: a warning is logged). A walk that the caller leaves, or that ends at its `limit`, is not
             checked.

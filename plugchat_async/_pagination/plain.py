@@ -2,8 +2,8 @@
 
 from attrs import define, evolve, field
 
-from plugchat_async._pagination.list_end import EMPTY, Verdict, WalkContext
 from plugchat_async._pagination.until_last_page import PageResult, read_pages
+from plugchat_async._pagination.walk_context import EMPTY, Verdict, WalkContext
 from plugchat_async._pagination.walk_state import WalkState
 from plugchat_async._pagination.walk_steps import Walk, chat_keys, ordered_keys
 from plugchat_async.models import Page

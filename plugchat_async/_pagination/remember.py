@@ -11,14 +11,15 @@ down the list or changed by a message, or another chat with the same key. What i
 What is likely, if no page can hold the whole list and its pages are read one after another: a row whose time is older
 than all that was read before has been further down the list all the time, since a chat's time never goes back unless
 its last message is deleted; and a row without a time does not move. Such rows are kept apart, and yielded at the end of
-the pass.
+the pass. `strict` yields only those that a second scan shows again, beside another row of their key.
 """
 
+from collections import Counter
 from datetime import datetime
 
 from attrs import define, evolve, field
 
-from plugchat_async._pagination.list_end import WalkContext
+from plugchat_async._pagination.walk_context import WalkContext
 from plugchat_async._pagination.walk_state import WalkState
 from plugchat_async._pagination.walk_steps import key_of, ordered_keys
 from plugchat_async.models import Chat, Page
@@ -29,6 +30,8 @@ MAX_PINNED = 3
 _RECENT = 64
 # Up to how many chats are kept to compare them with other rows of the same key: as many as a page usually can hold.
 _COMPARED = 1000
+# Up to how many rows of one key are compared; a person has a handful.
+_COMPARED_ROWS = 100
 
 
 @define(eq=False, repr=False)
@@ -39,6 +42,9 @@ class Remembered:
         state: The state of the walk.
         context: What the walk needs besides.
         others: Rows of known keys that are probably other chats, by key.
+        copies: The number of rows that were equal to another row of their page, where they were first read.
+        dropped: Whether rows that were kept apart turned out to be doubtful.
+        _again: The rows that a later scan has read of the keys of `others`.
         _yielded: The chats that were yielded, by key, of a list that is not long.
         _recent: The keys of the page before, and some more.
         _top: The keys of the chats that may be pinned.
@@ -49,6 +55,9 @@ class Remembered:
     _state: WalkState
     _context: WalkContext
     others: dict[str, list[Chat]] = field(factory=dict[str, list[Chat]], init=False)
+    copies: int = field(default=0, init=False)
+    dropped: bool = field(default=False, init=False)
+    _again: dict[str, set[Chat]] = field(factory=dict[str, set[Chat]], init=False)
     _yielded: dict[str, list[Chat]] | None = field(factory=dict[str, list[Chat]], init=False)
     _recent: list[str] = field(factory=list[str], init=False)
     _top: frozenset[str] = field(default=frozenset(), init=False)
@@ -82,6 +91,10 @@ class Remembered:
             new = self._new_chats(page, keys, known)
             if known and self._follows(page):
                 self._sift(page, keys, known, set(map(id, new)))
+        if self._again:
+            for chat, key in zip(page.chats, keys, strict=False):
+                if key in self._again:
+                    self._again[key].add(chat)
         if state.delivered > _COMPARED:
             self._yielded = None
         if self._yielded is not None:
@@ -89,6 +102,19 @@ class Remembered:
                 self._yielded.setdefault(key_of(chat), []).append(chat)
         self._note(page, keys)
         return self._without_others(page, new), known
+
+    def begin_scan(self) -> None:
+        """Begin to look whether a scan shows the rows that were kept apart again."""
+        self._again = {key: set[Chat]() for key in self.others}
+
+    def drop_unconfirmed(self) -> None:
+        """Forget the rows that the last scan has not shown again, or shown as the only row of their key."""
+        for key, seen in self._again.items():
+            rows = self.others.pop(key, [])
+            confirmed = [row for row in rows if row in seen and len(seen) > 1]
+            self.dropped = self.dropped or len(confirmed) < len(rows)
+            if confirmed:
+                self.others[key] = confirmed
 
     def take_others(self) -> tuple[Chat, ...]:
         """Return the rows that were kept apart, as chats that are yielded now."""
@@ -105,47 +131,52 @@ class Remembered:
     def _new_chats(self, page: Page, keys: list[str], known: set[str]) -> tuple[Chat, ...]:
         """Return the chats of a page with known keys, or several rows of one key, that are new."""
         state = self._state
-        groups: dict[str, list[Chat]] = {}
+        several = known | {key for key, count in Counter(keys).items() if count > 1}
+        groups: dict[str, dict[Chat, None]] = {}
+        new: set[int] = set()
         for chat, key in zip(page.chats, keys, strict=False):
-            rows = groups.setdefault(key, [])
+            if key not in several:
+                new.add(id(chat))
+                continue
+            rows = groups.setdefault(key, {})
             if chat in rows:
                 state.scan.copies += 1  # an equal row is the same chat
-            else:
-                rows.append(chat)
+                self.copies += key not in known
+            rows.setdefault(chat)
         unreadable = page.unreadable_keys
         state.scan.copies += len(unreadable) - len(set(unreadable))
-        state.delivered += len(set(unreadable) - known)
-        new: set[int] = set()
+        state.delivered += len(set(unreadable) - known) + len(new)
         for key, rows in groups.items():
             yielded = state.several.get(key, 1) if key in known else 0
-            if len(rows) <= yielded:
-                continue
-            if len(rows) > 1:
+            if len(rows) > yielded:
                 state.several[key] = len(rows)
-            state.delivered += len(rows) - yielded
-            others = self.others.pop(key, [])
-            rows = self._without_yielded(key, rows, yielded, others)
-            new.update(map(id, rows))
-            for row in rows[: len(others)]:
-                others.remove(max(others, key=lambda other: _likeness(other, row)))
-            if others:
-                self.others[key] = others
+                state.delivered += len(rows) - yielded
+                new.update(map(id, self._without_yielded(key, list(rows), yielded)))
         return tuple(chat for chat in page.chats if id(chat) in new)
 
-    def _without_yielded(self, key: str, rows: list[Chat], yielded: int, others: list[Chat]) -> list[Chat]:
+    def _without_yielded(self, key: str, rows: list[Chat], yielded: int) -> list[Chat]:
         """Return the rows of a key without those that are most like the chats that were yielded."""
-        rows = rows.copy()
-        before = (self._yielded or {}).get(key, [])
-        for chat in sorted(before[:yielded], key=lambda chat: chat not in rows):
+        others = self.others.pop(key, [])
+        before = [] if self._yielded is None or len(rows) > _COMPARED_ROWS else self._yielded.get(key, [])[:yielded]
+        for chat in sorted(before, key=lambda chat: chat not in rows):
             rows.remove(max(rows, key=lambda row: (*_likeness(row, chat), row not in others)))
-        for _ in range(yielded - len(before[:yielded])):
-            rows.remove(max(rows, key=lambda row: row not in others))
+        rows.sort(key=lambda row: row in others)
+        rows = rows[yielded - len(before) :]
+        for row in rows[: len(others)]:
+            others.remove(max(others, key=lambda other: _likeness(other, row)))
+        if others:
+            self.others[key] = others
         return rows
 
     def _follows(self, page: Page) -> bool:
-        """Return whether a page goes further down the list than all before it, each of which was read once."""
-        state = self._state
-        return self._end is not None and not state.passes and page.number > 1 and self._end < page.number * page.size
+        """Return whether a page goes further down the list than all before it, each of which was read once.
+
+        It begins among the recent rows: a window may have stepped back behind them.
+        """
+        if self._end is None or self._state.passes or page.number == 1:
+            return False
+        begin = (page.number - 1) * page.size
+        return self._end - len(self._recent) <= begin and self._end < begin + page.length
 
     def _note(self, page: Page, keys: list[str]) -> None:
         """Note how far down the list was read."""
@@ -154,7 +185,7 @@ class Remembered:
             self._end = end if end > self._end and (page.number == 1) == (self._end == 0) else None
         self._recent = (self._recent + keys)[-max(_RECENT, len(keys)) :] if self._end is not None else []
         if page.number == 1:
-            self._top = frozenset(keys[:MAX_PINNED])
+            self._top = _pinned_keys(page)
         time = next((chat.last_message_time for chat in reversed(page.chats) if chat.last_message_time), None)
         if time is not None:
             self._oldest = time if self._oldest is None else min(self._oldest, time)
@@ -170,6 +201,8 @@ class Remembered:
                 continue
             time = chat.last_message_time
             older = time is not None and scan.ordered and self._oldest is not None and time < self._oldest
+            if older and any(row.last_message_time is None for row in (self._yielded or {}).get(key, ())):
+                continue  # it may have got its first message, late
             if older or (time is None and not pushed_down):
                 rows = self.others.setdefault(key, [])
                 if chat not in rows:
@@ -185,6 +218,19 @@ class Remembered:
         self._context.stats.chats += len(new)
         if self._state.passes:
             self._context.stats.recovered += len(new)
+
+
+def _pinned_keys(page: Page) -> frozenset[str]:
+    """Return the keys of the chats on page 1 that stand above newer ones, or say that they are pinned."""
+    newest: datetime | None = None
+    keys: set[str] = set()
+    for chat in reversed(page.chats):
+        time = chat.last_message_time
+        if chat.is_pinned or (time is not None and newest is not None and time < newest):
+            keys.add(key_of(chat))
+        if time is not None and (newest is None or time > newest):
+            newest = time
+    return frozenset(keys)
 
 
 def _likeness(row: Chat, chat: Chat) -> tuple[bool, bool, bool]:

@@ -2,11 +2,7 @@
 
 What proves it is one of two things.
 
-**A whole answer.** The walk begins with a page of `max_page_size`. If it is short, it is the list of one instant, and no
-chat can be missing: whatever is deleted, archived, tied, pinned, without a time, or in any order. That needs only that
-its shortness is no cap, which the first short page of a server is checked for. Since chats may be deleted during that
-check, the page is then read once more: if both have the same chats, and nothing came after them in between, no row was
-hidden behind a cap.
+**A whole answer**, see `whole_answer`: the walk begins with a page of `max_page_size`, and if it is short, that is all.
 
 **Anchors**, if the list is longer. The pages are windows that overlap. An *anchor* is a row that two windows have in
 common, and that has not moved: it has the same time in both. A chat that was not in the first window was behind its
@@ -26,28 +22,24 @@ still escape is a chat that moves up, but not to the front, in each of the scans
 If too many chats were deleted between two windows, there is no anchor, and the walk steps back, twice as far each time.
 """
 
+from collections import Counter
 from collections.abc import Callable, Generator, Sequence
 from datetime import datetime
 
 from attrs import define, field
 
 from plugchat_async._pagination.exact import MAX_PASSES, is_sorted, others_page, safe_newest, times_of
-from plugchat_async._pagination.list_end import (
-    EMPTY,
-    FAR_PAGES,
-    HIDDEN_ROWS,
-    NOT_CHECKED,
-    SHRUNK,
-    EndChecks,
-    WalkContext,
-    confirm_empty,
-    refuse_size,
-    whole_size,
-)
+from plugchat_async._pagination.page_numbers import FAR_PAGES
 from plugchat_async._pagination.remember import MAX_PINNED, Remembered
 from plugchat_async._pagination.server_traits import record_end, record_hidden_rows, record_page
+from plugchat_async._pagination.walk_context import (
+    HIDDEN_ROWS,
+    SHRUNK,
+    WalkContext,
+)
 from plugchat_async._pagination.walk_state import WalkState
 from plugchat_async._pagination.walk_steps import FetchPage, Step, YieldPage, chat_keys, ordered_keys
+from plugchat_async._pagination.whole_answer import WholeAnswer
 from plugchat_async._pagination.windows import min_overlap, next_window
 from plugchat_async.errors import PageLimitError, PageRepeatedError
 from plugchat_async.models import Page
@@ -56,12 +48,11 @@ from plugchat_async.models import Page
 MAX_MISSES = 20
 # Pages by which a list may have grown since a page that was short.
 _MAX_PAGES_TO_THE_END = 3
-# How often a whole answer is read until it has the same chats twice.
-_MAX_LOOKS = 4
 # How many rows of a window are remembered as anchors.
 _TAIL = 64
 
 TOO_FAST = f"the list moved too fast: chats still changed places after {MAX_PASSES} passes"
+AMBIGUOUS = "a chat was read in two states, which may be two chats of one person"
 NO_OVERLAP = "the list moved too fast: windows of it did not overlap"
 ODD_SIZES = "the server does not honour every pageSize"
 
@@ -76,78 +67,31 @@ def scan_windows(state: WalkState, context: WalkContext, remembered: Remembered)
         return 'stop_on="empty" does not accept a short page as the end, so the end is not proven'
     if context.traits.short_pages == "anywhere":
         return HIDDEN_ROWS
+    first: Page | None = None
     if state.passes:
         state.restart_pass()
     elif not state.windows.position:
-        state.size = whole_size(state, context)
-        whole = yield from _read_whole(state, context, remembered)
-        if whole is not None:
-            return whole
+        answer = yield from WholeAnswer(state, context, remembered).read()
+        if isinstance(answer, str):
+            return answer
+        first = answer
     state.windows.overlap = state.windows.overlap or min_overlap(state.size)
     for _ in range(MAX_PASSES):
         context.stats.passes += 1
+        remembered.begin_scan()
         scan = _WindowScan(state, context, remembered)
-        yield from scan.read()
-        if scan.reason:
-            return scan.reason
+        yield from scan.read(first)
+        first = None
         bounded = state.scan.bound is not None
-        if bounded and scan.count == 1:
-            return ""
-        if scan.level:
-            return "more chats have the newest time than page 1 shows"
-        if remembered.others and not bounded:
-            yield others_page(remembered, state)
+        if scan.reason or (bounded and scan.count == 1):
+            return scan.reason or (AMBIGUOUS if remembered.dropped else "")
+        if remembered.others and not bounded and state.passes:
+            remembered.drop_unconfirmed()
+            if remembered.others:
+                yield others_page(remembered, state)
         settled = bounded or (state.passes > 0 and not scan.unexplained)
         state.begin_pass(state.scan.newest if settled else None)
     return TOO_FAST
-
-
-def _read_whole(state: WalkState, context: WalkContext, remembered: Remembered) -> Generator[Step, Page, str | None]:
-    """Read page 1 in the largest size. Return "" if it proves to be the whole list, None if windows are needed."""
-    context.stats.passes += 1
-    traits, memory = context.traits, context.memory
-    checks = EndChecks(state, context, by_contract=False)
-    step = FetchPage(1, state.size, resume_page=1, probe="check" if state.size > state.config.page_size else "")
-    page = yield step
-    if step.outcome:
-        # Too large for the server, or for the time there is.
-        refuse_size(state, context, refused=step.outcome == "refused")
-        return None
-    before: frozenset[str] | None = None
-    for _ in range(_MAX_LOOKS):
-        if not page.length:
-            verdict = yield from confirm_empty(state, context)
-            if not isinstance(verdict, Page):
-                context.stats.verified = verdict == "end"
-                return EMPTY
-            page = verdict
-        context.stats.pages += 1
-        fresh, _ = remembered.read(page)
-        if fresh.chats:
-            yield YieldPage(fresh)
-        record_page(traits, page)
-        if not page.is_short:
-            return None
-        keys = chat_keys(page)
-        if keys == before or (memory.keys == keys and keys):
-            memory.record(page.length, keys)
-            return ""
-        known = traits.short_pages == "end" and page.length < traits.longest_page
-        if known and not memory.is_shorter(page.length):
-            memory.record(page.length, keys)
-            return ""
-        size = state.size
-        verdict = yield from checks.short(page)
-        if isinstance(verdict, Page) and state.size == size:
-            page = verdict
-            continue
-        if verdict != "end":
-            # Capped: windows of that size. Else short pages are in the middle, or the check has failed.
-            state.page = 1
-            return None if state.size != size else HIDDEN_ROWS if verdict == "more" else NOT_CHECKED
-        before = keys
-        page = yield FetchPage(1, state.size, resume_page=1)
-    return None
 
 
 @define(eq=False, repr=False)
@@ -157,7 +101,6 @@ class _WindowScan:
     Attributes:
         count: The number of windows that were read.
         reason: Why the scan proves nothing, or "".
-        level: Whether all chats of page 1 have the same time, the bound.
         unexplained: How many chats it has added that have not got a message since the walk began.
         _honoured: Whether a window of a size that was chosen here came back full.
         _first: The key of the first row of page 1. A server that ignores `page` has it on each page.
@@ -168,7 +111,6 @@ class _WindowScan:
     _remembered: Remembered
     count: int = field(default=0, init=False)
     reason: str = field(default="", init=False)
-    level: bool = field(default=False, init=False)
     unexplained: int = field(default=0, init=False)
     _misses: int = field(default=0, init=False)
     _back: int = field(default=0, init=False)
@@ -177,20 +119,22 @@ class _WindowScan:
     _first: list[str] = field(factory=list[str], init=False)
     _last_is_short: bool = field(default=False, init=False)
 
-    def read(self) -> Generator[Step, Page, None]:
-        """Read the windows."""
+    def read(self, first: Page | None = None) -> Generator[Step, Page, None]:
+        """Read the windows, after a first one that may have been read already."""
         state = self._state
         self.count = 1 if state.windows.position else 0  # before the walk was resumed
         self._left = self._context.max_pages
         # Down to a bound, one page is usually enough.
         next_key = self._next_key if self._context.ahead and state.scan.bound is None else None
         more = True
+        if first is not None:
+            self.count = 1
+            more = yield from self._take(first)
         while more:
             more = yield from self._window(next_key)
 
     def _window(self, next_key: Callable[[int, int], tuple[int, int]] | None) -> Generator[Step, Page, bool]:
         """Read the next window. Return whether another one is needed."""
-        state = self._state
         number, size = self._choose()
         if not size:
             self.reason = "too many chats have the same time for pages to overlap"
@@ -204,10 +148,14 @@ class _WindowScan:
         page = yield step
         self.count += 1
         self._context.stats.pages += 1
-        times = times_of(page)
-        self.reason = _failure_of(page, times)
-        keys = ordered_keys(page)
         yield from self._deliver(page)
+        return (yield from self._take(page))
+
+    def _take(self, page: Page) -> Generator[Step, Page, bool]:
+        """Look at a window whose chats were delivered. Return whether another one is needed."""
+        state, number = self._state, page.number
+        times, keys = times_of(page), ordered_keys(page)
+        self.reason = _failure_of(page, times)
         if self.reason:
             return False
         if number == 1 and not page.length:
@@ -218,7 +166,8 @@ class _WindowScan:
             return not self.reason
         record_page(self._context.traits, page)
         if number == 1:
-            self.level = bool(times) and times[0] == times[-1] == state.scan.bound and not page.is_short
+            if times and times[0] == times[-1] == state.scan.bound and not page.is_short:
+                self.reason = "more chats have the newest time than page 1 shows"
             state.scan.newest = safe_newest(times) if times else None
             state.since = state.since or state.scan.newest
             state.windows.oldest = None
@@ -300,7 +249,7 @@ class _WindowScan:
         """Look whether as many chats were read as the list has rows."""
         state = self._state
         rows = (page.number - 1) * page.size + page.length
-        read = state.delivered + sum(map(len, self._remembered.others.values())) + state.scan.copies
+        read = state.delivered + sum(map(len, self._remembered.others.values())) + self._remembered.copies
         if state.scan.bound is None and read < rows:
             self.unexplained += 1
         self._context.memory.record(rows)
@@ -312,6 +261,9 @@ class _WindowScan:
             # The first short page of this server: some hide rows, and go on.
             step = FetchPage(page.number + 1, page.size, resume_page=page.number, probe="exists")
             if (yield from self._has_unread(step)):
+                longer = yield FetchPage(page.number, page.size, resume_page=page.number, probe="exists")
+                if longer.length > page.length:
+                    return False  # it was short for a moment: the next window begins before its end
                 record_hidden_rows(traits, page)
                 self.reason = HIDDEN_ROWS
                 return True
@@ -351,11 +303,14 @@ def is_anchored(
         page: The window.
         oldest: The last time of the window before.
     """
-    places = {(key, chat.last_message_time): place for place, (key, chat) in enumerate(zip(keys, page.chats))}  # noqa: B905
-    common = [(places[row], row[1]) for row in tail if row in places]
+    rows = [(key, chat.last_message_time) for key, chat in zip(keys, page.chats, strict=False)]
+    places = {row: place for place, row in enumerate(rows)}
+    common = [row for row in tail if row in places]
     if any(time is not None and (oldest is None or time > oldest) for _, time in common):
         return True
-    still = [place for place, time in common if time is None]
+    # Several rows of one key without a time can't be told apart.
+    counts, tail_counts = Counter(rows), Counter(tail)
+    still = [places[row] for row in common if row[1] is None and counts[row] == tail_counts[row] == 1]
     return len(still) > 1 and still == sorted(still)
 
 

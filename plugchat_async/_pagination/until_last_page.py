@@ -1,13 +1,17 @@
 """Read pages in order until the list ends: the part that all walkers have in common."""
 
+from collections.abc import Generator
 from typing import Literal, Protocol
 
+from attrs import define, field
 from msgspec import Struct
 
-from plugchat_async._pagination.list_end import EndChecks, Verdict, WalkContext, check_middle, refuse_size
+from plugchat_async._pagination.list_end import EndChecks
+from plugchat_async._pagination.page_numbers import check_middle
 from plugchat_async._pagination.server_traits import may_be_cut, record_page
+from plugchat_async._pagination.walk_context import Verdict, WalkContext, refuse_size
 from plugchat_async._pagination.walk_state import WalkState
-from plugchat_async._pagination.walk_steps import FetchPage, Walk, YieldPage, next_page
+from plugchat_async._pagination.walk_steps import FetchPage, Step, Walk, YieldPage, next_page
 from plugchat_async.errors import PageLimitError
 from plugchat_async.models import Page
 
@@ -55,68 +59,99 @@ def read_pages(
         PaginationError: The server caps the size, so that `start_page` means another page.
         NotConnectedError: The list is empty, since the phone is not connected.
     """
-    next_key = next_page if ahead else None
-    checks = EndChecks(state, context, by_contract)
-    repeats = 0
-    left = context.max_pages
-    following: Page | None = None
     context.stats.passes += 1
+    reading = _Reading(state, context, handler, EndChecks(state, context, by_contract=by_contract), ahead=ahead)
+    following: Page | None = None
     while True:
-        step: FetchPage | None = None
-        if following is None:
-            step = FetchPage(
-                state.page,
-                state.size,
-                resume_page=state.page,
-                probe=_probe_of(state),
-                next_key=next_key,
-            )
-            page = yield step
-            if step.probe == "check" and step.outcome:
-                refuse_size(state, context, refused=step.outcome == "refused")
-                continue
-        else:
-            page, following = following, None
-        if not page.length:
-            before = (page.number - 1) * page.size
-            verdict = yield from checks.empty(page, refused=step is not None and step.outcome == "refused")
-            if not isinstance(verdict, Page):
-                handler.end(before, verdict)
-                return
-            page = verdict
-        context.stats.pages += 1
-        if page.number == state.config.start_page > 1 and page.is_short and may_be_cut(context.traits, page):
-            # Before it is yielded, so that a walk that is resumed here checks it again.
-            yield from check_middle(page, state)
-        result = handler.read(page)
-        if result.page.chats:
-            yield YieldPage(result.page)
+        page = yield from reading.fetch() if following is None else _given(following)
+        if page is None:
+            return
+        result = yield from reading.read(page)
         if result.enough:
             return
-        state.page = page.number + 1
-        left -= 1
-        record_page(context.traits, page)
-        verdict = "more"
-        if page.is_short:
-            verdict = yield from checks.short(page)
-        if verdict == "more" and result.repeats:
-            repeats += 1
-            verdict = yield from checks.repeated(page, repeats)
-            if verdict in ("end", "unproven"):
-                handler.end((page.number - 1) * page.size, verdict)
-                return
-        if isinstance(verdict, Page):
-            following = verdict
-        elif verdict != "more":
-            handler.end((page.number - 1) * page.size + page.length, verdict)
+        verdict = yield from reading.look_for_end(page, result)
+        if verdict in ("end", "unproven"):
             return
-        if not left:
+        following = verdict if isinstance(verdict, Page) else None
+        reading.check_limit()
+        del page, result, verdict  # not needed while the next page is awaited
+
+
+def _given(page: Page) -> Generator[Step, Page, Page]:
+    """Return a page that was read already."""
+    yield from ()
+    return page
+
+
+@define(eq=False, repr=False)
+class _Reading:
+    """A pass over the pages, see `read_pages`."""
+
+    _state: WalkState
+    _context: WalkContext
+    _handler: PageHandler
+    _checks: EndChecks
+    _ahead: bool = field(kw_only=True)
+    _read: int = field(default=0, init=False)
+    _repeats: int = field(default=0, init=False)
+
+    def fetch(self) -> Generator[Step, Page, Page | None]:
+        """Return the next page, or None if the list has ended before it."""
+        state = self._state
+        next_key = next_page if self._ahead else None
+        while True:
+            number, size = state.page, state.size
+            step = FetchPage(number, size, resume_page=number, probe=_probe_of(state), next_key=next_key)
+            page = yield step
+            if step.probe != "check" or not step.outcome:
+                break
+            refuse_size(state, self._context, refused=step.outcome == "refused")
+        if page.length:
+            return page
+        verdict = yield from self._checks.empty(page, refused=step.outcome == "refused")
+        if isinstance(verdict, Page):
+            return verdict
+        self._handler.end((page.number - 1) * page.size, verdict)
+        return None
+
+    def read(self, page: Page) -> Generator[Step, Page, PageResult]:
+        """Handle a page, and yield what the caller gets."""
+        state, traits = self._state, self._context.traits
+        self._context.stats.pages += 1
+        self._read += 1
+        if page.number == state.config.start_page > 1 and page.is_short and may_be_cut(traits, page):
+            # Before it is yielded, so that a walk that is resumed here checks it again.
+            yield from check_middle(page, state)
+        result = self._handler.read(page)
+        if result.page.chats:
+            yield YieldPage(result.page)
+        if not result.enough:
+            state.page = page.number + 1
+            record_page(traits, page)
+        return result
+
+    def look_for_end(self, page: Page, result: PageResult) -> Generator[Step, Page, Verdict]:
+        """Return whether the list ends with a page, or before it."""
+        verdict: Verdict = "more"
+        before = (page.number - 1) * page.size
+        rows = before + page.length
+        if page.is_short:
+            verdict = yield from self._checks.short(page)
+        if verdict == "more" and result.repeats:
+            self._repeats += 1
+            verdict, rows = (yield from self._checks.repeated(page, self._repeats)), before
+        if verdict in ("end", "unproven"):
+            self._handler.end(rows, verdict)
+        return verdict
+
+    def check_limit(self) -> None:
+        """Raise PageLimitError if no more pages may be read."""
+        if self._read >= self._context.max_pages:
             raise PageLimitError(
-                f"the list had not ended after max_pages={context.max_pages} pages",
-                page=state.page,
-                page_size=state.size,
+                f"the list had not ended after max_pages={self._context.max_pages} pages",
+                page=self._state.page,
+                page_size=self._state.size,
             )
-        del page, result  # not needed while the next page is awaited
 
 
 def _probe_of(state: WalkState) -> Literal["", "exists", "check"]:

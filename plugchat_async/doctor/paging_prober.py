@@ -6,7 +6,7 @@ from typing import Final
 from attrs import define, field
 
 from plugchat_async._http.request import RequestTemplate
-from plugchat_async._pagination.list_end import FAR_PAGES
+from plugchat_async._pagination.page_numbers import FAR_PAGES
 from plugchat_async.doctor.check_order import check_duplicates, check_order, check_ties
 from plugchat_async.doctor.check_paging import (
     begins_at_0,

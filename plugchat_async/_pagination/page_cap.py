@@ -1,0 +1,137 @@
+"""Whether a short first page is a full one: some servers cap `pageSize`, and each of their pages looks short."""
+
+from collections.abc import Generator
+from typing import Final
+
+from attrs import define
+
+from plugchat_async._pagination.page_numbers import FAR_PAGES, is_counted, page_repeated
+from plugchat_async._pagination.server_traits import record_cap, record_end, record_hidden_rows
+from plugchat_async._pagination.walk_context import Verdict, WalkContext, whole_size
+from plugchat_async._pagination.walk_state import WalkState
+from plugchat_async._pagination.walk_steps import FetchPage, Step, chat_keys, key_of, rows_of
+from plugchat_async.models import Page
+
+# In pages so small, all rows may be hidden.
+_TINY: Final = 8
+# Pages of one or two rows have no page that begins with their last row, and goes further.
+_PAIR: Final = 2
+# How often a page may come back longer than before until it is taken as it is.
+MAX_LOOKS: Final = 3
+
+
+@define(eq=False, repr=False)
+class CapChecks:
+    """Checks the first page of a pass.
+
+    Attributes:
+        state: The state of the walk. Its `page` is the one after the page in question.
+        context: What the walk needs besides.
+        looks: How often a page was requested again.
+    """
+
+    _state: WalkState
+    _context: WalkContext
+    _looks: int = 0
+
+    def check_cap(self, page: Page) -> Generator[Step, Page, Verdict]:
+        """Find out whether a short first page is a full one of a capped size.
+
+        Raises:
+            PageRepeatedError: The server ignores `page`.
+        """
+        state = self._state
+        length, size = page.length, state.size
+        # Pages of about this length: some servers cap the rows, but count the pages in the size that was asked for. A
+        # walk that is resumed from here on continues in them, too, as if this page had been full.
+        state.size, state.page = length, 2
+        # From the last row on, so that it is not empty.
+        step = FetchPage(2, length - 1 if length > _PAIR else length, resume_page=2, probe="check")
+        following = yield step
+        state.size = size
+        if step.outcome == "failed":
+            return "unproven"
+        if following.chats == page.chats[step.size :] and following.length == length - step.size:
+            if size < _TINY and (yield from self._hides_rows(page)):
+                again = yield from self.look_again(page)
+                return again if again.length > length else self.hidden(page)
+            record_end(self._context.traits, refused=step.outcome == "refused")
+            return "end"
+        if following.length == step.size and rows_of(following) <= rows_of(page):
+            verdict = yield from self._check_repeated(page, step.size)
+            if verdict != "more":
+                return verdict
+        return (yield from self._compare(page, following))
+
+    def hidden(self, page: Page) -> Verdict:
+        """Remember that the server hides rows: the walk goes on to an empty page."""
+        record_hidden_rows(self._context.traits, page)
+        self._state.page = page.number + 1
+        return "more"
+
+    def look_again(self, page: Page) -> Generator[Step, Page, Page]:
+        """Request a page again. If it is longer now, the walk continues with it."""
+        self._looks += 1
+        again = yield FetchPage(page.number, page.size, resume_page=page.number, probe="check")
+        if again.length > page.length:
+            self._state.page = page.number
+        return again
+
+    def _check_repeated(self, page: Page, size: int) -> Generator[Step, Page, Verdict]:
+        """Check a first page whose rows come again on page 2. "more" if neither the end nor `page` explains that."""
+        far = yield FetchPage(2 + FAR_PAGES, size, resume_page=2, probe="check")
+        if far.length and not (yield from is_counted(page)):
+            raise page_repeated(page, far)
+        if not far.length or page.length > _PAIR:
+            return "more"  # the list has moved
+        self._context.traits.past_end = "repeated"
+        size = max(page.length + 1, whole_size(self._state, self._context))
+        whole = yield FetchPage(1, size, resume_page=2, probe="check")
+        return "end" if whole.length == page.length else "unproven"
+
+    def _compare(self, page: Page, following: Page) -> Generator[Step, Page, Verdict]:
+        """Return what a first page and the one after it say, if that is not plainly the end."""
+        again = yield from self.look_again(page)
+        if again.length > page.length:
+            return again
+        if not _goes_on(following, page, again):
+            if following.length and again.chats == page.chats:
+                # It stands still, but its rows have other places: some are hidden, or tied chats have changed places.
+                beyond = yield FetchPage(2, page.size, resume_page=2, probe="check")
+                if not rows_of(beyond) <= rows_of(page):
+                    return self.hidden(page)
+                record_end(self._context.traits)
+                return "end"
+            # The list moves: only rows behind both pages show a cap.
+            self._state.page = 1
+            return again if again.length and self._looks < MAX_LOOKS else "unproven"
+        first = yield FetchPage(1, page.length, resume_page=2, probe="check")
+        if first.length < page.length:
+            return self.hidden(page)
+        record_cap(self._context.traits, page.size, page.length)
+        self._state.size, self._state.page = page.length, 2
+        return "more"
+
+    def _hides_rows(self, page: Page) -> Generator[Step, Page, bool]:
+        """Return whether rows follow a tiny page, though the next one is empty, since all its rows are hidden."""
+        size = whole_size(self._state, self._context)
+        if size > page.size:
+            return (yield FetchPage(1, size, resume_page=2, probe="check")).length > page.length
+        second = yield FetchPage(2, page.size, resume_page=2, probe="check")
+        return not rows_of(second) <= rows_of(page)
+
+
+def _goes_on(following: Page, page: Page, again: Page) -> bool:
+    """Return whether a page has rows that are behind those of page 1, which was read before and after it.
+
+    A chat that got a message has another time now, but is no other row.
+    """
+    known = rows_of(page) | rows_of(again)
+    keys = chat_keys(page) | chat_keys(again)
+    newest = max((time for chat in page.chats if (time := chat.last_message_time) is not None), default=None)
+    for chat in following.chats:
+        time = chat.last_message_time
+        jumped = time is not None and (newest is None or time > newest) and key_of(chat) in keys
+        if not jumped and chat not in known:
+            return True
+    return any(key not in known for key in following.unreadable_keys)
