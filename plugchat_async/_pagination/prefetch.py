@@ -34,6 +34,7 @@ class Prefetcher:
         _ahead: The requests that are in flight or have arrived, in the order in which they will be needed.
         _last: The last request that was made.
         _taken: The number of pages that were taken in a row.
+        _following: The request that continues this row, or None.
         _exhausted: Whether a page that ends the list has arrived, or has failed.
     """
 
@@ -45,18 +46,22 @@ class Prefetcher:
     _ahead: dict[Key, asyncio.Task[Page]] = field(factory=dict[Key, "asyncio.Task[Page]"], init=False)
     _last: Key = field(default=(0, 0), init=False)
     _taken: int = field(default=0, init=False)
+    _following: Key | None = field(default=None, init=False)
     _exhausted: bool = field(default=False, init=False)
 
     async def get(self, step: FetchPage) -> Page:
         """Return the page of a step, or raise its error. If this is cancelled, it can be called again."""
         if self._depth == 0 or step.next_key is None:
             await self.close()
+            self._following = None
             self.requests += 1
             return await self._fetch(step.number, step.size)
         key = (step.number, step.size)
         if key != next(iter(self._ahead), None):
             await self.close()
-            self._taken, self._exhausted = 0, False
+            if key != self._following:
+                self._taken = 0
+            self._exhausted = False
             self._begin(key)
         arrived = self._ahead[key].done()
         if self._begin_more(step.next_key) and arrived:
@@ -68,10 +73,12 @@ class Prefetcher:
         if task.cancelled():
             del self._ahead[key]  # by other code: the next step requests the page again
         page = task.result()
-        if self._ends(page):
+        ends = self._ends(page)
+        if ends:
             await self._cancel({other for other, task in self._ahead.items() if not task.done()})
         del self._ahead[key]
         self._taken += 1
+        self._following = None if ends else step.next_key(*key)
         return page
 
     async def close(self) -> None:

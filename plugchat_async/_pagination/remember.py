@@ -10,8 +10,8 @@ down the list or changed by a message, or another chat with the same key. What i
 
 What is likely, if no page can hold the whole list and its pages are read one after another: a row whose time is older
 than all that was read before has been further down the list all the time, since a chat's time never goes back unless
-its last message is deleted; and a row without a time does not move. Such rows are kept apart, and yielded at the end of
-the pass.
+its last message is deleted; and a row without a time does not move. Such rows are kept apart. They are yielded if a
+second pass shows them again, beside another row of their key.
 """
 
 from collections import Counter
@@ -28,8 +28,8 @@ from plugchat_async.models import Chat, Page
 MAX_PINNED = 3
 # How many rows may have been pushed down past the end of a page, at least.
 _RECENT = 64
-# Up to how many chats are kept to compare them with other rows of the same key: as many as a page usually can hold.
-_COMPARED = 1000
+# Up to how many chats are kept to compare them with other rows of the same key.
+_COMPARED = 5000
 # Up to how many rows of one key are compared; a person has a handful.
 _COMPARED_ROWS = 100
 
@@ -43,6 +43,8 @@ class Remembered:
         context: What the walk needs besides.
         others: Rows of known keys that are probably other chats, by key.
         copies: The number of rows that were equal to another row of their page, where they were first read.
+        dropped: Whether rows that were kept apart turned out to be doubtful.
+        _again: The rows that a later scan has read of the keys of `others`.
         _yielded: The chats that were yielded, by key, of a list that is not long.
         _recent: The keys of the page before, and some more.
         _top: The keys of the chats that may be pinned.
@@ -54,6 +56,8 @@ class Remembered:
     _context: WalkContext
     others: dict[str, list[Chat]] = field(factory=dict[str, list[Chat]], init=False)
     copies: int = field(default=0, init=False)
+    dropped: bool = field(default=False, init=False)
+    _again: dict[str, set[Chat]] = field(factory=dict[str, set[Chat]], init=False)
     _yielded: dict[str, list[Chat]] | None = field(factory=dict[str, list[Chat]], init=False)
     _recent: list[str] = field(factory=list[str], init=False)
     _top: frozenset[str] = field(default=frozenset(), init=False)
@@ -87,6 +91,10 @@ class Remembered:
             new = self._new_chats(page, keys, known)
             if known and self._follows(page):
                 self._sift(page, keys, known, set(map(id, new)))
+        if self._again:
+            for chat, key in zip(page.chats, keys, strict=False):
+                if key in self._again:
+                    self._again[key].add(chat)
         if state.delivered > _COMPARED:
             self._yielded = None
         if self._yielded is not None:
@@ -94,6 +102,19 @@ class Remembered:
                 self._yielded.setdefault(key_of(chat), []).append(chat)
         self._note(page, keys)
         return self._without_others(page, new), known
+
+    def begin_scan(self) -> None:
+        """Begin to look whether a scan shows the rows that were kept apart again."""
+        self._again = {key: set[Chat]() for key in self.others}
+
+    def drop_unconfirmed(self) -> None:
+        """Forget the rows that the last scan has not shown again, or shown as the only row of their key."""
+        for key, seen in self._again.items():
+            rows = self.others.pop(key, [])
+            confirmed = [row for row in rows if row in seen and len(seen) > 1]
+            self.dropped = self.dropped or len(confirmed) < len(rows)
+            if confirmed:
+                self.others[key] = confirmed
 
     def take_others(self) -> tuple[Chat, ...]:
         """Return the rows that were kept apart, as chats that are yielded now."""
@@ -141,16 +162,30 @@ class Remembered:
             rows.remove(max(rows, key=lambda row: (*_likeness(row, chat), row not in others)))
         rows.sort(key=lambda row: row in others)
         rows = rows[yielded - len(before) :]
-        for row in rows[: len(others)]:
-            others.remove(max(others, key=lambda other: _likeness(other, row)))
+        for row in rows:
+            self._take_out(others, row)
         if others:
             self.others[key] = others
         return rows
 
-    def _follows(self, page: Page) -> bool:
-        """Return whether a page goes further down the list than all before it, each of which was read once."""
+    def _take_out(self, others: list[Chat], row: Chat) -> None:
+        """Take a row that is yielded out of those that are kept apart: itself, or what it was before a message."""
         state = self._state
-        return self._end is not None and not state.passes and page.number > 1 and self._end < page.number * page.size
+        since, time = state.since or state.scan.newest, row.last_message_time
+        if row in others:
+            others.remove(row)
+        elif others and since is not None and time is not None and time >= since:
+            others.remove(max(others, key=lambda other: _likeness(other, row)))
+
+    def _follows(self, page: Page) -> bool:
+        """Return whether a page goes further down the list than all before it, each of which was read once.
+
+        It begins among the recent rows: a window may have stepped back behind them.
+        """
+        if self._end is None or self._state.passes or page.number == 1:
+            return False
+        begin = (page.number - 1) * page.size
+        return self._end - len(self._recent) <= begin and self._end < begin + page.length
 
     def _note(self, page: Page, keys: list[str]) -> None:
         """Note how far down the list was read."""

@@ -22,6 +22,7 @@ still escape is a chat that moves up, but not to the front, in each of the scans
 If too many chats were deleted between two windows, there is no anchor, and the walk steps back, twice as far each time.
 """
 
+from collections import Counter
 from collections.abc import Callable, Generator, Sequence
 from datetime import datetime
 
@@ -51,6 +52,7 @@ _MAX_PAGES_TO_THE_END = 3
 _TAIL = 64
 
 TOO_FAST = f"the list moved too fast: chats still changed places after {MAX_PASSES} passes"
+AMBIGUOUS = "a chat was read in two states, which may be two chats of one person"
 NO_OVERLAP = "the list moved too fast: windows of it did not overlap"
 ODD_SIZES = "the server does not honour every pageSize"
 
@@ -76,14 +78,17 @@ def scan_windows(state: WalkState, context: WalkContext, remembered: Remembered)
     state.windows.overlap = state.windows.overlap or min_overlap(state.size)
     for _ in range(MAX_PASSES):
         context.stats.passes += 1
+        remembered.begin_scan()
         scan = _WindowScan(state, context, remembered)
         yield from scan.read(first)
         first = None
         bounded = state.scan.bound is not None
         if scan.reason or (bounded and scan.count == 1):
-            return scan.reason
-        if remembered.others and not bounded:
-            yield others_page(remembered, state)
+            return scan.reason or (AMBIGUOUS if remembered.dropped else "")
+        if remembered.others and not bounded and state.passes:
+            remembered.drop_unconfirmed()
+            if remembered.others:
+                yield others_page(remembered, state)
         settled = bounded or (state.passes > 0 and not scan.unexplained)
         state.begin_pass(state.scan.newest if settled else None)
     return TOO_FAST
@@ -256,8 +261,8 @@ class _WindowScan:
             # The first short page of this server: some hide rows, and go on.
             step = FetchPage(page.number + 1, page.size, resume_page=page.number, probe="exists")
             if (yield from self._has_unread(step)):
-                again = yield FetchPage(page.number, page.size, resume_page=page.number, probe="exists")
-                if again.length > page.length:
+                longer = yield FetchPage(page.number, page.size, resume_page=page.number, probe="exists")
+                if longer.length > page.length:
                     return False  # it was short for a moment: the next window begins before its end
                 record_hidden_rows(traits, page)
                 self.reason = HIDDEN_ROWS
@@ -298,11 +303,14 @@ def is_anchored(
         page: The window.
         oldest: The last time of the window before.
     """
-    places = {(key, chat.last_message_time): place for place, (key, chat) in enumerate(zip(keys, page.chats))}  # noqa: B905
-    common = [(places[row], row[1]) for row in tail if row in places]
+    rows = [(key, chat.last_message_time) for key, chat in zip(keys, page.chats, strict=False)]
+    places = {row: place for place, row in enumerate(rows)}
+    common = [row for row in tail if row in places]
     if any(time is not None and (oldest is None or time > oldest) for _, time in common):
         return True
-    still = [place for place, time in common if time is None]
+    # Several rows of one key without a time can't be told apart.
+    counts, tail_counts = Counter(rows), Counter(tail)
+    still = [places[row] for row in common if row[1] is None and counts[row] == tail_counts[row] == 1]
     return len(still) > 1 and still == sorted(still)
 
 

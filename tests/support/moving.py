@@ -7,14 +7,15 @@ from typing import Any
 
 from attrs import define, field
 
-from plugchat_async import Chat, Page
+from plugchat_async import AccountStatus, Chat, Page, PlugChatError, ServerError, ServerTraits, UnexpectedStatusError
 from plugchat_async._http.urls import CHATS_PATH
 from plugchat_async._internal.clock import Clock
-from plugchat_async.server_traits import ServerTraits
+from plugchat_async._pagination.prefetch import IN_ORDER
+from plugchat_async._pagination.server_traits import ListMemory, size_up_to
 from plugchat_async._pagination.strategy import walk
 from plugchat_async._pagination.walk_context import WalkContext, WalkStats
 from plugchat_async._pagination.walk_state import Consistency, StopOn, WalkConfig, WalkState
-from plugchat_async._pagination.walk_steps import FetchPage, Step, YieldPage, advance
+from plugchat_async._pagination.walk_steps import CheckConnection, FetchPage, Step, YieldPage, advance
 
 EPOCH = datetime(2021, 6, 6, tzinfo=UTC)
 # What happens to the list: "bump", "insert", "delete", "demote" or "late", and to which place of it.
@@ -73,10 +74,14 @@ def page_of(number: int, size: int, items: Iterable[tuple[str, int | None]]) -> 
 
 @define
 class PagesOf:
-    """The pages of a list in memory, as a walk of the runner's takes them."""
+    """The pages of a list in memory, as `ChatWalk` takes them.
+
+    connected: whether the phone is connected, or None if the status can't be had.
+    """
 
     fetch: Callable[..., Awaitable[Page]]
     monotonic: Callable[[], float] = lambda: 0.0
+    connected: bool | None = None
     account: str | None = None
     path: str = CHATS_PATH
     item: type[Any] = Chat
@@ -88,21 +93,36 @@ class PagesOf:
     def observe_walk(self) -> None:
         """Nobody looks on."""
 
+    async def fetch_status(self) -> AccountStatus:
+        if self.connected is None:
+            raise ServerError("no status")
+        return AccountStatus(self.connected)
 
-# Answers page `number` of `size`.
+
+# Answers page `number` of `size`, or raises the error of the request.
 Read = Callable[[int, int], Page]
+_NOTHING = Page(1, 1, (), b"")
 
 
 @define
 class Walked:
-    """A walk over a list in memory, and what it asked for and delivered."""
+    """A walk over a list in memory, and what it asked for and delivered.
+
+    max_page_size: the largest page that it may ask for (None: page_size). connected: what the status says, if anything.
+    status_checks: how often it was asked. checks: the requests that it could have done without.
+    """
 
     state: WalkState
-    sizes: ServerTraits = field(factory=ServerTraits)
+    traits: ServerTraits = field(factory=ServerTraits)
     stats: WalkStats = field(factory=WalkStats)
     asked: list[tuple[int, int]] = field(factory=list[tuple[int, int]])
     got: list[str] = field(factory=list[str])
     pages: list[Page] = field(factory=list[Page])
+    max_page_size: int | None = None
+    memory: ListMemory = field(factory=ListMemory)
+    connected: bool | None = None
+    status_checks: int = 0
+    checks: list[tuple[int, int]] = field(factory=list[tuple[int, int]])
 
     @property
     def twice(self) -> int:
@@ -110,44 +130,109 @@ class Walked:
         return len(self.got) - len(set(self.got))
 
     def run(self, read: Read, *, ahead: int = 0, order: Random | None = None, max_pages: int = 1000) -> "Walked":
-        """Walk on. `ahead` pages are read before they are wanted, in an `order` that chance chooses."""
-        context = WalkContext(max_pages, self.sizes, ahead=ahead > 0, stats=self.stats)
+        """Walk on. Up to `ahead` pages are asked for before they are wanted.
+
+        With an `order`, chance chooses when pages that are asked for ahead are answered.
+        """
+        page_size = self.state.config.page_size
+        context = WalkContext(
+            max_pages,
+            self.traits,
+            self.memory,
+            max(self.max_page_size or 0, page_size),
+            ahead=ahead > 0,
+            stats=self.stats,
+        )
+        pages = _Pages(read, self.asked, ahead, order)
         steps = walk(self.state, context)
-        arrived: dict[tuple[int, int], Page] = {}
-        taken = 0
         step: Step | None = next(steps)
         while step is not None:
-            page = Page(1, 1, (), b"")
-            if isinstance(step, FetchPage):
-                # Each error names the page at which it can be gone on.
-                assert step.resume_page >= 1
-                # What is read again, or one page after the other, is not asked for ahead.
-                assert step.next_key is None or (ahead and not self.state.scan.bound and self.state.stage != "passes")
+            page = _NOTHING
             match step:
                 case YieldPage():
                     self.pages.append(step.page)
                     self.got += [chat.id for chat in step.page.chats]
-                case PeekPage():
-                    page = arrived.get((step.number, step.size), page)
-                case _ if step.next_key is None:
-                    arrived.clear()
-                    self.asked.append((step.number, step.size))
-                    page = read(step.number, step.size)
-                case _:
-                    key = wanted = (step.number, step.size)
-                    taken += 1
-                    missing = [] if key in arrived else [key]
-                    for _ in range(min(ahead, taken)):
-                        wanted = step.next_key(*wanted)
-                        missing += [] if wanted in arrived else [wanted]
-                    if order is not None:
-                        order.shuffle(missing)
-                    for number, size in missing:
-                        self.asked.append((number, size))
-                        arrived[number, size] = read(number, size)
-                    page = arrived.pop(key)
+                case CheckConnection():
+                    self.status_checks += 1
+                    step.connected = self.connected
+                case FetchPage():
+                    # Each error names the page at which it can be gone on.
+                    assert step.resume_page >= 1
+                    # What is read again, or one page after the other, is not asked for ahead.
+                    assert step.next_key is None or (
+                        ahead and not self.state.scan.bound and self.state.stage != "passes"
+                    )
+                    if step.probe == "check":
+                        self.checks.append((step.number, step.size))
+                    page = _answer(step, pages)
             step = advance(steps, page)
         return self
+
+
+class _Pages:
+    """Asks for the pages of steps, ahead of them as a Prefetcher does."""
+
+    def __init__(self, read: Read, asked: list[tuple[int, int]], ahead: int, order: Random | None) -> None:
+        self._read = read
+        self._asked = asked
+        self._ahead = ahead
+        self._order = order
+        # In the order in which they were asked for, and will be wanted. None: not answered yet.
+        self._requests: dict[tuple[int, int], Page | PlugChatError | None] = {}
+        self._following: tuple[int, int] | None = None
+        self._taken = 0
+
+    def get(self, step: FetchPage) -> Page | PlugChatError:
+        key = (step.number, step.size)
+        if step.next_key is None:
+            self._requests.clear()
+            self._following = None
+            self._asked.append(key)
+            return self._answer(*key)
+        if key != next(iter(self._requests), self._following):
+            self._requests.clear()
+            self._taken = 0
+        self._ask(key)
+        wanted = list(self._requests)[-1]
+        while len(self._requests) - 1 < min(self._ahead, self._taken + 2 - IN_ORDER):
+            wanted = step.next_key(*wanted)
+            self._ask(wanted)
+        waiting = [other for other, answer in self._requests.items() if answer is None]
+        if self._order is not None:
+            waiting = [other for other in waiting if other == key or self._order.random() < 0.5]
+            self._order.shuffle(waiting)
+        for other in waiting:
+            self._requests[other] = self._answer(*other)
+        self._taken += 1
+        self._following = step.next_key(*key)
+        answer = self._requests.pop(key)
+        assert answer is not None
+        return answer
+
+    def _ask(self, key: tuple[int, int]) -> None:
+        if key not in self._requests:
+            self._asked.append(key)
+            self._requests[key] = None
+
+    def _answer(self, number: int, size: int) -> Page | PlugChatError:
+        try:
+            return self._read(number, size)
+        except PlugChatError as error:
+            return error
+
+
+def _answer(step: FetchPage, pages: _Pages) -> Page:
+    """Answer a step as `ChatWalk` does."""
+    answer = pages.get(step)
+    if isinstance(answer, Page):
+        return answer
+    if step.probe and isinstance(answer, UnexpectedStatusError) and answer.status == 404:
+        step.outcome = "refused"
+    elif step.probe == "check":
+        step.outcome = "failed"
+    else:
+        raise answer
+    return Page(step.number, step.size, (), b"")
 
 
 def walk_over(
@@ -160,22 +245,48 @@ def walk_over(
     ahead: int = 0,
     order: Random | None = None,
     max_pages: int = 1000,
-    sizes: ServerTraits | None = None,
+    max_page_size: int | None = None,
+    traits: ServerTraits | None = None,
+    memory: ListMemory | None = None,
+    connected: bool | None = None,
 ) -> Walked:
     """Walk from the beginning."""
-    walked = begun(page_size, consistency, stop_on=stop_on, start_page=start_page, ahead=ahead)
-    walked.sizes = ServerTraits() if sizes is None else sizes
+    walked = begun(
+        page_size,
+        consistency,
+        stop_on=stop_on,
+        start_page=start_page,
+        ahead=ahead,
+        max_page_size=max_page_size,
+        traits=traits,
+        memory=memory,
+        connected=connected,
+    )
     return walked.run(read, ahead=ahead, order=order, max_pages=max_pages)
 
 
 def begun(
-    page_size: int, consistency: Consistency, *, stop_on: StopOn = "short", start_page: int = 1, ahead: int = 0
+    page_size: int,
+    consistency: Consistency,
+    *,
+    stop_on: StopOn = "short",
+    start_page: int = 1,
+    ahead: int = 0,
+    max_page_size: int | None = None,
+    traits: ServerTraits | None = None,
+    memory: ListMemory | None = None,
+    connected: bool | None = None,
 ) -> Walked:
     """Give a walk that stands at its beginning."""
     config = WalkConfig(
         path=CHATS_PATH, page_size=page_size, consistency=consistency, stop_on=stop_on, start_page=start_page
     )
-    return Walked(WalkState.at_start(config, ahead=ahead > 0))
+    state = WalkState.at_start(config, ahead=ahead > 0)
+    traits = ServerTraits() if traits is None else traits
+    if start_page == 1:
+        state.size = size_up_to(traits, state.size)
+    memory = ListMemory() if memory is None else memory
+    return Walked(state, traits, max_page_size=max_page_size, memory=memory, connected=connected)
 
 
 def moving(chats: MovingList, script: Iterable[tuple[int, Event]]) -> Read:

@@ -22,13 +22,13 @@ from plugchat_async import (
     PlugChatError,
     PlugChatSession,
     ServerError,
+    ServerTraits,
     UnexpectedStatusError,
     WalkOptions,
     WalkReport,
 )
 from plugchat_async._pagination.chat_walk import ChatWalk
 from plugchat_async._pagination.options import WalkSettings
-from plugchat_async._pagination.server_traits import ServerTraits
 from plugchat_async._pagination.walk_state import Consistency
 from plugchat_async.testing import Fault, PlugChatSimulator
 from support.fakes import DOCUMENTED, FakeTime, move_too_fast, run_apart
@@ -83,8 +83,10 @@ class Pages:
         return page
 
 
-async def driven(fetch: Any, **options: Any) -> AsyncGenerator[Page, None]:
-    walk = ChatWalk(PagesOf(fetch), WalkSettings(page_size=10, **options), ServerTraits())
+async def driven(fetch: Any, traits: ServerTraits | None = None, **options: Any) -> AsyncGenerator[Page, None]:
+    """The pages of a walk; its server is known, so that nothing is checked."""
+    traits = traits or ServerTraits(longest_page=10, short_pages="end", past_end="empty")
+    walk = ChatWalk(PagesOf(fetch), WalkSettings(page_size=10, **options), traits)
     try:
         async for page in walk.pages():
             yield page
@@ -118,11 +120,11 @@ async def turns(count: int = 20) -> None:
 
 
 async def test_it_begins_slowly() -> None:
-    """As many pages ahead as were taken: two in flight, then four, then eight, up to k + 1."""
+    """Pages 1 and 2 are alone in flight, page 3 with the next one, and one more ahead of each page, up to k."""
     pages = Pages(1000)
     in_flight: list[int] = []
     async with aclosing(driven(pages.fetch, consistency="plain", prefetch=10)) as walk:
-        while len(in_flight) < 5:
+        while len(in_flight) < 7:
             taking = asyncio.ensure_future(anext(walk))
             await turns()
             if not taking.done():
@@ -131,7 +133,7 @@ async def test_it_begins_slowly() -> None:
                 for number in pages.asked:
                     pages.arrive(number)
             await taking
-    assert in_flight == [2, 4, 8, 11, 11]
+    assert in_flight == [1, 1, 2, 4, 8, 11, 11]
     assert pages.asked == sorted(set(pages.asked))
 
 
@@ -143,7 +145,7 @@ def test_never_twice_the_pages_that_were_needed(chats: int, prefetch: int, consi
     async def walk(depth: int) -> tuple[int, int]:
         pages = Pages(chats)
         reports: list[WalkReport] = []
-        options = {"consistency": consistency, "prefetch": depth, "on_report": reports.append}
+        options: dict[str, Any] = {"consistency": consistency, "prefetch": depth, "on_report": reports.append}
         found = [chat async for page in driven(pages.fetch_at_once, **options) for chat in page.chats]
         assert len(found) == chats
         assert reports[0].requests == len(pages.asked)
@@ -155,13 +157,35 @@ def test_never_twice_the_pages_that_were_needed(chats: int, prefetch: int, consi
     assert asked <= 2 * needed + certificate
 
 
-async def test_an_account_of_one_page_costs_one_request_more() -> None:
-    """And of two pages, none: the second has arrived with the first, and is known to be short. Never twice as many."""
-    for chats, asked in ((7, [1, 2]), (17, [1, 2]), (27, [1, 2, 3, 4, 5, 6])):
+@pytest.mark.parametrize("consistency", ["plain", "exact"])
+async def test_a_short_list_costs_no_request_more(consistency: Consistency) -> None:
+    """One or two pages are read as without prefetch; of three pages, one more is in flight."""
+    for chats, asked in ((7, [1]), (17, [1, 2]), (27, [1, 2, 3, 4])):
         pages = Pages(chats)
-        async for _ in driven(pages.fetch_at_once, consistency="plain", prefetch=16):
+        async for _ in driven(pages.fetch_at_once, consistency=consistency, prefetch=16):
             pass
         assert pages.asked == asked
+
+
+async def test_a_row_of_pages_begins_again_behind_a_request_of_another_kind() -> None:
+    """As after a cap was found: nothing is known of the pages that follow."""
+    listed = MovingList(60)
+    asked: list[tuple[int, int]] = []
+    in_flight = 0
+
+    async def capped(number: int, size: int) -> Page:
+        nonlocal in_flight
+        asked.append((number, size))
+        in_flight += 1
+        await asyncio.sleep(0)
+        in_flight -= 1
+        return evolve(listed.page(number, min(size, 5)), size=size)
+
+    async with aclosing(driven(capped, ServerTraits(), consistency="plain", prefetch=4)) as walk:
+        got = [await anext(walk) for _ in range(4)]
+        assert asked == [(1, 10), (2, 4), (1, 10), (1, 5), (2, 5), (3, 5), (4, 5), (5, 5)]
+        assert [page.number for page in got] == [1, 2, 3, 4]
+    assert in_flight == 0
 
 
 @pytest.mark.parametrize("consistency", KINDS)
@@ -199,6 +223,7 @@ async def test_the_sessions_generators_hold_no_page_either(sim: PlugChatSimulato
     assert most <= 4
 
 
+@DOCUMENTED
 @pytest.mark.parametrize(("limit", "pages"), [(1, 1), (100, 1), (101, 2), (200, 2), (250, 3)])
 async def test_limit_asks_for_no_page_that_it_does_not_need(
     sim: PlugChatSimulator, plugchat: PlugChatSession, limit: int, pages: int
@@ -226,7 +251,7 @@ async def test_limit_counts_from_where_a_walk_goes_on() -> None:
             await anext(walk)
             asked.append(len(second.asked))
     assert second.asked == list(range(51, 61))
-    assert asked == [2, 4, 6, 8, 10, 10, 10, 10, 10, 10]
+    assert asked == [1, 2, 4, 6, 8, 10, 10, 10, 10, 10]
 
 
 async def test_short_pages_are_no_end_for_a_walk_to_an_empty_one() -> None:
@@ -239,28 +264,28 @@ async def test_short_pages_are_no_end_for_a_walk_to_an_empty_one() -> None:
 
     for number in range(40):
         pages.arrive(number)
-    walk = driven(filtering, consistency="plain", stop_on="empty", prefetch=8)
+    traits = ServerTraits(longest_page=10, short_pages="anywhere")
+    walk = driven(filtering, traits, consistency="plain", stop_on="empty", prefetch=8)
     asked: list[int] = []
     found = 0
     async for page in walk:
         asked.append(len(pages.asked))
         found += len(page.chats)
     assert found == 133
-    assert asked[:9] == [2, 4, 6, 8, 10, 12, 14, 16, 17]
+    assert asked[:11] == [1, 2, 4, 6, 8, 10, 12, 14, 16, 18, 19]
     assert len(pages.asked) <= 29
 
 
 async def test_nothing_is_asked_for_past_a_page_that_is_known_to_be_short() -> None:
-    """Page 3 has arrived, and is short, while the caller still looks at page 1."""
-    pages = Pages(25)
+    """Page 5 has arrived, and is short, while the caller still looks at page 4."""
+    pages = Pages(45)
     async with aclosing(driven(pages.fetch_at_once, consistency="plain", prefetch=8)) as walk:
-        await anext(walk)
-        await turns()
-        await anext(walk)
-        await turns()
-        asked = len(pages.asked)
-        await anext(walk)
-        assert len(pages.asked) == asked
+        for _ in range(4):
+            await anext(walk)
+            await turns()
+        assert pages.asked == [1, 2, 3, 4, 5, 6]
+        assert (await anext(walk)).number == 5
+        assert pages.asked == [1, 2, 3, 4, 5, 6]
 
 
 # Order.
@@ -288,9 +313,10 @@ async def test_a_slow_caller_does_not_wait() -> None:
     """While it works on a page the next ones arrive."""
     pages = Pages(100)
     async with aclosing(driven(pages.fetch_at_once, consistency="plain", prefetch=2)) as walk:
-        await anext(walk)
+        for _ in range(3):
+            await anext(walk)
         await turns()
-        assert pages.asked == [1, 2]
+        assert pages.asked == [1, 2, 3, 4]
         assert len(pages.alive) == 2
 
 
@@ -354,28 +380,6 @@ async def test_what_is_in_flight_behind_the_end_is_cancelled() -> None:
     assert pages.cancelled
 
 
-@pytest.mark.parametrize(("second", "asked"), [("arrives", 6), ("hangs", 5), ("fails", 5)])
-async def test_a_page_that_has_arrived_shows_a_cap(second: str, asked: int) -> None:
-    """Page 2 of ten, page 1 being capped to five: the walk goes on ahead in fives at once, and else after a check."""
-    listed = MovingList(17)
-    sizes: list[tuple[int, int]] = []
-
-    async def capped(number: int, size: int) -> Page:
-        sizes.append((number, size))
-        if (number, size) == (1, 10):
-            await turns(5)
-        if (number, size) == (2, 10) and second == "fails":
-            raise UnexpectedStatusError("HTTP 400")
-        if (number, size) == (2, 10) and second == "hangs":
-            await asyncio.Event().wait()
-        return evolve(listed.page(number, min(size, 5)), size=size)
-
-    walk = driven(capped, consistency="plain", prefetch=4)
-    assert len([chat async for page in walk for chat in page.chats]) == 17
-    assert sizes[:3] == [(1, 10), (2, 10), (2, 5)]
-    assert len(sizes) == asked
-
-
 # Nothing is left.
 
 
@@ -423,7 +427,12 @@ async def test_cancelling_at_any_step_leaves_nothing(prefetch: int, consistency:
         await session.fetch_page(1, 10)
         before = tasks()
         reports: list[WalkReport] = []
-        options: WalkOptions = {"consistency": consistency, "prefetch": prefetch, "on_report": reports.append}
+        options: WalkOptions = {
+            "consistency": consistency,
+            "prefetch": prefetch,
+            "max_page_size": None,
+            "on_report": reports.append,
+        }
         for steps in range(1, 2000):
             task = asyncio.create_task(session.list_chats(10, **options))
             for _ in range(steps):
@@ -486,7 +495,7 @@ async def test_a_cancellation_while_closing_leaves_nothing() -> None:
     async def fetch(number: int, size: int) -> Page:
         nonlocal ended
         try:
-            if number > 2:
+            if number > 4:
                 await asyncio.Event().wait()
         except asyncio.CancelledError:
             await turns(10)
@@ -499,11 +508,11 @@ async def test_a_cancellation_while_closing_leaves_nothing() -> None:
 
     async def leave() -> None:
         async with aclosing(driven(fetch, consistency="plain", prefetch=4, on_report=reports.append)) as walk:
-            await anext(walk)
-            await anext(walk)
+            for _ in range(4):
+                await anext(walk)
 
     leaving = asyncio.create_task(leave())
-    await turns(8)
+    await turns(10)
     assert not leaving.done()
     assert ended == 0
     for _ in range(2):
@@ -574,17 +583,23 @@ async def test_options_reach_the_walk(sim: PlugChatSimulator, plugchat: PlugChat
             pass
         return [(request.page, request.page_size) for request in sim.requests]
 
-    assert await requests() == [("1", "100"), ("2", "100"), ("3", "100")]
-    assert len(await requests(stop_on="empty")) == 4
-    assert len(await requests(consistency="plain", start_page=3)) == 1
-    assert len(await requests(prefetch=1)) > 3
-    assert ("1", "100") in (await requests(consistency="strict"))[1:]
+    pages = [("1", "100"), ("2", "100"), ("3", "100")]
+    # Persons in several rows are doubts, which the largest page ends; the first short one of a server is checked.
+    assert await requests() == [*pages, ("1", "1000"), ("2", "249")]
+    assert await requests() == [*pages, ("1", "1000")]
+    assert await requests(max_page_size=500) == [*pages, ("1", "500")]
+    assert {size for _, size in await requests(max_page_size=None)} == {"100"}
+    assert await requests(limit=100) == pages[:1]
+    assert ("4", "100") in await requests(stop_on="empty")
+    assert ("4", "100") in await requests(prefetch=1)
+    assert await requests(consistency="plain", start_page=3) == pages[2:]
+    assert await requests(consistency="strict") == [("1", "1000")]
     with pytest.raises(PageLimitError) as caught:
         await requests(max_pages=2)
-    assert await requests(resume=caught.value.checkpoint) == [("3", "100")]
+    assert (await requests(resume=caught.value.checkpoint))[0] == ("3", "100")
     move_too_fast(sim)
     with pytest.raises(ConsistencyError):
-        async for _ in getattr(plugchat, name)(5, require_verified=True):
+        async for _ in getattr(plugchat, name)(5, require_verified=True, max_page_size=None):
             pass
 
 
@@ -606,28 +621,32 @@ async def test_a_report_says_what_was_done(
     """Its numbers, and that it is verified; a repeated request is one; it is logged at DEBUG."""
     caplog.set_level("DEBUG", "plugchat_async.walk")
     sim.script(Fault.status(503))
-    assert await report_of(plugchat) == WalkReport(3, 3, 250, 0, 0, 1, verified=True, reason="", elapsed=0.25)
-    assert "WalkReport(requests=3, pages=3, chats=250," in caplog.messages[-1]
+    # The first short page of a server is doubted, and the largest page shows that nothing is behind it.
+    assert await report_of(plugchat) == WalkReport(4, 4, 250, 250, 0, 2, verified=True, reason="", elapsed=0.25)
+    assert "WalkReport(requests=4, pages=4, chats=250," in caplog.messages[-1]
+    assert await report_of(plugchat) == WalkReport(3, 3, 250, 0, 0, 1, verified=True, reason="", elapsed=0.0)
     plain = await report_of(plugchat, consistency="plain")
     assert (plain.verified, plain.reason) == (False, 'consistency="plain" proves nothing')
     assert (await report_of(plugchat, consistency="strict")).verified
     ahead = await report_of(plugchat, prefetch=2)
-    assert (ahead.pages, ahead.chats, ahead.verified) == (4, 250, True)
-    assert 4 <= ahead.requests <= 6
+    assert (ahead.requests, ahead.pages, ahead.chats, ahead.verified) == (4, 3, 250, True)
 
 
 @DOCUMENTED
 @pytest.mark.parametrize(
     ("consistency", "report"),
     [
-        ("exact", WalkReport(4, 4, 250, 100, 1, 2, verified=True, reason="", elapsed=0.0)),
-        ("strict", WalkReport(4, 4, 250, 108, 1, 2, verified=True, reason="", elapsed=0.0)),
+        ("exact", WalkReport(4, 4, 250, 250, 1, 2, verified=True, reason="", elapsed=0.0)),
+        ("strict", WalkReport(5, 3, 250, 500, 0, 1, verified=True, reason="", elapsed=0.0)),
     ],
 )
 async def test_a_report_of_a_busy_walk(
     sim: PlugChatSimulator, plugchat: PlugChatSession, consistency: Consistency, report: WalkReport
 ) -> None:
-    """The last chat jumps while page 1 is looked at: page 1 is read again, and brings it."""
+    """The last chat jumps while page 1 is looked at: one page has the whole list, and brings it.
+
+    In strict that is the first one, which is read again since the server is new.
+    """
     reports: list[WalkReport] = []
     async for page in plugchat.iter_pages(100, consistency=consistency, on_report=reports.append):
         if page.number == 1 and page.skipped == 0:
@@ -654,12 +673,12 @@ async def test_a_walk_that_must_be_verified(
     move_too_fast(sim)
     got: list[Chat] = []
     with pytest.raises(ConsistencyError, match="the walk is not verified: the list moved too fast") as caught:
-        async for chat in plugchat.iter_chats(5, require_verified=True):
+        async for chat in plugchat.iter_chats(5, require_verified=True, max_page_size=None):
             got.append(chat)
     assert len(got) > 200
     assert "moved too fast" in caught.value.reason
     caplog.clear()
-    await plugchat.list_chats(5)
+    await plugchat.list_chats(5, max_page_size=None)
     assert [record.levelname for record in caplog.records] == ["WARNING"]
     assert "the walk is not verified, chats may have been missed" in caplog.messages[0]
 

@@ -1,0 +1,102 @@
+"""`exact`: what its count proves, and how few requests that takes."""
+
+import pytest
+
+from plugchat_async import Page, ServerTraits
+from plugchat_async._pagination.server_traits import ListMemory
+from support.moving import MovingList, moving, walk_over
+
+
+def known() -> ServerTraits:
+    """A server that is known to have nothing behind a short page."""
+    return ServerTraits(longest_page=10, short_pages="end", past_end="empty")
+
+
+@pytest.mark.parametrize(
+    ("chats", "ahead", "requests"),
+    [(0, 0, 2), (5, 0, 1), (5, 4, 1), (15, 0, 2), (15, 4, 2), (25, 0, 3), (25, 4, 4), (35, 4, 7)],
+)
+def test_a_quiet_list_of_a_known_server(chats: int, ahead: int, requests: int) -> None:
+    """It costs its pages, and with prefetch a whole answer behind the third page. An empty list is asked for again."""
+    walked = walk_over(
+        MovingList(chats).page, 10, "exact", ahead=ahead, max_page_size=1000, traits=known(), connected=True
+    )
+    assert walked.stats.verified
+    assert len(walked.got) == chats
+    assert len(walked.asked) == requests
+
+
+@pytest.mark.parametrize("chats", [38, 39, 40, 41, 50, 60, 99, 100])
+@pytest.mark.parametrize("max_page_size", [None, 20, 40])
+def test_a_quiet_list_of_any_length_is_counted_with_prefetch(chats: int, max_page_size: int | None) -> None:
+    """Also if its length is a multiple of the page size: the page that counts it is never an empty one."""
+    walked = walk_over(MovingList(chats).page, 10, "exact", ahead=4, max_page_size=max_page_size, traits=known())
+    assert walked.stats.verified
+    assert len(walked.got) == chats
+    assert len(walked.asked) <= chats // 10 + 1 + 4 + 2
+
+
+@pytest.mark.parametrize("size", [1, 2, 3])
+def test_tiny_pages_are_counted(size: int) -> None:
+    """In a page that is larger than those, if need be."""
+    walked = walk_over(MovingList(12).page, size, "exact", ahead=4, traits=known())
+    assert walked.stats.verified
+
+
+@pytest.mark.parametrize(("chats", "requests"), [(25, 4), (245, 27)])
+def test_a_chat_that_jumps_costs_one_request(chats: int, requests: int) -> None:
+    """A whole answer, or page 1 in the largest size and the page that counts."""
+    listed = MovingList(chats)
+    walked = walk_over(moving(listed, [(1, ("bump", chats - 1))]), 10, "exact", max_page_size=100, traits=known())
+    assert walked.stats.verified
+    assert listed.there == set(walked.got)
+    assert len(walked.asked) == requests
+
+
+def test_a_list_that_is_much_shorter_than_before_is_not_believed_at_once() -> None:
+    """An answer may have had only a part of it. It is if another one says the same."""
+    memory = ListMemory(length=60)
+    walked = walk_over(MovingList(25).page, 10, "exact", max_page_size=1000, traits=known(), memory=memory)
+    assert walked.stats.verified
+    assert walked.asked[3:] == [(1, 1000)]
+    assert memory.length == 25
+
+
+def test_what_is_known_of_a_list_is_kept() -> None:
+    """Its length; and its keys, if one page held it."""
+    memory = ListMemory()
+    walk_over(MovingList(25).page, 10, "exact", traits=known(), memory=memory)
+    assert (memory.length, memory.keys) == (25, frozenset())
+    walk_over(MovingList(2).page, 10, "exact", traits=known(), memory=ListMemory())
+    walk_over(MovingList(5).page, 10, "exact", traits=known(), memory=memory)
+    assert (memory.length, memory.keys) == (5, frozenset(f"{name}\n" for name in range(5)))
+
+
+def test_a_list_that_becomes_empty_proves_nothing() -> None:
+    """Chats were deleted, or the phone was lost for a moment."""
+    requests = 0
+
+    def read(number: int, size: int) -> Page:
+        nonlocal requests
+        requests += 1
+        listed = MovingList(25)
+        if requests == 2:
+            listed.happen(("bump", 24))
+        return (listed if requests <= 3 else MovingList(0)).page(number, size)
+
+    walked = walk_over(read, 10, "exact", max_page_size=1000, traits=known(), connected=True)
+    assert not walked.stats.verified
+    assert walked.stats.reason.startswith("the list became shorter while it was read")
+
+
+def test_a_server_that_sends_more_than_requested_proves_nothing() -> None:
+    """Its pages do not follow each other."""
+
+    def read(number: int, size: int) -> Page:
+        chats = MovingList(60).page(1, 60).chats[(number - 1) * size : (number - 1) * size + 2 * size]
+        return Page(number, size, chats, b"")
+
+    walked = walk_over(read, 10, "exact", traits=known())
+    assert not walked.stats.verified
+    assert walked.stats.reason == "pages had other lengths than requested"
+    assert set(walked.got) == {str(name) for name in range(60)}

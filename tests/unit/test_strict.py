@@ -1,0 +1,327 @@
+"""`strict`: what joins two windows, and what a scan of them proves."""
+
+from datetime import datetime, timedelta
+
+import pytest
+
+from plugchat_async import (
+    Chat,
+    Page,
+    PageLimitError,
+    PageRepeatedError,
+    ServerError,
+    ServerTraits,
+    UnexpectedStatusError,
+)
+from plugchat_async._pagination.exact import is_sorted, safe_newest
+from plugchat_async._pagination.server_traits import ListMemory
+from plugchat_async._pagination.strict import is_anchored
+from plugchat_async._pagination.walk_steps import ordered_keys
+from support.moving import EPOCH, MovingList, Read, moving, page_of, walk_over
+
+# Names and times of rows.
+Rows = list[tuple[str, int | None]]
+
+
+def known() -> ServerTraits:
+    """A server that is known to have nothing behind a short page."""
+    return ServerTraits(longest_page=1000, short_pages="end", past_end="empty")
+
+
+def time_of(seconds: int) -> datetime:
+    return EPOCH + timedelta(seconds=seconds)
+
+
+def serving(rows: Rows) -> Read:
+    return lambda number, size: page_of(number, size, rows[(number - 1) * size : number * size])
+
+
+# Anchors.
+
+
+@pytest.mark.parametrize(
+    ("tail", "window", "oldest", "anchored"),
+    [
+        pytest.param([("a", 9), ("b", 8)], [("a", 9), ("b", 8), ("c", 7)], 8, True, id="a row newer than the last one"),
+        pytest.param([("a", 9), ("b", 8)], [("b", 8), ("c", 7)], 8, False, id="the last time may have ties"),
+        pytest.param([("a", 9), ("b", 8)], [("a", 10), ("c", 7)], 8, False, id="a row that got a message"),
+        pytest.param([("a", None), ("b", None)], [("a", None), ("b", None)], None, True, id="two rows without a time"),
+        pytest.param([("a", None), ("b", None)], [("b", None), ("c", None)], None, False, id="one row without a time"),
+        pytest.param([("a", None), ("b", None)], [("b", None), ("a", None)], None, False, id="in another order"),
+        pytest.param([("a", 9), ("b", None)], [("a", 9), ("b", None)], None, True, id="no time at the end of a page"),
+        pytest.param([("a", 9)], [("c", 7), ("d", 6)], 9, False, id="nothing in common"),
+        pytest.param([], [("a", 9)], 9, False, id="no row of the window before is known"),
+        pytest.param(
+            [("a", None), ("x", None), ("a", None), ("y", None)],
+            [("a", None), ("x", None), ("a", None), ("y", None), ("z", None)],
+            None,
+            True,
+            id="between several rows of one key, which tell nothing",
+        ),
+        pytest.param(
+            [("a", None), ("a", None), ("x", None)],
+            [("a", None), ("a", None), ("x", None)],
+            None,
+            False,
+            id="several rows of one key are no row that has not moved",
+        ),
+        pytest.param(
+            [("a", None), ("x", None)],
+            [("a", None), ("x", None), ("a", None)],
+            None,
+            False,
+            id="a second row of the key is in the window only",
+        ),
+    ],
+)
+def test_anchors(tail: Rows, window: Rows, oldest: int | None, anchored: bool) -> None:
+    """A row in common holds for all chats behind it if it can't have moved, and no other one can be meant."""
+    page = page_of(1, 10, window)
+    keys = [ordered_keys(page_of(1, 1, [row]))[0] for row in tail]
+    rows = [(key, None if time is None else time_of(time)) for key, (_, time) in zip(keys, tail, strict=True)]
+    last = None if oldest is None else time_of(oldest)
+    assert is_anchored(rows, ordered_keys(page), page, last) == anchored
+
+
+def test_rows_that_can_not_be_read_are_no_anchors() -> None:
+    """They have keys, but no times."""
+    page = Page(1, 3, (Chat("a"),), b"", unreadable_keys=("?1", "?2"))
+    assert not is_anchored([("?1", None), ("?2", None)], ordered_keys(page), page, None)
+
+
+# The order of times.
+
+
+@pytest.mark.parametrize(
+    ("times", "expected"),
+    [
+        ([5], 5),
+        ([5, 4, 3], 3),
+        ([9, 8, 7, 6, 5], 6),
+        ([6, 9, 8, 7, 5], 6),
+        (list(range(19, 0, -1)), 16),
+        (list(range(20, 0, -1)), 11),
+        (list(range(100, 0, -1)), 91),
+    ],
+)
+def test_a_safe_time_is_not_the_newest(times: list[int], expected: int) -> None:
+    """Three chats may be dated ahead of now, on a page of twenty or more nine; they stay above new messages."""
+    assert safe_newest([time_of(time) for time in times]) == time_of(expected)
+
+
+@pytest.mark.parametrize(
+    ("number", "times", "expected"),
+    [
+        (1, [3, 2, 1], True),
+        (1, [1, 9, 8], True),
+        (1, [1, 2, 1, 9, 8], True),
+        (1, [1, 2, 1, 0, 9, 8], False),
+        (1, [1, 2], True),
+        (2, [1, 9, 8], False),
+        (2, [9, 9, 8], True),
+    ],
+)
+def test_three_chats_may_be_pinned_on_page_1(number: int, times: list[int], expected: bool) -> None:
+    """Behind them, and on other pages, the newest one is first."""
+    assert is_sorted(number, [time_of(time) for time in times]) == expected
+
+
+# A whole answer.
+
+
+def test_a_list_of_one_page_is_one_request() -> None:
+    """Of a server that is known; ties, rows without a time and the order do not matter."""
+    rows: Rows = [("a", 1), ("b", None), ("c", 9), ("d", 1), ("e", None)]
+    walked = walk_over(serving(rows), 2, "strict", max_page_size=1000, traits=known())
+    assert (walked.asked, walked.stats.verified) == ([(1, 1000)], True)
+    assert sorted(walked.got) == ["a", "b", "c", "d", "e"]
+
+
+def test_a_new_server_costs_two_more() -> None:
+    """One that shows that nothing follows, and the page once more: chats may have been deleted during that."""
+    traits = ServerTraits()
+    for asked in ([(1, 1000), (2, 19), (1, 1000)], [(1, 1000)]):
+        walked = walk_over(MovingList(20).page, 5, "strict", max_page_size=1000, traits=traits, memory=ListMemory())
+        assert (walked.asked, walked.stats.verified) == (asked, True)
+        traits = walked.traits
+        traits.longest_page = 1000
+
+
+def test_a_list_that_was_read_before_is_known_by_its_chats() -> None:
+    """Though no page of its server was ever longer."""
+    traits, memory = ServerTraits(), ListMemory()
+    for asked in (3, 1):
+        walked = walk_over(MovingList(20).page, 5, "strict", max_page_size=1000, traits=traits, memory=memory)
+        assert (len(walked.asked), walked.stats.verified) == (asked, True)
+
+
+def test_a_list_that_moves_during_the_check_is_read_until_it_is_the_same_twice() -> None:
+    """Each answer is of one instant, but what a cap hid in one may be deleted before the next."""
+    listed = MovingList(20)
+    walked = walk_over(moving(listed, [(2, ("insert", 0))]), 5, "strict", max_page_size=1000)
+    assert walked.asked == [(1, 1000), (2, 19), (1, 1000), (2, 20), (1, 1000)]
+    assert walked.stats.verified
+    assert sorted(walked.got) == sorted([*map(str, range(20)), "new1"])
+
+
+def test_a_list_that_never_is_the_same_twice_is_read_in_windows() -> None:
+    """Each answer has a chat more."""
+    listed = MovingList(20)
+    script = [(request, ("insert", 0)) for request in range(1, 100)]
+    walked = walk_over(moving(listed, script), 5, "strict", max_page_size=1000)
+    assert walked.twice == 0
+    assert listed.there <= set(walked.got)
+
+
+@pytest.mark.parametrize("refused", [False, True])
+def test_a_page_that_is_too_large_for_the_server(refused: bool) -> None:
+    """Windows of page_size follow; a refusal is remembered, a failure is not."""
+
+    def read(number: int, size: int) -> Page:
+        if size > 100:
+            raise UnexpectedStatusError("HTTP 404", status=404) if refused else ServerError("HTTP 500")
+        return MovingList(20).page(number, size)
+
+    walked = walk_over(read, 10, "strict", max_page_size=1000, traits=known())
+    assert walked.asked[:2] == [(1, 1000), (1, 10)]
+    assert walked.stats.verified
+    assert walked.traits.refused_page_size == (1000 if refused else None)
+    again = walk_over(read, 10, "strict", max_page_size=1000, traits=walked.traits)
+    assert (again.asked[0] == (1, 1000)) != refused
+
+
+def test_a_short_list_that_was_longer_is_looked_at_again() -> None:
+    """An answer may have only a part of the list for a moment."""
+    memory = ListMemory(length=20)
+    answers = iter([5, 20])
+
+    def read(number: int, size: int) -> Page:
+        page = MovingList(20).page(number, size)
+        return Page(number, size, page.chats[: next(answers, 20)], b"")
+
+    walked = walk_over(read, 5, "strict", max_page_size=1000, traits=known(), memory=memory)
+    assert walked.asked == [(1, 1000), (1, 1000)]
+    assert len(walked.got) == 20
+    assert walked.stats.verified
+    assert memory.length == 20
+
+
+def test_an_unknown_end_proves_nothing() -> None:
+    """The check of the cap has failed."""
+
+    def read(number: int, size: int) -> Page:
+        if (number, size) == (2, 19):
+            raise ServerError("down")
+        return MovingList(20).page(number, size)
+
+    walked = walk_over(read, 5, "strict", max_page_size=1000)
+    assert not walked.stats.verified
+    assert walked.stats.reason.startswith("a short page is not known to be the end")
+    assert len(walked.got) == 20
+
+
+# Windows.
+
+
+def test_a_longer_list_is_read_twice() -> None:
+    """In windows that overlap, and page 1 at the end."""
+    walked = walk_over(MovingList(30).page, 10, "strict", traits=known())
+    assert walked.asked == 2 * [(1, 10), (2, 8), (3, 7), (3, 9), (4, 8)] + [(1, 10)]
+    assert walked.stats.verified
+    assert walked.got == [str(name) for name in range(30)]
+
+
+def test_persons_in_several_rows_do_not_keep_windows_apart() -> None:
+    """The gateway has several rows of one person, of which most have no time."""
+    rows: Rows = [(str(i), -i) for i in range(10)]
+    rows += [(str(100 + i - i % 3), None) for i in range(30)]
+    chats = [
+        Chat(name, f"row {place}", last_message_time=None if time is None else time_of(time))
+        for place, (name, time) in enumerate(rows)
+    ]
+
+    def read(number: int, size: int) -> Page:
+        return Page(number, size, tuple(chats[(number - 1) * size : number * size]), b"")
+
+    walked = walk_over(read, 20, "strict", traits=known())
+    got = [chat for page in walked.pages for chat in page.chats]
+    assert len(set(got)) == len(got)
+
+
+def test_max_pages_counts_windows() -> None:
+    """The checkpoint begins behind what was yielded."""
+    with pytest.raises(PageLimitError, match="max_pages=2"):
+        walk_over(MovingList(60).page, 10, "strict", traits=known(), max_pages=2)
+
+
+def test_a_server_that_ignores_page_is_found_out_in_windows() -> None:
+    """The far page has the same chats."""
+
+    def read(number: int, size: int) -> Page:
+        return Page(number, size, MovingList(60).page(1, size).chats, b"")
+
+    with pytest.raises(PageRepeatedError, match="repeats an earlier page"):
+        walk_over(read, 10, "strict", traits=known())
+
+
+def test_a_list_that_is_gone_in_the_middle_proves_nothing() -> None:
+    """Page 1 is empty when it is read again."""
+    requests = 0
+
+    def read(number: int, size: int) -> Page:
+        nonlocal requests
+        requests += 1
+        return MovingList(30 if requests <= 6 else 0).page(number, size)
+
+    walked = walk_over(read, 10, "strict", traits=known(), connected=True)
+    assert not walked.stats.verified
+    assert len(walked.got) == 30
+
+
+@pytest.mark.parametrize(
+    ("rows", "reason"),
+    [
+        ([(str(i), i) for i in range(30)], "the list is not sorted by time"),
+        ([(str(i), 0) for i in range(200)], "too many chats have the same time for pages to overlap"),
+    ],
+)
+def test_lists_that_windows_prove_nothing_for(rows: Rows, reason: str) -> None:
+    """The passes of `exact` read them all the same."""
+    walked = walk_over(serving(rows), 10, "strict", traits=known())
+    assert walked.stats.reason == reason
+    assert not walked.stats.verified
+    assert sorted(walked.got) == sorted(name for name, _ in rows)
+
+
+def test_more_chats_than_requested_prove_nothing() -> None:
+    """The pages are others than those that were meant."""
+
+    def read(number: int, size: int) -> Page:
+        page = MovingList(60).page(number, 20)
+        return Page(number, size, page.chats, b"")
+
+    walked = walk_over(read, 10, "strict", traits=known())
+    assert walked.stats.reason == "the server does not honour every pageSize"
+
+
+def test_hidden_rows_prove_nothing() -> None:
+    """A server that is known for them is not asked for windows, one that is new is found out at its first short one."""
+
+    def read(number: int, size: int) -> Page:
+        page = MovingList(60).page(number, size)
+        return Page(number, size, tuple(chat for chat in page.chats if chat.id != "15"), b"")
+
+    traits = ServerTraits()
+    for _ in range(2):
+        walked = walk_over(read, 10, "strict", traits=traits)
+        assert walked.stats.reason == "the server sends short pages in the middle of the list"
+        assert not walked.stats.verified
+        assert len(walked.got) == 59
+        assert traits.short_pages == "anywhere"
+
+
+def test_a_walk_to_an_empty_page_is_not_proven() -> None:
+    """A short window is no end for it."""
+    walked = walk_over(MovingList(30).page, 10, "strict", stop_on="empty", traits=known())
+    assert walked.stats.reason.startswith('stop_on="empty" does not accept a short page')
+    assert len(walked.got) == 30
