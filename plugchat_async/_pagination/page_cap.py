@@ -94,6 +94,8 @@ class CapChecks:
         again = yield from self.look_again(page)
         if again.length > page.length:
             return again
+        if again.length < page.length:
+            return "unproven"  # it was shorter for a moment, or chats were deleted
         if not _goes_on(following, page, again):
             if following.length and again.chats == page.chats:
                 # It stands still, but its rows have other places: some are hidden, or tied chats have changed places.
@@ -104,8 +106,10 @@ class CapChecks:
                 return "end"
             # The list moves: only rows behind both pages show a cap.
             self._state.page = 1
-            return again if again.length and self._looks < MAX_LOOKS else "unproven"
+            return again if self._looks < MAX_LOOKS else "unproven"
         first = yield FetchPage(1, page.length, resume_page=2, probe="check")
+        if not first.length:
+            return "unproven"
         if first.length < page.length:
             return self.hidden(page)
         record_cap(self._context.traits, page.size, page.length)
