@@ -154,7 +154,13 @@ class EndChecks(CapChecks):
         if again.length > page.length:
             return again
         if not rows_of(following) <= rows_of(page):
-            return self.hidden(page)
+            if not chat_keys(following) <= state.seen:
+                return self.hidden(page)
+            # An earlier page, as some servers have it past the end; or the list has moved.
+            far = yield FetchPage(page.number + FAR_PAGES, page.size, resume_page=page.number + 1, probe="check")
+            if not far.length:
+                return "unproven"
+            traits.past_end = "repeated"
         self._state.page = page.number + 1
         record_end(traits, refused=step.outcome == "refused")
         return "end"
