@@ -19,7 +19,7 @@ QUICK: dict[str, dict[str, Any]] = {
     "growth": {"chats": (1000, 20_000), "accounts": (1, 100)},
     "startup": {"rounds": 1},
     "responsiveness": {"rounds": 1, "lists": ((100, 10), (10_000, 2))},
-    "consistency": {"seeds": 5},
+    "consistency": {"walks": 4, "accounts": 20},
     "bulk": {"accounts": 100, "rounds": 1},
     "dask": {"accounts": 16, "rounds": 1},
 }
@@ -35,7 +35,7 @@ def main() -> None:
         type=Path,
         help=f"folder for the results (default: {RESULTS.name}/ here; with --quick: none)",
     )
-    parser.add_argument("--draw", action="store_true", help="only draw the pictures of saved results")
+    parser.add_argument("--draw", action="store_true", help="only draw pictures and write pages of saved results")
     arguments = parser.parse_args()
     folder: Path | None = arguments.results or (None if arguments.quick else RESULTS)
     for name in arguments.name or QUICK:
@@ -52,6 +52,10 @@ def main() -> None:
             from benchmarks.plots import draw  # noqa: PLC0415 - matplotlib would count as memory of the benchmarks
 
             draw(result, folder)
+            if name == "consistency" and folder == RESULTS:
+                from benchmarks import measured_page  # noqa: PLC0415 - needed by this benchmark only
+
+                measured_page.PAGE.write_text(measured_page.page(result))
 
 
 if __name__ == "__main__":

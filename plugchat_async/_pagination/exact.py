@@ -69,8 +69,8 @@ def passes(state: WalkState, context: WalkContext, remembered: Remembered) -> Wa
         context.stats.verified = True
         if context.stats.reason != EMPTY:
             context.stats.reason = ""
-    elif remembered.others:
-        yield others_page(remembered, state)
+    elif not state.passes:
+        yield from _deliver_others(remembered, state)
 
 
 def _passes(state: WalkState, context: WalkContext, remembered: Remembered) -> Generator[Step, Page, bool]:
@@ -80,10 +80,11 @@ def _passes(state: WalkState, context: WalkContext, remembered: Remembered) -> G
     for _ in range(MAX_PASSES):
         recovered = stats.recovered
         ahead = state.stage == "ahead" and not state.passes
+        remembered.begin_scan()
         reader = PassReader(state, context, remembered, progress.rows)
         yield from read_pages(state, context, reader, ahead=ahead)
-        if reader.verdict and remembered.others and whole_size(state, context) <= state.scan.rows_read:
-            yield others_page(remembered, state)
+        if reader.verdict and not ahead and whole_size(state, context) <= state.scan.rows_read:
+            yield from _deliver_others(remembered, state)
         rows = state.scan.rows_read
         in_order = not ahead or rows // state.size < IN_ORDER
         # A list that is much shorter than at the last walk is not believed at once. On page 1 that was looked at.
@@ -102,7 +103,7 @@ def _passes(state: WalkState, context: WalkContext, remembered: Remembered) -> G
         if reason:
             stats.reason = reason
             return False
-        _begin_pass(state, context)
+        _begin_pass(state, context, remembered)
     return False
 
 
@@ -158,10 +159,18 @@ class _Progress:
         return ""
 
 
-def _begin_pass(state: WalkState, context: WalkContext) -> None:
+def _deliver_others(remembered: Remembered, state: WalkState) -> Walk:
+    """Yield the rows that were kept apart. Those of a pass that was read in any order must have come again."""
+    if state.passes:
+        remembered.drop_unconfirmed()
+    if remembered.others:
+        yield others_page(remembered, state)
+
+
+def _begin_pass(state: WalkState, context: WalkContext, remembered: Remembered) -> None:
     """Begin a pass in pages of the largest size, down to what can have moved in the last one."""
     scan = state.scan
-    rows, bound = scan.rows_read, scan.newest if scan.ordered else None
+    rows, bound = scan.rows_read, scan.newest if scan.ordered and not remembered.others else None
     state.size = whole_size(state, context)
     state.begin_pass(bound if rows >= state.size else None)
 

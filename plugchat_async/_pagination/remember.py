@@ -11,7 +11,7 @@ down the list or changed by a message, or another chat with the same key. What i
 What is likely, if no page can hold the whole list and its pages are read one after another: a row whose time is older
 than all that was read before has been further down the list all the time, since a chat's time never goes back unless
 its last message is deleted; and a row without a time does not move. Such rows are kept apart, and yielded at the end of
-the pass.
+the pass. `strict` yields only those that a second scan shows again, beside another row of their key.
 """
 
 from collections import Counter
@@ -43,6 +43,8 @@ class Remembered:
         context: What the walk needs besides.
         others: Rows of known keys that are probably other chats, by key.
         copies: The number of rows that were equal to another row of their page, where they were first read.
+        dropped: Whether rows that were kept apart turned out to be doubtful.
+        _again: The rows that a later scan has read of the keys of `others`.
         _yielded: The chats that were yielded, by key, of a list that is not long.
         _recent: The keys of the page before, and some more.
         _top: The keys of the chats that may be pinned.
@@ -54,6 +56,8 @@ class Remembered:
     _context: WalkContext
     others: dict[str, list[Chat]] = field(factory=dict[str, list[Chat]], init=False)
     copies: int = field(default=0, init=False)
+    dropped: bool = field(default=False, init=False)
+    _again: dict[str, set[Chat]] = field(factory=dict[str, set[Chat]], init=False)
     _yielded: dict[str, list[Chat]] | None = field(factory=dict[str, list[Chat]], init=False)
     _recent: list[str] = field(factory=list[str], init=False)
     _top: frozenset[str] = field(default=frozenset(), init=False)
@@ -87,6 +91,10 @@ class Remembered:
             new = self._new_chats(page, keys, known)
             if known and self._follows(page):
                 self._sift(page, keys, known, set(map(id, new)))
+        if self._again:
+            for chat, key in zip(page.chats, keys, strict=False):
+                if key in self._again:
+                    self._again[key].add(chat)
         if state.delivered > _COMPARED:
             self._yielded = None
         if self._yielded is not None:
@@ -94,6 +102,19 @@ class Remembered:
                 self._yielded.setdefault(key_of(chat), []).append(chat)
         self._note(page, keys)
         return self._without_others(page, new), known
+
+    def begin_scan(self) -> None:
+        """Begin to look whether a scan shows the rows that were kept apart again."""
+        self._again = {key: set[Chat]() for key in self.others}
+
+    def drop_unconfirmed(self) -> None:
+        """Forget the rows that the last scan has not shown again, or shown as the only row of their key."""
+        for key, seen in self._again.items():
+            rows = self.others.pop(key, [])
+            confirmed = [row for row in rows if row in seen and len(seen) > 1]
+            self.dropped = self.dropped or len(confirmed) < len(rows)
+            if confirmed:
+                self.others[key] = confirmed
 
     def take_others(self) -> tuple[Chat, ...]:
         """Return the rows that were kept apart, as chats that are yielded now."""

@@ -4,7 +4,7 @@ from plugchat_async._pagination.exact import passes
 from plugchat_async._pagination.plain import plain
 from plugchat_async._pagination.remember import Remembered
 from plugchat_async._pagination.server_traits import size_up_to
-from plugchat_async._pagination.strict import TOO_FAST, scan_windows
+from plugchat_async._pagination.strict import AMBIGUOUS, TOO_FAST, scan_windows
 from plugchat_async._pagination.walk_context import EMPTY, WalkContext
 from plugchat_async._pagination.walk_state import WalkState
 from plugchat_async._pagination.walk_steps import Walk
@@ -27,7 +27,7 @@ def walk(state: WalkState, context: WalkContext) -> Walk:
             stats.verified = stats.verified or not failure
             return
         state.windows.failure = failure
-        if failure == TOO_FAST:
+        if failure in (TOO_FAST, AMBIGUOUS):
             return
         state.size = size_up_to(context.traits, state.config.page_size)
         state.begin_pass(None)

@@ -52,6 +52,7 @@ _MAX_PAGES_TO_THE_END = 3
 _TAIL = 64
 
 TOO_FAST = f"the list moved too fast: chats still changed places after {MAX_PASSES} passes"
+AMBIGUOUS = "a chat was read in two states, which may be two chats of one person"
 NO_OVERLAP = "the list moved too fast: windows of it did not overlap"
 ODD_SIZES = "the server does not honour every pageSize"
 
@@ -77,14 +78,17 @@ def scan_windows(state: WalkState, context: WalkContext, remembered: Remembered)
     state.windows.overlap = state.windows.overlap or min_overlap(state.size)
     for _ in range(MAX_PASSES):
         context.stats.passes += 1
+        remembered.begin_scan()
         scan = _WindowScan(state, context, remembered)
         yield from scan.read(first)
         first = None
         bounded = state.scan.bound is not None
         if scan.reason or (bounded and scan.count == 1):
-            return scan.reason
-        if remembered.others and not bounded:
-            yield others_page(remembered, state)
+            return scan.reason or (AMBIGUOUS if remembered.dropped else "")
+        if remembered.others and not bounded and state.passes:
+            remembered.drop_unconfirmed()
+            if remembered.others:
+                yield others_page(remembered, state)
         settled = bounded or (state.passes > 0 and not scan.unexplained)
         state.begin_pass(state.scan.newest if settled else None)
     return TOO_FAST
@@ -257,8 +261,8 @@ class _WindowScan:
             # The first short page of this server: some hide rows, and go on.
             step = FetchPage(page.number + 1, page.size, resume_page=page.number, probe="exists")
             if (yield from self._has_unread(step)):
-                again = yield FetchPage(page.number, page.size, resume_page=page.number, probe="exists")
-                if again.length > page.length:
+                longer = yield FetchPage(page.number, page.size, resume_page=page.number, probe="exists")
+                if longer.length > page.length:
                     return False  # it was short for a moment: the next window begins before its end
                 record_hidden_rows(traits, page)
                 self.reason = HIDDEN_ROWS

@@ -3,6 +3,7 @@
     report = await examine(token)
     for finding in report.findings:
         print(finding.status, finding.found, finding.advice)
+    async with PlugChatSession(token, server_traits=report.server_traits) as plugchat: ...
 
 The checks, in order, with the names of their facts:
 
@@ -22,6 +23,8 @@ The checks, in order, with the names of their facts:
 | `first_page` | do pages count from 1 or from 0 | `number`; `page_0`: what page 0 returns |
 | `past_end` | are pages past the end empty | `empty` |
 | `page_size` | is it honoured, capped or ignored | `largest` that was honoured, `cap`, `fixed` |
+| `short_pages` | is a page with fewer rows than requested the last one | `end` |
+| `server_traits` | what was learned about the server | those of `ServerTraits`, see `Report.server_traits` |
 | `phone` | is the account connected to WhatsApp | `connected`, `session`, `smartphone_connected`, `error` |
 | `times` | in which unit and type are they | `unit`, `type`, `seen`, `missing`, `unreadable` |
 | `ids` | how many rows have phones and lids | `rows`, `no_phone`, `no_lid`, `no_id`, `phones`, `kinds` |
@@ -45,7 +48,7 @@ The facts of `times` to `ties` describe the largest first page, by shapes and co
 - `no_phone`, `no_lid`, `no_id`: rows without a phone, a lid, or both. `phones`: the number of phones of each form, such
   as "13 digits: 5". `kinds`: the number of chats of each kind, such as persons and groups.
 - `lids`: the number of different lids. `repeated`: those that have several rows. `rows`: the rows of these. `most`: the
-  most rows of one lid. `phones`: the most phones of one lid. `alike`: rows that walks can't distinguish from another.
+  most rows of one lid. `phones`: the most phones of one lid. `alike`: rows that are equal to another one.
 - `known`, `unknown`: the keys that `Chat` has fields for, and others, each with the types of its values, such as
   "unread: text 9, number 1". `missing`: known keys that no row has. `other_names`: the number of unknown keys that are
   not shown. A name is shown if it looks like an identifier: letters, digits and underscores, at most 40, without five

@@ -21,15 +21,15 @@ _MIN_SORTED: Final = 5
 _SLOW: Final = 5.0
 
 _UNSORTED_ADVICE: Final = (
-    "A walk finds every chat while the list does not change. If it changes, the walk can't prove that it missed none, "
-    'and ends unverified; with consistency="strict" always. Use require_verified=True if that matters, and walk while '
-    "the account is quiet."
+    "A list that fits in one page of max_page_size (1,000) is read without loss all the same. A walk over a longer one "
+    'finds every chat while it does not change; if it changes, the walk ends unverified, and with consistency="strict" '
+    "always. Use require_verified=True if that matters, and walk while the account is quiet."
 )
 
 
 _TIMELESS_ADVICE: Final = (
-    "Chats without messages have no time; that is normal. If the list changes while a walk reads it, the walk may end "
-    "unverified: use require_verified=True if that matters."
+    "Chats without messages have no time; that is normal. Walks that find no other proof compare the order of such "
+    "rows instead of their times."
 )
 
 
@@ -130,7 +130,7 @@ def check_ties(first: ProbeResult, results: Sequence[ProbeResult], cap: int | No
     Args:
         first: The largest first page.
         results: All results.
-        cap: The largest page that the server sends, if known.
+        cap: The number of chats on the largest page, None if that is the whole list.
     """
     size = DEFAULT_SIZE if cap is None else min(cap, DEFAULT_SIZE)
     times = [chat.last_message_time for chat in first.chats]
@@ -148,14 +148,14 @@ def check_ties(first: ProbeResult, results: Sequence[ProbeResult], cap: int | No
         found += f", {counted(borders, 'time')} across a border of pages of {size}" if borders else ""
     if not kept:
         found += "; their order changes from answer to answer"
-        advice = (
-            'consistency="exact" misses such a chat without an error if a page ends between two of them. '
-            f'Use consistency="strict", with a page_size above {2 * largest}.'
-        )
-        if borders:
-            return failed("ties", found, advice, "answer", **facts)
+        advice = "If a page ends between two of them, walks read the list once more, in one page of max_page_size."
+        if cap is not None:
+            advice += (
+                f' A walk over a list of more than {cap} chats may end unverified: use consistency="strict", with a '
+                f"page_size above {2 * largest}."
+            )
         return warning("ties", found, advice, **facts)
-    if largest * 2 > size:
+    if cap is not None and largest * 2 > cap:
         return warning(
             "ties",
             found,
@@ -195,8 +195,8 @@ def check_duplicates(results: Sequence[ProbeResult]) -> Finding:
         return warning(
             "duplicates",
             f"{counted(most, 'phone')} {'comes' if most == 1 else 'come'} twice in one answer",
-            "Walks yield all of these chats, but can't guarantee that each is yielded once and none is missed: "
-            "distinguish them by their other fields, and report this to Plug Chat's support.",
+            "Walks take the rows of one answer that differ for different chats, and yield each of them: distinguish "
+            "them by their other fields, and report this to Plug Chat's support.",
             phones=most,
         )
     return ok("duplicates", "no phone comes twice in one answer", phones=0)

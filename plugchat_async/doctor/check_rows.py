@@ -15,7 +15,6 @@ from plugchat_async._http.decode_values import (
 )
 from plugchat_async._http.secret import Secret
 from plugchat_async._internal.lenient_json import parse_rows, split_array, value_of
-from plugchat_async._pagination.walk_steps import key_of
 from plugchat_async.doctor.findings import Finding, Value, counted, ok, skipped, warning
 from plugchat_async.doctor.prober import TOO_FEW, ProbeResult
 from plugchat_async.doctor.value_shapes import listed, plain_names, shape_of, type_of
@@ -143,7 +142,7 @@ def check_people(result: ProbeResult) -> Finding:
         (len({c.phone for c in same if c.phone not in (None, "0") and not is_lid(c.phone)}) for same in several),
         default=0,
     )
-    alike = Counter(key_of(chat) for same in several for chat in same if chat.phone is None)
+    alike = Counter(chat for same in several for chat in same)
     facts: dict[str, Value] = {
         "lids": len(rows),
         "repeated": len(several),

@@ -5,6 +5,7 @@ from typing import Final, Literal, TypeAlias, get_args
 from attrs import frozen
 
 from plugchat_async.errors import ConfigurationError, PlugChatError, ServiceError
+from plugchat_async.server_traits import ServerTraits
 
 Check = Literal[
     "token",
@@ -21,6 +22,8 @@ Check = Literal[
     "first_page",
     "past_end",
     "page_size",
+    "short_pages",
+    "server_traits",
     "phone",
     "times",
     "ids",
@@ -114,6 +117,11 @@ class Report:
     def healthy(self) -> bool:
         """Whether no check failed."""
         return all(finding.status != "failed" for finding in self.findings)
+
+    @property
+    def server_traits(self) -> ServerTraits:
+        """What was learned about the server: pass it as `server_traits=` to sessions and to `fetch_many`."""
+        return ServerTraits.from_dict({fact.name: fact.value for fact in self.finding("server_traits").facts})
 
     def finding(self, check: Check) -> Finding:
         """Return the first finding of a check.

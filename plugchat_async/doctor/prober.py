@@ -27,6 +27,7 @@ from plugchat_async.errors import (
     RateLimitedError,
     ResponseError,
     ResponseTooLargeError,
+    UnexpectedStatusError,
 )
 from plugchat_async.models import AccountStatus, Chat
 
@@ -41,6 +42,9 @@ TOO_FEW: Final = "too few chats to tell"
 MAX_REQUESTS: Final = 16
 # After two requests without any answer no more are sent.
 _MAX_SILENCES: Final = 2
+
+# The statuses that walks take for "there is no such page".
+_NO_SUCH_PAGE: Final = frozenset({400, 404, 410, 416, 422})
 
 # Retry-After is RFC 9110, 10.2.3. RateLimit and RateLimit-Policy, and before them RateLimit-Limit, -Remaining and
 # -Reset, are the IETF's draft-ietf-httpapi-ratelimit-headers; those with an X are a convention.
@@ -83,13 +87,18 @@ class ProbeResult:
 
     @property
     def keys(self) -> tuple[str, ...]:
-        """The keys that walks identify its chats by, in order."""
-        return tuple(map(key_of, self.chats))
+        """The keys of its chats, in order. Rows of one person usually differ in their names."""
+        return tuple(f"{key_of(chat)}\n{chat.name or ''}" for chat in self.chats)
 
     @property
     def length(self) -> int:
         """The number of its rows, readable or not."""
         return len(self.chats) + self.unreadable
+
+    @property
+    def is_no_page(self) -> bool:
+        """Whether the server said, by a status such as 404, that there is no such page."""
+        return isinstance(self.error, UnexpectedStatusError) and self.status in _NO_SUCH_PAGE
 
     @property
     def is_full(self) -> bool:

@@ -8,10 +8,9 @@ from typing import Any
 
 from attrs import evolve, frozen
 
-from plugchat_async._pagination.walk_steps import key_of
 from plugchat_async.models import Chat
 from plugchat_async.testing.chance import chance
-from plugchat_async.testing.fake_chats import ChatFactory
+from plugchat_async.testing.fake_chats import ChatFactory, row_key
 
 
 @frozen(kw_only=True)
@@ -49,7 +48,7 @@ class ChatList:
         self._chats = factory.chats(count)
         self._not_synced: list[Chat] = []
         self._pinned: set[str] = set()
-        self._archived = {key_of(chat) for chat in self._chats if chat.is_archived}
+        self._archived = {row_key(chat) for chat in self._chats if chat.is_archived}
         times = [chat.last_message_time for chat in self._chats if chat.last_message_time is not None]
         self._oldest, self._newest = min(times, default=None), max(times, default=None)
         for index in range(max(0, count - pinned), count):
@@ -120,8 +119,8 @@ class ChatList:
     def remove(self, index: int) -> Chat:
         """Remove a row, and return it."""
         chat = self._chats.pop(index)
-        self._pinned.discard(key_of(chat))
-        self._archived.discard(key_of(chat))
+        self._pinned.discard(row_key(chat))
+        self._archived.discard(row_key(chat))
         return chat
 
     def mark_read(self, index: int) -> Chat:
@@ -130,18 +129,18 @@ class ChatList:
 
     def set_pinned(self, index: int, *, pinned: bool) -> Chat:
         """Pin a row, or unpin it."""
-        _set(self._pinned, key_of(self._chats[index]), member=pinned)
+        _set(self._pinned, row_key(self._chats[index]), member=pinned)
         return self._change(index, is_pinned=pinned) if self._has_flags else self._chats[index]
 
     def set_archived(self, index: int, *, archived: bool) -> Chat:
         """Archive a row, or take it out of the archive."""
-        _set(self._archived, key_of(self._chats[index]), member=archived)
+        _set(self._archived, row_key(self._chats[index]), member=archived)
         return self._change(index, is_archived=archived) if self._has_flags else self._chats[index]
 
     def start_sync(self, keep: int) -> None:
         """Take all rows but the first `keep` out of the list, until they are synced."""
         self._not_synced += self._chats[keep:]
-        self._not_synced.sort(key=lambda chat: chance("sync", key_of(chat)))
+        self._not_synced.sort(key=lambda chat: chance("sync", row_key(chat)))
         del self._chats[keep:]
 
     def sync(self) -> Chat | None:
@@ -149,7 +148,7 @@ class ChatList:
         return self._place(self._not_synced.pop()) if self._not_synced else None
 
     def _indices(self, keys: set[str]) -> Sequence[int]:
-        return [index for index, chat in enumerate(self._chats) if key_of(chat) in keys] if keys else ()
+        return [index for index, chat in enumerate(self._chats) if row_key(chat) in keys] if keys else ()
 
     def _change(self, index: int, **changes: Any) -> Chat:
         self._chats[index] = evolve(self._chats[index], **changes)

@@ -5,9 +5,9 @@ import zlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Final, Literal, TypeAlias, get_args
 
-from plugchat_async._pagination.walk_steps import key_of
 from plugchat_async.converter import converter
 from plugchat_async.models import Chat
+from plugchat_async.testing.fake_chats import row_key
 
 Dialect: TypeAlias = Literal["gateway", "documented"]
 DIALECTS: Final[tuple[str, ...]] = get_args(Dialect)
@@ -69,7 +69,7 @@ def _documented_row(chat: Chat) -> dict[str, object]:
 def _gateway_row(chat: Chat) -> dict[str, object]:
     """Return a chat as the gateway sends it today: as the converter writes it, with the gateway's extra keys."""
     row: dict[str, Any] = converter.unstructure(chat)
-    chance = zlib.crc32(key_of(chat).encode())  # a row keeps its rare values
+    chance = zlib.crc32(row_key(chat).encode())  # a row keeps its rare values
     row.setdefault("phone", "")
     if chat.is_pinned is None:  # a row with few keys
         del row["isMuted"], row["isMarkedSpam"]

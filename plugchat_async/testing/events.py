@@ -6,9 +6,9 @@ from datetime import timedelta
 from typing import Final
 
 from plugchat_async._internal.validation import check_int, check_number, check_type
-from plugchat_async._pagination.walk_steps import key_of
 from plugchat_async.models import Chat
 from plugchat_async.testing.chat_list import ChatList
+from plugchat_async.testing.fake_chats import row_key
 
 # The most by which a message is older or newer than now, in seconds: three years.
 _MAX_SECONDS: Final = 10**8
@@ -156,8 +156,8 @@ class ChatEvents:
         return added
 
     def _index(self, wanted: Chat | str) -> int:
-        name_of: Callable[[Chat], str] = operator.attrgetter("id") if isinstance(wanted, str) else key_of
-        name = wanted if isinstance(wanted, str) else key_of(wanted)
+        name_of: Callable[[Chat], str] = operator.attrgetter("id") if isinstance(wanted, str) else row_key
+        name = wanted if isinstance(wanted, str) else row_key(wanted)
         for index, chat in enumerate(self._list.chats):
             if name_of(chat) == name:
                 return index

@@ -50,6 +50,11 @@ _LID_STEP: Final = 618_033_988_749_889
 _GROUP_STEP: Final = 31_415_926_537
 
 
+def row_key(chat: Chat) -> str:
+    """Return the key of a made-up row, which no other row of its account has, also none of the same person."""
+    return chat.phone or f"{chat.lid}\n{chat.name or ''}"
+
+
 class ChatFactory:
     """Makes chats with a simulated clock. The same seed makes the same chats."""
 

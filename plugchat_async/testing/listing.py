@@ -7,11 +7,11 @@ from itertools import groupby
 
 from attrs import evolve
 
-from plugchat_async._pagination.walk_steps import key_of
 from plugchat_async.models import Chat
 from plugchat_async.testing.account import SimulatedAccount
 from plugchat_async.testing.chance import chance
 from plugchat_async.testing.chat_list import ListState
+from plugchat_async.testing.fake_chats import row_key
 from plugchat_async.testing.quirks import Quirks
 
 # The share of the list in a response that is partial by `Quirks.partial_share`.
@@ -67,7 +67,7 @@ def _rows_to_serve(account: SimulatedAccount, quirks: Quirks, turn: int) -> Sequ
 
 
 def _is_hidden(chat: Chat, quirks: Quirks) -> bool:
-    return quirks.hidden_share > 0 and chance("hidden", key_of(chat)) < quirks.hidden_share
+    return quirks.hidden_share > 0 and chance("hidden", row_key(chat)) < quirks.hidden_share
 
 
 def _changes_the_list(quirks: Quirks) -> bool:
@@ -104,18 +104,18 @@ def _ordered(chats: Sequence[Chat], quirks: Quirks, state: ListState) -> Sequenc
         chats = chats[::-1]
     elif quirks.order == "shuffled":
         # By a hash of its key, a chat keeps its position while others come and go.
-        chats = sorted(chats, key=lambda chat: zlib.crc32(key_of(chat).encode()))
+        chats = sorted(chats, key=lambda chat: zlib.crc32(row_key(chat).encode()))
     return chats
 
 
 def _with_marked_apart(chats: Sequence[Chat], quirks: Quirks, state: ListState) -> Sequence[Chat]:
     """Put archived chats where the quirks want them, and pinned ones on top."""
     if state.archived and quirks.archived == "omitted":
-        chats = [chat for chat in chats if key_of(chat) not in state.archived]
+        chats = [chat for chat in chats if row_key(chat) not in state.archived]
     elif state.archived and quirks.archived == "last":
-        chats = sorted(chats, key=lambda chat: key_of(chat) in state.archived)
+        chats = sorted(chats, key=lambda chat: row_key(chat) in state.archived)
     if state.pinned:
-        chats = sorted(chats, key=lambda chat: key_of(chat) not in state.pinned)
+        chats = sorted(chats, key=lambda chat: row_key(chat) not in state.pinned)
     return chats
 
 
@@ -133,7 +133,7 @@ def _scattered(chats: Sequence[Chat], state: ListState) -> Sequence[Chat]:
 
     def place(chat: Chat) -> datetime:
         seconds = (newest - oldest).total_seconds()
-        return chat.last_message_time or oldest + timedelta(seconds=seconds * chance("scattered", key_of(chat)))
+        return chat.last_message_time or oldest + timedelta(seconds=seconds * chance("scattered", row_key(chat)))
 
     return sorted(chats, key=place, reverse=True)
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import attrs
 import pytest
 
-from benchmarks import decode
+from benchmarks import consistency, decode, measured_page
 from benchmarks.__main__ import QUICK, RESULTS
 from benchmarks.measure import PACKAGES, Result, interleaved, load, ratios, spread
 from benchmarks.plots import PICTURES
@@ -109,3 +109,40 @@ def test_pydantic_has_our_rules(time: str) -> None:
     """Its model reads each spelling of a time, of a missing phone and of a muting without an end."""
     body = f'[{{"phone":"","lid":"1@lid","lastMessageTime":{time},"muteEndTime":-1}}]'.encode()
     assert [decode.as_chat(row) for row in decode.contenders()["pydantic v2"](body)] == list(decode.read(body))
+
+
+@pytest.mark.slow
+def test_walks_over_all_kinds_of_lists() -> None:
+    """Each cell has its walks; on a list that moves plain paging misses chats, and strict, on one answer, does not."""
+    rows = consistency.measure(walks=4, accounts=10).rows
+    cells = {(row["group"], row["list"], row["mode"]): row for row in rows}
+    assert len(cells) == len(rows)
+    names = [kind.name for kind in consistency.KINDS]
+    for variant in consistency.VARIANTS:
+        for mode in consistency.USUAL:
+            assert [row["list"] for row in rows if (row["group"], row["mode"]) == (variant, mode)] == names
+            assert all(cells[variant, name, mode]["walks"] == 4 for name in names)
+            assert cells[variant, "nothing moves", mode]["missed"] == 0
+    burst = [cells["short", "bursts of 20", mode] for mode in ("plain", "exact", "strict")]
+    assert [row["missed"] == 0 for row in burst] == [False, True, True]
+    assert [row["verified"] for row in burst] == [0, 100, 100]
+
+
+async def test_what_a_walk_missed_and_doubled_is_counted() -> None:
+    """Only chats that were there at each request count, and rows of one person are told apart."""
+    bursts = next(kind for kind in consistency.KINDS if kind.name == "bursts of 20")
+    walked = [await consistency.walk_once(bursts, "plain", seed, chats=150) for seed in range(5)]
+    assert sum(outcome.missed for outcome in walked) > 0
+    assert sum(outcome.doubled for outcome in walked) > 0
+    persons = consistency.Kind(name="", dialect="gateway")
+    quiet = await consistency.walk_once(persons, "plain", 1, chats=150)
+    assert (quiet.missed, quiet.doubled, quiet.least, quiet.report.chats) == (0, 0, 8, 150)
+
+
+def test_the_measured_guarantees_are_the_committed_figures() -> None:
+    """The page is written from them; a cell that is wrong says so."""
+    result = load(RESULTS / "consistency.json")
+    assert measured_page.PAGE.read_text("utf-8") == measured_page.page(result)
+    row = next(row for row in result.rows if row["mode"] == "exact")
+    spoilt = attrs.evolve(result, rows=[{**row, "wrong": 3} if one is row else one for one in result.rows])
+    assert ", 3 wrong," in measured_page.page(spoilt)

@@ -3,6 +3,7 @@
 Where a page's block is not run, `NOT_RUN` or `READ` says why.
 """
 
+import ast
 import doctest
 import inspect
 import os
@@ -16,6 +17,7 @@ from html.parser import HTMLParser
 from pathlib import Path
 from typing import NamedTuple
 from urllib.parse import unquote, urlsplit
+from xml.etree import ElementTree as ET
 
 import attrs
 import pytest
@@ -256,6 +258,61 @@ def test_all_paths_that_contributors_are_sent_to_are_there() -> None:
             named += [f"plugchat_async/{name}" for name in re.findall(r"`([\w/]+)`", cell)]
         assert [name for name in named if not (ROOT / name).exists() and not (ROOT / f"{name}.py").exists()] == [], page
         assert not re.search("laid_out|as a msgspec struct", text)
+
+
+WALKERS = ROOT / "plugchat_async" / "_pagination"
+
+
+def reasons() -> set[str]:
+    """All texts that `WalkReport.reason` may have, or how they begin: constants, assigned or returned."""
+    found: set[str] = set()
+    for name in ("exact", "strict", "list_end", "plain", "chat_walk"):
+        for node in ast.walk(ast.parse((WALKERS / f"{name}.py").read_text("utf-8"))):
+            match node:
+                case ast.Return(value=value):
+                    pass
+                case ast.Assign(targets=[ast.Attribute(attr="reason" | "_ending") | ast.Name()], value=value):
+                    pass
+                case ast.AnnAssign(target=ast.Name(), value=value):
+                    pass
+                case _:
+                    continue
+            if isinstance(value, ast.JoinedStr):
+                value = value.values[0]
+            if isinstance(value, ast.Constant) and isinstance(value.value, str) and value.value.count(" ") > 2:
+                found.add(value.value)
+    return found
+
+
+def test_every_reason_is_explained() -> None:
+    """The table of the guarantees has each text of `WalkReport.reason`, and no other."""
+    section = (DOCS / "guarantees.md").read_text("utf-8").partition("| `reason` |")[2].partition("\n\n")[0]
+    shown = [row.split("|")[1].strip() for row in section.splitlines()[2:]]
+    known = reasons() | {"the walk failed", 'consistency="plain" proves nothing'}
+    assert len(known) > 12
+    assert [reason for reason in known if not any(row.startswith(reason.strip()) for row in shown)] == []
+    assert [row for row in shown if not any(row.startswith(reason.strip(": ")) for reason in known)] == []
+
+
+@pytest.mark.parametrize("name", ["jump", "whole"])
+def test_drawings_say_what_they_show(name: str) -> None:
+    """They have a title and a description, and the page's colours, also in the dark; nothing is outside of them."""
+    text = (DOCS / "_static" / f"{name}.svg").read_text("utf-8")
+    root = ET.fromstring(text)
+    namespace = "{http://www.w3.org/2000/svg}"
+    title, description = (root.find(f"{namespace}{tag}") for tag in ("title", "desc"))
+    assert title is not None
+    assert description is not None
+    assert root.get("aria-labelledby") == f"{title.get('id')} {description.get('id')}"
+    assert f"@media (prefers-color-scheme: dark) {{ svg.{name}:root" in text
+    assert f"svg.{name}" in (DOCS / "_static" / "docs.css").read_text("utf-8")
+    width, height = map(float, (root.get("viewBox") or "").split()[2:])
+    for rect in root.iter(f"{namespace}rect"):
+        x, y, wide, high = (float(rect.get(key, "0")) for key in ("x", "y", "width", "height"))
+        assert x + wide <= width
+        assert y + high <= height
+    for line in root.iter(f"{namespace}text"):
+        assert len(line.text or "") <= (64 if line.get("class") == "small" else 55)
 
 
 def test_the_page_in_portuguese_has_all_fields_and_the_new_errors() -> None:

@@ -304,7 +304,7 @@ def test_every_option_is_in_the_table() -> None:
     rows = dict(re.findall(r"^\| `(\w+)` \|([^|]*)\|", section, re.MULTILINE))
     assert sorted(rows) == sorted(["token", *SessionOptions.__annotations__])
     defaults: dict[str, Any] = {field.name: field.default for field in attrs.fields(RequestSettings)}
-    defaults |= {"base_url": repr(PlugChatSession("token")).split()[1], "client_session": None}
+    defaults |= {"base_url": repr(PlugChatSession("token")).split()[1], "client_session": None, "server_traits": None}
     for name, shown in rows.items():
         said = shown.strip(" `")
         match name:
