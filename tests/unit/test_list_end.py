@@ -10,7 +10,7 @@ from plugchat_async import Chat, NotConnectedError, Page, PageRepeatedError, Pag
 from plugchat_async._pagination.page_numbers import FAR_PAGES
 from plugchat_async._pagination.server_traits import ListMemory
 from plugchat_async._pagination.walk_state import Consistency
-from support.moving import MovingList, Walked, moving, page_of, walk_over
+from support.moving import MovingList, Read, Walked, moving, page_of, walk_over
 from support.servers import (
     Ids,
     answering,
@@ -129,13 +129,16 @@ def test_a_capped_list_that_moves_during_the_check_is_seen(consistency: Consiste
     for jumps in range(1, 4):
         listed = MovingList(60)
         read = moving(listed, [(request, ("bump", 55)) for request in range(1, jumps + 1)])
-        walked = walk_over(lambda number, size, read=read: cut(read(number, size), 50), 100, consistency)
+        walked = walk_over(cutting(read, 50), 100, consistency)
         if consistency == "exact":
             assert walked.stats.verified <= (listed.there <= set(walked.got))
 
 
-def cut(page: Page, cap: int) -> Page:
-    return Page(page.number, page.size, page.chats[:cap], b"")
+def cutting(read: Read, cap: int) -> Read:
+    def answer(number: int, size: int) -> Page:
+        return Page(number, size, read(number, size).chats[:cap], b"")
+
+    return answer
 
 
 @pytest.mark.parametrize("consistency", BOTH)
