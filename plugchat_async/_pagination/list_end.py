@@ -60,7 +60,7 @@ class EndChecks(CapChecks):
             verdict = "more"
         elif not whole and traits.short_pages is None and not self._by_contract:
             verdict = yield from self._hidden_rows(page)
-        return "more" if verdict == "end" and state.config.stop_on == "empty" else verdict
+        return "more" if verdict in ("end", "unproven") and state.config.stop_on == "empty" else verdict
 
     def empty(self, page: Page, *, refused: bool) -> Generator[Step, Page, Verdict]:
         """Check a page without rows.
