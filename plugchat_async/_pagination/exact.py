@@ -29,6 +29,7 @@ from attrs import define, field
 
 from plugchat_async._pagination.prefetch import IN_ORDER
 from plugchat_async._pagination.remember import MAX_PINNED, Remembered
+from plugchat_async._pagination.server_traits import record_hidden_rows
 from plugchat_async._pagination.until_last_page import PageResult, read_pages
 from plugchat_async._pagination.walk_context import (
     EMPTY,
@@ -69,8 +70,6 @@ def passes(state: WalkState, context: WalkContext, remembered: Remembered) -> Wa
         context.stats.verified = True
         if context.stats.reason != EMPTY:
             context.stats.reason = ""
-    elif not state.passes:
-        yield from _deliver_others(remembered, state)
 
 
 def _passes(state: WalkState, context: WalkContext, remembered: Remembered) -> Generator[Step, Page, bool]:
@@ -83,13 +82,17 @@ def _passes(state: WalkState, context: WalkContext, remembered: Remembered) -> G
         remembered.begin_scan()
         reader = PassReader(state, context, remembered, progress.rows)
         yield from read_pages(state, context, reader, ahead=ahead)
-        if reader.verdict and not ahead and whole_size(state, context) <= state.scan.rows_read:
-            yield from _deliver_others(remembered, state)
+        if reader.verdict and state.passes:
+            remembered.drop_unconfirmed()
+            if remembered.others:
+                yield others_page(remembered, state)
         rows = state.scan.rows_read
         in_order = not ahead or rows // state.size < IN_ORDER
         # A list that is much shorter than at the last walk is not believed at once. On page 1 that was looked at.
         believed = state.passes > 0 or rows <= state.size or not context.memory.is_shorter(rows)
         if reader.is_counted and in_order and believed:
+            if reader.unexplained and progress.doubtful is not None:
+                yield from _learn_of_hidden_rows(progress.doubtful, context)
             _remember_list(context, rows, reader.keys)
             return True
         proven = progress.look(reader, stats)
@@ -113,12 +116,14 @@ class _Progress:
 
     Attributes:
         rows: The number of rows that the list had, copies aside.
+        doubtful: A short page that is not known to be the end.
         _whole: The keys of the last pass, if its first page was the whole list.
         _blind: The number of passes over a list that is not sorted.
         idle: The number of passes in a row that have found no chats.
     """
 
     rows: int = field(default=0, init=False)
+    doubtful: Page | None = field(default=None, init=False)
     _whole: frozenset[str] | None = field(default=None, init=False)
     _blind: int = field(default=0, init=False)
     idle: int = field(default=0, init=False)
@@ -147,6 +152,8 @@ class _Progress:
             return HIDDEN_ROWS if context.traits.short_pages == "anywhere" else OTHER_LENGTHS
         if reader.verdict == "unproven" and state.size >= whole_size(state, context):
             return NOT_CHECKED
+        if reader.verdict == "unproven":
+            self.doubtful = reader.short
         if reader.verdict:
             self.rows = max(self.rows, scan.rows_read - scan.copies)
         self.idle = 0 if recovered or not state.passes else self.idle + 1
@@ -159,12 +166,11 @@ class _Progress:
         return ""
 
 
-def _deliver_others(remembered: Remembered, state: WalkState) -> Walk:
-    """Yield the rows that were kept apart. Those of a pass that was read in any order must have come again."""
-    if state.passes:
-        remembered.drop_unconfirmed()
-    if remembered.others:
-        yield others_page(remembered, state)
+def _learn_of_hidden_rows(page: Page, context: WalkContext) -> Walk:
+    """Find out whether a page that was short, though the list was longer, was short for a moment only."""
+    again = yield FetchPage(page.number, page.size, resume_page=page.number, probe="check")
+    if again.length <= page.length:
+        record_hidden_rows(context.traits, page)
 
 
 def _begin_pass(state: WalkState, context: WalkContext, remembered: Remembered, *, to_end: bool) -> None:
@@ -221,6 +227,9 @@ class PassReader:
         verdict: Whether the end of the list is certain, or "" if the pass has ended before it.
         keys: The keys of page 1 if it holds the whole list.
         is_whole: Whether page 1 holds the whole list, and all chats that were read before.
+        is_bounded: Whether the pass has gone down to its bound.
+        unexplained: How many chats of a whole list an earlier pass should have read.
+        short: The last page, if it is short.
     """
 
     state: WalkState
@@ -231,27 +240,29 @@ class PassReader:
     keys: frozenset[str] | None = field(default=None, init=False)
     is_whole: bool = field(default=False, init=False)
     is_bounded: bool = field(default=False, init=False)
+    unexplained: int = field(default=0, init=False)
+    short: Page | None = field(default=None, init=False)
     _first: frozenset[str] = field(default=frozenset(), init=False)
     _previous: frozenset[str] = field(default=frozenset(), init=False)
 
     def read(self, page: Page) -> PageResult:
         """Read a page."""
         state, scan = self.state, self.state.scan
-        explained = self._count_explained(page) if state.passes and page.number == 1 and page.is_short else 0
-        delivered = state.delivered
         # A page that comes again is longer than before, and what was counted of it is counted again.
         scan.countable &= page.length <= page.size and scan.rows_read >= (page.number - 1) * page.size
         fresh, read_before = self._remembered.read(page)
         self._watch(page, read_before)
         scan.rows_read = (page.number - 1) * page.size + page.length
+        self.short = page if page.is_short else None
         self.keys = chat_keys(page) if page.number == 1 and page.is_short else None
         if state.passes and page.number == 1 and page.is_short and page.size > state.config.page_size:
             # All that was read is in it. If it has more, those have come since, or the pass before has missed them.
             # It is not cut if it is as long as the list was before.
             rows = scan.rows_read - scan.copies
             all_there = state.delivered == rows >= self._counted
+            self.unexplained = self._count_unexplained(fresh)
             known = self._context.traits.short_pages == "end"
-            self.is_whole = all_there and (known or state.delivered - delivered <= explained)
+            self.is_whole = all_there and (known or not self.unexplained)
         self.is_bounded = self._is_enough(page)
         repeats = self._repeats(page, read_before)
         return PageResult(fresh, repeats, enough=self.is_whole or self.is_bounded)
@@ -283,12 +294,11 @@ class PassReader:
         self._first, self._previous = first or keys, keys
         return keys in (first, previous)
 
-    def _count_explained(self, page: Page) -> int:
-        """Return how many chats of a page may have come or moved since the walk began."""
+    def _count_unexplained(self, fresh: Page) -> int:
+        """Return how many chats of a page were there before, and should have been read."""
         since = self.state.since
-        if since is None:
-            return 0
-        return sum(time is not None and time >= since for time in (chat.last_message_time for chat in page.chats))
+        times = [chat.last_message_time for chat in fresh.chats]
+        return sum(time is None or since is None or time < since for time in times)
 
     def _is_enough(self, page: Page) -> bool:
         """Return whether all chats behind this page are older than the bound."""

@@ -143,8 +143,7 @@ class EndChecks(CapChecks):
     def _hidden_rows(self, page: Page) -> Generator[Step, Page, Verdict]:
         """Find out whether a short page is one in the middle. The server is known from then on."""
         state, traits = self._state, self._context.traits
-        rows = (page.number - 1) * page.size + page.length
-        if page.number > 1 and whole_size(state, self._context) > rows:
+        if page.number > 1 and whole_size(state, self._context) > page.number * page.size:
             return "unproven"  # a page with all rows will show it
         step = FetchPage(page.number + 1, page.size, resume_page=page.number + 1, probe="check")
         following = yield step

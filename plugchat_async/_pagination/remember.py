@@ -10,8 +10,8 @@ down the list or changed by a message, or another chat with the same key. What i
 
 What is likely, if no page can hold the whole list and its pages are read one after another: a row whose time is older
 than all that was read before has been further down the list all the time, since a chat's time never goes back unless
-its last message is deleted; and a row without a time does not move. Such rows are kept apart, and yielded at the end of
-the pass. `strict` yields only those that a second scan shows again, beside another row of their key.
+its last message is deleted; and a row without a time does not move. Such rows are kept apart. They are yielded if a
+second pass shows them again, beside another row of their key.
 """
 
 from collections import Counter
@@ -28,8 +28,8 @@ from plugchat_async.models import Chat, Page
 MAX_PINNED = 3
 # How many rows may have been pushed down past the end of a page, at least.
 _RECENT = 64
-# Up to how many chats are kept to compare them with other rows of the same key: as many as a page usually can hold.
-_COMPARED = 1000
+# Up to how many chats are kept to compare them with other rows of the same key.
+_COMPARED = 5000
 # Up to how many rows of one key are compared; a person has a handful.
 _COMPARED_ROWS = 100
 
@@ -162,11 +162,20 @@ class Remembered:
             rows.remove(max(rows, key=lambda row: (*_likeness(row, chat), row not in others)))
         rows.sort(key=lambda row: row in others)
         rows = rows[yielded - len(before) :]
-        for row in rows[: len(others)]:
-            others.remove(max(others, key=lambda other: _likeness(other, row)))
+        for row in rows:
+            self._take_out(others, row)
         if others:
             self.others[key] = others
         return rows
+
+    def _take_out(self, others: list[Chat], row: Chat) -> None:
+        """Take a row that is yielded out of those that are kept apart: itself, or what it was before a message."""
+        state = self._state
+        since, time = state.since or state.scan.newest, row.last_message_time
+        if row in others:
+            others.remove(row)
+        elif others and since is not None and time is not None and time >= since:
+            others.remove(max(others, key=lambda other: _likeness(other, row)))
 
     def _follows(self, page: Page) -> bool:
         """Return whether a page goes further down the list than all before it, each of which was read once.

@@ -260,14 +260,19 @@ def test_all_paths_that_contributors_are_sent_to_are_there() -> None:
         assert not re.search("laid_out|as a msgspec struct", text)
 
 
-WALKERS = ROOT / "plugchat_async" / "_pagination"
+# The modules of walks, but for those whose texts are errors and log messages.
+WALKERS = [
+    path
+    for path in sorted((ROOT / "plugchat_async" / "_pagination").glob("*.py"))
+    if path.stem not in {"checkpoint", "options", "walk_reporter"}
+]
 
 
 def reasons() -> set[str]:
     """All texts that `WalkReport.reason` may have, or how they begin: constants, assigned or returned."""
     found: set[str] = set()
-    for name in ("exact", "strict", "list_end", "plain", "chat_walk"):
-        for node in ast.walk(ast.parse((WALKERS / f"{name}.py").read_text("utf-8"))):
+    for path in WALKERS:
+        for node in ast.walk(ast.parse(path.read_text("utf-8"))):
             match node:
                 case ast.Return(value=value):
                     pass
