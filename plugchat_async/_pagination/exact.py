@@ -106,7 +106,7 @@ def _passes(state: WalkState, context: WalkContext, remembered: Remembered) -> G
         if reason:
             stats.reason = reason
             return False
-        _begin_pass(state, context, remembered)
+        _begin_pass(state, context, remembered, to_end=progress.idle > 0)
     return False
 
 
@@ -119,14 +119,14 @@ class _Progress:
         doubtful: A short page that is not known to be the end.
         _whole: The keys of the last pass, if its first page was the whole list.
         _blind: The number of passes over a list that is not sorted.
-        _idle: The number of passes in a row that have found no chats.
+        idle: The number of passes in a row that have found no chats.
     """
 
     rows: int = field(default=0, init=False)
     doubtful: Page | None = field(default=None, init=False)
     _whole: frozenset[str] | None = field(default=None, init=False)
     _blind: int = field(default=0, init=False)
-    _idle: int = field(default=0, init=False)
+    idle: int = field(default=0, init=False)
 
     def look(self, reader: "PassReader", stats: WalkStats) -> bool | None:
         """Return whether a pass proves anything beyond its count: True, False if nothing can be, None if not yet."""
@@ -156,8 +156,8 @@ class _Progress:
             self.doubtful = reader.short
         if reader.verdict:
             self.rows = max(self.rows, scan.rows_read - scan.copies)
-        self._idle = 0 if recovered or not state.passes else self._idle + 1
-        if self._idle == MAX_IDLE_PASSES:
+        self.idle = 0 if recovered or not state.passes else self.idle + 1
+        if self.idle == MAX_IDLE_PASSES:
             return MORE_ROWS
         if not scan.ordered:
             self._blind += 1
@@ -173,10 +173,15 @@ def _learn_of_hidden_rows(page: Page, context: WalkContext) -> Walk:
         record_hidden_rows(context.traits, page)
 
 
-def _begin_pass(state: WalkState, context: WalkContext, remembered: Remembered) -> None:
-    """Begin a pass in pages of the largest size, down to what can have moved in the last one."""
+def _begin_pass(state: WalkState, context: WalkContext, remembered: Remembered, *, to_end: bool) -> None:
+    """Begin a pass in pages of the largest size, down to what can have moved in the last one, or to the end.
+
+    To the end if that has found nothing, but chats are missing: prefetched pages may have come before those above them,
+    and then chats that were pushed down in between were on none.
+    """
     scan = state.scan
-    rows, bound = scan.rows_read, scan.newest if scan.ordered and not remembered.others else None
+    sorted_ = scan.ordered and not remembered.others and not to_end
+    rows, bound = scan.rows_read, scan.newest if sorted_ else None
     state.size = whole_size(state, context)
     state.begin_pass(bound if rows >= state.size else None)
 
@@ -189,6 +194,8 @@ def _remember_list(context: WalkContext, rows: int, keys: frozenset[str] | None)
 
 def _count(state: WalkState, context: WalkContext, remembered: Remembered) -> Generator[Step, Page, bool]:
     """Read the page on which the list must end if all its chats were read. Return whether it does."""
+    if not state.passes:
+        state.page = state.scan.rows_read // state.size + 1  # a walk that is resumed here sees the end again
     number, size = state.delivered // state.size + 1, state.size
     if state.delivered % size == 0:
         # The page behind all chats would be empty, and prove nothing.

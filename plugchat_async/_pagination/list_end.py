@@ -60,7 +60,7 @@ class EndChecks(CapChecks):
             verdict = "more"
         elif not whole and traits.short_pages is None and not self._by_contract:
             verdict = yield from self._hidden_rows(page)
-        return "more" if verdict == "end" and state.config.stop_on == "empty" else verdict
+        return "more" if verdict in ("end", "unproven") and state.config.stop_on == "empty" else verdict
 
     def empty(self, page: Page, *, refused: bool) -> Generator[Step, Page, Verdict]:
         """Check a page without rows.
@@ -153,7 +153,13 @@ class EndChecks(CapChecks):
         if again.length > page.length:
             return again
         if not rows_of(following) <= rows_of(page):
-            return self.hidden(page)
+            if not chat_keys(following) <= state.seen:
+                return self.hidden(page)
+            # An earlier page, as some servers have it past the end; or the list has moved.
+            far = yield FetchPage(page.number + FAR_PAGES, page.size, resume_page=page.number + 1, probe="check")
+            if not far.length:
+                return "unproven"
+            traits.past_end = "repeated"
         self._state.page = page.number + 1
         record_end(traits, refused=step.outcome == "refused")
         return "end"

@@ -235,7 +235,7 @@ def _pinned_keys(page: Page) -> frozenset[str]:
     keys: set[str] = set()
     for chat in reversed(page.chats):
         time = chat.last_message_time
-        if chat.is_pinned or (time is not None and newest is not None and time < newest):
+        if getattr(chat, "is_pinned", None) or (time is not None and newest is not None and time < newest):
             keys.add(key_of(chat))
         if time is not None and (newest is None or time > newest):
             newest = time
@@ -243,5 +243,6 @@ def _pinned_keys(page: Page) -> frozenset[str]:
 
 
 def _likeness(row: Chat, chat: Chat) -> tuple[bool, bool, bool]:
-    same_name = (row.name, row.profile_thumbnail) == (chat.name, chat.profile_thumbnail)
-    return row == chat, same_name, row.last_message_time == chat.last_message_time
+    """Return how like a row is to a chat: equal, of the same name and picture, of the same time."""
+    of_row, of_chat = ((getattr(x, "name", None), getattr(x, "profile_thumbnail", None)) for x in (row, chat))
+    return row == chat, of_row == of_chat, row.last_message_time == chat.last_message_time

@@ -32,7 +32,7 @@ from plugchat_async import (
 )
 from plugchat_async.testing import Fault, PlugChatSimulator
 from support.fakes import FakeTime, RawServer, answering, http
-from support.servers import KNOWN_SERVER
+from support.traits import KNOWN_SERVER
 
 
 def account(number: int, sim: PlugChatSimulator, chats: int = 25) -> Account:

@@ -27,7 +27,7 @@ from plugchat_async import (
 from plugchat_async.testing import Fault, PlugChatSimulator
 from support.exports import FAILURES, MANIFEST, Style, account, failures, ids, only
 from support.fakes import FakeTime, served
-from support.servers import KNOWN_SERVER
+from support.traits import KNOWN_SERVER
 
 HEADING = b'{"plugchat_export": 1, "format": "jsonl", "layout": "accounts", "limit": null, "id": "01234567"}\n'
 

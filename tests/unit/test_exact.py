@@ -1,5 +1,7 @@
 """`exact`: what its count proves, and how few requests that takes."""
 
+from random import Random
+
 import pytest
 
 from plugchat_async import Page, ServerTraits
@@ -100,3 +102,13 @@ def test_a_server_that_sends_more_than_requested_proves_nothing() -> None:
     assert not walked.stats.verified
     assert walked.stats.reason == "pages had other lengths than requested"
     assert set(walked.got) == {str(name) for name in range(60)}
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_a_chat_that_is_pushed_down_between_prefetched_pages_is_found(seed: int) -> None:
+    """Page 4 comes before page 3, and a chat that was on page 3 is on page 4 by then: it is older than any bound."""
+    listed = MovingList(60)
+    read = moving(listed, [(3, ("insert", 0))])
+    walked = walk_over(read, 10, "exact", ahead=1, order=Random(seed), traits=known())
+    assert walked.stats.verified
+    assert listed.there <= set(walked.got)
