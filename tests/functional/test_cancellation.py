@@ -428,7 +428,7 @@ SCENARIOS = {
         first(60),
         18,
         AHEAD | {"Limits.enter", "PageFetcher._wait_for_account"},
-        (HONEST, HOLD, RETRY),
+        (*[HONEST] * 3, HOLD, RETRY),
         size=60,
         options=ONE_SLOT,
     ),
