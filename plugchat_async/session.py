@@ -234,9 +234,13 @@ class PlugChatSession:
         return Watch(deps, WatchSettings(**options)).events()
 
     def _walk(
-        self, settings: WalkSettings, fetcher: PageFetcher | None = None, memory: ListMemory | None = None
+        self,
+        settings: WalkSettings,
+        fetcher: PageFetcher | None = None,
+        memory: ListMemory | None = None,
+        traits: ServerTraits | None = None,
     ) -> ChatWalk:
-        """Return a walk over the pages of a call (default: over chats)."""
-        walk = ChatWalk(fetcher or self._fetcher, settings, self._traits, memory or self._memory)
+        """Return a walk over the pages of a call (default: over chats), with what is known of its list and pages."""
+        walk = ChatWalk(fetcher or self._fetcher, settings, traits or self._traits, memory or self._memory)
         self._transport.check()
         return walk

@@ -235,7 +235,7 @@ def _pinned_keys(page: Page) -> frozenset[str]:
     keys: set[str] = set()
     for chat in reversed(page.chats):
         time = chat.last_message_time
-        if chat.is_pinned or (time is not None and newest is not None and time < newest):
+        if getattr(chat, "is_pinned", None) or (time is not None and newest is not None and time < newest):
             keys.add(key_of(chat))
         if time is not None and (newest is None or time > newest):
             newest = time
@@ -243,5 +243,6 @@ def _pinned_keys(page: Page) -> frozenset[str]:
 
 
 def _likeness(row: Chat, chat: Chat) -> tuple[bool, bool, bool]:
-    same_name = (row.name, row.profile_thumbnail) == (chat.name, chat.profile_thumbnail)
+    # Rows of other calls may have neither.
+    same_name = all(getattr(row, field, None) == getattr(chat, field, None) for field in ("name", "profile_thumbnail"))
     return row == chat, same_name, row.last_message_time == chat.last_message_time

@@ -15,6 +15,7 @@ def test_each_option_is_in_both() -> None:
     assert fields_dict(WatchSettings).keys() == WatchOptions.__optional_keys__
     of_many = {"account_requests_per_second"}
     assert fields_dict(RequestSettings).keys() == RequestOptions.__optional_keys__ | of_many
-    assert SessionOptions.__optional_keys__ == RequestOptions.__optional_keys__ | {"base_url", "client_session"}
+    of_a_session = {"base_url", "client_session", "server_traits"}
+    assert SessionOptions.__optional_keys__ == RequestOptions.__optional_keys__ | of_a_session
     assert BulkOptions.__optional_keys__ >= RequestOptions.__optional_keys__ | of_many
     assert fields_dict(ExportSettings).keys() == ExportOptions.__optional_keys__ - BulkOptions.__optional_keys__
