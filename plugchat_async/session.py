@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import AsyncGenerator
+from functools import partial
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, Self, Unpack, cast
 
@@ -9,7 +10,7 @@ from plugchat_async._http.account_status import read_status
 from plugchat_async._http.options import HiddenOptions, RequestSettings, SessionOptions
 from plugchat_async._http.page_fetcher import PageFetcher
 from plugchat_async._http.shared_resources import SharedResources
-from plugchat_async._http.token import TokenFunction, hidden_token
+from plugchat_async._http.token import TokenFunction, fingerprint, hidden_token
 from plugchat_async._http.urls import DEFAULT_BASE_URL, STATUS_PATH
 from plugchat_async._internal.validation import check_int
 from plugchat_async._pagination.chat_walk import ChatWalk
@@ -221,8 +222,17 @@ class PlugChatSession:
         from plugchat_async.watch.watcher import Watch, WatchDeps  # noqa: PLC0415 - 6 ms that most programs don't need
 
         fetcher = self._fetcher
-        deps = WatchDeps(fetcher.fetch, self._walk, fetcher.pause, self._traits, fetcher.clock)
-        return Watch(deps, WatchSettings(**options)).events()
+        settings = WatchSettings(**options)
+        deps = WatchDeps(
+            fetcher.fetch,
+            self._walk,
+            fetcher.pause,
+            self._traits,
+            fetcher.clock,
+            self.fetch_status,
+            partial(fingerprint, fetcher.token, self._origin, settings.account),
+        )
+        return Watch(deps, settings).events()
 
     def _walk(
         self, settings: WalkSettings, fetcher: PageFetcher | None = None, traits: ServerTraits | None = None
