@@ -207,15 +207,17 @@ class PlugChatSession:
         that were read. Events come in the order of their messages, oldest first: those of the front of the list, then
         those of the full scan. A watch ends only at `max_polls`, if that is set.
 
-        A chat counts as removed if that is proven, as by consistency="strict", or if it was missing from three full
-        scans in a row. An empty list, or one less than half as long as before, counts after two scans. A list that is
-        not sorted by time is always read as a whole.
+        A few missing chats are removed by a second poll that proves it, or by a third full scan without proof. If more
+        than three are missing, and more than a tenth, or all, they must be missing for ten minutes, and the phone must
+        be connected. A removed chat that comes back without a newer message, and an unknown one with an old message,
+        cause no event. A list that is not sorted by time is always read as a whole.
 
         Args:
             **options: See `WatchOptions`.
 
         Raises:
-            InvalidValueError: At once, if an argument has a wrong value; later, if another watch has the state.
+            InvalidValueError: At once, if an argument has a wrong value; later, if another watch has the state or its
+                file, or if the state is another account's.
             InvalidTypeError: At once, if an argument has a wrong type.
         """
         from plugchat_async.watch.options import WatchSettings  # noqa: PLC0415 - as below

@@ -204,11 +204,11 @@ def lock_beside(path: Path) -> Generator[bool]:
 
     Yields whether no other had locked it. Where no such file can be made, True: the lock is a help, not a guarantee.
     """
-    target = Path(os.path.realpath(path))
-    beside = target.with_name(target.name + ".lock")
     with ExitStack() as stack:
         while True:
             try:
+                target = Path(os.path.realpath(path))
+                beside = target.with_name(target.name + ".lock")
                 file = stack.enter_context(beside.open("ab"))
             except (OSError, ValueError):  # a folder that can't be written, a path with NUL
                 yield True

@@ -7,11 +7,11 @@ with the newest message. If only a part of the list was read, a chat that change
 that part: then only a reading of the whole list decides.
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from datetime import UTC, datetime
 from typing import Final, TypeAlias
 
-from attrs import define, frozen
+from attrs import define, field, frozen
 
 from plugchat_async.models import Chat
 
@@ -40,14 +40,25 @@ def identity_of(chat: Chat) -> str:
     return f"{chat.phone or ''}\n{chat.lid or ''}"
 
 
-def new_key(chat: Chat, *taken: Mapping[str, object]) -> str:
-    """Return a key for a chat that is in none of `taken`."""
-    key = identity = identity_of(chat)
-    number = 1
-    while any(key in keys for keys in taken):
-        number += 1
-        key = f"{identity}\n{number}"
-    return key
+@define(eq=False, repr=False)
+class NewKeys:
+    """Makes keys for chats that are not known.
+
+    Attributes:
+        taken: What has the keys that are in use.
+    """
+
+    taken: tuple[Mapping[str, object], ...]
+    _numbers: dict[str, int] = field(factory=dict[str, int], init=False)
+
+    def make(self, chat: Chat) -> str:
+        """Return a key that is not in use."""
+        identity = identity_of(chat)
+        number = self._numbers.get(identity, 1)
+        while any((key := identity if number == 1 else f"{identity}\n{number}") in keys for keys in self.taken):
+            number += 1
+        self._numbers[identity] = number + 1  # the caller uses it
+        return key
 
 
 @frozen
@@ -82,13 +93,37 @@ class _Row:
     is_sure: bool = True
 
 
+@frozen
+class _Context:
+    """The arguments of `match_rows` that are not rows."""
+
+    must_be_seen: Callable[[Chat], bool]
+    complete: bool
+    missing: Collection[str]
+
+    def may_be(self, new: Chat, old: Chat, *, alone: bool = False) -> bool:
+        """Return whether two rows of a group may be one chat: no lid becomes another one.
+
+        Args:
+            new: The row that was read.
+            old: The known chat.
+            alone: Whether there is no other row, neither a known nor a read one.
+        """
+        if new.lid is not None and old.lid is not None and new.lid != old.lid:
+            return False
+        if new.name == old.name:
+            return True
+        return (self.complete or bool(new.phone)) and (alone or time_of(new) >= time_of(old))
+
+
 def match_rows(
     reading: Iterable[tuple[Chat, int]],
     chats: Mapping[str, Chat],
     groups: Groups,
-    must_be_seen: Callable[[Chat], bool] | None = None,
+    must_be_seen: Callable[[Chat], bool] = lambda _: True,
     *,
     complete: bool = True,
+    missing: Collection[str] = (),
 ) -> Matched:
     """Return which chats the rows of a reading are.
 
@@ -97,13 +132,15 @@ def match_rows(
         chats: The known chats by key.
         groups: Their keys by `group_of`.
         must_be_seen: Returns whether a known chat would be in the part of the list that was read, if it had not
-            changed. Default None: all of the list was read.
+            changed. Default: all of the list was read.
         complete: Whether all chats of the list were known. If not, a row without a phone and with another name is
             another chat, not a renamed one: one lid may have five rows. Default True.
+        missing: The keys of known chats that the last reading did not have. A row is rather another one.
     """
     by_group: dict[str, list[_Row]] = {}
     for place, (chat, answer) in enumerate(reading):
         by_group.setdefault(group_of(chat), []).append(_Row(place, chat, answer))
+    context = _Context(must_be_seen, complete, missing)
     found: list[_Row] = []
     unsure = False
     for group, rows in by_group.items():
@@ -112,38 +149,39 @@ def match_rows(
             rows[0].key = keys[0] if keys else ""
             found += rows
             continue
-        matched = _match_group(rows, {key: chats[key] for key in keys}, must_be_seen, complete=complete)
+        matched = _match_group(rows, {key: chats[key] for key in keys}, context)
         if not all(row.is_sure for row in matched):
             unsure = True
             matched = [row for row in matched if chats.get(row.key) == row.chat]
         found += matched
     found.sort(key=lambda row: row.place)
     seen: dict[str, Chat] = {}
+    new = NewKeys((chats, seen))
     for row in found:
-        seen[row.key or new_key(row.chat, chats, seen)] = row.chat
+        seen[row.key or new.make(row.chat)] = row.chat
     return Matched(seen, unsure)
 
 
-def _match_group(
-    rows: list[_Row], known: dict[str, Chat], must_be_seen: Callable[[Chat], bool] | None, *, complete: bool
-) -> list[_Row]:
+def _match_group(rows: list[_Row], known: dict[str, Chat], context: _Context) -> list[_Row]:
     """Set the keys of the rows of a group that are known chats. Return the rows without repetitions."""
+    alone = len(known) == 1 and len(rows) == 1
     first: dict[Chat, _Row] = {}
     for row in rows:
         first.setdefault(row.chat, row)
+    as_before = {chat: key for key, chat in known.items()}
     for row in first.values():
-        row.key = next((key for key, chat in known.items() if chat == row.chat), "")
+        row.key = as_before.get(row.chat, "")
         known.pop(row.key, None)
-    _pair([row for row in first.values() if not row.key], known, must_be_seen, complete=complete)
+    _pair([row for row in first.values() if not row.key], known, context, alone=alone)
+    if rows[0].answer == rows[-1].answer:
+        return list(first.values())
     merged: list[_Row] = []
     for row in first.values():
         _merge(row, merged)
     return merged
 
 
-def _pair(
-    rows: list[_Row], known: dict[str, Chat], must_be_seen: Callable[[Chat], bool] | None, *, complete: bool
-) -> None:
+def _pair(rows: list[_Row], known: dict[str, Chat], context: _Context, *, alone: bool) -> None:
     """Set the keys of rows that are known chats, but have changed. The most similar ones are paired first."""
 
     def likeness(row: _Row, key: str) -> tuple[object, ...]:
@@ -153,7 +191,8 @@ def _pair(
             new.lid == old.lid,
             new.last_message_time == old.last_message_time,
             time_of(new) >= time_of(old),
-            must_be_seen is None or must_be_seen(old),
+            key not in context.missing,
+            context.must_be_seen(old),
             time_of(old),
             time_of(new),
         )
@@ -162,41 +201,44 @@ def _pair(
         (row, key)
         for row in rows[:_MAX_ROWS]
         for key in list(known)[:_MAX_ROWS]
-        if _may_be(row.chat, known[key]) and (complete or row.chat.phone or row.chat.name == known[key].name)
+        if context.may_be(row.chat, known[key], alone=alone)
     ]
     for row, key in sorted(pairs, key=lambda pair: likeness(*pair), reverse=True):
         if row.key or key not in known:
             continue
         row.key, old = key, known.pop(key)
-        if must_be_seen is not None and not must_be_seen(old):
+        if not context.must_be_seen(old):
             # It may as well be another one of those that were not read.
-            rivals = [other for other in known.values() if _may_be(row.chat, other) and not must_be_seen(other)]
+            rivals = [
+                other for other in known.values() if context.may_be(row.chat, other) and not context.must_be_seen(other)
+            ]
             row.is_sure = row.chat.last_message_time == old.last_message_time or (
                 row.chat.name == old.name and all(other.name != old.name for other in rivals)
             )
 
 
-def _may_be(new: Chat, old: Chat) -> bool:
-    """Return whether two rows of a group may be one chat: no lid becomes another one."""
-    return new.lid == old.lid or new.lid is None or old.lid is None
-
-
 def _merge(row: _Row, merged: list[_Row]) -> None:
-    """Add a row, or make it one with a row of an earlier answer, whose chat has moved or changed in between."""
+    """Add a row, or make it one with a row of an earlier answer, if both show the same chat at different moments."""
     for place, other in enumerate(merged):
-        if _has_become(other, row):
-            row.key, row.place, row.is_sure = row.key or other.key, other.place, row.is_sure and other.is_sure
-            merged[place] = row
+        if _is_same_chat(other, row):
+            later = time_of(row.chat) >= time_of(other.chat)
+            kept = row if later else other
+            kept.key, kept.place, kept.is_sure = row.key or other.key, other.place, row.is_sure and other.is_sure
+            merged[place] = kept
             return
     merged.append(row)
 
 
-def _has_become(earlier: _Row, later: _Row) -> bool:
-    """Return whether a row of a later answer is the same chat. Further down in the list others are older."""
-    return (
-        earlier.answer < later.answer
-        and not (earlier.key and later.key)
-        and (earlier.chat.name, earlier.chat.lid) == (later.chat.name, later.chat.lid)
-        and later.chat.last_message_time is not None
-        and later.chat.last_message_time >= time_of(earlier.chat)
-    )
+def _is_same_chat(earlier: _Row, later: _Row) -> bool:
+    """Return whether a row of a later answer is a chat that an earlier one had.
+
+    Further down in the list others are older, unless that answer is older, too: then it has what was known before.
+    """
+    if earlier.answer >= later.answer or (earlier.key and later.key):
+        return False
+    same_time = later.chat.last_message_time == earlier.chat.last_message_time
+    if later.chat.lid != earlier.chat.lid or (later.chat.name != earlier.chat.name and not same_time):
+        return False
+    if time_of(later.chat) < time_of(earlier.chat):
+        return bool(later.key)
+    return later.chat.last_message_time is not None

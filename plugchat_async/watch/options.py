@@ -52,7 +52,8 @@ class WatchOptions(TypedDict, total=False):
         state: The chats that you know already (default None: none). The watch keeps it up to date. Save it after you
             have handled an event, or in `on_poll`, and pass it again after a restart.
         full_scan_interval: Seconds after which the whole list is read again (default 600.0; 0.0: at each poll).
-        emit_existing: Whether a watch without a state starts with a ChatAdded for each chat (default False).
+        emit_existing: Whether a watch without a state starts with a ChatAdded for each chat (default False). Chats that
+            existed before, but appear later, get one, too.
         ignore: Names of `Chat` fields. A chat in which only these have changed causes no event, such as
             "profile_thumbnail" (default: none).
         max_polls: The number of polls after which the watch ends (default None: it never ends). If the last one fails,

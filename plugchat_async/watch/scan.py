@@ -90,10 +90,12 @@ class FrontScan:
 
     def match(self, snapshot: Snapshot) -> Matched:
         """Return which chats the rows are."""
-        return snapshot.match(self.rows.items(), None if self.is_whole_list else self._must_have)
+        return snapshot.match(self.rows.items(), self._must_have)
 
     def _must_have(self, chat: Chat) -> bool:
         """Return whether a known chat would have been read, if it had not changed."""
+        if self.is_whole_list:
+            return True
         return self.in_order and self.read_until is not None and time_of(chat) > self.read_until
 
     @property

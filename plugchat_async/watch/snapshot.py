@@ -29,7 +29,7 @@ _FIELDS_SINCE_V2: Final = frozenset(COLUMNS[8:])
 # How many removed chats are remembered, and for how many seconds: 90 days.
 _MAX_TOMBSTONES: Final = 10_000
 _TOMBSTONE_LASTS: Final = 90 * 86_400.0
-# By how many seconds this machine's clock may be ahead of the service's.
+# By how many seconds this machine's clock may be ahead of the service's when the watch begins.
 _CLOCK_SKEW: Final = 300.0
 # A list is taken to have the times of this machine's clock if its newest message is not further away, in seconds.
 _MAX_AGE: Final = 86_400.0
@@ -93,9 +93,17 @@ class Snapshot:
         """The keys of all chats whose older time was not believed yet, this poll's included."""
         return self.receded | self._receding
 
-    def match(self, reading: Iterable[tuple[Chat, int]], must_be_seen: Callable[[Chat], bool] | None = None) -> Matched:
+    @property
+    def has_large_loss(self) -> bool:
+        """Whether many chats were missing at once, and some of them still are."""
+        return any(missed.large for missed in self.missing.values())
+
+    def match(
+        self, reading: Iterable[tuple[Chat, int]], must_be_seen: Callable[[Chat], bool] = lambda _: True
+    ) -> Matched:
         """Return which chats the rows of a reading are. For the arguments, see `match_rows`."""
-        return match_rows(reading, self.chats, self._groups, must_be_seen, complete=self.proven)
+        missing = {key for key, missed in self.missing.items() if missed.times}
+        return match_rows(reading, self.chats, self._groups, must_be_seen, complete=self.proven, missing=missing)
 
     def old_before(self, newest: datetime | None, now: float) -> datetime | None:
         """Return a time: an unknown chat whose last message is older existed before the last poll. None: it is new.
@@ -107,11 +115,12 @@ class Snapshot:
         if self.covered is not None:
             if self.began is None or newest is None or abs(now - newest.timestamp()) > _MAX_AGE:
                 return self.covered
-            # A phone does not always send the newest chats of its history first.
-            return max(self.covered, datetime_of(self.began - _CLOCK_SKEW))
+            # By the clocks, too: a phone does not always send the newest chats of its history first, and a message that
+            # was sent after the watch began is new, also if it arrives late.
+            began = datetime_of(self.began)
+            return max(datetime_of(self.began - _CLOCK_SKEW), min(began, self.covered))
         if self.complete:
-            # Of a list that never had a time, any chat that comes is new.
-            return None if self.chats or self.began is None else datetime_of(self.began - _CLOCK_SKEW)
+            return None if self.began is None else datetime_of(self.began - _CLOCK_SKEW)
         if self.began is None or newest is None:
             return NEWEST
         # The first poll saw an empty list. Either these chats are new, or the list is back: then only a few are as new.

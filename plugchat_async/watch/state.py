@@ -13,7 +13,7 @@ from plugchat_async._internal.serialization import from_text, to_text
 from plugchat_async._internal.validation import check_type
 from plugchat_async.errors import InvalidValueError
 from plugchat_async.models import Chat, values_of
-from plugchat_async.watch.identity import identity_of, new_key
+from plugchat_async.watch.identity import NewKeys, identity_of
 from plugchat_async.watch.losses import Missed
 from plugchat_async.watch.snapshot import Snapshot
 
@@ -25,7 +25,8 @@ class WatchState:
 
     Pass one to `watch_chats` to keep it. At every event, the state covers exactly the events you have received,
     including this one. A watch that starts with it later, even in another process, reports what has happened since, and
-    nothing twice. The state holds names, phones and lids, but no token.
+    nothing twice. The state holds names, phones and lids, but no token: of that, and the base URL, it has a keyed hash,
+    so that it is not used for another account.
     """
 
     def __init__(self) -> None:
@@ -44,7 +45,8 @@ class WatchState:
     def dumps(self) -> str:
         """Return the state as ASCII text for `loads`.
 
-        The text has about 60 to 200 bytes for each chat, and takes about 2 ms for each thousand chats.
+        The text has about 60 to 200 bytes for each chat, and takes about 2 ms for each thousand chats. Removed chats
+        are remembered in it, too.
         """
         return pack(self._snapshot)
 
@@ -268,8 +270,9 @@ def _from_old(saved: _SavedV1 | _SavedV2, chats: list[Chat]) -> Snapshot:
     """Return the snapshot of a state in which a chat's key was its phone, or its lid with its name."""
     by_key: dict[str, Chat] = {}
     partial: set[str] = set()
+    new = NewKeys((by_key,))
     for chat in chats:
-        key = new_key(chat, by_key)
+        key = new.make(chat)
         by_key[key] = chat
         old_key = chat.phone or f"{chat.lid}\n{chat.name or ''}"
         if isinstance(saved, _SavedV1) or old_key in saved.partial:

@@ -37,6 +37,8 @@ T = TypeVar("T")
 
 # The service is down, or something in front of it answers instead: this can pass.
 _TEMPORARY: Final = (ServiceError, ResponseError)
+# Seconds between two full scans while many chats are missing: it must be known for how long without a break.
+_LARGE_LOSS_INTERVAL: Final = 60.0
 
 
 @frozen
@@ -94,7 +96,7 @@ class Watch:
                 if isinstance(front, FrontScan):
                     old_before = self._old_before(front)
                     matched = front.match(self._snapshot)
-                    full_scan_due = matched.unsure or self._has_old_unknown(front, matched.seen)
+                    full_scan_due = matched.unsure or self._has_come_back(front, matched.seen)
                     losses = await self._losses_of(front, matched.seen)
                     for event in self._events_of_front(front, matched.seen, old_before, losses):
                         yield event
@@ -171,13 +173,14 @@ class Watch:
             return None
         return self._snapshot.old_before(front.newest, front.started)
 
-    def _has_old_unknown(self, front: FrontScan, seen: Mapping[str, Chat]) -> bool:
-        """Return whether a chat is not in the snapshot, although its message is older than the last poll.
+    def _has_come_back(self, front: FrontScan, seen: Mapping[str, Chat]) -> bool:
+        """Return whether a chat was read again after a list that was short for a while. Others may be back, too.
 
-        Such a chat has come back without a message, as after a list that was short for a while. Others may have, too.
+        It was part of a large loss, or is not in the snapshot, although its message is older than the last poll.
         """
-        return front.since is not None and any(
-            key not in self._snapshot.chats and time_of(chat) < front.since for key, chat in seen.items()
+        missing, chats, since = self._snapshot.missing, self._snapshot.chats, front.since
+        return any(key in missing and missing[key].large for key in seen) or (
+            since is not None and any(key not in chats and time_of(chat) < since for key, chat in seen.items())
         )
 
     async def _losses_of(self, scan: FrontScan | FullScan, seen: Collection[str]) -> Losses:
@@ -209,7 +212,7 @@ class Watch:
         if front.is_whole_list:
             snapshot.proven = snapshot.proven or (front.is_proven and bool(seen))
             snapshot.dirty = snapshot.dirty or snapshot.last_full_scan is None
-            snapshot.last_full_scan = front.started
+            snapshot.last_full_scan = None if losses.confirmable else front.started
         snapshot.move_to_front(seen)
         if not front.is_stuck:
             snapshot.since = front.newest if front.in_order else None
@@ -237,10 +240,10 @@ class Watch:
         if not snapshot.complete or not covers_all_messages or needed or front.lacks_known_chat(snapshot, seen):
             snapshot.last_full_scan = None
         clock = self._deps.clock
-        if (
-            snapshot.last_full_scan is not None
-            and 0 <= clock.time() - snapshot.last_full_scan < self._settings.full_scan_interval
-        ):
+        interval = self._settings.full_scan_interval
+        if snapshot.has_large_loss:
+            interval = min(interval, _LARGE_LOSS_INTERVAL)
+        if snapshot.last_full_scan is not None and 0 <= clock.time() - snapshot.last_full_scan < interval:
             return False
         self._full_scan_postponed = clock.monotonic() < self._outages.full_scan_not_before
         return not self._full_scan_postponed

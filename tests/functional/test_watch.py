@@ -1070,6 +1070,8 @@ async def test_chats_without_times_are_watched_too() -> None:
         ({"ignore": ["nane"]}, InvalidValueError, "ignore must be 'phone' or 'name'"),
         ({"max_polls": 0}, InvalidValueError, "max_polls must be at least 1"),
         ({"max_outage": -1}, InvalidValueError, "max_outage must be"),
+        ({"account": 3}, InvalidTypeError, "account must be of type str"),
+        ({"account": ""}, InvalidValueError, "account is empty"),
         ({"on_outage": 3}, InvalidTypeError, "on_outage must be a plain function of an Outage"),
         ({"page": 3}, TypeError, "unexpected keyword argument 'page'"),
     ],
