@@ -311,6 +311,60 @@ async def test_a_list_that_is_short_for_a_while_removes_nobody(
     assert state.chats == sim.chats
 
 
+async def test_the_whole_list_is_read_when_a_list_that_was_short_is_back(
+    sim: PlugChatSimulator, session: PlugChatSession, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else nobody would know since when others are missing, if some are missing again later."""
+    state = WatchState()
+    await poll(session, state)
+    read = sim._account.window
+    monkeypatch.setattr(sim._account, "window", lambda page, size: read(page, size)[4:7] if page == 1 else [])
+    assert await poll(session, state) == []
+    monkeypatch.undo()
+    count_requests(sim)
+    assert await poll(session, state) == []
+    assert count_requests(sim) > 250 / 20
+    assert await poll(session, state) == []
+    assert count_requests(sim) == 1
+
+
+async def test_the_whole_list_is_read_each_minute_while_many_chats_are_missing(
+    sim: PlugChatSimulator, session: PlugChatSession, clock: WatchTime, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They must be missing for ten minutes without a break. What full_scan_interval says counts if it is shorter."""
+    state = WatchState()
+    await poll(session, state)
+    monkeypatch.setattr(
+        sim._account, "window", lambda page, size: list(sim.chats[:107][(page - 1) * size : page * size])
+    )
+    await poll(session, state, full_scan_interval=0.0)
+    for seconds, pages in ((59, 1), (1, 6), (30, 1), (31, 6)):
+        clock.now += seconds
+        count_requests(sim)
+        assert await poll(session, state) == []
+        assert pages <= count_requests(sim) <= 3 * pages
+    clock.now += 500
+    assert len(await poll(session, state)) == 250 - 107
+    clock.now += 100
+    count_requests(sim)
+    await poll(session, state)
+    assert count_requests(sim) == 1
+
+
+async def test_a_second_poll_confirms_a_removal_though_the_list_has_grown(clock: WatchTime) -> None:
+    """It reads the whole list, which is longer than a page now: it may be that nobody was removed."""
+    async with (
+        PlugChatSimulator(chats=14, seed=3, dialect="documented") as sim,
+        PlugChatSession(sim.token, base_url=sim.base_url, clock=clock.clock) as session,
+    ):
+        state = WatchState()
+        await poll(session, state)
+        gone = sim.delete_chat(sim.chats[9])
+        assert await poll(session, state) == []
+        added = [sim.new_chat() for _ in range(10)]
+        assert await poll(session, state) == [*map(ChatAdded, added), ChatRemoved(gone)]
+
+
 async def test_a_message_that_is_dated_in_the_future_hides_no_others(
     sim: PlugChatSimulator, session: PlugChatSession, clock: WatchTime
 ) -> None:
@@ -1036,6 +1090,25 @@ async def test_a_list_that_is_not_sorted_is_read_whole(caplog: pytest.LogCapture
     texts = [record.getMessage() for record in caplog.records if "not sorted" in record.getMessage()]
     assert len(texts) == 4  # one for each watch, not for each poll
     assert not [record for record in caplog.records if record.name == "plugchat_async.walk"]
+
+
+async def test_an_old_chat_of_a_list_that_is_not_sorted_is_not_new(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The newest message of the whole list counts, not that of the first page."""
+    clock = WatchTime()
+    async with (
+        PlugChatSimulator(chats=40, seed=1, dialect="documented") as sim,
+        PlugChatSession(sim.token, base_url=sim.base_url, clock=clock.clock) as session,
+    ):
+        read = window_of(sim)
+        hidden = sim.chats[20]
+        shown = lambda page, size: [chat for chat in read(page, size) if chat != hidden]  # noqa: E731
+        monkeypatch.setattr(sim._account, "window", shown)
+        state = WatchState()
+        assert await poll(session, state, page_size=13) == []
+        setattr(sim._account, "window", read)  # noqa: B010 - it is a method
+        added = sim.new_chat()
+        assert await poll(session, state, page_size=13) == [ChatAdded(added)]
+        assert hidden in state.chats
 
 
 async def test_a_phone_that_comes_twice_is_one_chat() -> None:

@@ -9,10 +9,10 @@ import pytest
 from plugchat_async import AccountStatus, Chat, InvalidValueError, Page, WatchState
 from plugchat_async._http.secret import Secret
 from plugchat_async._http.token import TokenProvider, fingerprint
-from plugchat_async._pagination.server_traits import ServerTraits
 from plugchat_async.watch.options import WatchSettings
 from plugchat_async.watch.origin import check_account, mark_account, restore_traits, save_traits
 from plugchat_async.watch.snapshot import Snapshot
+from plugchat_async.watch.state import unpack
 from plugchat_async.watch.watcher import Watch, WatchDeps
 from support.fakes import FakeTime
 
@@ -24,12 +24,14 @@ class Traits:
 
     def __init__(self) -> None:
         self.known: dict[str, Any] = {}
+        self.restored: dict[str, Any] | None = None
 
     def to_dict(self) -> dict[str, Any]:
         return dict(self.known)
 
     def update(self, known: dict[str, Any]) -> None:
         self.known |= known
+        self.restored = known
 
 
 def test_what_is_known_of_the_server_is_kept() -> None:
@@ -107,6 +109,14 @@ def test_a_state_is_marked_once() -> None:
             check_account(snapshot, {str(snapshot.salt): other_one}.get)
 
 
+class Doubting(Traits):
+    """A short page proves nothing."""
+
+    def may_be_capped(self, page: Page) -> bool:
+        self.known["doubted"] = page.length
+        return True
+
+
 class ShortPages:
     """A server that caps pages, or leaves rows out of them after it has cut them."""
 
@@ -116,6 +126,7 @@ class ShortPages:
         self.cap, self.hidden = cap, hidden
         self.asked: list[tuple[int, int]] = []
         self.walks = 0
+        self.traits = Doubting()
 
     async def fetch(self, number: int, size: int) -> Page:
         self.asked.append((number, size))
@@ -138,14 +149,12 @@ class ShortPages:
             async def discard(self) -> None:
                 """It holds nothing."""
 
-        class Doubting(ServerTraits):
-            def may_be_capped(self, page: Page) -> bool:
-                return True
-
         async def status() -> AccountStatus:
             return AccountStatus(connected=True)
 
-        deps = WatchDeps(self.fetch, cast("Any", lambda _: Walk(self)), clock.sleep, Doubting(), clock, status)
+        deps = WatchDeps(
+            self.fetch, cast("Any", lambda _: Walk(self)), clock.sleep, cast("Any", self.traits), clock, status
+        )
         return Watch(deps, WatchSettings(page_size=40, state=state, max_polls=6))
 
 
@@ -165,3 +174,17 @@ async def test_short_pages_with_more_behind_cost_a_request_a_poll(cap: int, hidd
     assert [size for _, size in server.asked] == sizes
     assert server.walks <= 2
     assert len(state.chats) == 90 - 9 * hidden
+
+
+async def test_a_watch_restores_and_keeps_what_is_known_of_the_server() -> None:
+    """Before its first request, and after each poll, with the state."""
+    server, state = ShortPages(cap=33, hidden=0), WatchState()
+    assert [event async for event in server.watch(state).events()] == []
+    later, saved = ShortPages(cap=33, hidden=0), WatchState.loads(state.dumps())
+    watch = later.watch(saved).events()
+    later.chats = []
+    assert later.traits.known == {}
+    assert [event async for event in watch] == []
+    assert (later.traits.restored, later.traits.known) == ({"doubted": 33}, {"doubted": 0})
+    assert unpack(saved.dumps()).traits == {"doubted": 0}
+    assert unpack(state.dumps()).traits == {"doubted": 33}
