@@ -92,20 +92,27 @@ class CapChecks:
     def _compare(self, page: Page, following: Page) -> Generator[Step, Page, Verdict]:
         """Return what a first page and the one after it say, if that is not plainly the end."""
         again = yield from self.look_again(page)
-        if again.length > page.length:
-            return again
-        if not _goes_on(following, page, again):
-            if following.length and again.chats == page.chats:
-                # It stands still, but its rows have other places: some are hidden, or tied chats have changed places.
-                beyond = yield FetchPage(2, page.size, resume_page=2, probe="check")
-                if not rows_of(beyond) <= rows_of(page):
-                    return self.hidden(page)
-                record_end(self._context.traits)
-                return "end"
-            # The list moves: only rows behind both pages show a cap.
-            self._state.page = 1
-            return again if again.length and self._looks < MAX_LOOKS else "unproven"
+        if again.length != page.length:
+            # Shorter, it was so for a moment, or chats were deleted.
+            return again if again.length > page.length else "unproven"
+        if _goes_on(following, page, again):
+            return (yield from self._check_length(page))
+        if following.length and again.chats == page.chats:
+            # It stands still, but its rows have other places: some are hidden, or tied chats have changed places.
+            beyond = yield FetchPage(2, page.size, resume_page=2, probe="check")
+            if not rows_of(beyond) <= rows_of(page):
+                return self.hidden(page)
+            record_end(self._context.traits)
+            return "end"
+        # The list moves: only rows behind both pages show a cap.
+        self._state.page = 1
+        return again if self._looks < MAX_LOOKS else "unproven"
+
+    def _check_length(self, page: Page) -> Generator[Step, Page, Verdict]:
+        """Return whether the server caps pages to the length of a page that others follow, or hides rows."""
         first = yield FetchPage(1, page.length, resume_page=2, probe="check")
+        if not first.length:
+            return "unproven"
         if first.length < page.length:
             return self.hidden(page)
         record_cap(self._context.traits, page.size, page.length)

@@ -243,6 +243,6 @@ def _pinned_keys(page: Page) -> frozenset[str]:
 
 
 def _likeness(row: Chat, chat: Chat) -> tuple[bool, bool, bool]:
-    # Rows of other calls may have neither.
-    same_name = all(getattr(row, field, None) == getattr(chat, field, None) for field in ("name", "profile_thumbnail"))
-    return row == chat, same_name, row.last_message_time == chat.last_message_time
+    """Return how like a row is to a chat: equal, of the same name and picture, of the same time."""
+    of_row, of_chat = ((getattr(x, "name", None), getattr(x, "profile_thumbnail", None)) for x in (row, chat))
+    return row == chat, of_row == of_chat, row.last_message_time == chat.last_message_time

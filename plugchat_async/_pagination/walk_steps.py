@@ -70,15 +70,18 @@ def key_of(chat: Chat) -> str:
     """Return the key that a walk remembers a chat by: its identity, which is phone and lid.
 
     The gateway lists a person in several rows, and the vendor's page has two chats of one phone: how rows of one key
-    are told apart is in `remember`.
+    are told apart is in `remember`. What other calls list may have no lid.
     """
-    return f"{chat.phone or ''}\n{chat.lid or ''}"
+    return f"{chat.phone or ''}\n{getattr(chat, 'lid', None) or ''}"
 
 
 def ordered_keys(page: Page) -> list[str]:
     """Return the keys of a page's chats, in order, then those of its unreadable rows, which take places, too."""
-    # As `key_of`: a call for each chat would take 0.05 µs more.
-    keys = [f"{chat.phone or ''}\n{chat.lid or ''}" for chat in page.chats]
+    try:
+        # As `key_of`: a call for each chat would take 0.05 µs more.
+        keys = [f"{chat.phone or ''}\n{chat.lid or ''}" for chat in page.chats]
+    except AttributeError:
+        keys = [key_of(chat) for chat in page.chats]
     keys += page.unreadable_keys
     return keys
 

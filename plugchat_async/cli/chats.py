@@ -17,6 +17,7 @@ from plugchat_async.cli.options import (
     ConsistencyOption,
     IntOption,
     LimitOption,
+    MaxPageSizeOption,
     MergePeopleOption,
     OnBadValueOption,
     PageSizeOption,
@@ -43,6 +44,7 @@ def chats(
     token: TokenOption = None,
     base_url: BaseURLOption = DEFAULT_BASE_URL,
     page_size: PageSizeOption = 100,
+    max_page_size: MaxPageSizeOption = 1000,
     start_page: Annotated[IntOption, Parameter(help="The first page to fetch; only with --consistency plain.")] = 1,
     limit: LimitOption = None,
     consistency: ConsistencyOption = "exact",
@@ -80,6 +82,7 @@ def chats(
     options: WalkOptions = {
         "start_page": start_page,
         "limit": limit,
+        "max_page_size": max_page_size or None,
         "consistency": consistency,
         "prefetch": prefetch,
         "require_verified": require_verified,
@@ -155,7 +158,10 @@ def _print_report(report: WalkReport) -> None:
 
 
 def _warn_if_empty(reports: Sequence[WalkReport], options: WalkOptions) -> None:
-    """Warn on stderr if a walk from the beginning found no chats: the phone may not be connected."""
+    """Warn on stderr if a walk from the beginning found no chats: it may not be known if the phone is connected."""
     from_beginning = options.get("resume") is None and options.get("start_page") == 1
-    if from_beginning and any(report.requests and not report.chats for report in reports):
-        warn("the list is empty: see `plugchat status`")
+    for report in reports:
+        if from_beginning and report.requests and not report.chats:
+            # Verified means that the gateway says so: else the error would have said that it is not.
+            connected = "the phone is connected" if report.verified else "see `plugchat status`"
+            warn(f"the list is empty: {connected}")

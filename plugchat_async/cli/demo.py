@@ -27,7 +27,7 @@ async def show_quiet(chats: int, *, seed: int, page_size: int) -> None:
             started = time.perf_counter()
             found = await session.list_chats(page_size)
             seconds = time.perf_counter() - started
-        if found != list(sim.chats):
+        if Counter(found) != Counter(sim.chats):  # more rows of one person may come at the end
             raise AssertionError("the demo's chats are not the simulator's")
         lines = [f"A simulated account with {len(sim.chats)} chats at {sim.base_url}. The requests:"]
         for number, request in enumerate(sim.requests, 1):

@@ -63,6 +63,13 @@ def require_token(token: str | None) -> str:
 IntOption = Annotated[int, Parameter(converter=_to_int)]
 BaseURLOption = Annotated[str, Parameter(env_var=BASE_URL_VARIABLE, help="The service's base URL.")]
 PageSizeOption = Annotated[IntOption, Parameter(help="Chats per request.")]
+MaxPageSizeOption = Annotated[
+    IntOption,
+    Parameter(
+        help="The largest page to request: one with all chats proves that none was missed. 0: never more than "
+        "--page-size."
+    ),
+]
 LimitOption = Annotated[
     IntOption | None,
     Parameter(

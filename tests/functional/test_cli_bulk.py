@@ -68,7 +68,8 @@ def test_accounts_come_into_a_folder(
     if style == "parquet":
         assert {pq.read_table(file).num_rows for file in files} == {30}
     asked = len(sim.requests)
-    assert {request.page_size for request in sim.requests} == {"10"}
+    assert {request.page_size for request in sim.requests} == {"10", "1000"}
+    command[-2:] = ["--page-size", "10", "--max-page-size", "0"]
     assert cli.run(command) == 0
     printed = capsys.readouterr()
     assert table(printed.out)["finished by an earlier run"] == "10"
@@ -76,6 +77,7 @@ def test_accounts_come_into_a_folder(
     assert len(sim.requests) == asked
     assert cli.run([*command, "--restart"]) == 0
     assert table(capsys.readouterr().out)["accounts finished"] == "10"
+    assert max(int(request.page_size or 0) for request in sim.requests[asked:]) == 10
 
 
 def test_jsonl_is_written_where_nothing_is_said(accounts: Path) -> None:
@@ -334,8 +336,8 @@ def test_chats_of_one_account_as_parquet(
     monkeypatch.setenv("PLUGCHAT_BASE_URL", sim.base_url)
     target = tmp_path / "x.parquet"
     assert cli.run(["chats", "-o", str(target), "--page-size", "10"]) == 0
-    ids = [chat.id for chat in sim._accounts[f"{SECRET}-1"].chats]
-    assert [row["phone"] or row["lid"] for row in pq.read_table(target).to_pylist()] == ids
+    ids = sorted(chat.id for chat in sim._accounts[f"{SECRET}-1"].chats)
+    assert sorted(row["phone"] or row["lid"] for row in pq.read_table(target).to_pylist()) == ids
     assert cli.run(["chats", "--format", "parquet"]) == 2
     assert "Use --output" in capsys.readouterr().err
     sim.script(Fault.none(), Fault.status(401))

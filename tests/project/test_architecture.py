@@ -57,7 +57,7 @@ PURE = {
     *(f"_http.{name}" for name in ("decode", "decode_fast", "decode_values", "gateway_errors", "account_status")),
     *(f"_pagination.{name}" for name in ("walk_steps", "walk_state", "checkpoint", "options")),
     *(f"_pagination.{name}" for name in ("until_last_page", "plain", "exact", "strict", "strategy", "server_traits")),
-    *("watch.snapshot", "watch.scan"),
+    *(f"watch.{name}" for name in ("snapshot", "scan", "identity", "losses")),
     "bulk.names",
     *("export.csv_and_json", "export.people"),
 }

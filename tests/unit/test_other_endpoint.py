@@ -35,10 +35,6 @@ class Contact:
     is_business: bool = False
 
     @property
-    def lid(self) -> None:
-        """The phone identifies it."""
-
-    @property
     def last_message_time(self) -> None:
         """It is sorted by nothing that is known."""
 
