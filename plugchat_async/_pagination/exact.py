@@ -91,7 +91,7 @@ def _passes(state: WalkState, context: WalkContext, remembered: Remembered) -> G
         # A list that is much shorter than at the last walk is not believed at once. On page 1 that was looked at.
         believed = state.passes > 0 or rows <= state.size or not context.memory.is_shorter(rows)
         if reader.is_counted and in_order and believed:
-            if reader.unexplained and progress.doubtful is not None:
+            if reader.unexplained and progress.doubtful is not None and rows > _end_of(progress.doubtful):
                 yield from _learn_of_hidden_rows(progress.doubtful, context)
             _remember_list(context, rows, reader.keys)
             return True
@@ -164,6 +164,11 @@ class _Progress:
             if self._blind == MAX_BLIND_PASSES or (self._blind > 1 and not self._whole and not recovered):
                 return UNSORTED
         return ""
+
+
+def _end_of(page: Page) -> int:
+    """Return the number of rows that the list has if a page is its last one."""
+    return (page.number - 1) * page.size + page.length
 
 
 def _learn_of_hidden_rows(page: Page, context: WalkContext) -> Walk:

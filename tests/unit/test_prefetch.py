@@ -585,7 +585,7 @@ async def test_options_reach_the_walk(sim: PlugChatSimulator, plugchat: PlugChat
 
     pages = [("1", "100"), ("2", "100"), ("3", "100")]
     # Persons in several rows are doubts, which the largest page ends; the first short one of a server is checked.
-    assert (await requests())[:5] == [*pages, ("1", "1000"), ("2", "249")]
+    assert await requests() == [*pages, ("1", "1000"), ("2", "249")]
     assert await requests() == [*pages, ("1", "1000")]
     assert await requests(max_page_size=500) == [*pages, ("1", "500")]
     assert {size for _, size in await requests(max_page_size=None)} == {"100"}
