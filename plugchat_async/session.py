@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import AsyncGenerator
+from functools import partial
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, Self, Unpack, cast
 
@@ -10,7 +11,7 @@ from attrs import evolve
 from plugchat_async._http.options import HiddenOptions, RequestSettings, SessionOptions
 from plugchat_async._http.page_fetcher import PageFetcher
 from plugchat_async._http.shared_resources import SharedResources
-from plugchat_async._http.token import TokenFunction, hidden_token
+from plugchat_async._http.token import TokenFunction, fingerprint, hidden_token
 from plugchat_async._http.urls import DEFAULT_BASE_URL
 from plugchat_async._internal.validation import check_int, check_type
 from plugchat_async._pagination.chat_walk import ChatWalk
@@ -215,28 +216,43 @@ class PlugChatSession:
         that were read. Events come in the order of their messages, oldest first: those of the front of the list, then
         those of the full scan. A watch ends only at `max_polls`, if that is set.
 
-        A chat counts as removed if that is proven, as by consistency="strict", or if it was missing from three full
-        scans in a row. An empty list, or one less than half as long as before, counts after two scans. A list that is
-        not sorted by time is always read as a whole.
+        A few missing chats are removed by a second poll that proves it, or by a third full scan without proof. If more
+        than three are missing, and more than a tenth, or all, they must be missing for ten minutes, and the phone must
+        be connected. A removed chat that comes back without a newer message, and an unknown one with an old message,
+        cause no event. A list that is not sorted by time is always read as a whole.
 
         Args:
             **options: See `WatchOptions`.
 
         Raises:
-            InvalidValueError: At once, if an argument has a wrong value; later, if another watch has the state.
+            InvalidValueError: At once, if an argument has a wrong value; later, if another watch has the state or its
+                file, or if the state is another account's.
             InvalidTypeError: At once, if an argument has a wrong type.
         """
         from plugchat_async.watch.options import WatchSettings  # noqa: PLC0415 - as below
         from plugchat_async.watch.watcher import Watch, WatchDeps  # noqa: PLC0415 - 6 ms that most programs don't need
 
         fetcher = self._fetcher
-        deps = WatchDeps(fetcher.fetch, self._walk, fetcher.pause, self._traits, fetcher.clock)
-        return Watch(deps, WatchSettings(**options)).events()
+        settings = WatchSettings(**options)
+        deps = WatchDeps(
+            fetcher.fetch,
+            self._walk,
+            fetcher.pause,
+            self._traits,
+            fetcher.clock,
+            self.fetch_status,
+            partial(fingerprint, fetcher.token, self._origin, settings.account),
+        )
+        return Watch(deps, settings).events()
 
     def _walk(
-        self, settings: WalkSettings, fetcher: PageFetcher | None = None, memory: ListMemory | None = None
+        self,
+        settings: WalkSettings,
+        fetcher: PageFetcher | None = None,
+        memory: ListMemory | None = None,
+        traits: ServerTraits | None = None,
     ) -> ChatWalk:
-        """Return a walk over the pages of a call (default: over chats)."""
-        walk = ChatWalk(fetcher or self._fetcher, settings, self._traits, memory or self._memory)
+        """Return a walk over the pages of a call (default: over chats), with what is known of its list and pages."""
+        walk = ChatWalk(fetcher or self._fetcher, settings, traits or self._traits, memory or self._memory)
         self._transport.check()
         return walk

@@ -4,6 +4,7 @@ import asyncio
 import inspect
 import re
 from collections.abc import Awaitable, Callable
+from hashlib import blake2b
 from pathlib import PurePath
 from typing import Final, TypeAlias, cast
 
@@ -48,6 +49,11 @@ class TokenProvider:
 
     _function: TokenFunction
     _last: Secret | None = None
+
+    @property
+    def last(self) -> Secret | None:
+        """The token that was returned last, or None before the first one."""
+        return self._last
 
     async def get(self, seconds: float) -> Secret | TokenError:
         """Return the token for the next request, or the error if there is none. The function is called once.
@@ -102,6 +108,31 @@ def hidden_token(token: object) -> Secret | TokenProvider | InvalidValueError | 
         return InvalidTypeError(f"token must be a str, or a function that returns one, got {type(token).__name__}")
     value = _plain_text(token)
     return token_problem(value) or Secret(str(value))
+
+
+def fingerprint(token: Secret | TokenProvider, base_url: str, name: str | None, key: str) -> str | None:
+    """Return a keyed hash of an account, for notes that must not hold its token.
+
+    Args:
+        token: The account's token, or its provider.
+        base_url: The base URL.
+        name: A name of the account to take instead of the token, or None.
+        key: The key, at most 64 ASCII characters.
+
+    Returns:
+        "name:" or "token:", and the hash; None if a provider has not returned a token yet.
+    """
+    secret = token.last if isinstance(token, TokenProvider) else token
+    if name is not None:
+        kind, secret = "name", Secret(name)
+    elif secret is None:
+        return None
+    else:
+        kind = "token"
+    hashed = blake2b(key=key.encode(), digest_size=16)
+    for part in (base_url, secret.value):
+        hashed.update(part.encode("utf-8", "surrogatepass") + b"\n")
+    return f"{kind}:{hashed.hexdigest()}"
 
 
 def _plain_text(token: object) -> object:

@@ -6,7 +6,7 @@ import re
 import shutil
 import socket
 from collections.abc import Generator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from hashlib import sha256
 from pathlib import Path
 from secrets import token_hex
@@ -196,3 +196,32 @@ def lock(file: BinaryIO) -> bool:
     except OSError:  # some network file systems
         return True
     return True
+
+
+@contextmanager
+def lock_beside(path: Path) -> Generator[bool]:
+    """Lock a path against other processes, by a file beside it that is there meanwhile.
+
+    Yields whether no other had locked it. Where no such file can be made, True: the lock is a help, not a guarantee.
+    """
+    with ExitStack() as stack:
+        while True:
+            try:
+                target = Path(os.path.realpath(path))
+                beside = target.with_name(target.name + ".lock")
+                file = stack.enter_context(beside.open("ab"))
+            except (OSError, ValueError):  # a folder that can't be written, a path with NUL
+                yield True
+                return
+            if not lock(file):
+                yield False
+                return
+            with suppress(OSError):
+                if os.path.samestat(os.fstat(file.fileno()), beside.stat()):
+                    break
+            # The one who had it has removed it since it was opened here.
+        try:
+            yield True
+        finally:
+            with suppress(OSError):
+                beside.unlink()

@@ -4,14 +4,14 @@ import signal
 import sys
 import time
 from collections.abc import Callable, Generator
-from contextlib import aclosing, contextmanager
+from contextlib import aclosing, contextmanager, nullcontext
 from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Final, Literal
 
 from cyclopts import Parameter
 
-from plugchat_async import FOREVER, Chat, ChatAdded, ChatChanged, ChatEvent, PlugChatSession, WatchState
+from plugchat_async import FOREVER, Chat, ChatAdded, ChatChanged, ChatEvent, PlugChatSession, WatchOptions, WatchState
 from plugchat_async._http.urls import DEFAULT_BASE_URL
 from plugchat_async.cli.options import (
     EXIT_OK,
@@ -50,6 +50,13 @@ def watch(
             "process is killed."
         ),
     ] = None,
+    account: Annotated[
+        str | None,
+        Parameter(
+            help="A name of your own for the account. A state can only be used for the account that it is of, which is "
+            "recognised by its token; if the token changes, pass a name, each time the same."
+        ),
+    ] = None,
     emit_existing: Annotated[bool, Parameter(negative=(), help="Print the existing chats as added first.")] = False,
     max_polls: Annotated[IntOption | None, Parameter(help="Number of polls. Default: until Ctrl-C.")] = None,
     on_bad_value: OnBadValueOption = "warn",
@@ -62,41 +69,49 @@ def watch(
     During an outage it keeps polling, and prints a warning on stderr. In a pipe, each line is a JSON object.
     """
     session = PlugChatSession(require_token(token), base_url=base_url or DEFAULT_BASE_URL, on_bad_value=on_bad_value)
-    known = WatchState() if state is None else WatchState.load(state)
-    if state is not None:
-        known.save(state)  # fail now if the file can't be written, not after the first event
     as_text = format == "text" or (format is None and sys.stdout.isatty())
+    # Locked before it is read: another process may be writing to it.
+    with nullcontext(WatchState()) if state is None else WatchState.locked(state) as known:
+        options = WatchOptions(
+            interval=interval,
+            page_size=page_size,
+            full_scan_interval=full_scan_interval,
+            state=known,
+            emit_existing=emit_existing,
+            max_polls=max_polls,
+            account=account,
+        )
+        return _print_events(session, options, known, state, _line if as_text else _json_line)
 
+
+def _print_events(
+    session: PlugChatSession,
+    options: WatchOptions,
+    known: WatchState,
+    path: Path | None,
+    line_of: Callable[[ChatEvent], str],
+) -> int:
+    """Print events until the watch ends, and save its state. Return the exit code."""
+    if path is not None:
+        known.save(path)  # fail now if the file can't be written, not after the first event
     saved_at = save_duration = 0.0
     printed = True
 
     def save(_: WatchState) -> None:
         nonlocal saved_at, save_duration
-        if state is not None:
+        if path is not None:
             started = time.monotonic()
-            known.save(state)
+            known.save(path)
             saved_at = time.monotonic()
             save_duration = saved_at - started
 
     async def show() -> None:
         nonlocal printed
-        async with (
-            session,
-            aclosing(
-                session.watch_chats(
-                    interval=interval,
-                    page_size=page_size,
-                    full_scan_interval=full_scan_interval,
-                    state=known,
-                    emit_existing=emit_existing,
-                    max_polls=max_polls,
-                    on_poll=save,  # the state also changes without an event
-                )
-            ) as events,
-        ):
+        wanted: WatchOptions = {**options, "on_poll": save}  # the state also changes without an event
+        async with session, aclosing(session.watch_chats(**wanted)) as events:
             async for event in events:
                 printed = False
-                sys.stdout.write(_line(event) if as_text else _json_line(event))
+                sys.stdout.write(line_of(event))
                 sys.stdout.flush()  # readers of a pipe get it now; and the state must not be ahead of the output
                 printed = True
                 # For thousands of events at once, saving after each would take most of the time.

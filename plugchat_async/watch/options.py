@@ -13,7 +13,7 @@ from plugchat_async._internal.validation import (
     check_seconds,
     check_type,
 )
-from plugchat_async.errors import PlugChatError
+from plugchat_async.errors import InvalidValueError, PlugChatError
 from plugchat_async.models import COLUMNS
 from plugchat_async.watch.state import WatchState
 
@@ -52,7 +52,8 @@ class WatchOptions(TypedDict, total=False):
         state: The chats that you know already (default None: none). The watch keeps it up to date. Save it after you
             have handled an event, or in `on_poll`, and pass it again after a restart.
         full_scan_interval: Seconds after which the whole list is read again (default 600.0; 0.0: at each poll).
-        emit_existing: Whether a watch without a state starts with a ChatAdded for each chat (default False).
+        emit_existing: Whether a watch without a state starts with a ChatAdded for each chat (default False). Chats that
+            existed before, but appear later, get one, too.
         ignore: Names of `Chat` fields. A chat in which only these have changed causes no event, such as
             "profile_thumbnail" (default: none).
         max_polls: The number of polls after which the watch ends (default None: it never ends). If the last one fails,
@@ -63,6 +64,9 @@ class WatchOptions(TypedDict, total=False):
         on_poll: A plain function, called with the state after you have handled all events of a poll, if the state has
             changed, with or without events (default None). To save only here is faster where many chats change; a
             process that dies during a poll then receives the events of that poll again.
+        account: A name of your own for the account, such as its number (default None). A state is marked with a hash of
+            the base URL and the token, and can't be used for another account. If the token changes, pass a name, each
+            time the same: the state is marked with that instead.
     """
 
     interval: float
@@ -75,6 +79,7 @@ class WatchOptions(TypedDict, total=False):
     max_outage: float | None
     on_outage: OnOutage | None
     on_poll: OnPoll | None
+    account: str | None
 
 
 @frozen(kw_only=True, eq=False, repr=False)
@@ -96,6 +101,7 @@ class WatchSettings:
     max_outage: float | None = None
     on_outage: OnOutage | None = None
     on_poll: OnPoll | None = None
+    account: str | None = None
 
     def __attrs_post_init__(self) -> None:
         check_seconds("interval", self.interval, zero=False)
@@ -111,3 +117,6 @@ class WatchSettings:
             check_seconds("max_outage", self.max_outage, zero=True)
         check_function("on_outage", self.on_outage, "an Outage")
         check_function("on_poll", self.on_poll, "a WatchState")
+        check_type("account", self.account, str, optional=True)
+        if self.account == "":
+            raise InvalidValueError("account is empty", "Pass a name of your own, such as the account's number.")

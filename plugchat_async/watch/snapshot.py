@@ -5,26 +5,36 @@ the front, down to where messages are older than the newest one of the previous 
 message since then. Changes without a message (a chat was deleted, read, muted or renamed) can be anywhere in the list.
 To find them, a walk reads the whole list every `full_scan_interval`, and at once if a known chat is missing in the part
 that was read.
+
+A list is not always what it was a moment ago, though nothing has happened: an answer may come from a replica that lags,
+and a phone that has just been connected sends its history little by little. So a chat that is older than it was is
+believed the second time, and a chat that appears with an old message was there before. For removed chats, see `losses`.
 """
 
-from collections.abc import Collection, Generator, Iterable
-from datetime import UTC, datetime
-from typing import Final
+from collections.abc import Callable, Collection, Generator, Iterable, Mapping
+from datetime import UTC, datetime, timedelta
+from typing import Any, Final
 
 from attrs import define, field
+from msgspec import structs
 
-from plugchat_async._pagination.remember import MAX_PINNED
-from plugchat_async._pagination.walk_steps import key_of
+from plugchat_async._pagination.order import MAX_PINNED
 from plugchat_async.models import COLUMNS, Chat, ChatAdded, ChatChanged, ChatEvent, ChatRemoved, values_of
+from plugchat_async.watch.identity import OLDEST, Matched, group_of, identity_of, match_rows, time_of
+from plugchat_async.watch.losses import Losses, Missed, find_losses
 
-# Sorts before all other times, as chats without a message do.
-OLDEST: Final = datetime.min.replace(tzinfo=UTC)
+NEWEST: Final = datetime.max.replace(tzinfo=UTC)
 # The fields that states of version 1 do not have.
 _FIELDS_SINCE_V2: Final = frozenset(COLUMNS[8:])
-# How many times in a row a chat must be missing before it counts as removed: if the reading does not prove it, and if
-# it does, but has less than half of the chats.
-_MISSED_UNPROVEN: Final = 3
-_MISSED_SHORT_LIST: Final = 2
+# How many removed chats are remembered, and for how many seconds: 90 days.
+_MAX_TOMBSTONES: Final = 10_000
+_TOMBSTONE_LASTS: Final = 90 * 86_400.0
+# By how many seconds this machine's clock may be ahead of the service's when the watch begins.
+_CLOCK_SKEW: Final = 300.0
+# A list is taken to have the times of this machine's clock if its newest message is not further away, in seconds.
+_MAX_AGE: Final = 86_400.0
+# How many chats of a list may have a message that is dated ahead.
+_MAX_AHEAD: Final = 3
 
 
 @define(kw_only=True)
@@ -32,67 +42,185 @@ class Snapshot:
     """The list as of the last poll.
 
     Attributes:
-        chats: All known chats by `key_of`, newest message first.
+        chats: All known chats by key, see `identity`, newest message first.
         complete: Whether the whole list has been read at least once.
+        proven: Whether a reading has proven that it had all chats.
         since: Messages since the last poll are not older than this. None if their times are not known.
+        covered: A chat with an older message that was not known at the last poll is not new. None if no time was read.
+        began: When the first poll began, in epoch seconds. None before it, and in states of older versions.
         last_full_scan: When the whole list was read last, in epoch seconds. None to read it again at the next poll.
-        missing: Chats that the last readings did not have, without proof that they are gone, and how many times in a
-            row.
+        missing: Chats that the last readings did not have, by key.
         partial: Keys of chats that come from a state of version 1. For those, the fields that it did not have are
             not compared.
+        receded: Keys of chats that an earlier poll read with an older time than they had. It was not believed.
+        tombstones: The last message and the time of removal, in epoch seconds, of removed chats, by `identity_of`. The
+            one that was removed first is first.
+        salt: The key of `account`.
+        account: A keyed hash of the account. None before the first answer, and in states of older versions.
+        traits: What is known of the server, as `ServerTraits` saves it.
         dirty: Whether anything has changed since this was set to False, other than the order of the chats and the time
             of the last full scan.
     """
 
     chats: dict[str, Chat] = field(factory=dict[str, Chat])
     complete: bool = False
+    proven: bool = False
     since: datetime | None = None
+    covered: datetime | None = None
+    began: float | None = None
     last_full_scan: float | None = None
-    missing: dict[str, int] = field(factory=dict[str, int])
+    missing: dict[str, Missed] = field(factory=dict[str, Missed])
     partial: set[str] = field(factory=set[str])
+    receded: set[str] = field(factory=set[str])
+    tombstones: dict[str, tuple[datetime, float]] = field(factory=dict[str, tuple[datetime, float]])
+    salt: str | None = None
+    account: str | None = None
+    traits: dict[str, Any] | None = None
     dirty: bool = field(default=False, eq=False)
+    _receding: set[str] = field(factory=set[str], init=False, eq=False)  # in this poll
+    _groups: dict[str, tuple[str, ...]] = field(factory=dict[str, tuple[str, ...]], init=False, eq=False)
 
-    def add_existing(self, seen: Iterable[Chat], existing_until: datetime | None) -> None:
+    def __attrs_post_init__(self) -> None:
+        for key, chat in self.chats.items():
+            self._index(key, chat)
+
+    def _index(self, key: str, chat: Chat) -> None:
+        group = group_of(chat)
+        self._groups[group] = (*self._groups.get(group, ()), key)
+
+    @property
+    def all_receded(self) -> set[str]:
+        """The keys of all chats whose older time was not believed yet, this poll's included."""
+        return self.receded | self._receding
+
+    @property
+    def has_large_loss(self) -> bool:
+        """Whether many chats were missing at once, and some of them still are."""
+        return any(missed.large for missed in self.missing.values())
+
+    def match(
+        self, reading: Iterable[tuple[Chat, int]], must_be_seen: Callable[[Chat], bool] = lambda _: True
+    ) -> Matched:
+        """Return which chats the rows of a reading are. For the arguments, see `match_rows`."""
+        missing = {key for key, missed in self.missing.items() if missed.times}
+        return match_rows(reading, self.chats, self._groups, must_be_seen, complete=self.proven, missing=missing)
+
+    def old_before(self, newest: datetime | None, now: float) -> datetime | None:
+        """Return a time: an unknown chat whose last message is older existed before the last poll. None: it is new.
+
+        Args:
+            newest: The newest message of the list, as of this poll.
+            now: When this poll began, in epoch seconds.
+        """
+        if self.covered is not None:
+            if self.began is None or newest is None or abs(now - newest.timestamp()) > _MAX_AGE:
+                return self.covered
+            # By the clocks, too: a phone does not always send the newest chats of its history first, and a message that
+            # was sent after the watch began is new, also if it arrives late.
+            began = datetime_of(self.began)
+            return max(datetime_of(self.began - _CLOCK_SKEW), min(began, self.covered))
+        if self.complete:
+            return None if self.began is None else datetime_of(self.began - _CLOCK_SKEW)
+        if self.began is None or newest is None:
+            return NEWEST
+        # The first poll saw an empty list. Either these chats are new, or the list is back: then only a few are as new.
+        # The list's times are in whole seconds.
+        elapsed = min(max(0.0, now - self.began), _MAX_AGE) + 1
+        return newest - min(timedelta(seconds=elapsed), newest - OLDEST)
+
+    def cover(self, times: Collection[datetime], now: datetime) -> None:
+        """Note the times that a poll has read: an unknown chat with an older message is not new from now on.
+
+        A message that is dated ahead does not count. If all are, this machine's clock is wrong, or the list is short.
+
+        Args:
+            times: The times of the newest messages.
+            now: When they were read.
+        """
+        if times:
+            past = [time for time in times if time <= now]
+            newest = max(past) if past else sorted(times, reverse=True)[: _MAX_AHEAD + 1][-1]
+            self.covered = newest if self.covered is None else max(self.covered, newest)
+
+    def begin_poll(self) -> None:
+        """Begin a poll: what was read of a chat before was read at another moment."""
+        self.receded |= self._receding
+        self._receding.clear()
+
+    def add_existing(self, seen: Mapping[str, Chat], old_before: datetime | None) -> None:
         """Add the chats that existed before the watch, all at once. Every other chat is new from now on.
 
         Args:
             seen: The whole list.
-            existing_until: As for `events`.
+            old_before: As for `events`.
         """
-        for chat in seen:
-            if _is_not_newer(chat, existing_until):
-                self.chats.setdefault(key_of(chat), chat)
+        for key, chat in seen.items():
+            if key not in self.chats and self._is_old(chat, old_before):
+                self._put(key, chat)
         if not self.complete:
             self.complete = self.dirty = True
 
     def events(
-        self, seen: Iterable[Chat], ignored: Collection[str], existing_until: datetime | None = None
+        self, seen: Mapping[str, Chat], ignored: Collection[str], old_before: datetime | None = None
     ) -> Generator[ChatEvent, None, None]:
         """Update the snapshot with the chats that were read, and yield the changes, oldest message first.
 
         The snapshot has a chat before its event is yielded: at each event it is exactly what the caller has received.
 
         Args:
-            seen: The chats that were read.
+            seen: The chats that were read, by key.
             ignored: Names of fields. If only these have changed, no event is yielded.
-            existing_until: Chats that are not in the snapshot existed before the watch if their message is not newer
-                than this; they cause no event (default None: all of them are new).
+            old_before: A chat that is not in the snapshot, and whose message is older, causes no event (default None:
+                all of them are new). A removed chat that comes back causes one if its message is newer than the last.
         """
-        for chat in sorted(seen, key=time_of):
-            key = key_of(chat)
-            old, unknown = self.chats.get(key), self._take_unknown_fields(key)
-            self.missing.pop(key, None)
-            self.chats[key] = chat
-            if old == chat:
+        for key, chat in sorted(seen.items(), key=lambda item: time_of(item[1])):
+            old = self.chats.get(key)
+            if self.is_missing(key):
+                self.missing[key] = structs.replace(self.missing[key], times=0)
+                self.dirty = True
+            if old is not None and time_of(chat) < time_of(old) and not self._is_believed_older(key):
                 continue
-            self.dirty = True
+            unknown = self._take_unknown_fields(key)
+            self._see(key)
             if old is None:
-                if not _is_not_newer(chat, existing_until):
+                is_old = self._is_old(chat, old_before)
+                self._put(key, chat)
+                self.dirty = True
+                if not is_old:
                     yield ChatAdded(chat)
-            else:
+            elif old != chat:
+                self.chats[key] = chat
+                self.dirty = True
                 names = changed_fields(old, chat)
                 if not set(names) <= {*ignored, *unknown}:
                     yield ChatChanged(old, chat, names)
+
+    def _is_old(self, chat: Chat, old_before: datetime | None) -> bool:
+        """Return whether an unknown chat is not new."""
+        removed = self.tombstones.get(identity_of(chat))
+        if removed is not None:
+            return time_of(chat) <= removed[0]
+        return old_before is not None and time_of(chat) < old_before
+
+    def _is_believed_older(self, key: str) -> bool:
+        """Return whether a chat that is older than it was is believed: the second time, in another poll."""
+        if key in self.receded:
+            return True
+        self._receding.add(key)
+        self.dirty = True
+        return False
+
+    def _see(self, key: str) -> None:
+        """Note that a chat was read as it should be."""
+        if key in self.receded or key in self._receding:
+            self.receded.discard(key)
+            self._receding.discard(key)
+            self.dirty = True
+
+    def _put(self, key: str, chat: Chat) -> None:
+        """Add a chat."""
+        self.chats[key] = chat
+        self._index(key, chat)
 
     def _take_unknown_fields(self, key: str) -> frozenset[str]:
         """Return the fields that were not known of a chat. From now on they are known."""
@@ -102,31 +230,48 @@ class Snapshot:
         self.dirty = True
         return _FIELDS_SINCE_V2
 
-    def removals(self, seen: Collection[str], *, proven: bool) -> Generator[ChatEvent, None, None]:
-        """Remove the chats that a reading of the whole list does not have, and yield that, oldest message first.
-
-        Without proof, a chat counts as removed after three such readings in a row: while chats are deleted, a reading
-        can skip one, and rarely the next reading skips it too. With proof one reading is enough, but two are needed if
-        it has less than half of the chats: a gateway that has just lost its phone, or just found it, returns a short
-        or an empty list.
+    def note_missing(self, seen: Collection[str], *, proven: bool, now: float) -> Losses:
+        """Note which chats a reading of the whole list does not have. Return which of them count as removed.
 
         Args:
             seen: The keys of the chats that were read.
             proven: Whether it is proven that the list has no other chats.
+            now: When the reading began, in epoch seconds.
         """
-        unseen = self.chats.keys() - seen
-        is_short = 2 * len(unseen) > len(self.chats)
-        needed = (_MISSED_SHORT_LIST if is_short else 1) if proven else _MISSED_UNPROVEN
-        missing = {key: self.missing.get(key, 0) + 1 for key in unseen}
-        gone = [key for key, times in missing.items() if times >= needed]
-        for chat in sorted((self.chats[key] for key in gone), key=time_of):
-            self.dirty = True
-            key = key_of(chat)
-            del missing[key]
+        self._drop_tombstones(now)
+        losses = find_losses(self.chats, self.missing, seen, proven=proven, now=now)
+        self.dirty = self.dirty or self.missing != losses.missing
+        self.missing = dict(losses.missing)
+        return losses
+
+    def remove(self, keys: Iterable[str], now: float) -> Generator[ChatEvent, None, None]:
+        """Remove chats, and yield that, oldest message first."""
+        for key in sorted(keys, key=lambda key: time_of(self.chats[key])):
+            chat = self.chats.pop(key)
+            group = group_of(chat)
+            self._groups[group] = tuple(other for other in self._groups[group] if other != key)
+            if not self._groups[group]:
+                del self._groups[group]
+            del self.missing[key]
             self.partial.discard(key)
-            yield ChatRemoved(self.chats.pop(key))
-        self.dirty = self.dirty or self.missing != missing
-        self.missing = missing
+            self._see(key)
+            last, _ = self.tombstones.pop(identity_of(chat), (OLDEST, now))
+            self.tombstones[identity_of(chat)] = (max(last, time_of(chat)), now)
+            self._drop_tombstones(now)
+            self.dirty = True
+            yield ChatRemoved(chat)
+
+    def _drop_tombstones(self, now: float) -> None:
+        """Forget the chats that were removed first, if they are too many, or were removed long ago."""
+        while self.tombstones:
+            key, (_, removed) = next(iter(self.tombstones.items()))
+            if len(self.tombstones) <= _MAX_TOMBSTONES and now - removed <= _TOMBSTONE_LASTS:
+                return
+            del self.tombstones[key]
+
+    def is_missing(self, key: str) -> bool:
+        """Return whether the last reading did not have a chat."""
+        return key in self.missing and self.missing[key].times > 0
 
     def move_to_front(self, seen: Iterable[str]) -> None:
         """Move chats to the front, in the given order."""
@@ -140,7 +285,7 @@ class Snapshot:
 
     def sort(self) -> None:
         """Sort the chats, newest message first."""
-        self.chats = {key_of(chat): chat for chat in self.sorted_chats()}
+        self.chats = dict(sorted(self.chats.items(), key=lambda item: time_of(item[1]), reverse=True))
 
     def lacks_newer(self, until: datetime, seen: Collection[str]) -> bool:
         """Return whether a known chat with a message after `until` is not in `seen`."""
@@ -150,18 +295,17 @@ class Snapshot:
                 older += 1
                 if older > MAX_PINNED:  # pinned chats may be on top with any time
                     break
-            elif key not in seen and key not in self.missing:
+            elif key not in seen and not self.is_missing(key):
                 return True
         return False
 
 
-def time_of(chat: Chat) -> datetime:
-    """Return the time of the last message, `OLDEST` if there is none."""
-    return chat.last_message_time or OLDEST
-
-
-def _is_not_newer(chat: Chat, until: datetime | None) -> bool:
-    return until is not None and time_of(chat) <= until
+def datetime_of(time: float) -> datetime:
+    """Return a time of the clock as a datetime, `OLDEST` if it is out of range."""
+    try:
+        return datetime.fromtimestamp(time, UTC)
+    except (ValueError, OverflowError, OSError):
+        return OLDEST
 
 
 def changed_fields(old: Chat, new: Chat) -> tuple[str, ...]:

@@ -1,22 +1,23 @@
 """WatchState: the chats that a watch knows, and how they are saved and loaded."""
 
 from collections.abc import Generator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Any, Final, Self
 
 import msgspec
 
-from plugchat_async._internal.files import write_private
+from plugchat_async._internal.files import lock_beside, write_private
 from plugchat_async._internal.serialization import from_text, to_text
 from plugchat_async._internal.validation import check_type
-from plugchat_async._pagination.walk_steps import key_of
 from plugchat_async.errors import InvalidValueError
 from plugchat_async.models import Chat, values_of
+from plugchat_async.watch.identity import NewKeys, identity_of
+from plugchat_async.watch.losses import Missed
 from plugchat_async.watch.snapshot import Snapshot
 
-STATE_VERSION: Final = 2
+STATE_VERSION: Final = 3
 
 
 class WatchState:
@@ -24,12 +25,14 @@ class WatchState:
 
     Pass one to `watch_chats` to keep it. At every event, the state covers exactly the events you have received,
     including this one. A watch that starts with it later, even in another process, reports what has happened since, and
-    nothing twice. The state holds names, phones and lids, but no token.
+    nothing twice. The state holds names, phones and lids, but no token: of that, and the base URL, it has a keyed hash,
+    so that it is not used for another account.
     """
 
     def __init__(self) -> None:
         self._snapshot = Snapshot()
         self._in_use = False
+        self._path: Path | None = None
 
     def __repr__(self) -> str:
         return f"<WatchState {len(self._snapshot.chats)} chats>"
@@ -42,7 +45,8 @@ class WatchState:
     def dumps(self) -> str:
         """Return the state as ASCII text for `loads`.
 
-        The text has about 60 to 200 bytes for each chat, and takes about 2 ms for each thousand chats.
+        The text has about 60 to 200 bytes for each chat, and takes about 2 ms for each thousand chats. Removed chats
+        are remembered in it, too.
         """
         return pack(self._snapshot)
 
@@ -70,43 +74,75 @@ class WatchState:
     def load(cls, path: str | Path) -> Self:
         """Return the state that `save` has written, or an empty one if the file does not exist.
 
+        While a watch uses the state, no other one, also of another process, can use a state from the same file.
+
         Raises:
             InvalidValueError: The file can't be read, or does not hold a state.
         """
-        path = Path(path)
+        return cls._load(Path(path), lock=True)
+
+    @classmethod
+    def _load(cls, path: Path, *, lock: bool) -> Self:
+        """Load a state whose file is locked by the watches that use it, or not."""
         reason: str | None = "not a regular file"  # reading a pipe would wait for a writer
         try:
-            if not path.exists():
-                return cls()
-            if path.is_file() or path.is_dir():
-                return cls.loads(path.read_text("ascii").strip())
+            if path.is_file() or path.is_dir() or not path.exists():
+                state = cls()
+                state._path = path if lock else None
+                if path.exists():
+                    state._snapshot = unpack(path.read_text("ascii").strip())
+                return state
         except (OSError, ValueError) as error:
             reason = error.strerror if isinstance(error, OSError) else "it does not hold a watch state"
         raise InvalidValueError(
             f"can't read the state {path}: {reason}", "Use another file, or delete this one to start from scratch."
         )
 
+    @classmethod
     @contextmanager
-    def borrow(self) -> Generator[Snapshot]:
-        """Lend the snapshot to one watch at a time.
+    def locked(cls, path: str | Path) -> Generator[Self]:
+        """Lock the file of a state, and load it: until the end of the block no other process can watch with it.
 
         Raises:
-            InvalidValueError: Another watch is using the state.
+            InvalidValueError: As `load` raises, or another watch is using the file.
+        """
+        path = Path(path)
+        with _file_lock(path):
+            yield cls._load(path, lock=False)  # it is locked already
+
+    @contextmanager
+    def borrow(self) -> Generator[Snapshot]:
+        """Lend the snapshot to one watch at a time, and lock the file that it was loaded from.
+
+        Raises:
+            InvalidValueError: Another watch is using the state, or the file.
         """
         if self._in_use:
             raise InvalidValueError(
                 "state is in use by another watch",
                 "Use one state for each watch, and close watches with `aclosing`.",
             )
-        self._in_use = True
-        try:
-            yield self._snapshot
-        finally:
-            self._in_use = False
+        with nullcontext() if self._path is None else _file_lock(self._path):
+            self._in_use = True
+            try:
+                yield self._snapshot
+            finally:
+                self._in_use = False
+
+
+@contextmanager
+def _file_lock(path: Path) -> Generator[None]:
+    with lock_beside(path) as is_ours:
+        if not is_ours:
+            raise InvalidValueError(
+                f"the state {path} is in use by another watch", "Wait until it has ended, or use another file."
+            )
+        yield
 
 
 # A chat as a row of its values: the eight fields of version 1, and the fields of today.
-_Time = Annotated[datetime, msgspec.Meta(tz=True)] | None
+_AnyTime = Annotated[datetime, msgspec.Meta(tz=True)]
+_Time = _AnyTime | None
 _Flag = bool | None
 _Phone = Annotated[str, msgspec.Meta(min_length=1)]
 _RowV1 = tuple[_Phone, str | None, int, _Time, bool, bool, str | None, int | None]
@@ -126,63 +162,127 @@ _Row = tuple[
     _Flag,
     _Time,
 ]
-# The names of the fields in saved states, where they differ from those in `Snapshot`.
-_SAVED_NAMES: Final = {
-    "complete": "begun",
-    "since": "bound",
-    "last_full_scan": "swept",
-    "missing": "doubted",
-    "partial": "dated",
-}
+# The names of the fields in states of version 1 and 2, where they differ from those in `Snapshot`.
+_NAMES_V2: Final = {"complete": "begun", "since": "bound", "last_full_scan": "swept", "partial": "dated"}
 
 
-class _SavedFields(msgspec.Struct, kw_only=True, rename=_SAVED_NAMES):
+class _SavedV1(msgspec.Struct, kw_only=True, rename=_NAMES_V2):
+    """A state of version 1. Which chats were missing is not read: when that began is not known."""
+
     complete: bool
     since: _Time
     last_full_scan: float | None
-    missing: dict[str, int]
-
-
-class _SavedV1(_SavedFields, kw_only=True):
     chats: list[_RowV1]
 
 
-class _Saved(_SavedFields, kw_only=True, rename=_SAVED_NAMES):
+class _SavedV2(msgspec.Struct, kw_only=True, rename=_NAMES_V2):
+    complete: bool
+    since: _Time
+    last_full_scan: float | None
     chats: list[_Row]
     partial: set[str]
 
 
+class _Saved(msgspec.Struct, kw_only=True):
+    """A state of version 3.
+
+    Attributes:
+        chats: The rows of all chats.
+        keys: The keys of chats that are not `identity_of`, by their index in `chats`.
+    """
+
+    complete: bool
+    proven: bool
+    since: _Time
+    covered: _Time
+    began: float | None
+    last_full_scan: float | None
+    chats: list[_Row]
+    keys: dict[int, str]
+    missing: dict[str, Missed]
+    partial: set[str]
+    receded: set[str]
+    tombstones: dict[str, tuple[_AnyTime, float]]
+    salt: str | None
+    account: str | None
+    traits: dict[str, Any] | None
+
+
 def pack(snapshot: Snapshot) -> str:
     """Return a snapshot as text for `unpack`."""
+    keys = {index: key for index, (key, chat) in enumerate(snapshot.chats.items()) if key != identity_of(chat)}
     saved = _Saved(
-        chats=[values_of(chat) for chat in snapshot.chats.values()],
         complete=snapshot.complete,
+        proven=snapshot.proven,
         since=snapshot.since,
+        covered=snapshot.covered,
+        began=snapshot.began,
         last_full_scan=snapshot.last_full_scan,
+        chats=[values_of(chat) for chat in snapshot.chats.values()],
+        keys=keys,
         missing=snapshot.missing,
         partial=snapshot.partial,
+        receded=snapshot.all_receded,
+        tombstones=snapshot.tombstones,
+        salt=snapshot.salt,
+        account=snapshot.account,
+        traits=snapshot.traits,
     )
     return to_text(STATE_VERSION, saved)
 
 
 def unpack(text: str) -> Snapshot:
-    """Return the snapshot of a text from `pack`, or from version 1 of it.
+    """Return the snapshot of a text from `pack`, or from an older version of it.
 
     Raises:
         InvalidValueError: The text is not a state, or comes from a newer version of this package.
     """
     hint = "Pass the text exactly as `dumps` returned it, or start a watch without a state."
-    kinds: dict[int, type[_SavedV1 | _Saved]] = {1: _SavedV1, STATE_VERSION: _Saved}
+    kinds: dict[int, type[_SavedV1 | _SavedV2 | _Saved]] = {1: _SavedV1, 2: _SavedV2, STATE_VERSION: _Saved}
     saved = from_text(text, kinds, name="the text", what="a watch state", hint=hint)
     rows: list[Any] = [*saved.chats]
-    chats = {key_of(chat): chat for chat in (Chat(*row) for row in rows)}
-    if not all(chat.id for chat in chats.values()):
+    chats = [Chat(*row) for row in rows]
+    if not all(chat.id for chat in chats):
         raise InvalidValueError("the text is not a watch state", hint)
-    return Snapshot(
-        chats=chats,
+    if not isinstance(saved, _Saved):
+        return _from_old(saved, chats)
+    snapshot = Snapshot(
+        chats={saved.keys.get(index) or identity_of(chat): chat for index, chat in enumerate(chats)},
         complete=saved.complete,
+        proven=saved.proven,
         since=saved.since,
+        covered=saved.covered,
+        began=saved.began,
         last_full_scan=saved.last_full_scan,
-        missing=saved.missing,
-        partial=saved.partial if isinstance(saved, _Saved) else set(chats),
+        partial=saved.partial,
+        tombstones=saved.tombstones,
+        salt=saved.salt,
+        account=saved.account,
+        traits=saved.traits,
+    )
+    # What is not about a known chat is of no use.
+    snapshot.missing = {key: missed for key, missed in saved.missing.items() if key in snapshot.chats}
+    snapshot.receded = saved.receded & snapshot.chats.keys()
+    return snapshot
+
+
+def _from_old(saved: _SavedV1 | _SavedV2, chats: list[Chat]) -> Snapshot:
+    """Return the snapshot of a state in which a chat's key was its phone, or its lid with its name."""
+    by_key: dict[str, Chat] = {}
+    partial: set[str] = set()
+    new = NewKeys((by_key,))
+    for chat in chats:
+        key = new.make(chat)
+        by_key[key] = chat
+        old_key = chat.phone or f"{chat.lid}\n{chat.name or ''}"
+        if isinstance(saved, _SavedV1) or old_key in saved.partial:
+            partial.add(key)
+    return Snapshot(
+        chats=by_key,
+        complete=saved.complete,
+        proven=saved.complete,
+        since=saved.since,
+        covered=saved.since,
+        last_full_scan=saved.last_full_scan,
+        partial=partial,
     )

@@ -1,12 +1,11 @@
 """Polls a list, yields what has changed since the last poll, and retries through outages."""
 
 import logging
-import math
-from collections.abc import AsyncGenerator, Awaitable, Callable, Generator
-from datetime import UTC, datetime, timedelta
+from collections.abc import AsyncGenerator, Awaitable, Callable, Collection, Generator, Mapping
+from datetime import datetime
 from typing import Final, TypeVar
 
-from attrs import frozen
+from attrs import evolve, frozen
 
 from plugchat_async._internal.clock import Clock
 from plugchat_async._pagination.chat_walk import ChatWalk
@@ -14,22 +13,23 @@ from plugchat_async._pagination.options import WalkSettings
 from plugchat_async._pagination.prefetch import FetchFunction
 from plugchat_async._pagination.server_traits import may_be_cut
 from plugchat_async._pagination.walk_reporter import PROBLEM_WARNING
-from plugchat_async._pagination.walk_steps import key_of
 from plugchat_async.errors import (
     AccessDeniedError,
     AuthenticationError,
     ConsistencyError,
     PlugChatError,
-    RateLimitedError,
     ResponseError,
-    ServerError,
     ServiceError,
 )
-from plugchat_async.models import Chat, ChatEvent, Page
+from plugchat_async.models import AccountStatus, Chat, ChatEvent, Page
 from plugchat_async.server_traits import ServerTraits
-from plugchat_async.watch.options import Outage, WatchSettings
+from plugchat_async.watch.identity import time_of
+from plugchat_async.watch.losses import NO_LOSSES, Losses
+from plugchat_async.watch.options import WatchSettings
+from plugchat_async.watch.origin import Fingerprint, check_account, mark_account, restore_traits, save_traits
+from plugchat_async.watch.outages import Outages
 from plugchat_async.watch.scan import FrontScan, FullScan
-from plugchat_async.watch.snapshot import OLDEST, Snapshot
+from plugchat_async.watch.snapshot import Snapshot, datetime_of
 from plugchat_async.watch.state import WatchState
 
 logger = logging.getLogger("plugchat_async.watch")
@@ -38,13 +38,8 @@ T = TypeVar("T")
 
 # The service is down, or something in front of it answers instead: this can pass.
 _TEMPORARY: Final = (ServiceError, ResponseError)
-# Seconds between two polls during an outage, unless `interval` is longer.
-_MAX_WAIT: Final = 300.0
-# However long a server asks to wait.
-_MAX_RETRY_AFTER: Final = 86_400.0
-_NEWEST: Final = datetime.max.replace(tzinfo=UTC)
-# How many seconds are counted back from the newest message.
-_MAX_LOOKBACK: Final = 86_400.0
+# Seconds between two full scans while many chats are missing: it must be known for how long without a break.
+_LARGE_LOSS_INTERVAL: Final = 60.0
 
 
 @frozen
@@ -57,6 +52,8 @@ class WatchDeps:
         pause: Waits for some seconds, or raises SessionStateError as soon as the session is closed.
         traits: What the session has learned about the server's page sizes.
         clock: The session's clock.
+        fetch_status: Fetches the status of the account's phone.
+        fingerprint: Returns a keyed hash of the account. Default None: states are not checked.
     """
 
     fetch: FetchFunction
@@ -64,6 +61,8 @@ class WatchDeps:
     pause: Callable[[float], Awaitable[object]]
     traits: ServerTraits
     clock: Clock
+    fetch_status: Callable[[], Awaitable[AccountStatus]]
+    fingerprint: Fingerprint = lambda _: None
 
 
 class Watch:
@@ -74,19 +73,21 @@ class Watch:
         self._settings = settings
         self._state = WatchState() if settings.state is None else settings.state
         self._snapshot = Snapshot()
+        self._outages = Outages(settings, deps.clock)
         self._page_size = settings.page_size
+        self._short_ends = True  # a short page is the last one
         self._polls = 0
+        self._has_answered = False  # whether any page was read
         self._has_worked = False  # whether any poll has
-        self._failures = 0
-        self._outage_started = 0.0
         self._warned_unsorted = False
         self._warned_problems = False
-        self._next_full_scan = 0.0  # not earlier than this, by the session's clock
         self._full_scan_postponed = False
 
     async def events(self) -> AsyncGenerator[ChatEvent, None]:
         """Poll the list, yield what has changed, wait, and poll again."""
         with self._state.borrow() as self._snapshot:
+            check_account(self._snapshot, self._deps.fingerprint)
+            restore_traits(self._snapshot, self._deps.traits)
             while True:
                 started = self._deps.clock.monotonic()
                 # Read completely before anything is yielded: no request is in flight while the caller has an event.
@@ -94,28 +95,35 @@ class Watch:
                 error = front if isinstance(front, PlugChatError) else None
                 full_scan_due = False
                 if isinstance(front, FrontScan):
-                    existing_until = self._existing_until(front)
-                    has_old_unknown = front.has_old_unknown_chat(self._snapshot)
-                    for event in self._events_of_front(front, existing_until):
+                    old_before = self._old_before(front)
+                    matched = front.match(self._snapshot)
+                    full_scan_due = matched.unsure or self._has_come_back(front, matched.seen)
+                    losses = await self._losses_of(front, matched.seen)
+                    for event in self._events_of_front(front, matched.seen, old_before, losses):
                         yield event
-                    full_scan_due = self._is_full_scan_due(front, has_old_unknown=has_old_unknown)
+                    full_scan_due = self._is_full_scan_due(front, matched.seen, needed=full_scan_due)
                     if full_scan_due:
                         full = await self._result_or_error(self._scan_all())
                         if isinstance(full, FullScan):
-                            if full.continues_behind(front):
-                                self._page_size = front.last_length  # the server's cap
-                            for event in self._events_of_full_scan(full, existing_until):
+                            self._learn_short_pages(front, full)
+                            seen = self._snapshot.match(full.rows.items()).seen
+                            losses = await self._losses_of(full, seen)
+                            for event in self._events_of_full_scan(front, full, seen, old_before, losses):
                                 yield event
+                            del seen
                         else:
                             error = full
                         del full
+                    del matched, losses
                 del front  # not kept in memory during the wait
                 self._has_worked = self._has_worked or error is None
                 self._finish_poll()
                 is_last = self._polls == self._settings.max_polls
                 if is_last and error is not None:
                     raise error
-                wait = self._wait_after(error, started, full_scan=full_scan_due)
+                wait = self._outages.wait_after(
+                    error, started, full_scan=full_scan_due, full_scan_postponed=self._full_scan_postponed
+                )
                 if is_last:
                     return
                 await self._deps.pause(wait)
@@ -138,10 +146,16 @@ class Watch:
         return error.status is not None and 400 <= error.status < 500 and error.status not in (401, 403)
 
     async def _scan_front(self) -> FrontScan:
-        front = FrontScan(self._snapshot.since, _datetime_of(self._deps.clock.time()))
+        self._snapshot.begin_poll()
+        front = FrontScan(self._snapshot.since, self._deps.clock.time(), self._short_ends)
         page = await self._fetch(1)
-        # A short page of a round length may come from a server that caps the page size: a full scan finds out.
-        front.is_whole_list = page.is_short and not may_be_cut(self._deps.traits, page)
+        if not self._has_answered:
+            # Now the token is known, also that of a function.
+            check_account(self._snapshot, self._deps.fingerprint)
+            mark_account(self._snapshot, self._deps.fingerprint)
+            self._has_answered = True
+        # A short page may come from a server that caps the page size: a full scan finds out.
+        front.is_whole_list = page.is_short and self._short_ends and not may_be_cut(self._deps.traits, page)
         while front.add(page):
             page = await self._fetch(front.pages + 1)
         return front
@@ -154,41 +168,67 @@ class Watch:
             logger.warning(PROBLEM_WARNING, number, page.problems[0], extra={"plugchat_page": number})
         return page
 
-    def _existing_until(self, front: FrontScan) -> datetime | None:
-        """Return the time up to which unknown chats count as older than the watch. None: all of them are new.
-
-        Before the whole list was read once, a chat with a message since the last poll is reported as new, although it
-        may be an old one: otherwise its message would be lost.
-        """
-        snapshot = self._snapshot
-        if snapshot.complete or self._settings.emit_existing:
+    def _old_before(self, front: FrontScan) -> datetime | None:
+        """Return the time before which unknown chats are not new. None: all of them are new."""
+        if self._settings.emit_existing:
             return None
-        if snapshot.since is not None:
-            return snapshot.since
-        if snapshot.last_full_scan is None or front.newest is None:
-            return _NEWEST
-        # The last poll saw an empty list. Either these chats are new, or the list is back: then only a few are as new.
-        # The list's times are in whole seconds.
-        elapsed = min(max(0.0, self._deps.clock.time() - snapshot.last_full_scan), _MAX_LOOKBACK) + 1
-        return front.newest - min(timedelta(seconds=elapsed), front.newest - OLDEST)
+        return self._snapshot.old_before(front.newest, front.started)
 
-    def _events_of_front(self, front: FrontScan, existing_until: datetime | None) -> Generator[ChatEvent, None, None]:
+    def _has_come_back(self, front: FrontScan, seen: Mapping[str, Chat]) -> bool:
+        """Return whether a chat was read again after a list that was short for a while. Others may be back, too.
+
+        It was part of a large loss, or is not in the snapshot, although its message is older than the last poll.
+        """
+        missing, chats, since = self._snapshot.missing, self._snapshot.chats, front.since
+        return any(key in missing and missing[key].large for key in seen) or (
+            since is not None and any(key not in chats and time_of(chat) < since for key, chat in seen.items())
+        )
+
+    async def _losses_of(self, scan: FrontScan | FullScan, seen: Collection[str]) -> Losses:
+        """Return which chats count as removed after a scan. If many are missing, the phone must be connected."""
+        if not scan.is_whole_list:
+            return NO_LOSSES
+        losses = self._snapshot.note_missing(seen, proven=scan.is_proven, now=scan.started)
+        if losses.if_connected and not await self._is_connected():
+            return evolve(losses, if_connected=())
+        return losses
+
+    async def _is_connected(self) -> bool:
+        """Return whether the phone is connected, True if that can't be known."""
+        try:
+            return (await self._deps.fetch_status()).connected
+        except PlugChatError:
+            return True
+
+    def _events_of_front(
+        self, front: FrontScan, seen: Mapping[str, Chat], old_before: datetime | None, losses: Losses
+    ) -> Generator[ChatEvent, None, None]:
         """Yield the events of a front scan. Only then does the next poll start where this one has started."""
         snapshot = self._snapshot
         # An empty list is believed the second time.
-        if front.is_whole_list and (front.seen or snapshot.last_full_scan is not None):
-            snapshot.add_existing(front.seen.values(), existing_until)
-        yield from snapshot.events(front.seen.values(), self._settings.ignore, existing_until)
+        if front.is_whole_list and (front.rows or snapshot.began is not None):
+            snapshot.add_existing(seen, old_before)
+        yield from snapshot.events(seen, self._settings.ignore, old_before)
+        yield from snapshot.remove((*losses.certain, *losses.if_connected), front.started)
         if front.is_whole_list:
-            yield from snapshot.removals(front.seen, proven=not front.has_unreadable)
+            snapshot.proven = snapshot.proven or (front.is_proven and bool(seen))
             snapshot.dirty = snapshot.dirty or snapshot.last_full_scan is None
-            snapshot.last_full_scan = self._deps.clock.time()
-        snapshot.move_to_front(front.seen)
+            snapshot.last_full_scan = None if losses.confirmable else front.started
+        snapshot.move_to_front(seen)
         if not front.is_stuck:
             snapshot.since = front.newest if front.in_order else None
+            snapshot.cover(front.newest_times if front.in_order else (), front.now)
+        if snapshot.began is None:
+            snapshot.began, snapshot.dirty = front.started, True
 
-    def _is_full_scan_due(self, front: FrontScan, *, has_old_unknown: bool) -> bool:
-        """Return whether to read the whole list now. After a failure it stays due, but is not tried at each poll."""
+    def _is_full_scan_due(self, front: FrontScan, seen: Collection[str], *, needed: bool) -> bool:
+        """Return whether to read the whole list now. After a failure it stays due, but is not tried at each poll.
+
+        Args:
+            front: The front scan of this poll.
+            seen: The keys of its chats.
+            needed: Whether what the front scan has read needs it.
+        """
         snapshot = self._snapshot
         self._full_scan_postponed = False
         if front.is_whole_list:
@@ -198,20 +238,20 @@ class Watch:
             fields = {"plugchat_page_size": self._settings.page_size}
             logger.warning("the list is not sorted by time: each poll reads all of it", extra=fields)
         covers_all_messages = front.in_order and front.since is not None and not front.is_stuck
-        if not snapshot.complete or not covers_all_messages or has_old_unknown or front.lacks_known_chat(snapshot):
+        if not snapshot.complete or not covers_all_messages or needed or front.lacks_known_chat(snapshot, seen):
             snapshot.last_full_scan = None
         clock = self._deps.clock
-        if (
-            snapshot.last_full_scan is not None
-            and 0 <= clock.time() - snapshot.last_full_scan < self._settings.full_scan_interval
-        ):
+        interval = self._settings.full_scan_interval
+        if snapshot.has_large_loss:
+            interval = min(interval, _LARGE_LOSS_INTERVAL)
+        if snapshot.last_full_scan is not None and 0 <= clock.time() - snapshot.last_full_scan < interval:
             return False
-        self._full_scan_postponed = clock.monotonic() < self._next_full_scan
+        self._full_scan_postponed = clock.monotonic() < self._outages.full_scan_not_before
         return not self._full_scan_postponed
 
     async def _scan_all(self) -> FullScan:
         started = self._deps.clock.time()
-        seen: dict[str, Chat] = {}
+        rows: dict[Chat, int] = {}
         # Only "strict" proves that a missing chat is gone.
         walk = self._deps.walk(
             WalkSettings(page_size=self._settings.page_size, consistency="strict", require_verified=True)
@@ -221,7 +261,7 @@ class Watch:
             try:
                 async for page in walk.pages():
                     for chat in page.chats:
-                        seen.setdefault(key_of(chat), chat)
+                        rows[chat] = 0  # the walk has sorted out which rows are different chats
             finally:
                 await walk.discard()
         except ConsistencyError:
@@ -230,87 +270,37 @@ class Watch:
             error.checkpoint = None  # the caller can't resume this walk
             raise
         # A row that could not be read may be a missing chat.
-        return FullScan(seen, verified and not walk.saw_unreadable, started)
+        return FullScan(rows, verified and not walk.saw_unreadable, started)
 
-    def _events_of_full_scan(self, full: FullScan, existing_until: datetime | None) -> Generator[ChatEvent, None, None]:
+    def _learn_short_pages(self, front: FrontScan, full: FullScan) -> None:
+        """Learn why page 1 was short although the list continues behind it."""
+        if not full.continues_behind(front):
+            return
+        if self._page_size == self._settings.page_size:
+            self._page_size = front.last_length  # the server's cap
+        else:  # no cap: rows are left out of pages
+            self._page_size, self._short_ends = self._settings.page_size, False
+
+    def _events_of_full_scan(
+        self, front: FrontScan, full: FullScan, seen: Mapping[str, Chat], old_before: datetime | None, losses: Losses
+    ) -> Generator[ChatEvent, None, None]:
         """Yield the events of a full scan."""
         snapshot = self._snapshot
-        if full.seen:
-            snapshot.add_existing(full.seen.values(), existing_until)
-        yield from snapshot.events(full.seen.values(), self._settings.ignore, existing_until)
-        yield from snapshot.removals(full.seen, proven=full.verified)
+        if seen:
+            snapshot.add_existing(seen, old_before)
+        yield from snapshot.events(seen, self._settings.ignore, old_before)
+        yield from snapshot.remove((*losses.certain, *losses.if_connected), full.started)
+        snapshot.proven = snapshot.proven or (full.is_proven and bool(seen))
         snapshot.sort()
-        snapshot.last_full_scan = full.started
+        if not front.in_order:
+            snapshot.cover(full.times, datetime_of(full.started))
+        snapshot.last_full_scan = None if losses.confirmable else full.started
 
     def _finish_poll(self) -> None:
         """Count the poll, and call `on_poll` if the state has changed. The caller has handled all its events."""
         self._polls += 1
+        save_traits(self._snapshot, self._deps.traits)
         if self._snapshot.dirty:
             self._snapshot.dirty = False
             if self._settings.on_poll is not None:
                 self._settings.on_poll(self._state)
-
-    def _wait_after(self, error: PlugChatError | None, started: float, *, full_scan: bool) -> float:
-        """Return how long to wait after a poll, and report outages. An error that lasts too long is raised.
-
-        Args:
-            error: The error of the poll, if it has failed.
-            started: When the poll began.
-            full_scan: Whether the poll included a full scan. If only that has failed, only that waits longer; the next
-                poll for messages comes as usual.
-        """
-        now = self._deps.clock.monotonic()
-        rest = max(0.0, self._settings.interval - (now - started))
-        if error is None:
-            if self._failures and not self._full_scan_postponed:
-                self._report(Outage(None, self._failures, now - self._outage_started, rest))
-                self._failures = 0
-            return rest
-        if not self._failures:
-            self._outage_started = started
-        self._failures += 1
-        lasted = now - self._outage_started
-        left = math.inf if self._settings.max_outage is None else self._settings.max_outage - lasted
-        retry_after = error.retry_after if isinstance(error, RateLimitedError | ServerError) else None
-        if left <= 0 or (retry_after is not None and retry_after > left):
-            raise error
-        # Randomness keeps many watches from coming back at the same moment, as with retries.
-        longest = min(
-            max(self._settings.interval, _MAX_WAIT), self._settings.interval * 2.0 ** min(self._failures - 1, 64)
-        )
-        wait = longest * (1 + self._deps.clock.random()) / 2
-        if retry_after is not None:
-            wait = max(wait, min(retry_after, _MAX_RETRY_AFTER))
-        wait = min(wait, left)
-        self._report(Outage(error, self._failures, lasted, wait))
-        if full_scan and retry_after is None:
-            self._next_full_scan = now + wait
-            return min(wait, rest)
-        return wait
-
-    def _report(self, outage: Outage) -> None:
-        """Log an outage or its end, and call `on_outage`."""
-        error = outage.error
-        fields = {
-            "plugchat_error": None if error is None else type(error).__name__,
-            "plugchat_status": None if error is None else error.status,
-            "plugchat_failures": outage.failures,
-            "plugchat_lasted": outage.lasted,
-            "plugchat_wait": outage.wait,
-        }
-        if error is None:
-            text = "polls work again, after %d failures in %.1f s"
-            logger.warning(text, outage.failures, outage.lasted, extra=fields)
-        else:
-            text = "could not fetch the chats (%s); retrying in %.1f s"
-            logger.warning(text, error.message, outage.wait, extra=fields)
-        if self._settings.on_outage is not None:
-            self._settings.on_outage(outage)
-
-
-def _datetime_of(time: float) -> datetime:
-    """Return a time of the clock as a datetime, `OLDEST` if it is out of range."""
-    try:
-        return datetime.fromtimestamp(time, UTC)
-    except (ValueError, OverflowError, OSError):
-        return OLDEST

@@ -64,10 +64,12 @@ def test_events_as_text(account: PlugChatSimulator, capsys: pytest.CaptureFixtur
     added = account.new_chat()
     assert cli.run(command) == 0
     lines = [line.split(maxsplit=2) for line in capsys.readouterr().out.splitlines()]
-    assert [mark for mark, _, _ in lines] == ["~", "+", "-"]
+    assert [mark for mark, _, _ in lines] == ["~", "+"]
     assert lines[0][2].startswith(f"{changed.name or changed.id}: unread {changed.unread - 1} → {changed.unread}, last")
     assert lines[1][2] == f"{added.name or added.id}: new, 1 unread"
-    assert lines[2][2] == f"{gone.name or gone.id}: removed"
+    assert cli.run(command) == 0
+    [removed] = [line.split(maxsplit=2) for line in capsys.readouterr().out.splitlines()]
+    assert (removed[0], removed[2]) == ("-", f"{gone.name or gone.id}: removed")
 
 
 @pytest.mark.slow
@@ -120,6 +122,32 @@ def test_a_file_that_is_no_state(
     assert cli.run(["watch", "--state", str(tmp_path / "s")]) == 2
     assert "it does not hold a watch state" in capsys.readouterr().err
     assert (tmp_path / "s").read_text() == "mine"
+
+
+def test_a_file_that_is_in_use(account: PlugChatSimulator, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    """A second process says so, asks for nothing, and does not write to it."""
+    path = tmp_path / "s"
+    with WatchState.locked(path):
+        assert cli.run(["watch", "--state", str(path), "--max-polls", "1"]) == 2
+    assert f"the state {path} is in use by another watch" in capsys.readouterr().err
+    assert account.requests == []
+    assert not path.exists()
+    assert cli.run(["watch", "--state", str(path), "--max-polls", "1"]) == 0
+    assert [found.name for found in tmp_path.iterdir()] == ["s"]
+
+
+def test_a_state_of_another_account(
+    account: PlugChatSimulator, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    """It is refused, unless the account's name says that it is the same."""
+    account.add_account("an0ther-token", chats=3)
+    command = ["watch", "--state", str(tmp_path / "s"), "--max-polls", "1"]
+    assert cli.run(command) == 0
+    other = [*command, "--token", "an0ther-token"]
+    assert cli.run(other) == 2
+    assert "state belongs to another account" in capsys.readouterr().err
+    assert cli.run([*command, "--account", "mine"]) == 0
+    assert cli.run([*other, "--account", "mine"]) == 0
 
 
 def test_without_a_token(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:

@@ -196,31 +196,36 @@ async def test_a_clock_that_was_set_back_does_not_put_off_full_scans(
     assert count_requests(sim) > 250 / 20
 
 
-async def test_a_deleted_chat_among_those_that_are_read_is_told_at_once(
+async def test_a_deleted_chat_among_those_that_are_read_is_told_soon(
     sim: PlugChatSimulator, session: PlugChatSession
 ) -> None:
-    """It is missing, so the whole list is read, which proves that it is gone."""
+    """It is missing, so the whole list is read, which proves that it is gone. The next poll confirms that."""
     state = WatchState()
     await poll(session, state)
     gone = sim.delete_chat(sim.chats[7].id)
-    assert await poll(session, state) == [ChatRemoved(gone)]
     assert await poll(session, state) == []
+    state = WatchState.loads(state.dumps())
+    assert await poll(session, state) == [ChatRemoved(gone)]
+    count_requests(sim)
+    assert await poll(session, state) == []
+    assert count_requests(sim) == 1
     assert state.chats == sim.chats
 
 
-async def test_a_deleted_chat_deeper_down_is_told_by_the_next_full_scan(
+async def test_a_deleted_chat_deeper_down_is_told_after_the_next_full_scan(
     sim: PlugChatSimulator, session: PlugChatSession
 ) -> None:
-    """Not before, since nothing shows it; the oldest one first."""
+    """Not before, since nothing shows it; one more confirms it; the oldest one first."""
     state = WatchState()
     await poll(session, state)
     gone = [sim.delete_chat(sim.chats[place].id) for place in (100, 200)]
     assert await poll(session, state) == []
-    assert await poll(session, state, full_scan_interval=0.0) == [ChatRemoved(chat) for chat in reversed(gone)]
+    assert await poll(session, state, full_scan_interval=0.0) == []
+    assert await poll(session, state) == [ChatRemoved(chat) for chat in reversed(gone)]
 
 
 async def test_an_account_of_one_page_is_seen_whole(clock: WatchTime) -> None:
-    """Everything is told at once, and each poll is one request."""
+    """Changes are told at once, removals by the second poll, and each poll is one request."""
     async with (
         PlugChatSimulator(chats=13, seed=3) as sim,
         PlugChatSession(sim.token, base_url=sim.base_url, clock=clock.clock) as session,
@@ -229,10 +234,10 @@ async def test_an_account_of_one_page_is_seen_whole(clock: WatchTime) -> None:
         assert await poll(session, state) == []
         gone = sim.delete_chat(sim.chats[12])
         read = sim.mark_read(next(chat for chat in sim.chats if chat.unread))
-        removed, changed = sorted(await poll(session, state), key=lambda event: type(event).__name__, reverse=True)
-        assert removed == ChatRemoved(gone)
+        [changed] = await poll(session, state)
         assert changed.chat == read
-        assert count_requests(sim) == 2
+        assert await poll(session, state) == [ChatRemoved(gone)]
+        assert count_requests(sim) == 3
 
 
 async def test_an_empty_account_fills(clock: WatchTime) -> None:
@@ -246,7 +251,9 @@ async def test_an_empty_account_fills(clock: WatchTime) -> None:
         chat = sim.new_chat()
         assert await poll(session, state) == [ChatAdded(chat)]
         sim.delete_chat(chat.id)
+        assert await poll(session, state, max_polls=20, interval=30.0) == []
         assert await poll(session, state) == []
+        clock.now += 30
         assert await poll(session, state) == [ChatRemoved(chat)]
 
 
@@ -270,7 +277,7 @@ async def test_a_list_that_is_empty_at_first_adds_nobody(
 
 
 async def test_an_empty_account_is_believed_the_second_time(clock: WatchTime) -> None:
-    """From then on all chats are new, however old their messages."""
+    """From then on all chats with a later message are new. The time of the list is years ahead of this clock's."""
     async with (
         PlugChatSimulator(chats=0) as sim,
         PlugChatSession(sim.token, base_url=sim.base_url, clock=clock.clock) as session,
@@ -282,25 +289,80 @@ async def test_an_empty_account_is_believed_the_second_time(clock: WatchTime) ->
         assert [event.chat for event in await poll(session, state)] == chats
 
 
-async def test_a_list_that_is_short_for_a_moment_removes_nobody(
-    sim: PlugChatSimulator, session: PlugChatSession
+async def test_a_list_that_is_short_for_a_while_removes_nobody(
+    sim: PlugChatSimulator, session: PlugChatSession, clock: WatchTime
 ) -> None:
-    """As of a gateway that has just found its phone. What comes back is no event; who is missing twice is gone."""
+    """As of a gateway that has just found its phone. What comes back is no event, also if it had been believed gone."""
     state = WatchState()
     await poll(session, state, page_size=100)
-    short = Fault.answer(json.dumps([converter.unstructure(chat) for chat in sim.chats[:3]]))
-    sim.script(short)
-    assert await poll(session, state, page_size=100) == []
+    chats, read = sim.chats, sim._account.window
+    setattr(sim._account, "window", lambda page, size: read(page, size)[:3] if page == 1 else [])  # noqa: B010 - a method
+    assert await poll(session, state, page_size=100, max_polls=20) == []
+    setattr(sim._account, "window", read)  # noqa: B010
     assert await poll(session, state, page_size=100, full_scan_interval=0.0) == []
-    sim.script(short)
     assert await poll(session, state, page_size=100) == []
-    sim.script(short)
-    gone = await poll(session, state, page_size=100)
+    setattr(sim._account, "window", lambda page, size: read(page, size)[:3] if page == 1 else [])  # noqa: B010
+    gone = await poll(session, state, page_size=100, max_polls=22)
     assert [type(event) for event in gone] == [ChatRemoved] * 247
-    # All that come back are told at once: that one is older than the last poll says that there may be others.
-    back = await poll(session, state, page_size=100)
-    assert [type(event) for event in back] == [ChatAdded] * 247
+    setattr(sim._account, "window", read)  # noqa: B010
+    changed = sim.receive_message(chats[200])
+    # One that is older than the last poll says that there may be others: all are known again.
+    assert await poll(session, state, page_size=100) == [ChatAdded(changed)]
     assert state.chats == sim.chats
+
+
+async def test_the_whole_list_is_read_when_a_list_that_was_short_is_back(
+    sim: PlugChatSimulator, session: PlugChatSession, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else nobody would know since when others are missing, if some are missing again later."""
+    state = WatchState()
+    await poll(session, state)
+    read = sim._account.window
+    monkeypatch.setattr(sim._account, "window", lambda page, size: read(page, size)[4:7] if page == 1 else [])
+    assert await poll(session, state) == []
+    monkeypatch.undo()
+    count_requests(sim)
+    assert await poll(session, state) == []
+    assert count_requests(sim) > 250 / 20
+    assert await poll(session, state) == []
+    assert count_requests(sim) == 1
+
+
+async def test_the_whole_list_is_read_each_minute_while_many_chats_are_missing(
+    sim: PlugChatSimulator, session: PlugChatSession, clock: WatchTime, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They must be missing for ten minutes without a break. What full_scan_interval says counts if it is shorter."""
+    state = WatchState()
+    await poll(session, state)
+    monkeypatch.setattr(
+        sim._account, "window", lambda page, size: list(sim.chats[:107][(page - 1) * size : page * size])
+    )
+    await poll(session, state, full_scan_interval=0.0)
+    for seconds, pages in ((59, 1), (1, 6), (30, 1), (31, 6)):
+        clock.now += seconds
+        count_requests(sim)
+        assert await poll(session, state) == []
+        assert pages <= count_requests(sim) <= 3 * pages
+    clock.now += 500
+    assert len(await poll(session, state)) == 250 - 107
+    clock.now += 100
+    count_requests(sim)
+    await poll(session, state)
+    assert count_requests(sim) == 1
+
+
+async def test_a_second_poll_confirms_a_removal_though_the_list_has_grown(clock: WatchTime) -> None:
+    """It reads the whole list, which is longer than a page now: it may be that nobody was removed."""
+    async with (
+        PlugChatSimulator(chats=14, seed=3, dialect="documented") as sim,
+        PlugChatSession(sim.token, base_url=sim.base_url, clock=clock.clock) as session,
+    ):
+        state = WatchState()
+        await poll(session, state)
+        gone = sim.delete_chat(sim.chats[9])
+        assert await poll(session, state) == []
+        added = [sim.new_chat() for _ in range(10)]
+        assert await poll(session, state) == [*map(ChatAdded, added), ChatRemoved(gone)]
 
 
 async def test_a_message_that_is_dated_in_the_future_hides_no_others(
@@ -337,7 +399,7 @@ async def test_a_clock_may_say_anything(
 async def test_a_list_that_is_empty_for_a_moment_removes_nobody(
     sim: PlugChatSimulator, session: PlugChatSession
 ) -> None:
-    """As of a gateway that has lost its phone: it is believed the second time."""
+    """As of a gateway that has lost its phone."""
     state = WatchState()
     await poll(session, state)
     empty = Fault.answer("[]")
@@ -567,8 +629,8 @@ def test_a_text_that_is_no_state() -> None:
     wrong: Any = b"x"
     with pytest.raises(InvalidValueError, match=r"^the text is not a watch state\. Pass the text exactly"):
         WatchState.loads("x")
-    newer = base64.urlsafe_b64encode(zlib.compress(json.dumps({"version": 3, "value": {}}).encode())).decode()
-    with pytest.raises(InvalidValueError, match=r"^the text is a watch state of version 3\. "):
+    newer = base64.urlsafe_b64encode(zlib.compress(json.dumps({"version": 4, "value": {}}).encode())).decode()
+    with pytest.raises(InvalidValueError, match=r"^the text is a watch state of version 4\. "):
         WatchState.loads(newer)
     with pytest.raises(InvalidTypeError, match="text must be of type str"):
         WatchState.loads(wrong)
@@ -736,7 +798,7 @@ async def test_an_outage_in_a_full_scan_repeats_the_full_scan(
     sim.receive_message(sim.chats[100].id)
     sim.script(Fault.none(), Fault.none(), Fault.status(502))
     outages: list[Outage] = []
-    changed, removed = await poll(session, state, max_polls=2, on_outage=outages.append)
+    changed, removed = await poll(session, state, max_polls=3, on_outage=outages.append)
     assert isinstance(changed, ChatChanged)
     assert isinstance(removed, ChatRemoved)
     assert outages[0].error is not None
@@ -1030,6 +1092,25 @@ async def test_a_list_that_is_not_sorted_is_read_whole(caplog: pytest.LogCapture
     assert not [record for record in caplog.records if record.name == "plugchat_async.walk"]
 
 
+async def test_an_old_chat_of_a_list_that_is_not_sorted_is_not_new(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The newest message of the whole list counts, not that of the first page."""
+    clock = WatchTime()
+    async with (
+        PlugChatSimulator(chats=40, seed=1, dialect="documented") as sim,
+        PlugChatSession(sim.token, base_url=sim.base_url, clock=clock.clock) as session,
+    ):
+        read = window_of(sim)
+        hidden = sim.chats[20]
+        shown = lambda page, size: [chat for chat in read(page, size) if chat != hidden]  # noqa: E731
+        monkeypatch.setattr(sim._account, "window", shown)
+        state = WatchState()
+        assert await poll(session, state, page_size=13) == []
+        setattr(sim._account, "window", read)  # noqa: B010 - it is a method
+        added = sim.new_chat()
+        assert await poll(session, state, page_size=13) == [ChatAdded(added)]
+        assert hidden in state.chats
+
+
 async def test_a_phone_that_comes_twice_is_one_chat() -> None:
     """As in the vendor's example; the first one counts, so that nothing changes back and forth."""
     both = page(("5511999999999", 1622991687), ("5511999999999", 1622990503))
@@ -1040,7 +1121,7 @@ async def test_a_phone_that_comes_twice_is_one_chat() -> None:
 
 async def test_chats_without_times_are_watched_too() -> None:
     """All of them are on one page here, so all is known."""
-    events, _ = await events_of(page(("1", None), ("2", None)), page(("1", None)), max_polls=2, size=3)
+    events, _ = await events_of(page(("1", None), ("2", None)), page(("1", None)), max_polls=3, size=3)
     assert events == [ChatRemoved(Chat("2"))]
 
 
@@ -1062,6 +1143,8 @@ async def test_chats_without_times_are_watched_too() -> None:
         ({"ignore": ["nane"]}, InvalidValueError, "ignore must be 'phone' or 'name'"),
         ({"max_polls": 0}, InvalidValueError, "max_polls must be at least 1"),
         ({"max_outage": -1}, InvalidValueError, "max_outage must be"),
+        ({"account": 3}, InvalidTypeError, "account must be of type str"),
+        ({"account": ""}, InvalidValueError, "account is empty"),
         ({"on_outage": 3}, InvalidTypeError, "on_outage must be a plain function of an Outage"),
         ({"page": 3}, TypeError, "unexpected keyword argument 'page'"),
     ],

@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from plugchat_async import (
+    AccountStatus,
     Chat,
     ChatAdded,
     ChatChanged,
@@ -22,8 +23,8 @@ from plugchat_async import (
 )
 from plugchat_async._pagination.chat_walk import ChatWalk
 from plugchat_async._pagination.options import WalkSettings
-from plugchat_async._pagination.server_traits import ServerTraits
 from plugchat_async._pagination.walk_steps import key_of
+from plugchat_async.server_traits import ServerTraits
 from plugchat_async.testing import SimulatedAccount
 from plugchat_async.testing.dialects import DIALECTS, Dialect
 from plugchat_async.watch.options import WatchSettings
@@ -75,9 +76,12 @@ class Service:
     def walk(self, settings: WalkSettings) -> ChatWalk:
         return ChatWalk(PagesOf(self.fetch, self.time.clock.monotonic), settings, self.sizes)
 
+    async def status(self) -> AccountStatus:
+        return AccountStatus(connected=True)
+
     def watch(self, **options: Unpack[WatchOptions]) -> Watch:
         clock = evolve(self.time.clock, time=lambda: self.time.now)
-        tools = WatchDeps(self.fetch, self.walk, self.time.clock.sleep, self.sizes, clock)
+        tools = WatchDeps(self.fetch, self.walk, self.time.clock.sleep, self.sizes, clock, self.status)
         return Watch(tools, WatchSettings(**options))
 
     @property
@@ -155,7 +159,7 @@ def test_the_events_are_what_happened(
         await poll(1, 0)
         if not set(kinds) & set("rd"):  # messages are seen without reading the whole list
             assert known == service.truth
-        for _ in range(3):  # where a cap keeps "strict" from its proof, who is gone must be missed three times
+        for _ in range(4):  # where a cap keeps "strict" from its proof, who is gone must be missed three times
             service.time.now += 2e9
             await poll(1, 0)
         assert known == service.truth

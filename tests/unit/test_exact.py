@@ -4,9 +4,9 @@ from random import Random
 
 import pytest
 
-from plugchat_async import Page, ServerTraits
+from plugchat_async import Chat, Page, ServerTraits
 from plugchat_async._pagination.server_traits import ListMemory
-from support.moving import MovingList, moving, walk_over
+from support.moving import EPOCH, MovingList, moving, walk_over
 
 
 def known() -> ServerTraits:
@@ -112,3 +112,36 @@ def test_a_chat_that_is_pushed_down_between_prefetched_pages_is_found(seed: int)
     walked = walk_over(read, 10, "exact", ahead=1, order=Random(seed), traits=known())
     assert walked.stats.verified
     assert listed.there <= set(walked.got)
+
+
+@pytest.mark.parametrize("rows", [25, 26])
+def test_a_second_row_of_a_person_is_no_sign_of_hidden_rows(rows: int) -> None:
+    """It comes with the whole answer, since it was taken for the first one; the list is as long as it was counted."""
+    chats = [Chat("x", last_message_time=EPOCH), *MovingList(rows - 2).page(1, rows).chats, Chat("x", "another")]
+    traits = ServerTraits()
+    for _ in range(2):
+        walked = walk_over(
+            lambda number, size: Page(number, size, tuple(chats[(number - 1) * size : number * size]), b""),
+            10,
+            "exact",
+            max_page_size=1000,
+            traits=traits,
+        )
+        assert len(walked.got) == rows
+        assert walked.stats.verified
+        assert traits.short_pages == "end"
+        assert len(walked.asked) <= 5
+
+
+def test_hidden_rows_are_learned_from_a_whole_answer() -> None:
+    """A page was short, and the list is longer than that."""
+    chats = MovingList(40).page(1, 40).chats
+
+    def read(number: int, size: int) -> Page:
+        page = chats[(number - 1) * size : number * size]
+        return Page(number, size, tuple(chat for chat in page if chat.id != "15"), b"")
+
+    traits = ServerTraits(longest_page=10)
+    walked = walk_over(read, 10, "exact", max_page_size=1000, traits=traits)
+    assert len(walked.got) == 39
+    assert traits.short_pages == "anywhere"

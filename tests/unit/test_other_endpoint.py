@@ -15,10 +15,11 @@ from plugchat_async import (
     RateLimitedError,
     RetryPolicy,
     ServerError,
+    ServerTraits,
     WalkReport,
 )
 from plugchat_async._pagination.options import WalkSettings
-from plugchat_async._pagination.server_traits import ServerTraits
+from plugchat_async._pagination.server_traits import ListMemory
 from support.fakes import FakeTime, RawServer, answering, http
 from support.requests import requested_targets
 
@@ -45,10 +46,11 @@ class Session(PlugChatSession):
         self.time = FakeTime()
         super().__init__(token, clock=self.time.clock, on_bad_value="raise", **options)
         self._contacts = self._fetcher.for_endpoint(PATH, Contact)
+        self.contacts_traits = ServerTraits(longest_page=10, short_pages="end", past_end="empty")
 
     async def iter_contacts(self, options: WalkSettings) -> AsyncGenerator[Contact, None]:
         """As `iter_chats` does for chats."""
-        async with self._walk(options, self._contacts, ServerTraits()) as walk:
+        async with self._walk(options, self._contacts, ListMemory(), self.contacts_traits) as walk:
             async for page in walk.pages():
                 for contact in cast("tuple[Contact, ...]", page.chats):
                     yield contact
@@ -102,12 +104,14 @@ async def test_two_calls_learn_apart() -> None:
     """That contacts honour a page's size does not mean that chats do: that is checked."""
     contacts = answer(*[{"phone": str(number)} for number in range(10)])
     chats = answer(*[{"phone": str(number)} for number in range(5)])
-    async with RawServer(answering(contacts, answer(), chats, answer(), close=False)) as server:
+    async with RawServer(
+        answering(contacts, answer({"phone": "10"}), chats, answer({"phone": "4"}), close=False)
+    ) as server:
         async with Session("t0ken", base_url=server.base_url) as session:
-            assert len([contact async for contact in session.iter_contacts(WalkSettings(page_size=10))]) == 10
+            assert len([contact async for contact in session.iter_contacts(WalkSettings(page_size=10))]) == 11
             assert len(await session.list_chats(10)) == 5
         assert requested_targets(server)[2:] == [
-            f"/api/whatsapp/chats?{query}" for query in ("page=1&pageSize=10", "page=2&pageSize=5")
+            f"/api/whatsapp/chats?{query}" for query in ("page=1&pageSize=10", "page=2&pageSize=4")
         ]
 
 

@@ -7,6 +7,7 @@ import re
 import zlib
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
+from typing import Any
 
 import pytest
 from attrs import evolve
@@ -20,6 +21,8 @@ from plugchat_async import (
 )
 from plugchat_async._internal.serialization import to_text
 from plugchat_async.testing import PlugChatSimulator
+from plugchat_async.watch.identity import OLDEST, identity_of
+from plugchat_async.watch.losses import Missed
 from plugchat_async.watch.options import WatchSettings
 from plugchat_async.watch.snapshot import Snapshot
 from plugchat_async.watch.state import pack, unpack
@@ -35,45 +38,93 @@ async def sim() -> AsyncIterator[PlugChatSimulator]:
 
 def test_a_state_is_small(sim: PlugChatSimulator) -> None:
     """As small as its docstring says."""
-    snapshot = Snapshot(chats={chat.id: chat for chat in sim.chats}, complete=True)
+    snapshot = Snapshot(chats={identity_of(chat): chat for chat in sim.chats}, complete=True)
     per_chat = len(pack(snapshot)) / len(sim.chats)
     assert 60 < per_chat < 200
-    bare = Snapshot(chats={c.id: evolve(c, profile_thumbnail=None) for c in sim.chats})
+    bare = Snapshot(chats={identity_of(c): evolve(c, profile_thumbnail=None) for c in sim.chats})
     assert len(pack(bare)) / len(sim.chats) < per_chat
     assert "60 to 200 bytes" in str(WatchState.dumps.__doc__)
 
 
 def test_a_state_keeps_every_value() -> None:
-    """All fields of a chat, whatever they are."""
-    chats = [
-        Chat("1"),
-        Chat("2", "ação 👩‍👩‍👧", 3, None, True, True, "https://x", 0),
-    ]
-    snapshot = Snapshot(chats={chat.id: chat for chat in chats}, last_full_scan=1.5, missing={"1": 2}, complete=True)
-    state = WatchState.loads(pack(snapshot))
-    assert state.chats == tuple(chats)
-    assert state.dumps() == pack(snapshot)
-
-
-def test_the_names_in_saved_states_stay() -> None:
-    """States of version 2 that were saved with other names in this package are read, and written the same way."""
+    """All fields of a chat, whatever they are, and all that is known of the list."""
     time = datetime(2026, 1, 15, tzinfo=UTC)
-    row = ["1", "Ana", 2, time, False, False, None, None, "1@lid", True, None, False, None, None]
-    saved = {"chats": [row], "begun": True, "bound": time, "swept": 1.5, "doubted": {"1": 2}, "dated": ["1"]}
-    snapshot = unpack(to_text(2, saved))
-    assert (snapshot.complete, snapshot.since, snapshot.last_full_scan) == (True, time, 1.5)
-    assert (snapshot.missing, snapshot.partial) == ({"1": 2}, {"1"})
-    written = json.loads(zlib.decompress(base64.urlsafe_b64decode(pack(snapshot))))
-    assert written["version"] == 2
-    assert written["value"].keys() == saved.keys()
+    twins = [Chat("3", "Ana", 1, time), Chat("3", "Bia", 2, time)]
+    chats = {
+        "1\n": Chat("1"),
+        "2\n": Chat("2", "ação 👩‍👩‍👧", 3, None, True, True, "https://x", 0),
+        "3\n\n2": twins[1],
+        "3\n": twins[0],
+    }
+    snapshot = Snapshot(
+        chats=chats,
+        complete=True,
+        proven=True,
+        since=time,
+        covered=time,
+        began=1.25,
+        last_full_scan=1.5,
+        missing={"1\n": Missed(2, 1.0, large=True)},
+        partial={"2\n"},
+        receded={"3\n\n2"},
+        tombstones={"4\n": (time, 2.5), "5\n": (OLDEST, 3.5)},
+        salt="5a17",
+        account="token:abc",
+        traits={"caps": [50]},
+    )
     assert unpack(pack(snapshot)) == snapshot
+    state = WatchState.loads(pack(snapshot))
+    assert state.dumps() == pack(snapshot)
+    assert set(state.chats) == set(chats.values())
+
+
+def test_what_is_not_about_a_known_chat_is_not_read() -> None:
+    """Else a text that somebody has changed would fail later."""
+    snapshot = Snapshot(missing={"1\n": Missed(2, 1.0, large=True)}, receded={"1\n"})
+    read = unpack(pack(snapshot))
+    assert (read.missing, read.receded) == ({}, set())
+
+
+def saved_v2(*rows: list[Any], **others: Any) -> str:
+    """A state as version 2 saved it."""
+    return to_text(2, {"chats": rows, "begun": True, "bound": TIME, "swept": 1.5, "doubted": {}, "dated": [], **others})
+
+
+TIME = datetime(2026, 1, 15, tzinfo=UTC)
+
+
+def row_of(phone: str | None, name: str | None, lid: str | None) -> list[Any]:
+    return [phone, name, 2, TIME, False, False, None, None, lid, True, None, False, None, None]
+
+
+def test_states_of_version_2_are_read() -> None:
+    """Their chats were known by the phone, or the lid with the name. Since when chats are missing was not known."""
+    rows = [row_of("1", "Ana", "1@lid"), row_of(None, "Bia", "2@lid"), row_of(None, None, "2@lid")]
+    text = saved_v2(*rows, doubted={"1": 2}, dated=["1", "2@lid\n"])
+    snapshot = unpack(text)
+    assert list(snapshot.chats) == ["1\n1@lid", "\n2@lid", "\n2@lid\n2"]
+    assert [chat.name for chat in snapshot.chats.values()] == ["Ana", "Bia", None]
+    assert (snapshot.complete, snapshot.since, snapshot.covered, snapshot.last_full_scan) == (True, TIME, TIME, 1.5)
+    assert (snapshot.missing, snapshot.partial) == ({}, {"1\n1@lid", "\n2@lid\n2"})
+    written = json.loads(zlib.decompress(base64.urlsafe_b64decode(pack(snapshot))))
+    assert written["version"] == 3
+    assert unpack(pack(snapshot)) == snapshot
+
+
+def test_a_group_of_rows_stays_one_over_restarts() -> None:
+    """A row that is read again is the same chat, though it stands elsewhere."""
+    snapshot = unpack(saved_v2(row_of(None, "Bia", "2@lid"), row_of(None, None, "2@lid")))
+    for _ in range(2):
+        rows = list(reversed(snapshot.chats.values()))
+        assert snapshot.match((row, 1) for row in rows).seen == snapshot.chats
+        snapshot = unpack(pack(snapshot))
 
 
 def test_a_state_knows_all_fields() -> None:
     """Also of chats without a phone; one without an id is no state."""
     time = datetime(2026, 1, 15, tzinfo=UTC)
     known = Chat(None, "Ana", 2, time, lid="1@lid", is_archived=True, is_group=False, muted_until=FOREVER)
-    assert unpack(pack(Snapshot(chats={"1@lid\nAna": known}))).chats == {"1@lid\nAna": known}
+    assert unpack(pack(Snapshot(chats={"\n1@lid": known}))).chats == {"\n1@lid": known}
     with pytest.raises(InvalidValueError, match="not a watch state"):
         unpack(pack(Snapshot(chats={"": Chat()})))
 

@@ -1,0 +1,244 @@
+"""Which row of a reading is which known chat. Pure.
+
+A chat is identified by its phone and lid. The gateway lists some persons in several rows that share both, or have the
+same lid and no phone. Rows of one answer that differ are different chats. They are told apart by what they were: a row
+that is as before is the same chat; one that is not is the chat with its name, then the one with its time, then the one
+with the newest message. If only a part of the list was read, a chat that changed may be any of those that are not in
+that part: then only a reading of the whole list decides.
+"""
+
+from collections.abc import Callable, Collection, Iterable, Mapping
+from datetime import UTC, datetime
+from typing import Final, TypeAlias
+
+from attrs import define, field, frozen
+
+from plugchat_async.models import Chat
+
+# Sorts before all other times, as chats without a message do.
+OLDEST: Final = datetime.min.replace(tzinfo=UTC)
+
+# A nonsensical phone may stand in any number of rows. So many of them are compared with each other.
+_MAX_ROWS: Final = 100
+
+Groups: TypeAlias = Mapping[str, tuple[str, ...]]
+"""The keys of known chats, by `group_of`."""
+
+
+def time_of(chat: Chat) -> datetime:
+    """Return the time of the last message, `OLDEST` if there is none."""
+    return chat.last_message_time or OLDEST
+
+
+def group_of(chat: Chat) -> str:
+    """Return what all rows that may be the same chat share: the phone, else the lid. A lid may become known later."""
+    return chat.phone or f"\n{chat.lid}"
+
+
+def identity_of(chat: Chat) -> str:
+    """Return phone and lid. It is the key of the first row that has them."""
+    return f"{chat.phone or ''}\n{chat.lid or ''}"
+
+
+@define(eq=False, repr=False)
+class NewKeys:
+    """Makes keys for chats that are not known.
+
+    Attributes:
+        taken: What has the keys that are in use.
+    """
+
+    taken: tuple[Mapping[str, object], ...]
+    _numbers: dict[str, int] = field(factory=dict[str, int], init=False)
+
+    def make(self, chat: Chat) -> str:
+        """Return a key that is not in use."""
+        identity = identity_of(chat)
+        number = self._numbers.get(identity, 1)
+        while any((key := identity if number == 1 else f"{identity}\n{number}") in keys for keys in self.taken):
+            number += 1
+        self._numbers[identity] = number + 1  # the caller uses it
+        return key
+
+
+@frozen
+class Matched:
+    """The rows of a reading, as chats.
+
+    Attributes:
+        seen: The chats by key, in the order of the list.
+        unsure: Whether rows are left out because only a reading of the whole list can tell which chats they are.
+    """
+
+    seen: dict[str, Chat]
+    unsure: bool
+
+
+@define(eq=False, repr=False)
+class _Row:
+    """A row of a reading.
+
+    Attributes:
+        place: Its place in the reading.
+        chat: The row itself.
+        answer: The number of the answer that had it.
+        key: The key of the chat that it is, "" while that is not known.
+        is_sure: Whether no other known chat can be this one.
+    """
+
+    place: int
+    chat: Chat
+    answer: int
+    key: str = ""
+    is_sure: bool = True
+
+
+@frozen
+class _Context:
+    """The arguments of `match_rows` that are not rows."""
+
+    must_be_seen: Callable[[Chat], bool]
+    complete: bool
+    missing: Collection[str]
+
+    def may_be(self, new: Chat, old: Chat, *, alone: bool = False) -> bool:
+        """Return whether two rows of a group may be one chat: no lid becomes another one.
+
+        Args:
+            new: The row that was read.
+            old: The known chat.
+            alone: Whether there is no other row, neither a known nor a read one.
+        """
+        if new.lid is not None and old.lid is not None and new.lid != old.lid:
+            return False
+        if new.name == old.name:
+            return True
+        return (self.complete or bool(new.phone)) and (alone or time_of(new) >= time_of(old))
+
+
+def match_rows(
+    reading: Iterable[tuple[Chat, int]],
+    chats: Mapping[str, Chat],
+    groups: Groups,
+    must_be_seen: Callable[[Chat], bool] = lambda _: True,
+    *,
+    complete: bool = True,
+    missing: Collection[str] = (),
+) -> Matched:
+    """Return which chats the rows of a reading are.
+
+    Args:
+        reading: The rows, in order, with the number of the answer that had them. Equal rows are one.
+        chats: The known chats by key.
+        groups: Their keys by `group_of`.
+        must_be_seen: Returns whether a known chat would be in the part of the list that was read, if it had not
+            changed. Default: all of the list was read.
+        complete: Whether all chats of the list were known. If not, a row without a phone and with another name is
+            another chat, not a renamed one: one lid may have five rows. Default True.
+        missing: The keys of known chats that the last reading did not have. A row is rather another one.
+    """
+    by_group: dict[str, list[_Row]] = {}
+    for place, (chat, answer) in enumerate(reading):
+        by_group.setdefault(group_of(chat), []).append(_Row(place, chat, answer))
+    context = _Context(must_be_seen, complete, missing)
+    found: list[_Row] = []
+    unsure = False
+    for group, rows in by_group.items():
+        keys = groups.get(group, ())
+        if len(rows) == 1 and (not keys or chats[keys[0]] == rows[0].chat):  # as nearly always
+            rows[0].key = keys[0] if keys else ""
+            found += rows
+            continue
+        matched = _match_group(rows, {key: chats[key] for key in keys}, context)
+        if not all(row.is_sure for row in matched):
+            unsure = True
+            matched = [row for row in matched if chats.get(row.key) == row.chat]
+        found += matched
+    found.sort(key=lambda row: row.place)
+    seen: dict[str, Chat] = {}
+    new = NewKeys((chats, seen))
+    for row in found:
+        seen[row.key or new.make(row.chat)] = row.chat
+    return Matched(seen, unsure)
+
+
+def _match_group(rows: list[_Row], known: dict[str, Chat], context: _Context) -> list[_Row]:
+    """Set the keys of the rows of a group that are known chats. Return the rows without repetitions."""
+    alone = len(known) == 1 and len(rows) == 1
+    first: dict[Chat, _Row] = {}
+    for row in rows:
+        first.setdefault(row.chat, row)
+    as_before = {chat: key for key, chat in known.items()}
+    for row in first.values():
+        row.key = as_before.get(row.chat, "")
+        known.pop(row.key, None)
+    _pair([row for row in first.values() if not row.key], known, context, alone=alone)
+    if rows[0].answer == rows[-1].answer:
+        return list(first.values())
+    merged: list[_Row] = []
+    for row in first.values():
+        _merge(row, merged)
+    return merged
+
+
+def _pair(rows: list[_Row], known: dict[str, Chat], context: _Context, *, alone: bool) -> None:
+    """Set the keys of rows that are known chats, but have changed. The most similar ones are paired first."""
+
+    def likeness(row: _Row, key: str) -> tuple[object, ...]:
+        new, old = row.chat, known[key]
+        return (
+            new.name == old.name,
+            new.lid == old.lid,
+            new.last_message_time == old.last_message_time,
+            time_of(new) >= time_of(old),
+            key not in context.missing,
+            context.must_be_seen(old),
+            time_of(old),
+            time_of(new),
+        )
+
+    pairs = [
+        (row, key)
+        for row in rows[:_MAX_ROWS]
+        for key in list(known)[:_MAX_ROWS]
+        if context.may_be(row.chat, known[key], alone=alone)
+    ]
+    for row, key in sorted(pairs, key=lambda pair: likeness(*pair), reverse=True):
+        if row.key or key not in known:
+            continue
+        row.key, old = key, known.pop(key)
+        if not context.must_be_seen(old):
+            # It may as well be another one of those that were not read.
+            rivals = [
+                other for other in known.values() if context.may_be(row.chat, other) and not context.must_be_seen(other)
+            ]
+            row.is_sure = row.chat.last_message_time == old.last_message_time or (
+                row.chat.name == old.name and all(other.name != old.name for other in rivals)
+            )
+
+
+def _merge(row: _Row, merged: list[_Row]) -> None:
+    """Add a row, or make it one with a row of an earlier answer, if both show the same chat at different moments."""
+    for place, other in enumerate(merged):
+        if _is_same_chat(other, row):
+            later = time_of(row.chat) >= time_of(other.chat)
+            kept = row if later else other
+            kept.key, kept.place, kept.is_sure = row.key or other.key, other.place, row.is_sure and other.is_sure
+            merged[place] = kept
+            return
+    merged.append(row)
+
+
+def _is_same_chat(earlier: _Row, later: _Row) -> bool:
+    """Return whether a row of a later answer is a chat that an earlier one had.
+
+    Further down in the list others are older, unless that answer is older, too: then it has what was known before.
+    """
+    if earlier.answer >= later.answer or (earlier.key and later.key):
+        return False
+    same_time = later.chat.last_message_time == earlier.chat.last_message_time
+    if later.chat.lid != earlier.chat.lid or (later.chat.name != earlier.chat.name and not same_time):
+        return False
+    if time_of(later.chat) < time_of(earlier.chat):
+        return bool(later.key)
+    return later.chat.last_message_time is not None

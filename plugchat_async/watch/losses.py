@@ -1,0 +1,92 @@
+"""Which chats are removed: what a list no longer has is doubted first. Pure.
+
+A gateway whose phone is disconnected, or has just come back, returns an empty or a partial list under a 200. So one
+reading never removes a chat. A few chats that are missing are believed after a second reading if it proves that they
+are gone, and after a third one without proof. If many are missing at once, or all, they must be missing for ten
+minutes, and the phone must be connected.
+"""
+
+from collections.abc import Collection, Mapping
+from typing import Final
+
+from attrs import frozen
+from msgspec import Struct
+
+# How many readings in a row must miss a chat: a proof needs the second one, since an answer may be partial.
+_READINGS_PROVEN: Final = 2
+_READINGS_UNPROVEN: Final = 3
+# A loss is large if it is more than this many chats, and more than this share of them.
+_FEW: Final = 3
+_SHARE: Final = 0.1
+# How long a large loss must last, in seconds.
+_LARGE_LASTS: Final = 600.0
+
+
+class Missed(Struct, frozen=True, array_like=True):
+    """A chat that the last readings of the whole list did not have.
+
+    Attributes:
+        times: The number of readings in a row that did not have it. 0: a poll that read a part of the list has seen it.
+        since: When the first of them began, in epoch seconds.
+        large: Whether it was part of a large loss in one of them.
+    """
+
+    times: int
+    since: float
+    large: bool
+
+
+@frozen
+class Losses:
+    """The chats that count as removed after a reading.
+
+    Attributes:
+        missing: All chats that the reading does not have, by key.
+        certain: The keys of those that are removed.
+        if_connected: The keys of those that are removed if the phone is connected.
+        confirmable: Whether the next reading, if it proves the same, removes others.
+    """
+
+    missing: Mapping[str, Missed]
+    certain: tuple[str, ...]
+    if_connected: tuple[str, ...]
+    confirmable: bool
+
+
+NO_LOSSES: Final = Losses({}, (), (), confirmable=False)
+
+
+def find_losses(
+    known: Collection[str], missing: Mapping[str, Missed], seen: Collection[str], *, proven: bool, now: float
+) -> Losses:
+    """Return which chats count as removed after a reading of the whole list.
+
+    A chat of a large loss stays in it until it is seen again: a list that fills up is nearly complete before it is. If
+    others of the same loss come back, the ten minutes begin anew.
+
+    Args:
+        known: The keys of all known chats.
+        missing: The chats that the readings before did not have.
+        seen: The keys of the chats that were read.
+        proven: Whether it is proven that the list has no other chats.
+        now: When the reading began, in epoch seconds.
+    """
+    unseen = [key for key in known if key not in seen]
+    large = not seen or len(unseen) > max(_FEW, _SHARE * len(known))
+    recovering = {missed.since for key, missed in missing.items() if missed.large and key in seen}
+    found: dict[str, Missed] = {}
+    for key in unseen:
+        before = missing.get(key)
+        if before is None or not before.times:
+            before = Missed(0, now, large=False)
+        # A clock that was set back must not make it last for years.
+        since = now if before.since > now or (before.large and before.since in recovering) else before.since
+        found[key] = Missed(before.times + 1, since, large or before.large)
+    needed = _READINGS_PROVEN if proven else _READINGS_UNPROVEN
+    enough = {key: missed for key, missed in found.items() if missed.times >= needed}
+    return Losses(
+        found,
+        tuple(key for key, missed in enough.items() if not missed.large),
+        tuple(key for key, missed in enough.items() if missed.large and now - missed.since >= _LARGE_LASTS),
+        proven and any(missed.times == 1 and not missed.large for missed in found.values()),
+    )

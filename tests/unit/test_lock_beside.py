@@ -1,0 +1,53 @@
+"""The lock on a path, by a file beside it."""
+
+from pathlib import Path
+from typing import BinaryIO
+
+import pytest
+
+from plugchat_async._internal import files
+from plugchat_async._internal.files import lock_beside
+
+
+def test_the_file_beside_is_there_meanwhile(tmp_path: Path) -> None:
+    """A second one does not get the lock; links lead to the same one."""
+    path, link = tmp_path / "x", tmp_path / "link"
+    link.symlink_to(path)
+    with lock_beside(path) as first, lock_beside(link) as second:
+        assert (first, second) == (True, False)
+        assert (tmp_path / "x.lock").exists()
+    assert not (tmp_path / "x.lock").exists()
+    with lock_beside(link) as again:
+        assert again
+
+
+@pytest.mark.parametrize("replaced", [True, False])
+def test_a_file_that_its_owner_has_removed_meanwhile_locks_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, replaced: bool
+) -> None:
+    """It was opened before, and locked after that: it is tried again with the file of now."""
+    real, calls = files.lock, 0
+
+    def lock(file: BinaryIO) -> bool:
+        nonlocal calls
+        calls += 1
+        if calls == 1:
+            (tmp_path / "x.lock").unlink()
+            if replaced:
+                (tmp_path / "x.lock").touch()
+        return real(file)
+
+    monkeypatch.setattr(files, "lock", lock)
+    with lock_beside(tmp_path / "x") as ours:
+        assert ours
+        assert calls == 2
+        with lock_beside(tmp_path / "x") as others:
+            assert not others
+
+
+@pytest.mark.parametrize("path", ["none/x", "x\0y"])
+def test_where_no_file_can_be_made_there_is_no_lock(tmp_path: Path, path: str) -> None:
+    """It is a help, not a guarantee."""
+    with lock_beside(tmp_path / path) as first, lock_beside(tmp_path / path) as second:
+        assert first
+        assert second
