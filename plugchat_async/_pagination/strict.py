@@ -32,7 +32,7 @@ from plugchat_async._pagination.exact import MAX_PASSES
 from plugchat_async._pagination.order import MAX_PINNED, is_sorted, safe_newest, times_of
 from plugchat_async._pagination.page_numbers import FAR_PAGES
 from plugchat_async._pagination.remember import Remembered
-from plugchat_async._pagination.server_traits import record_end, record_hidden_rows, record_page
+from plugchat_async._pagination.server_traits import may_be_cut, record_end, record_hidden_rows, record_page
 from plugchat_async._pagination.walk_context import (
     HIDDEN_ROWS,
     SHRUNK,
@@ -85,13 +85,14 @@ def scan_windows(state: WalkState, context: WalkContext, remembered: Remembered)
         first = None
         bounded = state.scan.bound is not None
         if scan.reason or (bounded and scan.count == 1):
-            return scan.reason or (AMBIGUOUS if remembered.dropped else "")
+            return scan.reason or (AMBIGUOUS if remembered.doubtful else "")
         if remembered.others and not bounded and state.passes:
             remembered.drop_unconfirmed()
             yield from remembered.yield_others()
-        if not bounded and remembered.stands_still():
+        if not bounded and remembered.stands_still(scan.rows - remembered.copies):
             scan.unexplained = 0
             yield from remembered.yield_rest()
+            remembered.doubtful.clear()
         settled = bounded or (state.passes > 0 and not scan.unexplained)
         state.begin_pass(state.scan.newest if settled else None)
     return TOO_FAST
@@ -105,6 +106,7 @@ class _WindowScan:
         count: The number of windows that were read.
         reason: Why the scan proves nothing, or "".
         unexplained: How many chats it has added that have not got a message since the walk began.
+        rows: The number of rows that the list has.
         _honoured: Whether a window of a size that was chosen here came back full.
         _first: The key of the first row of page 1. A server that ignores `page` has it on each page.
     """
@@ -115,6 +117,7 @@ class _WindowScan:
     count: int = field(default=0, init=False)
     reason: str = field(default="", init=False)
     unexplained: int = field(default=0, init=False)
+    rows: int = field(default=0, init=False)
     _misses: int = field(default=0, init=False)
     _back: int = field(default=0, init=False)
     _honoured: bool = field(default=False, init=False)
@@ -252,7 +255,7 @@ class _WindowScan:
     def _note_end(self, page: Page) -> None:
         """Look whether as many chats were read as the list has rows."""
         state = self._state
-        rows = (page.number - 1) * page.size + page.length
+        self.rows = rows = (page.number - 1) * page.size + page.length
         read = state.delivered + sum(map(len, self._remembered.others.values())) + self._remembered.copies
         if state.scan.bound is None and read < rows:
             self.unexplained += 1
@@ -268,8 +271,9 @@ class _WindowScan:
             step = FetchPage(page.number + 1, page.size, resume_page=page.number, probe="exists")
             if (yield from self._has_unread(step)):
                 longer = yield FetchPage(page.number, page.size, resume_page=page.number, probe="exists")
-                if longer.length > page.length:
-                    return False  # it was short for a moment: the next window begins before its end
+                if longer.length > page.length or may_be_cut(traits, page):
+                    # Short for a moment, or cut: the next window begins before its end.
+                    return False
                 record_hidden_rows(traits, page)
                 self.reason = HIDDEN_ROWS
                 return True
