@@ -7,21 +7,24 @@ from collections import Counter
 from typing import Any
 
 import pytest
-from test_walk_traces import ANY, BUMPS, Script, traces
+from test_walk_traces import JUMPS, Script, scripts
 
-from plugchat_async import Chat, Page, PlugChatError, PlugChatSession, RetryPolicy, WalkReport
+from plugchat_async import Chat, Page, PlugChatError, PlugChatSession, RetryPolicy, ServerTraits, WalkReport
 from plugchat_async._pagination.walk_state import Consistency
 from plugchat_async.testing import Fault, PlugChatSimulator
 from support.fakes import DOCUMENTED, FakeTime
 from support.gateway import Gateway
-from support.moving import Event
+from support.gateway_list import Event
+
+# What a walk over a long list shows.
+KNOWN = ServerTraits(longest_page=1000, short_pages="end", past_end="empty")
 
 
 def play(sim: PlugChatSimulator, script: Script, monkeypatch: pytest.MonkeyPatch) -> set[str]:
     """Let a script happen between the requests. Gives the phones that are there all the while, kept up to date."""
     account = sim._account
     there = {chat.id for chat in account.chats}
-    waiting = list(script)
+    waiting = sorted(script)
     answered = 0
 
     def happen(event: Event) -> None:
@@ -48,25 +51,30 @@ def play(sim: PlugChatSimulator, script: Script, monkeypatch: pytest.MonkeyPatch
 
 @pytest.mark.slow
 @pytest.mark.parametrize("prefetch", [0, 3])
-@pytest.mark.parametrize(("consistency", "kinds"), [("exact", BUMPS), ("strict", ANY)])
+@pytest.mark.parametrize(("consistency", "kinds"), [("exact", JUMPS), ("strict", (*JUMPS, "delete"))])
 async def test_the_small_traces_over_http(
     consistency: Consistency, kinds: tuple[str, ...], prefetch: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """One trace in seven, a fault in two requests of three: nothing is missed, and each walk knows it."""
+    """One trace in many, a fault in two requests of three: nothing is missed, and each walk knows it."""
     faults = (Fault.status(503), Fault.none(), Fault.reset(), Fault.truncate(), Fault.none(), Fault.status(502))
     # Of many requests in flight one may meet several of them.
     policy = RetryPolicy(attempts=6)
-    scripts = list(traces(5, 7, 2, kinds))[::7]
-    for number, script in enumerate(scripts):
+    # In `strict`, so many that they are no single window.
+    chats, every = (9, 41) if consistency == "strict" else (5, 7)
+    for number, script in enumerate(list(scripts(chats, 6, 2, kinds))[::every]):
         fake = FakeTime()
         async with (
-            PlugChatSimulator(5, seed=number, dialect="documented") as sim,
-            PlugChatSession(sim.token, base_url=sim.base_url, retry=policy, clock=fake.clock) as session,
+            PlugChatSimulator(chats, seed=number, dialect="documented") as sim,
+            PlugChatSession(
+                sim.token, base_url=sim.base_url, retry=policy, clock=fake.clock, server_traits=KNOWN.copy()
+            ) as session,
         ):
             sim.script(*faults[number % 3 :], Fault.none(), *faults)
             there = play(sim, script, monkeypatch)
             reports: list[WalkReport] = []
-            found = await session.list_chats(2, consistency=consistency, prefetch=prefetch, on_report=reports.append)
+            found = await session.list_chats(
+                2, consistency=consistency, prefetch=prefetch, max_page_size=None, on_report=reports.append
+            )
             phones = [chat.id for chat in found]
             assert len(set(phones)) == len(phones)
             assert there <= set(phones), script
@@ -75,21 +83,33 @@ async def test_the_small_traces_over_http(
 
 
 async def lost(
-    consistency: Consistency, seed: int, *, prefetch: int = 0, every: float | None = None, **traffic: float
+    consistency: Consistency,
+    seed: int,
+    *,
+    prefetch: int = 0,
+    max_page_size: int | None = None,
+    every: float | None = None,
+    bumps: float = 0,
+    inserts: float = 0,
+    deletes: float = 0,
 ) -> tuple[int, int, WalkReport]:
-    """How many chats a walk over a busy account missed and repeated, with its report."""
+    """Return how many chats a walk over a busy account missed and repeated, and its report."""
     reports: list[WalkReport] = []
     async with (
         PlugChatSimulator(400, seed=seed, dialect="documented") as sim,
-        PlugChatSession(sim.token, base_url=sim.base_url) as session,
+        PlugChatSession(sim.token, base_url=sim.base_url, server_traits=KNOWN.copy()) as session,
     ):
         before = {chat.id for chat in sim.chats}
-        sim.traffic(**traffic, seed=seed, every=every)
+        sim.traffic(bumps=bumps, inserts=inserts, deletes=deletes, seed=seed, every=every)
         found = Counter(
             [
                 chat.id
                 async for chat in session.iter_chats(
-                    50, consistency=consistency, prefetch=prefetch, on_report=reports.append
+                    50,
+                    consistency=consistency,
+                    prefetch=prefetch,
+                    max_page_size=max_page_size,
+                    on_report=reports.append,
                 )
             ]
         )
@@ -97,6 +117,7 @@ async def lost(
     return len(there - set(found)), found.total() - len(found), reports[0]
 
 
+@pytest.mark.parametrize("max_page_size", [None, 1000])
 @pytest.mark.parametrize("prefetch", [0, 4])
 @pytest.mark.parametrize(
     ("consistency", "traffic"),
@@ -107,15 +128,15 @@ async def lost(
     ],
 )
 async def test_a_busy_account_is_read_wholly(
-    consistency: Consistency, traffic: dict[str, float], prefetch: int
+    consistency: Consistency, traffic: dict[str, float], prefetch: int, max_page_size: int | None
 ) -> None:
-    """Ten seeds: none missed, none twice, and each walk knows it."""
+    """Ten seeds: none missed, none twice, and each walk knows it; also without one answer that holds all."""
     recovered = 0
     for seed in range(10):
-        missed, twice, report = await lost(consistency, seed, prefetch=prefetch, **traffic)
+        missed, twice, report = await lost(consistency, seed, prefetch=prefetch, max_page_size=max_page_size, **traffic)
         assert (missed, twice, report.verified) == (0, 0, True)
         recovered += report.recovered
-    assert recovered > 0
+    assert recovered > 0 or (consistency == "strict" and max_page_size is not None)
 
 
 async def test_plain_loses_and_repeats() -> None:
@@ -143,7 +164,7 @@ async def test_a_walk_goes_on_after_an_outage(consistency: Consistency, fake_tim
     """With the error's checkpoint, and much having happened meanwhile."""
     async with (
         PlugChatSimulator(400, seed=3, dialect="documented") as sim,
-        PlugChatSession(sim.token, base_url=sim.base_url, clock=fake_time.clock) as session,
+        PlugChatSession(sim.token, base_url=sim.base_url, clock=fake_time.clock, server_traits=KNOWN.copy()) as session,
     ):
         before = {chat.id for chat in sim.chats}
         sim.traffic(bumps=2.0, seed=3)
@@ -152,13 +173,15 @@ async def test_a_walk_goes_on_after_an_outage(consistency: Consistency, fake_tim
         for down_at in (2, 5):
             sim.script(*[Fault.none()] * down_at, *[Fault.status(503)] * 3)
             with pytest.raises(PlugChatError) as caught:
-                async for chat in session.iter_chats(50, consistency=consistency, resume=checkpoint):
+                async for chat in session.iter_chats(
+                    50, consistency=consistency, max_page_size=None, resume=checkpoint
+                ):
                     got.append(chat)
             checkpoint = caught.value.checkpoint
             for _ in range(20):
                 sim._account.pass_interval()
         reports: list[Any] = []
-        async for chat in session.iter_chats(resume=checkpoint, on_report=reports.append):
+        async for chat in session.iter_chats(resume=checkpoint, max_page_size=None, on_report=reports.append):
             got.append(chat)
         phones = [chat.id for chat in got]
         assert len(set(phones)) == len(phones)
@@ -176,7 +199,7 @@ async def test_list_chats_has_no_checkpoint(sim: PlugChatSimulator, plugchat: Pl
 
 @DOCUMENTED
 async def test_pages_say_how_many_chats_they_leave_out(sim: PlugChatSimulator, plugchat: PlugChatSession) -> None:
-    """A page of a closing pass holds only what is new, and its bytes hold all."""
+    """The page that ends a doubt holds only what is new, and its bytes hold all."""
     last = sim.chats[-1].id
     pages: list[Page] = []
     async for page in plugchat.iter_pages(100):
@@ -187,10 +210,10 @@ async def test_pages_say_how_many_chats_they_leave_out(sim: PlugChatSimulator, p
         (1, 100, 0, False),
         (2, 99, 1, False),
         (3, 50, 0, True),
-        (1, 1, 99, False),
+        (1, 1, 249, True),
     ]
     assert pages[-1].chats[0].id == last
-    assert pages[-1].raw.count(b'"phone"') == 100
+    assert pages[-1].raw.count(b'"phone"') == 250
 
 
 def namesakes(*places: int) -> list[dict[str, object]]:
@@ -206,16 +229,15 @@ def namesakes(*places: int) -> list[dict[str, object]]:
     ]
 
 
-@pytest.mark.parametrize(
-    ("places", "came", "verified", "reads_again"), [((3, 5), 30, True, False), ((3, 15), 29, False, True)]
-)
-async def test_rows_that_nothing_tells_apart(
-    places: tuple[int, ...], came: int, verified: bool, reads_again: bool
+@pytest.mark.parametrize("places", [(3, 5), (3, 15), (3, 15, 25, 26)])
+@pytest.mark.parametrize("page_size", [3, 10, 29, 100])
+@pytest.mark.parametrize("consistency", ["exact", "strict"])
+async def test_rows_that_only_their_times_tell_apart(
+    consistency: Consistency, page_size: int, places: tuple[int, ...]
 ) -> None:
-    """On one page all of them come; on a later one none, and the list is read again, and not verified."""
+    """All of them come, whether they stand on one page or not."""
     reports: list[WalkReport] = []
     async with Gateway(namesakes(*places)) as server, PlugChatSession("t0ken", base_url=server.base_url) as session:
-        chats = await session.list_chats(10, on_report=reports.append)
-    assert len(chats) == came
-    assert reports[0].verified is verified
-    assert (reports[0].requests > 4) is reads_again
+        chats = await session.list_chats(page_size, consistency=consistency, on_report=reports.append)
+    assert len(set(chats)) == len(chats) == 30
+    assert reports[0].verified

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from plugchat_async import AccountStatus, Chat, ChatAdded, ChatChanged, ChatEvent, Page, ServerError, WatchState
 from plugchat_async._internal.clock import Clock
 from plugchat_async._pagination.options import WalkSettings
-from plugchat_async._pagination.server_traits import ServerTraits
+from plugchat_async.server_traits import ServerTraits
 from plugchat_async.watch.options import WatchSettings
 from plugchat_async.watch.watcher import Watch, WatchDeps
 from support.fakes import run_apart

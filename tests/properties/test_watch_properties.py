@@ -23,8 +23,8 @@ from plugchat_async import (
 )
 from plugchat_async._pagination.chat_walk import ChatWalk
 from plugchat_async._pagination.options import WalkSettings
-from plugchat_async._pagination.server_traits import ServerTraits
 from plugchat_async._pagination.walk_steps import key_of
+from plugchat_async.server_traits import ServerTraits
 from plugchat_async.testing import SimulatedAccount
 from plugchat_async.testing.dialects import DIALECTS, Dialect
 from plugchat_async.watch.options import WatchSettings
