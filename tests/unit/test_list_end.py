@@ -1,16 +1,27 @@
 """What looks like the end of a list, and how that is checked: caps, hidden rows, repeated, missing and empty pages."""
 
 from collections.abc import Callable
+from contextlib import suppress
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from plugchat_async import Chat, NotConnectedError, Page, PageRepeatedError, PaginationError, ServerTraits
+from plugchat_async import (
+    Chat,
+    NotConnectedError,
+    Page,
+    PageLimitError,
+    PageRepeatedError,
+    PaginationError,
+    ServerTraits,
+)
+from plugchat_async._http.urls import CHATS_PATH
+from plugchat_async._pagination.checkpoint import pack, unpack
 from plugchat_async._pagination.page_numbers import FAR_PAGES
 from plugchat_async._pagination.server_traits import ListMemory
 from plugchat_async._pagination.walk_state import Consistency
-from support.moving import MovingList, Read, Walked, moving, page_of, walk_over
+from support.moving import MovingList, Read, Walked, begun, moving, page_of, walk_over
 from support.servers import (
     Ids,
     answering,
@@ -473,6 +484,21 @@ def test_a_check_of_the_first_page_that_fails_is_tolerated(total: int) -> None:
     assert (walked.stats.verified, walked.stats.reason) == (False, NOT_CHECKED)
     assert traits.short_pages is None
     assert walk_over(answering(honest(total)), 100, "exact", traits=traits).stats.verified
+
+
+@pytest.mark.parametrize("consistency", ["exact", "strict"])
+@pytest.mark.parametrize("total", [33, 100])
+def test_a_cap_is_checked_again_if_its_check_fails(consistency: Consistency, total: int) -> None:
+    """A larger page that is as long shows nothing: it may be cut, too."""
+    walked = walk_over(failing_at(answering(capped(total, 33)), 1), 50, consistency, max_page_size=1000)
+    assert ids(walked) == list(range(total))
+    assert walked.stats.verified or consistency == "strict"
+    first = begun(50, "exact", max_page_size=1000)
+    with suppress(PageLimitError):
+        first.run(failing_at(answering(capped(total, 33)), 1), max_pages=1)
+    resumed = Walked(unpack(pack(first.state), CHATS_PATH), first.traits, max_page_size=1000, got=first.got)
+    resumed.run(answering(capped(total, 33)))
+    assert ids(resumed) == list(range(total))
 
 
 @pytest.mark.parametrize(
