@@ -205,8 +205,6 @@ def _count(state: WalkState, context: WalkContext, remembered: Remembered) -> Ge
     if state.delivered % size == 0:
         # The page behind all chats would be empty, and prove nothing.
         number, size = next_window(state.delivered, size, 1)
-        if not size:
-            return False
     page = yield FetchPage(number, size, resume_page=state.delivered // state.size + 1, probe="exists")
     context.stats.pages += 1
     copies = state.scan.copies

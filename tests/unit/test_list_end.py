@@ -576,3 +576,49 @@ def test_an_empty_first_page_in_the_middle_is_the_end() -> None:
     walked = walk_over(answering(honest(50)), 20, "plain", start_page=4)
     assert walked.asked == [(4, 20)]
     assert walked.got == []
+
+
+# Rare turns.
+
+
+def test_other_chats_nearer_than_far_show_that_pages_are_counted() -> None:
+    """The sixteenth page that repeats is compared with one that is nearer, and that has others."""
+
+    def server(page: int, _: int) -> list[int]:
+        if page <= 40:
+            return [1, 2]
+        return [7, 8] if 1000 < page < 2000 else []
+
+    walked = walk_over(answering(server), 2, "plain")
+    assert ids(walked) == [1, 2] * 40
+    assert (17 + 1000, 2) in walked.asked
+
+
+def test_a_server_that_ignores_page_is_found_out_in_pages_of_one() -> None:
+    """A page of two shows that page 2 should be another one."""
+    with pytest.raises(PageRepeatedError):
+        walk_over(answering(lambda _, size: range(size)), 1, "exact")
+
+
+def test_chats_that_came_down_for_a_moment_prove_nothing() -> None:
+    """The page behind the short one has chats of the page before it, but nothing is far past the end."""
+    walked = walk_over(in_turn(25, 25, 25, lambda _, __: range(18, 25), 25), 10, "exact")
+    assert walked.asked[3:] == [(4, 10), (3, 10), (3 + FAR_PAGES, 10)]
+    assert ids(walked) == list(range(25))
+    assert (walked.stats.verified, walked.stats.reason) == (False, NOT_CHECKED)
+    assert walked.traits.short_pages is None
+
+
+def test_an_empty_list_is_not_confirmed_by_requests_that_fail() -> None:
+    """Though the phone is connected: the first answer may have been empty for a moment."""
+    walked = walk_over(failing_at(answering(honest(0)), 1, 2), 10, "exact", max_page_size=1000, connected=True)
+    assert walked.asked == [(1, 10), (1, 1000), (1, 10)]
+    assert (walked.stats.verified, walked.stats.reason) == (False, EMPTY)
+
+
+def test_the_last_check_of_a_cap_may_fail() -> None:
+    """The cap is not known then."""
+    walked = walk_over(failing_at(answering(capped(100, 33)), 3), 50, "exact")
+    assert walked.asked == [(1, 50), (2, 32), (1, 50), (1, 33)]
+    assert (walked.stats.verified, walked.stats.reason) == (False, NOT_CHECKED)
+    assert walked.traits.max_page_size is None
