@@ -23,12 +23,12 @@ that chat, a count may not notice. See `strict`.
 """
 
 from collections.abc import Generator
-from datetime import datetime
 
 from attrs import define, field
 
+from plugchat_async._pagination.order import MAX_PINNED, is_sorted, safe_newest, times_of
 from plugchat_async._pagination.prefetch import IN_ORDER
-from plugchat_async._pagination.remember import MAX_PINNED, Remembered
+from plugchat_async._pagination.remember import Remembered
 from plugchat_async._pagination.server_traits import may_be_cut, record_hidden_rows
 from plugchat_async._pagination.until_last_page import PageResult, read_pages
 from plugchat_async._pagination.walk_context import (
@@ -51,8 +51,6 @@ MAX_PASSES = 10
 MAX_BLIND_PASSES = 5
 # How many passes in a row may find nothing until rows are taken for rows of one chat that can't be told apart.
 MAX_IDLE_PASSES = 3
-# How many chats, dated ahead of now, may stand above those that get a message: few on a short page.
-_AHEAD, _AHEAD_SHORT, _SHORT = 10, 4, 20
 
 MORE_ROWS = "the list has more rows than chats were read, and reading it again finds no more"
 UNSORTED = "the list moved, and is not sorted by time: so it is unknown which chats moved"
@@ -84,8 +82,7 @@ def _passes(state: WalkState, context: WalkContext, remembered: Remembered) -> G
         yield from read_pages(state, context, reader, ahead=ahead)
         if reader.verdict and state.passes:
             remembered.drop_unconfirmed()
-            if remembered.others:
-                yield others_page(remembered, state)
+            yield from remembered.yield_others()
         rows = state.scan.rows_read
         in_order = not ahead or rows // state.size < IN_ORDER
         # A list that is much shorter than at the last walk is not believed at once. On page 1 that was looked at.
@@ -98,6 +95,10 @@ def _passes(state: WalkState, context: WalkContext, remembered: Remembered) -> G
         proven = progress.look(reader, stats)
         if proven is not None:
             return proven
+        if reader.verdict == "end" and state.scan.countable and remembered.stands_still():
+            yield from remembered.yield_rest()
+            _remember_list(context, rows, None)
+            return True
         uncertain = reader.is_counted and whole_size(state, context) <= state.scan.rows_read
         if (uncertain or reader.is_bounded) and (yield from _count(state, context, remembered)):
             _remember_list(context, state.delivered, None)
@@ -215,11 +216,6 @@ def _count(state: WalkState, context: WalkContext, remembered: Remembered) -> Ge
     return page.is_short and page.length > 0 and (number - 1) * size + page.length - copies == state.delivered
 
 
-def others_page(remembered: Remembered, state: WalkState) -> YieldPage:
-    """Return the step that yields the rows that were kept apart."""
-    return YieldPage(Page(max(1, state.page - 1), state.size, remembered.take_others(), b"[]"))
-
-
 @define(eq=False, repr=False)
 class PassReader:
     """Handles the pages of a pass: leaves out chats that were yielded before, and checks what the proofs need.
@@ -328,25 +324,3 @@ class PassReader:
             follows = scan.oldest is None or times[0] <= scan.oldest or bool(known)
             scan.ordered = follows and is_sorted(page.number, times)
         scan.oldest = times[-1] if scan.oldest is None else min(scan.oldest, times[-1])
-
-
-def safe_newest(times: list[datetime]) -> datetime:
-    """Return a time of page 1 that no message can be older than that comes from now on.
-
-    That is not the newest one: a chat may be dated ahead of now, and stay above those that get a message. Four such
-    chats are expected, on a long page ten. An older time costs nothing but, rarely, one more page.
-    """
-    index = _AHEAD_SHORT if len(times) < _SHORT else _AHEAD
-    return sorted(times, reverse=True)[min(index, len(times)) - 1]
-
-
-def times_of(page: Page) -> list[datetime]:
-    """Return the times of a page's chats, without those that have none."""
-    return [time for chat in page.chats if (time := chat.last_message_time) is not None]
-
-
-def is_sorted(number: int, times: list[datetime]) -> bool:
-    """Return whether the newest chat is first. Pinned chats may be on top of page 1."""
-    pinned = min(MAX_PINNED, len(times) - 1) if number == 1 else 0
-    # Sorting what is sorted takes half the time of comparing all neighbours.
-    return any(times[top:] == sorted(times[top:], reverse=True) for top in range(pinned + 1))

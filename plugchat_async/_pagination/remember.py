@@ -12,6 +12,8 @@ What is likely, if no page can hold the whole list and its pages are read one af
 than all that was read before has been further down the list all the time, since a chat's time never goes back unless
 its last message is deleted; and a row without a time does not move. Such rows are kept apart. They are yielded if a
 second pass shows them again, beside another row of their key.
+
+A list that shows the same rows at the same places in two passes stands still: then all rows that differ are chats.
 """
 
 from collections import Counter
@@ -21,11 +23,9 @@ from attrs import define, evolve, field
 
 from plugchat_async._pagination.walk_context import WalkContext
 from plugchat_async._pagination.walk_state import WalkState
-from plugchat_async._pagination.walk_steps import key_of, ordered_keys
+from plugchat_async._pagination.walk_steps import Walk, YieldPage, key_of, ordered_keys
 from plugchat_async.models import Chat, Page
 
-# As many chats as WhatsApp lets one pin on top of the list, whatever their times.
-MAX_PINNED = 3
 # How many rows may have been pushed down past the end of a page, at least.
 _RECENT = 64
 # Up to how many chats are kept to compare them with other rows of the same key.
@@ -45,6 +45,8 @@ class Remembered:
         copies: The number of rows that were equal to another row of their page, where they were first read.
         dropped: Whether rows that were kept apart turned out to be doubtful.
         _again: The rows that a later scan has read of the keys of `others`.
+        _rows: The rows of this pass, of a list that is not long. None: they are too many.
+        _last_rows: The rows of the last pass that went to the end.
         _yielded: The chats that were yielded, by key, of a list that is not long.
         _recent: The keys of the page before, and some more.
         _top: The keys of the chats that may be pinned.
@@ -58,6 +60,8 @@ class Remembered:
     copies: int = field(default=0, init=False)
     dropped: bool = field(default=False, init=False)
     _again: dict[str, set[Chat]] = field(factory=dict[str, set[Chat]], init=False)
+    _rows: list[Chat] | None = field(factory=list[Chat], init=False)
+    _last_rows: list[Chat] | None = field(default=None, init=False)
     _yielded: dict[str, list[Chat]] | None = field(factory=dict[str, list[Chat]], init=False)
     _recent: list[str] = field(factory=list[str], init=False)
     _top: frozenset[str] = field(default=frozenset(), init=False)
@@ -91,10 +95,7 @@ class Remembered:
             new = self._new_chats(page, keys, known)
             if known and self._follows(page):
                 self._sift(page, keys, known, set(map(id, new)))
-        if self._again:
-            for chat, key in zip(page.chats, keys, strict=False):
-                if key in self._again:
-                    self._again[key].add(chat)
+        self._note_again(page, keys)
         if state.delivered > _COMPARED:
             self._yielded = None
         if self._yielded is not None:
@@ -104,8 +105,28 @@ class Remembered:
         return self._without_others(page, new), known
 
     def begin_scan(self) -> None:
-        """Begin to look whether a scan shows the rows that were kept apart again."""
+        """Begin a pass. From now on, look whether it shows the rows that were kept apart again."""
         self._again = {key: set[Chat]() for key in self.others}
+        self._rows = [] if self._rows is not None or self._state.delivered <= _COMPARED else None
+
+    def stands_still(self) -> bool:
+        """Return whether this pass, which went to the end, has shown the same rows as the last one that did."""
+        last, self._last_rows = self._last_rows, self._rows
+        return bool(last) and last == self._rows
+
+    def yield_rest(self) -> Walk:
+        """Yield the rows of a list that stands still that were not yielded."""
+        state = self._state
+        groups: dict[str, dict[Chat, None]] = {}
+        for chat in self._rows or ():
+            groups.setdefault(key_of(chat), {}).setdefault(chat)
+        chats: list[Chat] = []
+        for key, rows in groups.items():
+            yielded = state.several.get(key, 1)
+            if len(rows) > yielded:
+                state.several[key] = len(rows)
+                chats += self._without_yielded(key, list(rows), yielded)
+        yield from self._yield_late(chats)
 
     def drop_unconfirmed(self) -> None:
         """Forget the rows that the last scan has not shown again, or shown as the only row of their key."""
@@ -116,17 +137,34 @@ class Remembered:
             if confirmed:
                 self.others[key] = confirmed
 
-    def take_others(self) -> tuple[Chat, ...]:
-        """Return the rows that were kept apart, as chats that are yielded now."""
+    def yield_others(self) -> Walk:
+        """Yield the rows that were kept apart, as chats of their own."""
         state = self._state
         chats: list[Chat] = []
         for key, rows in self.others.items():
             state.several[key] = state.several.get(key, 1) + len(rows)
             chats += rows
+        yield from self._yield_late(chats)
+
+    def _yield_late(self, chats: list[Chat]) -> Walk:
+        """Yield chats that were read before they were known to be chats of their own."""
+        state = self._state
         self.others.clear()
         state.delivered += len(chats)
         self._count(chats)
-        return tuple(chats)
+        if chats:
+            yield YieldPage(Page(max(1, state.page - 1), state.size, tuple(chats), b"[]"))
+
+    def _note_again(self, page: Page, keys: list[str]) -> None:
+        """Note what may tell later which rows are chats of their own."""
+        if self._rows is not None:
+            self._rows += page.chats
+            if len(self._rows) > _COMPARED:
+                self._rows = None
+        if self._again:
+            for chat, key in zip(page.chats, keys, strict=False):
+                if key in self._again:
+                    self._again[key].add(chat)
 
     def _new_chats(self, page: Page, keys: list[str], known: set[str]) -> tuple[Chat, ...]:
         """Return the chats of a page with known keys, or several rows of one key, that are new."""

@@ -28,9 +28,10 @@ from datetime import datetime
 
 from attrs import define, field
 
-from plugchat_async._pagination.exact import MAX_PASSES, is_sorted, others_page, safe_newest, times_of
+from plugchat_async._pagination.exact import MAX_PASSES
+from plugchat_async._pagination.order import MAX_PINNED, is_sorted, safe_newest, times_of
 from plugchat_async._pagination.page_numbers import FAR_PAGES
-from plugchat_async._pagination.remember import MAX_PINNED, Remembered
+from plugchat_async._pagination.remember import Remembered
 from plugchat_async._pagination.server_traits import record_end, record_hidden_rows, record_page
 from plugchat_async._pagination.walk_context import (
     HIDDEN_ROWS,
@@ -87,8 +88,10 @@ def scan_windows(state: WalkState, context: WalkContext, remembered: Remembered)
             return scan.reason or (AMBIGUOUS if remembered.dropped else "")
         if remembered.others and not bounded and state.passes:
             remembered.drop_unconfirmed()
-            if remembered.others:
-                yield others_page(remembered, state)
+            yield from remembered.yield_others()
+        if not bounded and remembered.stands_still():
+            scan.unexplained = 0
+            yield from remembered.yield_rest()
         settled = bounded or (state.passes > 0 and not scan.unexplained)
         state.begin_pass(state.scan.newest if settled else None)
     return TOO_FAST
@@ -201,7 +204,7 @@ class _WindowScan:
         """Mark the list as covered down to the end of a window."""
         state, windows = self._state, self._state.windows
         position = (page.number - 1) * page.size + page.length
-        if page.number > 1 and position <= windows.position:
+        if position <= windows.position:
             self._miss()
         if page.number == 1:
             self._first = keys[:1]
@@ -211,7 +214,8 @@ class _WindowScan:
             windows.oldest = times[-1] if windows.oldest is None else min(windows.oldest, times[-1])
         state.scan.oldest = windows.oldest
         windows.position = position
-        windows.tie_count = max(1, times.count(times[-1])) if times else 1
+        # A row that can't be read may stand at the end, and is no anchor.
+        windows.tie_count = page.unreadable + (max(1, times.count(times[-1])) if times else 1)
         rows = zip(keys, (chat.last_message_time for chat in page.chats), strict=False)
         windows.tail = list(rows)[-_TAIL:]
         if page.number > 1 and not page.is_short:
@@ -257,6 +261,8 @@ class _WindowScan:
     def _is_end(self, page: Page) -> Generator[Step, Page, bool]:
         """Return whether a short window is the end of the list."""
         state, traits = self._state, self._context.traits
+        if page.length == traits.max_page_size:
+            return False  # it is cut to the cap
         if traits.short_pages is None:
             # The first short page of this server: some hide rows, and go on.
             step = FetchPage(page.number + 1, page.size, resume_page=page.number, probe="exists")

@@ -8,7 +8,7 @@ from datetime import datetime
 from itertools import groupby
 from typing import Final
 
-from plugchat_async._pagination.remember import MAX_PINNED
+from plugchat_async._pagination.order import MAX_PINNED
 from plugchat_async.doctor.check_rows import is_lid
 from plugchat_async.doctor.findings import Finding, Value, counted, failed, ok, skipped, warning
 from plugchat_async.doctor.prober import DEFAULT_SIZE, TOO_FEW, ProbeResult

@@ -7,8 +7,7 @@ from typing import ClassVar, Final
 
 from attrs import define, field, frozen
 
-from plugchat_async._pagination.exact import is_sorted
-from plugchat_async._pagination.remember import MAX_PINNED
+from plugchat_async._pagination.order import MAX_PINNED, is_sorted
 from plugchat_async.models import Chat, Page
 from plugchat_async.watch.identity import OLDEST, Matched, identity_of, time_of
 from plugchat_async.watch.snapshot import Snapshot, datetime_of

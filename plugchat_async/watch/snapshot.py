@@ -18,7 +18,7 @@ from typing import Any, Final
 from attrs import define, field
 from msgspec import structs
 
-from plugchat_async._pagination.remember import MAX_PINNED
+from plugchat_async._pagination.order import MAX_PINNED
 from plugchat_async.models import COLUMNS, Chat, ChatAdded, ChatChanged, ChatEvent, ChatRemoved, values_of
 from plugchat_async.watch.identity import OLDEST, Matched, group_of, identity_of, match_rows, time_of
 from plugchat_async.watch.losses import Losses, Missed, find_losses

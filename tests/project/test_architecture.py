@@ -15,7 +15,7 @@ PACKAGE = Path(plugchat_async.__file__).parent
 PARTS = [
     ["errors", "_error_details", "_optional_extras"],
     ["_internal"],
-    ["models"],
+    ["models", "server_traits"],
     # The converter is what callers see of the decoding in _http.
     ["_http", "converter"],
     ["_pagination"],
@@ -51,12 +51,18 @@ def line_of(part: str) -> int:
 
 PURE = {
     "models",
+    "server_traits",
     "converter",
     *(f"_internal.{name}" for name in ("validation", "serialization", "lenient_json")),
     *(f"_http.{name}" for name in ("secret", "urls", "request", "response", "retry", "request_repair")),
     *(f"_http.{name}" for name in ("decode", "decode_fast", "decode_values", "gateway_errors", "account_status")),
     *(f"_pagination.{name}" for name in ("walk_steps", "walk_state", "checkpoint", "options")),
     *(f"_pagination.{name}" for name in ("until_last_page", "plain", "exact", "strict", "strategy", "server_traits")),
+    *(
+        f"_pagination.{name}"
+        for name in ("list_end", "page_cap", "page_numbers", "remember", "walk_context", "windows")
+    ),
+    "_pagination.whole_answer",
     *(f"watch.{name}" for name in ("snapshot", "scan", "identity", "losses")),
     "bulk.names",
     *("export.csv_and_json", "export.people"),
@@ -97,7 +103,7 @@ def test_libraries_stay_in_their_rooms(path: Path) -> None:
         "aiohttp": {"_http", "session", "testing"},
         "aiolimiter": {"_http"},
         "cattrs": {"_http", "converter"},
-        "msgspec": {"_internal", "models", "_http", "_pagination", "watch", "export"},
+        "msgspec": {"_internal", "models", "server_traits", "_http", "_pagination", "watch", "export"},
         "pyarrow": {"export", "integrations"},
         "polars": {"export"},
         "distributed": {"integrations"},
@@ -175,6 +181,7 @@ def test_the_public_surface_is_pinned() -> None:
         "ResponseTooLargeError",
         "RetryPolicy",
         "ServerError",
+        "ServerTraits",
         "ServiceError",
         "SessionOptions",
         "SessionStateError",

@@ -11,7 +11,13 @@ from plugchat_async._pagination.remember import Remembered
 from plugchat_async._pagination.server_traits import ListMemory
 from plugchat_async._pagination.walk_context import WalkContext, WalkStats
 from plugchat_async._pagination.walk_state import WalkConfig, WalkState
+from plugchat_async._pagination.walk_steps import YieldPage
 from support.moving import EPOCH, walk_over
+
+
+def late_of(remembered: Remembered) -> tuple[Chat, ...]:
+    """Return the rows that were kept apart, as they are yielded."""
+    return tuple(chat for step in remembered.yield_others() if isinstance(step, YieldPage) for chat in step.page.chats)
 
 
 def row(phone: str | None, time: int | None = None, name: str | None = None, **fields: object) -> Chat:
@@ -164,11 +170,11 @@ def test_a_row_older_than_all_before_is_another_chat() -> None:
     found, _ = remembered.read(page(2, row("1", 6), row("4", 5), row("2", 4)))
     assert list(found.chats) == [row("4", 5)]
     assert remembered.others == {"1\n": [row("1", 6)], "2\n": [row("2", 4)]}
-    assert remembered.take_others() == (row("1", 6), row("2", 4))
+    assert late_of(remembered) == (row("1", 6), row("2", 4))
     assert remembered.others == {}
     assert (state.several, state.delivered) == ({"1\n": 2, "2\n": 2}, 6)
     assert stats.chats == 6
-    assert remembered.take_others() == ()
+    assert late_of(remembered) == ()
 
 
 def test_a_row_without_a_time_does_not_move() -> None:
@@ -260,7 +266,7 @@ def test_kept_rows_are_yielded_once_if_an_answer_has_all() -> None:
     assert sorted(filter(None, names)) == names
     assert state.delivered == 6 - len(remembered.others)
     assert state.several == {"1\n": 3}
-    assert remembered.take_others() == ()
+    assert late_of(remembered) == ()
 
 
 def test_a_window_that_stepped_back_holds_no_other_chats(monkeypatch: pytest.MonkeyPatch) -> None:

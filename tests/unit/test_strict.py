@@ -13,7 +13,7 @@ from plugchat_async import (
     ServerTraits,
     UnexpectedStatusError,
 )
-from plugchat_async._pagination.exact import is_sorted, safe_newest
+from plugchat_async._pagination.order import is_sorted, safe_newest
 from plugchat_async._pagination.server_traits import ListMemory
 from plugchat_async._pagination.strict import is_anchored
 from plugchat_async._pagination.walk_steps import ordered_keys
