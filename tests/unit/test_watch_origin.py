@@ -5,6 +5,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, cast
 
 import pytest
+from attrs import evolve
 
 from plugchat_async import AccountStatus, Chat, InvalidValueError, Page, WatchState
 from plugchat_async._http.secret import Secret
@@ -127,6 +128,7 @@ class ShortPages:
         self.asked: list[tuple[int, int]] = []
         self.walks = 0
         self.traits = Doubting()
+        self.clock = FakeTime()
 
     async def fetch(self, number: int, size: int) -> Page:
         self.asked.append((number, size))
@@ -136,8 +138,8 @@ class ShortPages:
     async def walk(self) -> AsyncIterator[Page]:
         yield Page(1, 1000, tuple(chat for chat in self.chats if int(chat.id) % 10 >= self.hidden), b"")
 
-    def watch(self, state: WatchState) -> Watch:
-        clock = FakeTime().clock
+    def watch(self, state: WatchState, max_polls: int = 6) -> Watch:
+        clock = evolve(self.clock.clock, time=lambda: 1e9 + self.clock.now)
 
         class Walk:
             saw_unreadable = False
@@ -155,7 +157,7 @@ class ShortPages:
         deps = WatchDeps(
             self.fetch, cast("Any", lambda _: Walk(self)), clock.sleep, cast("Any", self.traits), clock, status
         )
-        return Watch(deps, WatchSettings(page_size=40, state=state, max_polls=6))
+        return Watch(deps, WatchSettings(page_size=40, state=state, max_polls=max_polls))
 
 
 @pytest.mark.parametrize(
@@ -188,3 +190,15 @@ async def test_a_watch_restores_and_keeps_what_is_known_of_the_server() -> None:
     assert (later.traits.restored, later.traits.known) == ({"doubted": 33}, {"doubted": 0})
     assert unpack(saved.dumps()).traits == {"doubted": 0}
     assert unpack(state.dumps()).traits == {"doubted": 33}
+
+
+async def test_an_empty_account_is_believed_in_the_second_poll_though_a_short_page_proves_nothing() -> None:
+    """So its first chats are new. In the first poll the list may only have been empty for a moment."""
+    for polls, new in ((1, 32), (2, 90)):  # those of the last half minute are new in any case
+        server, state = ShortPages(cap=1000, hidden=0), WatchState()
+        chats, server.chats = server.chats, []
+        for _ in range(polls):
+            assert [event async for event in server.watch(state, max_polls=1).events()] == []
+            server.clock.now += 30
+        server.chats = chats
+        assert len([event async for event in server.watch(state, max_polls=1).events()]) == new
