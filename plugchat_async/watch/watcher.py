@@ -318,7 +318,8 @@ class Watch:
     ) -> Generator[ChatEvent, None, None]:
         """Yield the events of a full scan."""
         snapshot = self._snapshot
-        if seen:
+        # An empty list is believed in the second poll.
+        if seen or snapshot.began != front.started:
             snapshot.add_existing(seen, old_before)
         yield from snapshot.events(seen, self._settings.ignore, old_before)
         yield from snapshot.remove((*losses.certain, *losses.if_connected), full.started)

@@ -23,8 +23,7 @@ from plugchat_async import (
 )
 from plugchat_async._pagination.chat_walk import ChatWalk
 from plugchat_async._pagination.options import WalkSettings
-from plugchat_async._pagination.server_traits import ServerTraits
-from plugchat_async._pagination.walk_steps import key_of
+from plugchat_async.server_traits import ServerTraits
 from plugchat_async.testing import SimulatedAccount
 from plugchat_async.testing.dialects import DIALECTS, Dialect
 from plugchat_async.watch.options import WatchSettings
@@ -85,11 +84,16 @@ class Service:
         return Watch(tools, WatchSettings(**options))
 
     @property
-    def truth(self) -> dict[str, Chat]:
+    def truth(self) -> dict[tuple[str | None, ...], Chat]:
         return {key_of(chat): chat for chat in self.account.chats}
 
 
-def replayed(known: dict[str, Chat], event: ChatEvent) -> None:
+def key_of(chat: Chat) -> tuple[str | None, ...]:
+    """What tells the rows of a person apart here."""
+    return chat.phone, chat.lid, chat.name
+
+
+def replayed(known: dict[tuple[str | None, ...], Chat], event: ChatEvent) -> None:
     """Do to what is known what an event tells. It must fit."""
     match event:
         case ChatAdded(chat):
@@ -134,7 +138,7 @@ def test_the_events_are_what_happened(
     async def main() -> None:
         service = Service(chats, seed=seed, moves=moves, faults=faults, kinds=kinds, cap=cap, dialect=dialect)
         chance = Random(seed)
-        known: dict[str, Chat] = {}
+        known: dict[tuple[str | None, ...], Chat] = {}
         state = WatchState()
         options: WatchOptions = {"page_size": size, "full_scan_interval": full_scan_interval, "emit_existing": True}
 
