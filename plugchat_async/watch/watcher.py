@@ -220,6 +220,8 @@ class Watch:
         """Return which chats count as removed after a scan. If many are missing, the phone must be connected."""
         if not scan.is_whole_list:
             return NO_LOSSES
+        if isinstance(scan, FullScan) and not scan.is_proven:
+            seen = self._snapshot.with_other_rows(seen)
         losses = self._snapshot.note_missing(seen, proven=scan.is_proven, now=scan.started)
         if losses.if_connected and not await self._is_connected():
             return evolve(losses, if_connected=())
