@@ -1015,7 +1015,8 @@ async def test_a_server_that_ignores_page_is_recognised(clock: WatchTime) -> Non
 async def test_a_server_that_stops_counting_pages_is_recognised() -> None:
     """A poll that gets the same page again and again gives up, and reads the whole list, which says so."""
     with pytest.raises(PageRepeatedError):
-        await events_of(page(("1", 10)), page(("3", 21), ("2", 20)), max_polls=2)
+        first = page(("1", 10))
+        await events_of(first, first, page(), first, page(("3", 21), ("2", 20)), max_polls=2)
 
 
 async def test_a_watch_ends_when_the_session_is_closed() -> None:

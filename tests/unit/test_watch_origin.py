@@ -154,11 +154,11 @@ async def test_rows_that_a_known_server_begins_to_hide_are_found(monkeypatch: py
 
     monkeypatch.setattr(server, "fetch", without_last)
     server.asked.clear()
-    for polls, walks in ((1, 1), (4, 2)):  # each watch begins anew
+    for polls, walks in ((1, 1), (30, 3)):  # each watch begins anew; ten minutes later, the whole list is read
         server.walks = 0
         assert [event async for event in server.watch(state, polls).events()] == []
         assert server.walks == walks
-    assert server.asked == [(1, 40)] * 5
+    assert server.asked == [(1, 40)] * 31
 
 
 async def test_a_watch_restores_and_keeps_what_is_known_of_the_server() -> None:
