@@ -131,6 +131,8 @@ class Remembered:
             if len(rows) > yielded:
                 state.several[key] = len(rows)
                 chats += self._without_yielded(key, list(rows), yielded)
+            if all(chat in rows for chat in (self._yielded or {}).get(key, ())):
+                self.doubtful.discard(key)
         yield from self._yield_late(chats)
 
     def drop_unconfirmed(self) -> None:
@@ -156,7 +158,6 @@ class Remembered:
         """Yield chats that were read before they were known to be chats of their own."""
         state = self._state
         self.others.clear()
-        self.doubtful.difference_update(map(key_of, chats))
         self._keep(chats)
         state.delivered += len(chats)
         self._count(chats)
@@ -214,7 +215,8 @@ class Remembered:
         others = self.others.pop(key, [])
         before = [] if self._yielded is None or len(rows) > _COMPARED_ROWS else self._yielded.get(key, [])[:yielded]
         for chat in sorted(before, key=lambda chat: chat not in rows):
-            rows.remove(max(rows, key=lambda row: (*_likeness(row, chat), row not in others)))
+            same = [row for row in rows if not _may_be_another(row, (chat,))] or rows
+            rows.remove(max(same, key=lambda row: (*_likeness(row, chat), row not in others)))
         rows.sort(key=lambda row: row in others)
         rows = rows[yielded - len(before) :]
         for row in rows:

@@ -49,6 +49,8 @@ from plugchat_async.models import Page
 MAX_MISSES = 20
 # Pages by which a list may have grown since a page that was short.
 _MAX_PAGES_TO_THE_END = 3
+# How many rows without a time are an anchor.
+_UNTIMED_ANCHORS = 2
 # How many rows of a window are remembered as anchors.
 _TAIL = 64
 
@@ -74,7 +76,7 @@ def scan_windows(state: WalkState, context: WalkContext, remembered: Remembered)
     elif not state.windows.position:
         answer = yield from WholeAnswer(state, context, remembered).read()
         if isinstance(answer, str):
-            return answer
+            return answer or (AMBIGUOUS if remembered.doubtful else "")
         first = answer
     state.windows.overlap = state.windows.overlap or min_overlap(state.size)
     for _ in range(MAX_PASSES):
@@ -92,7 +94,6 @@ def scan_windows(state: WalkState, context: WalkContext, remembered: Remembered)
         if not bounded and remembered.stands_still(scan.rows - remembered.copies):
             scan.unexplained = 0
             yield from remembered.yield_rest()
-            remembered.doubtful.clear()
         settled = bounded or (state.passes > 0 and not scan.unexplained)
         state.begin_pass(state.scan.newest if settled else None)
     return TOO_FAST
@@ -189,8 +190,8 @@ class _WindowScan:
         """Return page number and size of the next window."""
         size, windows = self._state.size, self._state.windows
         if windows.position > self._back:
-            # The window must begin before all chats of the same time as the last one.
-            overlap = max(windows.overlap, windows.tie_count + 1)
+            # The window must begin before the rows that can be anchors.
+            overlap = max(windows.overlap, windows.tie_count)
             return next_window(windows.position - self._back, size, overlap)
         # Page 1 must show chats behind those that are pinned and those of the newest time, however tiny pages are.
         return 1, max(size, MAX_PINNED + 2 * windows.overlap)
@@ -217,8 +218,7 @@ class _WindowScan:
             windows.oldest = times[-1] if windows.oldest is None else min(windows.oldest, times[-1])
         state.scan.oldest = windows.oldest
         windows.position = position
-        # A row that can't be read may stand at the end, and is no anchor.
-        windows.tie_count = page.unreadable + (max(1, times.count(times[-1])) if times else 1)
+        windows.tie_count = page.unreadable + _rows_to_anchor(page, windows.oldest)
         rows = zip(keys, (chat.last_message_time for chat in page.chats), strict=False)
         windows.tail = list(rows)[-_TAIL:]
         if page.number > 1 and not page.is_short:
@@ -302,6 +302,17 @@ class _WindowScan:
         return bool(fresh.chats)
 
 
+def _rows_to_anchor(page: Page, oldest: datetime | None) -> int:
+    """Return how many rows at the end of a window hold an anchor for the next one. Some of them may be unreadable."""
+    untimed = 0
+    for count, chat in enumerate(reversed(page.chats), 1):
+        time = chat.last_message_time
+        untimed += time is None
+        if untimed == _UNTIMED_ANCHORS or (time is not None and (oldest is None or time > oldest)):
+            return count
+    return len(page.chats) + 1
+
+
 def is_anchored(
     tail: Sequence[tuple[str, datetime | None]], keys: Sequence[str], page: Page, oldest: datetime | None
 ) -> bool:
@@ -321,7 +332,7 @@ def is_anchored(
     # Several rows of one key without a time can't be told apart.
     counts, tail_counts = Counter(rows), Counter(tail)
     still = [places[row] for row in common if row[1] is None and counts[row] == tail_counts[row] == 1]
-    return len(still) > 1 and still == sorted(still)
+    return len(still) >= _UNTIMED_ANCHORS and still == sorted(still)
 
 
 def _failure_of(page: Page, times: list[datetime]) -> str:
