@@ -108,16 +108,16 @@ class Remembered:
         self._again = {key: set[Chat]() for key in self.others}
         self._rows = [] if self._rows is not None or self._state.delivered <= _COMPARED else None
 
-    def stands_still(self, rows: int) -> bool:
+    def stands_still(self, rows: int | None = None) -> bool:
         """Return whether this pass, which went to the end, has shown the same rows as the last one that did.
 
         Tied chats may change places in step with the pages, and then one row comes twice, and another one never.
 
         Args:
-            rows: The number of rows that differ, if none came twice.
+            rows: The number of rows that differ, if none came twice. None: pages overlap, which shows that.
         """
         last, self._last_rows = self._last_rows, self._rows
-        return last is not None and last == self._rows and len(set(last)) == rows
+        return last is not None and last == self._rows and rows in (None, len(set(last)))
 
     def yield_rest(self) -> Walk:
         """Yield the rows of a list that stands still that were not yielded."""
@@ -129,8 +129,9 @@ class Remembered:
         for key, rows in groups.items():
             yielded = state.several.get(key, 1)
             if len(rows) > yielded:
-                state.several[key] = len(rows)
-                chats += self._without_yielded(key, list(rows), yielded)
+                rest = self._without_yielded(key, list(rows), yielded)
+                state.several[key] = yielded + len(rest)
+                chats += rest
             if all(chat in rows for chat in (self._yielded or {}).get(key, ())):
                 self.doubtful.discard(key)
         yield from self._yield_late(chats)
@@ -140,6 +141,7 @@ class Remembered:
         for key, seen in self._again.items():
             rows = self.others.pop(key, [])
             confirmed = [row for row in rows if row in seen and len(seen) > 1]
+            self.doubtful.discard(key)
             if len(confirmed) < len(rows):
                 self.doubtful.add(key)
             if confirmed:
@@ -202,9 +204,10 @@ class Remembered:
         for key, rows in groups.items():
             yielded = state.several.get(key, 1) if key in known else 0
             if len(rows) > yielded:
-                state.several[key] = len(rows)
-                state.delivered += len(rows) - yielded
-                new.update(map(id, self._without_yielded(key, list(rows), yielded)))
+                chats = self._without_yielded(key, list(rows), yielded)
+                state.several[key] = yielded + len(chats)
+                state.delivered += len(chats)
+                new.update(map(id, chats))
                 self.doubtful.discard(key)
             elif any(_may_be_another(row, (self._yielded or {}).get(key, ())) for row in rows):
                 self.doubtful.add(key)
@@ -213,10 +216,12 @@ class Remembered:
     def _without_yielded(self, key: str, rows: list[Chat], yielded: int) -> list[Chat]:
         """Return the rows of a key without those that are most like the chats that were yielded."""
         others = self.others.pop(key, [])
+        may_be_gone = self._state.config.consistency == "strict"  # for which chats may be deleted
         before = [] if self._yielded is None or len(rows) > _COMPARED_ROWS else self._yielded.get(key, [])[:yielded]
         for chat in sorted(before, key=lambda chat: chat not in rows):
-            same = [row for row in rows if not _may_be_another(row, (chat,))] or rows
-            rows.remove(max(same, key=lambda row: (*_likeness(row, chat), row not in others)))
+            same = [row for row in rows if not _may_be_another(row, (chat,))]
+            if same or not may_be_gone:
+                rows.remove(max(same or rows, key=lambda row: (*_likeness(row, chat), row not in others)))
         rows.sort(key=lambda row: row in others)
         rows = rows[yielded - len(before) :]
         for row in rows:

@@ -91,7 +91,7 @@ def scan_windows(state: WalkState, context: WalkContext, remembered: Remembered)
         if remembered.others and not bounded and state.passes:
             remembered.drop_unconfirmed()
             yield from remembered.yield_others()
-        if not bounded and remembered.stands_still(scan.rows - remembered.copies):
+        if not bounded and remembered.stands_still():
             scan.unexplained = 0
             yield from remembered.yield_rest()
         settled = bounded or (state.passes > 0 and not scan.unexplained)
@@ -107,7 +107,6 @@ class _WindowScan:
         count: The number of windows that were read.
         reason: Why the scan proves nothing, or "".
         unexplained: How many chats it has added that have not got a message since the walk began.
-        rows: The number of rows that the list has.
         _honoured: Whether a window of a size that was chosen here came back full.
         _first: The key of the first row of page 1. A server that ignores `page` has it on each page.
     """
@@ -118,7 +117,6 @@ class _WindowScan:
     count: int = field(default=0, init=False)
     reason: str = field(default="", init=False)
     unexplained: int = field(default=0, init=False)
-    rows: int = field(default=0, init=False)
     _misses: int = field(default=0, init=False)
     _back: int = field(default=0, init=False)
     _honoured: bool = field(default=False, init=False)
@@ -255,7 +253,7 @@ class _WindowScan:
     def _note_end(self, page: Page) -> None:
         """Look whether as many chats were read as the list has rows."""
         state = self._state
-        self.rows = rows = (page.number - 1) * page.size + page.length
+        rows = (page.number - 1) * page.size + page.length
         read = state.delivered + sum(map(len, self._remembered.others.values())) + self._remembered.copies
         if state.scan.bound is None and read < rows:
             self.unexplained += 1
