@@ -109,10 +109,17 @@ class Remembered:
         self._again = {key: set[Chat]() for key in self.others}
         self._rows = [] if self._rows is not None or self._state.delivered <= _COMPARED else None
 
-    def stands_still(self) -> bool:
-        """Return whether this pass, which went to the end, has shown the same rows as the last one that did."""
+    def stands_still(self, copies: int | None = None) -> bool:
+        """Return whether this pass, which went to the end, has shown the same rows as the last one that did.
+
+        Args:
+            copies: The number of rows that were equal to another one of their page, if pages do not overlap. Any other
+                row that was read twice has moved, in the same way in both passes.
+        """
         last, self._last_rows = self._last_rows, self._rows
-        return bool(last) and last == self._rows
+        if not last or last != self._rows:
+            return False
+        return copies is None or len(set(last)) + copies == len(last)
 
     def yield_rest(self) -> Walk:
         """Yield the rows of a list that stands still that were not yielded."""
