@@ -95,7 +95,7 @@ def _passes(state: WalkState, context: WalkContext, remembered: Remembered) -> G
         proven = progress.look(reader, stats)
         if proven is not None:
             return proven
-        if reader.verdict == "end" and state.scan.countable and remembered.stands_still(state.scan.copies):
+        if reader.verdict == "end" and state.scan.countable and remembered.stands_still(rows - state.scan.copies):
             yield from remembered.yield_rest()
             _remember_list(context, rows, None)
             return True

@@ -48,6 +48,7 @@ from plugchat_async import (
     fetch_many,
 )
 from plugchat_async.testing import Fault, PlugChatSimulator
+from support.traits import KNOWN_SERVER
 
 T = TypeVar("T")
 
@@ -224,7 +225,7 @@ class Stage:
 async def stage(steps: Steps, heard: list[str], scenario: "Scenario") -> AsyncIterator[Stage]:
     """Set a stage, and check at its end that it is empty: no task, no descriptor, no complaint."""
     before = tasks()
-    async with PlugChatSimulator(scenario.size, seed=7, token=TOKEN) as sim:
+    async with PlugChatSimulator(scenario.size, seed=7, token=TOKEN, dialect="documented") as sim:
         accounts = tuple(Account(f"a{number}", f"token-{number}", sim.base_url) for number in range(3))
         for number, account in enumerate(accounts):
             sim.add_account(str(account.token), (CHATS, 5, 12)[number], seed=number)
@@ -237,6 +238,7 @@ async def stage(steps: Steps, heard: list[str], scenario: "Scenario") -> AsyncIt
                 client_session=client,
                 clock=FAST,
                 retry=PATIENT,
+                server_traits=KNOWN_SERVER,
                 **scenario.options,
             )
             await stack.enter_async_context(session)
@@ -339,6 +341,7 @@ def many(
     async def call(stage: Stage) -> dict[str, tuple[Chat, ...]]:
         found: dict[str, tuple[Chat, ...]] = {}
         options.update(page_size=10, concurrency=2, clock=FAST, retry=PATIENT)
+        options.update(base_url=stage.sim.base_url, server_traits=KNOWN_SERVER)
         results = fetch_many(source(stage.accounts), **options)
         async with aclosing(results):
             stage.follow(results)
@@ -359,6 +362,7 @@ def many_pages(**options: Any) -> Call:
     async def call(stage: Stage) -> dict[str, tuple[Chat, ...]]:
         found: dict[str, tuple[Chat, ...]] = {}
         options.update(page_size=10, concurrency=2, clock=FAST, retry=PATIENT)
+        options.update(base_url=stage.sim.base_url, server_traits=KNOWN_SERVER)
         pairs = fetch_many(stage.accounts, stream=True, **options)
         async with aclosing(pairs):
             stage.follow(pairs)
@@ -393,6 +397,7 @@ CREW = WALKING | {"WorkerPool.next", "WorkerPool._supervise", "WorkerPool._work"
 # Whether two whole accounts are there at the same time is up to the machine; pages always have to wait for their turn.
 CREW_OF_PAGES = CREW | {"WorkerPool._hand_over"}
 ONE_SLOT = {"max_concurrency": 1}
+IN_WINDOWS: dict[str, Any] = {"consistency": "strict", "max_page_size": None}
 
 SCENARIOS = {
     "fetch_page": Scenario(page(), first(10), 3, SENDING),
@@ -417,18 +422,19 @@ SCENARIOS = {
     "fetch_page, timed out": Scenario(page(), first(10), 5, SENDING, (HANG,), options={"timeout": 0.05}),
     "fetch_page, borrowed": Scenario(page(), first(10), 5, SENDING, (RETRY,), borrowed=True),
     "iter_chats": Scenario(chats(), first(CHATS), 6, WALKING, (HONEST, RETRY)),
-    "iter_chats, ahead": Scenario(chats(prefetch=3), first(CHATS), 16, AHEAD),
+    "iter_chats, ahead": Scenario(chats(prefetch=3), first(60), 16, AHEAD, size=60),
     "iter_chats, ahead, one slot, held": Scenario(
         chats(prefetch=3),
-        first(CHATS),
+        first(60),
         18,
         AHEAD | {"Limits.enter", "PageFetcher._wait_for_account"},
-        (HONEST, HOLD, RETRY),
+        (*[HONEST] * 3, HOLD, RETRY),
+        size=60,
         options=ONE_SLOT,
     ),
-    "iter_chats, ahead, left": Scenario(first_chats(12), first(12), 9, AHEAD, (HONEST, HONEST, HANG, HANG)),
-    "iter_pages, strict": Scenario(pages(consistency="strict"), first(CHATS), 6, WALKING, (HONEST, RETRY)),
-    "iter_pages, strict, ahead": Scenario(pages(consistency="strict", prefetch=3), first(CHATS), 16, AHEAD),
+    "iter_chats, ahead, left": Scenario(first_chats(22), first(22), 9, AHEAD, (*[HONEST] * 3, HANG), size=60),
+    "iter_pages, strict": Scenario(pages(**IN_WINDOWS), first(CHATS), 6, WALKING, (HONEST, RETRY)),
+    "iter_pages, strict, ahead": Scenario(pages(prefetch=3, **IN_WINDOWS), first(80), 16, AHEAD, size=80),
     "fetch_many": Scenario(
         many(max_concurrency=1), of_accounts, 20, CREW | {"Limits.enter"}, (RETRY, HOLD), fault_of="token-0"
     ),
@@ -676,7 +682,7 @@ async def test_closing_that_is_cancelled_at_any_wait_closes(how: str) -> None:
 GENERATORS: dict[str, Callable[[Stage], AsyncGenerator[Any, None]]] = {
     "iter_chats": lambda here: here.session.iter_chats(10),
     "iter_chats, ahead": lambda here: here.session.iter_chats(10, prefetch=3),
-    "iter_pages, strict, ahead": lambda here: here.session.iter_pages(5, prefetch=3, consistency="strict"),
+    "iter_pages, strict, ahead": lambda here: here.session.iter_pages(5, prefetch=3, **IN_WINDOWS),
     "fetch_many": lambda here: fetch_many(here.accounts, page_size=10, concurrency=2),
     "fetch_many, pages": lambda here: fetch_many(here.accounts, page_size=5, concurrency=2, stream=True, prefetch=2),
     "fetch_many, apart": lambda here: fetch_many(here.accounts, page_size=10, isolate_connections=True),

@@ -30,6 +30,7 @@ from plugchat_async.integrations.dask import fetch_many_dask
 from plugchat_async.integrations.opentelemetry import OpenTelemetry
 from plugchat_async.testing import Fault, PlugChatSimulator
 from support.dask_cluster import TOKEN, accounts, hidden, rows, thirty_accounts, two_workers, whole
+from support.traits import KNOWN_SERVER
 
 pytestmark = [
     pytest.mark.timeout(120),
@@ -328,8 +329,9 @@ def test_people_are_merged_and_bad_values_counted(sim: PlugChatSimulator, client
         '{"phone":"551190000007","lid":"7@lid","unread":"3"}]'
     )
     sim.script(Fault.answer(page), token=f"{TOKEN}-0")
-    accounts = [Account("a0", f"{TOKEN}-0", sim.base_url)]
-    summary = fetch_many_dask(accounts, client=client, out=tmp_path, merge_people=True)
+    accounts = [Account("a0", f"{TOKEN}-0")]
+    known: Any = {"base_url": sim.base_url, "server_traits": KNOWN_SERVER}
+    summary = fetch_many_dask(accounts, client=client, out=tmp_path, merge_people=True, **known)
     assert (summary.finished, summary.chats, summary.problems) == (1, 2, 1)
     assert rows(tmp_path) == {("a0", "551190000007"): 1, ("a0", "120-group"): 1}
     with pytest.raises(InvalidValueError, match="one chat for each person"):

@@ -52,7 +52,7 @@ Client = Any
 
 @pytest.fixture
 def account() -> Iterator[PlugChatSimulator]:
-    with served(PlugChatSimulator(chats=250, seed=7, token=TOKEN)) as sim:
+    with served(PlugChatSimulator(chats=250, seed=7, token=TOKEN, dialect="documented")) as sim:
         yield sim
 
 

@@ -85,7 +85,7 @@ async def backend(account: PlugChatSimulator, *options: str) -> AsyncIterator[Ba
 
 @pytest.fixture
 def account() -> Iterator[PlugChatSimulator]:
-    with served(PlugChatSimulator(chats=2000, seed=7, token=TOKEN)) as sim:
+    with served(PlugChatSimulator(chats=2000, seed=7, token=TOKEN, dialect="documented")) as sim:
         yield sim
 
 

@@ -31,6 +31,7 @@ from plugchat_async import (
 from plugchat_async.integrations.fastapi import add_problem_handlers
 from plugchat_async.testing import Fault, PlugChatSimulator, Quirks
 from support.fakes import FakeTime, served
+from support.traits import KNOWN_SERVER
 
 PACKAGE = Path(plugchat_async.__file__).parent
 GUIDES = Path(__file__).parents[2] / "docs" / "how-to"
@@ -97,13 +98,14 @@ class Scene:
             PlugChatSession(sim.token, base_url=sim.base_url) as session,
         ):
             sim.traffic(inserts=2.5, seed=1)
-            await session.list_chats(5)
+            await session.list_chats(5, max_page_size=None)
 
     async def bad_values(self) -> None:
         page = '[{"phone": "1", "unread": "many", "pinned": "maybe"}, {"name": "x"}, {"phone": "2"}]'
         self.sim.script(Fault.answer(page), token=TOKEN)
-        accounts = [Account("Maria", TOKEN, base_url=self.sim.base_url)]
-        assert [len(result.chats) async for result in fetch_many(accounts)] == [2]
+        accounts = [Account("Maria", TOKEN)]
+        results = fetch_many(accounts, base_url=self.sim.base_url, server_traits=KNOWN_SERVER)
+        assert [len(result.chats) async for result in results] == [2]
 
     async def bad_values_in_a_watch(self) -> None:
         self.sim.script(Fault.answer('[{"phone": "1", "unread": "x"}]'))
@@ -196,7 +198,7 @@ async def play(name: str) -> None:
     """Play a scene."""
     async with (
         PlugChatSimulator(250, seed=7, token=TOKEN) as sim,
-        PlugChatSession(TOKEN, base_url=sim.base_url, clock=FakeTime().clock) as session,
+        PlugChatSession(TOKEN, base_url=sim.base_url, clock=FakeTime().clock, server_traits=KNOWN_SERVER) as session,
     ):
         with suppress(PlugChatError):
             await SCENES[name](Scene(sim, session))
@@ -280,7 +282,7 @@ async def test_bad_values_are_warned_of_once_a_walk(kept: Kept) -> None:
 async def test_what_a_bad_value_is_stays_on_its_line(sim: PlugChatSimulator, kept: Kept) -> None:
     """Whatever control characters it has."""
     sim.script(Fault.answer(json.dumps([{"phone": "1", "unread": "\x1b[2J\n\x9b\r"}])))
-    async with PlugChatSession(sim.token, base_url=sim.base_url) as session:
+    async with PlugChatSession(sim.token, base_url=sim.base_url, server_traits=KNOWN_SERVER) as session:
         assert len(await session.list_chats(100)) == 1
     assert kept.records[0].getMessage().isprintable()
 

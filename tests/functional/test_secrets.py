@@ -202,7 +202,7 @@ async def never_quiet() -> None:
         PlugChatSession(TOKEN, base_url=sim.base_url) as session,
     ):
         sim.traffic(inserts=2)
-        await session.list_chats(4, require_verified=True)
+        await session.list_chats(4, max_page_size=None, require_verified=True)
 
 
 async def not_open() -> None:

@@ -294,7 +294,7 @@ def share(chats: Sequence[Chat], test: Callable[[Chat], object]) -> float:
 async def test_a_walk_finds_the_simulators_chats(
     page_size: int, consistency: Consistency, prefetch: int, dialect: Dialect
 ) -> None:
-    """Each row once, equal in all fields, in order, whatever the seed."""
+    """Each row once, equal in all fields, whatever the seed; in order, but for more rows of a person."""
     for seed in range(3):
         async with (
             PlugChatSimulator(60 if page_size == 1 else 150, seed=seed, dialect=dialect) as sim,
@@ -304,7 +304,9 @@ async def test_a_walk_finds_the_simulators_chats(
             found = await session.list_chats(
                 page_size, consistency=consistency, prefetch=prefetch, on_report=reports.append
             )
-            assert found == list(sim.chats)
+            assert Counter(found) == Counter(sim.chats)
+            if dialect == "documented" or consistency == "plain":
+                assert found == list(sim.chats)
             assert reports[0].problems == 0
 
 

@@ -36,6 +36,7 @@ from plugchat_async.integrations.opentelemetry import OpenTelemetry, error_type
 from plugchat_async.testing import Fault, PlugChatSimulator
 from support.fakes import DOCUMENTED, FakeTime, RawServer, answering, http, move_too_fast
 from support.telemetries import Broken
+from support.traits import KNOWN_SERVER
 
 ATTEMPT = "GET /api/whatsapp/chats"
 
@@ -97,7 +98,7 @@ async def session(
     sim: PlugChatSimulator, fake_time: FakeTime, scope: Telescope
 ) -> AsyncGenerator[PlugChatSession, None]:
     async with PlugChatSession(
-        sim.token, base_url=sim.base_url, clock=fake_time.clock, telemetry=scope.telemetry
+        sim.token, base_url=sim.base_url, clock=fake_time.clock, telemetry=scope.telemetry, server_traits=KNOWN_SERVER
     ) as plugchat:
         yield plugchat
 
@@ -152,8 +153,8 @@ async def test_what_spans_say(sim: PlugChatSimulator, session: PlugChatSession, 
         "plugchat.walk.consistency": "strict",
         "plugchat.walk.page_size": 100,
         "plugchat.walk.prefetch": 0,
-        "plugchat.walk.requests": 4,
-        "plugchat.walk.pages": 4,
+        "plugchat.walk.requests": 1,
+        "plugchat.walk.pages": 1,
         "plugchat.walk.chats": 250,
         "plugchat.walk.duplicates": report.duplicates,
         "plugchat.walk.recovered": report.recovered,
@@ -163,8 +164,8 @@ async def test_what_spans_say(sim: PlugChatSimulator, session: PlugChatSession, 
     }
     assert told(page) == {
         "plugchat.page.number": 1,
-        "plugchat.page.size": 100,
-        "plugchat.page.chats": 100,
+        "plugchat.page.size": 1000,
+        "plugchat.page.chats": 250,
         "plugchat.page.retries": 0,
     }
     host, _, port = sim.base_url.removeprefix("http://").partition(":")
@@ -172,7 +173,7 @@ async def test_what_spans_say(sim: PlugChatSimulator, session: PlugChatSession, 
         "http.request.method": "GET",
         "server.address": host,
         "server.port": int(port),
-        "url.full": f"{sim.base_url}/api/whatsapp/chats?page=1&pageSize=100",
+        "url.full": f"{sim.base_url}/api/whatsapp/chats?page=1&pageSize=1000",
         "url.template": "/api/whatsapp/chats",
         "http.response.status_code": 200,
     }
@@ -333,10 +334,10 @@ async def test_a_redirect_is_an_error_of_the_page(
 async def test_a_walk_that_is_not_verified(sim: PlugChatSimulator, session: PlugChatSession, scope: Telescope) -> None:
     """Its span has failed if it was to be verified; else it says why it is not."""
     move_too_fast(sim)
-    await session.list_chats(5)
+    await session.list_chats(5, max_page_size=None)
     sim.traffic(inserts=25.0, seed=1)  # the list is ten times as long now
     with pytest.raises(ConsistencyError):
-        await session.list_chats(50, require_verified=True)
+        await session.list_chats(50, max_page_size=None, require_verified=True)
     sound, failed = scope.spans("plugchat.walk")
     reason = told(failed)["plugchat.walk.reason"]
     assert reason.startswith("the list moved too fast")
@@ -482,7 +483,13 @@ async def test_an_attempt_is_current_while_it_is_sent(sim: PlugChatSimulator, sc
 
     async with (
         aiohttp.ClientSession(middlewares=(instrument,)) as client,
-        PlugChatSession(sim.token, base_url=sim.base_url, client_session=client, telemetry=scope.telemetry) as session,
+        PlugChatSession(
+            sim.token,
+            base_url=sim.base_url,
+            client_session=client,
+            telemetry=scope.telemetry,
+            server_traits=KNOWN_SERVER,
+        ) as session,
     ):
         await session.list_chats(200)
     assert scope.tree().count(f"plugchat.walk > plugchat.page > {ATTEMPT} > aiohttp") == 2
@@ -627,6 +634,7 @@ async def test_metrics(sim: PlugChatSimulator, scope: Telescope) -> None:
         base_url=sim.base_url,
         clock=type(time)(monotonic=lambda: next(clock), time=time.time, sleep=time.sleep, random=time.random),
         telemetry=scope.telemetry,
+        server_traits=KNOWN_SERVER,
     ) as session:
         sim.script(Fault.none(), Fault.status(503))
         await session.list_chats(100)
@@ -696,10 +704,11 @@ async def test_the_guide_names_all_that_is_exported(
 async def test_many_accounts(sim: PlugChatSimulator, scope: Telescope, names: bool) -> None:
     """Each has its walk, under what was current when the first result was asked for; its name is told if wanted."""
     sim.add_account("second", 30, seed=1)
-    accounts = [Account(f"of {token}", token, base_url=sim.base_url) for token in (sim.token, "second")]
+    accounts = [Account(f"of {token}", token) for token in (sim.token, "second")]
+    known: Any = {"base_url": sim.base_url, "server_traits": KNOWN_SERVER}
     telemetry = OpenTelemetry(tracer_provider=scope.tracers, meter_provider=scope.meters, account_names=names)
     with scope.tracer.start_as_current_span("user") as user:
-        async with aclosing(fetch_many(accounts, telemetry=telemetry)) as results:
+        async with aclosing(fetch_many(accounts, telemetry=telemetry, **known)) as results:
             async for result in results:
                 assert result.error is None
                 assert trace.get_current_span() is user
@@ -745,7 +754,8 @@ async def test_a_telemetry_that_fails_changes_nothing(
 async def test_a_telemetry_that_works_is_told_all(sim: PlugChatSimulator, fake_time: FakeTime) -> None:
     """Each part begins within its whole, and ends."""
     telemetry = Broken()
-    async with PlugChatSession(sim.token, base_url=sim.base_url, clock=fake_time.clock, telemetry=telemetry) as session:
+    options: Any = {"clock": fake_time.clock, "telemetry": telemetry, "server_traits": KNOWN_SERVER}
+    async with PlugChatSession(sim.token, base_url=sim.base_url, **options) as session:
         sim.script(Fault.status(503))
         await session.list_chats(200)
     page = ["page", "attempt", "end", "end"]
