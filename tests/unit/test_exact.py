@@ -148,9 +148,16 @@ def test_hidden_rows_are_learned_from_a_whole_answer() -> None:
     assert traits.short_pages == "anywhere"
 
 
-def test_an_unsorted_list_that_moves_is_given_up() -> None:
+@pytest.mark.parametrize(
+    ("times", "reason"),
+    [
+        (True, "the list moved, and is not sorted by time: so it is unknown which chats moved"),
+        (False, "the list has more rows than chats were read, and reading it again finds no more"),
+    ],
+)
+def test_a_list_that_hides_a_chat_by_moving_is_given_up(times: bool, reason: str) -> None:
     """One chat is always on another page than the one that is read."""
-    rows: list[tuple[str, int | None]] = [(str(i), i) for i in range(40)]
+    rows: list[tuple[str, int | None]] = [(str(i), i if times else None) for i in range(40)]
     ghost = rows[15]
 
     def read(number: int, size: int) -> Page:
@@ -161,7 +168,7 @@ def test_an_unsorted_list_that_moves_is_given_up() -> None:
 
     walked = walk_over(read, 10, "exact", traits=known())
     assert not walked.stats.verified
-    assert walked.stats.reason == "the list moved, and is not sorted by time: so it is unknown which chats moved"
+    assert walked.stats.reason == reason
     assert (len(walked.got), walked.twice) == (39, 0)
 
 
@@ -195,3 +202,14 @@ def test_a_page_that_was_short_for_a_moment_is_no_sign_of_hidden_rows() -> None:
     assert len(walked.got) == 40
     assert walked.stats.verified
     assert traits.short_pages == "end"
+
+
+def test_a_list_that_has_become_shorter_is_believed_the_second_time() -> None:
+    """Chats were deleted while it was read: two whole answers say the same."""
+    listed = MovingList(25)
+    script = [(2, ("bump", 24)), *((3, ("delete", place)) for place in range(5))]
+    walked = walk_over(moving(listed, script), 10, "exact", max_page_size=1000, traits=known())
+    assert walked.asked[3] == (1, 1000)
+    assert walked.asked[3:].count((1, 1000)) == 2
+    assert walked.stats.verified
+    assert listed.there <= set(walked.got)

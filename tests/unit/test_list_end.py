@@ -301,11 +301,15 @@ def test_a_page_that_does_not_exist_is_the_end(consistency: Consistency, total: 
 
 @pytest.mark.parametrize("past_end", [lambda last: last, lambda _: 1, lambda last: max(1, last - 1)])
 @pytest.mark.parametrize("total", [1, 2, 3, 7, 10, 20, 25, 40])
-def test_an_earlier_page_past_the_end_is_the_end(past_end: Callable[[int], int], total: int) -> None:
+@pytest.mark.parametrize("max_page_size", [None, 1000])
+def test_an_earlier_page_past_the_end_is_the_end(
+    past_end: Callable[[int], int], total: int, max_page_size: int | None
+) -> None:
     """The last one, the first one, or any other: no chat comes twice, none is missed."""
     traits = ServerTraits()
     for _ in range(2):
-        walked = walk_over(answering(ending(honest(total), total, past_end)), 10, "exact", traits=traits)
+        server = answering(ending(honest(total), total, past_end))
+        walked = walk_over(server, 10, "exact", max_page_size=max_page_size, traits=traits)
         assert ids(walked) == list(range(total))
         assert walked.stats.verified
 
@@ -622,3 +626,11 @@ def test_the_last_check_of_a_cap_may_fail() -> None:
     assert walked.asked == [(1, 50), (2, 32), (1, 50), (1, 33)]
     assert (walked.stats.verified, walked.stats.reason) == (False, NOT_CHECKED)
     assert walked.traits.max_page_size is None
+
+
+def test_a_hidden_row_is_no_cap_though_others_follow() -> None:
+    """Asked for as many rows as page 1 had, it has fewer still."""
+    walked = walk_over(answering(hiding(100, [0])), 40, "exact")
+    assert walked.asked[:4] == [(1, 40), (2, 38), (1, 40), (1, 39)]
+    assert ids(walked) == list(range(1, 100))
+    assert (walked.traits.short_pages, walked.traits.max_page_size) == ("anywhere", None)

@@ -398,3 +398,15 @@ def test_a_server_with_a_page_again_past_the_end_may_not_honour_sizes() -> None:
     walked = walk_over(read, 10, "strict", traits=known())
     assert walked.stats.reason == "the server does not honour every pageSize"
     assert len(walked.got) == 10
+
+
+def test_windows_that_are_cut_to_the_cap_are_no_end() -> None:
+    """A larger window than the cap looks short; the next one begins before its end."""
+
+    def read(number: int, size: int) -> Page:
+        return Page(number, size, MovingList(60).page(number, min(size, 5)).chats, b"")
+
+    traits = ServerTraits(max_page_size=5, longest_page=5, short_pages="end")
+    walked = walk_over(read, 20, "strict", traits=traits)
+    assert len(walked.got) == 60
+    assert walked.twice == 0
