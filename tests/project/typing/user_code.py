@@ -19,6 +19,7 @@ from plugchat_async import (
     Problem,
     RateLimitedError,
     RetryPolicy,
+    ServerTraits,
     ServiceError,
     SessionOptions,
     WalkOptions,
@@ -41,7 +42,7 @@ async def walks(plugchat: PlugChatSession) -> None:
         assert_type(page.is_short, bool)
     assert_type(await plugchat.fetch_page(1, 100), Page)
     assert_type(await plugchat.list_chats(), list[Chat])
-    options: WalkOptions = {"prefetch": 4, "consistency": "strict", "require_verified": True}
+    options: WalkOptions = {"prefetch": 4, "consistency": "strict", "max_page_size": None, "require_verified": True}
     assert_type(await plugchat.list_chats(50, **options), list[Chat])
     try:
         async for page in plugchat.iter_pages(resume="...", on_report=reported):
@@ -65,6 +66,12 @@ async def sessions(client: aiohttp.ClientSession) -> None:
     options: SessionOptions = {"timeout": 5, "retry": RetryPolicy(attempts=5), "client_session": client}
     async with PlugChatSession("token", **options) as plugchat:
         assert_type(plugchat, PlugChatSession)
+        saved = plugchat.server_traits.to_dict()
+    traits = ServerTraits.from_dict(saved)
+    assert_type(traits, ServerTraits)
+    assert_type(traits.max_page_size, int | None)
+    assert_type(traits.longest_page, int)
+    assert_type(PlugChatSession("token", server_traits=traits).server_traits, ServerTraits)
     assert_type(PlugChatSession.from_env(repair=False), PlugChatSession)
     assert_type(await PlugChatSession("token").open(), PlugChatSession)
 
@@ -73,6 +80,7 @@ def wrong_calls(plugchat: PlugChatSession, page: Page, chat: Chat) -> None:
     """What the type checkers must refuse: without an error here, the ignore is one."""
     plugchat.iter_chats(page_size="10")  # type: ignore[arg-type] # pyright: ignore[reportArgumentType]
     plugchat.iter_chats(stop_on="never")  # type: ignore[arg-type] # pyright: ignore[reportArgumentType]
+    plugchat.iter_chats(max_page_size="1000")  # type: ignore[arg-type] # pyright: ignore[reportArgumentType]
     plugchat.iter_chats(consistency="exactly")  # type: ignore[arg-type] # pyright: ignore[reportArgumentType]
     PlugChatSession("token", ssl=False)  # type: ignore[call-arg] # pyright: ignore[reportCallIssue]
     chat.unread = 1  # type: ignore[misc] # pyright: ignore[reportAttributeAccessIssue]
