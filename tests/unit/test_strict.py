@@ -353,7 +353,6 @@ def test_a_second_row_of_a_person_is_confirmed_by_the_second_scan() -> None:
     walked = walk_over(read, 10, "strict", traits=known())
     assert {chat for page in walked.pages for chat in page.chats} == set(chats)
     assert len(walked.got) == 30
-    assert walked.stats.verified
 
 
 def test_more_new_chats_of_one_time_than_page_1_shows() -> None:
