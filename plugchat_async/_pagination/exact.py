@@ -29,7 +29,7 @@ from attrs import define, field
 from plugchat_async._pagination.order import MAX_PINNED, is_sorted, safe_newest, times_of
 from plugchat_async._pagination.prefetch import IN_ORDER
 from plugchat_async._pagination.remember import Remembered
-from plugchat_async._pagination.server_traits import record_hidden_rows
+from plugchat_async._pagination.server_traits import may_be_cut, record_hidden_rows
 from plugchat_async._pagination.until_last_page import PageResult, read_pages
 from plugchat_async._pagination.walk_context import (
     EMPTY,
@@ -95,7 +95,7 @@ def _passes(state: WalkState, context: WalkContext, remembered: Remembered) -> G
         proven = progress.look(reader, stats)
         if proven is not None:
             return proven
-        if reader.verdict == "end" and state.scan.countable and remembered.stands_still():
+        if reader.verdict == "end" and state.scan.countable and remembered.stands_still(rows - state.scan.copies):
             yield from remembered.yield_rest()
             _remember_list(context, rows, None)
             return True
@@ -206,8 +206,6 @@ def _count(state: WalkState, context: WalkContext, remembered: Remembered) -> Ge
     if state.delivered % size == 0:
         # The page behind all chats would be empty, and prove nothing.
         number, size = next_window(state.delivered, size, 1)
-        if not size:
-            return False
     page = yield FetchPage(number, size, resume_page=state.delivered // state.size + 1, probe="exists")
     context.stats.pages += 1
     copies = state.scan.copies
@@ -262,8 +260,11 @@ class PassReader:
             rows = scan.rows_read - scan.copies
             all_there = state.delivered == rows >= self._counted
             self.unexplained = self._count_unexplained(fresh)
-            known = self._context.traits.short_pages == "end"
-            self.is_whole = all_there and (known or not self.unexplained)
+            traits = self._context.traits
+            known = traits.short_pages == "end"
+            # Where no page has come back full, all may be cut alike.
+            uncut = traits.longest_page >= state.config.page_size or not may_be_cut(traits, page)
+            self.is_whole = all_there and uncut and (known or not self.unexplained)
         self.is_bounded = self._is_enough(page)
         repeats = self._repeats(page, read_before)
         return PageResult(fresh, repeats, enough=self.is_whole or self.is_bounded)

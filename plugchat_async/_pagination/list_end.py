@@ -167,8 +167,6 @@ class EndChecks(CapChecks):
     def _overlapping(self, page: Page, before: int, *, refused: bool) -> Generator[Step, Page, Verdict]:
         """Check an empty page with one that begins before it, so that it can't be empty."""
         number, size = next_window(before, page.size, 1)
-        if not size:
-            return "unproven"
         step = FetchPage(number, size, resume_page=page.number, probe="check")
         window = yield step
         end = (number - 1) * size + window.length
@@ -190,6 +188,7 @@ def confirm_empty(state: WalkState, context: WalkContext) -> Generator[Step, Pag
     Raises:
         NotConnectedError: It is not.
     """
+    confirmed = False
     # In the largest size: of a small page, all rows may be hidden.
     for size in dict.fromkeys((whole_size(state, context), state.size)):
         step = FetchPage(1, size, resume_page=1, probe="check")
@@ -197,7 +196,8 @@ def confirm_empty(state: WalkState, context: WalkContext) -> Generator[Step, Pag
         if again.length:
             state.page, state.size = 1, size
             return again
-        if not step.outcome:
+        confirmed = not step.outcome
+        if confirmed:
             break
     status = CheckConnection()
     yield status
@@ -205,4 +205,4 @@ def confirm_empty(state: WalkState, context: WalkContext) -> Generator[Step, Pag
         said = f": {status.error}" if status.error else ""
         raise NotConnectedError(f"the list is empty, and the phone is not connected to WhatsApp{said}")
     context.stats.reason = EMPTY
-    return "end" if status.connected else "unproven"
+    return "end" if confirmed and status.connected else "unproven"

@@ -51,7 +51,7 @@ class CapChecks:
         state.size = size
         if step.outcome == "failed":
             return "unproven"
-        if following.chats == page.chats[step.size :] and following.length == length - step.size:
+        if following.length == length - step.size and _is_tail(following, page):
             if size < _TINY and (yield from self._hides_rows(page)):
                 again = yield from self.look_again(page)
                 return again if again.length > length else self.hidden(page)
@@ -126,6 +126,12 @@ class CapChecks:
             return (yield FetchPage(1, size, resume_page=2, probe="check")).length > page.length
         second = yield FetchPage(2, page.size, resume_page=2, probe="check")
         return not rows_of(second) <= rows_of(page)
+
+
+def _is_tail(following: Page, page: Page) -> bool:
+    """Return whether a page holds the last rows of another one. Where unreadable rows stand is not known."""
+    chats = following.chats
+    return chats == page.chats[len(page.chats) - len(chats) :] and rows_of(following) <= rows_of(page)
 
 
 def _goes_on(following: Page, page: Page, again: Page) -> bool:

@@ -17,6 +17,7 @@ A list that shows the same rows at the same places in two passes stands still: t
 """
 
 from collections import Counter
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 
 from attrs import define, evolve, field
@@ -43,7 +44,7 @@ class Remembered:
         context: What the walk needs besides.
         others: Rows of known keys that are probably other chats, by key.
         copies: The number of rows that were equal to another row of their page, where they were first read.
-        dropped: Whether rows that were kept apart turned out to be doubtful.
+        doubtful: Keys of which an older row was read than the chat that was yielded: another one, or one put back.
         _again: The rows that a later scan has read of the keys of `others`.
         _rows: The rows of this pass, of a list that is not long. None: they are too many.
         _last_rows: The rows of the last pass that went to the end.
@@ -58,7 +59,7 @@ class Remembered:
     _context: WalkContext
     others: dict[str, list[Chat]] = field(factory=dict[str, list[Chat]], init=False)
     copies: int = field(default=0, init=False)
-    dropped: bool = field(default=False, init=False)
+    doubtful: set[str] = field(factory=set[str], init=False)
     _again: dict[str, set[Chat]] = field(factory=dict[str, set[Chat]], init=False)
     _rows: list[Chat] | None = field(factory=list[Chat], init=False)
     _last_rows: list[Chat] | None = field(default=None, init=False)
@@ -98,9 +99,7 @@ class Remembered:
         self._note_again(page, keys)
         if state.delivered > _COMPARED:
             self._yielded = None
-        if self._yielded is not None:
-            for chat in new:
-                self._yielded.setdefault(key_of(chat), []).append(chat)
+        self._keep(new)
         self._note(page, keys)
         return self._without_others(page, new), known
 
@@ -109,10 +108,16 @@ class Remembered:
         self._again = {key: set[Chat]() for key in self.others}
         self._rows = [] if self._rows is not None or self._state.delivered <= _COMPARED else None
 
-    def stands_still(self) -> bool:
-        """Return whether this pass, which went to the end, has shown the same rows as the last one that did."""
+    def stands_still(self, rows: int | None = None) -> bool:
+        """Return whether this pass, which went to the end, has shown the same rows as the last one that did.
+
+        Tied chats may change places in step with the pages, and then one row comes twice, and another one never.
+
+        Args:
+            rows: The number of rows that differ, if none came twice. None: pages overlap, which shows that.
+        """
         last, self._last_rows = self._last_rows, self._rows
-        return bool(last) and last == self._rows
+        return last is not None and last == self._rows and rows in (None, len(set(last)))
 
     def yield_rest(self) -> Walk:
         """Yield the rows of a list that stands still that were not yielded."""
@@ -124,8 +129,11 @@ class Remembered:
         for key, rows in groups.items():
             yielded = state.several.get(key, 1)
             if len(rows) > yielded:
-                state.several[key] = len(rows)
-                chats += self._without_yielded(key, list(rows), yielded)
+                rest = self._without_yielded(key, list(rows), yielded)
+                state.several[key] = yielded + len(rest)
+                chats += rest
+            if all(chat in rows for chat in (self._yielded or {}).get(key, ())):
+                self.doubtful.discard(key)
         yield from self._yield_late(chats)
 
     def drop_unconfirmed(self) -> None:
@@ -133,7 +141,9 @@ class Remembered:
         for key, seen in self._again.items():
             rows = self.others.pop(key, [])
             confirmed = [row for row in rows if row in seen and len(seen) > 1]
-            self.dropped = self.dropped or len(confirmed) < len(rows)
+            self.doubtful.discard(key)
+            if len(confirmed) < len(rows):
+                self.doubtful.add(key)
             if confirmed:
                 self.others[key] = confirmed
 
@@ -150,10 +160,17 @@ class Remembered:
         """Yield chats that were read before they were known to be chats of their own."""
         state = self._state
         self.others.clear()
+        self._keep(chats)
         state.delivered += len(chats)
         self._count(chats)
         if chats:
             yield YieldPage(Page(max(1, state.page - 1), state.size, tuple(chats), b"[]"))
+
+    def _keep(self, chats: Iterable[Chat]) -> None:
+        """Keep chats that are yielded, to compare them with other rows of their key."""
+        if self._yielded is not None:
+            for chat in chats:
+                self._yielded.setdefault(key_of(chat), []).append(chat)
 
     def _note_again(self, page: Page, keys: list[str]) -> None:
         """Note what may tell later which rows are chats of their own."""
@@ -187,17 +204,24 @@ class Remembered:
         for key, rows in groups.items():
             yielded = state.several.get(key, 1) if key in known else 0
             if len(rows) > yielded:
-                state.several[key] = len(rows)
-                state.delivered += len(rows) - yielded
-                new.update(map(id, self._without_yielded(key, list(rows), yielded)))
+                chats = self._without_yielded(key, list(rows), yielded)
+                state.several[key] = yielded + len(chats)
+                state.delivered += len(chats)
+                new.update(map(id, chats))
+                self.doubtful.discard(key)
+            elif any(_may_be_another(row, (self._yielded or {}).get(key, ())) for row in rows):
+                self.doubtful.add(key)
         return tuple(chat for chat in page.chats if id(chat) in new)
 
     def _without_yielded(self, key: str, rows: list[Chat], yielded: int) -> list[Chat]:
         """Return the rows of a key without those that are most like the chats that were yielded."""
         others = self.others.pop(key, [])
+        may_be_gone = self._state.config.consistency == "strict"  # for which chats may be deleted
         before = [] if self._yielded is None or len(rows) > _COMPARED_ROWS else self._yielded.get(key, [])[:yielded]
         for chat in sorted(before, key=lambda chat: chat not in rows):
-            rows.remove(max(rows, key=lambda row: (*_likeness(row, chat), row not in others)))
+            same = [row for row in rows if not _may_be_another(row, (chat,))]
+            if same or not may_be_gone:
+                rows.remove(max(same or rows, key=lambda row: (*_likeness(row, chat), row not in others)))
         rows.sort(key=lambda row: row in others)
         rows = rows[yielded - len(before) :]
         for row in rows:
@@ -223,7 +247,7 @@ class Remembered:
         if self._end is None or self._state.passes or page.number == 1:
             return False
         begin = (page.number - 1) * page.size
-        return self._end - len(self._recent) <= begin and self._end < begin + page.length
+        return self._end - len(self._recent) <= begin and self._end <= begin + page.length
 
     def _note(self, page: Page, keys: list[str]) -> None:
         """Note how far down the list was read."""
@@ -278,6 +302,17 @@ def _pinned_keys(page: Page) -> frozenset[str]:
         if time is not None and (newest is None or time > newest):
             newest = time
     return frozenset(keys)
+
+
+def _may_be_another(row: Chat, yielded: Sequence[Chat]) -> bool:
+    """Return whether a row is no later state of any chat that was yielded: it is older, or has another name."""
+    time = row.last_message_time
+    return bool(yielded) and not any(
+        row == chat
+        or (time == chat.last_message_time and getattr(row, "name", None) == getattr(chat, "name", None))
+        or (time is not None and (chat.last_message_time is None or time > chat.last_message_time))
+        for chat in yielded
+    )
 
 
 def _likeness(row: Chat, chat: Chat) -> tuple[bool, bool, bool]:

@@ -32,7 +32,7 @@ from plugchat_async._pagination.exact import MAX_PASSES
 from plugchat_async._pagination.order import MAX_PINNED, is_sorted, safe_newest, times_of
 from plugchat_async._pagination.page_numbers import FAR_PAGES
 from plugchat_async._pagination.remember import Remembered
-from plugchat_async._pagination.server_traits import record_end, record_hidden_rows, record_page
+from plugchat_async._pagination.server_traits import may_be_cut, record_end, record_hidden_rows, record_page
 from plugchat_async._pagination.walk_context import (
     HIDDEN_ROWS,
     SHRUNK,
@@ -49,6 +49,8 @@ from plugchat_async.models import Page
 MAX_MISSES = 20
 # Pages by which a list may have grown since a page that was short.
 _MAX_PAGES_TO_THE_END = 3
+# How many rows without a time are an anchor.
+_UNTIMED_ANCHORS = 2
 # How many rows of a window are remembered as anchors.
 _TAIL = 64
 
@@ -74,7 +76,7 @@ def scan_windows(state: WalkState, context: WalkContext, remembered: Remembered)
     elif not state.windows.position:
         answer = yield from WholeAnswer(state, context, remembered).read()
         if isinstance(answer, str):
-            return answer
+            return answer or (AMBIGUOUS if remembered.doubtful else "")
         first = answer
     state.windows.overlap = state.windows.overlap or min_overlap(state.size)
     for _ in range(MAX_PASSES):
@@ -85,7 +87,7 @@ def scan_windows(state: WalkState, context: WalkContext, remembered: Remembered)
         first = None
         bounded = state.scan.bound is not None
         if scan.reason or (bounded and scan.count == 1):
-            return scan.reason or (AMBIGUOUS if remembered.dropped else "")
+            return scan.reason or (AMBIGUOUS if remembered.doubtful else "")
         if remembered.others and not bounded and state.passes:
             remembered.drop_unconfirmed()
             yield from remembered.yield_others()
@@ -186,8 +188,8 @@ class _WindowScan:
         """Return page number and size of the next window."""
         size, windows = self._state.size, self._state.windows
         if windows.position > self._back:
-            # The window must begin before all chats of the same time as the last one.
-            overlap = max(windows.overlap, windows.tie_count + 1)
+            # The window must begin before the rows that can be anchors.
+            overlap = max(windows.overlap, windows.tie_count)
             return next_window(windows.position - self._back, size, overlap)
         # Page 1 must show chats behind those that are pinned and those of the newest time, however tiny pages are.
         return 1, max(size, MAX_PINNED + 2 * windows.overlap)
@@ -214,8 +216,7 @@ class _WindowScan:
             windows.oldest = times[-1] if windows.oldest is None else min(windows.oldest, times[-1])
         state.scan.oldest = windows.oldest
         windows.position = position
-        # A row that can't be read may stand at the end, and is no anchor.
-        windows.tie_count = page.unreadable + (max(1, times.count(times[-1])) if times else 1)
+        windows.tie_count = page.unreadable + _rows_to_anchor(page, windows.oldest)
         rows = zip(keys, (chat.last_message_time for chat in page.chats), strict=False)
         windows.tail = list(rows)[-_TAIL:]
         if page.number > 1 and not page.is_short:
@@ -268,8 +269,9 @@ class _WindowScan:
             step = FetchPage(page.number + 1, page.size, resume_page=page.number, probe="exists")
             if (yield from self._has_unread(step)):
                 longer = yield FetchPage(page.number, page.size, resume_page=page.number, probe="exists")
-                if longer.length > page.length:
-                    return False  # it was short for a moment: the next window begins before its end
+                if longer.length > page.length or may_be_cut(traits, page):
+                    # Short for a moment, or cut: the next window begins before its end.
+                    return False
                 record_hidden_rows(traits, page)
                 self.reason = HIDDEN_ROWS
                 return True
@@ -298,6 +300,17 @@ class _WindowScan:
         return bool(fresh.chats)
 
 
+def _rows_to_anchor(page: Page, oldest: datetime | None) -> int:
+    """Return how many rows at the end of a window hold an anchor for the next one. Some of them may be unreadable."""
+    untimed = 0
+    for count, chat in enumerate(reversed(page.chats), 1):
+        time = chat.last_message_time
+        untimed += time is None
+        if untimed == _UNTIMED_ANCHORS or (time is not None and (oldest is None or time > oldest)):
+            return count
+    return len(page.chats) + 1
+
+
 def is_anchored(
     tail: Sequence[tuple[str, datetime | None]], keys: Sequence[str], page: Page, oldest: datetime | None
 ) -> bool:
@@ -317,7 +330,7 @@ def is_anchored(
     # Several rows of one key without a time can't be told apart.
     counts, tail_counts = Counter(rows), Counter(tail)
     still = [places[row] for row in common if row[1] is None and counts[row] == tail_counts[row] == 1]
-    return len(still) > 1 and still == sorted(still)
+    return len(still) >= _UNTIMED_ANCHORS and still == sorted(still)
 
 
 def _failure_of(page: Page, times: list[datetime]) -> str:

@@ -2,13 +2,14 @@
 
 A chat is identified by its phone and lid. The gateway lists some persons in several rows that share both, or have the
 same lid and no phone. Rows of one answer that differ are different chats. They are told apart by what they were: a row
-that is as before is the same chat; one that is not is the chat with its name, then the one with its time, then the one
-with the newest message. If only a part of the list was read, a chat that changed may be any of those that are not in
-that part: then only a reading of the whole list decides.
+that is as before is the same chat; one that is not is the chat with its last message, then the one with its name, then
+the one with the newest message. If only a part of the list was read, a chat that changed may be any of those that are
+not in that part: then only a reading of the whole list decides.
 """
 
 from collections.abc import Callable, Collection, Iterable, Mapping
 from datetime import UTC, datetime
+from operator import itemgetter
 from typing import Final, TypeAlias
 
 from attrs import define, field, frozen
@@ -137,28 +138,28 @@ def match_rows(
             another chat, not a renamed one: one lid may have five rows. Default True.
         missing: The keys of known chats that the last reading did not have. A row is rather another one.
     """
-    by_group: dict[str, list[_Row]] = {}
+    by_group: dict[str, list[tuple[int, Chat, int]]] = {}
     for place, (chat, answer) in enumerate(reading):
-        by_group.setdefault(group_of(chat), []).append(_Row(place, chat, answer))
+        by_group.setdefault(group_of(chat), []).append((place, chat, answer))
     context = _Context(must_be_seen, complete, missing)
-    found: list[_Row] = []
+    found: list[tuple[int, str, Chat]] = []
     unsure = False
     for group, rows in by_group.items():
         keys = groups.get(group, ())
-        if len(rows) == 1 and (not keys or chats[keys[0]] == rows[0].chat):  # as nearly always
-            rows[0].key = keys[0] if keys else ""
-            found += rows
+        if len(rows) == 1 and (not keys or chats[keys[0]] == rows[0][1]):  # as nearly always
+            [(place, chat, _)] = rows
+            found.append((place, keys[0] if keys else "", chat))
             continue
-        matched = _match_group(rows, {key: chats[key] for key in keys}, context)
+        matched = _match_group([_Row(*row) for row in rows], {key: chats[key] for key in keys}, context)
         if not all(row.is_sure for row in matched):
             unsure = True
             matched = [row for row in matched if chats.get(row.key) == row.chat]
-        found += matched
-    found.sort(key=lambda row: row.place)
+        found += [(row.place, row.key, row.chat) for row in matched]
+    found.sort(key=itemgetter(0))
     seen: dict[str, Chat] = {}
     new = NewKeys((chats, seen))
-    for row in found:
-        seen[row.key or new.make(row.chat)] = row.chat
+    for _, key, chat in found:
+        seen[key or new.make(chat)] = chat
     return Matched(seen, unsure)
 
 
@@ -187,9 +188,9 @@ def _pair(rows: list[_Row], known: dict[str, Chat], context: _Context, *, alone:
     def likeness(row: _Row, key: str) -> tuple[object, ...]:
         new, old = row.chat, known[key]
         return (
+            new.last_message_time is not None and new.last_message_time == old.last_message_time,
             new.name == old.name,
             new.lid == old.lid,
-            new.last_message_time == old.last_message_time,
             time_of(new) >= time_of(old),
             key not in context.missing,
             context.must_be_seen(old),
@@ -212,7 +213,10 @@ def _pair(rows: list[_Row], known: dict[str, Chat], context: _Context, *, alone:
             rivals = [
                 other for other in known.values() if context.may_be(row.chat, other) and not context.must_be_seen(other)
             ]
-            row.is_sure = row.chat.last_message_time == old.last_message_time or (
+            same_message = (
+                row.chat.last_message_time is not None and row.chat.last_message_time == old.last_message_time
+            )
+            row.is_sure = same_message or (
                 row.chat.name == old.name and all(other.name != old.name for other in rivals)
             )
 

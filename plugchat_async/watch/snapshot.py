@@ -269,6 +269,15 @@ class Snapshot:
                 return
             del self.tombstones[key]
 
+    def with_other_rows(self, seen: Collection[str]) -> set[str]:
+        """Return the keys that were read, and those of other known rows of the same persons.
+
+        A walk over pages of a list that moves may leave out rows of persons that it has read. It proves nothing then.
+        """
+        read = set(seen)
+        groups = (keys for keys in self._groups.values() if len(keys) > 1 and not read.isdisjoint(keys))
+        return read.union(*groups)
+
     def is_missing(self, key: str) -> bool:
         """Return whether the last reading did not have a chat."""
         return key in self.missing and self.missing[key].times > 0

@@ -11,7 +11,7 @@ from plugchat_async._internal.clock import Clock
 from plugchat_async._pagination.chat_walk import ChatWalk
 from plugchat_async._pagination.options import WalkSettings
 from plugchat_async._pagination.prefetch import FetchFunction
-from plugchat_async._pagination.server_traits import may_be_cut
+from plugchat_async._pagination.server_traits import may_be_cut, size_up_to
 from plugchat_async._pagination.walk_reporter import PROBLEM_WARNING
 from plugchat_async.errors import (
     AccessDeniedError,
@@ -23,7 +23,7 @@ from plugchat_async.errors import (
 )
 from plugchat_async.models import AccountStatus, Chat, ChatEvent, Page
 from plugchat_async.server_traits import ServerTraits
-from plugchat_async.watch.identity import time_of
+from plugchat_async.watch.identity import Matched, time_of
 from plugchat_async.watch.losses import NO_LOSSES, Losses
 from plugchat_async.watch.options import WatchSettings
 from plugchat_async.watch.origin import Fingerprint, check_account, mark_account, restore_traits, save_traits
@@ -40,6 +40,8 @@ T = TypeVar("T")
 _TEMPORARY: Final = (ServiceError, ResponseError)
 # Seconds between two full scans while many chats are missing: it must be known for how long without a break.
 _LARGE_LOSS_INTERVAL: Final = 60.0
+# How often in a row the list must go on behind a short page 1. Once, the page may have been a part of it for a moment.
+_MAX_CONTRADICTED: Final = 2
 
 
 @frozen
@@ -76,6 +78,7 @@ class Watch:
         self._outages = Outages(settings, deps.clock)
         self._page_size = settings.page_size
         self._short_ends = True  # a short page is the last one
+        self._contradicted = 0  # how often in a row the whole list went on behind a short page 1
         self._polls = 0
         self._has_answered = False  # whether any page was read
         self._has_worked = False  # whether any poll has
@@ -96,12 +99,15 @@ class Watch:
                 full_scan_due = False
                 if isinstance(front, FrontScan):
                     old_before = self._old_before(front)
-                    matched = front.match(self._snapshot)
+                    matched = self._match(front)
+                    is_as_known = self._is_as_known(front, matched.seen)
                     full_scan_due = matched.unsure or self._has_come_back(front, matched.seen)
                     losses = await self._losses_of(front, matched.seen)
                     for event in self._events_of_front(front, matched.seen, old_before, losses):
                         yield event
-                    full_scan_due = self._is_full_scan_due(front, matched.seen, needed=full_scan_due)
+                    full_scan_due = self._is_full_scan_due(
+                        front, matched.seen, needed=full_scan_due, is_as_known=is_as_known
+                    )
                     if full_scan_due:
                         full = await self._result_or_error(self._scan_all())
                         if isinstance(full, FullScan):
@@ -147,6 +153,9 @@ class Watch:
 
     async def _scan_front(self) -> FrontScan:
         self._snapshot.begin_poll()
+        traits = self._deps.traits
+        self._page_size = size_up_to(traits, self._settings.page_size)
+        self._short_ends = traits.short_pages != "anywhere" and self._contradicted < _MAX_CONTRADICTED
         front = FrontScan(self._snapshot.since, self._deps.clock.time(), self._short_ends)
         page = await self._fetch(1)
         if not self._has_answered:
@@ -155,7 +164,8 @@ class Watch:
             mark_account(self._snapshot, self._deps.fingerprint)
             self._has_answered = True
         # A short page may come from a server that caps the page size: a full scan finds out.
-        front.is_whole_list = page.is_short and self._short_ends and not may_be_cut(self._deps.traits, page)
+        cut = page.length > 0 and may_be_cut(traits, page)
+        front.is_whole_list = page.is_short and self._short_ends and not cut
         while front.add(page):
             page = await self._fetch(front.pages + 1)
         return front
@@ -167,6 +177,28 @@ class Watch:
             self._warned_problems = True
             logger.warning(PROBLEM_WARNING, number, page.problems[0], extra={"plugchat_page": number})
         return page
+
+    def _match(self, front: FrontScan) -> Matched:
+        """Return which chats the rows of a front scan are.
+
+        A short page 1 that lacks a chat for the first time is not taken for the list: a full scan asks in another size.
+        """
+        matched = front.match(self._snapshot)
+        if front.is_whole_list and front.lacks_known_chat(self._snapshot, matched.seen):
+            front.is_whole_list = False
+            return front.match(self._snapshot)
+        return matched
+
+    def _is_as_known(self, front: FrontScan, seen: Collection[str]) -> bool:
+        """Return whether a short page 1 has just the known chats. Then it does not matter whether it is cut."""
+        snapshot = self._snapshot
+        return (
+            snapshot.proven
+            and front.ended
+            and front.pages == 1
+            and all(key in snapshot.chats for key in seen)
+            and not front.lacks_known_chat(snapshot, seen)
+        )
 
     def _old_before(self, front: FrontScan) -> datetime | None:
         """Return the time before which unknown chats are not new. None: all of them are new."""
@@ -188,6 +220,8 @@ class Watch:
         """Return which chats count as removed after a scan. If many are missing, the phone must be connected."""
         if not scan.is_whole_list:
             return NO_LOSSES
+        if isinstance(scan, FullScan) and not scan.is_proven:
+            seen = self._snapshot.with_other_rows(seen)
         losses = self._snapshot.note_missing(seen, proven=scan.is_proven, now=scan.started)
         if losses.if_connected and not await self._is_connected():
             return evolve(losses, if_connected=())
@@ -221,23 +255,24 @@ class Watch:
         if snapshot.began is None:
             snapshot.began, snapshot.dirty = front.started, True
 
-    def _is_full_scan_due(self, front: FrontScan, seen: Collection[str], *, needed: bool) -> bool:
+    def _is_full_scan_due(self, front: FrontScan, seen: Collection[str], *, needed: bool, is_as_known: bool) -> bool:
         """Return whether to read the whole list now. After a failure it stays due, but is not tried at each poll.
 
         Args:
             front: The front scan of this poll.
             seen: The keys of its chats.
             needed: Whether what the front scan has read needs it.
+            is_as_known: Whether they are just the known chats.
         """
         snapshot = self._snapshot
         self._full_scan_postponed = False
         if front.is_whole_list:
             return False
-        if not front.in_order and not self._warned_unsorted:
+        if not front.in_order and not is_as_known and not self._warned_unsorted:
             self._warned_unsorted = True
             fields = {"plugchat_page_size": self._settings.page_size}
             logger.warning("the list is not sorted by time: each poll reads all of it", extra=fields)
-        covers_all_messages = front.in_order and front.since is not None and not front.is_stuck
+        covers_all_messages = is_as_known or (front.in_order and front.since is not None and not front.is_stuck)
         if not snapshot.complete or not covers_all_messages or needed or front.lacks_known_chat(snapshot, seen):
             snapshot.last_full_scan = None
         clock = self._deps.clock
@@ -273,20 +308,20 @@ class Watch:
         return FullScan(rows, verified and not walk.saw_unreadable, started)
 
     def _learn_short_pages(self, front: FrontScan, full: FullScan) -> None:
-        """Learn why page 1 was short although the list continues behind it."""
-        if not full.continues_behind(front):
-            return
-        if self._page_size == self._settings.page_size:
-            self._page_size = front.last_length  # the server's cap
-        else:  # no cap: rows are left out of pages
-            self._page_size, self._short_ends = self._settings.page_size, False
+        """Learn that page 1 may be short although the list goes on behind it: some servers hide rows of a page.
+
+        Walks find out that, and caps, for themselves, unless they ask for pages that are larger than the list.
+        """
+        if self._contradicted < _MAX_CONTRADICTED:
+            self._contradicted = self._contradicted + 1 if full.continues_behind(front) else 0
 
     def _events_of_full_scan(
         self, front: FrontScan, full: FullScan, seen: Mapping[str, Chat], old_before: datetime | None, losses: Losses
     ) -> Generator[ChatEvent, None, None]:
         """Yield the events of a full scan."""
         snapshot = self._snapshot
-        if seen:
+        # An empty list is believed in the second poll.
+        if seen or snapshot.began != front.started:
             snapshot.add_existing(seen, old_before)
         yield from snapshot.events(seen, self._settings.ignore, old_before)
         yield from snapshot.remove((*losses.certain, *losses.if_connected), full.started)

@@ -74,10 +74,12 @@ def test_events_as_text(account: PlugChatSimulator, capsys: pytest.CaptureFixtur
 
 @pytest.mark.slow
 @pytest.mark.parametrize("style", ["jsonl", "text"])
-def test_a_name_can_not_steer_a_real_terminal(account: PlugChatSimulator, style: str) -> None:
+def test_a_name_can_not_steer_a_real_terminal(
+    account: PlugChatSimulator, monkeypatch: pytest.MonkeyPatch, style: str
+) -> None:
     """JSON stays the same JSON; a pipe gets each name as it is."""
-    answer = Fault.answer(json.dumps([{"phone": str(i), "name": name} for i, name in enumerate(STEERING_NAMES)]))
-    account.script(answer, answer)
+    chats = [Chat(str(number), name) for number, name in enumerate(STEERING_NAMES)]
+    monkeypatch.setattr(account._account, "window", lambda page, size: chats[(page - 1) * size : page * size])
     command = ["watch", "--emit-existing", "--max-polls", "1", "--format", style]
     shown = on_terminal(command)
     assert not set(shown) & STEERING
@@ -91,7 +93,9 @@ def test_a_name_can_not_steer_a_real_terminal(account: PlugChatSimulator, style:
 
 def test_a_bad_value_is_told_once(account: PlugChatSimulator, capsys: pytest.CaptureFixture[str]) -> None:
     """On stderr, not again while it stays; the chat's other values are watched. Or it is an error."""
-    account.script(*[Fault.answer('[{"phone":"1","unread":"\\u001b[2J"},{"phone":"2"}]')] * 6)
+    rows = Fault.answer('[{"phone":"1","unread":"\\u001b[2J"},{"phone":"2"}]')
+    # Each poll reads the front and the whole list, the first one looks behind it, and reads it again.
+    account.script(rows, rows, Fault.answer("[]"), rows, rows, rows)
     assert (
         cli.run(["watch", "--emit-existing", "--max-polls", "2", "--interval", "0.01", "--full-scan-interval", "0"])
         == 0

@@ -1,6 +1,5 @@
 """Watching what the gateway really sends: lists that are empty, partial, old or growing while nothing happens."""
 
-import json
 from collections.abc import AsyncIterator, Iterable
 from datetime import UTC, datetime, timedelta
 
@@ -13,12 +12,13 @@ from plugchat_async import (
     ChatChanged,
     ChatEvent,
     ChatRemoved,
+    NotConnectedError,
+    Outage,
     PlugChatSession,
     RetryPolicy,
     WatchState,
 )
-from plugchat_async.converter import converter
-from plugchat_async.testing import Fault, PlugChatSimulator
+from plugchat_async.testing import Fault, PlugChatSimulator, SimulatedAccount
 from support.fakes import FakeTime
 
 TIME = datetime(2026, 1, 15, tzinfo=UTC)
@@ -33,20 +33,30 @@ MANY = [chat(str(number), -number) for number in range(41)]
 
 
 class Shown:
-    """An account whose list is shown as it is told, in one page, and polled every 30 seconds with a restart."""
+    """An account whose list is shown as it is told, and polled every 30 seconds with a restart."""
 
     def __init__(self, sim: PlugChatSimulator, session: PlugChatSession, clock: FakeTime) -> None:
         self.sim, self.session, self.clock = sim, session, clock
         self.state = WatchState()
         self.set_back = 0.0
+        self.not_connected = 0  # how many polls have ended with this error
+
+    def show(self, chats: Iterable[Chat]) -> None:
+        rows = list(chats)
+        window = lambda page, size: rows[(page - 1) * size : page * size]  # noqa: E731
+        assert len(rows) <= len(self.sim.chats)
+        setattr(self.sim._account, "window", window)  # noqa: B010 - it is a method
 
     async def poll(self, *lists: Iterable[Chat], times: int = 1) -> list[ChatEvent]:
         """Return the events of polls that see these lists, the last one `times` times."""
         found: list[ChatEvent] = []
         shown = list(lists)
         for chats in [*shown[:-1], *[shown[-1]] * times]:
-            self.sim.script(Fault.answer(json.dumps([converter.unstructure(chat) for chat in chats])))
-            found += [event async for event in self.session.watch_chats(state=self.state, max_polls=1)]
+            self.show(chats)
+            try:
+                found += [event async for event in self.session.watch_chats(state=self.state, max_polls=1)]
+            except NotConnectedError:
+                self.not_connected += 1
             self.state = WatchState.loads(self.state.dumps())
             self.clock.now += 30
         return found
@@ -63,7 +73,7 @@ async def shown() -> AsyncIterator[Shown]:
     account: list[Shown] = []
     now = evolve(clock.clock, time=lambda: (TIME + timedelta(hours=1)).timestamp() + clock.now - account[0].set_back)
     async with (
-        PlugChatSimulator(chats=0) as sim,
+        PlugChatSimulator(chats=100) as sim,
         PlugChatSession(sim.token, base_url=sim.base_url, clock=now, retry=RetryPolicy(attempts=1)) as session,
     ):
         account.append(Shown(sim, session, clock))
@@ -94,24 +104,58 @@ async def test_a_few_chats_are_removed_by_the_second_poll(shown: Shown) -> None:
 
 @pytest.mark.parametrize("left", [0, 1, 36])
 async def test_many_chats_are_removed_after_ten_minutes(shown: Shown, left: int) -> None:
-    """All of them, or more than a tenth; the phone is asked for once."""
+    """All of them, or more than a tenth; the phone is asked for once, and when a list is empty for the first time."""
     assert await shown.poll(MANY, MANY[:left], times=20) == []
-    assert shown.status_requests() == 0
+    assert shown.status_requests() == (not left)
     assert await shown.poll(MANY[:left]) == [ChatRemoved(gone) for gone in reversed(MANY[left:])]
     assert shown.status_requests() == 1
     assert await shown.poll(MANY[:left]) == []
     assert shown.status_requests() == 0
 
 
-async def test_nobody_is_removed_while_the_phone_is_not_connected(shown: Shown) -> None:
+async def test_nobody_is_removed_while_the_phone_is_not_connected(
+    shown: Shown, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """However long that takes. It is asked for by each poll that would believe it."""
+    some = MANY[:20]
+    assert await shown.poll(MANY) == []
+    with monkeypatch.context() as lost:
+        lost.setattr(SimulatedAccount, "status", {"connected": False, "error": "You are not connected."})
+        assert await shown.poll(some, times=25) == []
+        assert shown.status_requests() == 5
+        assert await shown.poll(MANY, times=2) == []
+        assert await shown.poll(some, times=25) == []
+    assert len(await shown.poll(some)) == len(MANY) - len(some)
+
+
+async def test_a_list_that_is_empty_since_the_phone_is_lost_is_an_outage(shown: Shown) -> None:
+    """It is told as one. The ten minutes begin when the phone is connected again, and the list is still empty."""
+    assert await shown.poll(MANY) == []
     shown.sim.connected = False
-    assert await shown.poll(MANY, [], times=25) == []
-    assert shown.status_requests() == 5
-    assert await shown.poll(MANY, times=2) == []
     assert await shown.poll([], times=25) == []
+    assert shown.not_connected == 25
     shown.sim.connected = True
+    assert await shown.poll([], times=20) == []
     assert len(await shown.poll([])) == len(MANY)
+
+
+async def test_a_watch_goes_on_while_the_phone_is_lost(shown: Shown) -> None:
+    """It waits, and tells what has come when the phone is back."""
+    assert await shown.poll(MANY) == []
+    shown.sim.connected = False
+    shown.show([])
+    wrote = evolve(MANY[9], unread=1, last_message_time=TIME + timedelta(seconds=1))
+    outages: list[Outage] = []
+
+    def told(outage: Outage) -> None:
+        outages.append(outage)
+        if len(outages) == 3:
+            shown.sim.connected = True
+            shown.show([wrote, *MANY[:9], *MANY[10:]])
+
+    watch = shown.session.watch_chats(state=shown.state, max_polls=20, on_outage=told)
+    assert [event.chat async for event in watch] == [wrote]
+    assert [type(outage.error) for outage in outages] == [NotConnectedError] * 3 + [type(None)]
 
 
 async def test_time_alone_decides_where_no_status_is_to_be_had(shown: Shown) -> None:

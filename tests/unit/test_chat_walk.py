@@ -11,20 +11,27 @@ from random import Random
 from typing import Any, cast
 
 import pytest
+from attrs import define
 from hypothesis import given
 from hypothesis import strategies as st
 
 from plugchat_async import (
+    AccountStatus,
     Chat,
     ConsistencyError,
     InvalidValueError,
+    NotConnectedError,
     OutputError,
     Page,
     PageLimitError,
     PaginationError,
+    PlugChatError,
+    ResponseError,
     ServerError,
     ServerTraits,
     SessionStateError,
+    TokenError,
+    UnexpectedStatusError,
     WalkReport,
 )
 from plugchat_async._http.urls import CHATS_PATH
@@ -256,6 +263,179 @@ def test_rows_that_are_not_chats_are_no_checkpoint() -> None:
     changed = base64.urlsafe_b64encode(zlib.compress(json.dumps(value).encode())).decode()
     with pytest.raises(InvalidValueError, match="resume is not a checkpoint"):
         walk_over(MovingList(1).page, resume=changed)
+
+
+# An empty list.
+
+
+@define
+class Asked(PagesOf):
+    """Pages whose status is counted, or can't be had."""
+
+    error: PlugChatError | None = None
+    status_requests: int = 0
+
+    async def fetch_status(self) -> AccountStatus:
+        self.status_requests += 1
+        if self.error is not None:
+            raise self.error
+        return AccountStatus(bool(self.connected), error=None if self.connected else "You are not connected.")
+
+
+def empty(*, connected: bool | None = None, error: PlugChatError | None = None) -> Asked:
+    return Asked(served(MovingList(0).page), connected=connected, error=error)
+
+
+def over(pages: PagesOf, **options: Any) -> ChatWalk:
+    return ChatWalk(pages, WalkSettings(page_size=10, **options), ServerTraits())
+
+
+@pytest.mark.parametrize("consistency", KINDS)
+async def test_an_empty_account_of_a_connected_phone(consistency: Consistency) -> None:
+    """The list is asked for twice, the status once; the report names what it is."""
+    pages = empty(connected=True)
+    walk = over(pages, consistency=consistency)
+    assert await names_of(walk) == []
+    assert pages.status_requests == 1
+    report = walk.report
+    assert (report.chats, report.reason, report.verified) == (0, "the list is empty", consistency != "plain")
+
+
+@pytest.mark.parametrize("consistency", KINDS)
+async def test_a_phone_that_is_not_connected_is_an_error_with_a_checkpoint(consistency: Consistency) -> None:
+    """It has the gateway's words, and the walk can be resumed when the phone is connected again."""
+    walk = over(empty(connected=False), consistency=consistency)
+    with pytest.raises(NotConnectedError, match="not connected to WhatsApp: You are not connected") as caught:
+        await anext(walk)
+    assert walk.report.reason == "the walk failed: NotConnectedError"
+    assert await names_of(walk_over(MovingList(43).page, resume=caught.value.checkpoint)) == NAMES
+
+
+@pytest.mark.parametrize("error", [ServerError("down"), ResponseError("no status"), UnexpectedStatusError("HTTP 404")])
+async def test_a_status_that_can_not_be_had_proves_nothing(error: PlugChatError) -> None:
+    """Some gateways have none: the list is taken for empty, but that is not verified."""
+    walk = over(empty(error=error))
+    assert await names_of(walk) == []
+    assert (walk.report.reason, walk.report.verified) == ("the list is empty", False)
+    with pytest.raises(ConsistencyError, match="the walk is not verified: the list is empty"):
+        await over(empty(error=error), require_verified=True).to_list()
+
+
+@pytest.mark.parametrize("error", [SessionStateError("closed", "Open it."), TokenError("no token")])
+async def test_errors_of_our_own_end_a_check(error: PlugChatError) -> None:
+    """A session that is closed, or a token that can't be had, says nothing about the list."""
+    with pytest.raises(type(error)):
+        await over(empty(error=error)).to_list()
+
+    async def read(number: int, size: int) -> Page:
+        if number == 2:
+            raise error
+        return MovingList(5).page(number, size)
+
+    walk = over(PagesOf(read))
+    with pytest.raises(type(error)) as caught:
+        async for _ in walk:
+            pass
+    assert caught.value.checkpoint == walk.checkpoint
+
+
+@pytest.mark.parametrize("status", [400, 404, 410, 416, 422, 418])
+async def test_what_fails_in_a_check_is_tolerated(status: int) -> None:
+    """A page that does not exist is past the end; any other error leaves the end unproven."""
+
+    async def read(number: int, size: int) -> Page:
+        if number == 2:
+            raise UnexpectedStatusError(f"HTTP {status}", status=status)
+        return MovingList(1).page(number, size)
+
+    walk = over(PagesOf(read))
+    assert await names_of(walk) == ["0"]
+    assert walk.report.verified == (status != 418)
+
+
+# The largest page.
+
+
+@pytest.mark.parametrize(
+    ("options", "sizes"),
+    [
+        ({}, {10, 1000}),
+        ({"max_page_size": 30}, {10, 30}),
+        ({"max_page_size": 5}, {10}),
+        ({"max_page_size": None}, {10, 9}),
+        ({"limit": 20}, {10}),
+        ({"limit": 1000}, {10, 1000}),
+    ],
+)
+async def test_no_larger_page_is_requested_than_max_page_size(options: dict[str, Any], sizes: set[int]) -> None:
+    """Nor than the limit: no chat beyond it is requested. A size below page_size means page_size."""
+    asked: set[int] = set()
+    listed = MovingList(25)
+
+    def read(number: int, size: int) -> Page:
+        asked.add(size)
+        if len(asked) == 1 and number == 2:
+            listed.happen(("bump", 22))
+        return listed.page(number, size)
+
+    walk = walk_over(read, **options)
+    names = await names_of(walk)
+    assert len(names) == min(25, options.get("limit") or 25)
+    assert asked <= sizes
+    assert max(asked) == max(sizes)
+
+
+async def test_strict_begins_with_the_largest_page() -> None:
+    """And with page_size where no larger one may be requested."""
+    for options, first in (({}, 1000), ({"max_page_size": 30}, 30), ({"max_page_size": None}, 10), ({"limit": 5}, 10)):
+        asked: list[int] = []
+
+        def read(number: int, size: int, asked: list[int] = asked) -> Page:
+            asked.append(size)
+            return MovingList(25).page(number, size)
+
+        assert len(await names_of(walk_over(read, consistency="strict", **options))) == options.get("limit", 25)
+        assert asked[0] == first
+
+
+async def test_a_capped_server_is_asked_for_its_cap_from_the_start() -> None:
+    """It is known; a walk that begins in the middle, or is resumed, counts pages as it did."""
+    asked: list[tuple[int, int]] = []
+
+    def read(number: int, size: int) -> Page:
+        asked.append((number, size))
+        return MovingList(43).page(number, size)
+
+    traits = ServerTraits(max_page_size=4, longest_page=4, short_pages="end")
+    await names_of(walk_over(read, traits=traits))
+    assert asked[0] == (1, 4)
+    asked.clear()
+    await names_of(walk_over(read, traits=traits, consistency="plain", start_page=2))
+    assert asked[0] == (2, 10)
+
+
+# A checkpoint between two pages.
+
+
+@pytest.mark.parametrize("taken", [1, 10, 49, 50, 51])
+async def test_a_checkpoint_while_pages_follow_each_other_without_a_request(taken: int) -> None:
+    """The check of page 1 has brought a longer page, which is yielded next: the checkpoint has its chats."""
+    listed = MovingList(50)
+    answers = 0
+
+    def read(number: int, size: int) -> Page:
+        nonlocal answers
+        answers += 1
+        if answers == 2:
+            listed.happen(("insert", 0))
+        return listed.page(number, size)
+
+    walk = walk_over(read, 100, traits=ServerTraits())
+    before = await names_of(walk, taken)
+    checkpoint = walk.checkpoint
+    after = await names_of(walk_over(listed.page, resume=checkpoint))
+    assert sorted(before + after) == sorted(name for name, _ in listed.items)
+    assert sorted(before + await names_of(walk)) == sorted([*map(str, range(50)), "new1"])
 
 
 # Pages and chats.

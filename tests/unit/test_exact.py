@@ -6,7 +6,7 @@ import pytest
 
 from plugchat_async import Chat, Page, ServerTraits
 from plugchat_async._pagination.server_traits import ListMemory
-from support.moving import EPOCH, MovingList, moving, walk_over
+from support.moving import EPOCH, MovingList, moving, page_of, walk_over
 
 
 def known() -> ServerTraits:
@@ -104,10 +104,11 @@ def test_a_server_that_sends_more_than_requested_proves_nothing() -> None:
     assert set(walked.got) == {str(name) for name in range(60)}
 
 
+@pytest.mark.parametrize("chats", [35, 60])
 @pytest.mark.parametrize("seed", range(12))
-def test_a_chat_that_is_pushed_down_between_prefetched_pages_is_found(seed: int) -> None:
+def test_a_chat_that_is_pushed_down_between_prefetched_pages_is_found(seed: int, chats: int) -> None:
     """Page 4 comes before page 3, and a chat that was on page 3 is on page 4 by then: it is older than any bound."""
-    listed = MovingList(60)
+    listed = MovingList(chats)
     read = moving(listed, [(3, ("insert", 0))])
     walked = walk_over(read, 10, "exact", ahead=1, order=Random(seed), traits=known())
     assert walked.stats.verified
@@ -145,3 +146,70 @@ def test_hidden_rows_are_learned_from_a_whole_answer() -> None:
     walked = walk_over(read, 10, "exact", max_page_size=1000, traits=traits)
     assert len(walked.got) == 39
     assert traits.short_pages == "anywhere"
+
+
+@pytest.mark.parametrize(
+    ("times", "reason"),
+    [
+        (True, "the list moved, and is not sorted by time: so it is unknown which chats moved"),
+        (False, "the list has more rows than chats were read, and reading it again finds no more"),
+    ],
+)
+def test_a_list_that_hides_a_chat_by_moving_is_given_up(times: bool, reason: str) -> None:
+    """One chat is always on another page than the one that is read."""
+    rows: list[tuple[str, int | None]] = [(str(i), i if times else None) for i in range(40)]
+    ghost = rows[15]
+
+    def read(number: int, size: int) -> Page:
+        if ghost in rows[(number - 1) * size : number * size]:
+            rows.remove(ghost)
+            rows.insert(0 if number > 1 else 39, ghost)
+        return page_of(number, size, rows[(number - 1) * size : number * size])
+
+    walked = walk_over(read, 10, "exact", traits=known())
+    assert not walked.stats.verified
+    assert walked.stats.reason == reason
+    assert (len(walked.got), walked.twice) == (39, 0)
+
+
+def test_chats_without_a_time_may_come_first() -> None:
+    """Then nothing is known of the order, and nothing is needed if the list stands still."""
+    rows: list[tuple[str, int | None]] = [(str(i), None if i < 12 else -i) for i in range(35)]
+    walked = walk_over(
+        lambda number, size: page_of(number, size, rows[(number - 1) * size : number * size]),
+        10,
+        "exact",
+        traits=known(),
+    )
+    assert walked.stats.verified
+    assert walked.asked == [(1, 10), (2, 10), (3, 10), (4, 10)]
+    assert not walked.state.scan.ordered
+
+
+def test_a_page_that_was_short_for_a_moment_is_no_sign_of_hidden_rows() -> None:
+    """It is longer when it is read again."""
+    whole = MovingList(40).page
+    requests = 0
+
+    def read(number: int, size: int) -> Page:
+        nonlocal requests
+        requests += 1
+        return Page(number, size, whole(number, size).chats[: 5 if requests == 3 else None], b"")
+
+    traits = ServerTraits(longest_page=10)
+    walked = walk_over(read, 10, "exact", max_page_size=1000, traits=traits)
+    assert walked.asked[:4] == [(1, 10), (2, 10), (3, 10), (1, 1000)]
+    assert len(walked.got) == 40
+    assert walked.stats.verified
+    assert traits.short_pages == "end"
+
+
+def test_a_list_that_has_become_shorter_is_believed_the_second_time() -> None:
+    """Chats were deleted while it was read: two whole answers say the same."""
+    listed = MovingList(25)
+    script = [(2, ("bump", 24)), *((3, ("delete", place)) for place in range(5))]
+    walked = walk_over(moving(listed, script), 10, "exact", max_page_size=1000, traits=known())
+    assert walked.asked[3] == (1, 1000)
+    assert walked.asked[3:].count((1, 1000)) == 2
+    assert walked.stats.verified
+    assert listed.there <= set(walked.got)

@@ -1,16 +1,27 @@
 """What looks like the end of a list, and how that is checked: caps, hidden rows, repeated, missing and empty pages."""
 
 from collections.abc import Callable
+from contextlib import suppress
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from plugchat_async import Chat, NotConnectedError, Page, PageRepeatedError, PaginationError, ServerTraits
+from plugchat_async import (
+    Chat,
+    NotConnectedError,
+    Page,
+    PageLimitError,
+    PageRepeatedError,
+    PaginationError,
+    ServerTraits,
+)
+from plugchat_async._http.urls import CHATS_PATH
+from plugchat_async._pagination.checkpoint import pack, unpack
 from plugchat_async._pagination.page_numbers import FAR_PAGES
 from plugchat_async._pagination.server_traits import ListMemory
 from plugchat_async._pagination.walk_state import Consistency
-from support.moving import MovingList, Read, Walked, moving, page_of, walk_over
+from support.moving import MovingList, Read, Walked, begun, moving, page_of, walk_over
 from support.servers import (
     Ids,
     answering,
@@ -290,11 +301,15 @@ def test_a_page_that_does_not_exist_is_the_end(consistency: Consistency, total: 
 
 @pytest.mark.parametrize("past_end", [lambda last: last, lambda _: 1, lambda last: max(1, last - 1)])
 @pytest.mark.parametrize("total", [1, 2, 3, 7, 10, 20, 25, 40])
-def test_an_earlier_page_past_the_end_is_the_end(past_end: Callable[[int], int], total: int) -> None:
+@pytest.mark.parametrize("max_page_size", [None, 1000])
+def test_an_earlier_page_past_the_end_is_the_end(
+    past_end: Callable[[int], int], total: int, max_page_size: int | None
+) -> None:
     """The last one, the first one, or any other: no chat comes twice, none is missed."""
     traits = ServerTraits()
     for _ in range(2):
-        walked = walk_over(answering(ending(honest(total), total, past_end)), 10, "exact", traits=traits)
+        server = answering(ending(honest(total), total, past_end))
+        walked = walk_over(server, 10, "exact", max_page_size=max_page_size, traits=traits)
         assert ids(walked) == list(range(total))
         assert walked.stats.verified
 
@@ -475,6 +490,21 @@ def test_a_check_of_the_first_page_that_fails_is_tolerated(total: int) -> None:
     assert walk_over(answering(honest(total)), 100, "exact", traits=traits).stats.verified
 
 
+@pytest.mark.parametrize("consistency", ["exact", "strict"])
+@pytest.mark.parametrize("total", [33, 100])
+def test_a_cap_is_checked_again_if_its_check_fails(consistency: Consistency, total: int) -> None:
+    """A larger page that is as long shows nothing: it may be cut, too."""
+    walked = walk_over(failing_at(answering(capped(total, 33)), 1), 50, consistency, max_page_size=1000)
+    assert ids(walked) == list(range(total))
+    assert walked.stats.verified or consistency == "strict"
+    first = begun(50, "exact", max_page_size=1000)
+    with suppress(PageLimitError):
+        first.run(failing_at(answering(capped(total, 33)), 1), max_pages=1)
+    resumed = Walked(unpack(pack(first.state), CHATS_PATH), first.traits, max_page_size=1000, got=first.got)
+    resumed.run(answering(capped(total, 33)))
+    assert ids(resumed) == list(range(total))
+
+
 @pytest.mark.parametrize(
     ("total", "request_"), [pytest.param(25, 3, id="a short page"), pytest.param(20, 3, id="an empty page")]
 )
@@ -550,3 +580,57 @@ def test_an_empty_first_page_in_the_middle_is_the_end() -> None:
     walked = walk_over(answering(honest(50)), 20, "plain", start_page=4)
     assert walked.asked == [(4, 20)]
     assert walked.got == []
+
+
+# Rare turns.
+
+
+def test_other_chats_nearer_than_far_show_that_pages_are_counted() -> None:
+    """The sixteenth page that repeats is compared with one that is nearer, and that has others."""
+
+    def server(page: int, _: int) -> list[int]:
+        if page <= 40:
+            return [1, 2]
+        return [7, 8] if 1000 < page < 2000 else []
+
+    walked = walk_over(answering(server), 2, "plain")
+    assert ids(walked) == [1, 2] * 40
+    assert (17 + 1000, 2) in walked.asked
+
+
+def test_a_server_that_ignores_page_is_found_out_in_pages_of_one() -> None:
+    """A page of two shows that page 2 should be another one."""
+    with pytest.raises(PageRepeatedError):
+        walk_over(answering(lambda _, size: range(size)), 1, "exact")
+
+
+def test_chats_that_came_down_for_a_moment_prove_nothing() -> None:
+    """The page behind the short one has chats of the page before it, but nothing is far past the end."""
+    walked = walk_over(in_turn(25, 25, 25, lambda _, __: range(18, 25), 25), 10, "exact")
+    assert walked.asked[3:] == [(4, 10), (3, 10), (3 + FAR_PAGES, 10)]
+    assert ids(walked) == list(range(25))
+    assert (walked.stats.verified, walked.stats.reason) == (False, NOT_CHECKED)
+    assert walked.traits.short_pages is None
+
+
+def test_an_empty_list_is_not_confirmed_by_requests_that_fail() -> None:
+    """Though the phone is connected: the first answer may have been empty for a moment."""
+    walked = walk_over(failing_at(answering(honest(0)), 1, 2), 10, "exact", max_page_size=1000, connected=True)
+    assert walked.asked == [(1, 10), (1, 1000), (1, 10)]
+    assert (walked.stats.verified, walked.stats.reason) == (False, EMPTY)
+
+
+def test_the_last_check_of_a_cap_may_fail() -> None:
+    """The cap is not known then."""
+    walked = walk_over(failing_at(answering(capped(100, 33)), 3), 50, "exact")
+    assert walked.asked == [(1, 50), (2, 32), (1, 50), (1, 33)]
+    assert (walked.stats.verified, walked.stats.reason) == (False, NOT_CHECKED)
+    assert walked.traits.max_page_size is None
+
+
+def test_a_hidden_row_is_no_cap_though_others_follow() -> None:
+    """Asked for as many rows as page 1 had, it has fewer still."""
+    walked = walk_over(answering(hiding(100, [0])), 40, "exact")
+    assert walked.asked[:4] == [(1, 40), (2, 38), (1, 40), (1, 39)]
+    assert ids(walked) == list(range(1, 100))
+    assert (walked.traits.short_pages, walked.traits.max_page_size) == ("anywhere", None)

@@ -308,3 +308,19 @@ def test_chats_do_not_depend_on_the_pages() -> None:
         assert walked.stats.verified
         plain = walk_over(read, size, "plain")
         assert [chat for got in plain.pages for chat in got.chats] == rows
+
+
+def test_a_kept_row_that_is_yielded_leaves_the_others() -> None:
+    """Itself, or what it was before it got a message."""
+    remembered, state, _ = reading()
+    remembered.read(page(1, row("1", 9, "A"), row("2", 8), row("3", 7)))
+    remembered.read(page(2, row("1", 6, "B"), row("4", 5), row("5", 4)))
+    remembered.read(page(3, row("1", 3, "C"), row("6", 2), row("7", 1)))
+    assert remembered.others == {"1\n": [row("1", 6, "B"), row("1", 3, "C")]}
+    found, _ = remembered.read(page(1, row("1", 9, "A"), row("1", 6, "B"), size=10))
+    assert list(found.chats) == [row("1", 6, "B")]
+    assert remembered.others == {"1\n": [row("1", 3, "C")]}
+    state.since = EPOCH + timedelta(seconds=9)
+    found, _ = remembered.read(page(1, row("1", 12, "C"), row("1", 9, "A"), row("1", 6, "B"), size=10))
+    assert list(found.chats) == [row("1", 12, "C")]
+    assert not remembered.others.get("1\n")

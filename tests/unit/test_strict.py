@@ -325,3 +325,87 @@ def test_a_walk_to_an_empty_page_is_not_proven() -> None:
     walked = walk_over(MovingList(30).page, 10, "strict", stop_on="empty", traits=known())
     assert walked.stats.reason.startswith('stop_on="empty" does not accept a short page')
     assert len(walked.got) == 30
+
+
+def test_a_list_that_grows_at_its_end_is_never_settled() -> None:
+    """As of a phone that is syncing its history: each scan finds chats that got no message since."""
+    length = 30
+
+    def read(number: int, size: int) -> Page:
+        nonlocal length
+        length += 1
+        return MovingList(length).page(number, size)
+
+    walked = walk_over(read, 10, "strict", traits=known())
+    assert not walked.stats.verified
+    assert walked.stats.reason.startswith("the list moved too fast")
+    assert walked.twice == 0
+
+
+def test_a_second_row_of_a_person_is_confirmed_by_the_second_scan() -> None:
+    """It is yielded then, though no answer has both."""
+    chats = [*MovingList(30).page(1, 30).chats]
+    chats[25] = Chat("3", "another row")
+
+    def read(number: int, size: int) -> Page:
+        return Page(number, size, tuple(chats[(number - 1) * size : number * size]), b"")
+
+    walked = walk_over(read, 10, "strict", traits=known())
+    assert {chat for page in walked.pages for chat in page.chats} == set(chats)
+    assert len(walked.got) == 30
+
+
+def test_more_new_chats_of_one_time_than_page_1_shows() -> None:
+    """What is behind them may have moved, too."""
+    requests = 0
+    before: Rows = [(str(i), -i) for i in range(30)]
+    after: Rows = [*((f"new{i}", -3) for i in range(20)), *before[4:]]
+
+    def read(number: int, size: int) -> Page:
+        nonlocal requests
+        requests += 1
+        rows = before if requests <= 10 else after
+        return page_of(number, size, rows[(number - 1) * size : number * size])
+
+    walked = walk_over(read, 10, "strict", traits=known())
+    assert walked.stats.reason == "more chats have the newest time than page 1 shows"
+    assert {name for name, _ in after} <= set(walked.got)
+
+
+def test_a_window_that_is_short_for_a_moment_is_no_end() -> None:
+    """The page behind it has chats, and it is longer when it is read again."""
+    requests = 0
+
+    def read(number: int, size: int) -> Page:
+        nonlocal requests
+        requests += 1
+        return Page(number, size, MovingList(30).page(number, size).chats[: 4 if requests == 3 else None], b"")
+
+    walked = walk_over(read, 10, "strict", traits=ServerTraits(longest_page=10))
+    assert walked.traits.short_pages == "end"
+    assert len(walked.got) == 30
+    assert walked.stats.verified
+
+
+def test_a_server_with_a_page_again_past_the_end_may_not_honour_sizes() -> None:
+    """A short window of another size is compared with pages of the size that it knows: they never end."""
+
+    def read(number: int, size: int) -> Page:
+        rows = MovingList(10).page(number, size)
+        return rows if rows.chats else Page(number, size, MovingList(10).page(1, size).chats, b"")
+
+    walked = walk_over(read, 10, "strict", traits=known())
+    assert walked.stats.reason == "the server does not honour every pageSize"
+    assert len(walked.got) == 10
+
+
+def test_windows_that_are_cut_to_the_cap_are_no_end() -> None:
+    """A larger window than the cap looks short; the next one begins before its end."""
+
+    def read(number: int, size: int) -> Page:
+        return Page(number, size, MovingList(60).page(number, min(size, 5)).chats, b"")
+
+    traits = ServerTraits(max_page_size=5, longest_page=5, short_pages="end")
+    walked = walk_over(read, 20, "strict", traits=traits)
+    assert len(walked.got) == 60
+    assert walked.twice == 0

@@ -120,6 +120,7 @@ def test_the_front_does_not_take_one_row_for_another() -> None:
     assert match(known, row("Bia", 100), until=50) == Matched({K3: row("Bia", 100)}, unsure=False)
     # A name that nobody had may be anybody's.
     assert match(known, row("Carla", 100), until=50).unsure
+    assert match({K1: row("Ana"), K2: row("Ana", unread=2)}, row("Ana", unread=1), until=50).unsure
     # One that only changed otherwise is known by its time.
     read = row("Ana", 9, unread=3)
     assert match(known, read, until=9) == Matched({K1: read}, unsure=False)

@@ -1,14 +1,16 @@
 """Which account a state is of, what it keeps of the server, and how short pages are learnt."""
 
-from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
-from typing import Any, cast
 
 import pytest
+from attrs import evolve
 
 from plugchat_async import AccountStatus, Chat, InvalidValueError, Page, WatchState
 from plugchat_async._http.secret import Secret
 from plugchat_async._http.token import TokenProvider, fingerprint
+from plugchat_async._pagination.chat_walk import ChatWalk
+from plugchat_async._pagination.options import WalkSettings
+from plugchat_async._pagination.server_traits import ListMemory
 from plugchat_async.server_traits import ServerTraits
 from plugchat_async.watch.options import WatchSettings
 from plugchat_async.watch.origin import check_account, mark_account, restore_traits, save_traits
@@ -16,6 +18,7 @@ from plugchat_async.watch.snapshot import Snapshot
 from plugchat_async.watch.state import unpack
 from plugchat_async.watch.watcher import Watch, WatchDeps
 from support.fakes import FakeTime
+from support.moving import PagesOf
 
 URL = "https://app.plugchat.com.br"
 
@@ -96,41 +99,37 @@ class ShortPages:
         self.asked: list[tuple[int, int]] = []
         self.walks = 0
         self.traits = ServerTraits()
+        self.memory = ListMemory()
+        self.clock = FakeTime()
 
     async def fetch(self, number: int, size: int) -> Page:
-        self.asked.append((number, size))
         rows = self.chats[(number - 1) * min(size, self.cap) : number * min(size, self.cap)]
         return Page(number, size, tuple(chat for chat in rows if int(chat.id) % 10 >= self.hidden), b"")
 
-    async def walk(self) -> AsyncIterator[Page]:
-        yield Page(1, 1000, tuple(chat for chat in self.chats if int(chat.id) % 10 >= self.hidden), b"")
+    async def poll(self, number: int, size: int) -> Page:
+        self.asked.append((number, size))
+        return await self.fetch(number, size)
 
-    def watch(self, state: WatchState) -> Watch:
-        clock = FakeTime().clock
+    def walk(self, settings: WalkSettings) -> ChatWalk:
+        self.walks += 1
+        return ChatWalk(PagesOf(self.fetch, connected=True), settings, self.traits, self.memory)
 
-        class Walk:
-            saw_unreadable = False
-
-            def __init__(self, server: ShortPages) -> None:
-                server.walks += 1
-                self.pages = server.walk
-
-            async def discard(self) -> None:
-                """It holds nothing."""
+    def watch(self, state: WatchState, max_polls: int = 6) -> Watch:
+        clock = evolve(self.clock.clock, time=lambda: 1e9 + self.clock.now)
 
         async def status() -> AccountStatus:
             return AccountStatus(connected=True)
 
-        deps = WatchDeps(self.fetch, cast("Any", lambda _: Walk(self)), clock.sleep, self.traits, clock, status)
-        return Watch(deps, WatchSettings(page_size=40, state=state, max_polls=6))
+        deps = WatchDeps(self.poll, self.walk, clock.sleep, self.traits, clock, status)
+        return Watch(deps, WatchSettings(page_size=40, state=state, max_polls=max_polls))
 
 
 @pytest.mark.parametrize(
     ("cap", "hidden", "sizes"),
     [
         (33, 0, [40, 33, 33, 33, 33, 33]),  # once the cap is known, pages of its size are full
-        (1000, 1, [40, 36, 40, 40, 40, 40]),  # they are short again: it is no cap
-        (33, 1, [40, 29, 40, 40, 40, 40]),
+        (1000, 1, [40] * 6),  # they go on to one that ends with an older chat
+        (33, 1, [40] * 6),
     ],
 )
 async def test_short_pages_with_more_behind_cost_a_request_a_poll(cap: int, hidden: int, sizes: list[int]) -> None:
@@ -143,6 +142,25 @@ async def test_short_pages_with_more_behind_cost_a_request_a_poll(cap: int, hidd
     assert len(state.chats) == 90 - 9 * hidden
 
 
+async def test_rows_that_a_known_server_begins_to_hide_are_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    """By full scans, whose pages are so large that walks do not notice. Nobody is missing. Once, it proves nothing."""
+    server, state = ShortPages(cap=1000, hidden=0), WatchState()
+    assert [event async for event in server.watch(state).events()] == []
+    fetch = server.fetch
+
+    async def without_last(number: int, size: int) -> Page:
+        page = await fetch(number, size)
+        return page if size > 40 else Page(number, size, page.chats[:-1], b"")
+
+    monkeypatch.setattr(server, "fetch", without_last)
+    server.asked.clear()
+    for polls, walks in ((1, 1), (30, 3)):  # each watch begins anew; ten minutes later, the whole list is read
+        server.walks = 0
+        assert [event async for event in server.watch(state, polls).events()] == []
+        assert server.walks == walks
+    assert server.asked == [(1, 40)] * 31
+
+
 async def test_a_watch_restores_and_keeps_what_is_known_of_the_server() -> None:
     """Before its first request, and after each poll, with the state."""
     server, state = ShortPages(cap=33, hidden=0), WatchState()
@@ -152,3 +170,15 @@ async def test_a_watch_restores_and_keeps_what_is_known_of_the_server() -> None:
     assert [event async for event in later.watch(saved).events()] == []
     assert later.traits.max_page_size == 33
     assert unpack(saved.dumps()).traits == later.traits.to_dict()
+
+
+async def test_an_empty_account_is_believed_in_the_second_poll_though_a_short_page_proves_nothing() -> None:
+    """So its first chats are new. In the first poll the list may only have been empty for a moment."""
+    for polls, new in ((1, 32), (2, 90)):  # those of the last half minute are new in any case
+        server, state = ShortPages(cap=1000, hidden=0), WatchState()
+        chats, server.chats = server.chats, []
+        for _ in range(polls):
+            assert [event async for event in server.watch(state, max_polls=1).events()] == []
+            server.clock.now += 30
+        server.chats = chats
+        assert len([event async for event in server.watch(state, max_polls=1).events()]) == new

@@ -3,6 +3,7 @@
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from attrs import evolve
 
 from plugchat_async import Chat, ChatChanged
 from plugchat_async.watch.losses import Missed, find_losses
@@ -62,3 +63,11 @@ def test_an_older_row_is_believed_in_another_poll() -> None:
     snapshot.begin_poll()
     assert list(snapshot.events(older, ())) == [ChatChanged(chat(9), chat(5), ("last_message_time",))]
     assert snapshot.all_receded == set()
+
+
+def test_rows_that_a_walk_without_a_proof_may_have_left_out() -> None:
+    """Other rows of the persons that it has read, not those of other persons."""
+    chats = {key: evolve(chat(0), phone=key[:1], name=key) for key in ("1a", "1b", "2a", "3a", "3b")}
+    snapshot = Snapshot(chats=chats)
+    assert snapshot.with_other_rows({"1a", "2a"}) == {"1a", "1b", "2a"}
+    assert snapshot.with_other_rows(()) == set()
