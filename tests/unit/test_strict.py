@@ -13,9 +13,9 @@ from plugchat_async import (
     ServerTraits,
     UnexpectedStatusError,
 )
+from plugchat_async._pagination.anchors import is_anchored
 from plugchat_async._pagination.order import is_sorted, safe_newest
 from plugchat_async._pagination.server_traits import ListMemory
-from plugchat_async._pagination.strict import is_anchored
 from plugchat_async._pagination.walk_steps import ordered_keys
 from support.moving import EPOCH, MovingList, Read, moving, page_of, walk_over
 
