@@ -17,8 +17,8 @@ from faults.soaking.simulator import Served
 from faults.soaking.tally import Tally
 from faults.soaking.walk import Walk
 from plugchat_async import ServerError
-from plugchat_async._pagination.walk_steps import key_of
 from soak import main
+from support.simulated import key_of
 
 SOAK = Path(soak.__file__)
 QUIET = Spec(f"{MARK}-7", 5, 7, "quiet")

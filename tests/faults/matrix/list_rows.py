@@ -15,6 +15,7 @@ from plugchat_async import (
     Account,
     DecodeError,
     NotAListError,
+    NotConnectedError,
     PageRepeatedError,
     PlugChatSession,
     Problem,
@@ -22,21 +23,50 @@ from plugchat_async import (
     fetch_many,
 )
 from support.fakes import FakeTime, http
+from support.traits import KNOWN_SERVER
 
 CHATS = [chat(number) for number in range(25)]
+NO_STATUS = http(b"", status="404 Not Found")
+CONNECTED = http(b'{"connected": true}')
+DISCONNECTED = http(b'{"connected": false, "error": "the phone is off"}')
 
 
 async def all_chats(session: PlugChatSession, size: int = 10, **options: Any) -> object:
-    """Walk the list, and return how many different chats there are."""
+    """Walk the list, and return how many different chats there are, and why the walk is not verified, if it is not."""
     problems: list[Problem] = []
-    chats = await session.list_chats(size, on_page=lambda page: problems.extend(page.problems), **options)
+    async with session.walk_chats(size, on_page=lambda page: problems.extend(page.problems), **options) as walk:
+        chats = await walk.to_list()
     assert len({found.phone for found in chats}) == len(chats)
-    return counted(len(chats), problems)
+    given = counted(len(chats), problems)
+    if walk.report.verified:
+        return given
+    return f"{counted(len(chats), problems)} chats, not verified: {walk.report.reason}"
 
 
-def pages(name: str, give: Callable[[int, int], object], call: Call = all_chats, **expected: Any) -> Row:
+def pages(
+    name: str,
+    give: Callable[[int, int], object],
+    call: Call = all_chats,
+    *,
+    status: bytes = NO_STATUS,
+    known: bool = False,
+    **expected: Any,
+) -> Row:
+    """Return a row of pages. With `known`, the session has been told how the server ends a list."""
+    if known:
+        expected["options"] = {**expected.get("options", {}), "server_traits": KNOWN_SERVER}
     # RawServer closes no connection by itself, so all pages use one.
-    return Row("Pages", name, lambda: PagesPeer(give), call=call, **expected)
+    return Row("Pages", name, lambda: PagesPeer(give, status), call=call, **expected)
+
+
+def for_a_moment(answer: object, give: Callable[[int, int], object], at: int = 1) -> Callable[[], Peer]:
+    """Return what makes a peer that has another answer to one of its requests, counted from 1."""
+
+    def peer() -> Peer:
+        requests = count(1)
+        return PagesPeer(lambda page, size: answer if next(requests) == at else give(page, size), CONNECTED)
+
+    return peer
 
 
 def honest(page: int, size: int, total: int = 25) -> list[dict[str, object]]:
@@ -56,6 +86,26 @@ def moving() -> Peer:
     return PagesPeer(give)
 
 
+def refusing_above(most: int) -> Callable[[int, int], object]:
+    """Return pages of a server that refuses larger ones."""
+    return lambda page, size: http(b"", status="400 Bad Request") if size > most else honest(page, size)
+
+
+def failing_above(most: int) -> Callable[[int, int], object]:
+    """Return pages of a server that breaks at larger ones."""
+    return lambda page, size: http(b"", status="501 Not Implemented") if size > most else honest(page, size)
+
+
+def refusing_past_the_end(total: int) -> Callable[[int, int], object]:
+    """Return pages of a server that has a status for those that do not exist."""
+    return lambda page, size: honest(page, size, total) or http(b"", status="404 Not Found")
+
+
+def hiding(page: int, size: int) -> object:
+    """Return pages of a server that leaves out chat 3."""
+    return [row for row in honest(page, size) if row != CHATS[3]]
+
+
 def one_of(bad: object) -> Callable[[int, int], object]:
     """Return pages of thirteen good chats and a bad one."""
     return lambda page, size: window([*CHATS[:13], bad], page, size)
@@ -66,45 +116,91 @@ def without(chats: list[dict[str, object]], name: str) -> list[dict[str, object]
 
 
 PAGES = [
-    pages("no fault", honest, gives=25, requests=3),
-    pages("`page` is ignored", lambda _, size: honest(1, size), error=PageRepeatedError, requests=3),
+    pages("no fault, and the server is known", honest, known=True, gives=25, requests=3),
+    pages("no fault, and the server is not known yet", honest, gives=25, requests=4),
+    pages("`page` is ignored", lambda _, size: honest(1, size), error=PageRepeatedError, requests=16),
     pages(
         "`pageSize` is ignored, and pages are longer",
         lambda page, _: honest(page, 20),
-        gives=25,
+        gives="25 chats, not verified: pages had other lengths than requested",
         requests=2,
     ),
     pages(
         "`pageSize` is ignored, and all chats come at once",
         lambda page, _: CHATS if page == 1 else [],
-        gives=25,
+        gives="25 chats, not verified: pages had other lengths than requested",
         requests=2,
     ),
-    pages("`pageSize` is capped to 5", lambda page, size: honest(page, min(size, 5)), gives=25, requests=6),
-    pages("an empty first page", lambda _, __: [], gives=0),
-    pages("the last page is full", lambda page, size: honest(page, size, 20), gives=20, requests=3),
+    pages("`pageSize` is capped to 5", lambda page, size: honest(page, min(size, 5)), gives=25, requests=10),
+    pages("`pageSize` above 10 is refused", refusing_above(10), gives=25, requests=9),
+    pages("`pageSize` above 10 fails", failing_above(10), gives=25, requests=9),
     pages(
-        "an empty page in the middle", lambda page, size: [] if page == 2 else honest(page, size), gives=10, requests=2
+        "rows are left out after the list was cut into pages",
+        hiding,
+        gives="24 chats, not verified: the server sends short pages in the middle of the list",
+        requests=8,
+    ),
+    pages("an empty list, and the phone is connected", lambda _, __: [], status=CONNECTED, gives=0, requests=3),
+    pages(
+        "an empty list, and the phone is not connected",
+        lambda _, __: [],
+        status=DISCONNECTED,
+        error=NotConnectedError,
+        says="the phone is off",
+        requests=3,
+    ),
+    pages(
+        "an empty list, and the call for the status fails",
+        lambda _, __: [],
+        gives="0 chats, not verified: the list is empty",
+        requests=3,
+    ),
+    Row("Pages", "an empty list for a moment", for_a_moment([], honest), gives=25, requests=3, call=all_chats),
+    Row("Pages", "an empty page 2 for a moment", for_a_moment([], honest, 2), gives=25, requests=4, call=all_chats),
+    Row(
+        "Pages", "half of the list for a moment", for_a_moment(CHATS[:4], honest), gives=25, requests=6, call=all_chats
+    ),
+    pages("the last page is full", lambda page, size: honest(page, size, 20), gives=20, requests=4),
+    pages("404 after the last page, which is full", refusing_past_the_end(20), gives=20, requests=4),
+    pages("404 after the last page, which is short", refusing_past_the_end(25), gives=25, requests=4),
+    pages(
+        "an empty page in the middle",
+        lambda page, size: [] if (page, size) == (2, 10) else honest(page, size),
+        gives=25,
+        requests=4,
     ),
     pages(
         "the first page again after the end",
         lambda page, size: honest(page if page < 3 else 1, size, 20),
-        error=PageRepeatedError,
-        requests=4,
+        gives=20,
+        requests=5,
     ),
     pages(
         "the last page again after the end",
         lambda page, size: honest(min(page, 2), size, 20),
-        error=PageRepeatedError,
-        requests=4,
+        gives=20,
+        requests=5,
     ),
     Row("Pages", "chats that move during the walk", moving, gives=25, requests=4, call=all_chats),
     pages("an object around the list", lambda page, size: {"chats": honest(page, size)}, error=NotAListError),
-    pages("null instead of a chat", one_of(None), gives="13 chats; chat 3: expected an object, got null", requests=2),
-    pages("a list instead of a chat", one_of([]), gives="13 chats; chat 3: expected an object, got []", requests=2),
+    pages(
+        "null instead of a chat",
+        one_of(None),
+        known=True,
+        gives="13 chats; chat 3: expected an object, got null",
+        requests=2,
+    ),
+    pages(
+        "a list instead of a chat",
+        one_of([]),
+        known=True,
+        gives="13 chats; chat 3: expected an object, got []",
+        requests=2,
+    ),
     pages(
         "neither phone nor lid",
         one_of({"name": "x"}),
+        known=True,
         gives="13 chats; chat 3: expected a phone or a lid, got neither",
         requests=2,
     ),
@@ -117,12 +213,14 @@ PAGES = [
     pages(
         "an unread count in words",
         one_of(chat(99, unread="many")),
+        known=True,
         gives="14 chats; chat 3, unread: expected a count, got 'many'",
         requests=2,
     ),
     pages(
         'an unread count in words, with `on_bad_value="raise"`',
         one_of(chat(99, unread="many")),
+        known=True,
         options={"on_bad_value": "raise"},
         error=DecodeError,
         says="page 2, chat 3, unread: expected a count, got 'many'",
@@ -131,20 +229,23 @@ PAGES = [
     pages(
         "unknown fields",
         lambda page, size: [{**each, "labels": {"a": [1]}} for each in CHATS][(page - 1) * size : page * size],
+        known=True,
         gives=25,
         requests=3,
     ),
     pages(
         "rows with a phone only",
         lambda page, size: window(without(CHATS, "lastMessageTime"), page, size),
+        known=True,
         gives=25,
         requests=3,
     ),
     pages(
         "a page of 100,000 chats",
         lambda page, size: json.dumps(window([chat(n) for n in range(100_000)], page, size)).encode(),
+        known=True,
         gives=100_000,
-        requests=2,
+        requests=3,
         call=partial(all_chats, size=100_000),
     ),
 ]
@@ -220,7 +321,8 @@ class ManyPeer(Peer):
 
     async def _by_account(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         number = int(self.requests[-1].split(b"/", 2)[1])
-        await FATES.get(number % 10, sends(HONEST, end="keep"))(reader, writer)
+        answer = HONEST if b"page=1&" in self.requests[-1] else http(b"[]")
+        await FATES.get(number % 10, sends(answer, end="keep"))(reader, writer)
 
 
 async def thousand_accounts(session: PlugChatSession) -> object:
@@ -243,7 +345,7 @@ def concurrency() -> Iterator[Row]:
         ManyPeer,
         call=thousand_accounts,
         gives={"all chats": 600, "ServerError": 100, "ConnectionFailedError": 200, "NotAListError": 100},
-        requests=600 + 3 * 100 + 2 * 3 * 100 + 100,
+        requests=3 * 600 + 3 * 100 + 2 * 3 * 100 + 100,
         connections=600 + 100 + 2 * 3 * 100 + 100,
     )
     yield Row(

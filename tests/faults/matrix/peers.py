@@ -204,17 +204,27 @@ def chat(number: int, **changed: object) -> dict[str, object]:
 
 
 class PagesPeer(Peer):
-    """A server whose answer is the result of a function of page and pageSize: chats, any JSON, or bytes."""
+    """A server whose answer is the result of a function of page and pageSize: chats, any JSON, or bytes.
 
-    def __init__(self, pages: Callable[[int, int], object]) -> None:
+    pages: the function. Bytes that begin with "HTTP/" are the whole answer. status: the answer to the call for the
+    account's status.
+    """
+
+    def __init__(self, pages: Callable[[int, int], object], status: bytes = http(b"", status="404 Not Found")) -> None:
         super().__init__(self._page)
         self._pages = pages
+        self._status = status
 
     async def _page(self, _: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         found = re.match(rb"GET \S*[?]page=([0-9]+)&pageSize=([0-9]+) ", self.requests[-1])
-        assert found is not None
+        if found is None:
+            writer.write(self._status)
+            return
         given = self._pages(int(found[1]), int(found[2]))
-        writer.write(http(given if isinstance(given, bytes) else json.dumps(given).encode()))
+        if isinstance(given, bytes) and given.startswith(b"HTTP/"):
+            writer.write(given)
+        else:
+            writer.write(http(given if isinstance(given, bytes) else json.dumps(given).encode()))
 
 
 T = TypeVar("T")

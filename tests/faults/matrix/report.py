@@ -38,7 +38,10 @@ _INTROS = {
     ),
     "Retry-After": "The status is 429. The fault is the header's value. The date is Sun, 09 Sep 2001 01:46:40 GMT.",
     "RateLimit-Reset": "The status is 429, the date is the same. There is no Retry-After, unless the line names one.",
-    "Pages": "A list of 25 chats is read in pages of 10, except in the last line.",
+    "Pages": (
+        "A list of 25 chats is read in pages of 10, except in the last line. The first walk over a server checks how\n"
+        "its lists end. The requests for that are counted, but in the lines about rows and values."
+    ),
     "Concurrency": "",
 }
 

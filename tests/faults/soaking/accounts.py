@@ -5,8 +5,8 @@ from typing import Final
 
 from attrs import define, frozen
 
-from plugchat_async._pagination.walk_steps import key_of
 from plugchat_async.testing import SimulatedAccount
+from support.simulated import key_of
 
 # All tokens begin with it, and so do the secrets that faulty answers tell.
 MARK: Final = "t0ken-that-nobody-may-see"

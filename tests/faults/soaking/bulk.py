@@ -12,7 +12,7 @@ from faults.soaking.accounts import Known, Spec
 from faults.soaking.ground import POLICY, Ground
 from faults.soaking.walk import Plan, Walk
 from plugchat_async import Account, AccountResult, fetch_many
-from plugchat_async._pagination.walk_steps import key_of
+from support.simulated import key_of
 
 # Accounts that a `fetch_many` is given, and how many of them are under way at a time.
 BULK_ACCOUNTS: Final = 16

@@ -12,7 +12,7 @@ from faults.soaking.accounts import Known
 from faults.soaking.ground import POLICY, Ground
 from faults.soaking.walk import Plan, Walk
 from plugchat_async import Chat, Page, PlugChatError, PlugChatSession
-from plugchat_async._pagination.walk_steps import key_of
+from support.simulated import key_of
 
 # Walks that share a session.
 SHARED_WIDTH: Final = 13
