@@ -26,6 +26,7 @@ from plugchat_async._http.secret import Secret
 from plugchat_async._http.urls import CHATS_PATH
 from support.fakes import FakeTime
 from support.peers import prism
+from support.traits import KNOWN_SERVER
 
 pytestmark = pytest.mark.external
 
@@ -177,7 +178,7 @@ async def test_a_walk_of_full_pages(base_url: str, prefetch: int) -> None:
 async def test_a_walk_of_a_short_page(base_url: str, prefetch: int) -> None:
     """Two chats of the hundred that were asked for are all there are."""
     reports: list[WalkReport] = []
-    async with PlugChatSession(TOKEN, base_url=base_url) as session:
+    async with PlugChatSession(TOKEN, base_url=base_url, server_traits=KNOWN_SERVER) as session:
         chats = await session.list_chats(page_size=100, prefetch=prefetch, on_report=reports.append)
     assert tuple(chats) == EXAMPLE
     assert (reports[0].pages, reports[0].verified) == (1, True)

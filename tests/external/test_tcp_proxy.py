@@ -22,6 +22,7 @@ from plugchat_async.testing import PlugChatSimulator
 from plugchat_async.testing.dialects import write_page
 from support.fakes import FakeTime, RawServer, answering, http
 from support.peers import HONEST, TcpProxy, Trouble
+from support.traits import KNOWN_SERVER
 
 # In bytes of an answer: nothing, half a status line, half a head, the head and some of the body.
 IN_NOTHING, IN_STATUS_LINE, IN_HEAD, IN_BODY = 0, 12, 60, 5000
@@ -43,6 +44,7 @@ async def proxied(
 ) -> AsyncGenerator[tuple[TcpProxy, PlugChatSession]]:
     """A proxy to the simulator, and a session through it."""
     options.setdefault("clock", FakeTime().clock)
+    options.setdefault("server_traits", KNOWN_SERVER)
     async with TcpProxy(int(sim.base_url.rpartition(":")[2]), *troubles, rest=rest) as proxy:
         base_url = f"http://127.0.0.1:{proxy.port}"
         async with PlugChatSession(sim.token, base_url=base_url, **options) as session:
@@ -53,7 +55,7 @@ async def test_a_walk_goes_over_one_connection(sim: PlugChatSimulator) -> None:
     """Through a proxy that does no harm, page after page over the connection that is open."""
     async with proxied(sim) as (proxy, session):
         assert await session.list_chats(page_size=10) == list(sim.chats)
-    assert (proxy.connections, len(sim.requests)) == (1, 26)
+    assert (proxy.connections, len(sim.requests)) == (1, 27)
 
 
 async def test_pages_ahead_share_connections(sim: PlugChatSimulator) -> None:
@@ -93,8 +95,8 @@ async def test_a_connection_that_breaks_off_in_the_middle_of_a_walk(sim: PlugCha
         reports: list[WalkReport] = []
         assert await session.list_chats(page_size=1, on_report=reports.append) == list(sim.chats)
     assert proxy.connections == 2
-    assert len(sim.requests) == 251 + 1
-    assert reports[0].requests == 251
+    assert len(sim.requests) == 252 + 1
+    assert reports[0].requests == 252
     assert reports[0].verified
 
 
