@@ -15,7 +15,7 @@ that walks can do without: if one fails, the contract is believed, but the walk 
 from collections.abc import Generator
 from typing import Final
 
-from attrs import define
+from attrs import define, field
 
 from plugchat_async._pagination.page_cap import MAX_LOOKS, CapChecks
 from plugchat_async._pagination.page_numbers import FAR_PAGES, is_counted, page_repeated
@@ -41,7 +41,7 @@ class EndChecks(CapChecks):
         by_contract: Whether only that is checked which breaks the contract: caps, repeated pages, an empty list.
     """
 
-    _by_contract: bool = False
+    _by_contract: bool = field(default=False, alias="by_contract")
     _first_repeat: int = 0
 
     def short(self, page: Page) -> Generator[Step, Page, Verdict]:

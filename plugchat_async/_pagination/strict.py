@@ -22,12 +22,12 @@ still escape is a chat that moves up, but not to the front, in each of the scans
 If too many chats were deleted between two windows, there is no anchor, and the walk steps back, twice as far each time.
 """
 
-from collections import Counter
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator
 from datetime import datetime
 
 from attrs import define, field
 
+from plugchat_async._pagination.anchors import is_anchored, rows_to_anchor
 from plugchat_async._pagination.exact import MAX_PASSES
 from plugchat_async._pagination.order import MAX_PINNED, is_sorted, safe_newest, times_of
 from plugchat_async._pagination.page_numbers import FAR_PAGES
@@ -49,8 +49,8 @@ from plugchat_async.models import Page
 MAX_MISSES = 20
 # Pages by which a list may have grown since a page that was short.
 _MAX_PAGES_TO_THE_END = 3
-# How many rows without a time are an anchor.
-_UNTIMED_ANCHORS = 2
+# After how many scans rows that may be of one chat are left in doubt.
+_DOUBTFUL_SCANS = 3
 # How many rows of a window are remembered as anchors.
 _TAIL = 64
 
@@ -71,32 +71,46 @@ def scan_windows(state: WalkState, context: WalkContext, remembered: Remembered)
     if context.traits.short_pages == "anywhere":
         return HIDDEN_ROWS
     first: Page | None = None
+    remembered.begin_scan()
     if state.passes:
         state.restart_pass()
     elif not state.windows.position:
         answer = yield from WholeAnswer(state, context, remembered).read()
         if isinstance(answer, str):
-            return answer or (AMBIGUOUS if remembered.doubtful else "")
+            return answer or _doubt_of(remembered)
         first = answer
     state.windows.overlap = state.windows.overlap or min_overlap(state.size)
     for _ in range(MAX_PASSES):
         context.stats.passes += 1
-        remembered.begin_scan()
         scan = _WindowScan(state, context, remembered)
         yield from scan.read(first)
         first = None
-        bounded = state.scan.bound is not None
-        if scan.reason or (bounded and scan.count == 1):
-            return scan.reason or (AMBIGUOUS if remembered.doubtful else "")
-        if remembered.others and not bounded and state.passes:
-            remembered.drop_unconfirmed()
-            yield from remembered.yield_others()
-        if not bounded and remembered.stands_still():
-            scan.unexplained = 0
-            yield from remembered.yield_rest()
-        settled = bounded or (state.passes > 0 and not scan.unexplained)
+        if scan.reason or (state.scan.bound is not None and scan.count == 1):
+            return scan.reason or _doubt_of(remembered)
+        settled = state.scan.bound is not None or (yield from _is_settled(scan, state, remembered))
+        if settled and state.scan.newest is None:
+            return _doubt_of(remembered)  # no chat has a time, so none has got a message
         state.begin_pass(state.scan.newest if settled else None)
+        remembered.begin_scan()
     return TOO_FAST
+
+
+def _is_settled(scan: "_WindowScan", state: WalkState, remembered: Remembered) -> Generator[Step, Page, bool]:
+    """Return whether a scan of the whole list is the last one: it has added nothing, or shown what the last one did."""
+    if state.passes:
+        remembered.drop_unconfirmed()
+        yield from remembered.yield_others()
+    if remembered.stands_still():
+        yield from remembered.yield_rest()
+        return state.passes > 0
+    # One scan more may show that rows which may be of one chat stand still.
+    scans = _DOUBTFUL_SCANS if remembered.doubtful else 1
+    return state.passes >= scans and not scan.unexplained
+
+
+def _doubt_of(remembered: Remembered) -> str:
+    """Return why a walk that has read everything is not verified, or ""."""
+    return AMBIGUOUS if remembered.doubtful else ""
 
 
 @define(eq=False, repr=False)
@@ -216,7 +230,7 @@ class _WindowScan:
             windows.oldest = times[-1] if windows.oldest is None else min(windows.oldest, times[-1])
         state.scan.oldest = windows.oldest
         windows.position = position
-        windows.tie_count = page.unreadable + _rows_to_anchor(page, windows.oldest)
+        windows.tie_count = page.unreadable + rows_to_anchor(page, windows.oldest)
         rows = zip(keys, (chat.last_message_time for chat in page.chats), strict=False)
         windows.tail = list(rows)[-_TAIL:]
         if page.number > 1 and not page.is_short:
@@ -298,39 +312,6 @@ class _WindowScan:
         if fresh.chats:
             yield YieldPage(fresh)
         return bool(fresh.chats)
-
-
-def _rows_to_anchor(page: Page, oldest: datetime | None) -> int:
-    """Return how many rows at the end of a window hold an anchor for the next one. Some of them may be unreadable."""
-    untimed = 0
-    for count, chat in enumerate(reversed(page.chats), 1):
-        time = chat.last_message_time
-        untimed += time is None
-        if untimed == _UNTIMED_ANCHORS or (time is not None and (oldest is None or time > oldest)):
-            return count
-    return len(page.chats) + 1
-
-
-def is_anchored(
-    tail: Sequence[tuple[str, datetime | None]], keys: Sequence[str], page: Page, oldest: datetime | None
-) -> bool:
-    """Return whether a window has a row in common with the one before it that holds for all chats behind that.
-
-    Args:
-        tail: Keys and times of the last rows of the window before.
-        keys: The keys of the window's rows.
-        page: The window.
-        oldest: The last time of the window before.
-    """
-    rows = [(key, chat.last_message_time) for key, chat in zip(keys, page.chats, strict=False)]
-    places = {row: place for place, row in enumerate(rows)}
-    common = [row for row in tail if row in places]
-    if any(time is not None and (oldest is None or time > oldest) for _, time in common):
-        return True
-    # Several rows of one key without a time can't be told apart.
-    counts, tail_counts = Counter(rows), Counter(tail)
-    still = [places[row] for row in common if row[1] is None and counts[row] == tail_counts[row] == 1]
-    return len(still) >= _UNTIMED_ANCHORS and still == sorted(still)
 
 
 def _failure_of(page: Page, times: list[datetime]) -> str:

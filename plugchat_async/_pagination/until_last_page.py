@@ -91,7 +91,7 @@ class _Reading:
     _context: WalkContext
     _handler: PageHandler
     _checks: EndChecks
-    _ahead: bool = field(kw_only=True)
+    _ahead: bool = field(kw_only=True, alias="ahead")
     _read: int = field(default=0, init=False)
     _repeats: int = field(default=0, init=False)
 

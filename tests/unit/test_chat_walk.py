@@ -387,7 +387,13 @@ async def test_no_larger_page_is_requested_than_max_page_size(options: dict[str,
 
 async def test_strict_begins_with_the_largest_page() -> None:
     """And with page_size where no larger one may be requested."""
-    for options, first in (({}, 1000), ({"max_page_size": 30}, 30), ({"max_page_size": None}, 10), ({"limit": 5}, 10)):
+    every: list[tuple[dict[str, Any], int]] = [
+        ({}, 1000),
+        ({"max_page_size": 30}, 30),
+        ({"max_page_size": None}, 10),
+        ({"limit": 5}, 10),
+    ]
+    for options, first in every:
         asked: list[int] = []
 
         def read(number: int, size: int, asked: list[int] = asked) -> Page:

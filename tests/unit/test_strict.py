@@ -13,9 +13,9 @@ from plugchat_async import (
     ServerTraits,
     UnexpectedStatusError,
 )
+from plugchat_async._pagination.anchors import is_anchored
 from plugchat_async._pagination.order import is_sorted, safe_newest
 from plugchat_async._pagination.server_traits import ListMemory
-from plugchat_async._pagination.strict import is_anchored
 from plugchat_async._pagination.walk_steps import ordered_keys
 from support.moving import EPOCH, MovingList, Read, moving, page_of, walk_over
 
@@ -409,3 +409,30 @@ def test_windows_that_are_cut_to_the_cap_are_no_end() -> None:
     walked = walk_over(read, 20, "strict", traits=traits)
     assert len(walked.got) == 60
     assert walked.twice == 0
+
+
+def test_a_long_list_without_times_is_read_twice() -> None:
+    """Nobody has got a message, so nobody has jumped: no page 1 is needed at the end."""
+    walked = walk_over(
+        lambda n, size: page_of(n, size, [(str(i), None) for i in range(25)][(n - 1) * size : n * size]), 10, "strict"
+    )
+    assert walked.stats.verified
+    assert walked.stats.passes == 3  # the first page, and two scans
+    assert sorted(walked.got, key=int) == [str(number) for number in range(25)]
+
+
+def test_rows_of_a_person_whose_first_row_is_deleted() -> None:
+    """Both are older than the one that was yielded, and have other names: neither is that one."""
+    last, left = (
+        [Chat("1", name, last_message_time=EPOCH - timedelta(seconds=age)) for name, age in (("b", 1), ("c", 2))],
+        1,
+    )
+
+    def read(number: int, size: int) -> Page:
+        nonlocal left
+        rows = [Chat("1", "a", last_message_time=EPOCH), *last] if left else last
+        left = 0
+        return Page(number, size, tuple(rows[(number - 1) * size : number * size]), b"")
+
+    walked = walk_over(read, 1, "strict")
+    assert sorted(chat.name or "" for page in walked.pages for chat in page.chats) == ["a", "b", "c"]
