@@ -118,6 +118,13 @@ class Scene:
         ):
             await session.list_chats(100)
 
+    async def hidden_rows(self) -> None:
+        async with (
+            PlugChatSimulator(120, seed=7, quirks=Quirks(hidden_share=0.3)) as sim,
+            PlugChatSession(sim.token, base_url=sim.base_url) as session,
+        ):
+            await session.list_chats(10)
+
     async def failing_callback(self) -> None:
         def refuse(_: WalkReport) -> None:
             raise ZeroDivisionError
@@ -184,6 +191,7 @@ SCENES: dict[str, Callable[[Scene], Awaitable[None]]] = {
     "bad values": Scene.bad_values,
     "bad values in a watch": Scene.bad_values_in_a_watch,
     "capped": Scene.capped,
+    "hidden rows": Scene.hidden_rows,
     "failing callback": Scene.failing_callback,
     "failed account": Scene.failed_account,
     "accounts that fail late": Scene.accounts_that_fail_late,
