@@ -163,6 +163,27 @@ async def test_hidden_rows_end_no_walk(chats: int, share: float) -> None:
                     assert walked.traits.short_pages == "anywhere"
 
 
+@pytest.mark.parametrize("first", ["exact", "strict"])
+async def test_a_list_that_fits_in_one_page_hides_no_hidden_rows(first: Proving) -> None:
+    """Whatever a walk learned from one page with all rows, the next one loses nothing without saying so."""
+    async with PlugChatSimulator(250, seed=7, dialect="documented", quirks=Quirks(hidden_share=0.05)) as sim:
+        sim.add_account("other", 400, seed=1)
+        learned = await walk_over(sim, consistency=first)
+        for token in (sim.token, "other"):
+            async with PlugChatSession(token, base_url=sim.base_url, server_traits=learned.traits) as session:
+                walk = session.walk_chats()
+                found = await walk.to_list()
+            shown = {chat.id for chat in found}
+            pages = [await _page(sim, token, number) for number in range(1, 6)]
+            missed = {chat.id for page in pages for chat in page} - shown
+            assert walk.report.verified <= (not missed)
+
+
+async def _page(sim: PlugChatSimulator, token: str, number: int) -> list[Any]:
+    async with PlugChatSession(token, base_url=sim.base_url) as session:
+        return list((await session.fetch_page(number, 100)).chats)
+
+
 # Trace 6: caps of any number.
 
 
