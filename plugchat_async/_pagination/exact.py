@@ -149,8 +149,10 @@ class _Progress:
             recovered: Whether the pass has found chats.
         """
         state, scan = reader.state, reader.state.scan
-        if not scan.countable:
-            return HIDDEN_ROWS if context.traits.short_pages == "anywhere" else OTHER_LENGTHS
+        if not scan.countable and context.traits.short_pages != "anywhere":
+            return OTHER_LENGTHS
+        if not scan.countable and state.size >= whole_size(state, context):
+            return HIDDEN_ROWS
         if reader.verdict == "unproven" and state.size >= whole_size(state, context):
             return NOT_CHECKED
         if reader.verdict == "unproven":

@@ -161,7 +161,7 @@ class EndChecks(CapChecks):
                 return "unproven"
             traits.past_end = "repeated"
         self._state.page = page.number + 1
-        record_end(traits, refused=step.outcome == "refused")
+        record_end(traits, refused=step.outcome == "refused", empty=not following.length)
         return "end"
 
     def _overlapping(self, page: Page, before: int, *, refused: bool) -> Generator[Step, Page, Verdict]:

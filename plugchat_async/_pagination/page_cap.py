@@ -55,7 +55,7 @@ class CapChecks:
             if size < _TINY and (yield from self._hides_rows(page)):
                 again = yield from self.look_again(page)
                 return again if again.length > length else self.hidden(page)
-            record_end(self._context.traits, refused=step.outcome == "refused")
+            record_end(self._context.traits, refused=step.outcome == "refused", empty=not following.length)
             return "end"
         if following.length == step.size and rows_of(following) <= rows_of(page):
             verdict = yield from self._check_repeated(page, step.size)

@@ -49,11 +49,14 @@ def record_refused(traits: ServerTraits, size: int) -> None:
     traits.refused_page_size = min(size, traits.refused_page_size or size)
 
 
-def record_end(traits: ServerTraits, *, refused: bool = False) -> None:
-    """Remember that a short page was checked, and is the end, and what the page after it was."""
+def record_end(traits: ServerTraits, *, refused: bool = False, empty: bool = False) -> None:
+    """Remember that a short page was checked, and is the end, and whether what follows it was refused or empty."""
     if traits.short_pages is None:
         traits.short_pages = "end"
-    traits.past_end = "error" if refused else (traits.past_end or "empty")
+    if refused:
+        traits.past_end = "error"
+    elif empty and traits.past_end is None:
+        traits.past_end = "empty"
 
 
 def size_up_to(traits: ServerTraits, wanted: int) -> int:

@@ -111,6 +111,13 @@ class Scene:
         self.sim.script(Fault.answer('[{"phone": "1", "unread": "x"}]'))
         assert [event async for event in self.session.watch_chats(max_polls=1)] == []
 
+    async def hidden_rows(self) -> None:
+        async with (
+            PlugChatSimulator(250, seed=7, dialect="documented", quirks=Quirks(hidden_share=0.3)) as sim,
+            PlugChatSession(sim.token, base_url=sim.base_url, clock=FakeTime().clock) as session,
+        ):
+            await session.list_chats(20)
+
     async def capped(self) -> None:
         async with (
             PlugChatSimulator(120, quirks=Quirks(max_page_size=50)) as sim,

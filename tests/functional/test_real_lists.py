@@ -158,8 +158,9 @@ async def test_hidden_rows_end_no_walk(chats: int, share: float) -> None:
             for page_size in (9, 100):
                 walked = await walk_over(sim, page_size, consistency=consistency)
                 assert walked.lost == (0, 0)
-        if len(sim.listed_chats) < chats and chats == 371:
-            assert walked.traits.short_pages == "anywhere"
+                # One page that holds all rows, hidden ones included, shows no other.
+                if consistency == "exact" and chats == 371 and len(sim.listed_chats) < chats:
+                    assert walked.traits.short_pages == "anywhere"
 
 
 @pytest.mark.parametrize("first", ["exact", "strict"])

@@ -64,7 +64,8 @@ def test_the_first_short_page_of_a_server_is_doubted(
     assert walked.checks == [check]
     assert ids(walked) == list(range(total))
     assert walked.stats.verified == (consistency == "exact")
-    assert (traits.short_pages, traits.past_end, traits.longest_page) == ("end", "empty", total)
+    # One or two rows have no page that begins with the last one: theirs is empty.
+    assert traits == ServerTraits(short_pages="end", past_end="empty" if total < 3 else None, longest_page=total)
 
 
 @pytest.mark.parametrize("consistency", BOTH)
@@ -242,8 +243,8 @@ def test_hidden_rows_of_a_tiny_page_are_seen_by_a_larger_one() -> None:
     """Though all of page 2 is hidden."""
     traits = ServerTraits()
     walked = walk_over(answering(hiding(20, range(2, 10))), 4, "exact", max_page_size=100, traits=traits)
-    assert ids(walked)[:2] == [0, 1]
-    assert not walked.stats.verified
+    assert sorted(ids(walked)) == [0, 1, *range(10, 20)]
+    assert walked.stats.verified  # one page has them all
     assert traits.short_pages == "anywhere"
 
 

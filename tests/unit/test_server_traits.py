@@ -149,7 +149,7 @@ def test_the_smallest_size_that_was_refused_is_remembered() -> None:
 @pytest.mark.parametrize(
     ("before", "refused", "after"),
     [
-        (ServerTraits(), False, ServerTraits(short_pages="end", past_end="empty")),
+        (ServerTraits(), False, ServerTraits(short_pages="end")),
         (ServerTraits(), True, ServerTraits(short_pages="end", past_end="error")),
         (
             ServerTraits(short_pages="anywhere", past_end="repeated"),
