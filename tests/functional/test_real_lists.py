@@ -76,6 +76,26 @@ async def test_persons_in_several_rows_are_each_a_chat(consistency: Proving, cha
         assert len(known.asked) <= len(plain.asked) + 1
 
 
+@both
+@pytest.mark.parametrize("largest", [200, 1000])
+@pytest.mark.parametrize("after", [55, 199])
+async def test_persons_in_several_rows_survive_a_checkpoint(consistency: Proving, after: int, largest: int) -> None:
+    """Which of them came before it was saved, is known to the walk that goes on."""
+    for seed in range(4):
+        async with (
+            PlugChatSimulator(250, seed=seed) as sim,
+            PlugChatSession(sim.token, base_url=sim.base_url) as session,
+        ):
+            options: Any = {"consistency": consistency, "max_page_size": largest}
+            async with session.walk_chats(50, **options) as walk:
+                found = [await anext(walk) for _ in range(after)]
+                checkpoint = walk.checkpoint
+            async with session.walk_chats(50, max_page_size=largest, resume=checkpoint) as walk:
+                found += await walk.to_list()
+            assert (Counter(found) - Counter(sim.chats)).total() == 0
+            assert walk.report.verified <= (Counter(found) == Counter(sim.chats))
+
+
 # Trace 4: nothing for a moment.
 
 
