@@ -125,13 +125,6 @@ class Scene:
         ):
             await session.list_chats(100)
 
-    async def hidden_rows(self) -> None:
-        async with (
-            PlugChatSimulator(120, seed=7, quirks=Quirks(hidden_share=0.3)) as sim,
-            PlugChatSession(sim.token, base_url=sim.base_url) as session,
-        ):
-            await session.list_chats(10)
-
     async def failing_callback(self) -> None:
         def refuse(_: WalkReport) -> None:
             raise ZeroDivisionError
