@@ -52,6 +52,7 @@ MAX_BLIND_PASSES = 5
 # How many passes in a row may find nothing until rows are taken for rows of one chat that can't be told apart.
 MAX_IDLE_PASSES = 3
 
+AMBIGUOUS = "a chat was read in two states, which may be two chats of one person"
 MORE_ROWS = "the list has more rows than chats were read, and reading it again finds no more"
 UNSORTED = "the list moved, and is not sorted by time: so it is unknown which chats moved"
 TOO_FAST = f"the list moved too fast: chats still changed places after {MAX_PASSES} passes"
@@ -64,7 +65,9 @@ def passes(state: WalkState, context: WalkContext, remembered: Remembered) -> Wa
         state.restart_pass()
     context.stats.reason = TOO_FAST
     proven = yield from _passes(state, context, remembered)
-    if proven:
+    if proven and remembered.guessed:
+        context.stats.reason = AMBIGUOUS
+    elif proven:
         context.stats.verified = True
         if context.stats.reason != EMPTY:
             context.stats.reason = ""

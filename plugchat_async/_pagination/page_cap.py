@@ -61,7 +61,7 @@ class CapChecks:
             verdict = yield from self._check_repeated(page, step.size)
             if verdict != "more":
                 return verdict
-        return (yield from self._compare(page, following))
+        return (yield from self._compare(page, following, length - step.size))
 
     def hidden(self, page: Page) -> Verdict:
         """Remember that the server hides rows: the walk goes on to an empty page."""
@@ -89,8 +89,14 @@ class CapChecks:
         whole = yield FetchPage(1, size, resume_page=2, probe="check")
         return "end" if whole.length == page.length else "unproven"
 
-    def _compare(self, page: Page, following: Page) -> Generator[Step, Page, Verdict]:
-        """Return what a first page and the one after it say, if that is not plainly the end."""
+    def _compare(self, page: Page, following: Page, overlap: int) -> Generator[Step, Page, Verdict]:
+        """Return what a first page and the one after it say, if that is not plainly the end.
+
+        Args:
+            page: The first page.
+            following: The one after it.
+            overlap: The number of rows that they have in common if no row is hidden.
+        """
         again = yield from self.look_again(page)
         if again.length != page.length:
             # Shorter, it was so for a moment, or chats were deleted.
@@ -100,7 +106,7 @@ class CapChecks:
         if following.length and again.chats == page.chats:
             # It stands still, but its rows have other places: some are hidden, or tied chats have changed places.
             beyond = yield FetchPage(2, page.size, resume_page=2, probe="check")
-            if not rows_of(beyond) <= rows_of(page):
+            if following.length > overlap or not rows_of(beyond) <= rows_of(page):
                 return self.hidden(page)
             record_end(self._context.traits)
             return "end"

@@ -44,6 +44,7 @@ class Remembered:
         context: What the walk needs besides.
         others: Rows of known keys that are probably other chats, by key.
         copies: The number of rows that were equal to another row of their page, where they were first read.
+        guessed: Whether rows were yielded of a key of which it is not known what was yielded before, as after resuming.
         doubtful: Keys of which an older row was read than the chat that was yielded: another one, or one put back.
         _again: The rows that a later scan has read of the keys of `others`.
         _rows: The rows of this pass, of a list that is not long. None: they are too many.
@@ -59,6 +60,7 @@ class Remembered:
     _context: WalkContext
     others: dict[str, list[Chat]] = field(factory=dict[str, list[Chat]], init=False)
     copies: int = field(default=0, init=False)
+    guessed: bool = field(default=False, init=False)
     doubtful: set[str] = field(factory=set[str], init=False)
     _again: dict[str, set[Chat]] = field(factory=dict[str, set[Chat]], init=False)
     _rows: list[Chat] | None = field(factory=list[Chat], init=False)
@@ -204,6 +206,7 @@ class Remembered:
         for key, rows in groups.items():
             yielded = state.several.get(key, 1) if key in known else 0
             if len(rows) > yielded:
+                self.guessed = self.guessed or (yielded > 0 and len((self._yielded or {}).get(key, ())) < yielded)
                 chats = self._without_yielded(key, list(rows), yielded)
                 state.several[key] = yielded + len(chats)
                 state.delivered += len(chats)

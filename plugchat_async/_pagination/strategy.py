@@ -1,10 +1,10 @@
 """Choose the walker for a walk, from its start or from a checkpoint."""
 
-from plugchat_async._pagination.exact import passes
+from plugchat_async._pagination.exact import AMBIGUOUS, passes
 from plugchat_async._pagination.plain import plain
 from plugchat_async._pagination.remember import Remembered
 from plugchat_async._pagination.server_traits import size_up_to
-from plugchat_async._pagination.strict import AMBIGUOUS, TOO_FAST, scan_windows
+from plugchat_async._pagination.strict import TOO_FAST, scan_windows
 from plugchat_async._pagination.walk_context import EMPTY, WalkContext
 from plugchat_async._pagination.walk_state import WalkState
 from plugchat_async._pagination.walk_steps import Walk

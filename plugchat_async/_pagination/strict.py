@@ -28,7 +28,7 @@ from datetime import datetime
 from attrs import define, field
 
 from plugchat_async._pagination.anchors import is_anchored, rows_to_anchor
-from plugchat_async._pagination.exact import MAX_PASSES
+from plugchat_async._pagination.exact import AMBIGUOUS, MAX_PASSES
 from plugchat_async._pagination.order import MAX_PINNED, is_sorted, safe_newest, times_of
 from plugchat_async._pagination.page_numbers import FAR_PAGES
 from plugchat_async._pagination.remember import Remembered
@@ -55,7 +55,6 @@ _DOUBTFUL_SCANS = 3
 _TAIL = 64
 
 TOO_FAST = f"the list moved too fast: chats still changed places after {MAX_PASSES} passes"
-AMBIGUOUS = "a chat was read in two states, which may be two chats of one person"
 NO_OVERLAP = "the list moved too fast: windows of it did not overlap"
 ODD_SIZES = "the server does not honour every pageSize"
 
@@ -110,7 +109,7 @@ def _is_settled(scan: "_WindowScan", state: WalkState, remembered: Remembered) -
 
 def _doubt_of(remembered: Remembered) -> str:
     """Return why a walk that has read everything is not verified, or ""."""
-    return AMBIGUOUS if remembered.doubtful else ""
+    return AMBIGUOUS if remembered.doubtful or remembered.guessed else ""
 
 
 @define(eq=False, repr=False)
