@@ -1,5 +1,6 @@
 """Checkpoints: the state of a walk as a text, to resume it in this process or in another one."""
 
+import zlib
 from collections import Counter
 from collections.abc import Iterable
 from datetime import datetime
@@ -34,7 +35,14 @@ def pack(state: WalkState, pending: Iterable[AttrsInstance] = ()) -> str:
         pending: Chats that were read, but not yielded.
     """
     rows = [msgspec.to_builtins(asdict(chat, recurse=False)) for chat in pending]
-    return to_text(VERSION, _without_defaults(evolve(state, pending=rows) if rows else state))
+    labels = {key: [label_of(chat) for chat in chats] for key, chats in state.yielded.items()}
+    labels = {key: [*state.labels.get(key, ()), *labels.get(key, ())] for key in {*state.labels, *labels}}
+    return to_text(VERSION, _without_defaults(evolve(state, pending=rows or state.pending, labels=labels, yielded={})))
+
+
+def label_of(chat: AttrsInstance) -> int:
+    """Return a number that tells a row from others of its key, in every process."""
+    return zlib.crc32(msgspec.json.encode(asdict(chat, recurse=False)))
 
 
 def unpack(text: str, path: str) -> WalkState:

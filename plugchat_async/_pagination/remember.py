@@ -22,6 +22,7 @@ from datetime import datetime
 
 from attrs import define, evolve, field
 
+from plugchat_async._pagination.checkpoint import label_of
 from plugchat_async._pagination.walk_context import WalkContext
 from plugchat_async._pagination.walk_state import WalkState
 from plugchat_async._pagination.walk_steps import Walk, YieldPage, key_of, ordered_keys
@@ -49,7 +50,7 @@ class Remembered:
         _again: The rows that a later scan has read of the keys of `others`.
         _rows: The rows of this pass, of a list that is not long. None: they are too many.
         _last_rows: The rows of the last pass that went to the end.
-        _yielded: The chats that were yielded, by key, of a list that is not long.
+        _is_long: Whether more chats were yielded than are compared.
         _recent: The keys of the page before, and some more.
         _top: The keys of the chats that may be pinned.
         _oldest: The oldest time at the end of a page.
@@ -65,7 +66,7 @@ class Remembered:
     _again: dict[str, set[Chat]] = field(factory=dict[str, set[Chat]], init=False)
     _rows: list[Chat] | None = field(factory=list[Chat], init=False)
     _last_rows: list[Chat] | None = field(default=None, init=False)
-    _yielded: dict[str, list[Chat]] | None = field(factory=dict[str, list[Chat]], init=False)
+    _is_long: bool = field(default=False, init=False)
     _recent: list[str] = field(factory=list[str], init=False)
     _top: frozenset[str] = field(default=frozenset(), init=False)
     _oldest: datetime | None = field(default=None, init=False)
@@ -100,7 +101,9 @@ class Remembered:
                 self._sift(page, keys, known, set(map(id, new)))
         self._note_again(page, keys)
         if state.delivered > _COMPARED:
-            self._yielded = None
+            self._is_long = True
+            state.yielded.clear()
+            state.labels.clear()
         self._keep(new)
         self._note(page, keys)
         return self._without_others(page, new), known
@@ -134,7 +137,7 @@ class Remembered:
                 rest = self._without_yielded(key, list(rows), yielded)
                 state.several[key] = yielded + len(rest)
                 chats += rest
-            if all(chat in rows for chat in (self._yielded or {}).get(key, ())):
+            if all(chat in rows for chat in self._state.yielded.get(key, ())):
                 self.doubtful.discard(key)
         yield from self._yield_late(chats)
 
@@ -170,9 +173,9 @@ class Remembered:
 
     def _keep(self, chats: Iterable[Chat]) -> None:
         """Keep chats that are yielded, to compare them with other rows of their key."""
-        if self._yielded is not None:
+        if not self._is_long:
             for chat in chats:
-                self._yielded.setdefault(key_of(chat), []).append(chat)
+                self._state.yielded.setdefault(key_of(chat), []).append(chat)
 
     def _note_again(self, page: Page, keys: list[str]) -> None:
         """Note what may tell later which rows are chats of their own."""
@@ -206,13 +209,14 @@ class Remembered:
         for key, rows in groups.items():
             yielded = state.several.get(key, 1) if key in known else 0
             if len(rows) > yielded:
-                self.guessed = self.guessed or (yielded > 0 and len((self._yielded or {}).get(key, ())) < yielded)
                 chats = self._without_yielded(key, list(rows), yielded)
                 state.several[key] = yielded + len(chats)
                 state.delivered += len(chats)
                 new.update(map(id, chats))
                 self.doubtful.discard(key)
-            elif any(_may_be_another(row, (self._yielded or {}).get(key, ())) for row in rows):
+            elif any(
+                _may_be_another(row, state.yielded.get(key, ())) and not self._was_yielded(row, key) for row in rows
+            ):
                 self.doubtful.add(key)
         return tuple(chat for chat in page.chats if id(chat) in new)
 
@@ -220,7 +224,13 @@ class Remembered:
         """Return the rows of a key without those that are most like the chats that were yielded."""
         others = self.others.pop(key, [])
         may_be_gone = self._state.config.consistency == "strict"  # for which chats may be deleted
-        before = [] if self._yielded is None or len(rows) > _COMPARED_ROWS else self._yielded.get(key, [])[:yielded]
+        before: list[Chat] = [] if len(rows) > _COMPARED_ROWS else self._state.yielded.get(key, [])[:yielded]
+        for label in self._state.labels.get(key, ()):
+            same = [row for row in rows if label_of(row) == label]
+            if same:
+                rows.remove(same[0])
+                yielded -= 1
+        self.guessed = self.guessed or len(before) < yielded
         for chat in sorted(before, key=lambda chat: chat not in rows):
             same = [row for row in rows if not _may_be_another(row, (chat,))]
             if same or not may_be_gone:
@@ -241,6 +251,11 @@ class Remembered:
             others.remove(row)
         elif others and since is not None and time is not None and time >= since:
             others.remove(max(others, key=lambda other: _likeness(other, row)))
+
+    def _was_yielded(self, chat: Chat, key: str) -> bool:
+        """Return whether a row is equal to a chat that was yielded, in this process or before the walk was resumed."""
+        labels = self._state.labels.get(key, ())
+        return chat in self._state.yielded.get(key, ()) or (bool(labels) and label_of(chat) in labels)
 
     def _follows(self, page: Page) -> bool:
         """Return whether a page goes further down the list than all before it, each of which was read once.
@@ -271,11 +286,11 @@ class Remembered:
         for chat, key in zip(page.chats, keys, strict=False):
             if key not in known or key not in self._recent:
                 pushed_down = False
-            if key not in known or key in self._top or id(chat) in new or chat in (self._yielded or {}).get(key, ()):
+            if key not in known or key in self._top or id(chat) in new or self._was_yielded(chat, key):
                 continue
             time = chat.last_message_time
             older = time is not None and scan.ordered and self._oldest is not None and time < self._oldest
-            if older and any(row.last_message_time is None for row in (self._yielded or {}).get(key, ())):
+            if older and any(row.last_message_time is None for row in self._state.yielded.get(key, ())):
                 continue  # it may have got its first message, late
             if older or (time is None and not pushed_down):
                 rows = self.others.setdefault(key, [])

@@ -59,10 +59,9 @@ class WindowState:
     Attributes:
         position: The place in the list that the windows have come down to.
         overlap: The number of chats by which the next window overlaps, at least.
-        tie_count: The number of chats at the end of the last window that have its last time.
+        tie_count: The number of rows at the end of the last window that the next one must begin with.
         oldest: The oldest time so far.
         tail: The keys and times of the last rows of the last window.
-        moved: Whether rows have changed places since the scan began.
         failure: Why windows prove nothing for this list, or "".
     """
 
@@ -71,7 +70,6 @@ class WindowState:
     tie_count: int = 1
     oldest: _Time = None
     tail: list[tuple[str, _Time]] = field(factory=list[tuple[str, _Time]], repr=False)
-    moved: bool = False
     failure: str = ""
 
 
@@ -88,10 +86,13 @@ class WalkState:
         seen: The keys of all chats that were read, see `key_of`. "plain" keeps none.
         several: For each key that several chats have, how many of them were read.
         delivered: The number of chats that these keys came from.
+        labels: For each key, numbers that tell the chats of it that were yielded from others, see `label_of`. Of lists
+            that are not long.
         since: A time that is not newer than any message that came during the walk.
         scan: The pass that is being read.
         windows: The windows that are being read.
         old_keys: Whether `seen` has phones without lid and name, from a checkpoint of an older version.
+        yielded: The chats that were yielded, by key, of a list that is not long. A checkpoint has their labels.
         pending: Chats that were read, but not yet given to the caller. Filled in for a checkpoint only.
     """
 
@@ -103,10 +104,12 @@ class WalkState:
     seen: set[str] = field(factory=set[str], repr=False)
     several: dict[str, int] = field(factory=dict[str, int], repr=False)
     delivered: int = 0
+    labels: dict[str, list[int]] = field(factory=dict[str, list[int]], repr=False)
     since: _Time = None
     scan: PassState = field(factory=PassState)
     windows: WindowState = field(factory=WindowState)
     old_keys: bool = False
+    yielded: dict[str, list[Any]] = field(factory=dict[str, list[Any]], repr=False)
     pending: list[dict[str, Any]] = field(factory=list[dict[str, Any]], repr=False)
 
     @classmethod
