@@ -138,7 +138,7 @@ PAGES = [
         "rows are left out after the list was cut into pages",
         hiding,
         gives=24,
-        requests=12,
+        requests=14,
     ),
     pages("an empty list, and the phone is connected", lambda _, __: [], status=CONNECTED, gives=0, requests=3),
     pages(
