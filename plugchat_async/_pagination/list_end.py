@@ -76,13 +76,14 @@ class EndChecks(CapChecks):
         if page.number == 1:
             return (yield from confirm_empty(state, self._context))
         before = (page.number - 1) * page.size
-        expected = refused and traits.past_end == "error"
-        if expected or self._by_contract or self._context.memory.length == before:
+        # By the contract an empty page is the end; a refused one may be a fault that passes.
+        expected = traits.past_end == "error" if refused else self._by_contract
+        if expected or self._context.memory.length == before:
             traits.past_end = "error" if refused else traits.past_end
             return "end"
         if state.config.stop_on == "empty" or traits.short_pages == "anywhere":
             return (yield from self._one_further(page))
-        if whole_size(state, self._context) > before:
+        if whole_size(state, self._context) > before and not self._by_contract:
             return "unproven"  # a page with all rows will show it
         return (yield from self._overlapping(page, before, refused=refused))
 
