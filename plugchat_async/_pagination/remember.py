@@ -45,7 +45,7 @@ class Remembered:
         context: What the walk needs besides.
         others: Rows of known keys that are probably other chats, by key.
         copies: The number of rows that were equal to another row of their page, where they were first read.
-        guessed: Whether rows were yielded of a key of which it is not known what was yielded before, as after resuming.
+        guessed: Keys of which rows were yielded without what was yielded before in sight, after resuming.
         doubtful: Keys of which an older row was read than the chat that was yielded: another one, or one put back.
         _again: The rows that a later scan has read of the keys of `others`.
         _rows: The rows of this pass, of a list that is not long. None: they are too many.
@@ -61,7 +61,7 @@ class Remembered:
     _context: WalkContext
     others: dict[str, list[Chat]] = field(factory=dict[str, list[Chat]], init=False)
     copies: int = field(default=0, init=False)
-    guessed: bool = field(default=False, init=False)
+    guessed: set[str] = field(factory=set[str], init=False)
     doubtful: set[str] = field(factory=set[str], init=False)
     _again: dict[str, set[Chat]] = field(factory=dict[str, set[Chat]], init=False)
     _rows: list[Chat] | None = field(factory=list[Chat], init=False)
@@ -208,6 +208,8 @@ class Remembered:
         state.delivered += len(set(unreadable) - known) + len(new)
         for key, rows in groups.items():
             yielded = state.several.get(key, 1) if key in known else 0
+            if key in self.guessed and set(state.labels.get(key, (0,))) <= set(map(label_of, rows)):
+                self.guessed.discard(key)
             if len(rows) > yielded:
                 chats = self._without_yielded(key, list(rows), yielded)
                 state.several[key] = yielded + len(chats)
@@ -230,7 +232,8 @@ class Remembered:
             if same:
                 rows.remove(same[0])
                 yielded -= 1
-        self.guessed = self.guessed or len(before) < yielded
+        if len(before) < yielded:
+            self.guessed.add(key)
         for chat in sorted(before, key=lambda chat: chat not in rows):
             same = [row for row in rows if not _may_be_another(row, (chat,))]
             if same or not may_be_gone:
