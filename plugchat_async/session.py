@@ -6,8 +6,6 @@ from functools import partial
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, Self, Unpack, cast
 
-from attrs import evolve
-
 from plugchat_async._http.options import HiddenOptions, RequestSettings, SessionOptions
 from plugchat_async._http.page_fetcher import PageFetcher
 from plugchat_async._http.shared_resources import SharedResources
@@ -70,7 +68,7 @@ class PlugChatSession:
         resources = SharedResources(RequestSettings(proxy=proxy, **unchecked.options), client_session)
         self._transport = resources.transport()
         self._fetcher = resources.page_fetcher(self._transport, hidden, self._origin)
-        self._traits = ServerTraits() if traits is None else evolve(traits)
+        self._traits = ServerTraits() if traits is None else traits.copy()
         self._memory = ListMemory()
 
     @classmethod
@@ -101,7 +99,7 @@ class PlugChatSession:
     @property
     def server_traits(self) -> ServerTraits:
         """What is known of the server, a copy. Pass it to a later session to save the requests that found it out."""
-        return evolve(self._traits)
+        return self._traits.copy()
 
     async def __aenter__(self) -> Self:
         return await self.open()
@@ -160,7 +158,7 @@ class PlugChatSession:
                     ...
 
         Args:
-            page_size: The number of chats per request (default 100). If the server caps it to a round number, the walk
+            page_size: The number of chats per request (default 100). If the server caps it, the walk
                 detects this, and requests pages of that size.
             **options: See `WalkOptions`.
 
@@ -172,7 +170,9 @@ class PlugChatSession:
         return self._walk(WalkSettings(page_size=page_size, **options))
 
     async def iter_chats(self, page_size: int = 100, **options: Unpack[WalkOptions]) -> AsyncGenerator[Chat, None]:
-        """Yield all chats of the account, in the server's order; those that jumped to its front come at the end.
+        """Yield all chats of the account, in the server's order.
+
+        At the end come those that jumped to its front, and further rows of one person.
 
         Every chat that exists for the whole walk is yielded exactly once, even when new messages reorder the list. This
         is a shortcut for `walk_chats`, with its arguments and errors. `contextlib.aclosing` ends it early. As with

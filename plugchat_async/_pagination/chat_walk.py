@@ -115,7 +115,9 @@ class ChatWalk:
         return self
 
     async def __anext__(self) -> Chat:
-        """Return the next chat: in the server's order, those that jumped to its front at the end.
+        """Return the next chat, in the server's order.
+
+        At the end come those that jumped to its front, and further rows of one person.
 
         Raises:
             PlugChatError: As `PlugChatSession.fetch_page` raises, with a `checkpoint`; also with `prefetch`, only
@@ -196,7 +198,7 @@ class ChatWalk:
     def checkpoint(self) -> str:
         """A string to resume the walk with, valid at any moment: it covers exactly the chats that were yielded.
 
-        It has the key of each chat that was read (a phone, or a lid with a name) and, in the middle of a page, the
+        It has the key of each chat that was read (phone and lid) and, in the middle of a page, the
         chats that were read but not yielded. Keep it as private as the chats.
         """
         pending = self._chats[self._yielded :]

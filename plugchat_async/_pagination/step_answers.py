@@ -14,7 +14,7 @@ from plugchat_async.models import Page
 # The steps that are answered. A union would be created for each check.
 REQUESTS: Final = (FetchPage, CheckConnection)
 # A server that does not have a page may answer with one of these.
-_NO_SUCH_PAGE: Final = frozenset({400, 404, 410, 416, 422})
+NO_SUCH_PAGE: Final = frozenset({400, 404, 410, 416, 422})
 # These do not say anything about a page.
 _FATAL: Final = (SessionStateError, TokenError)
 _NOTHING: Final = Page(1, 1, (), b"")
@@ -40,7 +40,7 @@ class StepAnswers:
         try:
             page = await self._prefetcher.get(step)
         except PlugChatError as error:
-            if step.probe and isinstance(error, UnexpectedStatusError) and error.status in _NO_SUCH_PAGE:
+            if step.probe and isinstance(error, UnexpectedStatusError) and error.status in NO_SUCH_PAGE:
                 step.outcome = "refused"
             elif step.probe == "check" and not isinstance(error, _FATAL):
                 step.outcome = "failed"

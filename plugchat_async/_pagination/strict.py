@@ -30,7 +30,7 @@ from attrs import define, field
 from plugchat_async._pagination.anchors import is_anchored, rows_to_anchor
 from plugchat_async._pagination.exact import AMBIGUOUS, MAX_PASSES
 from plugchat_async._pagination.order import MAX_PINNED, is_sorted, safe_newest, times_of
-from plugchat_async._pagination.page_numbers import FAR_PAGES
+from plugchat_async._pagination.page_numbers import FAR_PAGES, page_repeated
 from plugchat_async._pagination.remember import Remembered
 from plugchat_async._pagination.server_traits import may_be_cut, record_end, record_hidden_rows, record_page
 from plugchat_async._pagination.walk_context import (
@@ -42,7 +42,7 @@ from plugchat_async._pagination.walk_state import WalkState
 from plugchat_async._pagination.walk_steps import FetchPage, Step, YieldPage, chat_keys, ordered_keys
 from plugchat_async._pagination.whole_answer import WholeAnswer
 from plugchat_async._pagination.windows import min_overlap, next_window
-from plugchat_async.errors import PageLimitError, PageRepeatedError
+from plugchat_async.errors import PageLimitError
 from plugchat_async.models import Page
 
 # How often in one scan windows may fail to overlap, or to get further down.
@@ -227,7 +227,6 @@ class _WindowScan:
             yield from self._check_numbers(page, keys)
         if times:
             windows.oldest = times[-1] if windows.oldest is None else min(windows.oldest, times[-1])
-        state.scan.oldest = windows.oldest
         windows.position = position
         windows.tie_count = page.unreadable + rows_to_anchor(page, windows.oldest)
         rows = zip(keys, (chat.last_message_time for chat in page.chats), strict=False)
@@ -240,11 +239,7 @@ class _WindowScan:
         """Raise PageRepeatedError if the server ignores `page`: one far past any end has the same chats."""
         far = yield FetchPage(page.number + FAR_PAGES, page.size, resume_page=page.number, probe="check")
         if far.length and chat_keys(far) <= set(keys):
-            raise PageRepeatedError(
-                f"page {page.number} repeats an earlier page, and page {far.number} is not empty",
-                page=page.number,
-                page_size=page.size,
-            )
+            raise page_repeated(page, far)
 
     def _next_key(self, number: int, size: int) -> tuple[int, int]:
         return next_window(number * size, self._state.size, self._state.windows.overlap)

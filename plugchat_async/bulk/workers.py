@@ -3,7 +3,7 @@
 import asyncio
 import logging
 
-from attrs import evolve, field, frozen
+from attrs import field, frozen
 
 from plugchat_async._http.shared_resources import SharedResources
 from plugchat_async._http.token import hidden_token
@@ -91,7 +91,7 @@ class WorkerPool:
         self._transport = None if isolate_connections else resources.transport()
         self._pages = pages
         # What is known of a server holds for all its accounts.
-        self._traits = {origin: ServerTraits() if server_traits is None else evolve(server_traits)}
+        self._traits = {origin: ServerTraits() if server_traits is None else server_traits.copy()}
         self._found: asyncio.Queue[Item | _End] = asyncio.Queue(1)
         self._turn = asyncio.Lock()
         self._supervisor: asyncio.Task[None] | None = None

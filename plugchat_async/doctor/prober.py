@@ -17,6 +17,7 @@ from plugchat_async._http.secret import Secret
 from plugchat_async._http.transport import AttemptFailed, Transport
 from plugchat_async._http.urls import STATUS_PATH
 from plugchat_async._internal.clock import Clock
+from plugchat_async._pagination.step_answers import NO_SUCH_PAGE
 from plugchat_async._pagination.walk_steps import key_of
 from plugchat_async.converter import converter
 from plugchat_async.doctor.findings import counted
@@ -42,9 +43,6 @@ TOO_FEW: Final = "too few chats to tell"
 MAX_REQUESTS: Final = 16
 # After two requests without any answer no more are sent.
 _MAX_SILENCES: Final = 2
-
-# The statuses that walks take for "there is no such page".
-_NO_SUCH_PAGE: Final = frozenset({400, 404, 410, 416, 422})
 
 # Retry-After is RFC 9110, 10.2.3. RateLimit and RateLimit-Policy, and before them RateLimit-Limit, -Remaining and
 # -Reset, are the IETF's draft-ietf-httpapi-ratelimit-headers; those with an X are a convention.
@@ -98,7 +96,7 @@ class ProbeResult:
     @property
     def is_no_page(self) -> bool:
         """Whether the server said, by a status such as 404, that there is no such page."""
-        return isinstance(self.error, UnexpectedStatusError) and self.status in _NO_SUCH_PAGE
+        return isinstance(self.error, UnexpectedStatusError) and self.status in NO_SUCH_PAGE
 
     @property
     def is_full(self) -> bool:

@@ -455,7 +455,7 @@ async def walked(
         ({"fixed_page_size": 400}, {"page_size": 250}, 0, True),
         ({"hidden_share": 0.05}, {}, 0, True),  # one page holds them all
         ({"hidden_share": 0.05, "chats": 1200}, {}, 0, False),
-        ({"hidden_share": 0.05}, {"consistency": "strict"}, 0, True),
+        ({"hidden_share": 0.05}, {"consistency": "strict"}, 0, False),
         ({"hidden_share": 0.05}, {"consistency": "plain", "stop_on": "empty"}, 0, False),
         ({"past_end": "first", "chats": 200}, {"page_size": 99}, 0, True),
         ({"past_end": "first", "chats": 200}, {}, 0, True),
