@@ -27,6 +27,7 @@ from collections.abc import Generator
 from attrs import define, field
 
 from plugchat_async._pagination.order import MAX_PINNED, is_sorted, safe_newest, times_of
+from plugchat_async._pagination.page_cap import may_be_capped
 from plugchat_async._pagination.prefetch import IN_ORDER
 from plugchat_async._pagination.remember import Remembered
 from plugchat_async._pagination.server_traits import may_be_cut, record_hidden_rows
@@ -80,12 +81,11 @@ def _passes(state: WalkState, context: WalkContext, remembered: Remembered) -> G
     for _ in range(MAX_PASSES):
         recovered = stats.recovered
         ahead = state.stage == "ahead" and not state.passes
-        remembered.begin_scan()
+        remembered.begin_pass()
         reader = PassReader(state, context, remembered, progress.rows)
         yield from read_pages(state, context, reader, ahead=ahead)
         if reader.verdict and state.passes:
-            remembered.drop_unconfirmed()
-            yield from remembered.yield_others()
+            yield from remembered.yield_confirmed()
         rows = state.scan.rows_read
         in_order = not ahead or rows // state.size < IN_ORDER
         # A list that is much shorter than at the last walk is not believed at once. On page 1 that was looked at.
@@ -98,7 +98,11 @@ def _passes(state: WalkState, context: WalkContext, remembered: Remembered) -> G
         proven = progress.look(reader, stats)
         if proven is not None:
             return proven
-        if reader.verdict == "end" and state.scan.countable and remembered.stands_still(rows - state.scan.copies):
+        if (
+            reader.verdict == "end"
+            and state.scan.countable
+            and remembered.unconfirmed.stands_still(rows - state.scan.copies)
+        ):
             yield from remembered.yield_rest()
             _remember_list(context, rows, None)
             return True
@@ -191,7 +195,7 @@ def _begin_pass(state: WalkState, context: WalkContext, remembered: Remembered, 
     and then chats that were pushed down in between were on none.
     """
     scan = state.scan
-    sorted_ = scan.ordered and not remembered.others and not to_end
+    sorted_ = scan.ordered and not remembered.unconfirmed.rows and not to_end
     rows, bound = scan.rows_read, scan.newest if sorted_ else None
     state.size = whole_size(state, context)
     state.begin_pass(bound if rows >= state.size else None)
@@ -211,14 +215,17 @@ def _count(state: WalkState, context: WalkContext, remembered: Remembered) -> Ge
     if state.delivered % size == 0:
         # The page behind all chats would be empty, and prove nothing.
         number, size = next_window(state.delivered, size, 1)
-    page = yield FetchPage(number, size, resume_page=state.delivered // state.size + 1, probe="exists")
+    resume_page = state.delivered // state.size + 1
+    page = yield FetchPage(number, size, resume_page=resume_page, probe="exists")
     context.stats.pages += 1
     copies = state.scan.copies
     fresh, _ = remembered.read(page)
     if fresh.chats:
         yield YieldPage(fresh)
     copies = state.scan.copies - copies
-    return page.is_short and page.length > 0 and (number - 1) * size + page.length - copies == state.delivered
+    if not page.is_short or not page.length or (number - 1) * size + page.length - copies != state.delivered:
+        return False
+    return size <= state.size or not (yield from may_be_capped(page, context, resume_page=resume_page))
 
 
 @define(eq=False, repr=False)
@@ -299,7 +306,9 @@ class PassReader:
         # Past the end, some servers have the first or the last page again.
         first, previous = self._first, self._previous
         self._first, self._previous = first or keys, keys
-        return keys in (first, previous)
+        # Or, where tied chats stand in another order each time, others of the same chats.
+        beyond = (page.number - 1) * page.size > 2 * self.state.delivered
+        return keys in (first, previous) or (beyond and read_before.issuperset(keys))
 
     def _count_unexplained(self, fresh: Page) -> int:
         """Return how many chats of a page were there before, and should have been read."""

@@ -19,7 +19,7 @@ from attrs import define, field
 
 from plugchat_async._pagination.page_cap import MAX_LOOKS, CapChecks
 from plugchat_async._pagination.page_numbers import FAR_PAGES, is_counted, page_repeated
-from plugchat_async._pagination.server_traits import may_be_cut, record_end
+from plugchat_async._pagination.server_traits import honours, may_be_cut, record_end
 from plugchat_async._pagination.walk_context import EMPTY, Verdict, WalkContext, whole_size
 from plugchat_async._pagination.walk_state import WalkState
 from plugchat_async._pagination.walk_steps import CheckConnection, FetchPage, Step, chat_keys, rows_of
@@ -178,8 +178,16 @@ class EndChecks(CapChecks):
             return (yield FetchPage(page.number, page.size, resume_page=page.number, probe="exists"))
         if not window.length or end < before:
             return "unproven"
+        traits = self._context.traits
+        if not page.length and (may_be_cut(traits, window) or not honours(traits, size)):
+            # Where pages have one or two rows, the window is larger than those. If it is cut, it is another part of the
+            # list, so look again whether the page is empty.
+            again = yield FetchPage(page.number, page.size, resume_page=page.number, probe="exists")
+            if again.length:
+                self._state.page = page.number
+                return again
         if refused:
-            self._context.traits.past_end = "error"
+            traits.past_end = "error"
         return "end"
 
 

@@ -6,7 +6,14 @@ from typing import Final
 from attrs import define
 
 from plugchat_async._pagination.page_numbers import FAR_PAGES, is_counted, page_repeated
-from plugchat_async._pagination.server_traits import record_cap, record_end, record_hidden_rows
+from plugchat_async._pagination.server_traits import (
+    honours,
+    may_be_cut,
+    record_cap,
+    record_end,
+    record_hidden_rows,
+    record_page,
+)
 from plugchat_async._pagination.walk_context import Verdict, WalkContext, whole_size
 from plugchat_async._pagination.walk_state import WalkState
 from plugchat_async._pagination.walk_steps import FetchPage, Step, chat_keys, key_of, rows_of
@@ -132,6 +139,26 @@ class CapChecks:
             return (yield FetchPage(1, size, resume_page=2, probe="check")).length > page.length
         second = yield FetchPage(2, page.size, resume_page=2, probe="check")
         return not rows_of(second) <= rows_of(page)
+
+
+def may_be_capped(window: Page, context: WalkContext, *, resume_page: int) -> Generator[Step, Page, bool]:
+    """Return whether a short window may be a full one, of a cap that is smaller than its size.
+
+    Then it is another part of the list. Where the walk's pages have one or two rows, windows are larger than those.
+
+    Args:
+        window: The window.
+        context: What the walk needs besides.
+        resume_page: Where a walk that fails here is resumed.
+    """
+    traits = context.traits
+    if not honours(traits, window.size):
+        return True
+    if not may_be_cut(traits, window):
+        return False
+    first = yield FetchPage(1, window.size, resume_page=resume_page, probe="check")
+    record_page(traits, first)
+    return first.is_short
 
 
 def _is_tail(following: Page, page: Page) -> bool:

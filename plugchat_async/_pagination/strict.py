@@ -70,7 +70,7 @@ def scan_windows(state: WalkState, context: WalkContext, remembered: Remembered)
     if context.traits.short_pages == "anywhere":
         return HIDDEN_ROWS
     first: Page | None = None
-    remembered.begin_scan()
+    remembered.begin_pass()
     if state.passes:
         state.restart_pass()
     elif not state.windows.position:
@@ -90,26 +90,25 @@ def scan_windows(state: WalkState, context: WalkContext, remembered: Remembered)
         if settled and state.scan.newest is None:
             return _doubt_of(remembered)  # no chat has a time, so none has got a message
         state.begin_pass(state.scan.newest if settled else None)
-        remembered.begin_scan()
+        remembered.begin_pass()
     return TOO_FAST
 
 
 def _is_settled(scan: "_WindowScan", state: WalkState, remembered: Remembered) -> Generator[Step, Page, bool]:
     """Return whether a scan of the whole list is the last one: it has added nothing, or shown what the last one did."""
     if state.passes:
-        remembered.drop_unconfirmed()
-        yield from remembered.yield_others()
-    if remembered.stands_still():
+        yield from remembered.yield_confirmed()
+    if remembered.unconfirmed.stands_still():
         yield from remembered.yield_rest()
         return state.passes > 0
     # One scan more may show that rows which may be of one chat stand still.
-    scans = _DOUBTFUL_SCANS if remembered.doubtful else 1
+    scans = _DOUBTFUL_SCANS if remembered.unconfirmed.doubtful else 1
     return state.passes >= scans and not scan.unexplained
 
 
 def _doubt_of(remembered: Remembered) -> str:
     """Return why a walk that has read everything is not verified, or ""."""
-    return AMBIGUOUS if remembered.doubtful or remembered.guessed else ""
+    return AMBIGUOUS if remembered.unconfirmed.doubtful or remembered.guessed else ""
 
 
 @define(eq=False, repr=False)
@@ -262,7 +261,7 @@ class _WindowScan:
         """Look whether as many chats were read as the list has rows."""
         state = self._state
         rows = (page.number - 1) * page.size + page.length
-        read = state.delivered + sum(map(len, self._remembered.others.values())) + self._remembered.copies
+        read = state.delivered + sum(map(len, self._remembered.unconfirmed.rows.values())) + self._remembered.copies
         if state.scan.bound is None and read < rows:
             self.unexplained += 1
         self._context.memory.record(rows)

@@ -104,6 +104,41 @@ def test_a_server_that_sends_more_than_requested_proves_nothing() -> None:
     assert set(walked.got) == {str(name) for name in range(60)}
 
 
+def test_a_count_by_a_window_that_is_cut_proves_nothing() -> None:
+    """24 chats in pages of 4 end with a full one, so a larger page counts them; but that is cut, and begins earlier."""
+    chats = [(str(place), -10 * place) for place in range(25)]
+    answers = 0
+
+    def read(number: int, size: int) -> Page:
+        nonlocal answers
+        answers += 1
+        if answers == 6:
+            chats.insert(9, ("24", -85))  # a late message: from the part that was not read to the one that was
+            del chats[-1]
+        cut = min(size, 4)
+        return page_of(number, size, chats[(number - 1) * cut : number * cut])
+
+    traits = ServerTraits(max_page_size=4, longest_page=4, short_pages="end", past_end="empty")
+    walked = walk_over(read, 20, "exact", traits=traits)
+    assert walked.stats.verified == (len(walked.got) == 25)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_a_pass_ends_where_the_last_page_comes_again_in_another_order(seed: int) -> None:
+    """Tied chats may stand in any order, so that no page past the end has quite the chats of another one."""
+    random = Random(seed)
+
+    def read(number: int, size: int) -> Page:
+        names = [str(name) for name in range(129)]
+        random.shuffle(names)
+        last = min(number, -(-129 // size))
+        return page_of(number, size, [(name, 0) for name in names[(last - 1) * size : last * size]])
+
+    walked = walk_over(read, 100, "strict", max_page_size=100)
+    assert not walked.stats.verified
+    assert len(walked.asked) < 500
+
+
 @pytest.mark.parametrize("chats", [35, 60])
 @pytest.mark.parametrize("seed", range(12))
 def test_a_chat_that_is_pushed_down_between_prefetched_pages_is_found(seed: int, chats: int) -> None:

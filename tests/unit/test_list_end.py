@@ -435,9 +435,19 @@ def test_an_empty_page_behind_a_full_one_is_checked_from_its_last_row(total: int
     walked = walk_over(answering(honest(total)), total if total == 1 else 10, "exact")
     assert ids(walked) == list(range(total))
     assert walked.stats.verified
+    # A page of one row is checked by a larger one, which might be cut: so it is requested once more.
+    assert walked.asked[-1] == ((2, 1) if total == 1 else walked.checks[0])
     assert len(walked.checks) == 1
-    last = walked.asked[-1]
+    last = walked.checks[0]
     assert (last[0] - 1) * last[1] < total < last[0] * last[1]
+
+
+@pytest.mark.parametrize("cap", [2, 3])
+def test_an_empty_page_that_a_capped_window_checks_is_read_again(cap: int) -> None:
+    """Pages of one row are checked by a larger one; if that is cut, it may end just there, and prove nothing."""
+    capped_to = capped(9, cap)
+    walked = walk_over(in_turn(*[capped_to] * 6, honest(0), capped_to), 1, "exact")
+    assert ids(walked) == list(range(9))
 
 
 def test_a_page_that_was_empty_for_a_moment_is_read_again() -> None:

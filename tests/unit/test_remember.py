@@ -7,7 +7,7 @@ import pytest
 
 from plugchat_async import Chat, Page, ServerTraits
 from plugchat_async._http.urls import CHATS_PATH
-from plugchat_async._pagination import remember
+from plugchat_async._pagination import remember, unconfirmed
 from plugchat_async._pagination.remember import Remembered
 from plugchat_async._pagination.server_traits import ListMemory
 from plugchat_async._pagination.walk_context import WalkContext, WalkStats
@@ -17,8 +17,10 @@ from support.moving import EPOCH, walk_over
 
 
 def late_of(remembered: Remembered) -> tuple[Chat, ...]:
-    """Return the rows that were kept apart, as they are yielded."""
-    return tuple(chat for step in remembered.yield_others() if isinstance(step, YieldPage) for chat in step.page.chats)
+    """Return the unconfirmed rows that are yielded."""
+    return tuple(
+        chat for step in remembered.yield_confirmed() if isinstance(step, YieldPage) for chat in step.page.chats
+    )
 
 
 def row(phone: str | None, time: int | None = None, name: str | None = None, **fields: Any) -> Chat:
@@ -103,7 +105,8 @@ def test_more_rows_of_a_key_than_were_yielded_are_other_chats() -> None:
     ("before", "rows", "fresh"),
     [
         pytest.param(row("1", 9, "A"), [row("1", 9, "B"), row("1", 9, "A")], [row("1", 9, "B")], id="equal"),
-        pytest.param(row("1", 9, "A"), [row("1", 9, "B"), row("1", 3, "A")], [row("1", 9, "B")], id="name, then time"),
+        pytest.param(row("1", 5, "A"), [row("1", 5, "B"), row("1", 9, "A")], [row("1", 5, "B")], id="name, then time"),
+        pytest.param(row("1", 9, "A"), [row("1", 9, "B"), row("1", 3, "A")], [row("1", 3, "A")], id="not an older one"),
         pytest.param(row("1", 9, "A"), [row("1", 3, "B"), row("1", 9, "C")], [row("1", 3, "B")], id="time"),
         pytest.param(row("1", 9, "A"), [row("1", 3, "B"), row("1", 4, "C")], [row("1", 4, "C")], id="the first one"),
         pytest.param(
@@ -120,6 +123,24 @@ def test_which_of_several_rows_was_yielded(before: Chat, rows: list[Chat], fresh
     remembered.read(page(1, before))
     found, _ = remembered.read(page(1, *rows))
     assert list(found.chats) == fresh
+
+
+@pytest.mark.parametrize(
+    ("rows", "is_doubt"),
+    [
+        pytest.param([row("1", 19, "A"), row("1", 18, "A")], True, id="two of the same name have moved"),
+        pytest.param([row("1", 19, "A"), row("1", 3, "A")], False, id="the older one has not"),
+        pytest.param([row("1", 19, "A"), row("1", 18, "B")], False, id="the other one has another name"),
+        pytest.param([row("1", 19, "A"), row("1", 9, "A")], False, id="it stands where it stood"),
+        pytest.param([row("1", 5, "A"), row("1", 3, "A")], False, id="both are older"),
+    ],
+)
+def test_two_rows_that_may_be_the_one_that_was_yielded(rows: list[Chat], *, is_doubt: bool) -> None:
+    """A walk that has to guess which of them it is can't say that it is verified."""
+    remembered, _, _ = reading()
+    remembered.read(page(1, row("1", 9, "A")))
+    remembered.read(page(1, *rows))
+    assert remembered.guessed == ({"1\n"} if is_doubt else set())
 
 
 def test_two_that_were_yielded_leave_the_third() -> None:
@@ -170,9 +191,9 @@ def test_a_row_older_than_all_before_is_another_chat() -> None:
     remembered.read(page(1, row("1", 9), row("2", 8), row("3", 7)))
     found, _ = remembered.read(page(2, row("1", 6), row("4", 5), row("2", 4)))
     assert list(found.chats) == [row("4", 5)]
-    assert remembered.others == {"1\n": [row("1", 6)], "2\n": [row("2", 4)]}
+    assert remembered.unconfirmed.rows == {"1\n": [row("1", 6)], "2\n": [row("2", 4)]}
     assert late_of(remembered) == (row("1", 6), row("2", 4))
-    assert remembered.others == {}
+    assert remembered.unconfirmed.rows == {}
     assert (state.several, state.delivered) == ({"1\n": 2, "2\n": 2}, 6)
     assert stats.chats == 6
     assert late_of(remembered) == ()
@@ -183,9 +204,9 @@ def test_a_row_without_a_time_does_not_move() -> None:
     remembered, _, _ = reading(2)
     remembered.read(page(1, row("1", 9), row("2", name="A"), size=2))
     remembered.read(page(2, row("2", name="B"), row("3"), size=2))
-    assert remembered.others == {}
+    assert remembered.unconfirmed.rows == {}
     remembered.read(page(3, row("4"), row("2", name="C"), size=2))
-    assert remembered.others == {"2\n": [row("2", name="C")]}
+    assert remembered.unconfirmed.rows == {"2\n": [row("2", name="C")]}
 
 
 @pytest.mark.parametrize(
@@ -200,7 +221,7 @@ def test_a_pinned_chat_may_be_unpinned(first: list[Chat], other: Chat) -> None:
     remembered, _, _ = reading()
     remembered.read(page(1, *first))
     remembered.read(page(2, other, row("5", 3), row("6", 2)))
-    assert remembered.others == {}
+    assert remembered.unconfirmed.rows == {}
 
 
 @pytest.mark.parametrize(
@@ -215,7 +236,7 @@ def test_rows_that_may_have_moved_are_not_kept(rows: list[Chat], reason: str) ->
     remembered, _, _ = reading()
     remembered.read(page(1, row("1", 9), row("2", 8), row("3", 7)))
     remembered.read(page(2, *rows))
-    assert remembered.others == {}, reason
+    assert remembered.unconfirmed.rows == {}, reason
 
 
 def test_a_first_message_that_comes_late_is_no_other_chat() -> None:
@@ -223,7 +244,7 @@ def test_a_first_message_that_comes_late_is_no_other_chat() -> None:
     remembered, _, _ = reading()
     remembered.read(page(1, row("1"), row("2", 8), row("3", 7)))
     remembered.read(page(2, row("4", 6), row("1", 5), row("5", 4)))
-    assert remembered.others == {}
+    assert remembered.unconfirmed.rows == {}
 
 
 @pytest.mark.parametrize("what", ["unsorted", "a second pass", "a page again", "page 1 again"])
@@ -244,7 +265,7 @@ def test_when_nothing_is_kept(what: str) -> None:
         case _:
             number = 1
     remembered.read(page(number, row("7", 5), row("1", 4), row("8", 3)))
-    assert remembered.others == {}
+    assert remembered.unconfirmed.rows == {}
 
 
 def test_a_row_is_kept_once() -> None:
@@ -252,7 +273,7 @@ def test_a_row_is_kept_once() -> None:
     remembered, _, _ = reading()
     remembered.read(page(1, row("1", 9), row("2", 8), row("3", 7)))
     remembered.read(page(2, row("4", 6), row("1", 5), row("1", 5)))
-    assert remembered.others == {"1\n": [row("1", 5)]}
+    assert remembered.unconfirmed.rows == {"1\n": [row("1", 5)]}
 
 
 def test_kept_rows_are_yielded_once_if_an_answer_has_all() -> None:
@@ -265,7 +286,7 @@ def test_kept_rows_are_yielded_once_if_an_answer_has_all() -> None:
     )
     names = [chat.name for chat in found.chats]
     assert sorted(filter(None, names)) == names
-    assert state.delivered == 6 - len(remembered.others)
+    assert state.delivered == 6 - len(remembered.unconfirmed.rows)
     assert state.several == {"1\n": 3}
     assert late_of(remembered) == ()
 
@@ -273,13 +294,13 @@ def test_kept_rows_are_yielded_once_if_an_answer_has_all() -> None:
 def test_a_window_that_stepped_back_holds_no_other_chats(monkeypatch: pytest.MonkeyPatch) -> None:
     """A short page ends where its rows end. Of a long list, rows are not compared with what was yielded."""
     monkeypatch.setattr(remember, "_COMPARED", 5)
-    monkeypatch.setattr(remember, "_RECENT", 2)
+    monkeypatch.setattr(unconfirmed, "_RECENT", 2)
     remembered, state, _ = reading(10)
     rows = [row(str(i), None, f"name {i}") for i in range(13)]
     remembered.read(page(1, *rows[:10], size=10))
     for number, size in ((2, 9), (2, 8), (2, 7)):
         remembered.read(page(number, *rows[size : 2 * size], size=size))
-    assert remembered.others == {}
+    assert remembered.unconfirmed.rows == {}
     assert state.delivered == 13
 
 
@@ -317,11 +338,11 @@ def test_a_kept_row_that_is_yielded_leaves_the_others() -> None:
     remembered.read(page(1, row("1", 9, "A"), row("2", 8), row("3", 7)))
     remembered.read(page(2, row("1", 6, "B"), row("4", 5), row("5", 4)))
     remembered.read(page(3, row("1", 3, "C"), row("6", 2), row("7", 1)))
-    assert remembered.others == {"1\n": [row("1", 6, "B"), row("1", 3, "C")]}
+    assert remembered.unconfirmed.rows == {"1\n": [row("1", 6, "B"), row("1", 3, "C")]}
     found, _ = remembered.read(page(1, row("1", 9, "A"), row("1", 6, "B"), size=10))
     assert list(found.chats) == [row("1", 6, "B")]
-    assert remembered.others == {"1\n": [row("1", 3, "C")]}
+    assert remembered.unconfirmed.rows == {"1\n": [row("1", 3, "C")]}
     state.since = EPOCH + timedelta(seconds=9)
     found, _ = remembered.read(page(1, row("1", 12, "C"), row("1", 9, "A"), row("1", 6, "B"), size=10))
     assert list(found.chats) == [row("1", 12, "C")]
-    assert not remembered.others.get("1\n")
+    assert not remembered.unconfirmed.rows.get("1\n")
