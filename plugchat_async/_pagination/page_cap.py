@@ -59,9 +59,14 @@ class CapChecks:
         if step.outcome == "failed":
             return "unproven"
         if following.length == length - step.size and _is_tail(following, page):
-            if size < _TINY and (yield from self._hides_rows(page)):
+            longer = (yield from self._hidden_behind(page)) if size < _TINY else None
+            if longer is not None:
                 again = yield from self.look_again(page)
-                return again if again.length > length else self.hidden(page)
+                if again.length > length:
+                    return again
+                self.hidden(page)
+                state.page, state.size = longer.number, longer.size
+                return longer
             record_end(self._context.traits, refused=step.outcome == "refused", empty=not following.length)
             return "end"
         if following.length == step.size and rows_of(following) <= rows_of(page):
@@ -132,13 +137,14 @@ class CapChecks:
         self._state.size, self._state.page = page.length, 2
         return "more"
 
-    def _hides_rows(self, page: Page) -> Generator[Step, Page, bool]:
-        """Return whether rows follow a tiny page, though the next one is empty, since all its rows are hidden."""
+    def _hidden_behind(self, page: Page) -> Generator[Step, Page, Page | None]:
+        """Return a page with rows behind a tiny page, if the one in between is empty since all its rows are hidden."""
         size = whole_size(self._state, self._context)
         if size > page.size:
-            return (yield FetchPage(1, size, resume_page=2, probe="check")).length > page.length
+            whole = yield FetchPage(1, size, resume_page=2, probe="check")
+            return whole if whole.length > page.length else None
         second = yield FetchPage(2, page.size, resume_page=2, probe="check")
-        return not rows_of(second) <= rows_of(page)
+        return None if rows_of(second) <= rows_of(page) else second
 
 
 def may_be_capped(window: Page, context: WalkContext, *, resume_page: int) -> Generator[Step, Page, bool]:

@@ -442,6 +442,19 @@ def test_an_empty_page_behind_a_full_one_is_checked_from_its_last_row(total: int
     assert (last[0] - 1) * last[1] < total < last[0] * last[1]
 
 
+def test_a_larger_page_that_shows_hidden_rows_is_read() -> None:
+    """What it has may have jumped to the front by the time it comes again."""
+    shown = [[0], [], [1, 0], [0]]
+
+    def ids_of(page: int, size: int) -> list[int]:
+        return shown.pop(0) if shown else [0] if page == 1 else []
+
+    walked = walk_over(answering(ids_of), 2, "exact", max_page_size=1000)
+    assert walked.asked[:4] == [(1, 2), (2, 1), (1, 1000), (1, 2)]
+    assert sorted(ids(walked)) == [0, 1]
+    assert walked.traits.short_pages == "anywhere"
+
+
 @pytest.mark.parametrize("cap", [2, 3])
 def test_an_empty_page_that_a_capped_window_checks_is_read_again(cap: int) -> None:
     """Pages of one row are checked by a larger one; if that is cut, it may end just there, and prove nothing."""
