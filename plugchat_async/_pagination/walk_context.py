@@ -10,7 +10,7 @@ from plugchat_async.models import Page
 from plugchat_async.server_traits import ServerTraits
 
 EMPTY: Final = "the list is empty"
-NOT_CHECKED: Final = "a short page is not known to be the end of the list: the request that checks it failed"
+NOT_CHECKED: Final = "a short page is not known to be the end of the list"
 HIDDEN_ROWS: Final = "the server sends short pages in the middle of the list"
 SHRUNK: Final = "the list became shorter while it was read: chats were deleted, or an answer had only a part of them"
 

@@ -37,7 +37,7 @@ from support.servers import (
 
 EMPTY = "the list is empty"
 HIDDEN = "the server sends short pages in the middle of the list"
-NOT_CHECKED = "a short page is not known to be the end of the list: the request that checks it failed"
+NOT_CHECKED = "a short page is not known to be the end of the list"
 BOTH: list[Consistency] = ["plain", "exact"]
 
 
