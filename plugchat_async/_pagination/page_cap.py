@@ -35,11 +35,13 @@ class CapChecks:
         state: The state of the walk. Its `page` is the one after the page in question.
         context: What the walk needs besides.
         looks: How often a page was requested again.
+        shorter: The page, read again, if chats have been deleted from it.
     """
 
     _state: WalkState
     _context: WalkContext
     _looks: int = 0
+    shorter: Page | None = None
 
     def check_cap(self, page: Page) -> Generator[Step, Page, Verdict]:
         """Find out whether a short first page is a full one of a capped size.
@@ -112,6 +114,7 @@ class CapChecks:
         again = yield from self.look_again(page)
         if again.length != page.length:
             # Shorter, it was so for a moment, or chats were deleted.
+            self.shorter = again if again.length < page.length else None
             return again if again.length > page.length else "unproven"
         if _goes_on(following, page, again):
             return (yield from self._check_length(page))

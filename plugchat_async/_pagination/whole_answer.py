@@ -61,23 +61,41 @@ class WholeAnswer:
                     context.stats.verified = verdict == "end"
                     return EMPTY
                 page = verdict
+            doubtful = set(self._remembered.unconfirmed.doubtful)
             yield from self._deliver(page)
             if not page.is_short:
                 return page
             if self._is_whole(page, checked):
+                if _are_alike(page, checked):
+                    # Both had all chats, so what looks like another one has changed in between.
+                    self._remembered.unconfirmed.doubtful &= doubtful
                 context.memory.record(page.length, chat_keys(page))
                 return ""
-            size = state.size
-            verdict = yield from EndChecks(state, context).short(page)
-            if isinstance(verdict, Page):
-                page, checked = verdict, None
-            elif verdict == "end":
-                checked, page = page, (yield FetchPage(1, state.size, resume_page=1))
-            else:
-                # Capped, so that windows of that size follow. Or short pages are in the middle, or the check failed.
-                state.page = 1
-                return None if state.size != size else HIDDEN_ROWS if verdict == "more" else NOT_CHECKED
+            following = yield from self._check(page)
+            if not isinstance(following, tuple):
+                return following
+            page, checked = following
         return None
+
+    def _check(self, page: Page) -> Generator[Step, Page, tuple[Page, Page | None] | str | None]:
+        """Check whether a short page is the end of the list.
+
+        Returns:
+            The page that was read after that, with `page` if nothing follows it. Else what `read` returns.
+        """
+        state = self._state
+        size = state.size
+        checks = EndChecks(state, self._context)
+        verdict = yield from checks.short(page)
+        if isinstance(verdict, Page):
+            return verdict, None
+        if verdict == "end":
+            return (yield FetchPage(1, state.size, resume_page=1)), page
+        if verdict == "unproven" and checks.shorter is not None and checks.shorter.length:
+            return checks.shorter, None  # it is not cut, since a longer one has come
+        # Capped, so that windows of that size follow. Or short pages are in the middle, or the check failed.
+        state.page = 1
+        return None if state.size != size else HIDDEN_ROWS if verdict == "more" else NOT_CHECKED
 
     def _deliver(self, page: Page) -> Generator[Step, Page, None]:
         self._context.stats.pages += 1
@@ -94,9 +112,14 @@ class WholeAnswer:
             checked: The same page as it was before a check has shown that nothing follows it.
         """
         traits, memory, keys = self._context.traits, self._context.memory, chat_keys(page)
-        if checked is not None and (checked.length, chat_keys(checked)) == (page.length, keys):
+        if _are_alike(page, checked):
             return True
         if (memory.length, memory.keys) == (page.length, keys):
             return True
         known = traits.short_pages == "end" and page.length < traits.longest_page
         return known and not memory.is_shorter(page.length)
+
+
+def _are_alike(page: Page, checked: Page | None) -> bool:
+    """Return whether two pages have as many rows, of the same keys."""
+    return checked is not None and (checked.length, chat_keys(checked)) == (page.length, chat_keys(page))

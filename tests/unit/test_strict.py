@@ -1,8 +1,10 @@
 """`strict`: what joins two windows, and what a scan of them proves."""
 
 from datetime import datetime, timedelta
+from typing import Any
 
 import pytest
+from attrs import evolve
 
 from plugchat_async import (
     Chat,
@@ -162,6 +164,33 @@ def test_a_list_that_moves_during_the_check_is_read_until_it_is_the_same_twice()
     assert walked.asked == [(1, 1000), (2, 19), (1, 1000), (2, 20), (1, 1000)]
     assert walked.stats.verified
     assert sorted(walked.got) == sorted([*map(str, range(20)), "new1"])
+
+
+def test_a_chat_that_is_deleted_during_the_check() -> None:
+    """The list is shorter than the longest page by then, so it is not cut: two checks more, not two scans."""
+    listed = MovingList(11)
+    walked = walk_over(moving(listed, [(1, ("delete", 10))]), 3, "strict", max_page_size=1000)
+    assert walked.stats.verified
+    assert walked.asked == [(1, 1000), (2, 10), (1, 1000), (2, 1000), (1, 1000), (1, 1000)]
+
+
+@pytest.mark.parametrize("changed", [{"name": "B"}, {"last_message_time": EPOCH}])
+def test_a_chat_that_changes_between_two_equal_answers_is_no_other_one(changed: dict[str, Any]) -> None:
+    """It got another name, or its last message was deleted: both answers had all chats, so there is no other row."""
+    row = Chat("1", "A", last_message_time=time_of(9))
+    answers = 0
+
+    def read(number: int, size: int) -> Page:
+        nonlocal answers
+        answers += 1
+        last = row if answers < 3 else evolve(row, **changed)
+        rows = [Chat("2", last_message_time=time_of(10)), Chat("3", last_message_time=time_of(10)), last]
+        return Page(number, size, tuple(rows[(number - 1) * size : number * size]), b"")
+
+    walked = walk_over(read, 3, "strict", max_page_size=1000)
+    assert len(walked.asked) == 3
+    assert walked.stats.verified
+    assert walked.got == ["2", "3", "1"]
 
 
 def test_a_list_that_never_is_the_same_twice_is_read_in_windows() -> None:
