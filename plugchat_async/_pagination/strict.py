@@ -30,7 +30,7 @@ from attrs import define, field
 from plugchat_async._pagination.anchors import is_anchored, rows_to_anchor
 from plugchat_async._pagination.exact import AMBIGUOUS, MAX_PASSES
 from plugchat_async._pagination.order import MAX_PINNED, is_sorted, safe_newest, times_of
-from plugchat_async._pagination.page_numbers import FAR_PAGES, page_repeated
+from plugchat_async._pagination.page_numbers import FAR_PAGES, is_counted, page_repeated
 from plugchat_async._pagination.remember import Remembered
 from plugchat_async._pagination.server_traits import may_be_cut, record_end, record_hidden_rows, record_page
 from plugchat_async._pagination.walk_context import (
@@ -237,7 +237,7 @@ class _WindowScan:
     def _check_numbers(self, page: Page, keys: list[str]) -> Generator[Step, Page, None]:
         """Raise PageRepeatedError if the server ignores `page`: one far past any end has the same chats."""
         far = yield FetchPage(page.number + FAR_PAGES, page.size, resume_page=page.number, probe="check")
-        if far.length and chat_keys(far) <= set(keys):
+        if far.length and chat_keys(far) <= set(keys) and not (yield from is_counted(page)):
             raise page_repeated(page, far)
 
     def _next_key(self, number: int, size: int) -> tuple[int, int]:

@@ -265,7 +265,7 @@ class Story:
 
 
 @pytest.mark.slow
-@settings(max_examples=150)
+@settings(max_examples=80)
 @given(
     seed=st.integers(0, 100_000),
     chats=st.sampled_from([0, 1, 2, 3, 8, 30, 60]),

@@ -19,6 +19,7 @@ from plugchat_async._pagination.anchors import is_anchored
 from plugchat_async._pagination.order import is_sorted, safe_newest
 from plugchat_async._pagination.server_traits import ListMemory
 from plugchat_async._pagination.walk_steps import ordered_keys
+from support.gateway_list import GatewayList, Script, Server, has_missed, make_rows
 from support.moving import EPOCH, MovingList, Read, moving, page_of, walk_over
 
 # Names and times of rows.
@@ -291,6 +292,17 @@ def test_a_server_that_ignores_page_is_found_out_in_windows() -> None:
 
     with pytest.raises(PageRepeatedError, match="repeats an earlier page"):
         walk_over(read, 10, "strict", traits=known())
+
+
+def test_the_last_page_again_past_the_end_is_no_server_that_ignores_page() -> None:
+    """Though the last page begins with the chat that was the first one on page 1, before others jumped over it."""
+    server = Server(past_end="last")
+    traits = ServerTraits()
+    walk_over(GatewayList(make_rows(130), server).page, 20, "exact", max_page_size=1000, traits=traits)
+    listed = GatewayList(make_rows(7), server)
+    script: Script = [(1, ("burst", 0)), (7, ("burst", 3)), (7, ("insert", 0))]
+    walked = walk_over(listed.play(script), 3, "strict", traits=traits)
+    assert not has_missed(walked, listed)
 
 
 def test_a_list_that_is_gone_in_the_middle_proves_nothing() -> None:
