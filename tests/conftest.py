@@ -18,8 +18,11 @@ from support.fakes import FakeTime
 
 pytest_plugins = ["pytester"]
 
-# Machines are slow now and then: no test fails for the time that it took.
-hypothesis.settings.register_profile("patient", deadline=None)
+# Machines are slow now and then: no test fails for the time that it took. With PLUGCHAT_SAME_EXAMPLES, as in CI, a test
+# tries the same examples each time, so that a run fails for a change alone; else it tries new ones.
+hypothesis.settings.register_profile(
+    "patient", deadline=None, derandomize=bool(os.environ.get("PLUGCHAT_SAME_EXAMPLES"))
+)
 # A mutant is judged by the same examples in each run, and that one fails is enough to know.
 hypothesis.settings.register_profile(
     "mutants",
