@@ -61,14 +61,9 @@ class CapChecks:
         if step.outcome == "failed":
             return "unproven"
         if following.length == length - step.size and _is_tail(following, page):
-            longer = (yield from self._hidden_behind(page)) if size < _TINY else None
-            if longer is not None:
-                again = yield from self.look_again(page)
-                if again.length > length:
-                    return again
-                self.hidden(page)
-                state.page, state.size = longer.number, longer.size
-                return longer
+            verdict = (yield from self._hidden_behind(page)) if size < _TINY else None
+            if verdict is not None:
+                return verdict
             record_end(self._context.traits, refused=step.outcome == "refused", empty=not following.length)
             return "end"
         if following.length == step.size and rows_of(following) <= rows_of(page):
@@ -140,14 +135,31 @@ class CapChecks:
         self._state.size, self._state.page = page.length, 2
         return "more"
 
-    def _hidden_behind(self, page: Page) -> Generator[Step, Page, Page | None]:
-        """Return a page with rows behind a tiny page, if the one in between is empty since all its rows are hidden."""
-        size = whole_size(self._state, self._context)
+    def _hidden_behind(self, page: Page) -> Generator[Step, Page, Verdict | None]:
+        """Find out whether rows follow a tiny page, though the next one is empty, since all its rows are hidden.
+
+        Returns:
+            None if none do.
+        """
+        state = self._state
+        size = whole_size(state, self._context)
         if size > page.size:
-            whole = yield FetchPage(1, size, resume_page=2, probe="check")
-            return whole if whole.length > page.length else None
-        second = yield FetchPage(2, page.size, resume_page=2, probe="check")
-        return None if rows_of(second) <= rows_of(page) else second
+            longer = yield FetchPage(1, size, resume_page=2, probe="check")
+            follows = longer.length > page.length
+        else:
+            longer = yield FetchPage(2, page.size, resume_page=2, probe="check")
+            follows = not rows_of(longer) <= rows_of(page)
+        if not follows:
+            return None
+        again = yield from self.look_again(page)
+        if again.length > page.length:
+            return again
+        verdict = self.hidden(page)
+        if longer.number > 1:
+            return verdict
+        # What it has may have moved by the time it comes again.
+        state.page, state.size = 1, size
+        return longer
 
 
 def may_be_capped(window: Page, context: WalkContext, *, resume_page: int) -> Generator[Step, Page, bool]:

@@ -361,6 +361,17 @@ def test_hidden_rows_prove_nothing() -> None:
         assert traits.short_pages == "anywhere"
 
 
+def test_hidden_rows_behind_a_tiny_page_prove_nothing() -> None:
+    """Page 2 shows them, but it is not the one from which windows could begin."""
+    listed = GatewayList(make_rows(8))
+    for row in listed.rows[1::4]:
+        row.hidden = True
+        listed.there.discard(row.name)
+    walked = walk_over(listed.page, 2, "strict", max_page_size=2)
+    assert walked.stats.reason == "the server sends short pages in the middle of the list"
+    assert not has_missed(walked, listed)
+
+
 def test_a_walk_to_an_empty_page_is_not_proven() -> None:
     """A short window is no end for it."""
     walked = walk_over(MovingList(30).page, 10, "strict", stop_on="empty", traits=known())
