@@ -1,16 +1,18 @@
 """Files that appear whole or not at all: written under a temporary name, and renamed when they are complete."""
 
 import errno
+import io
 import os
 import re
 import shutil
 import socket
+import stat
 from collections.abc import Generator
 from contextlib import ExitStack, contextmanager, suppress
 from hashlib import sha256
 from pathlib import Path
 from secrets import token_hex
-from typing import BinaryIO
+from typing import IO, Any, BinaryIO
 
 from plugchat_async.errors import OutputError, PlugChatError
 
@@ -62,6 +64,27 @@ def write_private(path: Path, text: str) -> None:
             part.replace(target)
         finally:
             part.unlink(missing_ok=True)
+
+
+def flush_to_disk(file: int | IO[Any]) -> None:
+    """Write what the system holds of an open file to its disk, so that it outlasts a loss of power.
+
+    What is not a regular file, such as a pipe or a terminal, has nothing to write.
+
+    Args:
+        file: The file, or its descriptor. A file object is flushed first.
+
+    Raises:
+        OSError: It can't be written, as when the disk is full.
+    """
+    if not isinstance(file, int):
+        file.flush()
+        try:
+            file = file.fileno()
+        except (AttributeError, io.UnsupportedOperation):  # a file in memory
+            return
+    if stat.S_ISREG(os.fstat(file).st_mode):
+        os.fsync(file)
 
 
 class AtomicFile:
