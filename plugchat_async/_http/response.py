@@ -25,8 +25,9 @@ from plugchat_async.errors import (
     UnsupportedMediaTypeError,
 )
 
-# Enough for 200 characters behind some blanks; a body may have megabytes.
+# Enough for 200 characters, and so many blanks may be before them; a body may have megabytes.
 _EXCERPT_BYTES: Final = 4096
+_BLANK_BYTES: Final = 64 * 1024
 
 # A single status goes before its range; a status in neither is an UnexpectedStatusError.
 _STATUSES: Final[dict[int, type[PlugChatError]]] = {
@@ -93,8 +94,10 @@ def status_line(status: int) -> str:
 
 def excerpt(body: bytes, token: Secret) -> str:
     """Return the start of a body as one printable line, quoted, at most 200 characters, without the token."""
-    start = body.lstrip()[:_EXCERPT_BYTES]
-    return f"'{one_line(start.decode('utf-8', 'replace'), token)}'" if start else "an empty body"
+    start = body[:_BLANK_BYTES].lstrip()[:_EXCERPT_BYTES]
+    if not start:
+        return "an empty body" if len(body) <= _BLANK_BYTES else "blanks"
+    return f"'{one_line(start.decode('utf-8', 'replace'), token)}'"
 
 
 def one_line(text: str, token: Secret, max_chars: int = EXCERPT_CHARS) -> str:
