@@ -111,7 +111,7 @@ def decode_slices(
 
 
 def _read_rows(
-    rows: list[Raw], reader: "_RowReader", lane: FastLane | None, on_bad_value: OnBadValue
+    rows: list[bytes], reader: "_RowReader", lane: FastLane | None, on_bad_value: OnBadValue
 ) -> Generator[None, None, Decoded | DecodeError]:
     """Read a page row by row: most rows have the usual spelling, even if one of them has not."""
     items: list[Any] = []
@@ -121,7 +121,7 @@ def _read_rows(
     count = cost = 0
     most_unreadable = len(rows) // 2
     for index, row in enumerate(rows):
-        cost += 1 + memoryview(row).nbytes // _COST_BYTES
+        cost += 1 + len(row) // _COST_BYTES
         if cost > _SLICE_COST:
             cost = 0
             yield
@@ -131,7 +131,7 @@ def _read_rows(
             with suppress(RefusedError):
                 items.append(lane.read_row(row) if run is None else run[index % _RUN_ROWS])
                 continue
-        item, found = reader.read(bytes(row), index)
+        item, found = reader.read(row, index)
         if item is None:
             unreadable.append(_digest_of(row))
         else:
@@ -156,12 +156,12 @@ def _read_rows(
     return Decoded(tuple(items), tuple(unreadable), tuple(problems), count)
 
 
-def _digest_of(row: Raw) -> str:
+def _digest_of(row: bytes) -> str:
     # No key of a chat begins like that. The digest is the same in another process, as checkpoints need it.
-    return f"\0{blake2b(bytes(row), digest_size=8).hexdigest()}"
+    return f"\0{blake2b(row, digest_size=8).hexdigest()}"
 
 
-def _read_run(rows: list[Raw], lane: FastLane) -> list[Any] | None:
+def _read_run(rows: list[bytes], lane: FastLane) -> list[Any] | None:
     """Read some rows in the fast lane, or return None."""
     joined = b",".join(rows)
     try:
