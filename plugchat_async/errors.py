@@ -9,6 +9,7 @@ PlugChatError
 │  ├─ SessionStateError           the session is not open here; also a RuntimeError
 │  ├─ AuthenticationError         401, 403; a token or an account that the gateway does not know
 │  ├─ AccessDeniedError           an address that is not on the account's list; a firewall
+│  ├─ ProxyAuthenticationError    407: the proxy does not accept the user name or password
 │  ├─ MethodNotAllowedError       405, after the repairs
 │  ├─ UnsupportedMediaTypeError   415, after the repairs
 │  └─ RedirectedError             3xx, never followed
@@ -168,6 +169,19 @@ class AccessDeniedError(ConfigurationError):
     advice: ClassVar[str] = "Use an address that the service allows, or have this one added to the account's list."
 
 
+class ProxyAuthenticationError(ConfigurationError):
+    """407: the proxy refuses the user name or password, or was given none.
+
+    It is asked once: all later requests of the session, or of the call, fail at once with this error. Companies lock
+    accounts whose password is wrong too often.
+    """
+
+    advice: ClassVar[str] = (
+        "Check the user name and the password in the proxy option, http://user:password@host:port; "
+        "characters such as @, : and / must be percent-encoded there."
+    )
+
+
 @define(slots=False, repr=False)
 class MethodNotAllowedError(ConfigurationError):
     """405, and no repair helped. `allow`: the methods of the Allow header (RFC 9110, 15.5.6), or None without one."""
@@ -216,8 +230,8 @@ class ServiceError(PlugChatError):
 class ConnectionFailedError(ServiceError, ConnectionError):
     """No answer, or only a part of one. Also a ConnectionError.
 
-    `reason`: "refused", "unreachable", "dns", "tls", "certificate", "proxy", "closed", "reset", "truncated" or
-    "malformed". All but "certificate" are retried.
+    `reason`: "refused", "unreachable", "dns", "tls", "certificate", "proxy", "files" (too many are open), "closed",
+    "reset", "truncated" or "malformed". All but "certificate" are retried.
     """
 
     advice: ClassVar[str] = "Check the network and base_url; if both are right, the service is down: try again later."
@@ -302,7 +316,7 @@ class DecodeError(ResponseError):
 
 @define(slots=False, repr=False)
 class ResponseTooLargeError(ResponseError):
-    """The decoded body is too large. Reading stopped at `limit` bytes."""
+    """The decoded body is too large: reading stopped at `limit` bytes. Or it has far too many rows: `limit` is None."""
 
     advice: ClassVar[str] = "Use smaller pages, or raise max_response_bytes if pages really are that large."
 

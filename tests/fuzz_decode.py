@@ -43,8 +43,8 @@ with _observed():
     from plugchat_async import Chat, DecodeError, NotAListError, NotJSONError, ResponseError
     from plugchat_async._http import decode as decoder
     from plugchat_async._http.decode_fast import fast_lane
-    from plugchat_async._internal.json_slices import RefusedError, read_slices
     from plugchat_async._http.secret import Secret
+    from plugchat_async._internal.json_slices import RefusedError, read_slices
     from plugchat_async.converter import converter
 
 T = TypeVar("T")

@@ -120,6 +120,7 @@ def _read_rows(
     unreadable: list[str] = []
     count = cost = 0
     most_unreadable = len(rows) // 2
+    most_bad = _MAX_BAD_VALUES if on_bad_value == "warn" else MAX_PROBLEMS - 1
     for index, row in enumerate(rows):
         cost += 1 + len(row) // _COST_BYTES
         if cost > _SLICE_COST:
@@ -141,14 +142,14 @@ def _read_rows(
         problems += found[: MAX_PROBLEMS - len(problems)]
         if len(unreadable) > MAX_PROBLEMS and 2 * len(unreadable) > index:
             most_unreadable = MAX_PROBLEMS  # a million more need not be read
-        if len(unreadable) > most_unreadable or (on_bad_value == "raise" and count >= MAX_PROBLEMS):
+        if len(unreadable) > most_unreadable or count > most_bad:
             break  # it is an error in any case
-        if count > _MAX_BAD_VALUES:
-            return DecodeError(f"more than {_MAX_BAD_VALUES:,} values can't be read", problems=tuple(problems))
     if len(unreadable) > most_unreadable:
         ids = f"at least {len(unreadable)} have neither a phone nor a lid"
         message = f"not a page of chats: of {len(rows)} rows, {ids}"
         return DecodeError(message, problems=tuple(problems))
+    if count > _MAX_BAD_VALUES:
+        return DecodeError(f"more than {_MAX_BAD_VALUES:,} values can't be read", problems=tuple(problems))
     if problems and on_bad_value == "raise":
         at_least = "at least " if count >= MAX_PROBLEMS else ""
         message = f"{at_least}{count} value{'' if count == 1 else 's'} can't be read"

@@ -17,6 +17,7 @@ from plugchat_async.errors import (
     AuthenticationError,
     MethodNotAllowedError,
     PlugChatError,
+    ProxyAuthenticationError,
     RateLimitedError,
     RedirectedError,
     RequestTimeoutError,
@@ -35,6 +36,7 @@ _STATUSES: Final[dict[int, type[PlugChatError]]] = {
     401: AuthenticationError,
     403: AuthenticationError,
     405: MethodNotAllowedError,
+    407: ProxyAuthenticationError,
     408: RequestTimeoutError,
     415: UnsupportedMediaTypeError,
     425: ServerError,
@@ -47,7 +49,6 @@ _STATUS_RANGES: Final[dict[range, type[PlugChatError]]] = {
 _STATUS_HINTS: Final = {
     400: "The server refused page, page_size or the headers: read what it says, and check base_url.",
     404: "The server has no such path: check base_url.",
-    407: "The proxy requires credentials: check the proxy option.",
 }
 
 

@@ -7,23 +7,29 @@ An attempt returns a response or a failure, and raises nothing but CancelledErro
 import asyncio
 import ssl
 from collections.abc import Awaitable, Callable
-from functools import cached_property
 from io import BytesIO
-from typing import Any, Final, Literal, cast
-from weakref import WeakSet
+from typing import Any, Final, Literal
+from urllib.parse import urlsplit
+from urllib.request import getproxies, proxy_bypass
 
 import aiohttp
-from aiohttp.client_proto import ResponseHandler
-from aiohttp.connector import Connection
-from aiohttp.tracing import Trace
 from msgspec import Struct
 from yarl import URL
 
 from plugchat_async._http.aiohttp_errors import DroppedError, translate
+from plugchat_async._http.connections import MiddlewareError, TrackedRequest, TrackingConnector, send_once
+from plugchat_async._http.proxy import Proxy, ProxyRefusedError
 from plugchat_async._http.request import Request
 from plugchat_async._http.response import Response
 from plugchat_async._http.secret import Secret
-from plugchat_async.errors import PlugChatError, RequestTimeoutError, SessionStateError
+from plugchat_async._http.urls import is_loopback_url
+from plugchat_async.errors import (
+    ConfigurationError,
+    PlugChatError,
+    ProxyAuthenticationError,
+    RequestTimeoutError,
+    SessionStateError,
+)
 
 # Of a response other than 200 only an excerpt is shown.
 ERROR_BODY_BYTES: Final = 64 * 1024
@@ -65,7 +71,7 @@ class Transport:
 
     Args:
         borrowed: The session to borrow, or None.
-        proxy: The URL of a proxy, or None.
+        proxy: The proxy, or None. Requests to this machine don't go through it.
         ssl_context: Verifies servers, or None for Python's default.
         max_response_bytes: The largest body of a 200 that is read, after decompression.
         keep_headers: Whether to keep the headers of every response (default False: not of a 200).
@@ -78,7 +84,7 @@ class Transport:
         self,
         *,
         borrowed: aiohttp.ClientSession | None,
-        proxy: Secret | None,
+        proxy: Proxy | None,
         ssl_context: ssl.SSLContext | None,
         max_response_bytes: int,
         keep_headers: bool = False,
@@ -91,6 +97,7 @@ class Transport:
         self.state: Literal["new", "open", "closed"] = "new"
         self._loop: asyncio.AbstractEventLoop | None = None
         self._own: aiohttp.ClientSession | None = None
+        self._borrowed_proxy: Proxy | None = None
         # The timeouts of attempts and waits that run now, each with its task: closing ends them.
         self._running: dict[asyncio.Timeout, asyncio.Task[Any] | None] = {}
 
@@ -106,7 +113,9 @@ class Transport:
         options: dict[str, Any] = {}
         if self._borrowed is None:
             # The session limits what is in flight, so the connector need not.
-            connector: aiohttp.BaseConnector | None = _Connector(limit=0, ssl=self._ssl_context or True)
+            own = TrackingConnector(limit=0, ssl=self._ssl_context or True)
+            own.through = self._proxy
+            connector: aiohttp.BaseConnector | None = own
         else:
             loop, proxy, auth = (getattr(self._borrowed, name, None) for name in (_LOOP, _PROXY, _PROXY_AUTH))
             if loop not in (None, asyncio.get_running_loop()):
@@ -115,17 +124,18 @@ class Transport:
                     "Create both sessions in the event loop that uses them.",
                 )
             # The proxy is the way out of a closed network: bare requests take it as well.
-            options = {"proxy": proxy, "trust_env": self._borrowed.trust_env}
-            options |= {} if auth is None else {"proxy_auth": auth}  # deprecated: aiohttp warns of any value
+            options = {"trust_env": self._borrowed.trust_env}
+            if proxy is not None:
+                self._borrowed_proxy = Proxy(Secret(str(proxy)), auth)
             connector = self._borrowed.connector
         self._own = aiohttp.ClientSession(
             connector=connector,
             connector_owner=self._borrowed is None,
             # The default jar would send one account's cookies with another's requests.
             cookie_jar=aiohttp.DummyCookieJar(),
-            middlewares=(_send_once,),
+            middlewares=(send_once,),
             # Only our own connector notes what it knows of a request.
-            request_class=_Request if self._borrowed is None else aiohttp.ClientRequest,
+            request_class=TrackedRequest if self._borrowed is None else aiohttp.ClientRequest,
             **options,
         )
         self.state = "open"
@@ -175,8 +185,10 @@ class Transport:
         """Send one request and read its response, within `timeout` seconds."""
         client = self._own if request.template.bare or self._borrowed is None else self._borrowed
         assert client is not None, "callers check that it is open"
-        if (closed := self._closed_error(client)) is not None:
-            return AttemptFailed(closed, sent=False)
+        proxy = self._proxy_for(request)
+        refused = self._closed_error(client) or self._proxy_error(request, proxy)
+        if refused is not None:
+            return AttemptFailed(refused, sent=False)
         response = Response(0, {}, b"", complete=False, sent_url=request.url)
         error: PlugChatError | None = None
         stale = False
@@ -185,24 +197,24 @@ class Transport:
         self._running[limit] = asyncio.current_task()
         try:
             async with limit:
-                await self._ask(client, request, response)
+                await self._ask(client, request, response, proxy)
         except asyncio.CancelledError as cancelled:
             # A new one: the frames of the first one hold the headers, and error reports may show frames.
             raised = asyncio.CancelledError(*cancelled.args)
         except TimeoutError:
             # Closing ends it as well: aiohttp would leave a request that waits for its body waiting.
             error = self._closed_error(client) or RequestTimeoutError(f"no complete answer within {timeout:g} s")
-        except _MiddlewareError as carrier:
+        except MiddlewareError as carrier:
             raised = carrier.error
         except Exception as cause:  # errors of neither aiohttp nor the network are raised again
             # aiohttp does not promise what a session raises that is closed in the middle of a request.
             if (closed := self._closed_error(client)) is not None:
                 error = closed
-            elif isinstance(cause, (aiohttp.ClientError, DroppedError, OSError)) or (
+            elif isinstance(cause, (aiohttp.ClientError, DroppedError, ProxyRefusedError, OSError)) or (
                 # Other ValueErrors of a borrowed session are its own code's.
                 isinstance(cause, ValueError) and (client is self._own or "AUTHORIZATION" in str(cause))
             ):
-                error = translate(cause, request)
+                error = translate(cause, request, proxy)
                 stale = isinstance(cause, DroppedError) and cause.reused
             else:
                 raise
@@ -210,13 +222,37 @@ class Transport:
             del self._running[limit]
         if raised is not None:
             raise raised  # here, where no error of aiohttp is its context
+        if proxy is not None and (response.status == 407 or isinstance(error, ProxyAuthenticationError)):
+            proxy.refused = True
         # A status says more than how its body was cut.
         if error is None or response.status not in (0, 200):
             return response
         error.url = request.url
         return AttemptFailed(error, stale)
 
-    async def _ask(self, client: aiohttp.ClientSession, request: Request, response: Response) -> None:
+    def _proxy_for(self, request: Request) -> Proxy | None:
+        """Return the proxy of a request. A request to this machine needs none, which would get its token."""
+        if self._proxy is not None and not is_loopback_url(request.template.base_url):
+            return self._proxy
+        return self._borrowed_proxy
+
+    def _proxy_error(self, request: Request, proxy: Proxy | None) -> ConfigurationError | None:
+        if proxy is not None and proxy.refused:
+            return proxy.refusal()
+        if self._borrowed is None or not request.url.startswith("http:"):
+            return None
+        # aiohttp can't send a request of such a session without its proxy.
+        if proxy is None and not (self._borrowed.trust_env and _environment_proxy(request.template.base_url)):
+            return None
+        return ConfigurationError(
+            f"not sent: {request.template.base_url} would be asked through the proxy of the injected client_session, "
+            "which could read the token",
+            "Use a client_session without a proxy; with trust_env, set NO_PROXY=localhost,127.0.0.1,::1.",
+        )
+
+    async def _ask(
+        self, client: aiohttp.ClientSession, request: Request, response: Response, proxy: Proxy | None
+    ) -> None:
         """Send the request, and fill in the response. aiohttp's objects stay in this frame, which no error leads to."""
         url = URL(request.url, encoded=True)
         async with client.request(
@@ -227,9 +263,10 @@ class Transport:
             raise_for_status=False,
             auto_decompress=True,
             timeout=_NO_TIMEOUT,
-            proxy=None if self._proxy is None else self._proxy.value,
+            proxy=None if proxy is None else proxy.url,
+            proxy_headers=None if proxy is None else proxy.headers,
             # Given with a request they replace the session's own.
-            middlewares=None if client is self._own else (_send_once, *getattr(client, _MIDDLEWARES, ())),
+            middlewares=None if client is self._own else (send_once, *getattr(client, _MIDDLEWARES, ())),
         ) as answer:
             response.status = answer.status
             if answer.status != 200 or self._keep_headers:
@@ -263,6 +300,11 @@ class Transport:
         return None
 
 
+def _environment_proxy(base_url: str) -> bool:
+    """Return whether the environment has a proxy for an http URL."""
+    return "http" in getproxies() and not proxy_bypass(urlsplit(base_url).hostname or "")
+
+
 def _closed() -> SessionStateError:
     return SessionStateError(
         "the session is closed", "A closed session can't be opened again: create a new one, or close this one later."
@@ -282,66 +324,3 @@ def _fill_in_headers(response: Response, answer: aiohttp.ClientResponse, url: UR
     response.sent_method, response.sent_url = sent.method, str(sent.url)
     response.sent_content_type = sent.headers.get("Content-Type")
     response.altered = sent.method != "GET" or sent.url != url
-
-
-class _Request(aiohttp.ClientRequest):
-    """A request of our own session. `reused`: it is sent over a connection that an earlier request has used."""
-
-    reused = False
-
-
-class _Connector(aiohttp.TCPConnector):
-    """Notes which requests reuse a connection, and closes connections on which something came unasked.
-
-    aiohttp's tracing would report the first as well, but takes 12 µs a request for it, whether anything fails or not.
-    """
-
-    @cached_property
-    def _used(self) -> WeakSet[ResponseHandler]:
-        """The connections that a request was sent over."""
-        return WeakSet()
-
-    async def connect(
-        self,
-        req: aiohttp.ClientRequest,
-        traces: list[Trace],
-        timeout: aiohttp.ClientTimeout,  # noqa: ASYNC109 - aiohttp's argument
-    ) -> Connection:
-        while True:
-            connection = await super().connect(req, traces, timeout)
-            protocol = connection.protocol
-            assert protocol is not None, "it was not released yet"
-            if protocol not in self._used:
-                self._used.add(protocol)
-                return connection
-            # An answer more than was asked for, late on an idle connection, would be taken for the next request's,
-            # perhaps another account's. aiohttp looks for it when a request ends, but not when the next one begins.
-            if not protocol.should_close:
-                cast("_Request", req).reused = True
-                return connection
-            connection.close()
-
-
-class _MiddlewareError(Exception):
-    """Carries an error of ours from a middleware of a borrowed session: aiohttp would replace OSErrors."""
-
-    def __init__(self, error: PlugChatError) -> None:
-        super().__init__()
-        self.error = error
-
-
-async def _send_once(request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType) -> aiohttp.ClientResponse:
-    """Middleware that keeps aiohttp from silently repeating a GET whose connection was lost.
-
-    aiohttp has no switch for it (its issue 10790), but repeats only on these classes. The session itself retries:
-    counted, delayed, and paid from its budget.
-    """
-    try:
-        return await handler(request)
-    except aiohttp.ClientConnectorError:
-        raise  # never repeated by aiohttp, and says more
-    except PlugChatError as error:
-        raise _MiddlewareError(error) from None
-    except (aiohttp.ServerDisconnectedError, aiohttp.ClientOSError) as cause:
-        dropped = isinstance(cause, aiohttp.ServerDisconnectedError)
-    raise DroppedError(closed=dropped, reused=isinstance(request, _Request) and request.reused)

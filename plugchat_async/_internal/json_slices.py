@@ -183,21 +183,21 @@ def _end_of(pattern: re.Pattern[bytes], body: bytes, place: int) -> int:
 
 
 class _ElementEnds:
-    """Finds the ends of an array's elements, without looking at what they are.
-
-    Attributes:
-        closed: Whether the end that was found last is the array's.
-    """
+    """Finds the ends of an array's elements, without looking at what they are."""
 
     def __init__(self, body: bytes, start: int) -> None:
         """Begin behind the array's opening bracket."""
-        self.closed = False
         self._body = body
         self._place = self._element = start
         self._depth = 1
         self._in_string = False
         self._pattern = _BETWEEN_ELEMENTS
         self._steps = max(_MAX_STEPS, len(body) // _STEP_BYTES)
+
+    @property
+    def closed(self) -> bool:
+        """Whether the end that was found last is the array's."""
+        return self._depth == 0
 
     def next(self, size: int) -> Generator[None, None, int | None]:
         """Return the place of a comma between elements, `size` bytes or more from here, or of the array's end.
@@ -209,7 +209,7 @@ class _ElementEnds:
             RecursionError: There are too many nested brackets.
         """
         body, wanted = self._body, self._place + size
-        while self._place < len(body) and not self.closed:
+        while self._place < len(body) and self._depth:
             before = self._place
             self._place = _end_of(self._pattern, body, before)
             if self._place - self._element > MAX_ELEMENT_BYTES:
@@ -222,7 +222,7 @@ class _ElementEnds:
                 self._steps -= 1
                 if self._steps < 0:
                     raise TooLargeError("too many brackets and commas")
-                if self.closed or (mark == _COMMA and self._place > wanted):
+                if self._depth == 0 or (mark == _COMMA and self._place > wanted):
                     return self._place - 1
                 if not self._steps % _PAUSE_STEPS:
                     yield
@@ -244,8 +244,7 @@ class _ElementEnds:
                 raise RecursionError
         elif mark in _CLOSING:
             self._depth -= 1
-            self.closed = self._depth == 0
-            if self.closed and mark != _CLOSING[0]:
+            if self._depth == 0 and mark != _CLOSING[0]:
                 raise ValueError("not JSON: an array ends like an object")
         elif mark == _COMMA and self._depth == 1:
             self._element = self._place + 1
