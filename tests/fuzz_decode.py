@@ -94,7 +94,7 @@ def _fast(body: bytes) -> tuple[Chat, ...] | None:
     lane = fast_lane(Chat)
     assert lane is not None
     try:
-        return _finish(read_slices(body, lane.read, decoder._SLICE_BYTES))
+        return tuple(_finish(read_slices(body, lane.read, decoder._SLICE_BYTES)))
     except RefusedError:
         return None
 

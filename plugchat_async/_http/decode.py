@@ -147,14 +147,12 @@ def _read_rows(
     if len(unreadable) > most_unreadable:
         ids = f"at least {len(unreadable)} have neither a phone nor a lid"
         message = f"not a page of chats: of {len(rows)} rows, {ids}"
-        return DecodeError(message, problems=tuple(problems))
-    if count > _MAX_BAD_VALUES:
-        return DecodeError(f"more than {_MAX_BAD_VALUES:,} values can't be read", problems=tuple(problems))
-    if problems and on_bad_value == "raise":
-        at_least = "at least " if count >= MAX_PROBLEMS else ""
+    elif count > most_bad or (problems and on_bad_value == "raise"):
+        at_least = "at least " if count > most_bad else ""
         message = f"{at_least}{count} value{'' if count == 1 else 's'} can't be read"
-        return DecodeError(message, problems=tuple(problems))
-    return Decoded(tuple(items), tuple(unreadable), tuple(problems), count)
+    else:
+        return Decoded(tuple(items), tuple(unreadable), tuple(problems), count)
+    return DecodeError(message, problems=tuple(problems))
 
 
 def _digest_of(row: bytes) -> str:

@@ -10,7 +10,7 @@ import aiohttp
 from yarl import URL
 
 from plugchat_async._http.secret import Secret
-from plugchat_async.errors import ProxyAuthenticationError
+from plugchat_async.errors import PlugChatError, ProxyAuthenticationError
 
 _HEADER: Final = "Proxy-Authorization"
 
@@ -66,6 +66,10 @@ class Proxy:
         else:
             message = f"the proxy {self.name} refuses the user name or password"
         return ProxyAuthenticationError(message, status=407)
+
+    def note(self, status: int, error: PlugChatError | None) -> None:
+        """Note whether an attempt was refused. `status`: of its response, or 0."""
+        self.refused |= status == 407 or isinstance(error, ProxyAuthenticationError)
 
     @asynccontextmanager
     async def connecting(self) -> AsyncGenerator[None]:

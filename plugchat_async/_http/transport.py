@@ -8,7 +8,7 @@ import asyncio
 import ssl
 from collections.abc import Awaitable, Callable
 from io import BytesIO
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, TypeVar
 from urllib.parse import urlsplit
 from urllib.request import getproxies, proxy_bypass
 
@@ -18,6 +18,7 @@ from yarl import URL
 
 from plugchat_async._http.aiohttp_errors import DroppedError, translate
 from plugchat_async._http.connections import MiddlewareError, TrackedRequest, TrackingConnector, send_once
+from plugchat_async._http.pauses import Pauses
 from plugchat_async._http.proxy import Proxy, ProxyRefusedError
 from plugchat_async._http.request import Request
 from plugchat_async._http.response import Response
@@ -26,10 +27,12 @@ from plugchat_async._http.urls import is_loopback_url
 from plugchat_async.errors import (
     ConfigurationError,
     PlugChatError,
-    ProxyAuthenticationError,
     RequestTimeoutError,
+    ServiceError,
     SessionStateError,
 )
+
+T = TypeVar("T")
 
 # Of a response other than 200 only an excerpt is shown.
 ERROR_BODY_BYTES: Final = 64 * 1024
@@ -57,11 +60,13 @@ class AttemptFailed(Struct, frozen=True):
         error: The error. It is not raised yet.
         stale: Whether an idle connection turned out to be closed, so that the server never saw the request.
         sent: Whether anything was sent.
+        paused: Whether this process did not run for some time meanwhile, so that the server may not be to blame.
     """
 
     error: PlugChatError
     stale: bool = False
     sent: bool = True
+    paused: bool = False
 
 
 class Transport:
@@ -78,6 +83,7 @@ class Transport:
 
     Attributes:
         state: "new", "open" in one event loop, or "closed" for good.
+        pauses: Gives attempts the time back in which this process did not run.
     """
 
     def __init__(
@@ -95,6 +101,7 @@ class Transport:
         self.max_response_bytes = max_response_bytes
         self._keep_headers = keep_headers
         self.state: Literal["new", "open", "closed"] = "new"
+        self.pauses = Pauses()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._own: aiohttp.ClientSession | None = None
         self._borrowed_proxy: Proxy | None = None
@@ -156,6 +163,7 @@ class Transport:
     async def close(self) -> None:
         """Close what is ours, and leave what was borrowed."""
         self.state = "closed"
+        self.pauses.stop()
         loop, current = asyncio.get_running_loop(), asyncio.current_task()
         for limit, task in self._running.items():
             # A task that closes the transport in the middle of its own request is not interrupted.
@@ -164,22 +172,21 @@ class Transport:
         if self._own is not None:
             await self._own.close()
 
-    async def wait(self, sleep: Callable[[float], Awaitable[object]], seconds: float) -> None:
-        """Sleep for some seconds, or raise SessionStateError as soon as the transport is closed."""
+    async def wait(self, begin: Callable[..., Awaitable[T]], *args: Any) -> T:
+        """Return what `begin(*args)` returns, or raise SessionStateError as soon as the transport is closed."""
         if self.state == "closed":
             raise _closed()
         limit = asyncio.timeout(None)
         self._running[limit] = asyncio.current_task()
         try:
             async with limit:
-                await sleep(seconds)
+                return await begin(*args)
         except TimeoutError:
             if not limit.expired():
                 raise  # it is the clock's own
         finally:
             del self._running[limit]
-        if limit.expired():
-            raise _closed()
+        raise _closed()
 
     async def send(self, request: Request, *, timeout: float) -> Response | AttemptFailed:  # noqa: ASYNC109 - bounds the attempt, body included
         """Send one request and read its response, within `timeout` seconds."""
@@ -193,11 +200,12 @@ class Transport:
         error: PlugChatError | None = None
         stale = False
         raised: BaseException | None = None
-        limit = asyncio.timeout(timeout)
+        limit, lost = asyncio.timeout(timeout), self.pauses.lost
         self._running[limit] = asyncio.current_task()
+        self.pauses.add(limit)
         try:
             async with limit:
-                await self._ask(client, request, response, proxy)
+                await self._ask(client, request, response)
         except asyncio.CancelledError as cancelled:
             # A new one: the frames of the first one hold the headers, and error reports may show frames.
             raised = asyncio.CancelledError(*cancelled.args)
@@ -207,28 +215,37 @@ class Transport:
         except MiddlewareError as carrier:
             raised = carrier.error
         except Exception as cause:  # errors of neither aiohttp nor the network are raised again
-            # aiohttp does not promise what a session raises that is closed in the middle of a request.
-            if (closed := self._closed_error(client)) is not None:
-                error = closed
-            elif isinstance(cause, (aiohttp.ClientError, DroppedError, ProxyRefusedError, OSError)) or (
-                # Other ValueErrors of a borrowed session are its own code's.
-                isinstance(cause, ValueError) and (client is self._own or "AUTHORIZATION" in str(cause))
-            ):
-                error = translate(cause, request, proxy)
-                stale = isinstance(cause, DroppedError) and cause.reused
-            else:
+            error = self._error_for(cause, client, request, proxy)
+            if error is None:
                 raise
+            stale = isinstance(cause, DroppedError) and cause.reused and not isinstance(error, SessionStateError)
         finally:
             del self._running[limit]
+            self.pauses.remove(limit)
         if raised is not None:
             raise raised  # here, where no error of aiohttp is its context
-        if proxy is not None and (response.status == 407 or isinstance(error, ProxyAuthenticationError)):
-            proxy.refused = True
+        if proxy is not None:
+            proxy.note(response.status, error)
         # A status says more than how its body was cut.
         if error is None or response.status not in (0, 200):
             return response
         error.url = request.url
-        return AttemptFailed(error, stale)
+        paused = self.pauses.lost > lost and isinstance(error, ServiceError)
+        return AttemptFailed(error, stale, paused=paused)
+
+    def _error_for(
+        self, cause: Exception, client: aiohttp.ClientSession, request: Request, proxy: Proxy | None
+    ) -> PlugChatError | None:
+        """Return our error for one of aiohttp or the network, or None for one of other code."""
+        # aiohttp does not promise what a session raises that is closed in the middle of a request.
+        if (closed := self._closed_error(client)) is not None:
+            return closed
+        if isinstance(cause, (aiohttp.ClientError, DroppedError, ProxyRefusedError, OSError)) or (
+            # Other ValueErrors of a borrowed session are its own code's.
+            isinstance(cause, ValueError) and (client is self._own or "AUTHORIZATION" in str(cause))
+        ):
+            return translate(cause, request, proxy)
+        return None
 
     def _proxy_for(self, request: Request) -> Proxy | None:
         """Return the proxy of a request. A request to this machine needs none, which would get its token."""
@@ -250,11 +267,10 @@ class Transport:
             "Use a client_session without a proxy; with trust_env, set NO_PROXY=localhost,127.0.0.1,::1.",
         )
 
-    async def _ask(
-        self, client: aiohttp.ClientSession, request: Request, response: Response, proxy: Proxy | None
-    ) -> None:
+    async def _ask(self, client: aiohttp.ClientSession, request: Request, response: Response) -> None:
         """Send the request, and fill in the response. aiohttp's objects stay in this frame, which no error leads to."""
         url = URL(request.url, encoded=True)
+        proxy = self._proxy_for(request)
         async with client.request(
             "GET",
             url,

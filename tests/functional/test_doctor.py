@@ -32,6 +32,7 @@ from plugchat_async import (
 from plugchat_async.doctor import CHECKS, MAX_REQUESTS, Finding, Report, examine
 from plugchat_async.testing import Fault, PlugChatSimulator, Quirks
 from support.fakes import FakeTime, RawServer, answering, http, what_frames_show
+from support.proxies import BASE_URL, HOST, ConnectProxy, tls_of
 from support.requests import requested_pages
 
 APP, WWW = "https://app.plugchat.com.br", "https://www.plugchat.com.br"
@@ -1082,11 +1083,21 @@ async def test_nobody_listens() -> None:
 
 async def test_through_a_proxy() -> None:
     """Requests go through it, and it sees to names and certificates; its password is shown nowhere."""
-    async with RawServer(answering(http(b"[]"))) as proxy:
-        report = await examine(
-            TOKEN, base_url="http://localhost:1", proxy=proxy.base_url.replace("//", f"//u:{TOKEN}@")
-        )
-        assert proxy.requests[0].startswith(b"GET http://localhost:1/api/whatsapp/chats?")
+    served, trusting = tls_of(matrix_authority())
+    async with (
+        RawServer(answering(http(b"[]")), ssl_context=served) as server,
+        ConnectProxy(server.port, credentials=f"u:{TOKEN}") as proxy,
+    ):
+        url = proxy.url(f"u:{TOKEN}")
+        report = await examine(TOKEN, base_url=BASE_URL, proxy=url, ssl_context=trusting)
+        wrong = await examine(TOKEN, base_url=BASE_URL, proxy=proxy.url(f"u:x{TOKEN}"), ssl_context=trusting)
+        assert {head.split(" HTTP")[0] for head in proxy.heads} == {f"CONNECT {HOST}:443"}
+        assert proxy.refused == 1
+    failure = next(finding for finding in wrong.findings if finding.status == "failed")
+    assert failure.category == "configuration"
+    assert "refuses the user name or password" in failure.found
+    assert "proxy option" in failure.advice
+    assert TOKEN not in repr(wrong)
     assert report.healthy
     assert report.finding("dns").status == report.finding("tls").status == "skipped"
     assert TOKEN not in repr(report)

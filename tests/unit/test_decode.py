@@ -415,7 +415,7 @@ def test_a_page_of_too_many_bad_values_is_an_error(monkeypatch: pytest.MonkeyPat
     assert isinstance(read(b"[%b]" % b",".join(rows)), Decoded)
     error = read(b"[%b]" % b",".join([*rows, b'{"phone":"1","unread":[]}']))
     assert isinstance(error, DecodeError)
-    assert error.message == "more than 20 values can't be read"
+    assert error.message == "at least 21 values can't be read"
     assert len(error.problems) == 21
 
 

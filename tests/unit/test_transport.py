@@ -38,6 +38,7 @@ from plugchat_async._http.response import Response
 from plugchat_async._http.secret import Secret
 from plugchat_async._http.transport import PRIVATE_NAMES, AttemptFailed, Transport
 from support.fakes import FakeTime, RawServer, answering, http, reset, run_apart
+from support.proxies import BASE_URL, CREDENTIALS, ConnectProxy, tls_of
 from support.seen import texts
 
 ONE_CHAT = b'[{"phone":"1"}]'
@@ -439,43 +440,6 @@ async def test_connections_are_kept_alive() -> None:
     assert (server.connections, len(server.requests)) == (1, 3)
 
 
-async def test_a_proxy_is_used_and_its_failure_named() -> None:
-    """http requests go to the proxy; one that can't be reached is said to be the proxy."""
-    async with RawServer(answering(http(ONE_CHAT))) as proxy:
-        port = proxy.port
-        async with PlugChatSession(
-            "s3cret", base_url="http://localhost:9", proxy=f"http://user:hunter2@localhost:{port}"
-        ) as session:
-            assert len((await session.fetch_page(1, 10)).chats) == 1
-    assert proxy.requests[0].startswith(b"GET http://localhost:9/api/whatsapp/chats?page=1&pageSize=10 ")
-    async with PlugChatSession(
-        "s3cret",
-        base_url="http://localhost:9",
-        proxy=f"http://user:hunter2@localhost:{port}",
-        clock=FakeTime().clock,
-    ) as session:
-        with pytest.raises(ConnectionFailedError, match="the proxy can't be reached") as caught:
-            await session.fetch_page(1, 10)
-    assert caught.value.reason == "proxy"
-    assert "hunter2" not in str(caught.value)
-
-
-async def test_a_proxy_that_refuses_is_named() -> None:
-    """CONNECT answered with 407."""
-    async with (
-        RawServer(answering(http(b"", status="407 Proxy Authentication Required"))) as proxy,
-        PlugChatSession(
-            "s3cret",
-            base_url="https://localhost:9",
-            proxy=f"http://localhost:{proxy.port}",
-            clock=FakeTime().clock,
-        ) as session,
-    ):
-        with pytest.raises(ConnectionFailedError, match="the proxy refused the connection") as caught:
-            await session.fetch_page(1, 10)
-    assert caught.value.reason == "proxy"
-
-
 async def test_a_borrowed_session_keeps_its_own_middlewares() -> None:
     """They run, and aiohttp's hidden second try stays away all the same."""
     seen: list[str] = []
@@ -549,35 +513,27 @@ async def test_a_borrowed_session_of_another_event_loop() -> None:
     other.close()
 
 
-async def test_a_bare_repair_takes_the_borrowed_sessions_proxy() -> None:
-    """The way out of a closed network stays the way out."""
+async def test_a_bare_repair_takes_the_borrowed_sessions_proxy(authority: trustme.CA) -> None:
+    """The way out of a closed network stays the way out. The password may be in aiohttp's deprecated argument."""
 
     async def theirs(request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType) -> aiohttp.ClientResponse:
         request.headers["Content-Type"] = "text/plain"
         return await handler(request)
 
     answers = answering(http(b"", status="415 Unsupported Media Type"), http(ONE_CHAT))
-    async with (
-        RawServer(answers) as proxy,
-        aiohttp.ClientSession(proxy=f"http://localhost:{proxy.port}", middlewares=(theirs,)) as client,
-        PlugChatSession("s3cret", base_url="http://localhost:9", client_session=client) as session,
-    ):
-        assert len((await session.fetch_page(1, 10)).chats) == 1
-    assert [request.startswith(b"GET http://localhost:9/") for request in proxy.requests] == [True, True]
-
-
-async def test_a_bare_repair_knows_the_proxys_credentials() -> None:
-    """As aiohttp's deprecated argument gives them."""
-    with pytest.warns(DeprecationWarning):
-        client = aiohttp.ClientSession(proxy="http://localhost:9", proxy_auth=aiohttp.BasicAuth("user", "hunter2"))
-    async with client:
-        session = PlugChatSession("s3cret", client_session=client)
+    served, trusting = tls_of(authority)
+    async with RawServer(answers, ssl_context=served) as server, ConnectProxy(server.port) as proxy:
+        user, _, password = CREDENTIALS.partition(":")
         with pytest.warns(DeprecationWarning):
-            await session.open()
-        own = session._transport._own
-        assert own is not None
-        assert own._default_proxy_auth is client._default_proxy_auth
-        await session.close()
+            client = aiohttp.ClientSession(
+                proxy=f"http://{proxy.address}",
+                proxy_auth=aiohttp.BasicAuth(user, password),
+                middlewares=(theirs,),
+                connector=aiohttp.TCPConnector(ssl=trusting),
+            )
+        async with client, PlugChatSession("s3cret", base_url=BASE_URL, client_session=client) as session:
+            assert len((await session.fetch_page(1, 10)).chats) == 1
+    assert [head.split(" ", 2)[1] for head in proxy.heads] == ["plugchat.example:443"] * 2
 
 
 async def test_a_borrowed_sessions_own_tracing_sees_nothing_of_ours() -> None:
@@ -674,17 +630,20 @@ async def test_a_borrowed_session_that_is_closed_under_a_request() -> None:
 
 async def test_the_environments_proxies_are_not_used(monkeypatch: pytest.MonkeyPatch) -> None:
     """Where the token goes is said by the configuration, not by the shell; a borrowed session may see it otherwise."""
+    monkeypatch.setenv("https_proxy", "http://localhost:9")
     monkeypatch.setenv("http_proxy", "http://localhost:9")
     monkeypatch.setenv("no_proxy", "")
-    async with RawServer(answering(http(ONE_CHAT))) as server:
-        async with fetching(server) as session:
+    async with RawServer(answering(http(ONE_CHAT))) as server, fetching(server) as session:
+        await session.fetch_page(1, 10)
+    async with (
+        aiohttp.ClientSession(trust_env=True) as client,
+        PlugChatSession("s3cret", base_url=BASE_URL, client_session=client, retry=ONCE) as session,
+    ):
+        with pytest.raises(ConnectionFailedError, match="the proxy localhost:9 can't be reached"):
             await session.fetch_page(1, 10)
-        async with aiohttp.ClientSession(trust_env=True) as client, fetching(server, client_session=client) as session:
-            with pytest.raises(ConnectionFailedError, match="the proxy can't be reached"):
-                await session.fetch_page(1, 10)
-            own = session._transport._own
-            assert own is not None
-            assert own.trust_env
+        own = session._transport._own
+        assert own is not None
+        assert own.trust_env
 
 
 async def test_retries_are_logged(caplog: pytest.LogCaptureFixture) -> None:
