@@ -170,16 +170,9 @@ class AccessDeniedError(ConfigurationError):
 
 
 class ProxyAuthenticationError(ConfigurationError):
-    """407: the proxy refuses the user name or password, or was given none.
+    """407: the proxy refuses the user name or password, or was given none. A session, or call, asks it only once."""
 
-    It is asked once: all later requests of the session, or of the call, fail at once with this error. Companies lock
-    accounts whose password is wrong too often.
-    """
-
-    advice: ClassVar[str] = (
-        "Check the user name and the password in the proxy option, http://user:password@host:port; "
-        "characters such as @, : and / must be percent-encoded there."
-    )
+    advice: ClassVar[str] = "Check user name and password in the proxy option; percent-encode @, : and / in them."
 
 
 @define(slots=False, repr=False)
@@ -212,10 +205,7 @@ class UnsupportedMediaTypeError(ConfigurationError):
 class RedirectedError(ConfigurationError):
     """3xx. Redirects are never followed: the target would get the token. `target`: the target's origin, or None."""
 
-    advice: ClassVar[str] = (
-        "Redirects are never followed, so that the token stays where you sent it. "
-        "If you trust the target, make it the base_url."
-    )
+    advice: ClassVar[str] = "Redirects are never followed. If you trust the target, make it the base_url."
 
     target: str | None = None
 
@@ -231,7 +221,7 @@ class ConnectionFailedError(ServiceError, ConnectionError):
     """No answer, or only a part of one. Also a ConnectionError.
 
     `reason`: "refused", "unreachable", "dns", "tls", "certificate", "proxy", "files" (too many are open), "closed",
-    "reset", "truncated" or "malformed". All but "certificate" are retried.
+    "reset", "truncated", "encoding" (one that can't be read) or "malformed". All but "certificate" are retried.
     """
 
     advice: ClassVar[str] = "Check the network and base_url; if both are right, the service is down: try again later."

@@ -14,7 +14,6 @@ from plugchat_async.errors import (
     ConnectionFailedError,
     PlugChatError,
     ProxyAuthenticationError,
-    ResponseError,
 )
 
 
@@ -32,6 +31,7 @@ class DroppedError(Exception):
         self.reused = reused
 
 
+FILES_HINT: Final = "Lower the concurrency, or raise the limit of open files (ulimit -n): each connection is one."
 _CLOSED: Final = ("closed", "the server closed the connection without an answer")
 _RESET: Final = ("reset", "the connection was reset")
 # First match wins: a ClientSSLError is a ClientConnectorError, which is an OSError.
@@ -54,7 +54,7 @@ _HINTS: Final = {
         "pass an ssl_context that trusts it."
     ),
     "dns": "Check the host name in base_url, and this machine's DNS.",
-    "files": "Lower the concurrency, or raise the limit of open files (ulimit -n): each connection is one.",
+    "files": FILES_HINT,
     "proxy": "Check the address in the proxy option, and that the proxy may connect to this host.",
 }
 
@@ -94,8 +94,11 @@ def translate(cause: Exception, request: Request, proxy: Proxy | None = None) ->
         # The server was reached, and the handshake was broken off, by the server or by something in between.
         case aiohttp.ClientConnectorError(os_error=ConnectionResetError() | ConnectionAbortedError()):
             reason, message = "tls", "the connection was lost in the TLS handshake"
-        case aiohttp.ClientResponseError() if (encoding := _encoding_of(cause)) is not None:
-            return encoding
+        case aiohttp.ClientResponseError() if any(encoding := _encoding_of(cause)):
+            name, package = encoding
+            message = f"the answer is compressed with {name}, which was not asked for and can't be read here"
+            hint = f"Install {package} (pip install {package}), or look what in between ignores Accept-Encoding."
+            return _connection_failed(request, "encoding", message, hint)
         case _:
             reason, message = next(((r, m) for kind, r, m in _REASONS if isinstance(cause, kind)), _MALFORMED)
     return _connection_failed(request, reason, message)
@@ -134,17 +137,15 @@ def files_problem(cause: Exception) -> str:
     return "this machine has too many open files" if number == errno.ENFILE else ""
 
 
-def _encoding_of(cause: aiohttp.ClientResponseError) -> ResponseError | None:
-    """Return the error of an answer in an encoding that can't be read here."""
-    for mark, name, package in _ENCODINGS:
-        if mark in cause.message and "content-encoding" in cause.message:
-            return ResponseError(
-                f"the answer is compressed with {name}, which was not asked for and can't be read here",
-                f"Install {package} (pip install {package}), or check what is in between: it ignores Accept-Encoding.",
-            )
-    return None
+def _encoding_of(cause: aiohttp.ClientResponseError) -> tuple[str, str]:
+    """Return the encoding of an answer that can't be read here, and the package that reads it, or two ""."""
+    if "content-encoding" in cause.message:
+        for mark, name, package in _ENCODINGS:
+            if mark in cause.message:
+                return name, package
+    return "", ""
 
 
-def _connection_failed(request: Request, reason: str, message: str) -> ConnectionFailedError:
+def _connection_failed(request: Request, reason: str, message: str, hint: str = "") -> ConnectionFailedError:
     host = urlsplit(request.url).netloc
-    return ConnectionFailedError(f"{host}: {message}", _HINTS.get(reason, ""), reason=reason)
+    return ConnectionFailedError(f"{host}: {message}", hint or _HINTS.get(reason, ""), reason=reason)

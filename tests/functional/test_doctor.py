@@ -1,6 +1,7 @@
 """What the doctor finds, against servers that misbehave; and that walks do what it says they do."""
 
 import asyncio
+import errno
 import json
 import re
 import socket
@@ -1053,6 +1054,7 @@ async def test_a_server_without_tls() -> None:
         (ConnectionRefusedError(), "the connection was refused"),
         (ConnectionResetError(), "the connection was lost during the TLS handshake"),
         (OSError(101, "Network is unreachable"), "the server can't be reached"),
+        (OSError(errno.EMFILE, "Too many open files"), "this process has too many open files"),
         (TimeoutError(), "no connection within 30 s"),
     ],
 )
@@ -1066,7 +1068,20 @@ async def test_a_server_that_can_not_be_reached(monkeypatch: pytest.MonkeyPatch,
     report = await examine(TOKEN, base_url="https://127.0.0.1:1")
     assert report.finding("tls").found == f"127.0.0.1: {said}"
     assert report.finding("tls").advice
+    assert ("limit of open files" in report.finding("tls").advice) == ("files" in said)
     assert report.requests == 0
+
+
+async def test_a_name_that_can_not_be_resolved_for_want_of_files(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Neither the name nor the DNS is to blame."""
+
+    async def fail(*_: object, **__: object) -> Any:
+        raise OSError(errno.EMFILE, "Too many open files")
+
+    monkeypatch.setattr(asyncio.get_running_loop(), "getaddrinfo", fail)
+    finding = (await examine(TOKEN, base_url="https://plugchat.example")).finding("dns")
+    assert finding.found == "plugchat.example can't be resolved: this process has too many open files"
+    assert "limit of open files" in finding.advice
 
 
 async def test_nobody_listens() -> None:

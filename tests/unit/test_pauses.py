@@ -42,7 +42,9 @@ def run(main: Callable[[StoppedLoop], object]) -> None:
 class Answers(Transport):
     """Answers after some seconds, or fails then; in between the process is stopped."""
 
-    def __init__(self, loop: StoppedLoop, seconds: float, *stops: tuple[float, float], error: OSError | None = None):
+    def __init__(
+        self, loop: StoppedLoop, seconds: float, *stops: tuple[float, float], error: OSError | None = None
+    ) -> None:
         super().__init__(borrowed=None, proxy=None, ssl_context=None, max_response_bytes=1000)
         self._stops = list(stops)
         self._seconds, self._error, self._virtual = seconds, error, loop

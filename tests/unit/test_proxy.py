@@ -73,7 +73,7 @@ def test_what_is_sent_without_or_with_odd_names(credentials: str) -> None:
 async def test_the_password_is_in_nothing_that_aiohttp_shows(
     monkeypatch: pytest.MonkeyPatch, server: RawServer, accepts: bool
 ) -> None:
-    """Neither in the key of a connection, which a warning shows if it is not closed, nor in what its tracing is told."""
+    """Neither in the key of a connection, which a warning shows if it is left open, nor in what its tracing is told."""
     shown: list[str] = []
 
     async def see(_: aiohttp.ClientSession, __: object, told: object) -> None:

@@ -109,7 +109,7 @@ def test_a_redirect_without_a_location_has_no_target() -> None:
     [
         (400, "The server refused page, page_size or the headers"),
         (404, "The server has no such path: check base_url"),
-        (407, "Check the user name and the password in the proxy option"),
+        (407, "Check user name and password in the proxy option"),
         (401, AuthenticationError.advice),
         (418, UnexpectedStatusError.advice),
         (503, ServerError.advice),

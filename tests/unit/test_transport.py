@@ -1,7 +1,11 @@
 import asyncio
+import errno
 import gzip
 import socket
 import ssl
+import subprocess
+import sys
+import textwrap
 import tracemalloc
 import zlib
 from collections.abc import AsyncGenerator
@@ -32,7 +36,7 @@ from plugchat_async import (
     SessionStateError,
     UnexpectedStatusError,
 )
-from plugchat_async._http.aiohttp_errors import translate
+from plugchat_async._http.aiohttp_errors import FILES_HINT, translate
 from plugchat_async._http.request import Request, RequestBuilder, RequestTemplate
 from plugchat_async._http.response import Response
 from plugchat_async._http.secret import Secret
@@ -683,6 +687,9 @@ RESPONSE_ERROR = aiohttp.ClientResponseError(
         (aiohttp.ClientConnectorError(KEY, ConnectionAbortedError()), "tls"),
         (aiohttp.ClientProxyConnectionError(KEY, ConnectionResetError()), "proxy"),
         (aiohttp.ClientConnectorError(KEY, OSError(101, "Network is unreachable")), "unreachable"),
+        (aiohttp.ClientConnectorError(KEY, OSError(errno.EMFILE, "Too many open files")), "files"),
+        (aiohttp.ClientConnectorDNSError(KEY, OSError(errno.ENFILE, "Too many open files in system")), "files"),
+        (OSError(errno.EMFILE, "Too many open files"), "files"),
         (aiohttp.ClientPayloadError(), "truncated"),
         (aiohttp.ClientOSError(), "reset"),
         (aiohttp.ClientConnectionResetError(), "reset"),
@@ -701,7 +708,59 @@ def test_each_of_aiohttps_errors_has_its_reason(cause: Exception, reason: str) -
     assert isinstance(error, ConnectionFailedError)
     assert error.reason == reason
     assert error.message.startswith("x.example: ")
-    assert (error.hint != ConnectionFailedError.advice) == (reason in ("certificate", "dns", "proxy"))
+    assert (error.hint != ConnectionFailedError.advice) == (reason in ("certificate", "dns", "files", "proxy"))
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform == "win32", reason="needs a limit of open files")
+def test_too_many_open_files_are_not_the_servers_fault() -> None:
+    """Neither where a name has to be resolved, nor at an address."""
+    script = """
+        import asyncio, resource
+        from plugchat_async import ConnectionFailedError, PlugChatSession, RetryPolicy
+
+        async def main():
+            for host in ("http://127.0.0.1:9", "https://plugchat.example"):
+                async with PlugChatSession("t0ken", base_url=host, retry=RetryPolicy(attempts=1)) as session:
+                    await asyncio.to_thread(int)  # a thread may need a file
+                    files = []
+                    try:
+                        while True:
+                            files.append(open("/dev/null"))
+                    except OSError:
+                        pass
+                    try:
+                        await session.fetch_page(1, 10)
+                    except ConnectionFailedError as error:
+                        found = error.reason, "this process has too many open files" in str(error), error.hint
+                    for file in files:
+                        file.close()
+                    print(*found)
+
+        resource.setrlimit(resource.RLIMIT_NOFILE, (64, 64))
+        asyncio.run(main())
+    """
+    done = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(script)], capture_output=True, text=True, timeout=60, check=True
+    )
+    assert done.stdout.splitlines() == [f"files True {FILES_HINT}"] * 2
+
+
+@pytest.mark.parametrize(("encoding", "package"), [("br", "Brotli"), ("zstd", "backports.zstd")])
+async def test_an_encoding_that_nobody_asked_for_is_named(
+    monkeypatch: pytest.MonkeyPatch, encoding: str, package: str
+) -> None:
+    """Where its package is missing: the answer is valid, and the service is not down."""
+    monkeypatch.setattr(f"aiohttp.http_parser.HAS_{'BROTLI' if encoding == 'br' else 'ZSTD'}", False)
+    for status in ("200 OK", "503 Service Unavailable"):
+        async with RawServer(answering(http(b"x", f"Content-Encoding: {encoding}", status=status))) as server:
+            error = await fails(server)
+        assert b"Accept-Encoding: gzip, deflate\r\n" in server.requests[0]
+        assert len(server.requests) == 3  # the status is not known
+        assert isinstance(error, ConnectionFailedError)
+        assert error.reason == "encoding"
+        assert f"the answer is compressed with {encoding}, which was not asked for" in error.message
+        assert f"pip install {package}" in error.hint
 
 
 async def test_of_a_long_error_body_64_kib_are_read() -> None:
