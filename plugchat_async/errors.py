@@ -322,10 +322,7 @@ class PaginationError(PlugChatError):
 class PageRepeatedError(PaginationError):
     """A page repeated an earlier one, and a page far past any end came back with chats: `page` is ignored."""
 
-    advice: ClassVar[str] = (
-        "The server seems to ignore `page`, so the walk would never end. The chats you already have are valid, "
-        "but may not be all: check base_url and any cache in between."
-    )
+    advice: ClassVar[str] = "Check base_url and any cache in between: `page` seems to be ignored. Chats may be missing."
 
 
 class PageLimitError(PaginationError):
