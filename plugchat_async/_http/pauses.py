@@ -25,17 +25,18 @@ class Pauses:
         self._due = 0.0
         self._timer: asyncio.TimerHandle | None = None
 
-    def add(self, limit: asyncio.Timeout) -> None:
-        """Look after a limit that is about to be entered, until it is removed."""
-        self._limits.add(limit)
+    def add(self, limit: asyncio.Timeout) -> float:
+        """Look after a limit that is about to be entered, until it is removed. Return `lost`."""
         if self._timer is None:
             self._look_later()
+        else:
+            self._note_pause()  # one before the limit
+        self._limits.add(limit)
+        return self.lost
 
     def remove(self, limit: asyncio.Timeout) -> None:
         """Look after a limit no more."""
         self._limits.discard(limit)
-        if not self._limits:
-            self.stop()
 
     def stop(self) -> None:
         """Look after no limit any more."""
@@ -50,12 +51,21 @@ class Pauses:
         self._timer = loop.call_at(self._due, self._look)
 
     def _look(self) -> None:
-        late = asyncio.get_running_loop().time() - self._due
-        if late > _LATE:
-            self.lost += late
-            for limit in self._limits:
-                end = limit.when()
-                # One that has just expired may not be changed: who waits for it sees that time was lost.
-                if end is not None and not limit.expired():
-                    limit.reschedule(end + late)
-        self._look_later()
+        self._note_pause()
+        if self._limits:
+            self._look_later()
+        else:
+            self._timer = None
+
+    def _note_pause(self) -> None:
+        now = asyncio.get_running_loop().time()
+        late = now - self._due
+        if late <= _LATE:
+            return
+        self._due = now
+        self.lost += late
+        for limit in self._limits:
+            end = limit.when()
+            # One that has just expired may not be changed: who waits for it sees that time was lost.
+            if end is not None and not limit.expired():
+                limit.reschedule(end + late)

@@ -200,9 +200,9 @@ class Transport:
         error: PlugChatError | None = None
         stale = False
         raised: BaseException | None = None
-        limit, lost = asyncio.timeout(timeout), self.pauses.lost
+        limit = asyncio.timeout(timeout)
         self._running[limit] = asyncio.current_task()
-        self.pauses.add(limit)
+        lost = self.pauses.add(limit)
         try:
             async with limit:
                 await self._ask(client, request, response)

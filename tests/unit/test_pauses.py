@@ -12,6 +12,7 @@ from collections.abc import Callable
 import pytest
 
 from plugchat_async import Clock, PlugChatSession, RequestTimeoutError, RetryPolicy, TokenError
+from plugchat_async._http import pauses as pauses_module
 from plugchat_async._http.page_attempts import _MAX_PAUSES
 from plugchat_async._http.pauses import Pauses
 from plugchat_async._http.request import Request, RequestBuilder, RequestTemplate
@@ -142,21 +143,45 @@ def test_a_token_function_gets_the_time_back() -> None:
     run(main)
 
 
-async def test_no_timer_is_left() -> None:
-    """Neither when the last limit is removed, nor when all are given up."""
-    pauses = Pauses()
-    for end in (pauses.remove, lambda _: pauses.stop()):
-        one, two = asyncio.timeout(1), asyncio.timeout(1)
-        pauses.add(one)
-        timer = pauses._timer
-        pauses.add(two)
-        assert pauses._timer is timer
-        pauses.remove(two)
-        assert timer is not None
-        assert not timer.cancelled()
-        end(one)
-        assert timer.cancelled()
-        assert pauses._timer is None
+async def test_the_clock_is_looked_at_only_while_something_runs(monkeypatch: pytest.MonkeyPatch) -> None:
+    """And not any more when all limits are given up."""
+    monkeypatch.setattr(pauses_module, "_INTERVAL", 0.01)
+    pauses, one, two = Pauses(), asyncio.timeout(1), asyncio.timeout(1)
+    pauses.add(one)
+    pauses.add(two)
+    pauses.remove(two)
+    await asyncio.sleep(0.05)
+    timer = pauses._timer
+    assert timer is not None
+    pauses.remove(one)
+    async with asyncio.timeout(10):
+        while pauses._timer is not None:
+            await asyncio.sleep(0.01)
+    pauses.add(one)
+    timer = pauses._timer
+    assert timer is not None
+    pauses.stop()
+    assert timer.cancelled()
+
+
+def test_a_pause_before_an_attempt_is_not_its_own() -> None:
+    """However late it is noticed."""
+
+    async def main(loop: StoppedLoop) -> None:
+        transport = Answers(loop, 1000.0, (100.0, 0.0))
+        transport.open()
+        before = asyncio.timeout(1.0)
+        transport.pauses.add(before)
+        transport.pauses.remove(before)
+        loop.stop_for(60.0)
+        request = RequestBuilder().build(RequestTemplate("http://localhost:9"), Secret("t0ken"), 1, 10)
+        failed = await transport.send(request, timeout=30.0)
+        assert isinstance(failed, AttemptFailed)
+        assert not failed.paused
+        assert loop.time() == pytest.approx(90.0, abs=0.1)
+        await transport.close()
+
+    run(main)
 
 
 SCRIPT = """
