@@ -63,9 +63,13 @@ def proxy_problem(proxy: object) -> InvalidValueError | InvalidTypeError | None:
         return InvalidTypeError(f"proxy must be a str, got {type(proxy).__name__}")
     if not re.match(r"https?://[^/?#\s]", proxy, re.IGNORECASE):
         return InvalidValueError("proxy must begin with http:// or https:// and name a host", _PROXY_HINT)
+    from yarl import URL  # noqa: PLC0415 - only who has a proxy needs it here
+
     try:
-        parts = urlsplit(proxy)
-        valid = bool(parts.hostname) and parts.port != 0 and not re.search(r"[\s\x00-\x1f\x7f]", proxy)
+        url = URL(proxy)
+        host = url.host or "."
+        is_host = ":" in host or ("%" not in host and _is_host(host))
+        valid = is_host and url.port != 0 and not re.search(r"[\s\x00-\x1f\x7f]", proxy)
     except ValueError:
         valid = False
     return None if valid else InvalidValueError("proxy has no valid host and port", _PROXY_HINT)

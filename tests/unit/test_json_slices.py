@@ -110,6 +110,14 @@ def test_a_large_row_is_read_if_it_is_valid() -> None:
     assert split(body.replace(b"x", b"x" * 10)) == ("TooLargeError", [])
 
 
+def test_brackets_are_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A row may hold hundreds of thousands of arrays, and a body many such rows."""
+    body = array_of(b'{"phone":"1","x":[%b]}' % array_of(b"[]", 200), 2000)
+    assert split_small(body, 100)[0] == ""
+    monkeypatch.setattr(json_slices, "_MAX_STEPS", 100)
+    assert split_small(body, 100)[0] == "TooLargeError"
+
+
 def row_of(filling: bytes, size: int) -> bytes:
     return b'[{"phone":"1","x":"%b"}]' % (filling * (size // len(filling)))
 

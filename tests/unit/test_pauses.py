@@ -84,6 +84,22 @@ def test_an_attempt_gets_the_time_back(stop: tuple[float, float]) -> None:
     run(main)
 
 
+def test_an_attempt_that_ends_with_the_pause() -> None:
+    """Its time is over before the pause is noticed: then the time is not given back, but it is asked again."""
+
+    async def main(loop: StoppedLoop) -> None:
+        transport = Answers(loop, 1000.0, (29.5, 60.0))
+        async with session_over(transport, loop, retry=RetryPolicy(attempts=1), timeout=29.7) as session:
+            forever = asyncio.timeout(None)
+            transport.pauses.add(forever)
+            assert len((await session.fetch_page(1, 10)).chats) == 1
+            assert forever.when() is None
+        assert transport.requests == 2
+        assert loop.time() == pytest.approx(89.5, abs=0.1)
+
+    run(main)
+
+
 @pytest.mark.parametrize(("stop", "end"), [((10.5, 1.2), 30.0), ((10.0, 100.0), 130.0)], ids=repr)
 def test_a_server_that_is_silent_is_silent_all_the_same(stop: tuple[float, float], end: float) -> None:
     """Less than two seconds are a busy machine; and the time that was lost is all that is given back."""

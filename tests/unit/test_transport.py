@@ -672,6 +672,10 @@ RESPONSE_ERROR = aiohttp.ClientResponseError(
     aiohttp.RequestInfo(URL("https://x.example"), "GET", CIMultiDictProxy(CIMultiDict())), (), status=400
 )
 
+UNREADABLE = aiohttp.ClientResponseError(
+    RESPONSE_ERROR.request_info, (), status=400, message="Can not decode content-encoding: gzip"
+)
+
 
 @pytest.mark.parametrize(
     ("cause", "reason"),
@@ -698,6 +702,7 @@ RESPONSE_ERROR = aiohttp.ClientResponseError(
         (aiohttp.ServerDisconnectedError(), "closed"),
         (aiohttp.ClientConnectionError("Connector is closed"), "closed"),
         (RESPONSE_ERROR, "malformed"),
+        (UNREADABLE, "malformed"),
     ],
     ids=lambda value: value if isinstance(value, str) else type(value).__name__,
 )
