@@ -35,7 +35,7 @@ class Proxy:
 
     Args:
         address: The URL, perhaps with a user name and a password.
-        auth: User name and password, where the URL has none (default None).
+        login: User name and password, where the URL has none (default None).
 
     Attributes:
         url: The URL without user name and password.
@@ -43,13 +43,13 @@ class Proxy:
         refused: Whether it has refused the user name and password, or asked for them.
     """
 
-    def __init__(self, address: Secret, auth: aiohttp.BasicAuth | None = None) -> None:
+    def __init__(self, address: Secret, login: tuple[str, str] | None = None) -> None:
         url = URL(address.value)
         self.url = url.with_user(None)
         self.refused = False
         self._accepted = False
         self._turn = asyncio.Lock()
-        user, password = (auth.login, auth.password) if auth is not None else (url.user or "", url.password or "")
+        user, password = login or (url.user or "", url.password or "")
         self.headers: Mapping[str, str] | None = None
         if user or password:
             self.headers = {_HEADER: _HiddenText(f"Basic {_encode(f'{user}:{password}')}")}

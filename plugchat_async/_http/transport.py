@@ -133,7 +133,7 @@ class Transport:
             # The proxy is the way out of a closed network: bare requests take it as well.
             options = {"trust_env": self._borrowed.trust_env}
             if proxy is not None:
-                self._borrowed_proxy = Proxy(Secret(str(proxy)), auth)
+                self._borrowed_proxy = Proxy(Secret(str(proxy)), None if auth is None else (auth.login, auth.password))
             connector = self._borrowed.connector
         self._own = aiohttp.ClientSession(
             connector=connector,

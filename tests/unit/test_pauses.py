@@ -7,7 +7,8 @@ import subprocess
 import sys
 import textwrap
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
+from typing import Any
 
 import pytest
 
@@ -32,12 +33,12 @@ class StoppedLoop(VirtualLoop):
         self._now += seconds
 
 
-def run(main: Callable[[StoppedLoop], object]) -> None:
+def run(main: Callable[[StoppedLoop], Coroutine[Any, Any, None]]) -> None:
     """Run in such a loop, in this thread."""
     with asyncio.Runner(loop_factory=StoppedLoop) as runner:
         loop = runner.get_loop()
         assert isinstance(loop, StoppedLoop)
-        runner.run(main(loop))  # type: ignore[arg-type]
+        runner.run(main(loop))
 
 
 class Answers(Transport):
@@ -62,10 +63,10 @@ class Answers(Transport):
         response.status, response.body, response.complete = 200, PAGE, True
 
 
-def session_over(transport: Transport, loop: StoppedLoop, **options: object) -> PlugChatSession:
+def session_over(transport: Transport, loop: StoppedLoop, **options: Any) -> PlugChatSession:
     """A session whose requests go nowhere else, by the loop's clock."""
     clock = Clock(monotonic=loop.time, time=loop.time, random=lambda: 0.5)
-    session = PlugChatSession("t0ken", base_url="http://localhost:9", clock=clock, **options)  # type: ignore[arg-type]
+    session = PlugChatSession("t0ken", base_url="http://localhost:9", clock=clock, **options)
     session._transport = session._fetcher.transport = transport
     return session
 
@@ -173,10 +174,11 @@ async def test_the_clock_is_looked_at_only_while_something_runs(monkeypatch: pyt
     async with asyncio.timeout(10):
         while pauses._timer is not None:
             await asyncio.sleep(0.01)
-    pauses.add(one)
-    timer = pauses._timer
+    others = Pauses()
+    others.add(one)
+    timer = others._timer
     assert timer is not None
-    pauses.stop()
+    others.stop()
     assert timer.cancelled()
 
 
