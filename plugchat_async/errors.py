@@ -172,7 +172,7 @@ class AccessDeniedError(ConfigurationError):
 class ProxyAuthenticationError(ConfigurationError):
     """407: the proxy refuses the user name or password, or was given none. A session, or call, asks it only once."""
 
-    advice: ClassVar[str] = "Check user name and password in the proxy option: signs such as % and : are percent-encoded there."
+    advice: ClassVar[str] = "Check user name and password in the proxy option: percent-encode signs such as % there."
 
 
 @define(slots=False, repr=False)
