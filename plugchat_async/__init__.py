@@ -75,6 +75,7 @@ __all__ = [
     "PlugChatError",
     "PlugChatSession",
     "Problem",
+    "ProxyAuthenticationError",
     "RateLimitedError",
     "RedirectedError",
     "RequestOptions",

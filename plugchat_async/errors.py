@@ -9,6 +9,7 @@ PlugChatError
 │  ├─ SessionStateError           the session is not open here; also a RuntimeError
 │  ├─ AuthenticationError         401, 403; a token or an account that the gateway does not know
 │  ├─ AccessDeniedError           an address that is not on the account's list; a firewall
+│  ├─ ProxyAuthenticationError    407: the proxy does not accept the user name or password
 │  ├─ MethodNotAllowedError       405, after the repairs
 │  ├─ UnsupportedMediaTypeError   415, after the repairs
 │  └─ RedirectedError             3xx, never followed
@@ -168,6 +169,12 @@ class AccessDeniedError(ConfigurationError):
     advice: ClassVar[str] = "Use an address that the service allows, or have this one added to the account's list."
 
 
+class ProxyAuthenticationError(ConfigurationError):
+    """407: the proxy refuses the user name or password, or was given none. A session, or call, asks it only once."""
+
+    advice: ClassVar[str] = "Check user name and password in the proxy option: percent-encode signs such as % there."
+
+
 @define(slots=False, repr=False)
 class MethodNotAllowedError(ConfigurationError):
     """405, and no repair helped. `allow`: the methods of the Allow header (RFC 9110, 15.5.6), or None without one."""
@@ -198,10 +205,7 @@ class UnsupportedMediaTypeError(ConfigurationError):
 class RedirectedError(ConfigurationError):
     """3xx. Redirects are never followed: the target would get the token. `target`: the target's origin, or None."""
 
-    advice: ClassVar[str] = (
-        "Redirects are never followed, so that the token stays where you sent it. "
-        "If you trust the target, make it the base_url."
-    )
+    advice: ClassVar[str] = "Redirects are never followed. If you trust the target, make it the base_url."
 
     target: str | None = None
 
@@ -216,8 +220,8 @@ class ServiceError(PlugChatError):
 class ConnectionFailedError(ServiceError, ConnectionError):
     """No answer, or only a part of one. Also a ConnectionError.
 
-    `reason`: "refused", "unreachable", "dns", "tls", "certificate", "proxy", "closed", "reset", "truncated" or
-    "malformed". All but "certificate" are retried.
+    `reason`: "refused", "unreachable", "dns", "tls", "certificate", "proxy", "files" (too many are open), "closed",
+    "reset", "truncated", "encoding" (one that can't be read) or "malformed". All but "certificate" are retried.
     """
 
     advice: ClassVar[str] = "Check the network and base_url; if both are right, the service is down: try again later."
@@ -302,7 +306,7 @@ class DecodeError(ResponseError):
 
 @define(slots=False, repr=False)
 class ResponseTooLargeError(ResponseError):
-    """The decoded body is too large. Reading stopped at `limit` bytes."""
+    """The decoded body is too large: reading stopped at `limit` bytes. Or it has far too many rows: `limit` is None."""
 
     advice: ClassVar[str] = "Use smaller pages, or raise max_response_bytes if pages really are that large."
 
@@ -318,10 +322,7 @@ class PaginationError(PlugChatError):
 class PageRepeatedError(PaginationError):
     """A page repeated an earlier one, and a page far past any end came back with chats: `page` is ignored."""
 
-    advice: ClassVar[str] = (
-        "The server seems to ignore `page`, so the walk would never end. The chats you already have are valid, "
-        "but may not be all: check base_url and any cache in between."
-    )
+    advice: ClassVar[str] = "Check base_url and any cache in between: `page` seems to be ignored. Chats may be missing."
 
 
 class PageLimitError(PaginationError):

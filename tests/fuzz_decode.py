@@ -42,8 +42,9 @@ def _observed() -> AbstractContextManager[object]:
 with _observed():
     from plugchat_async import Chat, DecodeError, NotAListError, NotJSONError, ResponseError
     from plugchat_async._http import decode as decoder
-    from plugchat_async._http.decode_fast import RefusedError, fast_lane
+    from plugchat_async._http.decode_fast import fast_lane
     from plugchat_async._http.secret import Secret
+    from plugchat_async._internal.json_slices import RefusedError, read_slices
     from plugchat_async.converter import converter
 
 T = TypeVar("T")
@@ -93,7 +94,7 @@ def _fast(body: bytes) -> tuple[Chat, ...] | None:
     lane = fast_lane(Chat)
     assert lane is not None
     try:
-        return _finish(decoder._read_fast(body, lane))
+        return tuple(_finish(read_slices(body, lane.read, decoder._SLICE_BYTES)))
     except RefusedError:
         return None
 

@@ -1,6 +1,7 @@
 """The body of the vendor's "status" call, as an AccountStatus. Pure."""
 
 import codecs
+from typing import Final
 
 from attrs import evolve
 
@@ -10,6 +11,9 @@ from plugchat_async._internal.lenient_json import is_cut
 from plugchat_async.converter import converter
 from plugchat_async.errors import DecodeError, NotJSONError, ResponseError
 from plugchat_async.models import AccountStatus
+
+# A status has a hundred bytes. A large body would keep the event loop.
+_MAX_BODY_BYTES: Final = 64 * 1024
 
 
 def read_status(body: bytes, token: Secret) -> AccountStatus | ResponseError:
@@ -22,6 +26,8 @@ def read_status(body: bytes, token: Secret) -> AccountStatus | ResponseError:
         token: The token to take out of texts.
     """
     statuses: tuple[AccountStatus, ...] = ()
+    if len(body) > _MAX_BODY_BYTES:
+        return ResponseError(f"the body is not an account's status: {excerpt(body, token)}")
     # The body is read as the only row of a page, by the same rules.
     page = b"[%b]" % (body.removeprefix(codecs.BOM_UTF8).strip() or b"nothing")
     try:

@@ -5,7 +5,6 @@ if it is to be raised, the page. And a page is read in steps: the caller may run
 large page does not block the event loop.
 """
 
-import re
 from collections.abc import Callable, Generator, Iterator
 from contextlib import suppress
 from functools import cache
@@ -18,30 +17,32 @@ from cattrs import ClassValidationError, Converter
 from msgspec import Raw, Struct
 
 from plugchat_async._error_details import Problem
-from plugchat_async._http.decode_fast import FastLane, RefusedError, fast_lane
+from plugchat_async._http.decode_fast import FastLane, fast_lane
 from plugchat_async._http.decode_values import MalformedValueError, wire_name
 from plugchat_async._http.response import excerpt, one_line
 from plugchat_async._http.secret import Secret
-from plugchat_async._internal.lenient_json import REFUSALS, is_cut, split_array, value_of
-from plugchat_async.errors import DecodeError, NotAListError, NotJSONError, ResponseError
+from plugchat_async._internal.json_slices import CutError, RefusedError, TooLargeError, read_slices, split_slices
+from plugchat_async._internal.lenient_json import REFUSALS, value_of
+from plugchat_async.errors import DecodeError, NotAListError, NotJSONError, ResponseError, ResponseTooLargeError
 
 OnBadValue = Literal["warn", "raise"]
 
 # A page is read in slices of a few hundred chats, each a third of a millisecond; row by row in smaller ones.
 _SLICE_BYTES: Final = 96 * 1024
-_SLICE_ROWS: Final = 128
 # Rows that are read together, until one of them has an unusual spelling: a single row takes three times as long.
 _RUN_ROWS: Final = 16
-# How many cuts one after the other may miss the end of a chat before the page is read row by row.
-_MAX_MISSES: Final = 16
-# Between two objects of an array, or in a string that looks like it.
-_BETWEEN: Final = re.compile(rb"\}[ \t\r\n]*,[ \t\r\n]*\{")
+# Row by row, a slice ends when it has cost so much: 1 for a row, for each value that can't be read, and for so many
+# bytes. Each takes up to 40 µs.
+_SLICE_COST: Final = 96
+_COST_BYTES: Final = 4096
 
 # A bad value's share of an error message, and how much of it is looked at for that.
 _VALUE_CHARS: Final = 60
 _SHOWN_BYTES: Final = 512
 # How many problems of a page are kept. Each takes some 20 µs, and a small body may hold a million of them.
 MAX_PROBLEMS: Final = 1000
+# A page with more than these is an error even where they are only reported: it would take many seconds.
+_MAX_BAD_VALUES: Final = 100_000
 
 _EXPECTED: Final = "a text"
 
@@ -99,52 +100,31 @@ def decode_slices(
 
     """
     lane = fast_lane(item) if accelerated else None
-    if lane is not None:
-        with suppress(RefusedError):
-            return Decoded((yield from _read_fast(body, lane)))
     try:
-        rows = split_array(body)
-    except REFUSALS as cause:
+        if lane is not None:
+            with suppress(RefusedError):
+                return Decoded(tuple((yield from read_slices(body, lane.read, _SLICE_BYTES))))
+        rows = yield from split_slices(body)
+    except (*REFUSALS, TooLargeError) as cause:
         return _error_of(cause, body, token)
     return (yield from _read_rows(rows, _RowReader(using, item, token), lane, on_bad_value))
 
 
-def _read_fast(body: bytes, lane: FastLane) -> Generator[None, None, tuple[Any, ...]]:
-    """Read a page in the fast lane, a slice at a time."""
-    if len(body) <= 2 * _SLICE_BYTES:
-        return tuple(lane.read(body))
-    items: list[Any] = []
-    opening, start = b"", 0
-    place, misses = _SLICE_BYTES, 0
-    while cut := _BETWEEN.search(body, place):
-        try:
-            items += lane.read(b"%b%b]" % (opening, body[start : cut.start() + 1]))
-        except RefusedError:
-            # If the cut is within a string, or between objects of one chat, the slice is not valid. So a slice that
-            # can be read ends between two chats, and the next one begins there.
-            misses += 1
-            if misses > _MAX_MISSES:
-                raise
-            place = cut.end()
-        else:
-            opening, start = b"[", cut.end() - 1
-            place, misses = start + _SLICE_BYTES, 0
-        yield
-    items += lane.read(opening + body[start:])
-    return tuple(items)
-
-
 def _read_rows(
-    rows: list[Raw], reader: "_RowReader", lane: FastLane | None, on_bad_value: OnBadValue
+    rows: list[bytes], reader: "_RowReader", lane: FastLane | None, on_bad_value: OnBadValue
 ) -> Generator[None, None, Decoded | DecodeError]:
     """Read a page row by row: most rows have the usual spelling, even if one of them has not."""
     items: list[Any] = []
     run: list[Any] | None = None
     problems: list[Problem] = []
     unreadable: list[str] = []
-    count = 0
+    count = cost = 0
+    most_unreadable = len(rows) // 2
+    most_bad = _MAX_BAD_VALUES if on_bad_value == "warn" else MAX_PROBLEMS - 1
     for index, row in enumerate(rows):
-        if index and not index % _SLICE_ROWS:
+        cost += 1 + len(row) // _COST_BYTES
+        if cost > _SLICE_COST:
+            cost = 0
             yield
         if lane is not None:
             if not index % _RUN_ROWS:
@@ -152,35 +132,39 @@ def _read_rows(
             with suppress(RefusedError):
                 items.append(lane.read_row(row) if run is None else run[index % _RUN_ROWS])
                 continue
-        item, found = reader.read(bytes(row), index)
+        item, found = reader.read(row, index)
         if item is None:
             unreadable.append(_digest_of(row))
         else:
             items.append(item)
         count += len(found)
+        cost += len(found)
         problems += found[: MAX_PROBLEMS - len(problems)]
-        if 2 * len(unreadable) > len(rows) or (on_bad_value == "raise" and count >= MAX_PROBLEMS):
+        if len(unreadable) > MAX_PROBLEMS and 2 * len(unreadable) > index:
+            most_unreadable = MAX_PROBLEMS  # a million more need not be read
+        if len(unreadable) > most_unreadable or count > most_bad:
             break  # it is an error in any case
-    if 2 * len(unreadable) > len(rows):
+    if len(unreadable) > most_unreadable:
         ids = f"at least {len(unreadable)} have neither a phone nor a lid"
         message = f"not a page of chats: of {len(rows)} rows, {ids}"
-        return DecodeError(message, problems=tuple(problems))
-    if problems and on_bad_value == "raise":
-        at_least = "at least " if count >= MAX_PROBLEMS else ""
+    elif count > most_bad or (problems and on_bad_value == "raise"):
+        at_least = "at least " if count > most_bad else ""
         message = f"{at_least}{count} value{'' if count == 1 else 's'} can't be read"
-        return DecodeError(message, problems=tuple(problems))
-    return Decoded(tuple(items), tuple(unreadable), tuple(problems), count)
+    else:
+        return Decoded(tuple(items), tuple(unreadable), tuple(problems), count)
+    return DecodeError(message, problems=tuple(problems))
 
 
-def _digest_of(row: Raw) -> str:
+def _digest_of(row: bytes) -> str:
     # No key of a chat begins like that. The digest is the same in another process, as checkpoints need it.
-    return f"\0{blake2b(bytes(row), digest_size=8).hexdigest()}"
+    return f"\0{blake2b(row, digest_size=8).hexdigest()}"
 
 
-def _read_run(rows: list[Raw], lane: FastLane) -> list[Any] | None:
+def _read_run(rows: list[bytes], lane: FastLane) -> list[Any] | None:
     """Read some rows in the fast lane, or return None."""
+    joined = b",".join(rows)
     try:
-        return lane.read(b"[%b]" % b",".join(rows))
+        return lane.read(b"[%b]" % joined) if len(joined) <= _SLICE_BYTES else None
     except RefusedError:
         return None
 
@@ -269,7 +253,12 @@ def _error_of(cause: Exception, body: bytes, token: Secret) -> ResponseError:
             )
         case msgspec.ValidationError():
             return NotAListError(f"the body is not a JSON array: {excerpt(body, token)}")
-        case _ if is_cut(body):
+        case TooLargeError():
+            return ResponseTooLargeError(
+                f"the body has {cause.what} in {len(body):,} bytes",
+                "That is no list of chats: check base_url; if it is right, report the response to Plug Chat's support.",
+            )
+        case CutError():
             message = f"the JSON ends in the middle, after {len(body)} bytes"
             return NotJSONError(message, "The response was cut off: try again later.", truncated=True)
         case _:

@@ -27,6 +27,7 @@ from plugchat_async._http.decode_values import (
     time_from_epoch,
     wire_name,
 )
+from plugchat_async._internal.json_slices import RefusedError
 from plugchat_async._internal.lenient_json import REFUSALS
 
 Read = Callable[[bytes], list[Any]]
@@ -55,10 +56,6 @@ _KEYS: Final = (
     *("pinned", "messagesUnread", "unread", "lid", "lastMessageTime", "isGroupAnnouncement"),
     *("archived", "phone", "name", "isGroup", "isMuted", "isMarkedSpam"),
 )
-
-
-class RefusedError(Exception):
-    """The fast lane can't read a page, or a row."""
 
 
 class FastLane:

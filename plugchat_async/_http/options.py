@@ -24,7 +24,8 @@ class RequestOptions(TypedDict, total=False):
     """The options that requests for one account and for many accounts have in common.
 
     Attributes:
-        timeout: Seconds for one attempt, body included (default 30.0).
+        timeout: Seconds for one attempt, body included (default 30.0). Time in which this process does not run, as when
+            its machine sleeps, does not count.
         retry: When to retry, and how long to wait (default: 3 attempts, 60 s a page).
         repair: Whether a request is changed and sent again after 405 and 415 (default True).
         on_bad_value: "warn" (default) replaces a value that cannot be read by the field's default, and reports it in
@@ -34,7 +35,8 @@ class RequestOptions(TypedDict, total=False):
         requests_per_second: The maximum number of requests per second, evenly spaced by the event loop's clock, except
             that those of 10 ms may be sent at once (default None: no limit).
         max_response_bytes: The largest body, decompressed, that is read (default 16 MiB).
-        proxy: The URL of an HTTP proxy (default None: no proxy; environment variables are not used).
+        proxy: The URL of an HTTP proxy, perhaps with a user name and a password (default None: no proxy; environment
+            variables are not used). Requests to loopback don't go through it.
         ssl_context: An ssl.SSLContext to verify servers with (default None: Python's default).
         telemetry: Records walks, pages and attempts, such as an OpenTelemetry of
             `plugchat_async.integrations.opentelemetry` (default None).

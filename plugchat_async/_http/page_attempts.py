@@ -1,7 +1,7 @@
 """What has happened so far to a page, or to another result: the attempts, and what they were sent with."""
 
 from collections.abc import Callable, Generator
-from typing import Generic, TypeVar
+from typing import Final, Generic, TypeVar
 
 from attrs import Factory, define, evolve, field
 
@@ -15,6 +15,8 @@ from plugchat_async._http.transport import AttemptFailed
 from plugchat_async.errors import NotConnectedError, PlugChatError, SessionStateError
 
 T = TypeVar("T")
+# How often a page is asked for again because this process did not run.
+_MAX_PAUSES: Final = 3
 # Reads the body of a response with the status 200, in steps. It returns an error instead of raising it.
 ReadBody = Callable[[bytes, Secret], Generator[None, None, T | PlugChatError]]
 
@@ -34,6 +36,7 @@ class PageRequest(Generic[T]):
         attempt: How many of the policy's attempts were begun. Repairs and a replaced idle connection don't count.
         elapsed: Seconds spent so far: requests and waits, but not the wait for a slot.
         replaced_stale: Whether an idle connection that had been closed was replaced.
+        pauses: How many requests were sent again because this process did not run meanwhile.
         refused: The token that was refused, once a newer one was looked for.
         renewed: The newer token, until it is sent.
         repairs: The repairs that were tried, each with the error that it was to mend.
@@ -51,6 +54,7 @@ class PageRequest(Generic[T]):
     attempt: int = 1
     elapsed: float = 0.0
     replaced_stale: bool = False
+    pauses: int = 0
     refused: Secret | None = None
     renewed: Secret | None = None
     repairs: list[tuple[Repair, PlugChatError]] = Factory(list[tuple[Repair, PlugChatError]])
@@ -66,6 +70,18 @@ class PageRequest(Generic[T]):
     def repair_names(self) -> list[str]:
         """The names of the repairs that were tried."""
         return [repair.name for repair, _ in self.repairs]
+
+    def is_free(self, outcome: AttemptFailed) -> bool:
+        """Return whether a request is sent again at no cost, since the server is not to blame; and count it."""
+        if outcome.stale and not self.replaced_stale:
+            # An idle connection had been closed: the server never saw the request.
+            self.replaced_stale = True
+            return True
+        if outcome.paused and self.pauses < _MAX_PAUSES:
+            # This process did not run for some time: who knows what the server did meanwhile.
+            self.pauses += 1
+            return True
+        return False
 
     def record_attempt(self, request: Request, outcome: Response | AttemptFailed, error: PlugChatError) -> None:
         """Record a failed attempt."""

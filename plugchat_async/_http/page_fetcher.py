@@ -5,7 +5,7 @@ A call without pages is fetched in the same way. The pure modules decide what to
 
 import asyncio
 import logging
-from collections.abc import Callable, Coroutine, Generator
+from collections.abc import Awaitable, Callable, Coroutine, Generator
 from functools import partial
 from typing import Any, TypeVar
 
@@ -165,9 +165,7 @@ class PageFetcher:
                 not isinstance(outcome, AttemptFailed) and is_refusal(outcome)
             ):
                 raise work.with_context(work.root_error(result))
-            if isinstance(outcome, AttemptFailed) and outcome.stale and not work.replaced_stale:
-                # An idle connection had been closed: the server never saw the request, and is not to blame.
-                work.replaced_stale = True
+            if isinstance(outcome, AttemptFailed) and work.is_free(outcome):
                 work.record_resend("connection", result)
                 continue
             if isinstance(result, AuthenticationError) and await self._renew_token(work, result):
@@ -191,18 +189,26 @@ class PageFetcher:
 
     async def _attempt(self, work: PageRequest[Any]) -> tuple[Request, Response | AttemptFailed]:
         # The wait for a slot counts neither against the attempt nor against the deadline.
-        await self.limits.enter(self.clock.monotonic, partial(self._get_ready, work))
+        enter = partial(self.limits.enter, self.clock.monotonic, partial(self._get_ready, work))
+        if isinstance(self.token, Secret) and self.limits.are_free(self.clock.monotonic()):
+            await enter()  # waits for nothing
+        else:
+            await self._until_closed(work, enter)
         try:
             request = self._requests.build(work.template, work.token, work.number, work.size)
-            started = self.clock.monotonic()
+            started = self._running_time()
             sending = self.transport.send(request, timeout=self._time_left(work))
             if work.observer is not None:
                 sending = work.observer.send(request, len(work.attempts), sending)
             outcome = await sending
-            work.elapsed += self.clock.monotonic() - started
+            work.elapsed += self._running_time() - started
         finally:
             self.limits.slots.release()
         return request, outcome
+
+    def _running_time(self) -> float:
+        """Return the time by the session's clock, without the time in which this process did not run."""
+        return self.clock.monotonic() - self.transport.pauses.lost
 
     def _time_left(self, work: PageRequest[Any]) -> float:
         return min(self.timeout, max(0.0, self.policy.deadline - work.elapsed))
@@ -238,9 +244,9 @@ class PageFetcher:
         await self._sleep(work, wait)
 
     async def _get_token(self, work: PageRequest[Any], provider: TokenProvider) -> Secret | TokenError:
-        started = self.clock.monotonic()
-        token = await provider.get(self._time_left(work))
-        work.elapsed += self.clock.monotonic() - started
+        started = self._running_time()
+        token = await provider.get(self._time_left(work), self.transport.pauses)
+        work.elapsed += self._running_time() - started
         return token
 
     async def _renew_token(self, work: PageRequest[Any], error: PlugChatError) -> bool:
@@ -248,7 +254,7 @@ class PageFetcher:
         if isinstance(self.token, Secret) or work.refused is not None or self._time_left(work) <= 0:
             return False
         work.refused = work.token
-        newest = await self._get_token(work, self.token)
+        newest = await self._until_closed(work, self._get_token, work, self.token)
         if isinstance(newest, TokenError):
             error.message += f"; there is no newer token: {newest.message}"
             return False
@@ -256,8 +262,12 @@ class PageFetcher:
         return newest.value != work.refused.value
 
     async def _sleep(self, work: PageRequest[Any], seconds: float) -> None:
+        await self._until_closed(work, self.clock.sleep, seconds)
+
+    async def _until_closed(self, work: PageRequest[Any], begin: Callable[..., Awaitable[T]], *args: Any) -> T:
+        """Return what `begin(*args)` returns, or raise SessionStateError as soon as the session is closed."""
         try:
-            await self.pause(seconds)
+            return await self.transport.wait(begin, *args)
         except SessionStateError as closed:
             work.with_context(closed)
             raise

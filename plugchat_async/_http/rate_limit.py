@@ -69,6 +69,11 @@ class Limits:
         """Send nothing before a time. An earlier one changes nothing."""
         self.not_before = max(self.not_before, until)
 
+    def are_free(self, now: float) -> bool:
+        """Return whether `enter` would wait for nothing but `get_ready`. `now`: the time by the session's clock."""
+        limited = self.overall is not None or self.own is not None or now < self.not_before
+        return not (limited or self._turn.locked() or self.slots.locked())
+
     async def enter(self, monotonic: Callable[[], float], get_ready: Callable[[], Awaitable[object]]) -> None:
         """Wait until a request may be sent. The caller must release `slots` afterwards.
 

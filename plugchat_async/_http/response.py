@@ -17,6 +17,7 @@ from plugchat_async.errors import (
     AuthenticationError,
     MethodNotAllowedError,
     PlugChatError,
+    ProxyAuthenticationError,
     RateLimitedError,
     RedirectedError,
     RequestTimeoutError,
@@ -25,8 +26,9 @@ from plugchat_async.errors import (
     UnsupportedMediaTypeError,
 )
 
-# Enough for 200 characters behind some blanks; a body may have megabytes.
+# Enough for 200 characters, and so many blanks may be before them; a body may have megabytes.
 _EXCERPT_BYTES: Final = 4096
+_BLANK_BYTES: Final = 64 * 1024
 
 # A single status goes before its range; a status in neither is an UnexpectedStatusError.
 _STATUSES: Final[dict[int, type[PlugChatError]]] = {
@@ -34,6 +36,7 @@ _STATUSES: Final[dict[int, type[PlugChatError]]] = {
     401: AuthenticationError,
     403: AuthenticationError,
     405: MethodNotAllowedError,
+    407: ProxyAuthenticationError,
     408: RequestTimeoutError,
     415: UnsupportedMediaTypeError,
     425: ServerError,
@@ -46,7 +49,6 @@ _STATUS_RANGES: Final[dict[range, type[PlugChatError]]] = {
 _STATUS_HINTS: Final = {
     400: "The server refused page, page_size or the headers: read what it says, and check base_url.",
     404: "The server has no such path: check base_url.",
-    407: "The proxy requires credentials: check the proxy option.",
 }
 
 
@@ -93,8 +95,10 @@ def status_line(status: int) -> str:
 
 def excerpt(body: bytes, token: Secret) -> str:
     """Return the start of a body as one printable line, quoted, at most 200 characters, without the token."""
-    start = body.lstrip()[:_EXCERPT_BYTES]
-    return f"'{one_line(start.decode('utf-8', 'replace'), token)}'" if start else "an empty body"
+    start = body[:_BLANK_BYTES].lstrip()[:_EXCERPT_BYTES]
+    if not start:
+        return "an empty body" if len(body) <= _BLANK_BYTES else "blanks"
+    return f"'{one_line(start.decode('utf-8', 'replace'), token)}'"
 
 
 def one_line(text: str, token: Secret, max_chars: int = EXCERPT_CHARS) -> str:

@@ -6,6 +6,7 @@ import aiohttp
 
 from plugchat_async._http.options import RequestSettings
 from plugchat_async._http.page_fetcher import PageFetcher
+from plugchat_async._http.proxy import Proxy
 from plugchat_async._http.rate_limit import Limits, rate_limiter
 from plugchat_async._http.request import RequestTemplate
 from plugchat_async._http.retry import RetryBudget
@@ -36,6 +37,7 @@ class SharedResources:
         telemetry = settings.telemetry
         self._settings = settings
         self._client_session = client_session
+        self._proxy = None if settings.proxy is None else Proxy(settings.proxy)
         self._dispatcher = None if telemetry is None else Dispatcher(telemetry, settings.clock.monotonic)
         self._slots = asyncio.Semaphore(settings.max_concurrency)
         self._rate = rate_limiter(settings.requests_per_second)
@@ -45,7 +47,7 @@ class SharedResources:
         """Return a new transport, with connections of its own unless there is an injected session."""
         return Transport(
             borrowed=self._client_session,
-            proxy=self._settings.proxy,
+            proxy=self._proxy,
             ssl_context=self._settings.ssl_context,
             max_response_bytes=self._settings.max_response_bytes,
         )

@@ -10,6 +10,7 @@ from typing import Final, TypeAlias, cast
 
 from attrs import define
 
+from plugchat_async._http.pauses import Pauses
 from plugchat_async._http.secret import Secret
 from plugchat_async.errors import InvalidTypeError, InvalidValueError, TokenError
 
@@ -55,7 +56,7 @@ class TokenProvider:
         """The token that was returned last, or None before the first one."""
         return self._last
 
-    async def get(self, seconds: float) -> Secret | TokenError:
+    async def get(self, seconds: float, pauses: Pauses) -> Secret | TokenError:
         """Return the token for the next request, or the error if there is none. The function is called once.
 
         The error is returned instead of raised: tracebacks may show the frames, and these hold the token. The error
@@ -63,28 +64,33 @@ class TokenProvider:
 
         Args:
             seconds: How long an async function may take.
+            pauses: Gives it the time back in which this process did not run.
         """
         task = asyncio.current_task()
         assert task is not None, "requests are made by tasks"
         cancelling = task.cancelling()
         waiting = asyncio.timeout(seconds)
-        cancelled = False
+        cancelled: tuple[object, ...] | None = None
         returned: object = None
         try:
             returned = self._function()
             if inspect.isawaitable(returned):
+                pauses.add(waiting)
                 async with waiting:
                     # Others may wait for the same future: it is not ours to cancel.
                     returned = await (asyncio.shield(returned) if asyncio.isfuture(returned) else returned)
-        except asyncio.CancelledError:
-            cancelled = True
+        except asyncio.CancelledError as error:
+            cancelled = error.args
         except Exception as cause:  # noqa: BLE001 - a user's function may raise anything
             if isinstance(cause, TimeoutError) and waiting.expired():
                 return TokenError(f"{_CALLABLE} took longer than {seconds:g} s")
             return TokenError(f"{_CALLABLE} failed: {_describe(cause)}")
-        if cancelled:
+        finally:
+            pauses.remove(waiting)
+        if cancelled is not None:
             if task.cancelling() > cancelling:
-                raise asyncio.CancelledError  # a new one: the frames of the first one may hold the token
+                # A new one: the frames of the first one may hold the token. anyio knows its own by the arguments.
+                raise asyncio.CancelledError(*cancelled)
             return TokenError(f"{_CALLABLE} was cancelled by other code")
         return self._wrap(returned)
 

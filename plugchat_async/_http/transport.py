@@ -7,25 +7,38 @@ An attempt returns a response or a failure, and raises nothing but CancelledErro
 import asyncio
 import ssl
 from collections.abc import Awaitable, Callable
-from functools import cached_property
-from typing import Any, Final, Literal, cast
-from weakref import WeakSet
+from io import BytesIO
+from typing import Any, Final, Literal, TypeVar
+from urllib.parse import urlsplit
+from urllib.request import getproxies, proxy_bypass
 
 import aiohttp
-from aiohttp.client_proto import ResponseHandler
-from aiohttp.connector import Connection
-from aiohttp.tracing import Trace
 from msgspec import Struct
 from yarl import URL
 
 from plugchat_async._http.aiohttp_errors import DroppedError, translate
+from plugchat_async._http.connections import MiddlewareError, TrackedRequest, TrackingConnector, send_once
+from plugchat_async._http.pauses import Pauses
+from plugchat_async._http.proxy import Proxy, ProxyRefusedError
 from plugchat_async._http.request import Request
 from plugchat_async._http.response import Response
 from plugchat_async._http.secret import Secret
-from plugchat_async.errors import PlugChatError, RequestTimeoutError, SessionStateError
+from plugchat_async._http.urls import is_loopback_url
+from plugchat_async.errors import (
+    ConfigurationError,
+    PlugChatError,
+    RequestTimeoutError,
+    ServiceError,
+    SessionStateError,
+)
+
+T = TypeVar("T")
 
 # Of a response other than 200 only an excerpt is shown.
 ERROR_BODY_BYTES: Final = 64 * 1024
+
+# After so many bytes of a body other tasks run between its chunks.
+_UNPAUSED_BYTES: Final = 192 * 1024
 
 # No header that is read here is longer; a hundred lines of one may be.
 _HEADER_CHARS: Final = 2048
@@ -47,11 +60,13 @@ class AttemptFailed(Struct, frozen=True):
         error: The error. It is not raised yet.
         stale: Whether an idle connection turned out to be closed, so that the server never saw the request.
         sent: Whether anything was sent.
+        paused: Whether this process did not run for some time meanwhile, so that the server may not be to blame.
     """
 
     error: PlugChatError
     stale: bool = False
     sent: bool = True
+    paused: bool = False
 
 
 class Transport:
@@ -61,20 +76,21 @@ class Transport:
 
     Args:
         borrowed: The session to borrow, or None.
-        proxy: The URL of a proxy, or None.
+        proxy: The proxy, or None. Requests to this machine don't go through it.
         ssl_context: Verifies servers, or None for Python's default.
         max_response_bytes: The largest body of a 200 that is read, after decompression.
         keep_headers: Whether to keep the headers of every response (default False: not of a 200).
 
     Attributes:
         state: "new", "open" in one event loop, or "closed" for good.
+        pauses: Gives attempts the time back in which this process did not run.
     """
 
     def __init__(
         self,
         *,
         borrowed: aiohttp.ClientSession | None,
-        proxy: Secret | None,
+        proxy: Proxy | None,
         ssl_context: ssl.SSLContext | None,
         max_response_bytes: int,
         keep_headers: bool = False,
@@ -85,8 +101,10 @@ class Transport:
         self.max_response_bytes = max_response_bytes
         self._keep_headers = keep_headers
         self.state: Literal["new", "open", "closed"] = "new"
+        self.pauses = Pauses()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._own: aiohttp.ClientSession | None = None
+        self._borrowed_proxy: Proxy | None = None
         # The timeouts of attempts and waits that run now, each with its task: closing ends them.
         self._running: dict[asyncio.Timeout, asyncio.Task[Any] | None] = {}
 
@@ -102,7 +120,9 @@ class Transport:
         options: dict[str, Any] = {}
         if self._borrowed is None:
             # The session limits what is in flight, so the connector need not.
-            connector: aiohttp.BaseConnector | None = _Connector(limit=0, ssl=self._ssl_context or True)
+            own = TrackingConnector(limit=0, ssl=self._ssl_context or True)
+            own.through = self._proxy
+            connector: aiohttp.BaseConnector | None = own
         else:
             loop, proxy, auth = (getattr(self._borrowed, name, None) for name in (_LOOP, _PROXY, _PROXY_AUTH))
             if loop not in (None, asyncio.get_running_loop()):
@@ -111,17 +131,18 @@ class Transport:
                     "Create both sessions in the event loop that uses them.",
                 )
             # The proxy is the way out of a closed network: bare requests take it as well.
-            options = {"proxy": proxy, "trust_env": self._borrowed.trust_env}
-            options |= {} if auth is None else {"proxy_auth": auth}  # deprecated: aiohttp warns of any value
+            options = {"trust_env": self._borrowed.trust_env}
+            if proxy is not None:
+                self._borrowed_proxy = Proxy(Secret(str(proxy)), None if auth is None else (auth.login, auth.password))
             connector = self._borrowed.connector
         self._own = aiohttp.ClientSession(
             connector=connector,
             connector_owner=self._borrowed is None,
             # The default jar would send one account's cookies with another's requests.
             cookie_jar=aiohttp.DummyCookieJar(),
-            middlewares=(_send_once,),
+            middlewares=(send_once,),
             # Only our own connector notes what it knows of a request.
-            request_class=_Request if self._borrowed is None else aiohttp.ClientRequest,
+            request_class=TrackedRequest if self._borrowed is None else aiohttp.ClientRequest,
             **options,
         )
         self.state = "open"
@@ -142,6 +163,7 @@ class Transport:
     async def close(self) -> None:
         """Close what is ours, and leave what was borrowed."""
         self.state = "closed"
+        self.pauses.stop()
         loop, current = asyncio.get_running_loop(), asyncio.current_task()
         for limit, task in self._running.items():
             # A task that closes the transport in the middle of its own request is not interrupted.
@@ -150,35 +172,37 @@ class Transport:
         if self._own is not None:
             await self._own.close()
 
-    async def wait(self, sleep: Callable[[float], Awaitable[object]], seconds: float) -> None:
-        """Sleep for some seconds, or raise SessionStateError as soon as the transport is closed."""
+    async def wait(self, begin: Callable[..., Awaitable[T]], *args: Any) -> T:
+        """Return what `begin(*args)` returns, or raise SessionStateError as soon as the transport is closed."""
         if self.state == "closed":
             raise _closed()
         limit = asyncio.timeout(None)
         self._running[limit] = asyncio.current_task()
         try:
             async with limit:
-                await sleep(seconds)
+                return await begin(*args)
         except TimeoutError:
             if not limit.expired():
                 raise  # it is the clock's own
         finally:
             del self._running[limit]
-        if limit.expired():
-            raise _closed()
+        raise _closed()
 
     async def send(self, request: Request, *, timeout: float) -> Response | AttemptFailed:  # noqa: ASYNC109 - bounds the attempt, body included
         """Send one request and read its response, within `timeout` seconds."""
         client = self._own if request.template.bare or self._borrowed is None else self._borrowed
         assert client is not None, "callers check that it is open"
-        if (closed := self._closed_error(client)) is not None:
-            return AttemptFailed(closed, sent=False)
+        proxy = self._proxy_for(request)
+        refused = self._closed_error(client) or self._proxy_error(request, proxy)
+        if refused is not None:
+            return AttemptFailed(refused, sent=False)
         response = Response(0, {}, b"", complete=False, sent_url=request.url)
         error: PlugChatError | None = None
         stale = False
         raised: BaseException | None = None
         limit = asyncio.timeout(timeout)
         self._running[limit] = asyncio.current_task()
+        lost = self.pauses.add(limit)
         try:
             async with limit:
                 await self._ask(client, request, response)
@@ -188,33 +212,65 @@ class Transport:
         except TimeoutError:
             # Closing ends it as well: aiohttp would leave a request that waits for its body waiting.
             error = self._closed_error(client) or RequestTimeoutError(f"no complete answer within {timeout:g} s")
-        except _MiddlewareError as carrier:
+        except MiddlewareError as carrier:
             raised = carrier.error
         except Exception as cause:  # errors of neither aiohttp nor the network are raised again
-            # aiohttp does not promise what a session raises that is closed in the middle of a request.
-            if (closed := self._closed_error(client)) is not None:
-                error = closed
-            elif isinstance(cause, (aiohttp.ClientError, DroppedError, OSError)) or (
-                # Other ValueErrors of a borrowed session are its own code's.
-                isinstance(cause, ValueError) and (client is self._own or "AUTHORIZATION" in str(cause))
-            ):
-                error = translate(cause, request)
-                stale = isinstance(cause, DroppedError) and cause.reused
-            else:
+            error = self._error_for(cause, client, request, proxy)
+            if error is None:
                 raise
+            stale = isinstance(cause, DroppedError) and cause.reused and not isinstance(error, SessionStateError)
         finally:
             del self._running[limit]
+            self.pauses.remove(limit)
         if raised is not None:
             raise raised  # here, where no error of aiohttp is its context
+        if proxy is not None:
+            proxy.note(response.status, error)
         # A status says more than how its body was cut.
         if error is None or response.status not in (0, 200):
             return response
         error.url = request.url
-        return AttemptFailed(error, stale)
+        paused = self.pauses.lost > lost and isinstance(error, ServiceError)
+        return AttemptFailed(error, stale, paused=paused)
+
+    def _error_for(
+        self, cause: Exception, client: aiohttp.ClientSession, request: Request, proxy: Proxy | None
+    ) -> PlugChatError | None:
+        """Return our error for one of aiohttp or the network, or None for one of other code."""
+        # aiohttp does not promise what a session raises that is closed in the middle of a request.
+        if (closed := self._closed_error(client)) is not None:
+            return closed
+        if isinstance(cause, (aiohttp.ClientError, DroppedError, ProxyRefusedError, OSError)) or (
+            # Other ValueErrors of a borrowed session are its own code's.
+            isinstance(cause, ValueError) and (client is self._own or "AUTHORIZATION" in str(cause))
+        ):
+            return translate(cause, request, proxy)
+        return None
+
+    def _proxy_for(self, request: Request) -> Proxy | None:
+        """Return the proxy of a request. A request to this machine needs none, which would get its token."""
+        if self._proxy is not None and not is_loopback_url(request.template.base_url):
+            return self._proxy
+        return self._borrowed_proxy
+
+    def _proxy_error(self, request: Request, proxy: Proxy | None) -> ConfigurationError | None:
+        if proxy is not None and proxy.refused:
+            return proxy.refusal()
+        if self._borrowed is None or not request.url.startswith("http:"):
+            return None
+        # aiohttp can't send a request of such a session without its proxy.
+        if proxy is None and not (self._borrowed.trust_env and _environment_proxy(request.template.base_url)):
+            return None
+        return ConfigurationError(
+            f"not sent: {request.template.base_url} would be asked through the proxy of the injected client_session, "
+            "which could read the token",
+            "Use a client_session without a proxy; with trust_env, set NO_PROXY=localhost,127.0.0.1,::1.",
+        )
 
     async def _ask(self, client: aiohttp.ClientSession, request: Request, response: Response) -> None:
         """Send the request, and fill in the response. aiohttp's objects stay in this frame, which no error leads to."""
         url = URL(request.url, encoded=True)
+        proxy = self._proxy_for(request)
         async with client.request(
             "GET",
             url,
@@ -223,9 +279,10 @@ class Transport:
             raise_for_status=False,
             auto_decompress=True,
             timeout=_NO_TIMEOUT,
-            proxy=None if self._proxy is None else self._proxy.value,
+            proxy=None if proxy is None else proxy.url,
+            proxy_headers=None if proxy is None else proxy.headers,
             # Given with a request they replace the session's own.
-            middlewares=None if client is self._own else (_send_once, *getattr(client, _MIDDLEWARES, ())),
+            middlewares=None if client is self._own else (send_once, *getattr(client, _MIDDLEWARES, ())),
         ) as answer:
             response.status = answer.status
             if answer.status != 200 or self._keep_headers:
@@ -239,16 +296,17 @@ class Transport:
         limit = self.max_response_bytes if answer.status == 200 else ERROR_BODY_BYTES
         if (answer.content_length or 0) > limit and answer.status == 200:
             return b"", False
-        chunks: list[bytes] = []
+        body = BytesIO()  # which gives its bytes without a copy: one of 16 MB takes ten milliseconds
         size = 0
         # Chunks come decompressed, a few hundred kilobytes at a time: a bomb is met at the limit, not after it.
         while chunk := await answer.content.readany():
-            chunks.append(chunk)
-            size += len(chunk)
+            size += body.write(chunk)
             if size > limit:
                 # A page that is too large is not used; of an error the beginning is shown.
-                return b"" if answer.status == 200 else b"".join(chunks)[:limit], False
-        return b"".join(chunks), True
+                return b"" if answer.status == 200 else body.getvalue()[:limit], False
+            if size > _UNPAUSED_BYTES:
+                await asyncio.sleep(0)  # a chunk is decompressed when it is read, a millisecond each
+        return body.getvalue(), True
 
     def _closed_error(self, client: aiohttp.ClientSession) -> SessionStateError | None:
         if self.state == "closed":
@@ -256,6 +314,11 @@ class Transport:
         if client.closed:
             return SessionStateError("the injected client_session is closed", "Keep it open as long as this session.")
         return None
+
+
+def _environment_proxy(base_url: str) -> bool:
+    """Return whether the environment has a proxy for an http URL."""
+    return "http" in getproxies() and not proxy_bypass(urlsplit(base_url).hostname or "")
 
 
 def _closed() -> SessionStateError:
@@ -277,66 +340,3 @@ def _fill_in_headers(response: Response, answer: aiohttp.ClientResponse, url: UR
     response.sent_method, response.sent_url = sent.method, str(sent.url)
     response.sent_content_type = sent.headers.get("Content-Type")
     response.altered = sent.method != "GET" or sent.url != url
-
-
-class _Request(aiohttp.ClientRequest):
-    """A request of our own session. `reused`: it is sent over a connection that an earlier request has used."""
-
-    reused = False
-
-
-class _Connector(aiohttp.TCPConnector):
-    """Notes which requests reuse a connection, and closes connections on which something came unasked.
-
-    aiohttp's tracing would report the first as well, but takes 12 µs a request for it, whether anything fails or not.
-    """
-
-    @cached_property
-    def _used(self) -> WeakSet[ResponseHandler]:
-        """The connections that a request was sent over."""
-        return WeakSet()
-
-    async def connect(
-        self,
-        req: aiohttp.ClientRequest,
-        traces: list[Trace],
-        timeout: aiohttp.ClientTimeout,  # noqa: ASYNC109 - aiohttp's argument
-    ) -> Connection:
-        while True:
-            connection = await super().connect(req, traces, timeout)
-            protocol = connection.protocol
-            assert protocol is not None, "it was not released yet"
-            if protocol not in self._used:
-                self._used.add(protocol)
-                return connection
-            # An answer more than was asked for, late on an idle connection, would be taken for the next request's,
-            # perhaps another account's. aiohttp looks for it when a request ends, but not when the next one begins.
-            if not protocol.should_close:
-                cast("_Request", req).reused = True
-                return connection
-            connection.close()
-
-
-class _MiddlewareError(Exception):
-    """Carries an error of ours from a middleware of a borrowed session: aiohttp would replace OSErrors."""
-
-    def __init__(self, error: PlugChatError) -> None:
-        super().__init__()
-        self.error = error
-
-
-async def _send_once(request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType) -> aiohttp.ClientResponse:
-    """Middleware that keeps aiohttp from silently repeating a GET whose connection was lost.
-
-    aiohttp has no switch for it (its issue 10790), but repeats only on these classes. The session itself retries:
-    counted, delayed, and paid from its budget.
-    """
-    try:
-        return await handler(request)
-    except aiohttp.ClientConnectorError:
-        raise  # never repeated by aiohttp, and says more
-    except PlugChatError as error:
-        raise _MiddlewareError(error) from None
-    except (aiohttp.ServerDisconnectedError, aiohttp.ClientOSError) as cause:
-        dropped = isinstance(cause, aiohttp.ServerDisconnectedError)
-    raise DroppedError(closed=dropped, reused=isinstance(request, _Request) and request.reused)

@@ -5,7 +5,9 @@ Checks return their error instead of raising it: then no frame of a traceback ho
 
 import ipaddress
 import re
+from functools import lru_cache
 from typing import Final
+from urllib.parse import urlsplit
 
 from plugchat_async.errors import InvalidTypeError, InvalidValueError
 
@@ -16,6 +18,7 @@ DOCUMENTED_ORIGINS: Final = ("https://app.plugchat.com.br", "https://www.plugcha
 DEFAULT_BASE_URL: Final = DOCUMENTED_ORIGINS[0]
 
 _BASE_URL_HINT: Final = f"Use an origin such as {DOCUMENTED_ORIGINS[0]}, optionally with a path prefix."
+_PROXY_HINT: Final = "Use a URL such as http://127.0.0.1:3128."
 # Stricter than RFC 3986: parsers read backslashes, quotes, and text after a bracket in different ways.
 _BASE_URL: Final = re.compile(
     r"""(?P<scheme> https? ) ://
@@ -59,10 +62,23 @@ def proxy_problem(proxy: object) -> InvalidValueError | InvalidTypeError | None:
     if not isinstance(proxy, str):
         return InvalidTypeError(f"proxy must be a str, got {type(proxy).__name__}")
     if not re.match(r"https?://[^/?#\s]", proxy, re.IGNORECASE):
-        return InvalidValueError(
-            "proxy must begin with http:// or https:// and name a host", "Use a URL such as http://127.0.0.1:3128."
-        )
-    return None
+        return InvalidValueError("proxy must begin with http:// or https:// and name a host", _PROXY_HINT)
+    from yarl import URL  # noqa: PLC0415 - only who has a proxy needs it here
+
+    try:
+        url = URL(proxy)
+        host = url.host or "."
+        is_host = ":" in host or ("%" not in host and _is_host(host))
+        valid = is_host and url.port != 0 and not re.search(r"[\s\x00-\x1f\x7f]", proxy)
+    except ValueError:
+        valid = False
+    return None if valid else InvalidValueError("proxy has no valid host and port", _PROXY_HINT)
+
+
+@lru_cache(maxsize=64)
+def is_loopback_url(base_url: str) -> bool:
+    """Return whether a checked base URL names this machine."""
+    return _is_loopback(urlsplit(base_url).hostname or "")
 
 
 def _trim_path(path: str) -> str:

@@ -16,7 +16,7 @@ from msgspec import Raw
 # 10000, are ValueErrors; RecursionError for nested arrays.
 REFUSALS: Final = (msgspec.DecodeError, ValueError, RecursionError)
 
-_decode_array = msgspec.json.Decoder(list[Raw]).decode
+decode_array = msgspec.json.Decoder(list[Raw]).decode
 _decode_object = msgspec.json.Decoder(dict[str, Raw]).decode
 _decode_any = msgspec.json.Decoder().decode
 
@@ -32,9 +32,9 @@ def split_array(body: bytes) -> list[Raw]:
 
     """
     try:
-        return _decode_array(body)
+        return decode_array(body)
     except REFUSALS:
-        return _decode_array(mend(body))
+        return decode_array(mend(body))
 
 
 def value_of(raw: bytes) -> Any:
@@ -70,30 +70,30 @@ def mend(data: bytes) -> bytes:
     data = data.removeprefix(codecs.BOM_UTF8)
     if any(name in data for name in _NO_NUMBERS) and data.lstrip().startswith(b"["):
         data = _quote_no_numbers(data)
-    if not _SURROGATE.search(data):  # megabytes of other escapes need not be gone through
+    if not _SURROGATE.search(data):  # the search for the others is slower
         return data
-    return _ESCAPES.sub(lambda match: rb"\ufffd" if match["lone"] else match[0], data)
+    return _SURROGATES.sub(_replace_lone, data)
+
+
+def _replace_lone(surrogates: re.Match[bytes]) -> bytes:
+    return surrogates[1] + _PAIR_OR_LONE.sub(lambda found: found[1] or rb"\ufffd", surrogates[2])
 
 
 def _quote_no_numbers(data: bytes) -> bytes:
-    parts: list[bytes] = []
-    place = 0
-    while found := _UP_TO_NO_NUMBER.match(data, place):
-        parts.append(b'%b"%b"' % found.groups())
-        place = found.end()
-    return b"".join([*parts, data[place:]])
+    return b"".join([b'%b"%b"' % part if part[1] else part[0] for part in _UP_TO_NO_NUMBER.findall(data)])
 
 
 _NO_NUMBERS: Final = (b"NaN", b"Infinity")
 # Everything before it is consumed at once, and each byte is looked at once: texts to their end or the body's.
 _UP_TO_NO_NUMBER: Final = re.compile(
-    rb'((?:[^"NI\-]++|"(?:[^"\\]++|\\.)*+"?|N(?!aN)|I(?!nfinity)|-(?!Infinity))*+)(NaN|-?Infinity)', re.DOTALL
+    rb'((?:[^"NI\-]++|"(?:[^"\\]++|\\.)*+"?|N(?!aN)|I(?!nfinity)|-(?!Infinity))*+)(?:(NaN|-?Infinity)|\Z)', re.DOTALL
 )
 _SURROGATE: Final = re.compile(rb"\\u[dD][89a-fA-F]")
-# Each escape is consumed whole, so that an escaped backslash before a "u" is not taken for one.
-_ESCAPES: Final = re.compile(
-    rb"\\(?:u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}|(?P<lone>u[dD][89a-fA-F][0-9a-fA-F]{2})|.)",
-    re.DOTALL,
+# Only surrogates are touched: a body may have megabytes of other escapes. Backslashes are counted from the first one of
+# a run, so that an escaped backslash before a "u" is not taken for an escape.
+_SURROGATES: Final = re.compile(rb"(?<!\\)((?:\\\\)*+)((?:\\u[dD][89a-fA-F][0-9a-fA-F]{2})++)")
+_PAIR_OR_LONE: Final = re.compile(
+    rb"(\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2})|\\u[dD][89a-fA-F][0-9a-fA-F]{2}"
 )
 
 
@@ -109,7 +109,7 @@ def _complaint(text: bytes) -> str:
     # How deep is too deep depends on how deep the caller is.
     with suppress(RecursionError):
         try:
-            _decode_array(text)
+            decode_array(text)
         except msgspec.DecodeError as error:
             complaint = str(error)
     return complaint

@@ -66,6 +66,7 @@ that is one of the two documented ones, to both.
 import ssl
 
 from plugchat_async._http.options import RequestSettings
+from plugchat_async._http.proxy import Proxy
 from plugchat_async._http.secret import Secret
 from plugchat_async._http.token import token_problem
 from plugchat_async._http.transport import Transport
@@ -121,7 +122,7 @@ async def examine(
     options = RequestSettings(timeout=timeout, proxy=secret_proxy, ssl_context=ssl_context, clock=clock)
     transport = Transport(
         borrowed=None,
-        proxy=options.proxy,
+        proxy=None if options.proxy is None else Proxy(options.proxy),
         ssl_context=options.ssl_context,
         max_response_bytes=options.max_response_bytes,
         keep_headers=True,

@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 
 from attrs import frozen
 
+from plugchat_async._http.aiohttp_errors import FILES_HINT, files_problem
 from plugchat_async.doctor.findings import Finding, failed, ok, skipped, warning
 
 # Automatic renewal replaces a certificate some weeks before it expires. Later than that, nobody may have noticed.
@@ -53,6 +54,7 @@ async def check_dns(host: Host, timeout: float) -> Finding:  # noqa: ASYNC109 - 
     if _is_address(host.name):
         return ok("dns", f"{host.name} is an address, not a name", host=host.name, addresses=(host.name,))
     loop = asyncio.get_running_loop()
+    files = ""
     try:
         async with asyncio.timeout(timeout):
             infos = await loop.getaddrinfo(host.name, host.port, type=socket.SOCK_STREAM)
@@ -60,14 +62,15 @@ async def check_dns(host: Host, timeout: float) -> Finding:  # noqa: ASYNC109 - 
         reason = f"no answer within {timeout:g} s"
     # A name that IDNA can't encode is a UnicodeError.
     except (OSError, UnicodeError) as error:
-        reason = (error.strerror if isinstance(error, OSError) else None) or "it is not a host name"
+        files = files_problem(error)
+        reason = files or (error.strerror if isinstance(error, OSError) else None) or "it is not a host name"
     else:
         addresses = tuple(dict.fromkeys(str(info[4][0]) for info in infos))
         return ok("dns", f"{host.name} is {', '.join(addresses)}", host=host.name, addresses=addresses)
     return failed(
         "dns",
         f"{host.name} can't be resolved: {reason}",
-        "Check the host name in base_url, and this machine's DNS and network.",
+        FILES_HINT if files else "Check the host name in base_url, and this machine's DNS and network.",
         "service",
         host=host.name,
         addresses=(),
@@ -107,8 +110,10 @@ async def check_tls(
     except ConnectionError:
         reason = "the connection was lost during the TLS handshake"
         advice = "Check for a firewall or proxy in between that interrupts TLS; if there is none, try again later."
-    except OSError:
-        reason = "the server can't be reached"
+    except OSError as error:
+        reason = files_problem(error)
+        advice = FILES_HINT if reason else advice
+        reason = reason or "the server can't be reached"
     else:
         try:
             tls = cast("ssl.SSLObject", writer.get_extra_info("ssl_object"))

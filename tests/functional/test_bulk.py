@@ -32,6 +32,7 @@ from plugchat_async import (
 )
 from plugchat_async.testing import Fault, PlugChatSimulator
 from support.fakes import FakeTime, RawServer, answering, http
+from support.proxies import BASE_URL, ConnectProxy, tls_of
 from support.traits import KNOWN_SERVER
 
 
@@ -626,12 +627,16 @@ async def enumerate_async(results: AsyncIterator[Any]) -> AsyncIterator[tuple[in
 
 
 async def test_a_proxy_is_used_by_all_accounts() -> None:
-    """Its requests name the whole URL."""
-    async with RawServer(answering(http(b'[{"phone":"1"}]'))) as proxy:
-        accounts = [Account(f"a{number}", f"t{number}", "http://localhost:9") for number in range(3)]
-        results = await collect(accounts, proxy=proxy.base_url)
+    """It is asked for a tunnel to their host."""
+    served, trusting = tls_of(trustme.CA())
+    async with (
+        RawServer(answering(http(b'[{"phone":"1"}]')), ssl_context=served) as server,
+        ConnectProxy(server.port) as proxy,
+    ):
+        accounts = [Account(f"a{number}", f"t{number}", BASE_URL) for number in range(3)]
+        results = await collect(accounts, proxy=proxy.url(), ssl_context=trusting)
         assert all(result.error is None for result in results.values())
-        assert {request.split(b"?")[0] for request in proxy.requests} == {b"GET http://localhost:9/api/whatsapp/chats"}
+        assert {head.split(" HTTP")[0] for head in proxy.heads} == {"CONNECT plugchat.example:443"}
 
 
 @pytest.mark.parametrize("isolate_connections", [False, True])

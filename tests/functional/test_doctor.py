@@ -1,6 +1,7 @@
 """What the doctor finds, against servers that misbehave; and that walks do what it says they do."""
 
 import asyncio
+import errno
 import json
 import re
 import socket
@@ -32,6 +33,7 @@ from plugchat_async import (
 from plugchat_async.doctor import CHECKS, MAX_REQUESTS, Finding, Report, examine
 from plugchat_async.testing import Fault, PlugChatSimulator, Quirks
 from support.fakes import FakeTime, RawServer, answering, http, what_frames_show
+from support.proxies import BASE_URL, HOST, ConnectProxy, tls_of
 from support.requests import requested_pages
 
 APP, WWW = "https://app.plugchat.com.br", "https://www.plugchat.com.br"
@@ -1052,6 +1054,7 @@ async def test_a_server_without_tls() -> None:
         (ConnectionRefusedError(), "the connection was refused"),
         (ConnectionResetError(), "the connection was lost during the TLS handshake"),
         (OSError(101, "Network is unreachable"), "the server can't be reached"),
+        (OSError(errno.EMFILE, "Too many open files"), "this process has too many open files"),
         (TimeoutError(), "no connection within 30 s"),
     ],
 )
@@ -1065,7 +1068,20 @@ async def test_a_server_that_can_not_be_reached(monkeypatch: pytest.MonkeyPatch,
     report = await examine(TOKEN, base_url="https://127.0.0.1:1")
     assert report.finding("tls").found == f"127.0.0.1: {said}"
     assert report.finding("tls").advice
+    assert ("limit of open files" in report.finding("tls").advice) == ("files" in said)
     assert report.requests == 0
+
+
+async def test_a_name_that_can_not_be_resolved_for_want_of_files(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Neither the name nor the DNS is to blame."""
+
+    async def fail(*_: object, **__: object) -> Any:
+        raise OSError(errno.EMFILE, "Too many open files")
+
+    monkeypatch.setattr(asyncio.get_running_loop(), "getaddrinfo", fail)
+    finding = (await examine(TOKEN, base_url="https://plugchat.example")).finding("dns")
+    assert finding.found == "plugchat.example can't be resolved: this process has too many open files"
+    assert "limit of open files" in finding.advice
 
 
 async def test_nobody_listens() -> None:
@@ -1082,11 +1098,21 @@ async def test_nobody_listens() -> None:
 
 async def test_through_a_proxy() -> None:
     """Requests go through it, and it sees to names and certificates; its password is shown nowhere."""
-    async with RawServer(answering(http(b"[]"))) as proxy:
-        report = await examine(
-            TOKEN, base_url="http://localhost:1", proxy=proxy.base_url.replace("//", f"//u:{TOKEN}@")
-        )
-        assert proxy.requests[0].startswith(b"GET http://localhost:1/api/whatsapp/chats?")
+    served, trusting = tls_of(matrix_authority())
+    async with (
+        RawServer(answering(http(b"[]")), ssl_context=served) as server,
+        ConnectProxy(server.port, credentials=f"u:{TOKEN}") as proxy,
+    ):
+        url = proxy.url(f"u:{TOKEN}")
+        report = await examine(TOKEN, base_url=BASE_URL, proxy=url, ssl_context=trusting)
+        wrong = await examine(TOKEN, base_url=BASE_URL, proxy=proxy.url(f"u:x{TOKEN}"), ssl_context=trusting)
+        assert {head.split(" HTTP")[0] for head in proxy.heads} == {f"CONNECT {HOST}:443"}
+        assert proxy.refused == 1
+    failure = next(finding for finding in wrong.findings if finding.status == "failed")
+    assert failure.category == "configuration"
+    assert "refuses the user name or password" in failure.found
+    assert "proxy option" in failure.advice
+    assert TOKEN not in repr(wrong)
     assert report.healthy
     assert report.finding("dns").status == report.finding("tls").status == "skipped"
     assert TOKEN not in repr(report)

@@ -11,6 +11,7 @@ from typing import Any
 
 import aiohttp
 import pytest
+import trustme
 from opentelemetry import trace
 from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.metrics.export import HistogramDataPoint, InMemoryMetricReader, NumberDataPoint
@@ -35,6 +36,7 @@ from plugchat_async import (
 from plugchat_async.integrations.opentelemetry import OpenTelemetry, error_type
 from plugchat_async.testing import Fault, PlugChatSimulator
 from support.fakes import DOCUMENTED, FakeTime, RawServer, answering, http, move_too_fast
+from support.proxies import BASE_URL, ConnectProxy, tls_of
 from support.telemetries import Broken
 from support.traits import KNOWN_SERVER
 
@@ -597,17 +599,22 @@ async def test_nothing_exported_holds_a_secret(fault: Fault, fake_time: FakeTime
 async def test_a_proxys_password_is_not_exported(scope: Telescope) -> None:
     """Whether the proxy serves or refuses."""
     token, password, _ = SECRETS
-    for answer in (http(b"[]"), http(f"{password} {token}".encode(), status="407 Proxy Authentication Required")):
-        async with RawServer(answering(answer)) as proxy:
-            address = proxy.base_url.removeprefix("http://")
-            async with PlugChatSession(
+    served, trusting = tls_of(trustme.CA())
+    for wanted in (password, "another"):
+        async with (
+            RawServer(answering(http(b"[]")), ssl_context=served) as server,
+            ConnectProxy(server.port, credentials=f"user:{wanted}") as proxy,
+            PlugChatSession(
                 token,
-                base_url="http://localhost:1",
-                proxy=f"http://user:{password}@{address}",
+                base_url=BASE_URL,
+                proxy=proxy.url(f"user:{password}"),
+                ssl_context=trusting,
                 telemetry=scope.telemetry,
-            ) as session:
-                await asyncio.gather(session.fetch_page(1, 10), return_exceptions=True)
-    assert [told(span)["http.response.status_code"] for span in scope.spans(ATTEMPT)] == [200, 407]
+            ) as session,
+        ):
+            await asyncio.gather(session.fetch_page(1, 10), return_exceptions=True)
+            assert len(proxy.heads) == 1
+    assert len(scope.spans(ATTEMPT)) == 2
     for secret in (token, password, "Authorization"):
         assert secret not in scope.everything()
 

@@ -173,6 +173,7 @@ def test_the_public_surface_is_pinned() -> None:
         "PlugChatError",
         "PlugChatSession",
         "Problem",
+        "ProxyAuthenticationError",
         "RateLimitedError",
         "RedirectedError",
         "RequestOptions",

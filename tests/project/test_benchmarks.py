@@ -12,8 +12,9 @@ from benchmarks.measure import PACKAGES, Result, interleaved, load, ratios, spre
 from benchmarks.plots import PICTURES
 from benchmarks.rows import body_of
 from plugchat_async import Chat
-from plugchat_async._http.decode_fast import RefusedError, fast_lane
+from plugchat_async._http.decode_fast import fast_lane
 from plugchat_async._http.decode_values import wire_name
+from plugchat_async._internal.json_slices import RefusedError
 from plugchat_async._pagination.walk_steps import key_of
 from plugchat_async.converter import converter
 

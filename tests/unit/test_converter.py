@@ -12,8 +12,9 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from plugchat_async import FOREVER, Chat, DecodeError, NotAListError, NotJSONError, Problem
-from plugchat_async._http.decode_fast import RefusedError, fast_lane
+from plugchat_async._http.decode_fast import fast_lane
 from plugchat_async._http.decode_values import MalformedValueError, wire_name
+from plugchat_async._internal.json_slices import RefusedError
 from plugchat_async.converter import WireConverter, converter
 from support import PAYLOADS
 

@@ -12,13 +12,15 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from plugchat_async import FOREVER, Chat, DecodeError, NotAListError, NotJSONError, ResponseError
+from plugchat_async import FOREVER, Chat, DecodeError, NotAListError, NotJSONError, ResponseError, ResponseTooLargeError
 from plugchat_async._http import decode as decode_module
 from plugchat_async._http.decode import Decoded, OnBadValue
-from plugchat_async._http.decode_fast import RefusedError, fast_lane
+from plugchat_async._http.decode_fast import fast_lane
 from plugchat_async._http.decode_values import MAX_TIME, MIN_MILLISECONDS, time_from_epoch, wire_name
 from plugchat_async._http.secret import Secret
+from plugchat_async._internal import json_slices
 from plugchat_async._internal import lenient_json as json_module
+from plugchat_async._internal.json_slices import RefusedError, read_slices
 from plugchat_async.converter import WireConverter, converter
 from support import PAYLOADS
 from support.fakes import finish
@@ -383,17 +385,38 @@ def test_a_list_is_cut_wherever_it_ends(document: bytes) -> None:
 
 @pytest.mark.slow
 def test_a_page_of_problems_ends_early() -> None:
-    """Of a million rows that are none, half are read at most, and a thousand are told."""
-    body = b"[" + b"0," * 200_000 + b"0]"
-    expected: list[tuple[OnBadValue, str]] = [
-        ("raise", "at least 1000 values can't be read"),
-        ("warn", "not a page of chats: of 200001 rows, at least 100001 have neither a phone nor a lid"),
+    """Of a hundred thousand rows that are none, no more are read than are told; that is known of the first ones."""
+    body = b"[" + b"0," * 99_999 + b"0]"
+    expected: list[tuple[OnBadValue, str, int]] = [
+        ("raise", "at least 1000 values can't be read", 1000),
+        ("warn", "not a page of chats: of 100000 rows, at least 1001 have neither a phone nor a lid", 1001),
     ]
-    for on_bad_value, message in expected:
-        error = read(body, on_bad_value)
+    for on_bad_value, message, reads in expected:
+        with patch.object(decode_module, "_digest_of", return_value="") as digest:
+            error = read(body, on_bad_value)
         assert isinstance(error, DecodeError)
         assert (error.message, len(error.problems)) == (message, decode_module.MAX_PROBLEMS)
+        assert digest.call_count == reads
         assert len(str(error)) < 1000
+
+
+def test_bad_rows_among_many_good_ones_are_only_told() -> None:
+    """More than a thousand of them, but fewer than half of those that were read until then."""
+    rows = (b'{"phone":"1","unread":[]},{"phone":"2"},0,' * 1100)[:-1]
+    decoded = read(b"[%b]" % rows)
+    assert isinstance(decoded, Decoded)
+    assert (len(decoded.items), len(decoded.unreadable)) == (2200, 1100)
+
+
+def test_a_page_of_too_many_bad_values_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each takes microseconds, and a small body may hold millions of them. So many as are allowed are only told."""
+    monkeypatch.setattr(decode_module, "_MAX_BAD_VALUES", 20)
+    rows = [b'{"phone":"1","unread":[],"name":[]}'] * 10
+    assert isinstance(read(b"[%b]" % b",".join(rows)), Decoded)
+    error = read(b"[%b]" % b",".join([*rows, b'{"phone":"1","unread":[]}']))
+    assert isinstance(error, DecodeError)
+    assert error.message == "at least 21 values can't be read"
+    assert len(error.problems) == 21
 
 
 def test_how_many_values_are_bad_is_said() -> None:
@@ -525,10 +548,11 @@ def test_chats_that_hold_objects_are_cut_between_them(labels: int) -> None:
 
 
 def test_the_fast_lane_tries_so_many_cuts_and_no_more(monkeypatch: pytest.MonkeyPatch) -> None:
-    """In each chat anew: the first cuts fall into it, the next one is its end. There are no blanks to step over."""
-    monkeypatch.setattr(decode_module, "_SLICE_BYTES", 1)
-    for labels, quick in ((decode_module._MAX_MISSES + 1, True), (decode_module._MAX_MISSES + 2, False)):
-        rows = [{"phone": str(i), "labels": [{"id": label} for label in range(labels)]} for i in range(3)]
+    """In each chat anew: the first cuts fall into it, the next one is its end."""
+    monkeypatch.setattr(decode_module, "_SLICE_BYTES", 200)
+    for labels, quick in ((json_slices._MAX_MISSES + 1, True), (json_slices._MAX_MISSES + 2, False)):
+        held = {"text": "x" * 200, "labels": [{"id": label} for label in range(labels)]}
+        rows = [{"phone": str(i), **held} for i in range(3)]
         body = json.dumps(rows, separators=(",", ":")).encode()
         assert (fast(body) is not None) == quick
         assert decode(body) == tuple(Chat(str(i)) for i in range(3))
@@ -611,7 +635,7 @@ def fast(body: bytes) -> tuple[Chat, ...] | None:
     lane = fast_lane(Chat)
     assert lane is not None
     with suppress(RefusedError):
-        return finish(decode_module._read_fast(body, lane))
+        return tuple(finish(read_slices(body, lane.read, decode_module._SLICE_BYTES)))
     return None
 
 
@@ -683,7 +707,7 @@ HOSTILE = [
     ("a phone of 6,000 digits", {"lid": "RAW" + "9" * 6000}, 1),
     ("an infinite number", {"unread": "RAW1e999"}, 1),
     ("a lone surrogate", {"name": "\ud83d"}, 0),
-    ("100,000 unknown keys", {f"key{number}": number for number in range(100_000)}, 0),
+    ("25,000 unknown keys", {f"key{number}": number for number in range(25_000)}, 0),
     ("a deep value", {"unread": [[[[[[[[["x"]]]]]]]]]}, 1),
 ]
 
@@ -713,7 +737,7 @@ def test_what_is_no_number_costs_only_itself(bare: str) -> None:
 
 def test_texts_without_an_end_are_looked_at_once() -> None:
     """Two megabytes of escaped quotes around a NaN are refused in linear time."""
-    assert isinstance(read(b"[NaN," + b'\\"' * 1_000_000), NotJSONError)
+    assert isinstance(read(b"[NaN," + b'\\"' * 1_000_000), ResponseTooLargeError)
 
 
 @given(

@@ -1,7 +1,11 @@
 import asyncio
+import errno
 import gzip
 import socket
 import ssl
+import subprocess
+import sys
+import textwrap
 import tracemalloc
 import zlib
 from collections.abc import AsyncGenerator
@@ -32,12 +36,13 @@ from plugchat_async import (
     SessionStateError,
     UnexpectedStatusError,
 )
-from plugchat_async._http.aiohttp_errors import translate
+from plugchat_async._http.aiohttp_errors import FILES_HINT, translate
 from plugchat_async._http.request import Request, RequestBuilder, RequestTemplate
 from plugchat_async._http.response import Response
 from plugchat_async._http.secret import Secret
 from plugchat_async._http.transport import PRIVATE_NAMES, AttemptFailed, Transport
 from support.fakes import FakeTime, RawServer, answering, http, reset, run_apart
+from support.proxies import BASE_URL, CREDENTIALS, ConnectProxy, tls_of
 from support.seen import texts
 
 ONE_CHAT = b'[{"phone":"1"}]'
@@ -439,43 +444,6 @@ async def test_connections_are_kept_alive() -> None:
     assert (server.connections, len(server.requests)) == (1, 3)
 
 
-async def test_a_proxy_is_used_and_its_failure_named() -> None:
-    """http requests go to the proxy; one that can't be reached is said to be the proxy."""
-    async with RawServer(answering(http(ONE_CHAT))) as proxy:
-        port = proxy.port
-        async with PlugChatSession(
-            "s3cret", base_url="http://localhost:9", proxy=f"http://user:hunter2@localhost:{port}"
-        ) as session:
-            assert len((await session.fetch_page(1, 10)).chats) == 1
-    assert proxy.requests[0].startswith(b"GET http://localhost:9/api/whatsapp/chats?page=1&pageSize=10 ")
-    async with PlugChatSession(
-        "s3cret",
-        base_url="http://localhost:9",
-        proxy=f"http://user:hunter2@localhost:{port}",
-        clock=FakeTime().clock,
-    ) as session:
-        with pytest.raises(ConnectionFailedError, match="the proxy can't be reached") as caught:
-            await session.fetch_page(1, 10)
-    assert caught.value.reason == "proxy"
-    assert "hunter2" not in str(caught.value)
-
-
-async def test_a_proxy_that_refuses_is_named() -> None:
-    """CONNECT answered with 407."""
-    async with (
-        RawServer(answering(http(b"", status="407 Proxy Authentication Required"))) as proxy,
-        PlugChatSession(
-            "s3cret",
-            base_url="https://localhost:9",
-            proxy=f"http://localhost:{proxy.port}",
-            clock=FakeTime().clock,
-        ) as session,
-    ):
-        with pytest.raises(ConnectionFailedError, match="the proxy refused the connection") as caught:
-            await session.fetch_page(1, 10)
-    assert caught.value.reason == "proxy"
-
-
 async def test_a_borrowed_session_keeps_its_own_middlewares() -> None:
     """They run, and aiohttp's hidden second try stays away all the same."""
     seen: list[str] = []
@@ -549,35 +517,27 @@ async def test_a_borrowed_session_of_another_event_loop() -> None:
     other.close()
 
 
-async def test_a_bare_repair_takes_the_borrowed_sessions_proxy() -> None:
-    """The way out of a closed network stays the way out."""
+async def test_a_bare_repair_takes_the_borrowed_sessions_proxy(authority: trustme.CA) -> None:
+    """The way out of a closed network stays the way out. The password may be in aiohttp's deprecated argument."""
 
     async def theirs(request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType) -> aiohttp.ClientResponse:
         request.headers["Content-Type"] = "text/plain"
         return await handler(request)
 
     answers = answering(http(b"", status="415 Unsupported Media Type"), http(ONE_CHAT))
-    async with (
-        RawServer(answers) as proxy,
-        aiohttp.ClientSession(proxy=f"http://localhost:{proxy.port}", middlewares=(theirs,)) as client,
-        PlugChatSession("s3cret", base_url="http://localhost:9", client_session=client) as session,
-    ):
-        assert len((await session.fetch_page(1, 10)).chats) == 1
-    assert [request.startswith(b"GET http://localhost:9/") for request in proxy.requests] == [True, True]
-
-
-async def test_a_bare_repair_knows_the_proxys_credentials() -> None:
-    """As aiohttp's deprecated argument gives them."""
-    with pytest.warns(DeprecationWarning):
-        client = aiohttp.ClientSession(proxy="http://localhost:9", proxy_auth=aiohttp.BasicAuth("user", "hunter2"))
-    async with client:
-        session = PlugChatSession("s3cret", client_session=client)
+    served, trusting = tls_of(authority)
+    async with RawServer(answers, ssl_context=served) as server, ConnectProxy(server.port) as proxy:
+        user, _, password = CREDENTIALS.partition(":")
         with pytest.warns(DeprecationWarning):
-            await session.open()
-        own = session._transport._own
-        assert own is not None
-        assert own._default_proxy_auth is client._default_proxy_auth
-        await session.close()
+            client = aiohttp.ClientSession(
+                proxy=f"http://{proxy.address}",
+                proxy_auth=aiohttp.BasicAuth(user, password),
+                middlewares=(theirs,),
+                connector=aiohttp.TCPConnector(ssl=trusting),
+            )
+        async with client, PlugChatSession("s3cret", base_url=BASE_URL, client_session=client) as session:
+            assert len((await session.fetch_page(1, 10)).chats) == 1
+    assert [head.split(" ", 2)[1] for head in proxy.heads] == ["plugchat.example:443"] * 2
 
 
 async def test_a_borrowed_sessions_own_tracing_sees_nothing_of_ours() -> None:
@@ -674,17 +634,20 @@ async def test_a_borrowed_session_that_is_closed_under_a_request() -> None:
 
 async def test_the_environments_proxies_are_not_used(monkeypatch: pytest.MonkeyPatch) -> None:
     """Where the token goes is said by the configuration, not by the shell; a borrowed session may see it otherwise."""
+    monkeypatch.setenv("https_proxy", "http://localhost:9")
     monkeypatch.setenv("http_proxy", "http://localhost:9")
     monkeypatch.setenv("no_proxy", "")
-    async with RawServer(answering(http(ONE_CHAT))) as server:
-        async with fetching(server) as session:
+    async with RawServer(answering(http(ONE_CHAT))) as server, fetching(server) as session:
+        await session.fetch_page(1, 10)
+    async with (
+        aiohttp.ClientSession(trust_env=True) as client,
+        PlugChatSession("s3cret", base_url=BASE_URL, client_session=client, retry=ONCE) as session,
+    ):
+        with pytest.raises(ConnectionFailedError, match="the proxy localhost:9 can't be reached"):
             await session.fetch_page(1, 10)
-        async with aiohttp.ClientSession(trust_env=True) as client, fetching(server, client_session=client) as session:
-            with pytest.raises(ConnectionFailedError, match="the proxy can't be reached"):
-                await session.fetch_page(1, 10)
-            own = session._transport._own
-            assert own is not None
-            assert own.trust_env
+        own = session._transport._own
+        assert own is not None
+        assert own.trust_env
 
 
 async def test_retries_are_logged(caplog: pytest.LogCaptureFixture) -> None:
@@ -709,6 +672,10 @@ RESPONSE_ERROR = aiohttp.ClientResponseError(
     aiohttp.RequestInfo(URL("https://x.example"), "GET", CIMultiDictProxy(CIMultiDict())), (), status=400
 )
 
+UNREADABLE = aiohttp.ClientResponseError(
+    RESPONSE_ERROR.request_info, (), status=400, message="Can not decode content-encoding: gzip"
+)
+
 
 @pytest.mark.parametrize(
     ("cause", "reason"),
@@ -724,6 +691,9 @@ RESPONSE_ERROR = aiohttp.ClientResponseError(
         (aiohttp.ClientConnectorError(KEY, ConnectionAbortedError()), "tls"),
         (aiohttp.ClientProxyConnectionError(KEY, ConnectionResetError()), "proxy"),
         (aiohttp.ClientConnectorError(KEY, OSError(101, "Network is unreachable")), "unreachable"),
+        (aiohttp.ClientConnectorError(KEY, OSError(errno.EMFILE, "Too many open files")), "files"),
+        (aiohttp.ClientConnectorDNSError(KEY, OSError(errno.ENFILE, "Too many open files in system")), "files"),
+        (OSError(errno.EMFILE, "Too many open files"), "files"),
         (aiohttp.ClientPayloadError(), "truncated"),
         (aiohttp.ClientOSError(), "reset"),
         (aiohttp.ClientConnectionResetError(), "reset"),
@@ -732,6 +702,7 @@ RESPONSE_ERROR = aiohttp.ClientResponseError(
         (aiohttp.ServerDisconnectedError(), "closed"),
         (aiohttp.ClientConnectionError("Connector is closed"), "closed"),
         (RESPONSE_ERROR, "malformed"),
+        (UNREADABLE, "malformed"),
     ],
     ids=lambda value: value if isinstance(value, str) else type(value).__name__,
 )
@@ -742,7 +713,59 @@ def test_each_of_aiohttps_errors_has_its_reason(cause: Exception, reason: str) -
     assert isinstance(error, ConnectionFailedError)
     assert error.reason == reason
     assert error.message.startswith("x.example: ")
-    assert (error.hint != ConnectionFailedError.advice) == (reason in ("certificate", "dns", "proxy"))
+    assert (error.hint != ConnectionFailedError.advice) == (reason in ("certificate", "dns", "files", "proxy"))
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform == "win32", reason="needs a limit of open files")
+def test_too_many_open_files_are_not_the_servers_fault() -> None:
+    """Neither where a name has to be resolved, nor at an address."""
+    script = """
+        import asyncio, resource
+        from plugchat_async import ConnectionFailedError, PlugChatSession, RetryPolicy
+
+        async def main():
+            for host in ("http://127.0.0.1:9", "https://plugchat.example"):
+                async with PlugChatSession("t0ken", base_url=host, retry=RetryPolicy(attempts=1)) as session:
+                    await asyncio.to_thread(int)  # a thread may need a file
+                    files = []
+                    try:
+                        while True:
+                            files.append(open("/dev/null"))
+                    except OSError:
+                        pass
+                    try:
+                        await session.fetch_page(1, 10)
+                    except ConnectionFailedError as error:
+                        found = error.reason, "this process has too many open files" in str(error), error.hint
+                    for file in files:
+                        file.close()
+                    print(*found)
+
+        resource.setrlimit(resource.RLIMIT_NOFILE, (64, 64))
+        asyncio.run(main())
+    """
+    done = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(script)], capture_output=True, text=True, timeout=60, check=True
+    )
+    assert done.stdout.splitlines() == [f"files True {FILES_HINT}"] * 2
+
+
+@pytest.mark.parametrize(("encoding", "package"), [("br", "Brotli"), ("zstd", "backports.zstd")])
+async def test_an_encoding_that_nobody_asked_for_is_named(
+    monkeypatch: pytest.MonkeyPatch, encoding: str, package: str
+) -> None:
+    """Where its package is missing: the answer is valid, and the service is not down."""
+    monkeypatch.setattr(f"aiohttp.http_parser.HAS_{'BROTLI' if encoding == 'br' else 'ZSTD'}", False)
+    for status in ("200 OK", "503 Service Unavailable"):
+        async with RawServer(answering(http(b"x", f"Content-Encoding: {encoding}", status=status))) as server:
+            error = await fails(server)
+        assert b"Accept-Encoding: gzip, deflate\r\n" in server.requests[0]
+        assert len(server.requests) == 3  # the status is not known
+        assert isinstance(error, ConnectionFailedError)
+        assert error.reason == "encoding"
+        assert f"the answer is compressed with {encoding}, which was not asked for" in error.message
+        assert f"pip install {package}" in error.hint
 
 
 async def test_of_a_long_error_body_64_kib_are_read() -> None:
@@ -805,6 +828,7 @@ def test_each_attempt_ends_at_its_own_time() -> None:
             ("RequestTimeoutError", 20.0),
             ("RequestTimeoutError", 0.0),
         ]
+        await asyncio.sleep(1.1)  # the last look at the clock
         assert timers() == 0
         await transport.close()
 

@@ -99,6 +99,13 @@ def test_a_base_url_is_a_str() -> None:
             )
             for proxy in ("", "proxy.example:8080", "socks5://user:hunter2@x", "http://", "http:///hunter2")
         ],
+        *[
+            (
+                f"http://user:hunter2@{address}",
+                "proxy has no valid host and port. Use a URL such as http://127.0.0.1:3128.",
+            )
+            for address in ("x:port", "x:99999", "x:0", "x y:3128", "x\n:3128", "[::1", "x%y", ":3128", "a..b")
+        ],
     ],
 )
 def test_a_proxy_is_an_http_url(proxy: object, said: str | None) -> None:

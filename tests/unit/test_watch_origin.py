@@ -6,6 +6,7 @@ import pytest
 from attrs import evolve
 
 from plugchat_async import AccountStatus, Chat, InvalidValueError, Page, WatchState
+from plugchat_async._http.pauses import Pauses
 from plugchat_async._http.secret import Secret
 from plugchat_async._http.token import TokenProvider, fingerprint
 from plugchat_async._pagination.chat_walk import ChatWalk
@@ -63,7 +64,7 @@ async def test_a_token_function_is_known_after_its_first_token() -> None:
     provider = TokenProvider(lambda: "t0ken")
     assert fingerprint(provider, URL, None, "key") is None
     assert fingerprint(provider, URL, "a name", "key") is not None
-    await provider.get(1.0)
+    await provider.get(1.0, Pauses())
     assert fingerprint(provider, URL, None, "key") == fingerprint(Secret("t0ken"), URL, None, "key")
 
 

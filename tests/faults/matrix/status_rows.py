@@ -8,6 +8,7 @@ from faults.matrix.transport_rows import RETRIED, failed
 from plugchat_async import (
     AuthenticationError,
     MethodNotAllowedError,
+    ProxyAuthenticationError,
     RateLimitedError,
     RedirectedError,
     RequestTimeoutError,
@@ -70,7 +71,7 @@ STATUSES = [
     answer("405 Method Not Allowed", name="405 without Allow", error=MethodNotAllowedError),
     answer("405 Method Not Allowed", "Allow: POST", name="405, only POST is allowed", error=MethodNotAllowedError),
     answer("405 Method Not Allowed", "Allow: GET", name="405 although GET is allowed", error=MethodNotAllowedError),
-    answer("407 Proxy Authentication Required", error=UnexpectedStatusError, says="check the proxy option"),
+    answer("407 Proxy Authentication Required", error=ProxyAuthenticationError, says="in the proxy option"),
     answer("408 Request Timeout", error=RequestTimeoutError, **KEPT),
     answer("409 Conflict", error=UnexpectedStatusError),
     answer("410 Gone", error=UnexpectedStatusError),

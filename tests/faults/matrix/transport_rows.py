@@ -300,6 +300,18 @@ BODY = [
         says="larger than max_response_bytes",
     ),
     body(
+        "14 kB of gzip that are 14 MB of backslashes and half an emoji",
+        http(gzip.compress(b'["%b\\ud83d"]' % (b"\\\\" * 7_000_000)), "Content-Encoding: gzip"),
+        error=ResponseTooLargeError,
+        says="a row of more than 512 KiB",
+    ),
+    body(
+        "a million rows that are none",
+        http(gzip.compress(b"[%b0]" % (b"0," * 1_000_000)), "Content-Encoding: gzip"),
+        error=ResponseTooLargeError,
+        says="more than 100,000 rows",
+    ),
+    body(
         "ten thousand gzip streams, one after the other",
         http(gzip.compress(b" ") * 10_000, "Content-Encoding: gzip"),
         **failed(""),

@@ -1,0 +1,96 @@
+"""The proxy of a session, or of all accounts of a call: its address, its password, and whether it accepts that."""
+
+import asyncio
+from base64 import b64encode
+from collections.abc import AsyncGenerator, Mapping
+from contextlib import asynccontextmanager
+from typing import Final
+
+import aiohttp
+from yarl import URL
+
+from plugchat_async._http.secret import Secret
+from plugchat_async.errors import PlugChatError, ProxyAuthenticationError
+
+_HEADER: Final = "Proxy-Authorization"
+
+
+class ProxyRefusedError(Exception):
+    """The proxy has refused its password before: it was not asked again. Companies lock accounts that ask too often."""
+
+
+class _HiddenText(str):
+    """A header's value. aiohttp keeps it in objects whose `repr` shows the headers."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return "'***'"
+
+
+class Proxy:
+    """A proxy. User name and password are sent to it in a header: aiohttp shows the URL in warnings and errors.
+
+    Until it has accepted one connection, one is asked for at a time: so a wrong password is sent once.
+
+    Args:
+        address: The URL, perhaps with a user name and a password.
+        login: User name and password, where the URL has none (default None).
+
+    Attributes:
+        url: The URL without user name and password.
+        headers: The headers for it, or None.
+        refused: Whether it has refused the user name and password, or asked for them.
+    """
+
+    def __init__(self, address: Secret, login: tuple[str, str] | None = None) -> None:
+        url = URL(address.value)
+        self.url = url.with_user(None)
+        self.refused = False
+        self._accepted = False
+        self._turn = asyncio.Lock()
+        user, password = login or (url.user or "", url.password or "")
+        self.headers: Mapping[str, str] | None = None
+        if user or password:
+            self.headers = {_HEADER: _HiddenText(f"Basic {_encode(f'{user}:{password}')}")}
+
+    @property
+    def name(self) -> str:
+        """Its host and port, for messages."""
+        return f"{self.url.host}:{self.url.port}"
+
+    def refusal(self) -> ProxyAuthenticationError:
+        """Return the error of a proxy that refuses the user name and password, or that has been given none."""
+        if self.headers is None:
+            message = f"the proxy {self.name} asks for a user name and a password"
+        else:
+            message = f"the proxy {self.name} refuses the user name or password"
+        return ProxyAuthenticationError(message, status=407)
+
+    def note(self, status: int, error: PlugChatError | None) -> None:
+        """Note whether an attempt was refused. `status`: of its response, or 0."""
+        self.refused |= status == 407 or isinstance(error, ProxyAuthenticationError)
+
+    @asynccontextmanager
+    async def connecting(self) -> AsyncGenerator[None]:
+        """Hold back all other connections while the first one is made. Raise ProxyRefusedError if that was refused."""
+        if self._accepted:
+            yield
+            return
+        async with self._turn:
+            if self.refused:
+                raise ProxyRefusedError
+            try:
+                yield
+            except aiohttp.ClientHttpProxyError as error:
+                self.refused = error.status == 407
+                raise
+            self._accepted = True
+
+
+def _encode(credentials: str) -> str:
+    try:
+        data = credentials.encode("latin-1")  # as aiohttp does
+    except UnicodeEncodeError:
+        data = credentials.encode()
+    return b64encode(data).decode()
