@@ -73,7 +73,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     if config.getoption("--eager-tasks"):
         for item in items:
-            if isinstance(item, pytest.Function) and inspect.iscoroutinefunction(item.obj):
+            if (
+                isinstance(item, pytest.Function)
+                and inspect.iscoroutinefunction(item.obj)
+                and not item.get_closest_marker("lazy")
+            ):
                 item.fixturenames.insert(0, "eager_tasks")
     # What tries thousands of traces comes last: most faults show earlier.
     items.sort(key=lambda item: item.path.name == "test_walk_traces.py")

@@ -2,7 +2,8 @@
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Generator
+from contextlib import contextmanager
 from functools import partial
 from itertools import islice
 from types import TracebackType
@@ -10,6 +11,7 @@ from typing import Any, Final, Self, cast
 
 from attrs import evolve
 
+from plugchat_async._pagination.account_mark import Fingerprint, WalkMark
 from plugchat_async._pagination.checkpoint import pack, restored
 from plugchat_async._pagination.options import WalkSettings
 from plugchat_async._pagination.page_source import PageIterator, PageSource
@@ -49,7 +51,12 @@ class ChatWalk:
     """
 
     def __init__(
-        self, source: PageSource, settings: WalkSettings, traits: ServerTraits, memory: ListMemory | None = None
+        self,
+        source: PageSource,
+        settings: WalkSettings,
+        traits: ServerTraits,
+        memory: ListMemory | None = None,
+        fingerprint: Fingerprint = lambda _: None,
     ) -> None:
         """Check the settings. Nothing is requested before the first step.
 
@@ -58,6 +65,7 @@ class ChatWalk:
             settings: The options.
             traits: What is known of the server, shared with other walks.
             memory: What is known of the list from an earlier walk (default None: nothing).
+            fingerprint: Returns a keyed hash of the account (default None: checkpoints are of any account).
         """
         self._source = source
         self._began: float | None = None
@@ -65,26 +73,26 @@ class ChatWalk:
         self._ending: str | None = None
         self._settings = settings
         self._state = state = settings.state(source.path)
+        memory = ListMemory() if memory is None else memory
+        self._mark = WalkMark(state, fingerprint, memory.salt)
+        is_known = self._mark.check()
         self._stats = WalkStats()
         observer = source.observe_walk()
         self._reporter = WalkReporter(source.account, settings, observer)
         fetch = source.fetch if observer is None else partial(source.fetch, walk=observer)
         # The page that was read last, its chats, and how many of them were yielded.
-        self._page = Page(max(1, state.page - 1), state.size, restored(state, source.item), b"[]")
+        page = Page(max(1, state.page - 1), state.size, restored(state, source.item), b"[]")
+        # The page of a checkpoint, until the account's token is known.
+        self._withheld: Page | None = page if page.chats and not is_known else None
+        self._page = page if is_known else _NOTHING
         self._chats = self._page.chats
         self._yielded = 0
         self._stats.chats += len(self._chats)
-        left = None if settings.limit is None else settings.limit - len(self._chats)
+        left = None if settings.limit is None else settings.limit - len(page.chats)
         self._prefetcher = Prefetcher(fetch, settings.prefetch, state.config.stop_on, place_to_stop(state, left))
         self._answers = StepAnswers(source, self._prefetcher, self._reporter)
-        context = WalkContext(
-            settings.max_pages,
-            traits,
-            ListMemory() if memory is None else memory,
-            settings.largest_page(state.config.page_size),
-            ahead=settings.prefetch > 0,
-            stats=self._stats,
-        )
+        largest, ahead = settings.largest_page(state.config), settings.prefetch > 0
+        context = WalkContext(settings.max_pages, traits, memory, largest, ahead=ahead, stats=self._stats)
         if settings.resume is None and settings.start_page == 1:
             state.size = size_up_to(traits, state.size)
         self._steps = walk(state, context)
@@ -176,6 +184,7 @@ class ChatWalk:
     def report(self) -> WalkReport:
         """What the walk has done so far, and whether it is known to have missed nothing."""
         stats, ending = self._stats, self._ending
+        next_page = self._step.page.chats if isinstance(self._step, YieldPage) else ()
         if ending is None:
             ending = "the walk has not ended"
         elapsed = self._elapsed
@@ -184,7 +193,7 @@ class ChatWalk:
         return WalkReport(
             self._prefetcher.requests,
             stats.pages,
-            stats.chats - len(self._chats) + self._yielded,
+            stats.chats - len(next_page) - len(self._chats) + self._yielded,
             stats.duplicates,
             stats.recovered,
             stats.passes,
@@ -201,7 +210,7 @@ class ChatWalk:
         It has the key of each chat that was read (phone and lid) and, in the middle of a page, the
         chats that were read but not yielded. Keep it as private as the chats.
         """
-        pending = self._chats[self._yielded :]
+        pending = self._chats[self._yielded :] if self._withheld is None else self._withheld.chats
         if isinstance(self._step, YieldPage):
             pending += self._step.page.chats
         return pack(self._state, pending)
@@ -294,16 +303,20 @@ class ChatWalk:
             self._failure.checkpoint = self.checkpoint
             raise self._failure
         if self._began is None:
-            self._begin()
+            self._began = self._source.clock.monotonic()
+            self._reporter.begin(self._state.config)
             self._step = next(self._steps, None)
         while isinstance(self._step, REQUESTS):
-            try:
+            with self._resumable():
                 page = await self._answers.answer(self._step)
+            self._mark.set()
+            with self._resumable():
                 self._step = advance(self._steps, page)
-            except PlugChatError as error:
-                error.checkpoint = self.checkpoint
-                raise
             del page
+            if self._withheld is not None:
+                page, self._withheld = self._withheld, None
+                self._stats.chats += len(page.chats)
+                return page
         if self._step is None:
             return None
         page = self._step.page
@@ -314,9 +327,14 @@ class ChatWalk:
             self._step, self._failure = None, error  # raised when this page was yielded
         return page
 
-    def _begin(self) -> None:
-        self._began = self._source.clock.monotonic()
-        self._reporter.begin(self._state.config)
+    @contextmanager
+    def _resumable(self) -> Generator[None]:
+        """Give errors the checkpoint."""
+        try:
+            yield
+        except PlugChatError as error:
+            error.checkpoint = self.checkpoint
+            raise
 
     async def _end(self) -> None:
         """Cancel the requests, and report once."""

@@ -62,6 +62,8 @@ def unpack(text: str, path: str) -> WalkState:
     counted_from_1 = (config.page_size, config.start_page, state.size, state.page, windows.tie_count)
     if min(counted_from_1) < 1 or min(state.passes, windows.position, windows.overlap) < 0:
         raise InvalidValueError("resume is not a checkpoint", HINT)
+    if config.max_page_size is not None and config.max_page_size < 0:
+        raise InvalidValueError("resume is not a checkpoint", HINT)
     if config.path != path:
         raise InvalidValueError(f"resume is a checkpoint of {config.path[:40]}, not of {path}", HINT)
     return state

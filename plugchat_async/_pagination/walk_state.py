@@ -20,6 +20,7 @@ class WalkConfig:
     Attributes:
         path: The path of the call that lists, below the base URL.
         consistency, page_size, stop_on, start_page: As for `PlugChatSession.walk_chats`.
+        max_page_size: The same, 0 in checkpoints that do not have it.
     """
 
     path: str
@@ -27,6 +28,7 @@ class WalkConfig:
     consistency: Consistency = "exact"
     stop_on: StopOn = "short"
     start_page: int = 1
+    max_page_size: int | None = 0
 
 
 @define(kw_only=True)
@@ -94,6 +96,9 @@ class WalkState:
         old_keys: Whether `seen` has phones without lid and name, from a checkpoint of an older version.
         yielded: The chats that were yielded, by key, of a list that is not long. A checkpoint has their labels.
         pending: Chats that were read, but not yet given to the caller. Filled in for a checkpoint only.
+        salt: The key of `account`.
+        account: The fingerprint of the account, see `account_mark`. None before the first answer, and in checkpoints
+            of older versions.
     """
 
     config: WalkConfig
@@ -111,6 +116,8 @@ class WalkState:
     old_keys: bool = False
     yielded: dict[str, list[Any]] = field(factory=dict[str, list[Any]], repr=False)
     pending: list[dict[str, Any]] = field(factory=list[dict[str, Any]], repr=False)
+    salt: str | None = None
+    account: str | None = None
 
     @classmethod
     def at_start(cls, config: WalkConfig, *, ahead: bool) -> "WalkState":

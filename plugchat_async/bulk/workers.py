@@ -2,11 +2,12 @@
 
 import asyncio
 import logging
+from functools import partial
 
 from attrs import field, frozen
 
 from plugchat_async._http.shared_resources import SharedResources
-from plugchat_async._http.token import hidden_token
+from plugchat_async._http.token import fingerprint, hidden_token
 from plugchat_async._http.transport import Transport
 from plugchat_async._http.urls import parse_base_url
 from plugchat_async._internal.iterables import Source
@@ -214,7 +215,9 @@ class WorkerPool:
         if isinstance(origin, PlugChatError):
             raise origin
         fetcher = self._resources.page_fetcher(transport, token, origin, reserve=_RESERVE, account=account.name)
-        return ChatWalk(fetcher, self._settings, self._traits.setdefault(origin, ServerTraits()))
+        traits = self._traits.setdefault(origin, ServerTraits())
+        # A caller of `stream` may resume a failed account in a session of its own.
+        return ChatWalk(fetcher, self._settings, traits, None, partial(fingerprint, token, origin, None))
 
 
 def _cancelled_by_others() -> ConfigurationError:

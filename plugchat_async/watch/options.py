@@ -13,7 +13,8 @@ from plugchat_async._internal.validation import (
     check_seconds,
     check_type,
 )
-from plugchat_async.errors import InvalidValueError, PlugChatError
+from plugchat_async._pagination.account_mark import check_account_name
+from plugchat_async.errors import PlugChatError
 from plugchat_async.models import COLUMNS
 from plugchat_async.watch.state import WatchState
 
@@ -118,6 +119,4 @@ class WatchSettings:
             check_seconds("max_outage", self.max_outage, zero=True)
         check_function("on_outage", self.on_outage, "an Outage")
         check_function("on_poll", self.on_poll, "a WatchState")
-        check_type("account", self.account, str, optional=True)
-        if self.account == "":
-            raise InvalidValueError("account is empty", "Pass a name of your own, such as the account's number.")
+        check_account_name(self.account)

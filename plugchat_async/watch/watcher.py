@@ -8,6 +8,7 @@ from typing import Final, TypeVar
 from attrs import evolve, frozen
 
 from plugchat_async._internal.clock import Clock
+from plugchat_async._pagination.account_mark import Fingerprint
 from plugchat_async._pagination.chat_walk import ChatWalk
 from plugchat_async._pagination.options import WalkSettings
 from plugchat_async._pagination.prefetch import FetchFunction
@@ -26,7 +27,7 @@ from plugchat_async.server_traits import ServerTraits
 from plugchat_async.watch.identity import Matched, time_of
 from plugchat_async.watch.losses import NO_LOSSES, Losses
 from plugchat_async.watch.options import WatchSettings
-from plugchat_async.watch.origin import Fingerprint, check_account, mark_account, restore_traits, save_traits
+from plugchat_async.watch.origin import check_account, mark_account, restore_traits, save_traits
 from plugchat_async.watch.outages import Outages
 from plugchat_async.watch.scan import FrontScan, FullScan
 from plugchat_async.watch.snapshot import Snapshot, datetime_of

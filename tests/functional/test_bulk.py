@@ -274,6 +274,7 @@ async def test_an_iterable_may_use_tasks_and_cancel_itself(sim: PlugChatSimulato
     sim.add_account("one", 7)
 
     async def look_up(number: int) -> Account:
+        await asyncio.sleep(0)
         if number == 25:
             raise LookupError(number)
         return Account(f"a{number}", "one", sim.base_url)

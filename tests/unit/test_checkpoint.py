@@ -478,7 +478,9 @@ def test_a_checkpoint_has_all_fields() -> None:
     """Each of them differs from its default, and comes back."""
     time = datetime(2021, 6, 6, 1, 2, 3, 456789, tzinfo=UTC)
     state = WalkState(
-        config=WalkConfig(path=CHATS_PATH, page_size=5, consistency="strict", stop_on="empty", start_page=2),
+        config=WalkConfig(
+            path=CHATS_PATH, page_size=5, consistency="strict", stop_on="empty", start_page=2, max_page_size=9
+        ),
         size=7,
         stage="windows",
         page=3,
@@ -499,6 +501,8 @@ def test_a_checkpoint_has_all_fields() -> None:
         ),
         old_keys=True,
         pending=[{"phone": "1"}],
+        salt="salt",
+        account="token:hash",
     )
     parts: list[Any] = [state, state.config, state.scan, state.windows]
     for part in parts:

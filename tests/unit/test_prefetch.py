@@ -95,6 +95,7 @@ async def driven(fetch: Any, traits: ServerTraits | None = None, **options: Any)
         await walk.discard()
 
 
+@pytest.mark.lazy
 @pytest.mark.parametrize(("seen", "pauses"), [(10, 0), (39, 0), (41, 1), (1000, 48)])
 async def test_a_long_memory_is_freed_with_pauses(monkeypatch: pytest.MonkeyPatch, seen: int, pauses: int) -> None:
     """Others have their turn meanwhile, and there is no pause where there is little to free."""
