@@ -12,7 +12,7 @@ from typing import Any, Final, Self, cast
 from attrs import evolve
 
 from plugchat_async._pagination.account_mark import Fingerprint, WalkMark
-from plugchat_async._pagination.checkpoint import pack, restored
+from plugchat_async._pagination.checkpoint import CheckpointPacker, restored
 from plugchat_async._pagination.options import WalkSettings
 from plugchat_async._pagination.page_source import PageIterator, PageSource
 from plugchat_async._pagination.prefetch import Prefetcher, place_to_stop
@@ -76,6 +76,7 @@ class ChatWalk:
         memory = ListMemory() if memory is None else memory
         self._mark = WalkMark(state, fingerprint, memory.salt)
         is_known = self._mark.check()
+        self._packer = CheckpointPacker(state)
         self._stats = WalkStats()
         observer = source.observe_walk()
         self._reporter = WalkReporter(source.account, settings, observer)
@@ -213,7 +214,7 @@ class ChatWalk:
         pending = self._chats[self._yielded :] if self._withheld is None else self._withheld.chats
         if isinstance(self._step, YieldPage):
             pending += self._step.page.chats
-        return pack(self._state, pending)
+        return self._packer.pack(pending)
 
     @property
     def saw_unreadable(self) -> bool:

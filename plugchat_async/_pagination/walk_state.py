@@ -86,6 +86,7 @@ class WalkState:
         page: The page that is read next.
         passes: The number of passes that are done.
         seen: The keys of all chats that were read, see `key_of`. "plain" keeps none.
+        order: The same keys in the order in which they were read. A checkpoint has them in no order.
         several: For each key that several chats have, how many of them were read.
         delivered: The number of chats that these keys came from.
         labels: For each key, numbers that tell the chats of it that were yielded from others, see `label_of`. Of lists
@@ -107,6 +108,7 @@ class WalkState:
     page: int = 1
     passes: int = 0
     seen: set[str] = field(factory=set[str], repr=False)
+    order: list[str] = field(factory=list[str], eq=False, repr=False)
     several: dict[str, int] = field(factory=dict[str, int], repr=False)
     delivered: int = 0
     labels: dict[str, list[int]] = field(factory=dict[str, list[int]], repr=False)

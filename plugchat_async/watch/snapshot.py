@@ -13,6 +13,7 @@ believed the second time, and a chat that appears with an old message was there 
 
 from collections.abc import Callable, Collection, Generator, Iterable, Mapping
 from datetime import UTC, datetime, timedelta
+from itertools import islice
 from typing import Any, Final
 
 from attrs import define, field
@@ -42,7 +43,7 @@ class Snapshot:
     """The list as of the last poll.
 
     Attributes:
-        chats: All known chats by key, see `identity`, newest message first.
+        chats: All known chats by key, see `identity`, newest message last: to move a chat there takes no time.
         complete: Whether the whole list has been read at least once.
         proven: Whether a reading has proven that it had all chats.
         since: Messages since the last poll are not older than this. None if their times are not known.
@@ -154,7 +155,7 @@ class Snapshot:
             seen: The whole list.
             old_before: As for `events`.
         """
-        for key, chat in seen.items():
+        for key, chat in reversed(list(seen.items())):
             if key not in self.chats and self._is_old(chat, old_before):
                 self._put(key, chat)
         if not self.complete:
@@ -284,22 +285,23 @@ class Snapshot:
 
     def move_to_front(self, seen: Iterable[str]) -> None:
         """Move chats to the front, in the given order."""
-        front = {key: self.chats[key] for key in seen}
-        if list(front) != [key for key, _ in zip(self.chats, front, strict=False)]:
-            self.chats = front | {key: chat for key, chat in self.chats.items() if key not in front}
+        front = list(dict.fromkeys(seen))
+        if front != list(islice(reversed(self.chats), len(front))):
+            for key in reversed(front):
+                self.chats[key] = self.chats.pop(key)
 
     def sorted_chats(self) -> tuple[Chat, ...]:
         """Return the chats, newest message first."""
-        return tuple(sorted(self.chats.values(), key=time_of, reverse=True))
+        return tuple(sorted(self.chats.values(), key=time_of))[::-1]
 
     def sort(self) -> None:
-        """Sort the chats, newest message first."""
-        self.chats = dict(sorted(self.chats.items(), key=lambda item: time_of(item[1]), reverse=True))
+        """Sort the chats by their newest message."""
+        self.chats = dict(sorted(self.chats.items(), key=lambda item: time_of(item[1])))
 
     def lacks_newer(self, until: datetime, seen: Collection[str]) -> bool:
         """Return whether a known chat with a message after `until` is not in `seen`."""
         older = 0
-        for key, chat in self.chats.items():
+        for key, chat in reversed(self.chats.items()):
             if time_of(chat) <= until:
                 older += 1
                 if older > MAX_PINNED:  # pinned chats may be on top with any time

@@ -1,5 +1,6 @@
 """Polls a list, yields what has changed since the last poll, and retries through outages."""
 
+import inspect
 import logging
 from collections.abc import AsyncGenerator, Awaitable, Callable, Collection, Generator, Mapping
 from datetime import datetime
@@ -124,7 +125,7 @@ class Watch:
                     del matched, losses
                 del front  # not kept in memory during the wait
                 self._has_worked = self._has_worked or error is None
-                self._finish_poll()
+                await self._finish_poll()
                 is_last = self._polls == self._settings.max_polls
                 if is_last and error is not None:
                     raise error
@@ -332,11 +333,13 @@ class Watch:
             snapshot.cover(full.times, datetime_of(full.started))
         snapshot.last_full_scan = None if losses.confirmable else full.started
 
-    def _finish_poll(self) -> None:
+    async def _finish_poll(self) -> None:
         """Count the poll, and call `on_poll` if the state has changed. The caller has handled all its events."""
         self._polls += 1
         save_traits(self._snapshot, self._deps.traits)
         if self._snapshot.dirty:
             self._snapshot.dirty = False
             if self._settings.on_poll is not None:
-                self._settings.on_poll(self._state)
+                waiting = self._settings.on_poll(self._state)
+                if inspect.isawaitable(waiting):
+                    await waiting

@@ -20,9 +20,10 @@ from plugchat_async import (
     ServerError,
     fetch_many,
 )
-from plugchat_async._pagination.checkpoint import pack, unpack
+from plugchat_async._pagination.checkpoint import unpack
 from plugchat_async.testing import Fault, PlugChatSimulator
 from support.fakes import FakeTime
+from support.packed import packed_walk
 
 PATH = "/api/whatsapp/chats"
 
@@ -183,7 +184,7 @@ async def test_checkpoints_without_a_mark_are_of_any_account(sim: PlugChatSimula
         _, checkpoint = await read(session, 100)
         state = unpack(checkpoint, PATH)
         state.salt = state.account = None
-        found, checkpoint = await read(session, 100, resume=pack(state))
+        found, checkpoint = await read(session, 100, resume=packed_walk(state))
     assert len(found) == 100
     state = unpack(checkpoint, PATH)
     assert str(state.account).startswith("token:")
