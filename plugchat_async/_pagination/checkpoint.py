@@ -2,7 +2,7 @@
 
 import zlib
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Generator, Iterable
 from datetime import datetime
 from typing import Any, Final, Literal, TypeVar
 
@@ -10,6 +10,7 @@ import msgspec
 from attrs import Attribute, AttrsInstance, asdict, define, evolve, field, fields, has
 
 from plugchat_async._internal.serialization import PackedText, from_text
+from plugchat_async._internal.steps import finish
 from plugchat_async._pagination.walk_state import (
     Consistency,
     PassState,
@@ -51,14 +52,15 @@ class CheckpointPacker:
         self._text = PackedText(VERSION)
         self._text.add(b'{"seen":[')
 
-    def pack_some(self) -> bool:
-        """Pack some of the keys ahead, in a few milliseconds. Return whether there were any."""
-        # Sorted, neighbours have the same first digits, and compress well.
-        keys = sorted(self._state.order[self._packed : self._packed + _KEYS_AT_ONCE])
-        if keys:
+    def pack_keys(self) -> Generator[None, None, None]:
+        """Pack the keys ahead, in steps of a few milliseconds."""
+        order = self._state.order
+        while self._packed < len(order):
+            # Sorted, neighbours have the same first digits, and compress well.
+            keys = sorted(order[self._packed : self._packed + _KEYS_AT_ONCE])
             self._text.add((b"," if self._packed else b"") + msgspec.json.encode(keys)[1:-1])
             self._packed += len(keys)
-        return bool(keys)
+            yield
 
     def pack(self, pending: Iterable[AttrsInstance] = ()) -> str:
         """Return the checkpoint.
@@ -66,8 +68,7 @@ class CheckpointPacker:
         Args:
             pending: Chats that were read, but not yielded.
         """
-        while self.pack_some():
-            pass
+        finish(self.pack_keys())
         state = self._state
         rows = [msgspec.to_builtins(asdict(chat, recurse=False)) for chat in pending]
         self._note_labels()

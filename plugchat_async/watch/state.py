@@ -241,7 +241,7 @@ def pack(snapshot: Snapshot) -> Generator[None, None, str]:
 
     It is the snapshot of the first step, also if it changes between two steps.
     """
-    items = list(snapshot.chats)[::-1], list(snapshot.chats.values())[::-1]
+    keys, chats = list(snapshot.chats)[::-1], list(snapshot.chats.values())[::-1]
     saved = _SavedRest(
         complete=snapshot.complete,
         proven=snapshot.proven,
@@ -261,13 +261,11 @@ def pack(snapshot: Snapshot) -> Generator[None, None, str]:
     text = PackedText(STATE_VERSION)
     text.add(b'{"chats":[')
     other_keys: dict[int, str] = {}
-    for first in range(0, len(items[0]), _CHATS_AT_ONCE):
-        keys, chats = (part[first : first + _CHATS_AT_ONCE] for part in items)
-        rows = msgspec.json.encode([values_of(chat) for chat in chats])
+    for first in range(0, len(keys), _CHATS_AT_ONCE):
+        places = range(first, min(first + _CHATS_AT_ONCE, len(keys)))
+        rows = msgspec.json.encode([values_of(chats[place]) for place in places])
         text.add((b"," if first else b"") + rows[1:-1])
-        for index, (key, chat) in enumerate(zip(keys, chats, strict=True), first):
-            if key != identity_of(chat):
-                other_keys[index] = key
+        other_keys.update((place, keys[place]) for place in places if keys[place] != identity_of(chats[place]))
         yield
     return text.finish(b'],"keys":' + msgspec.json.encode(other_keys) + b"," + rest[1:])
 

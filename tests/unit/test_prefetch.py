@@ -102,14 +102,15 @@ async def test_a_long_memory_is_freed_with_pauses(monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr("plugchat_async._pagination.chat_walk._FREE_AT_ONCE", 20)
     walk = ChatWalk(PagesOf(Pages(1).fetch), WalkSettings(page_size=10), ServerTraits())
     state = walk._state
-    state.seen.update(map(str, range(seen)))
+    state.order = list(map(str, range(seen)))
+    state.seen.update(state.order)
     closing = asyncio.create_task(walk.discard())
     turn = 0
     while not closing.done():
         await asyncio.sleep(0)
         turn += 1
     assert turn - 1 == pauses
-    assert len(state.seen) == seen - 20 * pauses
+    assert len(state.seen) == len(state.order) == seen - 20 * pauses
 
 
 async def turns(count: int = 20) -> None:

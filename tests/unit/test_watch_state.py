@@ -21,6 +21,7 @@ from plugchat_async import (
     WatchState,
 )
 from plugchat_async._internal.serialization import PackedText
+from plugchat_async._internal.steps import finish
 from plugchat_async.testing import PlugChatSimulator
 from plugchat_async.watch.identity import OLDEST, identity_of
 from plugchat_async.watch.losses import Missed
@@ -119,7 +120,7 @@ def test_a_group_of_rows_stays_one_over_restarts() -> None:
     snapshot = unpack(saved_v2(row_of(None, "Bia", "2@lid"), row_of(None, None, "2@lid")))
     for _ in range(2):
         rows = list(reversed(snapshot.chats.values()))
-        assert snapshot.match((row, 1) for row in rows).seen == snapshot.chats
+        assert finish(snapshot.match((row, 1) for row in rows)).seen == snapshot.chats
         snapshot = unpack(packed_snapshot(snapshot))
 
 
