@@ -68,10 +68,9 @@ class ChatWalk:
             fingerprint: Returns a keyed hash of the account (default None: checkpoints are of any account).
         """
         self._source = source
-        self._began: float | None = None
-        # Why the walk is over, "" at the end of the list, None if it is not over.
-        self._ending: str | None = None
         self._settings = settings
+        self._began: float | None = None
+        self._ending: str | None = None  # why the walk is over, "" at the end of the list
         self._state = state = settings.state(source.path)
         memory = ListMemory() if memory is None else memory
         self._mark = WalkMark(state, fingerprint, memory.salt)
@@ -207,8 +206,8 @@ class ChatWalk:
         """A string to resume the walk with, valid at any moment: it covers exactly the chats that were yielded.
 
         It has the key of each chat that was read (phone and lid) and, in the middle of a page, the
-        chats that were read but not yielded. Keep it as private as the chats. What was packed for one checkpoint is
-        not packed again for the next one; the first one of a million chats takes a second, see `checkpoint_async`.
+        chats that were read but not yielded. Keep it as private as the chats. It packs what is new since the last
+        checkpoint; the first one of a million chats takes a second: use `checkpoint_async`.
         """
         pending = self._chats[self._yielded :] if self._withheld is None else self._withheld.chats
         if isinstance(self._step, YieldPage):
@@ -243,7 +242,7 @@ class ChatWalk:
         await self._end()
 
     async def discard(self) -> None:
-        """End the walk, for shortcuts that need no checkpoint later, and free its memory: a million texts take 50 ms."""
+        """End the walk, for shortcuts that need no checkpoint later, and free its memory in steps."""
         await self.aclose()
         self._error = self._failure = None  # the frames of an error hold the walk
         seen, order = self._state.seen, self._state.order
