@@ -688,7 +688,9 @@ async def test_leaving_cancels_all_within_a_second(
     for each in slow:
         sim.script(Fault.hang(), token=str(each.token))
     loop = asyncio.get_running_loop()
-    results: Any = fetch_many([quick, *slow], concurrency=100, isolate_connections=isolate_connections, stream=stream)
+    # The quick account must not wait for a slot: those of the others are never free.
+    slots: dict[str, Any] = {"concurrency": 100, "max_concurrency": 100}
+    results: Any = fetch_many([quick, *slow], isolate_connections=isolate_connections, stream=stream, **slots)
     left = 0.0
 
     async def consume() -> None:
@@ -717,8 +719,10 @@ async def test_leaving_cancels_all_within_a_second(
 
 async def test_an_abandoned_generator_is_cleaned_up(sim: PlugChatSimulator) -> None:
     """By Python, when nobody can ask it any more."""
-    sim.script(*[Fault.none(), Fault.none(), Fault.hang(), Fault.hang(), Fault.hang()])
-    results = fetch_many([account(number, sim, 7) for number in range(5)], concurrency=3)
+    accounts = [account(number, sim, 7) for number in range(5)]
+    for each in accounts[1:]:
+        sim.script(Fault.hang(), token=str(each.token))
+    results = fetch_many(accounts, concurrency=3)
     await anext(results)
     del results
     gc.collect()

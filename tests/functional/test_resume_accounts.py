@@ -2,6 +2,7 @@
 
 import itertools
 import pickle
+from collections import Counter
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -222,7 +223,7 @@ async def test_a_failed_account_of_many_is_resumed_with_its_token_alone(sim: Plu
     for token in (sim.token, other):
         sim.script(Fault.none(), Fault.status(500), token=token)
     accounts = [Account("ours", sim.token, sim.base_url), Account("theirs", other, sim.base_url)]
-    count = dict.fromkeys(("ours", "theirs"), 0)
+    count = Counter[str]()
 
     def on_result(result: AccountResult) -> None:
         assert result.error is not None

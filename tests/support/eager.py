@@ -11,6 +11,8 @@ def emulated_task_factory(
 ) -> asyncio.Task[Any]:
     """Return a task that has run up to its first wait. It does what `asyncio.eager_task_factory` does since 3.12."""
     task = asyncio.Task(coroutine, loop=loop, **options)
+    if not loop.is_running():
+        return task
     scheduled: Any = loop
     step = scheduled._ready.pop()  # what making the task has scheduled: its first step
     maker = asyncio.current_task(loop)
