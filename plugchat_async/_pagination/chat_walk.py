@@ -183,7 +183,9 @@ class ChatWalk:
     @property
     def report(self) -> WalkReport:
         """What the walk has done so far, and whether it is known to have missed nothing."""
-        stats, ending = self._stats, "the walk has not ended" if self._ending is None else self._ending
+        stats, ending = self._stats, self._ending
+        if ending is None:
+            ending = "the walk has not ended"
         next_page = self._step.page.chats if isinstance(self._step, YieldPage) else ()
         elapsed = self._elapsed
         if elapsed is None:
@@ -328,10 +330,7 @@ class ChatWalk:
         return page
 
     def _advance(self, page: Page) -> None:
-        """Go on to the next request, or the next page: only there the state is a checkpoint.
-
-        An error is raised when the pages before it were yielded.
-        """
+        """Go on to the next request or page: only there the state is a checkpoint. An error waits for its turn."""
         try:
             self._step = advance(self._steps, page)
         except PlugChatError as error:

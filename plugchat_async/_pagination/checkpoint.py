@@ -107,9 +107,8 @@ def unpack(text: str, path: str) -> WalkState:
     state = found if isinstance(found, WalkState) else found.upgraded()
     config, windows = state.config, state.windows
     counted_from_1 = (config.page_size, config.start_page, state.size, state.page, windows.tie_count)
-    if min(counted_from_1) < 1 or min(state.passes, windows.position, windows.overlap) < 0:
-        raise InvalidValueError("resume is not a checkpoint", HINT)
-    if config.max_page_size is not None and config.max_page_size < 0:
+    counted_from_0 = (config.max_page_size or 0, state.passes, windows.position, windows.overlap)
+    if min(counted_from_1) < 1 or min(counted_from_0) < 0:
         raise InvalidValueError("resume is not a checkpoint", HINT)
     if config.path != path:
         raise InvalidValueError(f"resume is a checkpoint of {config.path[:40]}, not of {path}", HINT)

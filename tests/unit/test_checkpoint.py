@@ -304,6 +304,7 @@ def test_a_changed_checkpoint_is_read_if_it_makes_sense() -> None:
         base64.urlsafe_b64encode(zlib.compress(b'{"version": 1}')).decode(),
         packed(page_size=0),
         packed(page=-1),
+        packed(max_page_size=-1),
         packed(size="5"),
         packed(consistency="exactly"),
         packed(scan={"newest": "2021-06-06T00:00:00"}),

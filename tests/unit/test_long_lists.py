@@ -10,7 +10,17 @@ from typing import Any, TypeVar
 import pytest
 from attrs import evolve
 
-from plugchat_async import Chat, ChatAdded, ChatChanged, ChatRemoved, OutputError, Page, ServerError, WatchState
+from plugchat_async import (
+    Chat,
+    ChatAdded,
+    ChatChanged,
+    ChatRemoved,
+    OutputError,
+    Page,
+    PlugChatSession,
+    ServerError,
+    WatchState,
+)
 from plugchat_async._internal.steps import finish
 from plugchat_async._pagination import checkpoint
 from plugchat_async._pagination.chat_walk import ChatWalk
@@ -18,10 +28,12 @@ from plugchat_async._pagination.checkpoint import CheckpointPacker, unpack
 from plugchat_async._pagination.options import WalkSettings
 from plugchat_async._pagination.walk_state import WalkConfig, WalkState
 from plugchat_async.server_traits import ServerTraits
+from plugchat_async.testing import PlugChatSimulator
 from plugchat_async.watch import identity, snapshot, state
 from plugchat_async.watch.identity import sorted_by_time
 from plugchat_async.watch.losses import Missed
 from plugchat_async.watch.snapshot import Snapshot
+from support.fakes import FakeTime
 from support.moving import MovingList, PagesOf
 
 T = TypeVar("T")
@@ -111,16 +123,31 @@ def test_a_full_scan_is_read_in_steps() -> None:
 
 def test_persons_with_several_rows_are_known() -> None:
     """As long as they have: no search through all others is needed for them."""
-    rows = [Chat(None, name, lid="1@lid") for name in ("Ana", "Bia")]
+    rows = [Chat(None, name, lid="1@lid") for name in ("Ana", "Bia", "Carla")]
     known = Snapshot()
     first = finish(known.match((row, 0) for row in rows)).seen
     assert [event.chat for event in known.events(first, ()) if event is not None] == rows
-    key, other = first
-    assert known.with_other_rows({key}) == {key, other}
-    known.missing[other] = Missed(2, 0.0, large=False)
-    assert [type(event) for event in known.remove([other], 1.0)] == [ChatRemoved]
+    key, *others = first
+    for count in (2, 1):
+        assert known.with_other_rows({key}) == {key, *others[:count]}
+        gone = others.pop()
+        known.missing[gone] = Missed(2, 0.0, large=False)
+        assert [type(event) for event in known.remove([gone], 1.0)] == [ChatRemoved]
     assert known.with_other_rows({key, "x"}) == {key, "x"}
     assert known.with_other_rows({"x"}) == {"x"}
+
+
+async def test_a_watch_pauses_and_tells_the_same() -> None:
+    """Of a front scan and a full scan, with and without events."""
+    async with (
+        PlugChatSimulator(95) as sim,
+        PlugChatSession(sim.token, base_url=sim.base_url, clock=FakeTime().clock) as session,
+    ):
+        for emit_existing, events in ((False, 0), (True, len(sim.listed_chats))):
+            state = WatchState()
+            watch = session.watch_chats(state=state, page_size=20, max_polls=1, emit_existing=emit_existing)
+            assert len([event async for event in watch]) == events
+            assert set(state.chats) == set(sim.listed_chats)
 
 
 # A state.

@@ -3,7 +3,7 @@
 import itertools
 import pickle
 from collections import Counter
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
 import pytest
@@ -27,6 +27,13 @@ from support.fakes import FakeTime
 from support.packed import packed_walk
 
 PATH = "/api/whatsapp/chats"
+
+
+@pytest.fixture
+async def sim() -> AsyncIterator[PlugChatSimulator]:
+    """A simulator of the vendor's page: each chat has one row."""
+    async with PlugChatSimulator(chats=250, seed=7, dialect="documented") as simulator:
+        yield simulator
 
 
 @pytest.fixture
