@@ -9,6 +9,7 @@ not in that part: then only a reading of the whole list decides.
 
 from collections.abc import Callable, Collection, Generator, Iterable, Mapping
 from datetime import UTC, datetime
+from itertools import filterfalse
 from typing import Final, TypeAlias
 
 from attrs import define, field, frozen
@@ -42,18 +43,25 @@ def identity_of(chat: Chat) -> str:
     return f"{chat.phone or ''}\n{chat.lid or ''}"
 
 
-def sorted_by_time(chats: dict[str, Chat]) -> Generator[None, None, dict[str, Chat]]:
-    """Return chats by key, newest message last, in steps. Usually they are sorted already."""
+def sorted_by_time(chats: dict[str, Chat], seen: Mapping[str, Chat]) -> Generator[None, None, dict[str, Chat]]:
+    """Return chats by key, newest message last, in steps. Usually they are sorted already.
+
+    Args:
+        chats: The chats.
+        seen: Those that were read, in the order of the list: newest message first. It decides where times are equal.
+    """
+    unseen = () if len(seen) == len(chats) else filterfalse(seen.__contains__, chats)
+    keys = [*unseen, *reversed(list(seen))]
     times: list[float] = []  # datetimes are slower to compare
     is_sorted = True
-    for number, chat in enumerate(chats.values(), 1):
+    for number, key in enumerate(keys, 1):
         if number % ROWS_AT_ONCE == 0:
             yield
-        times.append(time_of(chat).timestamp())
+        times.append(time_of(chats[key]).timestamp())
         is_sorted = is_sorted and times[max(number - 2, 0)] <= times[-1]
-    if is_sorted:
+    if is_sorted and keys == list(chats):
         return chats
-    keys, found = list(chats), dict[str, Chat]()
+    found: dict[str, Chat] = {}
     for number, index in enumerate(sorted(range(len(times)), key=times.__getitem__), 1):
         if number % ROWS_AT_ONCE == 0:
             yield

@@ -326,7 +326,7 @@ class Watch:
         yield from snapshot.events(seen, self._settings.ignore, old_before)
         yield from snapshot.remove((*losses.certain, *losses.if_connected), full.started)
         snapshot.proven = snapshot.proven or (full.is_proven and bool(seen))
-        snapshot.chats = yield from sorted_by_time(snapshot.chats)
+        snapshot.chats = yield from sorted_by_time(snapshot.chats, seen)
         if not front.in_order:
             snapshot.cover(full.times, datetime_of(full.started))
         snapshot.last_full_scan = None if losses.confirmable else full.started

@@ -107,7 +107,7 @@ def test_a_full_scan_is_read_in_steps() -> None:
     pauses, events, _ = counted(known.add_existing(matched.seen, NOW + timedelta(days=1)))
     assert (pauses, events, known.chats) == (9, [], KNOWN)
     assert counted(known.events(matched.seen, ()))[:2] == (9, [])
-    assert counted(sorted_by_time(known.chats)) == (9, [], known.chats)
+    assert counted(sorted_by_time(known.chats, matched.seen)) == (9, [], known.chats)
     changed = [evolve(chat, unread=1, last_message_time=NOW + timedelta(seconds=5)) for chat in CHATS[60:75]]
     rows = [*changed, *CHATS[:60], *CHATS[75:]]
     _, _, matched = counted(known.match((chat, 0) for chat in rows))
@@ -115,10 +115,12 @@ def test_a_full_scan_is_read_in_steps() -> None:
     assert pauses == 9 + 1
     fields = ("unread", "last_message_time")
     assert events == [ChatChanged(old, new, fields) for old, new in zip(CHATS[60:75], changed, strict=True)]
-    pauses, _, ordered = counted(sorted_by_time(known.chats))
+    pauses, _, ordered = counted(sorted_by_time(known.chats, matched.seen))
     assert pauses == 9 + 9
     assert ordered == known.chats
-    assert list(reversed(ordered.values()))[15:] == [*CHATS[:60], *CHATS[75:]]
+    assert list(reversed(ordered.values())) == rows  # though fifteen have one time
+    del matched.seen["3\n"]  # one that was not read stays where its time is
+    assert list(counted(sorted_by_time(ordered, matched.seen))[2]) == list(ordered)
 
 
 def test_persons_with_several_rows_are_known() -> None:
