@@ -241,7 +241,7 @@ def pack(snapshot: Snapshot) -> Generator[None, None, str]:
 
     It is the snapshot of the first step, also if it changes between two steps.
     """
-    keys, chats = list(snapshot.chats)[::-1], list(snapshot.chats.values())[::-1]
+    keys, chats = list(snapshot.chats), list(snapshot.chats.values())  # newest last; the text has it first
     saved = _SavedRest(
         complete=snapshot.complete,
         proven=snapshot.proven,
@@ -258,14 +258,15 @@ def pack(snapshot: Snapshot) -> Generator[None, None, str]:
         traits=snapshot.traits,
     )
     rest = msgspec.json.encode(saved)
+    yield
     text = PackedText(STATE_VERSION)
     text.add(b'{"chats":[')
     other_keys: dict[int, str] = {}
     for first in range(0, len(keys), _CHATS_AT_ONCE):
         places = range(first, min(first + _CHATS_AT_ONCE, len(keys)))
-        rows = msgspec.json.encode([values_of(chats[place]) for place in places])
+        rows = msgspec.json.encode([values_of(chats[~place]) for place in places])
         text.add((b"," if first else b"") + rows[1:-1])
-        other_keys.update((place, keys[place]) for place in places if keys[place] != identity_of(chats[place]))
+        other_keys.update((place, keys[~place]) for place in places if keys[~place] != identity_of(chats[~place]))
         yield
     return text.finish(b'],"keys":' + msgspec.json.encode(other_keys) + b"," + rest[1:])
 
