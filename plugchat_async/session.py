@@ -12,6 +12,7 @@ from plugchat_async._http.shared_resources import SharedResources
 from plugchat_async._http.token import TokenFunction, fingerprint, hidden_token
 from plugchat_async._http.urls import DEFAULT_BASE_URL
 from plugchat_async._internal.validation import check_int, check_type
+from plugchat_async._pagination.account_mark import Fingerprint
 from plugchat_async._pagination.chat_walk import ChatWalk
 from plugchat_async._pagination.options import WalkOptions, WalkSettings
 from plugchat_async._pagination.server_traits import ListMemory
@@ -241,9 +242,12 @@ class PlugChatSession:
             self._traits,
             fetcher.clock,
             self.fetch_status,
-            partial(fingerprint, fetcher.token, self._origin, settings.account),
+            self._fingerprint_of(settings.account),
         )
         return Watch(deps, settings).events()
+
+    def _fingerprint_of(self, account: str | None) -> Fingerprint:
+        return partial(fingerprint, self._fetcher.token, self._origin, account)
 
     def _walk(
         self,
@@ -253,6 +257,7 @@ class PlugChatSession:
         traits: ServerTraits | None = None,
     ) -> ChatWalk:
         """Return a walk over the pages of a call (default: over chats), with what is known of its list and pages."""
-        walk = ChatWalk(fetcher or self._fetcher, settings, traits or self._traits, memory or self._memory)
+        known = (traits or self._traits, memory or self._memory)
+        walk = ChatWalk(fetcher or self._fetcher, settings, *known, self._fingerprint_of(settings.account))
         self._transport.check()
         return walk

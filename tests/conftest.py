@@ -1,5 +1,6 @@
 """What the tests share: fake time, a running simulator, a session on it, and a patch for aioresponses."""
 
+import asyncio
 import gc
 import inspect
 import os
@@ -14,6 +15,7 @@ import pytest
 
 from plugchat_async import PlugChatSession
 from plugchat_async.testing import PlugChatSimulator
+from support.eager import eager_task_factory
 from support.fakes import FakeTime
 
 pytest_plugins = ["pytester"]
@@ -67,7 +69,19 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> object:
     return LoadFileScheduling(config, log)
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--eager-tasks", action="store_true", help="run all tasks of the tests eagerly")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if config.getoption("--eager-tasks"):
+        for item in items:
+            if (
+                isinstance(item, pytest.Function)
+                and inspect.iscoroutinefunction(item.obj)
+                and not item.get_closest_marker("lazy")
+            ):
+                item.fixturenames.insert(0, "eager_tasks")
     # What tries thousands of traces comes last: most faults show earlier.
     items.sort(key=lambda item: item.path.name == "test_walk_traces.py")
 
@@ -81,6 +95,12 @@ def pytest_collection_finish() -> None:
 @pytest.fixture
 def fake_time() -> FakeTime:
     return FakeTime()
+
+
+@pytest.fixture
+async def eager_tasks() -> None:
+    """Run tasks as they do with `asyncio.eager_task_factory`, which CPython has since 3.12."""
+    asyncio.get_running_loop().set_task_factory(eager_task_factory)
 
 
 @pytest.fixture

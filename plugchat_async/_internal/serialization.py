@@ -17,16 +17,37 @@ _MAX_GROWTH: Final = 64
 _MAX_SMALL: Final = 16 * 1024 * 1024
 
 
-def to_text(version: int, value: object) -> str:
-    """Return a text that `from_text` reads.
+class PackedText:
+    """A text that `from_text` reads, made of pieces: a long value needs no long step, and may grow.
 
     Args:
         version: The version of the value's format.
-        value: A value that msgspec can write.
     """
-    body = msgspec.json.encode({"version": version, "value": value})
-    # The fastest level: a sixth longer, in a third of the time.
-    return base64.urlsafe_b64encode(zlib.compress(body, 1)).decode("ascii")
+
+    def __init__(self, version: int) -> None:
+        # The fastest level: a sixth longer, in a third of the time.
+        self._packing = zlib.compressobj(1)
+        self._texts: list[str] = []
+        self._left = b""  # what is not a multiple of three bytes, as base64 takes them
+        self.add(b'{"version":%d,"value":' % version)
+
+    def add(self, json: bytes) -> None:
+        """Add a piece of the value's JSON."""
+        packed = self._left + self._packing.compress(json)
+        whole = len(packed) - len(packed) % 3
+        self._left = packed[whole:]
+        if whole:
+            self._texts.append(_base64(packed[:whole]))
+
+    def finish(self, json: bytes) -> str:
+        """Return the text with the last piece. More may be added afterwards, instead of that."""
+        packing = self._packing.copy()
+        packed = self._left + packing.compress(json + b"}") + packing.flush()
+        return "".join((*self._texts, _base64(packed)))
+
+
+def _base64(packed: bytes) -> str:
+    return base64.urlsafe_b64encode(packed).decode("ascii")
 
 
 def from_text(text: str, kinds: Mapping[int, type[T]], *, name: str, what: str, hint: str) -> T:

@@ -10,7 +10,9 @@ from typing import Any, Final, Self, cast
 
 from attrs import evolve
 
-from plugchat_async._pagination.checkpoint import pack, restored
+from plugchat_async._internal.steps import finish_in_turns
+from plugchat_async._pagination.account_mark import Fingerprint, WalkMark
+from plugchat_async._pagination.checkpoint import CheckpointPacker, restored
 from plugchat_async._pagination.options import WalkSettings
 from plugchat_async._pagination.page_source import PageIterator, PageSource
 from plugchat_async._pagination.prefetch import Prefetcher, place_to_stop
@@ -49,7 +51,12 @@ class ChatWalk:
     """
 
     def __init__(
-        self, source: PageSource, settings: WalkSettings, traits: ServerTraits, memory: ListMemory | None = None
+        self,
+        source: PageSource,
+        settings: WalkSettings,
+        traits: ServerTraits,
+        memory: ListMemory | None = None,
+        fingerprint: Fingerprint = lambda _: None,
     ) -> None:
         """Check the settings. Nothing is requested before the first step.
 
@@ -58,33 +65,34 @@ class ChatWalk:
             settings: The options.
             traits: What is known of the server, shared with other walks.
             memory: What is known of the list from an earlier walk (default None: nothing).
+            fingerprint: Returns a keyed hash of the account (default None: checkpoints are of any account).
         """
         self._source = source
-        self._began: float | None = None
-        # Why the walk is over, "" at the end of the list, None if it is not over.
-        self._ending: str | None = None
         self._settings = settings
+        self._began: float | None = None
+        self._ending: str | None = None  # why the walk is over, "" at the end of the list
         self._state = state = settings.state(source.path)
+        memory = ListMemory() if memory is None else memory
+        self._mark = WalkMark(state, fingerprint, memory.salt)
+        is_known = self._mark.check()
+        self._packer = CheckpointPacker(state)
         self._stats = WalkStats()
         observer = source.observe_walk()
         self._reporter = WalkReporter(source.account, settings, observer)
         fetch = source.fetch if observer is None else partial(source.fetch, walk=observer)
         # The page that was read last, its chats, and how many of them were yielded.
-        self._page = Page(max(1, state.page - 1), state.size, restored(state, source.item), b"[]")
+        page = Page(max(1, state.page - 1), state.size, restored(state, source.item), b"[]")
+        # The page of a checkpoint, until the account's token is known.
+        self._withheld: Page | None = page if page.chats and not is_known else None
+        self._page = page if is_known else _NOTHING
         self._chats = self._page.chats
         self._yielded = 0
         self._stats.chats += len(self._chats)
-        left = None if settings.limit is None else settings.limit - len(self._chats)
+        left = None if settings.limit is None else settings.limit - len(page.chats)
         self._prefetcher = Prefetcher(fetch, settings.prefetch, state.config.stop_on, place_to_stop(state, left))
         self._answers = StepAnswers(source, self._prefetcher, self._reporter)
-        context = WalkContext(
-            settings.max_pages,
-            traits,
-            ListMemory() if memory is None else memory,
-            settings.largest_page(state.config.page_size),
-            ahead=settings.prefetch > 0,
-            stats=self._stats,
-        )
+        largest, ahead = settings.largest_page(state.config), settings.prefetch > 0
+        context = WalkContext(settings.max_pages, traits, memory, largest, ahead=ahead, stats=self._stats)
         if settings.resume is None and settings.start_page == 1:
             state.size = size_up_to(traits, state.size)
         self._steps = walk(state, context)
@@ -178,13 +186,14 @@ class ChatWalk:
         stats, ending = self._stats, self._ending
         if ending is None:
             ending = "the walk has not ended"
+        next_page = self._step.page.chats if isinstance(self._step, YieldPage) else ()
         elapsed = self._elapsed
         if elapsed is None:
             elapsed = 0.0 if self._began is None else self._source.clock.monotonic() - self._began
         return WalkReport(
             self._prefetcher.requests,
             stats.pages,
-            stats.chats - len(self._chats) + self._yielded,
+            stats.chats - len(next_page) - len(self._chats) + self._yielded,
             stats.duplicates,
             stats.recovered,
             stats.passes,
@@ -199,12 +208,18 @@ class ChatWalk:
         """A string to resume the walk with, valid at any moment: it covers exactly the chats that were yielded.
 
         It has the key of each chat that was read (phone and lid) and, in the middle of a page, the
-        chats that were read but not yielded. Keep it as private as the chats.
+        chats that were read but not yielded. Keep it as private as the chats. It packs what is new since the last
+        checkpoint; the first one of a million chats takes a second: use `checkpoint_async`.
         """
-        pending = self._chats[self._yielded :]
+        pending = self._chats[self._yielded :] if self._withheld is None else self._withheld.chats
         if isinstance(self._step, YieldPage):
             pending += self._step.page.chats
-        return pack(self._state, pending)
+        return self._packer.pack(pending)
+
+    async def checkpoint_async(self) -> str:
+        """Return the `checkpoint`, without keeping the event loop: what was not packed is packed in steps."""
+        await finish_in_turns(self._packer.pack_keys())
+        return self.checkpoint
 
     @property
     def saw_unreadable(self) -> bool:
@@ -229,15 +244,13 @@ class ChatWalk:
         await self._end()
 
     async def discard(self) -> None:
-        """End the walk and free its memory, for shortcuts that need no checkpoint later.
-
-        To free a million texts at once would block the event loop for 50 ms.
-        """
+        """End the walk, for shortcuts that need no checkpoint later, and free its memory in steps."""
         await self.aclose()
         self._error = self._failure = None  # the frames of an error hold the walk
-        seen = self._state.seen
+        seen, order = self._state.seen, self._state.order
         while len(seen) > 2 * _FREE_AT_ONCE:
             deque(islice(iter(seen.pop, None), _FREE_AT_ONCE), maxlen=0)  # a loop of Python's takes 1.7 times as long
+            del order[-_FREE_AT_ONCE:]
             await asyncio.sleep(0)
 
     async def _read_page(self) -> bool:
@@ -290,33 +303,38 @@ class ChatWalk:
 
     async def _next_page(self) -> Page | None:
         """Answer steps until one yields a page. A step that is cancelled is answered by the next call."""
-        if self._failure is not None:
-            self._failure.checkpoint = self.checkpoint
-            raise self._failure
         if self._began is None:
-            self._begin()
+            self._began = self._source.clock.monotonic()
+            self._reporter.begin(self._state.config)
             self._step = next(self._steps, None)
         while isinstance(self._step, REQUESTS):
             try:
                 page = await self._answers.answer(self._step)
-                self._step = advance(self._steps, page)
             except PlugChatError as error:
-                error.checkpoint = self.checkpoint
+                error.checkpoint = await self.checkpoint_async()
                 raise
+            self._mark.set()
+            self._advance(page)
             del page
+            if self._withheld is not None:
+                page, self._withheld = self._withheld, None
+                self._stats.chats += len(page.chats)
+                return page
+        if self._failure is not None:
+            self._failure.checkpoint = await self.checkpoint_async()
+            raise self._failure
         if self._step is None:
             return None
         page = self._step.page
-        # On to the next request, or the next page: only there the state is a checkpoint.
-        try:
-            self._step = advance(self._steps, _NOTHING)
-        except PlugChatError as error:
-            self._step, self._failure = None, error  # raised when this page was yielded
+        self._advance(_NOTHING)
         return page
 
-    def _begin(self) -> None:
-        self._began = self._source.clock.monotonic()
-        self._reporter.begin(self._state.config)
+    def _advance(self, page: Page) -> None:
+        """Go on to the next request or page: only there the state is a checkpoint. An error waits for its turn."""
+        try:
+            self._step = advance(self._steps, page)
+        except PlugChatError as error:
+            self._step, self._failure = None, error
 
     async def _end(self) -> None:
         """Cancel the requests, and report once."""

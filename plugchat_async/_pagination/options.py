@@ -12,6 +12,7 @@ from plugchat_async._internal.validation import (
     check_optional_int,
     check_type,
 )
+from plugchat_async._pagination.account_mark import check_account_name
 from plugchat_async._pagination.checkpoint import unpack
 from plugchat_async._pagination.walk_state import Consistency, StopOn, WalkConfig, WalkState
 from plugchat_async.errors import InvalidValueError
@@ -65,8 +66,12 @@ class WalkOptions(CommonWalkOptions, total=False):
     Attributes:
         start_page: The first page, from 1 (default 1); more than 1 only with consistency="plain".
         resume: The `checkpoint` of an error or of a `ChatWalk`, to resume that walk: chats that it yielded are not
-            yielded again. `page_size`, `start_page`, `stop_on` and `consistency` are those of the checkpoint;
-            a `limit` counts from 0 again. The guarantees of "exact" and "strict" cover both walks and the time between.
+            yielded again. `page_size`, `start_page`, `stop_on` and `consistency` are those of the checkpoint, and
+            `max_page_size` is not larger than there; a `limit` counts from 0 again. The guarantees of "exact" and
+            "strict" cover both walks and the time between.
+        account: A name of your own for the account, such as its number (default None). A checkpoint is marked with a
+            hash of the base URL and the token, and can't be resumed with another account. If the token changes, pass a
+            name, each time the same: the checkpoint is marked with that instead.
         on_page: A plain function, called with each Page before it is yielded, as for progress displays (default None).
             If it raises an exception, the walk ends with it.
         on_report: A plain function, called with the WalkReport when a walk that has requested something ends, for
@@ -75,6 +80,7 @@ class WalkOptions(CommonWalkOptions, total=False):
 
     start_page: int
     resume: str | None
+    account: str | None
     on_page: OnPage | None
     on_report: OnReport | None
 
@@ -93,6 +99,7 @@ class WalkSettings:
     require_verified: bool = False
     start_page: int = 1
     resume: str | None = None
+    account: str | None = None
     on_page: OnPage | None = None
     on_report: OnReport | None = None
 
@@ -116,6 +123,7 @@ class WalkSettings:
         check_choice("consistency", self.consistency, ("exact", "strict", "plain"))
         check_type("require_verified", self.require_verified, bool)
         check_type("resume", self.resume, str, optional=True)
+        check_account_name(self.account)
         check_function("on_page", self.on_page, "a Page")
         check_function("on_report", self.on_report, "a WalkReport")
         state = self._resumed(self.resume, path) if self.resume is not None else self._new(path)
@@ -126,15 +134,18 @@ class WalkSettings:
             )
         return state
 
-    def largest_page(self, page_size: int) -> int:
+    def largest_page(self, config: WalkConfig) -> int:
         """Return the largest page size that the walk may request: a page that may hold the whole list.
 
         With a `limit` that is smaller, no chat beyond it should be requested, and nothing is proven anyway.
+
+        Args:
+            config: How the list is to be read, as the walk began. What it may not request, a resumed walk may not.
         """
-        size = self.max_page_size
-        if size is None or (self.limit is not None and self.limit < size):
-            return page_size
-        return max(size, page_size)
+        size, first = self.max_page_size, config.max_page_size
+        if size is None or first is None or (self.limit is not None and self.limit < size):
+            return config.page_size
+        return max(min(size, first or size), config.page_size)
 
     def _new(self, path: str) -> WalkState:
         if self.start_page > 1 and self.consistency != "plain":
@@ -148,6 +159,7 @@ class WalkSettings:
             consistency=self.consistency,
             stop_on=self.stop_on,
             start_page=self.start_page,
+            max_page_size=self.max_page_size,
         )
         return WalkState.at_start(config, ahead=self.prefetch > 0)
 

@@ -74,9 +74,11 @@ class Remembered:
         before = len(state.seen)
         state.seen.update(keys)
         if len(state.seen) - before == len(keys):
+            state.order += keys
             new = page.chats
             state.delivered += len(keys)
         else:
+            state.order += dict.fromkeys(key for key in keys if key not in known)
             new = self._new_chats(page, keys, known)
             if known:
                 self.unconfirmed.sift(page, keys, known, set(map(id, new)))

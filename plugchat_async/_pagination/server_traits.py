@@ -2,8 +2,9 @@
 
 import logging
 
-from attrs import define
+from attrs import define, field
 
+from plugchat_async._pagination.account_mark import new_salt
 from plugchat_async.models import Page
 from plugchat_async.server_traits import ServerTraits
 
@@ -76,10 +77,12 @@ class ListMemory:
     Attributes:
         length: The number of rows that the list had when it was last read as a whole, or None.
         keys: The keys of its rows if one page held it, else nothing.
+        salt: The key with which the session marks checkpoints.
     """
 
     length: int | None = None
     keys: frozenset[str] = frozenset()
+    salt: str = field(factory=new_salt, eq=False, repr=False)
 
     def is_shorter(self, length: int) -> bool:
         """Return whether the list has lost more rows than people delete between two walks."""

@@ -20,6 +20,7 @@ class WalkConfig:
     Attributes:
         path: The path of the call that lists, below the base URL.
         consistency, page_size, stop_on, start_page: As for `PlugChatSession.walk_chats`.
+        max_page_size: The same, 0 in checkpoints that do not have it.
     """
 
     path: str
@@ -27,6 +28,7 @@ class WalkConfig:
     consistency: Consistency = "exact"
     stop_on: StopOn = "short"
     start_page: int = 1
+    max_page_size: int | None = 0
 
 
 @define(kw_only=True)
@@ -84,6 +86,7 @@ class WalkState:
         page: The page that is read next.
         passes: The number of passes that are done.
         seen: The keys of all chats that were read, see `key_of`. "plain" keeps none.
+        order: The same keys in the order in which they were read. A checkpoint has them in no order.
         several: For each key that several chats have, how many of them were read.
         delivered: The number of chats that these keys came from.
         labels: For each key, numbers that tell the chats of it that were yielded from others, see `label_of`. Of lists
@@ -94,6 +97,9 @@ class WalkState:
         old_keys: Whether `seen` has phones without lid and name, from a checkpoint of an older version.
         yielded: The chats that were yielded, by key, of a list that is not long. A checkpoint has their labels.
         pending: Chats that were read, but not yet given to the caller. Filled in for a checkpoint only.
+        salt: The key of `account`.
+        account: The fingerprint of the account, see `account_mark`. None before the first answer, and in checkpoints
+            of older versions.
     """
 
     config: WalkConfig
@@ -102,6 +108,7 @@ class WalkState:
     page: int = 1
     passes: int = 0
     seen: set[str] = field(factory=set[str], repr=False)
+    order: list[str] = field(factory=list[str], eq=False, repr=False)
     several: dict[str, int] = field(factory=dict[str, int], repr=False)
     delivered: int = 0
     labels: dict[str, list[int]] = field(factory=dict[str, list[int]], repr=False)
@@ -111,6 +118,8 @@ class WalkState:
     old_keys: bool = False
     yielded: dict[str, list[Any]] = field(factory=dict[str, list[Any]], repr=False)
     pending: list[dict[str, Any]] = field(factory=list[dict[str, Any]], repr=False)
+    salt: str | None = None
+    account: str | None = None
 
     @classmethod
     def at_start(cls, config: WalkConfig, *, ahead: bool) -> "WalkState":

@@ -2,11 +2,12 @@
 
 import asyncio
 import logging
+from functools import partial
 
 from attrs import field, frozen
 
 from plugchat_async._http.shared_resources import SharedResources
-from plugchat_async._http.token import hidden_token
+from plugchat_async._http.token import fingerprint, hidden_token
 from plugchat_async._http.transport import Transport
 from plugchat_async._http.urls import parse_base_url
 from plugchat_async._internal.iterables import Source
@@ -95,7 +96,9 @@ class WorkerPool:
         self._found: asyncio.Queue[Item | _End] = asyncio.Queue(1)
         self._turn = asyncio.Lock()
         self._supervisor: asyncio.Task[None] | None = None
-        self._hired = 0
+        # Set when a worker has taken an account, so that another one may be needed, or has ended, so that none is.
+        self._looked = asyncio.Event()
+        self._is_over = False
         self._closing = False
         self._error: BaseException | None = None
 
@@ -125,7 +128,13 @@ class WorkerPool:
 
     async def _supervise(self) -> None:
         async with asyncio.TaskGroup() as group:
-            self._hire(group)
+            # Here, not in the workers: with eager tasks each would run inside of the one that has hired it.
+            for _ in range(self._concurrency):
+                self._looked.clear()
+                group.create_task(self._work())
+                await self._looked.wait()
+                if self._is_over:
+                    break
         await self._hand_over(_End(self._error))
 
     def _look_at_end(self, supervisor: asyncio.Task[None]) -> None:
@@ -135,17 +144,12 @@ class WorkerPool:
                 self._found.get_nowait()
             self._found.put_nowait(_End(_cancelled_by_others()))
 
-    def _hire(self, group: asyncio.TaskGroup) -> None:
-        if self._hired < self._concurrency:
-            self._hired += 1
-            group.create_task(self._work(group))
-
-    async def _work(self, group: asyncio.TaskGroup) -> None:
+    async def _work(self) -> None:
         """Walk accounts until there is none. An error that ends this is handed over: nobody waits for a dead worker."""
         try:
             # An iterable may answer its cancellation with one more account.
             while (account := await self._accounts.next()) is not None and not self._closing:
-                self._hire(group)  # there may be one more
+                self._looked.set()  # there may be one more
                 await self._hand_over(await self._walk(account))
         except BaseException as error:
             # `cancelling` of this task itself says nothing: iterables use it for timeouts of their own.
@@ -159,6 +163,9 @@ class WorkerPool:
                 error = _cancelled_by_others()
             self._error = self._error or error  # should this task be cancelled once more
             await self._hand_over(_End(error))
+        finally:
+            self._is_over = True
+            self._looked.set()
 
     async def _hand_over(self, item: Item | _End) -> None:
         if self._closing:
@@ -208,7 +215,9 @@ class WorkerPool:
         if isinstance(origin, PlugChatError):
             raise origin
         fetcher = self._resources.page_fetcher(transport, token, origin, reserve=_RESERVE, account=account.name)
-        return ChatWalk(fetcher, self._settings, self._traits.setdefault(origin, ServerTraits()))
+        traits = self._traits.setdefault(origin, ServerTraits())
+        # A caller of `stream` may resume a failed account in a session of its own.
+        return ChatWalk(fetcher, self._settings, traits, None, partial(fingerprint, token, origin, None))
 
 
 def _cancelled_by_others() -> ConfigurationError:

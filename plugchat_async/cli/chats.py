@@ -60,6 +60,12 @@ def chats(
             "For jsonl and csv, appended to one file with >>."
         ),
     ] = None,
+    account: Annotated[
+        str | None,
+        Parameter(
+            help="With --checkpoint, if the token changes: a name of your own for the account, each time the same."
+        ),
+    ] = None,
     format: Annotated[  # noqa: A002 - the option's name
         OutputFormat | None,
         Parameter(help="Default: by the suffix of --output; else table on a terminal and jsonl in a pipe."),
@@ -87,6 +93,7 @@ def chats(
         "prefetch": prefetch,
         "require_verified": require_verified,
         "resume": resume,
+        "account": account,
         "on_report": reports.append,
     }
 

@@ -1,8 +1,8 @@
 """Send single requests and keep their results. Nothing is repaired or retried."""
 
 import re
-from collections.abc import Generator, Mapping
-from typing import Final, TypeVar
+from collections.abc import Mapping
+from typing import Final
 
 from attrs import Factory, define, evolve, field, frozen
 
@@ -17,6 +17,7 @@ from plugchat_async._http.secret import Secret
 from plugchat_async._http.transport import AttemptFailed, Transport
 from plugchat_async._http.urls import STATUS_PATH
 from plugchat_async._internal.clock import Clock
+from plugchat_async._internal.steps import finish
 from plugchat_async._pagination.step_answers import NO_SUCH_PAGE
 from plugchat_async._pagination.walk_steps import key_of
 from plugchat_async.converter import converter
@@ -31,8 +32,6 @@ from plugchat_async.errors import (
     UnexpectedStatusError,
 )
 from plugchat_async.models import AccountStatus, Chat
-
-T = TypeVar("T")
 
 # The page size of requests where the size does not matter.
 SAMPLE_SIZE: Final = 10
@@ -261,7 +260,7 @@ class Prober:
         if not response.complete:
             limit = self.transport.max_response_bytes
             return ResponseTooLargeError(f"the body is larger than {limit} bytes", limit=limit)
-        read = _finish(converter.decode_slices(response.body, self.token, Chat, "warn"))
+        read = finish(converter.decode_slices(response.body, self.token, Chat, "warn"))
         return read if isinstance(read, Decoded) else gateway_error(response, self.token, read)
 
     def _read_status(self, outcome: Response | AttemptFailed) -> StatusResult:
@@ -282,16 +281,6 @@ class Prober:
         refusal = gateway_error(outcome, self.token, ResponseError(problem))
         # The gateway may refuse the call because the phone is not connected.
         return StatusResult(problem, connected=False if isinstance(refusal, NotConnectedError) else None)
-
-
-def _finish(steps: Generator[None, None, T]) -> T:
-    """Run a generator to its end, without pauses, and return its value."""
-    while True:
-        try:
-            next(steps)
-        except StopIteration as end:
-            result: T = end.value
-            return result
 
 
 def describe(result: ProbeResult) -> str:

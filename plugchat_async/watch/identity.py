@@ -7,9 +7,9 @@ the one with the newest message. If only a part of the list was read, a chat tha
 not in that part: then only a reading of the whole list decides.
 """
 
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Generator, Iterable, Mapping
 from datetime import UTC, datetime
-from operator import itemgetter
+from itertools import filterfalse
 from typing import Final, TypeAlias
 
 from attrs import define, field, frozen
@@ -19,6 +19,8 @@ from plugchat_async.models import Chat
 # Sorts before all other times, as chats without a message do.
 OLDEST: Final = datetime.min.replace(tzinfo=UTC)
 
+# How many rows are looked at in one step.
+ROWS_AT_ONCE: Final = 1000
 # A nonsensical phone may stand in any number of rows. So many of them are compared with each other.
 _MAX_ROWS: Final = 100
 
@@ -39,6 +41,32 @@ def group_of(chat: Chat) -> str:
 def identity_of(chat: Chat) -> str:
     """Return phone and lid. It is the key of the first row that has them."""
     return f"{chat.phone or ''}\n{chat.lid or ''}"
+
+
+def sorted_by_time(chats: dict[str, Chat], seen: Mapping[str, Chat]) -> Generator[None, None, dict[str, Chat]]:
+    """Return chats by key, newest message last, in steps. Usually they are sorted already.
+
+    Args:
+        chats: The chats.
+        seen: Those that were read, in the order of the list: newest message first. It decides where times are equal.
+    """
+    unseen = () if len(seen) == len(chats) else filterfalse(seen.__contains__, chats)
+    keys = [*unseen, *reversed(list(seen))]
+    times: list[float] = []  # datetimes are slower to compare
+    is_sorted = True
+    for number, key in enumerate(keys, 1):
+        if number % ROWS_AT_ONCE == 0:
+            yield
+        times.append(time_of(chats[key]).timestamp())
+        is_sorted = is_sorted and times[max(number - 2, 0)] <= times[-1]
+    if is_sorted and keys == list(chats):
+        return chats
+    found: dict[str, Chat] = {}
+    for number, index in enumerate(sorted(range(len(times)), key=times.__getitem__), 1):
+        if number % ROWS_AT_ONCE == 0:
+            yield
+        found[keys[index]] = chats[keys[index]]
+    return found
 
 
 @define(eq=False, repr=False)
@@ -125,8 +153,8 @@ def match_rows(
     *,
     complete: bool = True,
     missing: Collection[str] = (),
-) -> Matched:
-    """Return which chats the rows of a reading are.
+) -> Generator[None, None, Matched]:
+    """Return which chats the rows of a reading are, in steps of a few milliseconds.
 
     Args:
         reading: The rows, in order, with the number of the answer that had them. Equal rows are one.
@@ -138,29 +166,52 @@ def match_rows(
             another chat, not a renamed one: one lid may have five rows. Default True.
         missing: The keys of known chats that the last reading did not have. A row is rather another one.
     """
-    by_group: dict[str, list[tuple[int, Chat, int]]] = {}
+    # Lists of texts and numbers, not a tuple for each row: of those the garbage collector would take long.
+    read: list[Chat] = []
+    answers: list[int] = []
+    first_places: dict[str, int] = {}
+    several: dict[str, list[int]] = {}
     for place, (chat, answer) in enumerate(reading):
-        by_group.setdefault(group_of(chat), []).append((place, chat, answer))
+        if place % ROWS_AT_ONCE == ROWS_AT_ONCE - 1:
+            yield
+        read.append(chat)
+        answers.append(answer)
+        group = group_of(chat)
+        first = first_places.setdefault(group, place)
+        if first != place:
+            several.setdefault(group, [first]).append(place)
     context = _Context(must_be_seen, complete, missing)
-    found: list[tuple[int, str, Chat]] = []
+    found: list[str | None] = [None] * len(read)  # the key of each row, "" of a new one, None to leave it out
     unsure = False
-    for group, rows in by_group.items():
+    for number, (group, place) in enumerate(first_places.items(), 1):
+        if number % ROWS_AT_ONCE == 0:
+            yield
         keys = groups.get(group, ())
-        if len(rows) == 1 and (not keys or chats[keys[0]] == rows[0][1]):  # as nearly always
-            [(place, chat, _)] = rows
-            found.append((place, keys[0] if keys else "", chat))
+        if group not in several and (not keys or chats[keys[0]] == read[place]):  # as nearly always
+            found[place] = keys[0] if keys else ""
             continue
-        matched = _match_group([_Row(*row) for row in rows], {key: chats[key] for key in keys}, context)
+        rows = [_Row(place, read[place], answers[place]) for place in several.get(group, (place,))]
+        matched = _match_group(rows, {key: chats[key] for key in keys}, context)
         if not all(row.is_sure for row in matched):
             unsure = True
             matched = [row for row in matched if chats.get(row.key) == row.chat]
-        found += [(row.place, row.key, row.chat) for row in matched]
-    found.sort(key=itemgetter(0))
+        for row in matched:
+            found[row.place], read[row.place] = row.key, row.chat
+    return Matched((yield from _by_key(read, found, chats)), unsure)
+
+
+def _by_key(
+    read: list[Chat], found: list[str | None], known: Mapping[str, Chat]
+) -> Generator[None, None, dict[str, Chat]]:
+    """Return the rows by key, and make keys for new ones."""
     seen: dict[str, Chat] = {}
-    new = NewKeys((chats, seen))
-    for _, key, chat in found:
-        seen[key or new.make(chat)] = chat
-    return Matched(seen, unsure)
+    new = NewKeys((known, seen))
+    for place, key in enumerate(found):
+        if place % ROWS_AT_ONCE == ROWS_AT_ONCE - 1:
+            yield
+        if key is not None:
+            seen[key or new.make(read[place])] = read[place]
+    return seen
 
 
 def _match_group(rows: list[_Row], known: dict[str, Chat], context: _Context) -> list[_Row]:

@@ -7,6 +7,7 @@ minutes, and the phone must be connected.
 """
 
 from collections.abc import Collection, Mapping
+from itertools import filterfalse
 from typing import Final
 
 from attrs import frozen
@@ -71,7 +72,7 @@ def find_losses(
         proven: Whether it is proven that the list has no other chats.
         now: When the reading began, in epoch seconds.
     """
-    unseen = [key for key in known if key not in seen]
+    unseen = list(filterfalse(seen.__contains__, known))
     large = not seen or len(unseen) > max(_FEW, _SHARE * len(known))
     recovering = {missed.since for key, missed in missing.items() if missed.large and key in seen}
     found: dict[str, Missed] = {}

@@ -1,6 +1,6 @@
 """The options of a watch, and the outages that it reports."""
 
-from collections.abc import Callable, Collection
+from collections.abc import Awaitable, Callable, Collection
 from typing import TypedDict
 
 from attrs import frozen
@@ -13,7 +13,8 @@ from plugchat_async._internal.validation import (
     check_seconds,
     check_type,
 )
-from plugchat_async.errors import InvalidValueError, PlugChatError
+from plugchat_async._pagination.account_mark import check_account_name
+from plugchat_async.errors import InvalidTypeError, PlugChatError
 from plugchat_async.models import COLUMNS
 from plugchat_async.watch.state import WatchState
 
@@ -41,7 +42,7 @@ class Outage:
 
 
 OnOutage = Callable[[Outage], object]
-OnPoll = Callable[[WatchState], object]
+OnPoll = Callable[[WatchState], object | Awaitable[object]]
 
 
 class WatchOptions(TypedDict, total=False):
@@ -62,9 +63,9 @@ class WatchOptions(TypedDict, total=False):
         max_outage: Seconds of an outage after which its error is raised (default None: the watch retries forever).
         on_outage: A plain function, called with an Outage when a poll has failed, and when polls work again (default
             None). Both are logged as warnings in any case.
-        on_poll: A plain function, called with the state after you have handled all events of a poll, if the state has
-            changed, with or without events (default None). To save only here is faster where many chats change; a
-            process that dies during a poll then receives the events of that poll again.
+        on_poll: A function, plain or async, called with the state after you have handled all events of a poll, if the
+            state has changed, with or without events (default None). To save only here is faster where many chats
+            change; a process that dies during a poll then receives the events of that poll again.
         account: A name of your own for the account, such as its number (default None). A state is marked with a hash of
             the base URL and the token, and can't be used for another account. If the token changes, pass a name, each
             time the same: the state is marked with that instead.
@@ -117,7 +118,6 @@ class WatchSettings:
         if self.max_outage is not None:
             check_seconds("max_outage", self.max_outage, zero=True)
         check_function("on_outage", self.on_outage, "an Outage")
-        check_function("on_poll", self.on_poll, "a WatchState")
-        check_type("account", self.account, str, optional=True)
-        if self.account == "":
-            raise InvalidValueError("account is empty", "Pass a name of your own, such as the account's number.")
+        if self.on_poll is not None and not callable(self.on_poll):
+            raise InvalidTypeError("on_poll must be a function of a WatchState")
+        check_account_name(self.account)

@@ -1,46 +1,23 @@
 """Where a state comes from: the account that it is of, and what is known of its server."""
 
-from collections.abc import Callable
-from secrets import token_hex
-from typing import Final, TypeAlias
-
-from plugchat_async.errors import InvalidValueError
+from plugchat_async._pagination.account_mark import Fingerprint, check_mark, new_salt, set_mark
 from plugchat_async.server_traits import ServerTraits
 from plugchat_async.watch.snapshot import Snapshot
 
-Fingerprint: TypeAlias = Callable[[str], str | None]
-"""Returns a keyed hash of the account for a key, None as long as the account's token is not known."""
-
-# How fingerprints begin: of the token, or of a name that the caller has chosen.
-OF_TOKEN: Final = "token:"  # noqa: S105 - no token
-OF_NAME: Final = "name:"
-
 
 def check_account(snapshot: Snapshot, fingerprint: Fingerprint) -> None:
-    """Check that a state is of this account. An unmarked state is of any.
-
-    A state that is marked with a token's hash becomes one of a name when a name is given for the first time.
+    """Check that a state is of this account. See `check_mark`.
 
     Raises:
         InvalidValueError: The state is another account's.
     """
-    if snapshot.account is None or snapshot.salt is None:
-        return
-    found = fingerprint(snapshot.salt)
-    named = found is not None and found.startswith(OF_NAME) and snapshot.account.startswith(OF_TOKEN)
-    if found is not None and found != snapshot.account and not named:
-        raise InvalidValueError(
-            "state belongs to another account, or this account has a new token or base URL",
-            "Use one state for each account. If the token changes, pass a name of your own as `account`, each time.",
-        )
+    check_mark(snapshot, fingerprint, what="state")
 
 
 def mark_account(snapshot: Snapshot, fingerprint: Fingerprint) -> None:
     """Mark a state as this account's, after an answer has shown that there is such an account."""
-    salt = snapshot.salt or token_hex(16)
-    found = fingerprint(salt)
-    if found is not None and (snapshot.salt, snapshot.account) != (salt, found):
-        snapshot.salt, snapshot.account, snapshot.dirty = salt, found, True
+    if set_mark(snapshot, fingerprint, snapshot.salt or new_salt()):
+        snapshot.dirty = True
 
 
 def restore_traits(snapshot: Snapshot, traits: ServerTraits) -> None:

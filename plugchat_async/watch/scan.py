@@ -7,6 +7,7 @@ from typing import ClassVar, Final
 
 from attrs import define, field, frozen
 
+from plugchat_async._internal.steps import finish
 from plugchat_async._pagination.order import MAX_PINNED, is_sorted
 from plugchat_async.models import Chat, Page
 from plugchat_async.watch.identity import OLDEST, Matched, identity_of, time_of
@@ -90,7 +91,7 @@ class FrontScan:
 
     def match(self, snapshot: Snapshot) -> Matched:
         """Return which chats the rows are."""
-        return snapshot.match(self.rows.items(), self._must_have)
+        return finish(snapshot.match(self.rows.items(), self._must_have))
 
     def _must_have(self, chat: Chat) -> bool:
         """Return whether a known chat would have been read, if it had not changed."""

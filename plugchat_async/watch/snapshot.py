@@ -13,6 +13,7 @@ believed the second time, and a chat that appears with an old message was there 
 
 from collections.abc import Callable, Collection, Generator, Iterable, Mapping
 from datetime import UTC, datetime, timedelta
+from itertools import islice
 from typing import Any, Final
 
 from attrs import define, field
@@ -20,7 +21,7 @@ from msgspec import structs
 
 from plugchat_async._pagination.order import MAX_PINNED
 from plugchat_async.models import COLUMNS, Chat, ChatAdded, ChatChanged, ChatEvent, ChatRemoved, values_of
-from plugchat_async.watch.identity import OLDEST, Matched, group_of, identity_of, match_rows, time_of
+from plugchat_async.watch.identity import OLDEST, ROWS_AT_ONCE, Matched, group_of, identity_of, match_rows, time_of
 from plugchat_async.watch.losses import Losses, Missed, find_losses
 
 NEWEST: Final = datetime.max.replace(tzinfo=UTC)
@@ -42,7 +43,7 @@ class Snapshot:
     """The list as of the last poll.
 
     Attributes:
-        chats: All known chats by key, see `identity`, newest message first.
+        chats: All known chats by key, see `identity`, newest message last: to move a chat there takes no time.
         complete: Whether the whole list has been read at least once.
         proven: Whether a reading has proven that it had all chats.
         since: Messages since the last poll are not older than this. None if their times are not known.
@@ -79,6 +80,7 @@ class Snapshot:
     dirty: bool = field(default=False, eq=False)
     _receding: set[str] = field(factory=set[str], init=False, eq=False)  # in this poll
     _groups: dict[str, tuple[str, ...]] = field(factory=dict[str, tuple[str, ...]], init=False, eq=False)
+    _several: set[str] = field(factory=set[str], init=False, eq=False)  # groups of more than one
 
     def __attrs_post_init__(self) -> None:
         for key, chat in self.chats.items():
@@ -86,7 +88,9 @@ class Snapshot:
 
     def _index(self, key: str, chat: Chat) -> None:
         group = group_of(chat)
-        self._groups[group] = (*self._groups.get(group, ()), key)
+        self._groups[group] = keys = (*self._groups.get(group, ()), key)
+        if len(keys) > 1:
+            self._several.add(group)
 
     @property
     def all_receded(self) -> set[str]:
@@ -100,8 +104,8 @@ class Snapshot:
 
     def match(
         self, reading: Iterable[tuple[Chat, int]], must_be_seen: Callable[[Chat], bool] = lambda _: True
-    ) -> Matched:
-        """Return which chats the rows of a reading are. For the arguments, see `match_rows`."""
+    ) -> Generator[None, None, Matched]:
+        """Return which chats the rows of a reading are, in steps. For the arguments, see `match_rows`."""
         missing = {key for key, missed in self.missing.items() if missed.times}
         return match_rows(reading, self.chats, self._groups, must_be_seen, complete=self.proven, missing=missing)
 
@@ -147,23 +151,25 @@ class Snapshot:
         self.receded |= self._receding
         self._receding.clear()
 
-    def add_existing(self, seen: Mapping[str, Chat], old_before: datetime | None) -> None:
-        """Add the chats that existed before the watch, all at once. Every other chat is new from now on.
+    def add_existing(self, seen: Mapping[str, Chat], old_before: datetime | None) -> Generator[None, None, None]:
+        """Add the chats that existed before the watch, in steps. Every other chat is new from now on.
 
         Args:
             seen: The whole list.
             old_before: As for `events`.
         """
-        for key, chat in seen.items():
-            if key not in self.chats and self._is_old(chat, old_before):
-                self._put(key, chat)
+        for number, key in enumerate(reversed(list(seen)), 1):
+            if number % ROWS_AT_ONCE == 0:
+                yield
+            if key not in self.chats and self._is_old(seen[key], old_before):
+                self._put(key, seen[key])
         if not self.complete:
             self.complete = self.dirty = True
 
     def events(
         self, seen: Mapping[str, Chat], ignored: Collection[str], old_before: datetime | None = None
-    ) -> Generator[ChatEvent, None, None]:
-        """Update the snapshot with the chats that were read, and yield the changes, oldest message first.
+    ) -> Generator[ChatEvent | None, None, None]:
+        """Update the snapshot with the chats that were read, and yield the changes, oldest message first, and pauses.
 
         The snapshot has a chat before its event is yielded: at each event it is exactly what the caller has received.
 
@@ -173,7 +179,10 @@ class Snapshot:
             old_before: A chat that is not in the snapshot, and whose message is older, causes no event (default None:
                 all of them are new). A removed chat that comes back causes one if its message is newer than the last.
         """
-        for key, chat in sorted(seen.items(), key=lambda item: time_of(item[1])):
+        changed = yield from self._changed(seen)
+        for number, (_, _, key, chat) in enumerate(changed, 1):
+            if number % ROWS_AT_ONCE == 0:
+                yield None
             old = self.chats.get(key)
             if self.is_missing(key):
                 self.missing[key] = structs.replace(self.missing[key], times=0)
@@ -194,6 +203,18 @@ class Snapshot:
                 names = changed_fields(old, chat)
                 if not set(names) <= {*ignored, *unknown}:
                     yield ChatChanged(old, chat, names)
+
+    def _changed(self, seen: Mapping[str, Chat]) -> Generator[None, None, list[tuple[datetime, int, str, Chat]]]:
+        """Return the chats that are not as they were, or of which something is noted, oldest message first."""
+        changed: list[tuple[datetime, int, str, Chat]] = []
+        for number, (key, chat) in enumerate(seen.items(), 1):
+            if number % ROWS_AT_ONCE == 0:
+                yield
+            noted = key in self.missing or key in self.receded or key in self._receding or key in self.partial
+            if noted or self.chats.get(key) != chat:
+                changed.append((time_of(chat), number, key, chat))
+        changed.sort()
+        return changed
 
     def _is_old(self, chat: Chat, old_before: datetime | None) -> bool:
         """Return whether an unknown chat is not new."""
@@ -250,6 +271,8 @@ class Snapshot:
             chat = self.chats.pop(key)
             group = group_of(chat)
             self._groups[group] = tuple(other for other in self._groups[group] if other != key)
+            if len(self._groups[group]) < 2:
+                self._several.discard(group)
             if not self._groups[group]:
                 del self._groups[group]
             del self.missing[key]
@@ -275,8 +298,9 @@ class Snapshot:
         A walk over pages of a list that moves may leave out rows of persons that it has read. It proves nothing then.
         """
         read = set(seen)
-        groups = (keys for keys in self._groups.values() if len(keys) > 1 and not read.isdisjoint(keys))
-        return read.union(*groups)
+        groups = [self._groups[group] for group in self._several]
+        read.update(*(keys for keys in groups if not read.isdisjoint(keys)))
+        return read
 
     def is_missing(self, key: str) -> bool:
         """Return whether the last reading did not have a chat."""
@@ -284,22 +308,19 @@ class Snapshot:
 
     def move_to_front(self, seen: Iterable[str]) -> None:
         """Move chats to the front, in the given order."""
-        front = {key: self.chats[key] for key in seen}
-        if list(front) != [key for key, _ in zip(self.chats, front, strict=False)]:
-            self.chats = front | {key: chat for key, chat in self.chats.items() if key not in front}
+        front = list(dict.fromkeys(seen))
+        if front != list(islice(reversed(self.chats), len(front))):
+            for key in reversed(front):
+                self.chats[key] = self.chats.pop(key)
 
     def sorted_chats(self) -> tuple[Chat, ...]:
         """Return the chats, newest message first."""
-        return tuple(sorted(self.chats.values(), key=time_of, reverse=True))
-
-    def sort(self) -> None:
-        """Sort the chats, newest message first."""
-        self.chats = dict(sorted(self.chats.items(), key=lambda item: time_of(item[1]), reverse=True))
+        return tuple(sorted(self.chats.values(), key=time_of))[::-1]
 
     def lacks_newer(self, until: datetime, seen: Collection[str]) -> bool:
         """Return whether a known chat with a message after `until` is not in `seen`."""
         older = 0
-        for key, chat in self.chats.items():
+        for key, chat in reversed(self.chats.items()):
             if time_of(chat) <= until:
                 older += 1
                 if older > MAX_PINNED:  # pinned chats may be on top with any time

@@ -1,15 +1,18 @@
 """WatchState: the chats that a watch knows, and how they are saved and loaded."""
 
+import asyncio
 from collections.abc import Generator
 from contextlib import contextmanager, nullcontext
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, Final, Self
 
 import msgspec
 
 from plugchat_async._internal.files import lock_beside, write_private
-from plugchat_async._internal.serialization import from_text, to_text
+from plugchat_async._internal.serialization import PackedText, from_text
+from plugchat_async._internal.steps import finish, finish_in_thread, finish_in_turns
 from plugchat_async._internal.validation import check_type
 from plugchat_async.errors import InvalidValueError
 from plugchat_async.models import Chat, values_of
@@ -18,6 +21,8 @@ from plugchat_async.watch.losses import Missed
 from plugchat_async.watch.snapshot import Snapshot
 
 STATE_VERSION: Final = 3
+# How many chats are packed at a time.
+_CHATS_AT_ONCE: Final = 1000
 
 
 class WatchState:
@@ -33,6 +38,7 @@ class WatchState:
         self._snapshot = Snapshot()
         self._in_use = False
         self._path: Path | None = None
+        self._saving = asyncio.Lock()
 
     def __repr__(self) -> str:
         return f"<WatchState {len(self._snapshot.chats)} chats>"
@@ -48,7 +54,7 @@ class WatchState:
         The text has about 60 to 200 bytes for each chat, and takes about 2 ms for each thousand chats. Removed chats
         are remembered in it, too.
         """
-        return pack(self._snapshot)
+        return finish(pack(self._snapshot))
 
     @classmethod
     def loads(cls, text: str) -> Self:
@@ -68,7 +74,20 @@ class WatchState:
         Raises:
             OutputError: The file can't be written.
         """
-        write_private(Path(path), self.dumps() + "\n")
+        _write(Path(path), self.dumps())
+
+    async def save_async(self, path: str | Path) -> None:
+        """Do what `save` does, without keeping the event loop: in steps of a few milliseconds, and in a thread.
+
+        It saves the state of the moment when it begins. Saves that overlap are made one after the other. Once it
+        writes, it ends only when the file is written, even if it is cancelled.
+
+        Raises:
+            OutputError: The file can't be written.
+        """
+        async with self._saving:
+            text = await finish_in_turns(pack(self._snapshot))
+            await finish_in_thread(partial(_write, Path(path), text))
 
     @classmethod
     def load(cls, path: str | Path) -> Self:
@@ -130,6 +149,10 @@ class WatchState:
                 self._in_use = False
 
 
+def _write(path: Path, text: str) -> None:
+    write_private(path, text + "\n")
+
+
 @contextmanager
 def _file_lock(path: Path) -> Generator[None]:
     with lock_beside(path) as is_ours:
@@ -183,13 +206,8 @@ class _SavedV2(msgspec.Struct, kw_only=True, rename=_NAMES_V2):
     partial: set[str]
 
 
-class _Saved(msgspec.Struct, kw_only=True):
-    """A state of version 3.
-
-    Attributes:
-        chats: The rows of all chats.
-        keys: The keys of chats that are not `identity_of`, by their index in `chats`.
-    """
+class _SavedRest(msgspec.Struct, kw_only=True):
+    """A state of version 3 without its chats."""
 
     complete: bool
     proven: bool
@@ -197,8 +215,6 @@ class _Saved(msgspec.Struct, kw_only=True):
     covered: _Time
     began: float | None
     last_full_scan: float | None
-    chats: list[_Row]
-    keys: dict[int, str]
     missing: dict[str, Missed]
     partial: set[str]
     receded: set[str]
@@ -208,18 +224,31 @@ class _Saved(msgspec.Struct, kw_only=True):
     traits: dict[str, Any] | None
 
 
-def pack(snapshot: Snapshot) -> str:
-    """Return a snapshot as text for `unpack`."""
-    keys = {index: key for index, (key, chat) in enumerate(snapshot.chats.items()) if key != identity_of(chat)}
-    saved = _Saved(
+class _Saved(_SavedRest, kw_only=True):
+    """A state of version 3.
+
+    Attributes:
+        chats: The rows of all chats.
+        keys: The keys of chats that are not `identity_of`, by their index in `chats`.
+    """
+
+    chats: list[_Row]
+    keys: dict[int, str]
+
+
+def pack(snapshot: Snapshot) -> Generator[None, None, str]:
+    """Return a snapshot as text for `unpack`, in steps of a few milliseconds.
+
+    It is the snapshot of the first step, also if it changes between two steps.
+    """
+    keys, chats = list(snapshot.chats), list(snapshot.chats.values())  # newest last; the text has it first
+    saved = _SavedRest(
         complete=snapshot.complete,
         proven=snapshot.proven,
         since=snapshot.since,
         covered=snapshot.covered,
         began=snapshot.began,
         last_full_scan=snapshot.last_full_scan,
-        chats=[values_of(chat) for chat in snapshot.chats.values()],
-        keys=keys,
         missing=snapshot.missing,
         partial=snapshot.partial,
         receded=snapshot.all_receded,
@@ -228,7 +257,18 @@ def pack(snapshot: Snapshot) -> str:
         account=snapshot.account,
         traits=snapshot.traits,
     )
-    return to_text(STATE_VERSION, saved)
+    rest = msgspec.json.encode(saved)
+    yield
+    text = PackedText(STATE_VERSION)
+    text.add(b'{"chats":[')
+    other_keys: dict[int, str] = {}
+    for first in range(0, len(keys), _CHATS_AT_ONCE):
+        places = range(first, min(first + _CHATS_AT_ONCE, len(keys)))
+        rows = msgspec.json.encode([values_of(chats[~place]) for place in places])
+        text.add((b"," if first else b"") + rows[1:-1])
+        other_keys.update((place, keys[~place]) for place in places if keys[~place] != identity_of(chats[~place]))
+        yield
+    return text.finish(b'],"keys":' + msgspec.json.encode(other_keys) + b"," + rest[1:])
 
 
 def unpack(text: str) -> Snapshot:
@@ -246,8 +286,9 @@ def unpack(text: str) -> Snapshot:
         raise InvalidValueError("the text is not a watch state", hint)
     if not isinstance(saved, _Saved):
         return _from_old(saved, chats)
+    by_key = {saved.keys.get(index) or identity_of(chat): chat for index, chat in enumerate(chats)}
     snapshot = Snapshot(
-        chats={saved.keys.get(index) or identity_of(chat): chat for index, chat in enumerate(chats)},
+        chats=dict(reversed(by_key.items())),
         complete=saved.complete,
         proven=saved.proven,
         since=saved.since,
@@ -278,7 +319,7 @@ def _from_old(saved: _SavedV1 | _SavedV2, chats: list[Chat]) -> Snapshot:
         if isinstance(saved, _SavedV1) or old_key in saved.partial:
             partial.add(key)
     return Snapshot(
-        chats=by_key,
+        chats=dict(reversed(by_key.items())),
         complete=saved.complete,
         proven=saved.complete,
         since=saved.since,

@@ -1,5 +1,7 @@
 """Polls a list, yields what has changed since the last poll, and retries through outages."""
 
+import asyncio
+import inspect
 import logging
 from collections.abc import AsyncGenerator, Awaitable, Callable, Collection, Generator, Mapping
 from datetime import datetime
@@ -8,6 +10,8 @@ from typing import Final, TypeVar
 from attrs import evolve, frozen
 
 from plugchat_async._internal.clock import Clock
+from plugchat_async._internal.steps import finish_in_turns
+from plugchat_async._pagination.account_mark import Fingerprint
 from plugchat_async._pagination.chat_walk import ChatWalk
 from plugchat_async._pagination.options import WalkSettings
 from plugchat_async._pagination.prefetch import FetchFunction
@@ -23,10 +27,10 @@ from plugchat_async.errors import (
 )
 from plugchat_async.models import AccountStatus, Chat, ChatEvent, Page
 from plugchat_async.server_traits import ServerTraits
-from plugchat_async.watch.identity import Matched, time_of
+from plugchat_async.watch.identity import Matched, sorted_by_time, time_of
 from plugchat_async.watch.losses import NO_LOSSES, Losses
 from plugchat_async.watch.options import WatchSettings
-from plugchat_async.watch.origin import Fingerprint, check_account, mark_account, restore_traits, save_traits
+from plugchat_async.watch.origin import check_account, mark_account, restore_traits, save_traits
 from plugchat_async.watch.outages import Outages
 from plugchat_async.watch.scan import FrontScan, FullScan
 from plugchat_async.watch.snapshot import Snapshot, datetime_of
@@ -80,8 +84,7 @@ class Watch:
         self._short_ends = True  # a short page is the last one
         self._contradicted = 0  # how often in a row the whole list went on behind a short page 1
         self._polls = 0
-        self._has_answered = False  # whether any page was read
-        self._has_worked = False  # whether any poll has
+        self._has_answered = self._has_worked = False  # whether any page was read, and whether any poll has worked
         self._warned_unsorted = False
         self._warned_problems = False
         self._full_scan_postponed = False
@@ -104,7 +107,8 @@ class Watch:
                     full_scan_due = matched.unsure or self._has_come_back(front, matched.seen)
                     losses = await self._losses_of(front, matched.seen)
                     for event in self._events_of_front(front, matched.seen, old_before, losses):
-                        yield event
+                        if event is not None:
+                            yield event
                     full_scan_due = self._is_full_scan_due(
                         front, matched.seen, needed=full_scan_due, is_as_known=is_as_known
                     )
@@ -112,25 +116,21 @@ class Watch:
                         full = await self._result_or_error(self._scan_all())
                         if isinstance(full, FullScan):
                             self._learn_short_pages(front, full)
-                            seen = self._snapshot.match(full.rows.items()).seen
+                            seen = (await finish_in_turns(self._snapshot.match(full.rows.items()))).seen
                             losses = await self._losses_of(full, seen)
                             for event in self._events_of_full_scan(front, full, seen, old_before, losses):
-                                yield event
+                                if event is not None:
+                                    yield event
+                                else:  # a long list takes a second: other tasks run in between
+                                    await asyncio.sleep(0)
                             del seen
                         else:
                             error = full
                         del full
                     del matched, losses
                 del front  # not kept in memory during the wait
-                self._has_worked = self._has_worked or error is None
-                self._finish_poll()
-                is_last = self._polls == self._settings.max_polls
-                if is_last and error is not None:
-                    raise error
-                wait = self._outages.wait_after(
-                    error, started, full_scan=full_scan_due, full_scan_postponed=self._full_scan_postponed
-                )
-                if is_last:
+                wait = await self._finish_poll(error, started, full_scan=full_scan_due)
+                if wait is None:
                     return
                 await self._deps.pause(wait)
 
@@ -236,12 +236,12 @@ class Watch:
 
     def _events_of_front(
         self, front: FrontScan, seen: Mapping[str, Chat], old_before: datetime | None, losses: Losses
-    ) -> Generator[ChatEvent, None, None]:
+    ) -> Generator[ChatEvent | None, None, None]:
         """Yield the events of a front scan. Only then does the next poll start where this one has started."""
         snapshot = self._snapshot
         # An empty list is believed the second time.
         if front.is_whole_list and (front.rows or snapshot.began is not None):
-            snapshot.add_existing(seen, old_before)
+            yield from snapshot.add_existing(seen, old_before)
         yield from snapshot.events(seen, self._settings.ignore, old_before)
         yield from snapshot.remove((*losses.certain, *losses.if_connected), front.started)
         if front.is_whole_list:
@@ -317,25 +317,34 @@ class Watch:
 
     def _events_of_full_scan(
         self, front: FrontScan, full: FullScan, seen: Mapping[str, Chat], old_before: datetime | None, losses: Losses
-    ) -> Generator[ChatEvent, None, None]:
-        """Yield the events of a full scan."""
+    ) -> Generator[ChatEvent | None, None, None]:
+        """Yield the events of a full scan, and None every few milliseconds."""
         snapshot = self._snapshot
         # An empty list is believed in the second poll.
         if seen or snapshot.began != front.started:
-            snapshot.add_existing(seen, old_before)
+            yield from snapshot.add_existing(seen, old_before)
         yield from snapshot.events(seen, self._settings.ignore, old_before)
         yield from snapshot.remove((*losses.certain, *losses.if_connected), full.started)
         snapshot.proven = snapshot.proven or (full.is_proven and bool(seen))
-        snapshot.sort()
+        snapshot.chats = yield from sorted_by_time(snapshot.chats, seen)
         if not front.in_order:
             snapshot.cover(full.times, datetime_of(full.started))
         snapshot.last_full_scan = None if losses.confirmable else full.started
 
-    def _finish_poll(self) -> None:
-        """Count the poll, and call `on_poll` if the state has changed. The caller has handled all its events."""
+    async def _finish_poll(self, error: PlugChatError | None, started: float, *, full_scan: bool) -> float | None:
+        """Count the poll, call `on_poll` if the state has changed, and return how long to wait, None after the last."""
         self._polls += 1
+        self._has_worked = self._has_worked or error is None
         save_traits(self._snapshot, self._deps.traits)
         if self._snapshot.dirty:
             self._snapshot.dirty = False
             if self._settings.on_poll is not None:
-                self._settings.on_poll(self._state)
+                waiting = self._settings.on_poll(self._state)
+                if inspect.isawaitable(waiting):
+                    await waiting
+        is_last = self._polls == self._settings.max_polls
+        if is_last and error is not None:
+            raise error
+        postponed = self._full_scan_postponed
+        wait = self._outages.wait_after(error, started, full_scan=full_scan, full_scan_postponed=postponed)
+        return None if is_last else wait

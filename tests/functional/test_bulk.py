@@ -9,7 +9,7 @@ import pickle
 import ssl
 import traceback
 from collections import Counter
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator
 from typing import Any
 
 import pytest
@@ -153,32 +153,34 @@ async def test_an_unverified_account_fails_if_it_must_be_verified(sim: PlugChatS
 
 
 async def test_any_iterable_will_do_and_is_never_materialised(sim: PlugChatSimulator) -> None:
-    """An endless one, too, of either kind: no more are taken than are under way or done."""
+    """Of either kind: no more are taken than are under way or done."""
     sim.add_account("one", 5)
     taken = 0
 
-    def endless() -> Iterator[Account]:
+    # It ends, and is ended: whatever goes wrong, no test takes accounts for ever.
+    def many() -> Iterator[Account]:
         nonlocal taken
-        for number in itertools.count():
+        for number in range(1000):
             taken += 1
             yield Account(f"a{number}", "one", sim.base_url)
 
-    async def endless_async() -> AsyncIterator[Account]:
-        for each in endless():
+    async def many_async() -> AsyncGenerator[Account, None]:
+        for each in many():
             await asyncio.sleep(0)
             yield each
 
-    for source in (endless(), endless_async()):
-        taken = 0
-        async with contextlib.aclosing(fetch_many(source, concurrency=5)) as results:
-            done = 0
-            async for _ in results:
-                done += 1
-                # Those that are done, one that waits to be taken, and those under way.
-                assert taken <= done + 1 + 5
-                if done == 20:
-                    break
-        assert taken >= 20
+    async with contextlib.aclosing(many_async()) as asynchronous:
+        for source in (many(), asynchronous):
+            taken = 0
+            async with contextlib.aclosing(fetch_many(source, concurrency=5)) as results:
+                done = 0
+                async for _ in results:
+                    done += 1
+                    # Those that are done, one that waits to be taken, and those under way.
+                    assert taken <= done + 1 + 5
+                    if done == 20:
+                        break
+            assert taken >= 20
 
 
 async def test_no_accounts_give_no_results() -> None:
@@ -273,6 +275,7 @@ async def test_an_iterable_may_use_tasks_and_cancel_itself(sim: PlugChatSimulato
     sim.add_account("one", 7)
 
     async def look_up(number: int) -> Account:
+        await asyncio.sleep(0)
         if number == 25:
             raise LookupError(number)
         return Account(f"a{number}", "one", sim.base_url)
@@ -690,7 +693,9 @@ async def test_leaving_cancels_all_within_a_second(
     for each in slow:
         sim.script(Fault.hang(), token=str(each.token))
     loop = asyncio.get_running_loop()
-    results: Any = fetch_many([quick, *slow], concurrency=100, isolate_connections=isolate_connections, stream=stream)
+    # The quick account must not wait for a slot: those of the others are never free.
+    slots: dict[str, Any] = {"concurrency": 100, "max_concurrency": 100}
+    results: Any = fetch_many([quick, *slow], isolate_connections=isolate_connections, stream=stream, **slots)
     left = 0.0
 
     async def consume() -> None:
@@ -719,8 +724,10 @@ async def test_leaving_cancels_all_within_a_second(
 
 async def test_an_abandoned_generator_is_cleaned_up(sim: PlugChatSimulator) -> None:
     """By Python, when nobody can ask it any more."""
-    sim.script(*[Fault.none(), Fault.none(), Fault.hang(), Fault.hang(), Fault.hang()])
-    results = fetch_many([account(number, sim, 7) for number in range(5)], concurrency=3)
+    accounts = [account(number, sim, 7) for number in range(5)]
+    for each in accounts[1:]:
+        sim.script(Fault.hang(), token=str(each.token))
+    results = fetch_many(accounts, concurrency=3)
     await anext(results)
     del results
     gc.collect()

@@ -543,6 +543,25 @@ async def test_a_poll_that_has_learnt_anything_says_so(sim: PlugChatSimulator, s
     assert known == [0, 3, 3]  # no event, and yet it has learnt something
 
 
+async def test_an_async_function_is_waited_for_after_a_poll(
+    sim: PlugChatSimulator, session: PlugChatSession, tmp_path: Path
+) -> None:
+    """Such as one that saves the state. The next poll comes afterwards; what it raises ends the watch."""
+    known: list[tuple[int, int]] = []
+
+    async def on_poll(given: WatchState) -> None:
+        asked = len(sim.requests)
+        await given.save_async(tmp_path / "state")
+        known.append((len(WatchState.load(tmp_path / "state").chats), len(sim.requests) - asked))
+        if len(known) == 2:
+            raise LookupError
+        sim.receive_message(sim.chats[30].id)
+
+    with pytest.raises(LookupError):
+        _ = [event async for event in session.watch_chats(max_polls=5, on_poll=on_poll)]
+    assert known == [(250, 0), (250, 0)]
+
+
 async def test_a_poll_gives_the_state_that_nobody_gave(session: PlugChatSession) -> None:
     """To save one there, none need be made."""
     states: list[WatchState] = []
@@ -1158,6 +1177,7 @@ async def test_chats_without_times_are_watched_too() -> None:
         ({"max_outage": -1}, InvalidValueError, "max_outage must be"),
         ({"account": 3}, InvalidTypeError, "account must be of type str"),
         ({"account": ""}, InvalidValueError, "account is empty"),
+        ({"on_poll": 3}, InvalidTypeError, "on_poll must be a function of a WatchState"),
         ({"on_outage": 3}, InvalidTypeError, "on_outage must be a plain function of an Outage"),
         ({"page": 3}, TypeError, "unexpected keyword argument 'page'"),
     ],

@@ -1,6 +1,8 @@
 """The workers of a bulk fetch: their order, their end, their reserve of retries."""
 
 import asyncio
+from collections.abc import Iterator
+from contextlib import aclosing
 from typing import Any
 
 import attrs
@@ -24,6 +26,7 @@ from plugchat_async._pagination.chat_walk import ChatWalk
 from plugchat_async._pagination.options import WalkSettings
 from plugchat_async.bulk.fetch import BulkSettings
 from plugchat_async.testing import PlugChatSimulator
+from support.eager import EAGER_TASK_FACTORIES
 
 
 def account(number: int, sim: PlugChatSimulator, chats: int = 25) -> Account:
@@ -44,7 +47,7 @@ def others() -> set[Any]:
 def test_the_options_are_those_that_are_told() -> None:
     """Each name of the dictionary is an option of walks, of requests or of the settings, and no other is taken."""
     told = {name for kind in (WalkSettings, RequestSettings, BulkSettings) for name in attrs.fields_dict(kind)}
-    one_walks = {"start_page", "resume", "on_page", "on_report"}
+    one_walks = {"start_page", "resume", "account", "on_page", "on_report"}
     assert BulkOptions.__optional_keys__ == told - one_walks - {"walk", "requests"}
     unknown: Any = {"start_page": 2}
     with pytest.raises(TypeError, match="start_page"):
@@ -155,3 +158,38 @@ async def test_a_session_shows_what_it_has_learned() -> None:
         async with PlugChatSession(sim.token, base_url=sim.base_url, server_traits=learned) as session:
             await session.list_chats()
         assert (asked, len(sim.requests) - asked) == (2, 1)
+
+
+@pytest.mark.parametrize("ends", ["done", "left"])
+@pytest.mark.parametrize("factory", EAGER_TASK_FACTORIES)
+async def test_eager_tasks_do_not_nest(sim: PlugChatSimulator, factory: Any, ends: str) -> None:
+    """Each worker that begins within the one before needs a few frames of Python's stack, which ends at a thousand."""
+    asyncio.get_running_loop().set_task_factory(factory)
+    sim.add_account("one", 5)
+    accounts = [Account(str(number), "one", sim.base_url) for number in range(250)]
+    found: list[AccountResult] = []
+    async with asyncio.timeout(20), aclosing(fetch_many(accounts, concurrency=200)) as results:
+        async for result in results:
+            assert result.error is None
+            found.append(result)
+            if ends == "left":
+                break
+    assert len(found) == (250 if ends == "done" else 1)
+    assert others() == set()
+
+
+@pytest.mark.parametrize("kind", [LookupError, asyncio.CancelledError])
+@pytest.mark.parametrize("factory", EAGER_TASK_FACTORIES)
+async def test_eager_tasks_hand_over_an_error_of_the_accounts(factory: Any, kind: type[BaseException]) -> None:
+    """It comes while the workers are being made."""
+    asyncio.get_running_loop().set_task_factory(factory)
+
+    def accounts() -> Iterator[Account]:
+        yield Account("bad", "")
+        raise kind
+
+    async with asyncio.timeout(20):
+        with pytest.raises(ConfigurationError if kind is asyncio.CancelledError else kind):
+            async for result in fetch_many(accounts(), concurrency=200):
+                assert result.error is not None
+    assert others() == set()

@@ -636,6 +636,7 @@ async def test_a_walk_can_be_closed_within_its_own_step() -> None:
     assert await names_of(walk_over(MovingList(43).page, resume=walks[0].checkpoint)) == NAMES[10:]
 
 
+@pytest.mark.lazy
 async def test_a_step_that_is_cancelled_as_its_walk_is_closed_is_cancelled() -> None:
     """The other task's wish does not take the place of its own."""
     walk = walk_over(MovingList(43).page, turns=50)

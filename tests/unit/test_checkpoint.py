@@ -25,12 +25,13 @@ from plugchat_async import (
     WalkReport,
 )
 from plugchat_async._http.urls import CHATS_PATH
-from plugchat_async._pagination.checkpoint import VERSION, pack, unpack
+from plugchat_async._pagination.checkpoint import VERSION, unpack
 from plugchat_async._pagination.options import WalkSettings
 from plugchat_async._pagination.walk_state import Consistency, PassState, WalkConfig, WalkState, WindowState
 from plugchat_async.converter import converter
 from plugchat_async.testing import Fault, PlugChatSimulator
 from support.moving import MovingList, Read, Walked, begun, moving, page_of
+from support.packed import packed_walk
 
 FIVE = WalkState.at_start(WalkConfig(path=CHATS_PATH, page_size=5), ahead=False)
 EVENTS = [(request, (kind, request * 7)) for request in range(1, 12) for kind in ("bump", "insert")]
@@ -75,7 +76,7 @@ def walk_with_a_break(
     try:
         return first.run(failing(read, at), ahead=ahead, order=order), False
     except ServerError:
-        second = Walked(unpacked(pack(first.state)), first.traits, got=list(first.got))
+        second = Walked(unpacked(packed_walk(first.state)), first.traits, got=list(first.got))
         return second.run(read, ahead=ahead, order=order), True
 
 
@@ -141,7 +142,7 @@ def test_a_plain_walk_repeats_no_page() -> None:
     with pytest.raises(ServerError):
         first.run(failing(listed.page, 2))
     listed.happen(("bump", 39))
-    second = Walked(unpacked(pack(first.state))).run(listed.page)
+    second = Walked(unpacked(packed_walk(first.state))).run(listed.page)
     assert second.asked == [(3, 10), (4, 10), (5, 10)]
     assert second.got == [str(name) for name in range(19, 39)]
 
@@ -170,7 +171,7 @@ def test_a_limit_can_be_raised() -> None:
     first = begun(10, "exact", traits=known())
     with pytest.raises(PageLimitError):
         first.run(MovingList(45).page, max_pages=2)
-    second = Walked(unpacked(pack(first.state)), known(), got=first.got).run(MovingList(45).page)
+    second = Walked(unpacked(packed_walk(first.state)), known(), got=first.got).run(MovingList(45).page)
     assert second.got == [str(name) for name in range(45)]
     assert second.asked == [(3, 10), (4, 10), (5, 10)]
     assert second.stats.verified
@@ -196,7 +197,7 @@ def test_strict_goes_on_with_few_pages_at_a_time() -> None:
         try:
             walked.run(listed.page, max_pages=limits.pop(0) if len(limits) > 1 else limits[0])
         except PageLimitError:
-            walked = Walked(unpacked(pack(walked.state)), walked.traits, got=walked.got)
+            walked = Walked(unpacked(packed_walk(walked.state)), walked.traits, got=walked.got)
     assert limits == [20]
     assert sorted(walked.got, key=int) == [str(name) for name in range(60)]
 
@@ -206,7 +207,7 @@ def test_prefetch_may_begin_when_a_walk_goes_on() -> None:
     first = begun(10, "exact")
     with pytest.raises(ServerError):
         first.run(failing(MovingList(205).page, 5))
-    options = WalkSettings(page_size=1, resume=pack(first.state), prefetch=4)
+    options = WalkSettings(page_size=1, resume=packed_walk(first.state), prefetch=4)
     second = Walked(options.state(CHATS_PATH), known(), got=first.got).run(MovingList(205).page, ahead=4)
     assert second.got == [str(name) for name in range(205)]
     assert second.stats.verified
@@ -220,7 +221,7 @@ def test_max_pages_counts_what_a_walk_reads() -> None:
         first = begun(1, consistency)
         with pytest.raises(PageLimitError):
             first.run(MovingList(100).page, max_pages=5)
-        second = Walked(unpacked(pack(first.state)))
+        second = Walked(unpacked(packed_walk(first.state)))
         with pytest.raises(PageLimitError):
             second.run(MovingList(100).page, max_pages=5)
         assert second.got == [str(name) for name in range(5, 10)]
@@ -253,7 +254,7 @@ def test_a_checkpoint_keeps_all_of_a_standing() -> None:
         for read in (moving(listed, EVENTS), lambda number, size: page_of(number, size, [("1", None)])):
             walked = begun(7, consistency)
             walked.run(read)
-            state = unpacked(pack(walked.state))
+            state = unpacked(packed_walk(walked.state))
             yielded = {key: len(chats) for key, chats in walked.state.yielded.items()}
             assert {key: len(labels) for key, labels in state.labels.items()} == yielded
             assert evolve(state, labels={}) == evolve(walked.state, yielded={})
@@ -266,7 +267,7 @@ def test_a_checkpoint_is_small(consistency: Consistency, most: int) -> None:
     if consistency != "plain":
         chance = Random(1)
         state.seen = {f"55{chance.randrange(11, 99)}9{chance.randrange(10**8):08}" for _ in range(10_000)}
-    text = pack(state)
+    text = packed_walk(state)
     assert len(text) <= most
     assert text.isascii()
     assert json.loads(json.dumps(text)) == text
@@ -295,14 +296,15 @@ def test_a_changed_checkpoint_is_read_if_it_makes_sense() -> None:
         "",
         "x",
         "é",
-        pack(FIVE)[:-8],
-        pack(FIVE) + "\n",
+        packed_walk(FIVE)[:-8],
+        packed_walk(FIVE) + "\n",
         base64.urlsafe_b64encode(b"no zlib").decode(),
         base64.urlsafe_b64encode(zlib.compress(b"no JSON")).decode(),
         base64.urlsafe_b64encode(zlib.compress(b"[]")).decode(),
         base64.urlsafe_b64encode(zlib.compress(b'{"version": 1}')).decode(),
         packed(page_size=0),
         packed(page=-1),
+        packed(max_page_size=-1),
         packed(size="5"),
         packed(consistency="exactly"),
         packed(scan={"newest": "2021-06-06T00:00:00"}),
@@ -362,7 +364,7 @@ def test_a_checkpoint_does_not_change_the_walk() -> None:
     """It can be taken at any time."""
     walked = begun(5, "exact")
     before = evolve(walked.state)
-    pack(walked.state)
+    packed_walk(walked.state)
     assert walked.state == before
 
 
@@ -413,7 +415,7 @@ def test_a_checkpoint_of_version_2_is_read() -> None:
     assert state.scan.rows_read == 5
     assert state.windows == WindowState(failure="odd")
     assert state.pending == [{"phone": "553"}]
-    assert unpacked(pack(state)) == state
+    assert unpacked(packed_walk(state)) == state
 
 
 def test_a_checkpoint_of_version_2_that_read_pages_goes_on_in_them() -> None:
@@ -478,7 +480,9 @@ def test_a_checkpoint_has_all_fields() -> None:
     """Each of them differs from its default, and comes back."""
     time = datetime(2021, 6, 6, 1, 2, 3, 456789, tzinfo=UTC)
     state = WalkState(
-        config=WalkConfig(path=CHATS_PATH, page_size=5, consistency="strict", stop_on="empty", start_page=2),
+        config=WalkConfig(
+            path=CHATS_PATH, page_size=5, consistency="strict", stop_on="empty", start_page=2, max_page_size=9
+        ),
         size=7,
         stage="windows",
         page=3,
@@ -499,12 +503,14 @@ def test_a_checkpoint_has_all_fields() -> None:
         ),
         old_keys=True,
         pending=[{"phone": "1"}],
+        salt="salt",
+        account="token:hash",
     )
     parts: list[Any] = [state, state.config, state.scan, state.windows]
     for part in parts:
         for a in fields(type(part)):
             default: Any = a.default
-            if a.name == "yielded":  # its labels are in the text
+            if a.name in ("yielded", "order"):  # its labels are in the text; the keys are, in `seen`
                 continue
             assert getattr(part, a.name) != (default.factory() if hasattr(default, "factory") else default), a.name
-    assert unpacked(pack(state)) == state
+    assert unpacked(packed_walk(state)) == state

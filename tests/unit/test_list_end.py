@@ -17,11 +17,12 @@ from plugchat_async import (
     ServerTraits,
 )
 from plugchat_async._http.urls import CHATS_PATH
-from plugchat_async._pagination.checkpoint import pack, unpack
+from plugchat_async._pagination.checkpoint import unpack
 from plugchat_async._pagination.page_numbers import FAR_PAGES
 from plugchat_async._pagination.server_traits import ListMemory
 from plugchat_async._pagination.walk_state import Consistency
 from support.moving import MovingList, Read, Walked, begun, moving, page_of, walk_over
+from support.packed import packed_walk
 from support.servers import (
     Ids,
     answering,
@@ -525,7 +526,7 @@ def test_a_cap_is_checked_again_if_its_check_fails(consistency: Consistency, tot
     first = begun(50, "exact", max_page_size=1000)
     with suppress(PageLimitError):
         first.run(failing_at(answering(capped(total, 33)), 1), max_pages=1)
-    resumed = Walked(unpack(pack(first.state), CHATS_PATH), first.traits, max_page_size=1000, got=first.got)
+    resumed = Walked(unpack(packed_walk(first.state), CHATS_PATH), first.traits, max_page_size=1000, got=first.got)
     resumed.run(answering(capped(total, 33)))
     assert ids(resumed) == list(range(total))
 

@@ -95,20 +95,22 @@ async def driven(fetch: Any, traits: ServerTraits | None = None, **options: Any)
         await walk.discard()
 
 
+@pytest.mark.lazy
 @pytest.mark.parametrize(("seen", "pauses"), [(10, 0), (39, 0), (41, 1), (1000, 48)])
 async def test_a_long_memory_is_freed_with_pauses(monkeypatch: pytest.MonkeyPatch, seen: int, pauses: int) -> None:
     """Others have their turn meanwhile, and there is no pause where there is little to free."""
     monkeypatch.setattr("plugchat_async._pagination.chat_walk._FREE_AT_ONCE", 20)
     walk = ChatWalk(PagesOf(Pages(1).fetch), WalkSettings(page_size=10), ServerTraits())
     state = walk._state
-    state.seen.update(map(str, range(seen)))
+    state.order = list(map(str, range(seen)))
+    state.seen.update(state.order)
     closing = asyncio.create_task(walk.discard())
     turn = 0
     while not closing.done():
         await asyncio.sleep(0)
         turn += 1
     assert turn - 1 == pauses
-    assert len(state.seen) == seen - 20 * pauses
+    assert len(state.seen) == len(state.order) == seen - 20 * pauses
 
 
 async def turns(count: int = 20) -> None:

@@ -7,6 +7,7 @@ import pytest
 from attrs import evolve
 
 from plugchat_async import Chat
+from plugchat_async._internal.steps import finish
 from plugchat_async.watch.identity import Matched, group_of, identity_of, match_rows
 from plugchat_async.watch.losses import Missed
 from plugchat_async.watch.snapshot import Snapshot
@@ -38,7 +39,7 @@ def match(
     for key, chat in known.items():
         groups[group_of(chat)] = (*groups.get(group_of(chat), ()), key)
     reading = zip(rows, answers or (1,) * len(rows), strict=True)
-    return match_rows(reading, known, groups, must_be_seen, complete=complete, missing=missing)
+    return finish(match_rows(reading, known, groups, must_be_seen, complete=complete, missing=missing))
 
 
 K1, K2, K3 = "\n1@lid", "\n1@lid\n2", "\n1@lid\n3"

@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 from typing import Any
 
+import msgspec
 import pytest
 from attrs import evolve
 
@@ -19,14 +20,16 @@ from plugchat_async import (
     WatchOptions,
     WatchState,
 )
-from plugchat_async._internal.serialization import to_text
+from plugchat_async._internal.serialization import PackedText
+from plugchat_async._internal.steps import finish
 from plugchat_async.testing import PlugChatSimulator
 from plugchat_async.watch.identity import OLDEST, identity_of
 from plugchat_async.watch.losses import Missed
 from plugchat_async.watch.options import WatchSettings
 from plugchat_async.watch.snapshot import Snapshot
-from plugchat_async.watch.state import pack, unpack
+from plugchat_async.watch.state import unpack
 from plugchat_async.watch.watcher import Watch
+from support.packed import packed_snapshot
 
 
 @pytest.fixture
@@ -39,10 +42,10 @@ async def sim() -> AsyncIterator[PlugChatSimulator]:
 def test_a_state_is_small(sim: PlugChatSimulator) -> None:
     """As small as its docstring says."""
     snapshot = Snapshot(chats={identity_of(chat): chat for chat in sim.chats}, complete=True)
-    per_chat = len(pack(snapshot)) / len(sim.chats)
+    per_chat = len(packed_snapshot(snapshot)) / len(sim.chats)
     assert 60 < per_chat < 200
     bare = Snapshot(chats={identity_of(c): evolve(c, profile_thumbnail=None) for c in sim.chats})
-    assert len(pack(bare)) / len(sim.chats) < per_chat
+    assert len(packed_snapshot(bare)) / len(sim.chats) < per_chat
     assert "60 to 200 bytes" in str(WatchState.dumps.__doc__)
 
 
@@ -72,22 +75,23 @@ def test_a_state_keeps_every_value() -> None:
         account="token:abc",
         traits={"caps": [50]},
     )
-    assert unpack(pack(snapshot)) == snapshot
-    state = WatchState.loads(pack(snapshot))
-    assert state.dumps() == pack(snapshot)
+    assert unpack(packed_snapshot(snapshot)) == snapshot
+    state = WatchState.loads(packed_snapshot(snapshot))
+    assert state.dumps() == packed_snapshot(snapshot)
     assert set(state.chats) == set(chats.values())
 
 
 def test_what_is_not_about_a_known_chat_is_not_read() -> None:
     """Else a text that somebody has changed would fail later."""
     snapshot = Snapshot(missing={"1\n": Missed(2, 1.0, large=True)}, receded={"1\n"})
-    read = unpack(pack(snapshot))
+    read = unpack(packed_snapshot(snapshot))
     assert (read.missing, read.receded) == ({}, set())
 
 
 def saved_v2(*rows: list[Any], **others: Any) -> str:
     """A state as version 2 saved it."""
-    return to_text(2, {"chats": rows, "begun": True, "bound": TIME, "swept": 1.5, "doubted": {}, "dated": [], **others})
+    state = {"chats": rows, "begun": True, "bound": TIME, "swept": 1.5, "doubted": {}, "dated": [], **others}
+    return PackedText(2).finish(msgspec.json.encode(state))
 
 
 TIME = datetime(2026, 1, 15, tzinfo=UTC)
@@ -102,13 +106,13 @@ def test_states_of_version_2_are_read() -> None:
     rows = [row_of("1", "Ana", "1@lid"), row_of(None, "Bia", "2@lid"), row_of(None, None, "2@lid")]
     text = saved_v2(*rows, doubted={"1": 2}, dated=["1", "2@lid\n"])
     snapshot = unpack(text)
-    assert list(snapshot.chats) == ["1\n1@lid", "\n2@lid", "\n2@lid\n2"]
-    assert [chat.name for chat in snapshot.chats.values()] == ["Ana", "Bia", None]
+    assert list(reversed(snapshot.chats)) == ["1\n1@lid", "\n2@lid", "\n2@lid\n2"]
+    assert [chat.name for chat in reversed(snapshot.chats.values())] == ["Ana", "Bia", None]
     assert (snapshot.complete, snapshot.since, snapshot.covered, snapshot.last_full_scan) == (True, TIME, TIME, 1.5)
     assert (snapshot.missing, snapshot.partial) == ({}, {"1\n1@lid", "\n2@lid\n2"})
-    written = json.loads(zlib.decompress(base64.urlsafe_b64decode(pack(snapshot))))
+    written = json.loads(zlib.decompress(base64.urlsafe_b64decode(packed_snapshot(snapshot))))
     assert written["version"] == 3
-    assert unpack(pack(snapshot)) == snapshot
+    assert unpack(packed_snapshot(snapshot)) == snapshot
 
 
 def test_a_group_of_rows_stays_one_over_restarts() -> None:
@@ -116,17 +120,17 @@ def test_a_group_of_rows_stays_one_over_restarts() -> None:
     snapshot = unpack(saved_v2(row_of(None, "Bia", "2@lid"), row_of(None, None, "2@lid")))
     for _ in range(2):
         rows = list(reversed(snapshot.chats.values()))
-        assert snapshot.match((row, 1) for row in rows).seen == snapshot.chats
-        snapshot = unpack(pack(snapshot))
+        assert finish(snapshot.match((row, 1) for row in rows)).seen == snapshot.chats
+        snapshot = unpack(packed_snapshot(snapshot))
 
 
 def test_a_state_knows_all_fields() -> None:
     """Also of chats without a phone; one without an id is no state."""
     time = datetime(2026, 1, 15, tzinfo=UTC)
     known = Chat(None, "Ana", 2, time, lid="1@lid", is_archived=True, is_group=False, muted_until=FOREVER)
-    assert unpack(pack(Snapshot(chats={"\n1@lid": known}))).chats == {"\n1@lid": known}
+    assert unpack(packed_snapshot(Snapshot(chats={"\n1@lid": known}))).chats == {"\n1@lid": known}
     with pytest.raises(InvalidValueError, match="not a watch state"):
-        unpack(pack(Snapshot(chats={"": Chat()})))
+        unpack(packed_snapshot(Snapshot(chats={"": Chat()})))
 
 
 def test_the_options_are_as_told() -> None:

@@ -1,0 +1,292 @@
+"""Lists of hundreds of thousands: no step of the event loop does work for all of their chats."""
+
+import asyncio
+from collections.abc import Generator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from threading import Event
+from typing import Any, TypeVar
+
+import pytest
+from attrs import evolve
+
+from plugchat_async import (
+    Chat,
+    ChatAdded,
+    ChatChanged,
+    ChatRemoved,
+    OutputError,
+    Page,
+    PlugChatSession,
+    ServerError,
+    WatchState,
+)
+from plugchat_async._internal.steps import finish
+from plugchat_async._pagination import checkpoint
+from plugchat_async._pagination.chat_walk import ChatWalk
+from plugchat_async._pagination.checkpoint import CheckpointPacker, unpack
+from plugchat_async._pagination.options import WalkSettings
+from plugchat_async._pagination.walk_state import WalkConfig, WalkState
+from plugchat_async.server_traits import ServerTraits
+from plugchat_async.testing import PlugChatSimulator
+from plugchat_async.watch import identity, snapshot, state
+from plugchat_async.watch.identity import sorted_by_time
+from plugchat_async.watch.losses import Missed
+from plugchat_async.watch.snapshot import Snapshot
+from support.fakes import FakeTime
+from support.moving import MovingList, PagesOf
+
+T = TypeVar("T")
+NOW = datetime(2026, 1, 15, tzinfo=UTC)
+CHATS = [Chat(str(number), last_message_time=NOW - timedelta(seconds=number)) for number in range(95)]
+KNOWN = {f"{chat.phone}\n": chat for chat in reversed(CHATS)}
+
+
+@pytest.fixture(autouse=True)
+def small_steps(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ten rows a step."""
+    for module in (identity, snapshot):
+        monkeypatch.setattr(module, "ROWS_AT_ONCE", 10)
+    monkeypatch.setattr(state, "_CHATS_AT_ONCE", 10)
+    monkeypatch.setattr(checkpoint, "_KEYS_AT_ONCE", 10)
+
+
+def counted(steps: Generator[Any, None, T]) -> tuple[int, list[Any], T]:
+    """How many pauses there are, what else is yielded, and the result."""
+    yielded: list[Any] = []
+    while True:
+        try:
+            yielded.append(next(steps))
+        except StopIteration as end:
+            return yielded.count(None), [thing for thing in yielded if thing is not None], end.value
+
+
+async def turns_during(work: Any) -> tuple[int, Any]:
+    """How often another task runs meanwhile, and the result or the error."""
+    task = asyncio.ensure_future(work)
+    turns = 0
+    while not task.done():
+        turns += 1
+        await asyncio.sleep(0)
+    return turns, task.exception() or task.result()
+
+
+# A poll.
+
+
+def test_chats_are_moved_to_the_front_without_the_others() -> None:
+    """The dictionary of all chats stays the same one."""
+    known = Snapshot(chats=dict(KNOWN))
+    before = known.chats
+    seen = ["50\n", "0\n", "1\n", "2\n"]
+    for _ in range(2):
+        known.move_to_front(seen)
+        assert known.chats is before
+        assert list(reversed(known.chats))[:5] == [*seen, "3\n"]
+        assert len(known.chats) == 95
+    state = state_of(known)
+    assert [chat.phone for chat in state.chats][:3] == ["0", "1", "2"]  # by time
+    loaded = WatchState.loads(state.dumps())._snapshot
+    assert list(loaded.chats) == list(known.chats)
+    assert not loaded.lacks_newer(NOW - timedelta(seconds=2), {"50\n", "0\n", "1\n"})
+    assert loaded.lacks_newer(NOW - timedelta(seconds=4), {"50\n", "0\n", "1\n"})
+
+
+def state_of(known: Snapshot) -> WatchState:
+    made = WatchState()
+    made._snapshot = known
+    return made
+
+
+def test_a_full_scan_is_read_in_steps() -> None:
+    """The first one adds all chats, a later one finds the changes, oldest message first, and sorts."""
+    known = Snapshot()
+    pauses, _, matched = counted(known.match((chat, 0) for chat in CHATS))
+    assert pauses == 3 * 9  # 95 rows are read, looked up, and keyed
+    assert matched.seen == KNOWN
+    pauses, events, _ = counted(known.add_existing(matched.seen, NOW + timedelta(days=1)))
+    assert (pauses, events, known.chats) == (9, [], KNOWN)
+    assert counted(known.events(matched.seen, ()))[:2] == (9, [])
+    assert counted(sorted_by_time(known.chats, matched.seen)) == (9, [], known.chats)
+    changed = [evolve(chat, unread=1, last_message_time=NOW + timedelta(seconds=5)) for chat in CHATS[60:75]]
+    rows = [*changed, *CHATS[:60], *CHATS[75:]]
+    _, _, matched = counted(known.match((chat, 0) for chat in rows))
+    pauses, events, _ = counted(known.events(matched.seen, ()))
+    assert pauses == 9 + 1
+    fields = ("unread", "last_message_time")
+    assert events == [ChatChanged(old, new, fields) for old, new in zip(CHATS[60:75], changed, strict=True)]
+    pauses, _, ordered = counted(sorted_by_time(known.chats, matched.seen))
+    assert pauses == 9 + 9
+    assert ordered == known.chats
+    assert list(reversed(ordered.values())) == rows  # though fifteen have one time
+    del matched.seen["3\n"]  # one that was not read stays where its time is
+    assert list(counted(sorted_by_time(ordered, matched.seen))[2]) == list(ordered)
+
+
+def test_persons_with_several_rows_are_known() -> None:
+    """As long as they have: no search through all others is needed for them."""
+    rows = [Chat(None, name, lid="1@lid") for name in ("Ana", "Bia", "Carla")]
+    known = Snapshot()
+    first = finish(known.match((row, 0) for row in rows)).seen
+    assert [event.chat for event in known.events(first, ()) if event is not None] == rows
+    key, *others = first
+    for count in (2, 1):
+        assert known.with_other_rows({key}) == {key, *others[:count]}
+        gone = others.pop()
+        known.missing[gone] = Missed(2, 0.0, large=False)
+        assert [type(event) for event in known.remove([gone], 1.0)] == [ChatRemoved]
+    assert known.with_other_rows({key, "x"}) == {key, "x"}
+    assert known.with_other_rows({"x"}) == {"x"}
+
+
+async def test_a_watch_pauses_and_tells_the_same() -> None:
+    """Of a front scan and a full scan, with and without events."""
+    async with (
+        PlugChatSimulator(95) as sim,
+        PlugChatSession(sim.token, base_url=sim.base_url, clock=FakeTime().clock) as session,
+    ):
+        for emit_existing, events in ((False, 0), (True, len(sim.listed_chats))):
+            state = WatchState()
+            watch = session.watch_chats(state=state, page_size=20, max_polls=1, emit_existing=emit_existing)
+            assert len([event async for event in watch]) == events
+            assert set(state.chats) == set(sim.listed_chats)
+
+
+# A state.
+
+
+async def test_a_state_is_saved_in_steps(tmp_path: Path) -> None:
+    """As it was at the beginning, whatever changes meanwhile."""
+    state = state_of(Snapshot(chats=dict(KNOWN), complete=True))
+    text = state.dumps()
+    path = tmp_path / "state"
+    saving = asyncio.create_task(state.save_async(path))
+    await asyncio.sleep(0)
+    del state._snapshot.chats["3\n"]
+    list(state._snapshot.events({"new\n": Chat("new")}, ()))
+    turns, _ = await turns_during(saving)
+    assert turns >= 9
+    assert path.read_text() == text + "\n"
+    await state.save_async(path)
+    assert set(WatchState.load(path).chats) == set(state.chats) != set(CHATS)
+
+
+async def test_saves_that_overlap_are_made_in_order(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The last one has the last word, however slow the disk is; who is cancelled waits for the file."""
+    path, go = tmp_path / "file", Event()
+    write, written = state._write, list[int]()
+
+    def slowly(path: Path, text: str) -> None:
+        assert go.wait(10)
+        write(path, text)
+        written.append(len(WatchState.load(path).chats))
+
+    monkeypatch.setattr(state, "_write", slowly)
+    saved = state_of(Snapshot(chats={"1\n": Chat("1")}))
+    first = asyncio.create_task(saved.save_async(path))
+    await asyncio.sleep(0.02)
+    assert [type(event) for event in saved._snapshot.events({"2\n": Chat("2")}, ())] == [ChatAdded]
+    second = asyncio.create_task(saved.save_async(path))
+    await asyncio.sleep(0.01)
+    first.cancel()
+    await asyncio.sleep(0.01)
+    assert not first.done()
+    go.set()
+    await asyncio.wait([first, second], timeout=10)
+    assert first.cancelled()
+    assert written == [1, 2]
+
+
+async def test_a_state_that_can_not_be_saved(tmp_path: Path) -> None:
+    """It is told as by `save`."""
+    with pytest.raises(OutputError):
+        await WatchState().save_async(tmp_path / "nowhere" / "state")
+
+
+# A checkpoint.
+
+
+def walk_state(keys: int) -> WalkState:
+    order = [str(number) for number in range(keys)]
+    config = WalkConfig(path="/chats", page_size=5)
+    return WalkState(config=config, size=5, seen=set(order), order=order, delivered=keys)
+
+
+def test_a_checkpoint_packs_what_is_new() -> None:
+    """Nothing twice, and each checkpoint is whole."""
+    now = walk_state(95)
+    packer = CheckpointPacker(now)
+    assert counted(packer.pack_keys())[0] == 10
+    for new in (0, 1, 25):
+        more = [f"new {new} {number}" for number in range(new)]
+        now.order += more
+        now.seen.update(more)
+        assert len(list(packer.pack_keys())) == -(-new // 10)
+        for _ in range(2):
+            assert unpack(packer.pack(), "/chats") == now
+    assert set(unpack(packer.pack(), "/chats").order) == set(now.order)
+
+
+def test_labels_are_made_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """For each chat that was yielded, until the list is long."""
+    made: list[Any] = []
+
+    def label_of(chat: Chat) -> int:
+        made.append(chat)
+        return len(made)
+
+    monkeypatch.setattr(checkpoint, "label_of", label_of)
+    now = walk_state(2)
+    now.labels = {"0": [7]}
+    now.yielded = {"0": [Chat("0")], "1": [Chat("1")]}
+    packer = CheckpointPacker(now)
+    for labels in ({"0": [7, 1], "1": [2]}, {"0": [7, 1], "1": [2]}, {"0": [7, 1], "1": [2, 3]}):
+        if labels["1"] == [2, 3]:
+            now.yielded["1"].append(Chat("1", "again"))
+        assert unpack(packer.pack(), "/chats").labels == labels
+    now.yielded.clear()
+    now.labels.clear()
+    assert unpack(packer.pack(), "/chats").labels == {}
+
+
+def test_what_was_read_is_in_order() -> None:
+    """Each key once, in every kind of page: all new, known rows among them, several rows of one key."""
+
+    async def read() -> None:
+        listed = MovingList(60)
+
+        async def fetch(number: int, size: int) -> Page:
+            if number == 3:
+                listed.happen(("bump", 55))
+                listed.happen(("bump", 3))
+            return listed.page(number, size)
+
+        walk = ChatWalk(PagesOf(fetch), WalkSettings(page_size=7), ServerTraits())
+        await walk.to_list()
+        assert walk.report.duplicates
+        assert len(walk._state.order) == len(walk._state.seen) == 60
+        assert set(walk._state.order) == walk._state.seen
+
+    asyncio.run(read())
+
+
+async def test_a_long_checkpoint_is_made_in_steps() -> None:
+    """On demand, and of an error: others run meanwhile."""
+
+    async def fetch(number: int, size: int) -> Page:
+        if number == 3:
+            raise ServerError("down")
+        return MovingList(500).page(number, size)
+
+    traits = ServerTraits(longest_page=100, short_pages="end")
+    walk = ChatWalk(PagesOf(fetch), WalkSettings(page_size=100), traits)
+    await walk.next_page()
+    turns, text = await turns_during(walk.checkpoint_async())
+    assert turns >= 10
+    assert text == walk.checkpoint
+    await walk.next_page()
+    turns, error = await turns_during(walk.next_page())
+    assert turns >= 10
+    assert error.checkpoint == walk.checkpoint
+    turns, _ = await turns_during(walk.checkpoint_async())
+    assert turns <= 2
