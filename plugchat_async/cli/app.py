@@ -17,11 +17,11 @@ from plugchat_async.cli.options import (
     EXIT_BROKEN_PIPE,
     EXIT_CODES,
     EXIT_CONFIGURATION,
-    EXIT_INTERRUPTED,
     EXIT_LOCAL,
     EXIT_OK,
     exit_code_of,
 )
+from plugchat_async.cli.signals import ended_by_signals, print_stop
 from plugchat_async.cli.simulate import DEMO_EXAMPLES, SIMULATE_EXAMPLES, demo, simulate
 from plugchat_async.cli.status import STATUS_EXAMPLES, status
 from plugchat_async.cli.terminal import print_error, print_failure
@@ -69,7 +69,20 @@ def completion(shell: Annotated[Literal["bash", "zsh", "fish", "powershell"], Pa
 
 
 def run(arguments: Sequence[str]) -> int:
-    """Run a command and return its exit code. Ctrl-C and a closed pipe end it without a traceback."""
+    """Run a command and return its exit code. Signals and a closed pipe end it without a traceback."""
+    try:
+        with ended_by_signals():
+            return _run(arguments)
+    except KeyboardInterrupt as stop:
+        code = print_stop(stop)
+        try:
+            sys.stdout.flush()
+        except OSError:  # its reader or its terminal is gone as well
+            _discard_stdout()
+        return code
+
+
+def _run(arguments: Sequence[str]) -> int:
     _prepare_stdout()
     try:
         code: object = app(add_dask_value(arguments), exit_on_error=False, print_error=False)
@@ -84,13 +97,12 @@ def run(arguments: Sequence[str]) -> int:
     except PlugChatError as error:
         print_error(error)
         code = exit_code_of(error)
-    except KeyboardInterrupt:
-        code = EXIT_INTERRUPTED
     except BrokenPipeError:
         _discard_stdout()
         code = EXIT_BROKEN_PIPE
     except OSError as error:
-        print_failure(f"can't write to standard output: {error.strerror}", "Check its target and the free disk space.")
+        hint = " ".join(("Check its target and the free disk space.", *getattr(error, "__notes__", ())))
+        print_failure(f"can't write to standard output: {error.strerror}", hint)
         _discard_stdout()
         code = EXIT_LOCAL
     return code if isinstance(code, int) else EXIT_OK

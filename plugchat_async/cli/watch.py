@@ -1,10 +1,9 @@
 """`plugchat watch`: print changes of an account's chats as they happen."""
 
-import signal
 import sys
 import time
-from collections.abc import Callable, Generator
-from contextlib import aclosing, contextmanager, nullcontext
+from collections.abc import Callable
+from contextlib import aclosing, nullcontext
 from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Final, Literal
@@ -13,17 +12,20 @@ from cyclopts import Parameter
 
 from plugchat_async import FOREVER, Chat, ChatAdded, ChatChanged, ChatEvent, PlugChatSession, WatchOptions, WatchState
 from plugchat_async._http.urls import DEFAULT_BASE_URL
+from plugchat_async._internal.files import output_errors
+from plugchat_async.cli.line_output import STDOUT, LineOutput
 from plugchat_async.cli.options import (
     EXIT_OK,
     BaseURLOption,
     IntOption,
+    NoSyncOption,
     OnBadValueOption,
     PageSizeOption,
     TokenOption,
     require_token,
-    run_async,
 )
 from plugchat_async.cli.problems import ProblemCollector, collect_problems
+from plugchat_async.cli.signals import is_ctrl_c, run_async, shielded
 from plugchat_async.cli.terminal import escape_json, marked_line, warn
 from plugchat_async.export.csv_and_json import event_to_json
 
@@ -47,7 +49,7 @@ def watch(
         Path | None,
         Parameter(
             help="Keep the state in this file, and continue from it next time. No event is printed twice, unless the "
-            "process is killed."
+            "process is killed by SIGKILL."
         ),
     ] = None,
     account: Annotated[
@@ -58,6 +60,7 @@ def watch(
         ),
     ] = None,
     emit_existing: Annotated[bool, Parameter(negative=(), help="Print the existing chats as added first.")] = False,
+    no_sync: NoSyncOption = False,
     max_polls: Annotated[IntOption | None, Parameter(help="Number of polls. Default: until Ctrl-C.")] = None,
     on_bad_value: OnBadValueOption = "warn",
     format: Annotated[  # noqa: A002 - the option's name
@@ -81,7 +84,8 @@ def watch(
             max_polls=max_polls,
             account=account,
         )
-        return _print_events(session, options, known, state, _line if as_text else _json_line)
+        line_of = _line if as_text else _json_line
+        return _print_events(session, options, known, state, line_of, sync=not no_sync)
 
 
 def _print_events(
@@ -90,39 +94,54 @@ def _print_events(
     known: WatchState,
     path: Path | None,
     line_of: Callable[[ChatEvent], str],
+    *,
+    sync: bool,
 ) -> int:
     """Print events until the watch ends, and save its state. Return the exit code."""
     if path is not None:
         known.save(path)  # fail now if the file can't be written, not after the first event
+    output = LineOutput()
     saved_at = save_duration = 0.0
     printed = True
+    synced = True
 
     def save(_: WatchState) -> None:
-        nonlocal saved_at, save_duration
-        if path is not None:
-            started = time.monotonic()
+        nonlocal saved_at, save_duration, synced
+        if path is None:
+            return
+        started = time.monotonic()
+        with shielded():
+            if sync and not synced:  # a loss of power must not leave a state that covers events which are not there
+                with output_errors(STDOUT):
+                    output.sync()
+                synced = True
             known.save(path)
-            saved_at = time.monotonic()
-            save_duration = saved_at - started
+        saved_at = time.monotonic()
+        save_duration = saved_at - started
 
     async def show() -> None:
-        nonlocal printed
+        nonlocal printed, synced
         wanted: WatchOptions = {**options, "on_poll": save}  # the state also changes without an event
         async with session, aclosing(session.watch_chats(**wanted)) as events:
             async for event in events:
-                printed = False
-                sys.stdout.write(line_of(event))
-                sys.stdout.flush()  # readers of a pipe get it now; and the state must not be ahead of the output
+                printed = synced = False
+                output.write([line_of(event)])  # the state must not be ahead of it
                 printed = True
                 # For thousands of events at once, saving after each would take most of the time.
                 if time.monotonic() - saved_at >= _SAVE_PAUSE * save_duration:
                     save(known)
 
     try:
-        with _interrupted_by_sigterm(), collect_problems(ProblemCollector(_warn_of_changes())):
+        with collect_problems(ProblemCollector(_warn_of_changes())):
             run_async(show())
-    except KeyboardInterrupt:
-        return EXIT_OK  # the normal end
+    except KeyboardInterrupt as stop:
+        if not is_ctrl_c(stop):  # which is the normal end
+            stop.add_note(
+                "run the same command again to resume."
+                if path is not None
+                else "with --state FILE, the next run would print what happens until then."
+            )
+            raise
     finally:
         # If an event could not be printed, the state contains it; the last saved one does not.
         if printed:
@@ -141,20 +160,6 @@ def _warn_of_changes() -> Callable[[str], None]:
             warn(f"a value could not be read: {problem}")
 
     return warn_once
-
-
-@contextmanager
-def _interrupted_by_sigterm() -> Generator[None]:
-    """Treat SIGTERM, which stops services, like Ctrl-C."""
-
-    def interrupt(_signal: int, _frame: object) -> None:
-        signal.raise_signal(signal.SIGINT)
-
-    before = signal.signal(signal.SIGTERM, interrupt)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)
 
 
 def _json_line(event: ChatEvent) -> str:
