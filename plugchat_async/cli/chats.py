@@ -24,15 +24,14 @@ from plugchat_async.cli.options import (
     PrefetchOption,
     RequireVerifiedOption,
     TokenOption,
-    exit_code_of,
     require_token,
 )
-from plugchat_async.cli.output import LineFormat, OutputFormat, choose_format, write_chats
+from plugchat_async.cli.output import OutputFormat, choose_format, line_format, write_chats
 from plugchat_async.cli.problems import ProblemCollector, collect_problems, print_problems
 from plugchat_async.cli.progress import walk_progress
 from plugchat_async.cli.signals import run_async
 from plugchat_async.cli.stream import ChatStream, open_stream
-from plugchat_async.cli.terminal import print_error, warn
+from plugchat_async.cli.terminal import warn
 from plugchat_async.export.people import merge_people as merge_rows
 
 CHATS_EXAMPLES: Final = (
@@ -75,9 +74,7 @@ def chats(
     known_token = require_token(token)
     style = choose_format(format, output)
     session = PlugChatSession(known_token, base_url=base_url or DEFAULT_BASE_URL, on_bad_value=on_bad_value)
-    line_style: LineFormat | None = None  # of lines that go out while the walk runs
-    if output is None and not merge_people and style in ("jsonl", "csv"):
-        line_style = style
+    line_style = None if output is not None or merge_people else line_format(style)
     if checkpoint is not None:
         _check_combination(streams=line_style is not None, merge_people=merge_people, limit=limit)
     reports: list[WalkReport] = []
@@ -113,16 +110,12 @@ def chats(
                 with collect_problems(problems):
                     run_async(fetch(stream))
             finally:
-                for finished in reports:  # printed after the display is removed
-                    print_problems(finished.problems, problems.first)
-                    if report:
-                        _print_report(finished)
+                _print_reports(reports, problems, report=report)  # after the display is removed
         except PlugChatError as error:
-            if stream is None:  # nothing was written
-                raise
-            print_error(error, stream.keep_after(error, consistency))
-            return exit_code_of(error)
-        except (KeyboardInterrupt, OSError) as stop:  # `run` prints it
+            if stream is not None and (hint := stream.keep_after(error, consistency)):
+                error.add_note(hint)
+            raise
+        except (KeyboardInterrupt, OSError) as stop:
             stop.add_note("nothing was written." if stream is None else stream.keep())
             raise
         sys.stdout.flush()
@@ -153,6 +146,14 @@ async def _merged(walk: AsyncIterable[Chat], when_read: Callable[[], object]) ->
     when_read()
     for person in people:
         yield person
+
+
+def _print_reports(reports: Sequence[WalkReport], problems: ProblemCollector, *, report: bool) -> None:
+    """Print on stderr how many values could not be read in a walk that has ended, and with `report` a summary of it."""
+    for finished in reports:
+        print_problems(finished.problems, problems.first)
+        if report:
+            _print_report(finished)
 
 
 def _print_report(report: WalkReport) -> None:

@@ -14,7 +14,7 @@ from plugchat_async._http.urls import CHATS_PATH
 from plugchat_async._internal.files import lock_beside, output_errors, write_private
 from plugchat_async._pagination.chat_walk import ChatWalk
 from plugchat_async._pagination.checkpoint import unpack
-from plugchat_async.cli.line_output import STDOUT, FilePlace, LineOutput
+from plugchat_async.cli.line_output import FilePlace, LineOutput
 from plugchat_async.cli.signals import shielded
 from plugchat_async.cli.terminal import warn
 
@@ -100,8 +100,7 @@ class CheckpointFile:
         started = time.monotonic()
         with shielded():
             if self._sync:
-                with output_errors(STDOUT):
-                    self._output.sync()
+                self._output.sync()
             saved = _Saved(walk.checkpoint, self._style, self.begun, running, self._output.place)
             write_private(self._path, saved.dumps())  # it contains phones, lids and names
         self._saved_at = time.monotonic()
@@ -138,8 +137,7 @@ class CheckpointFile:
             )
         # After the end of a run that was not killed, what is there is of others.
         if more and saved.running:
-            with output_errors(STDOUT):
-                self._output.cut(saved.place)
+            self._output.cut(saved.place)
             warn(f"the last {more} bytes of the output were cut, and come again: the earlier run was killed")
 
 

@@ -11,10 +11,11 @@ from typing import Final
 
 from attrs import frozen
 
-from plugchat_async._internal.files import flush_to_disk
+from plugchat_async import OutputError
+from plugchat_async._internal.files import flush_to_disk, output_errors
 
 # As errors name it.
-STDOUT: Final = Path("standard output")
+_STDOUT: Final = Path("standard output")
 # A pipe takes so many bytes as a whole or not at all, so it never gets half a line.
 _PIPE_BYTES: Final[int] = getattr(select, "PIPE_BUF", 4096)
 
@@ -89,7 +90,7 @@ class LineOutput:
             end = None if self.place is None else self._find_place()
         except BaseException:
             if self.place is not None:
-                with suppress(OSError):
+                with suppress(OutputError):
                     self.cut(self.place)
             raise
         self.place, self.written = end, len(lines)
@@ -98,16 +99,22 @@ class LineOutput:
         """Flush the lines to the disk, if they go to a regular file.
 
         Raises:
-            OSError: They can't be written.
+            OutputError: They can't be written.
         """
         if self._descriptor is not None:
-            flush_to_disk(self._descriptor)
+            with output_errors(_STDOUT):
+                flush_to_disk(self._descriptor)
 
     def cut(self, place: FilePlace) -> None:
-        """Remove what is behind a place in the file."""
+        """Remove what is behind a place in the file.
+
+        Raises:
+            OutputError: The system does not allow it.
+        """
         assert self._descriptor is not None, "places are in files"
-        os.ftruncate(self._descriptor, place.size)
-        os.lseek(self._descriptor, place.size, os.SEEK_SET)
+        with output_errors(_STDOUT):
+            os.ftruncate(self._descriptor, place.size)
+            os.lseek(self._descriptor, place.size, os.SEEK_SET)
         self.place = place
 
     def _find_place(self) -> FilePlace | None:

@@ -50,6 +50,11 @@ def choose_format(given: OutputFormat | None, output: Path | None) -> OutputForm
     return given
 
 
+def line_format(style: OutputFormat) -> LineFormat | None:
+    """Return a format in which chats go out one by one, None if it needs all of them."""
+    return style if style in ("jsonl", "csv") else None
+
+
 @contextmanager
 def open_output(output: Path | None) -> Generator[TextIO]:
     """Open stdout, or a file that appears when it is complete.

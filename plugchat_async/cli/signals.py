@@ -55,7 +55,7 @@ class _Handler:
     def first(self) -> StoppedError | None:
         return StoppedError(self._received[0]) if self._received else None
 
-    def __call__(self, number: int, frame: FrameType | None) -> None:
+    def __call__(self, number: int, _frame: FrameType | None) -> None:
         self._received.append(number)
         if len(self._received) > 2:
             os._exit(128 + number)

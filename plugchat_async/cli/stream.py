@@ -95,15 +95,15 @@ class ChatStream:
             return ""
         if self._file is not None:
             kept = self.keep()
-            return f" {kept[0].upper()}{kept[1:]}" if self._file.begun else ""
+            return f"{kept[0].upper()}{kept[1:]}" if self._file.begun else ""
         if error.page is None or error.page == 1:
             return ""
         if consistency == "plain":
             return (
-                " The chats written so far are valid; to resume, use "
+                "The chats written so far are valid; to resume, use "
                 f"--consistency plain --start-page {error.page} --page-size {error.page_size}."
             )
-        return " The chats written so far are valid; with --checkpoint FILE, a failed run can be resumed."
+        return "The chats written so far are valid; with --checkpoint FILE, a failed run can be resumed."
 
 
 @contextmanager

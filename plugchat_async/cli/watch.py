@@ -12,8 +12,7 @@ from cyclopts import Parameter
 
 from plugchat_async import FOREVER, Chat, ChatAdded, ChatChanged, ChatEvent, PlugChatSession, WatchOptions, WatchState
 from plugchat_async._http.urls import DEFAULT_BASE_URL
-from plugchat_async._internal.files import output_errors
-from plugchat_async.cli.line_output import STDOUT, LineOutput
+from plugchat_async.cli.line_output import LineOutput
 from plugchat_async.cli.options import (
     EXIT_OK,
     BaseURLOption,
@@ -85,67 +84,67 @@ def watch(
             account=account,
         )
         line_of = _line if as_text else _json_line
-        return _print_events(session, options, known, state, line_of, sync=not no_sync)
+        printer = _EventPrinter(known, state, line_of, sync=not no_sync)
+        return _print_events(session, options, printer, saved=state is not None)
 
 
-def _print_events(
-    session: PlugChatSession,
-    options: WatchOptions,
-    known: WatchState,
-    path: Path | None,
-    line_of: Callable[[ChatEvent], str],
-    *,
-    sync: bool,
-) -> int:
-    """Print events until the watch ends, and save its state. Return the exit code."""
-    if path is not None:
-        known.save(path)  # fail now if the file can't be written, not after the first event
-    output = LineOutput()
-    saved_at = save_duration = 0.0
-    printed = True
-    synced = True
+class _EventPrinter:
+    """Prints the events of a watch, and keeps its state in a file, if there is one: never ahead of what is printed."""
 
-    def save(_: WatchState) -> None:
-        nonlocal saved_at, save_duration, synced
-        if path is None:
+    def __init__(
+        self, known: WatchState, path: Path | None, line_of: Callable[[ChatEvent], str], *, sync: bool
+    ) -> None:
+        if path is not None:
+            known.save(path)  # fail now if the file can't be written, not after the first event
+        self._known = known
+        self._path = path
+        self._line_of = line_of
+        self._sync = sync
+        self._output = LineOutput()
+        self._printed = self._synced = True
+        self._saved_at = self._save_duration = 0.0
+
+    async def print_events(self, session: PlugChatSession, options: WatchOptions) -> None:
+        """Print events until the watch ends."""
+        wanted: WatchOptions = {**options, "on_poll": self.save}  # the state also changes without an event
+        async with session, aclosing(session.watch_chats(**wanted)) as events:
+            async for event in events:
+                self._printed = self._synced = False
+                self._output.write([self._line_of(event)])
+                self._printed = True
+                # For thousands of events at once, saving after each would take most of the time.
+                if time.monotonic() - self._saved_at >= _SAVE_PAUSE * self._save_duration:
+                    self.save()
+
+    def save(self, _: WatchState | None = None) -> None:
+        """Save the state. If an event could not be printed, the state contains it; the last saved one does not."""
+        if self._path is None or not self._printed:
             return
         started = time.monotonic()
         with shielded():
-            if sync and not synced:  # a loss of power must not leave a state that covers events which are not there
-                with output_errors(STDOUT):
-                    output.sync()
-                synced = True
-            known.save(path)
-        saved_at = time.monotonic()
-        save_duration = saved_at - started
+            if self._sync and not self._synced:  # a loss of power must not take events that the state covers
+                self._output.sync()
+                self._synced = True
+            self._known.save(self._path)
+        self._saved_at = time.monotonic()
+        self._save_duration = self._saved_at - started
 
-    async def show() -> None:
-        nonlocal printed, synced
-        wanted: WatchOptions = {**options, "on_poll": save}  # the state also changes without an event
-        async with session, aclosing(session.watch_chats(**wanted)) as events:
-            async for event in events:
-                printed = synced = False
-                output.write([line_of(event)])  # the state must not be ahead of it
-                printed = True
-                # For thousands of events at once, saving after each would take most of the time.
-                if time.monotonic() - saved_at >= _SAVE_PAUSE * save_duration:
-                    save(known)
 
+def _print_events(session: PlugChatSession, options: WatchOptions, printer: _EventPrinter, *, saved: bool) -> int:
+    """Print events until the watch ends, and save its state. Return the exit code."""
     try:
         with collect_problems(ProblemCollector(_warn_of_changes())):
-            run_async(show())
+            run_async(printer.print_events(session, options))
     except KeyboardInterrupt as stop:
         if not is_ctrl_c(stop):  # which is the normal end
             stop.add_note(
-                "run the same command again to resume."
-                if path is not None
-                else "with --state FILE, the next run would print what happens until then."
+                "run the same command again to resume"
+                if saved
+                else "what happens now is not printed later; with --state FILE it is"
             )
             raise
     finally:
-        # If an event could not be printed, the state contains it; the last saved one does not.
-        if printed:
-            save(known)
+        printer.save()
     return EXIT_OK
 
 
