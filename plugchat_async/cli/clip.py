@@ -17,7 +17,9 @@ _SEPARATORS: Final = re.compile(r"[\s/\\]+")
 _REST: Final = r"[^\s/\\\"']*(?<![.,:;])"
 # Spellings of the option for the token, and what is behind them.
 _TOKEN_OPTION: Final = re.compile(r"(?:--tok(?:en)?|-t)=?(.*)", re.DOTALL | re.IGNORECASE)
+# Hosts and files, and of a path also folders whose names are words and numbers.
 _NAME: Final = re.compile(r".*\.[a-z]{2,7}", re.DOTALL)
+_WORDS: Final = re.compile(r"(?:[A-Za-z]{0,19}[0-9]{0,19}[-_.])+[A-Za-z]{0,19}[0-9]{0,19}")
 
 
 def clip_tokens(
@@ -30,19 +32,28 @@ def clip_tokens(
         arguments: The command's arguments.
         token: The token in the environment, if there is one. It is taken out wherever it is.
         options: The names of all options, which are left as they are.
-        names: Whether to leave hosts and file names, such as plugchat.example.com and all-chats-of-ana.jsonl, as they
-            are (default False).
+        names: Whether to leave what is rather the name of a host, a file or a folder, such as plugchat.example.com,
+            all-chats-of-ana.jsonl and exports/november_2026_monday (default False).
     """
     given = set(_values_of_token(arguments)).difference(options)
     secrets = {secret for secret in (token, *given) if secret and len(secret) >= _MIN_CHARS}
     for secret in sorted(secrets, key=len, reverse=True):
         text = re.sub(re.escape(secret), "***", text, flags=re.IGNORECASE)
-    found = {part for argument in arguments for part in _parts(argument) if len(part) >= _TOKEN_CHARS}
+    found = {
+        part
+        for argument in arguments
+        for part in _parts(argument)
+        if len(part) >= _TOKEN_CHARS and not (names and _is_name(part, argument))
+    }
     for part in sorted(found.difference(options), key=len, reverse=True):
-        if not (names and _NAME.fullmatch(part)):
-            pattern = re.escape(part[:_FOUND_CHARS]) + _REST
-            text = re.sub(pattern, f"{part[:_SHOWN_CHARS]}…", text, flags=re.IGNORECASE)
+        pattern = re.escape(part[:_FOUND_CHARS]) + _REST
+        text = re.sub(pattern, f"{part[:_SHOWN_CHARS]}…", text, flags=re.IGNORECASE)
     return text
+
+
+def _is_name(part: str, argument: str) -> bool:
+    is_path = _SEPARATORS.search(argument) is not None and "://" not in argument
+    return bool(_NAME.fullmatch(part) or (is_path and _WORDS.fullmatch(part)))
 
 
 def _values_of_token(arguments: Sequence[str]) -> Generator[str]:
