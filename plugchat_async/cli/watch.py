@@ -101,6 +101,7 @@ class _EventPrinter:
         self._line_of = line_of
         self._sync = sync
         self._output = LineOutput()
+        self._saved_place = self._output.place
         self._printed = self._synced = True
         self._saved_at = self._save_duration = 0.0
 
@@ -118,7 +119,11 @@ class _EventPrinter:
 
     def save(self, _: WatchState | None = None) -> None:
         """Save the state. If an event could not be printed, the state contains it; the last saved one does not."""
-        if self._path is None or not self._printed:
+        if self._path is None:
+            return
+        if not self._printed:
+            if self._output.place is not None and self._saved_place is not None:
+                self._output.cut(self._saved_place)  # these events come again
             return
         started = time.monotonic()
         with shielded():
@@ -126,6 +131,7 @@ class _EventPrinter:
                 self._output.sync()
                 self._synced = True
             self._known.save(self._path)
+            self._saved_place = self._output.place
         self._saved_at = time.monotonic()
         self._save_duration = self._saved_at - started
 

@@ -19,7 +19,7 @@ from plugchat_async.cli import app as cli
 from plugchat_async.testing import Fault, PlugChatSimulator
 from support.fakes import keep_few, move_too_fast, served
 from support.rows import ids_in
-from support.terminal import PLUGCHAT
+from support.terminal import PLUGCHAT, run_onto
 
 
 @pytest.fixture
@@ -40,13 +40,6 @@ def checkpoint(tmp_path: Path) -> Path:
 def command(checkpoint: Path) -> list[str]:
     """A walk in pages of ten."""
     return ["chats", "--page-size", "10", "--max-page-size", "0", "--format", "jsonl", "--checkpoint", str(checkpoint)]
-
-
-def run_onto(file: Path, command: Sequence[str], monkeypatch: pytest.MonkeyPatch, *, mode: str = "a") -> int:
-    """`plugchat … >> file`, in this process."""
-    with file.open(mode, encoding="utf-8") as out, monkeypatch.context() as patch:
-        patch.setattr(sys, "stdout", out)
-        return cli.run(command)
 
 
 def start(command: Sequence[str], out: int | IO[str]) -> subprocess.Popen[str]:
