@@ -54,6 +54,7 @@ class LineOutput:
     def __init__(self) -> None:
         self.written = 0
         self.place: FilePlace | None = None
+        self._synced = True
         self.is_terminal = sys.stdout.isatty()
         # A terminal has its own encoding.
         self._descriptor = None if self.is_terminal else _descriptor_of_stdout()
@@ -71,6 +72,7 @@ class LineOutput:
             OSError: They can't be written. `written` says how many were.
         """
         self.written = 0
+        self._synced = False
         if self._descriptor is None:
             sys.stdout.write("".join(lines))
             sys.stdout.flush()
@@ -96,14 +98,15 @@ class LineOutput:
         self.place, self.written = end, len(lines)
 
     def sync(self) -> None:
-        """Flush the lines to the disk, if they go to a regular file.
+        """Flush lines that were written to the disk, if they go to a regular file.
 
         Raises:
             OutputError: They can't be written.
         """
-        if self._descriptor is not None:
+        if self._descriptor is not None and not self._synced:
             with output_errors(_STDOUT):
                 flush_to_disk(self._descriptor)
+            self._synced = True
 
     def cut(self, place: FilePlace) -> None:
         """Remove what is behind a place in the file.

@@ -102,7 +102,7 @@ class _EventPrinter:
         self._sync = sync
         self._output = LineOutput()
         self._saved_place = self._output.place
-        self._printed = self._synced = True
+        self._printed = True
         self._saved_at = self._save_duration = 0.0
 
     async def print_events(self, session: PlugChatSession, options: WatchOptions) -> None:
@@ -110,7 +110,7 @@ class _EventPrinter:
         wanted: WatchOptions = {**options, "on_poll": self.save}  # the state also changes without an event
         async with session, aclosing(session.watch_chats(**wanted)) as events:
             async for event in events:
-                self._printed = self._synced = False
+                self._printed = False
                 self._output.write([self._line_of(event)])
                 self._printed = True
                 # For thousands of events at once, saving after each would take most of the time.
@@ -127,9 +127,8 @@ class _EventPrinter:
             return
         started = time.monotonic()
         with shielded():
-            if self._sync and not self._synced:  # a loss of power must not take events that the state covers
+            if self._sync:  # a loss of power must not take events that the state covers
                 self._output.sync()
-                self._synced = True
             self._known.save(self._path)
             self._saved_place = self._output.place
         self._saved_at = time.monotonic()
