@@ -17,7 +17,7 @@ from plugchat_async.cli.options import (
     TokenOption,
 )
 from plugchat_async.cli.signals import run_async
-from plugchat_async.cli.terminal import escape_json, marked_line
+from plugchat_async.cli.terminal import marked_line
 from plugchat_async.doctor import Category, Finding, Report, Status, examine
 from plugchat_async.doctor.findings import counted
 
@@ -129,5 +129,4 @@ def _to_json(report: Report) -> str:
         "elapsed": round(report.elapsed, 6),
         "findings": findings,
     }
-    text = json.dumps(content, ensure_ascii=False, indent=2)
-    return escape_json(text) if sys.stdout.isatty() else text
+    return json.dumps(content, ensure_ascii=False, indent=2)
