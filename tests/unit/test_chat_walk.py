@@ -772,13 +772,9 @@ async def test_a_report_at_any_moment() -> None:
 async def test_chats_that_could_not_be_used_are_put_back(consistency: Consistency) -> None:
     """The walk yields them again, and so does one that is resumed; the report does not count them meanwhile."""
     walk = walk_over(MovingList(43).page, consistency=consistency)
-    await walk.next_page()
     page = await walk.next_page()
     assert page is not None
-    before = walk.report.chats
     walk.put_back(page.chats[3:])
-    assert walk.report.chats == before - len(page.chats) + 3
+    assert walk.report.chats == 3
     resumed = await names_of(walk_over(MovingList(43).page, resume=walk.checkpoint))
-    assert await names_of(walk) == resumed
-    assert resumed[: len(page.chats) - 3] == [chat.name for chat in page.chats[3:]]
-    assert len(resumed) == 43 - before + len(page.chats) - 3
+    assert await names_of(walk) == resumed == NAMES[3:]
