@@ -159,8 +159,12 @@ def locked_checkpoint(path: Path, style: str, output: LineOutput, *, sync: bool)
 def _read(path: Path) -> _Saved | None:
     if not path.parent.is_dir():
         raise InvalidValueError(f"no folder for the checkpoint {path}", "Use another path for --checkpoint.")
+    reason = "not a regular file"  # reading a pipe would wait for a writer
     try:
-        return _Saved.loads(path.read_text("ascii")) if path.exists() else None
+        if not path.exists():
+            return None
+        if path.is_file():
+            return _Saved.loads(path.read_text("ascii"))
     except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
         reason = (error.strerror if isinstance(error, OSError) else None) or "it is not a checkpoint"
     raise InvalidValueError(f"can't read the checkpoint {path}: {reason}", "Use another path for --checkpoint.")

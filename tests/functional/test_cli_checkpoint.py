@@ -113,6 +113,9 @@ def test_a_checkpoint_that_is_of_no_use(
     """It can't be read, is none, or is asked for where output appears whole."""
     assert cli.run(["chats", "--checkpoint", str(tmp_path)]) == 2
     assert "can't read the checkpoint" in capsys.readouterr().err
+    os.mkfifo(tmp_path / "pipe")
+    assert cli.run(["chats", "--checkpoint", str(tmp_path / "pipe")]) == 2
+    assert "not a regular file" in capsys.readouterr().err
     (tmp_path / "x").write_text("no checkpoint")
     assert cli.run(["chats", "--checkpoint", str(tmp_path / "x")]) == 2
     assert "can't read the checkpoint" in capsys.readouterr().err
