@@ -2,6 +2,7 @@
 
 import csv
 import io
+import re
 from typing import Any
 
 import msgspec
@@ -14,6 +15,7 @@ ACCOUNT = "account"
 
 # A spreadsheet may evaluate a cell that starts with one of these, full-width forms included (OWASP, "CSV Injection").
 _FORMULA_STARTS = frozenset("=+-@\t\r\n＝＋－＠")  # noqa: RUF001 - meant
+_PLAIN_START = re.compile(r"[0-9A-Za-z]")  # of most cells
 # What looks like nothing, though Python calls it printable: fillers, and marks that change the character before them.
 _UNSEEN = frozenset(" \u034f\u115f\u1160\u17b4\u17b5\u2800\u3164\uffa0" + "".join(map(chr, range(0xFE00, 0xFE10))))
 # Line ends to `str.splitlines`, and so to programs that read lines with it, though not to JSON.
@@ -101,7 +103,7 @@ def to_csv(chat: Chat, account: str | None = None) -> str:
 
 def _cell(value: object) -> object:
     match value:
-        case str() if _may_be_formula(value):
+        case str() if not _PLAIN_START.match(value) and _may_be_formula(value):
             return f"'{value}"
         case None | str() | int() if not isinstance(value, bool):
             return value

@@ -153,7 +153,9 @@ def test_a_signal_loses_and_doubles_nothing(
             assert len(target.read_text().splitlines()) == 70
             assert err.endswith("50 chats were written. Run the same command again to resume.\n")
         assert stat.S_IMODE(checkpoint.stat().st_mode) == 0o600
-        assert run(command, out) == (0, "")
+        code, err = run(command, out)
+        assert code == 0
+        assert "were cut" not in err or signals == [signal.SIGKILL]
     assert_each_once(account, target.read_text())
     assert not checkpoint.exists()
 
@@ -193,6 +195,7 @@ def test_a_closed_pipe_loses_and_doubles_nothing(account: PlugChatSimulator, com
 
 
 @pytest.mark.slow
+@pytest.mark.skipif(not hasattr(fcntl, "F_SETPIPE_SZ"), reason="needs a small pipe, which Linux has")
 def test_a_second_signal_ends_a_write_that_nobody_reads(account: PlugChatSimulator, checkpoint: Path) -> None:
     """The first one can't. The pipe has whole lines, and exactly these are covered."""
     command = ["chats", "--page-size", "250", "--checkpoint", str(checkpoint)]
