@@ -108,7 +108,7 @@ def _run(arguments: Sequence[str]) -> int:
         code = EXIT_BROKEN_PIPE
     except OSError as error:
         hint = " ".join(("Check its target and the free disk space.", *getattr(error, "__notes__", ())))
-        print_failure(f"can't write to standard output: {error.strerror}", hint)
+        print_failure(f"can't write to standard output: {error.strerror}", clip(hint))
         _discard_stdout()
         code = EXIT_LOCAL
     return code if isinstance(code, int) else EXIT_OK

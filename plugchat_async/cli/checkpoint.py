@@ -112,11 +112,13 @@ class CheckpointFile:
             self.save(walk)
 
     def remove(self) -> None:
-        """Remove the file, which is of no use any more.
+        """Remove the file, which is of no use any more: the output has all that it was for, also on the disk.
 
         Raises:
-            OutputError: The folder does not allow it.
+            OutputError: The folder does not allow it, or the output can't be flushed to the disk.
         """
+        if self._sync:
+            self._output.sync()
         with output_errors(self._path):
             self._path.unlink(missing_ok=True)
 

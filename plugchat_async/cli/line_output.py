@@ -72,6 +72,8 @@ class LineOutput:
             OSError: They can't be written. `written` says how many were.
         """
         self.written = 0
+        if not lines:
+            return
         self._synced = False
         if self._descriptor is None:
             sys.stdout.write("".join(lines))

@@ -415,6 +415,10 @@ def test_lines_are_on_the_disk_before_the_checkpoint(
     calls.clear()
     assert run_onto(target, [*command, "--no-sync"], monkeypatch) == 0
     assert set(calls) == {"checkpoint"}
+    calls.clear()
+    monkeypatch.setattr("plugchat_async.cli.checkpoint.SAVE_PAUSE", 1e9)
+    assert run_onto(target, command, monkeypatch) == 0
+    assert calls[-1] == "output"  # before the checkpoint is removed
 
 
 def test_saving_takes_a_small_part_of_the_time(
