@@ -7,19 +7,26 @@ import re
 import shutil
 import socket
 import stat
+import time
 from collections.abc import Generator
 from contextlib import ExitStack, contextmanager, suppress
 from hashlib import sha256
+from importlib import import_module
 from pathlib import Path
 from secrets import token_hex
 from typing import IO, Any, BinaryIO
 
+from plugchat_async._internal.tasks import raise_if_cancelled
 from plugchat_async.errors import OutputError, PlugChatError
 
 # File systems take names of 255 bytes; what is added to one here is less than 40.
 _NAME_BYTES = 200
+# Seconds between two looks whether a named pipe has a reader.
+_PIPE_PAUSE = 0.02
 UNICODE_HINT = 'Replace the invalid part first, such as with text.encode("utf-8", "replace").decode().'
 _DESCRIPTOR = re.compile(r"/dev/std(?:(out)|err)|/(?:dev|proc/self)/fd/([0-9]{1,6})")
+# The largest round number that the system's call for locks can go to.
+_LOCKED_BYTE = 1 << 30
 # The temporary names that this process writes to now.
 _open: set[str] = set()
 # Identifies this machine or container, among others that may share a folder.
@@ -110,7 +117,7 @@ class AtomicFile:
                 self.file: BinaryIO = _shared(descriptor)
                 return
             if path.exists() and not path.is_file():
-                self.file = path.open("wb")
+                self.file = _open_special(path)
                 return
             self._target = Path(os.path.realpath(path))  # a link stays one
             self._part = temporary_name(self._target)
@@ -148,6 +155,23 @@ class AtomicFile:
                 self._part.unlink()
             _open.discard(self._part.name)
             self._part = None
+
+
+def _open_special(path: Path) -> BinaryIO:
+    """Open a path that is not a regular file. A named pipe waits for its reader, unless the task is cancelled."""
+    while path.is_fifo():
+        # A plain `open` would wait in the system, where a first Ctrl-C does not end it: it cancels the task.
+        try:
+            descriptor = os.open(path, os.O_WRONLY | os.O_NONBLOCK)
+        except OSError as error:
+            if error.errno != errno.ENXIO:  # it has a reader
+                raise
+        else:
+            os.set_blocking(descriptor, True)
+            return os.fdopen(descriptor, "wb")
+        time.sleep(_PIPE_PAUSE)
+        raise_if_cancelled()
+    return path.open("wb")
 
 
 def _descriptor_of(path: Path) -> int | None:
@@ -211,13 +235,29 @@ def lock(file: BinaryIO) -> bool:
     try:
         import fcntl  # noqa: PLC0415 - not on Windows
     except ModuleNotFoundError:
-        return True
+        return _lock_on_windows(file.fileno())
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         return False
     except OSError:  # some network file systems
         return True
+    return True
+
+
+def _lock_on_windows(descriptor: int) -> bool:
+    """Lock a byte far behind the end of a file, since nobody else can read what is locked."""
+    msvcrt = import_module("msvcrt")
+    position = os.lseek(descriptor, 0, os.SEEK_CUR)
+    try:
+        os.lseek(descriptor, _LOCKED_BYTE, os.SEEK_SET)
+        msvcrt.locking(descriptor, msvcrt.LK_NBLCK, 1)
+    except PermissionError:
+        return False
+    except OSError:  # some network file systems
+        return True
+    finally:
+        os.lseek(descriptor, position, os.SEEK_SET)
     return True
 
 

@@ -17,3 +17,13 @@ async def cancel_all(tasks: Collection[asyncio.Task[Any]]) -> None:
             cancelled = error
     if cancelled is not None:
         raise cancelled
+
+
+def raise_if_cancelled() -> None:
+    """Raise CancelledError if the current task, if there is one, was cancelled: for code that waits without `await`."""
+    try:
+        task = asyncio.current_task()
+    except RuntimeError:  # no event loop
+        return
+    if task is not None and task.cancelling():
+        raise asyncio.CancelledError

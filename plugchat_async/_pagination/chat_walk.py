@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from functools import partial
 from itertools import islice
 from types import TracebackType
@@ -172,13 +172,17 @@ class ChatWalk:
                 del page  # while the next one is awaited
         except BaseException as error:
             # The caller does not get them, so they belong into the checkpoint.
-            self._chats, self._yielded = (*chats, *self._chats[self._yielded :]), 0
+            self.put_back(chats)
             if isinstance(error, PlugChatError):
                 error.checkpoint = None
             raise
         finally:
             await self.aclose()
         return chats
+
+    def put_back(self, chats: Sequence[Chat]) -> None:
+        """Take back chats that were yielded last but not used, as if they had not been yielded."""
+        self._chats, self._yielded = (*chats, *self._chats[self._yielded :]), 0
 
     @property
     def report(self) -> WalkReport:

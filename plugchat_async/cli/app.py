@@ -12,20 +12,22 @@ from cyclopts import App, CycloptsError, Parameter, UnusedCliTokensError
 from plugchat_async import PlugChatError, __version__
 from plugchat_async.cli.bulk import BULK_EXAMPLES, add_dask_value, bulk
 from plugchat_async.cli.chats import CHATS_EXAMPLES, chats
+from plugchat_async.cli.clip import clip_tokens
 from plugchat_async.cli.doctor import DOCTOR_EXAMPLES, doctor
 from plugchat_async.cli.options import (
     EXIT_BROKEN_PIPE,
     EXIT_CODES,
     EXIT_CONFIGURATION,
-    EXIT_INTERRUPTED,
     EXIT_LOCAL,
     EXIT_OK,
     exit_code_of,
 )
+from plugchat_async.cli.signals import ended_by_signals, print_stop
 from plugchat_async.cli.simulate import DEMO_EXAMPLES, SIMULATE_EXAMPLES, demo, simulate
 from plugchat_async.cli.status import STATUS_EXAMPLES, status
-from plugchat_async.cli.terminal import print_error, print_failure
+from plugchat_async.cli.terminal import print_failure
 from plugchat_async.cli.watch import WATCH_EXAMPLES, watch
+from plugchat_async.session import TOKEN_VARIABLE
 
 _COMPLETION_EXAMPLES = (
     "Examples: `source <(plugchat completion bash)` in ~/.bashrc; "
@@ -69,7 +71,23 @@ def completion(shell: Annotated[Literal["bash", "zsh", "fish", "powershell"], Pa
 
 
 def run(arguments: Sequence[str]) -> int:
-    """Run a command and return its exit code. Ctrl-C and a closed pipe end it without a traceback."""
+    """Run a command and return its exit code. Signals and a closed pipe end it without a traceback."""
+    try:
+        with ended_by_signals():
+            return _run(arguments)
+    except KeyboardInterrupt as stop:
+        code = print_stop(stop)
+        try:
+            sys.stdout.flush()
+        except OSError:  # its reader or its terminal is gone as well
+            _discard_stdout()
+        return code
+
+
+def _run(arguments: Sequence[str]) -> int:
+    def clip(text: str, *, names: bool = True) -> str:
+        return clip_tokens(text, arguments, os.environ.get(TOKEN_VARIABLE), _option_names(), names=names)
+
     _prepare_stdout()
     try:
         code: object = app(add_dask_value(arguments), exit_on_error=False, print_error=False)
@@ -79,21 +97,27 @@ def run(arguments: Sequence[str]) -> int:
         print_failure("unexpected argument", "Options have names: see plugchat COMMAND --help.")
         code = EXIT_CONFIGURATION
     except CycloptsError as error:
-        print_failure(str(error).rstrip("."), "See plugchat COMMAND --help.")
+        print_failure(clip(str(error).rstrip("."), names=False), "See plugchat COMMAND --help.")
         code = EXIT_CONFIGURATION
     except PlugChatError as error:
-        print_error(error)
+        hint = " ".join((error.hint, *getattr(error, "__notes__", ())))
+        print_failure(clip(error.what_happened), clip(hint))
         code = exit_code_of(error)
-    except KeyboardInterrupt:
-        code = EXIT_INTERRUPTED
     except BrokenPipeError:
         _discard_stdout()
         code = EXIT_BROKEN_PIPE
     except OSError as error:
-        print_failure(f"can't write to standard output: {error.strerror}", "Check its target and the free disk space.")
+        hint = " ".join(("Check its target and the free disk space.", *getattr(error, "__notes__", ())))
+        print_failure(f"can't write to standard output: {error.strerror}", clip(hint))
         _discard_stdout()
         code = EXIT_LOCAL
     return code if isinstance(code, int) else EXIT_OK
+
+
+def _option_names() -> set[str]:
+    """Return the names of the options of all commands."""
+    commands = [app[name] for name in app if not name.startswith("-")]
+    return {name for command in commands for found in command.assemble_argument_collection() for name in found.names}
 
 
 def _discard_stdout() -> None:

@@ -25,14 +25,14 @@ from plugchat_async.cli.options import (
     PageSizeOption,
     PrefetchOption,
     RequireVerifiedOption,
-    run_async,
 )
 from plugchat_async.cli.problems import ProblemCollector, collect_problems, print_problems
 from plugchat_async.cli.progress import bulk_progress
+from plugchat_async.cli.signals import run_async
 from plugchat_async.cli.terminal import printable, render_table
 from plugchat_async.errors import InvalidValueError, NotConnectedError
 from plugchat_async.export.accounts import export_many
-from plugchat_async.export.results import ExportSummary
+from plugchat_async.export.results import AccountExport, ExportSummary
 from plugchat_async.export.run import FAILURES, ExportOptions
 from plugchat_async.export.writers import FileFormat
 
@@ -126,11 +126,28 @@ def bulk(
         raise InvalidValueError(f"--dask writes Parquet, not {format}", "Omit --format, or --dask.")
     listed = read_accounts(accounts)
     problems = ProblemCollector()
-    with collect_problems(problems), bulk_progress(len(listed)) as options["on_result"]:
-        if dask is not None:
-            summary = _with_dask(dask, listed, output, options)
-        else:
-            summary = run_async(export_many(listed, output, format=format or "jsonl", **options))
+    done = 0
+    try:
+        with collect_problems(problems), bulk_progress(len(listed)) as show:
+
+            def on_result(export: AccountExport) -> None:
+                nonlocal done
+                done += export.error is None
+                if show is not None:
+                    show(export)
+
+            options["on_result"] = on_result
+            if dask is not None:
+                summary = _with_dask(dask, listed, output, options)
+            else:
+                summary = run_async(export_many(listed, output, format=format or "jsonl", **options))
+    except KeyboardInterrupt as stop:
+        # With --restart, the same command would begin again.
+        again = "without --restart " if restart else ""
+        stop.add_note(
+            f"{done} of {len(listed)} accounts are finished. Run the same command again {again}to fetch the others."
+        )
+        raise
     sys.stdout.write(render_table(_summary_table(summary), sys.stdout))
     print_problems(summary.problems, problems.first)
     if summary.skipped:

@@ -2,7 +2,7 @@
 
 import sys
 from collections.abc import AsyncGenerator, AsyncIterable, Callable, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, nullcontext
 from pathlib import Path
 from typing import Annotated, Final
 
@@ -10,7 +10,6 @@ from cyclopts import Parameter
 
 from plugchat_async import Chat, InvalidValueError, PlugChatError, PlugChatSession, WalkOptions, WalkReport
 from plugchat_async._http.urls import DEFAULT_BASE_URL
-from plugchat_async.cli.checkpoint import forget_checkpoint, read_checkpoint, save_checkpoint
 from plugchat_async.cli.options import (
     EXIT_OK,
     BaseURLOption,
@@ -19,19 +18,20 @@ from plugchat_async.cli.options import (
     LimitOption,
     MaxPageSizeOption,
     MergePeopleOption,
+    NoSyncOption,
     OnBadValueOption,
     PageSizeOption,
     PrefetchOption,
     RequireVerifiedOption,
     TokenOption,
-    exit_code_of,
     require_token,
-    run_async,
 )
-from plugchat_async.cli.output import OutputFormat, choose_format, write_chats
+from plugchat_async.cli.output import OutputFormat, choose_format, line_format, write_chats
 from plugchat_async.cli.problems import ProblemCollector, collect_problems, print_problems
 from plugchat_async.cli.progress import walk_progress
-from plugchat_async.cli.terminal import print_error, warn
+from plugchat_async.cli.signals import run_async
+from plugchat_async.cli.stream import ChatStream, open_stream
+from plugchat_async.cli.terminal import warn
 from plugchat_async.export.people import merge_people as merge_rows
 
 CHATS_EXAMPLES: Final = (
@@ -56,7 +56,7 @@ def chats(
     checkpoint: Annotated[
         Path | None,
         Parameter(
-            help="If the walk fails, save its position in this file; if the file exists, resume there. "
+            help="Save the walk's position in this file while it runs; if the file exists, resume there. "
             "For jsonl and csv, appended to one file with >>."
         ),
     ] = None,
@@ -66,6 +66,7 @@ def chats(
             help="With --checkpoint, if the token changes: a name of your own for the account, each time the same."
         ),
     ] = None,
+    no_sync: NoSyncOption = False,
     format: Annotated[  # noqa: A002 - the option's name
         OutputFormat | None,
         Parameter(help="Default: by the suffix of --output; else table on a terminal and jsonl in a pipe."),
@@ -79,10 +80,9 @@ def chats(
     known_token = require_token(token)
     style = choose_format(format, output)
     session = PlugChatSession(known_token, base_url=base_url or DEFAULT_BASE_URL, on_bad_value=on_bad_value)
-    streams = output is None and style in ("jsonl", "csv") and not merge_people
+    line_style = None if output is not None or merge_people else line_format(style)
     if checkpoint is not None:
-        _check_combination(streams=streams, merge_people=merge_people, limit=limit)
-    resume = read_checkpoint(checkpoint)
+        _check_combination(streams=line_style is not None, merge_people=merge_people, limit=limit)
     reports: list[WalkReport] = []
     problems = ProblemCollector()
     options: WalkOptions = {
@@ -92,42 +92,43 @@ def chats(
         "consistency": consistency,
         "prefetch": prefetch,
         "require_verified": require_verified,
-        "resume": resume,
         "account": account,
         "on_report": reports.append,
     }
 
-    async def fetch() -> None:
+    async def fetch(stream: ChatStream | None) -> None:
         # No display while lines stream to the same terminal: they would overwrite each other.
+        shown = stream is None or not sys.stdout.isatty()
         async with session:
             with ExitStack() as display:
-                options["on_page"] = display.enter_context(walk_progress(shown=not (streams and sys.stdout.isatty())))
+                options["on_page"] = display.enter_context(walk_progress(shown=shown))
                 async with session.walk_chats(page_size, **options) as walk:
+                    if stream is not None:
+                        await stream.write(walk)
+                        return
                     chats = _merged(walk, display.close) if merge_people else walk
-                    await write_chats(style, chats, output, header=resume is None, when_read=display.close)
+                    await write_chats(style, chats, output, when_read=display.close)
 
-    try:
+    opened = nullcontext() if line_style is None else open_stream(line_style, checkpoint, sync=not no_sync)
+    with opened as stream:
+        options["resume"] = None if stream is None else stream.resume
         try:
-            with collect_problems(problems):
-                run_async(fetch())
-        finally:
-            for finished in reports:  # printed after the display is removed
-                print_problems(finished.problems, problems.first)
-                if report:
-                    _print_report(finished)
-    except PlugChatError as error:
-        # Only streamed chats were written; a file is discarded.
-        print_error(error, save_checkpoint(error, checkpoint, consistency) if streams else "")
-        return exit_code_of(error)
-    except KeyboardInterrupt:
-        forget_checkpoint(checkpoint)  # chats after it were written
-        raise
-    except OSError:  # of stdout: `run` prints it
-        forget_checkpoint(checkpoint)
-        raise
-    sys.stdout.flush()
+            try:
+                with collect_problems(problems):
+                    run_async(fetch(stream))
+            finally:
+                _print_reports(reports, problems, report=report)  # after the display is removed
+        except PlugChatError as error:
+            if stream is not None and (hint := stream.keep_after(error, consistency)):
+                error.add_note(hint)
+            raise
+        except (KeyboardInterrupt, OSError) as stop:
+            stop.add_note("nothing was written." if stream is None else stream.keep())
+            raise
+        sys.stdout.flush()
+        if stream is not None:
+            stream.end()
     _warn_if_empty(reports, options)
-    forget_checkpoint(checkpoint)
     return EXIT_OK
 
 
@@ -152,6 +153,14 @@ async def _merged(walk: AsyncIterable[Chat], when_read: Callable[[], object]) ->
     when_read()
     for person in people:
         yield person
+
+
+def _print_reports(reports: Sequence[WalkReport], problems: ProblemCollector, *, report: bool) -> None:
+    """Print on stderr how many values could not be read in a walk that has ended, and with `report` a summary of it."""
+    for finished in reports:
+        print_problems(finished.problems, problems.first)
+        if report:
+            _print_report(finished)
 
 
 def _print_report(report: WalkReport) -> None:

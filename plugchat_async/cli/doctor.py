@@ -15,8 +15,8 @@ from plugchat_async.cli.options import (
     EXIT_SERVICE,
     BaseURLOption,
     TokenOption,
-    run_async,
 )
+from plugchat_async.cli.signals import run_async
 from plugchat_async.cli.terminal import marked_line
 from plugchat_async.doctor import Category, Finding, Report, Status, examine
 from plugchat_async.doctor.findings import counted

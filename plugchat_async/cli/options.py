@@ -1,9 +1,8 @@
-"""Options and exit codes that the commands share, and how they run a coroutine."""
+"""Options and exit codes that the commands share."""
 
-import asyncio
 import re
-from collections.abc import Coroutine, Sequence
-from typing import Annotated, Any, Final, TypeVar
+from collections.abc import Sequence
+from typing import Annotated, Final
 
 from cyclopts import Parameter, Token
 
@@ -12,23 +11,20 @@ from plugchat_async._pagination.walk_state import Consistency
 from plugchat_async.errors import ConfigurationError, InvalidValueError, OutputError, PlugChatError, ServiceError
 from plugchat_async.session import BASE_URL_VARIABLE, TOKEN_VARIABLE
 
-T = TypeVar("T")
-
 EXIT_OK: Final = 0
 EXIT_LOCAL: Final = 1
 EXIT_CONFIGURATION: Final = 2
 EXIT_SERVICE: Final = 3
 EXIT_ANSWER: Final = 4
 EXIT_SOME_FAILED: Final = 5
-# 128 + the signal's number, as shells report it.
-EXIT_INTERRUPTED: Final = 130
+# 128 + the signal's number, as shells report it; those of other signals are in `signals`.
 EXIT_BROKEN_PIPE: Final = 141
 
 EXIT_CODES: Final = (
     "Exit codes: 0 success; 1 the output can't be written; 2 wrong configuration or command; "
     "3 the service or the network failed, try again later; 4 unexpected response from the service; "
     "5 some accounts failed, or were empty and kept as they were; 130 interrupted (0 if Ctrl-C is the normal end); "
-    "141 broken pipe."
+    "129 stopped by SIGHUP; 143 stopped by SIGTERM; 141 broken pipe."
 )
 
 
@@ -45,6 +41,16 @@ TokenOption = Annotated[
     Parameter(
         env_var=TOKEN_VARIABLE,
         help="The account's token. Other users of this machine can see options of commands: prefer the variable.",
+    ),
+]
+
+
+NoSyncOption = Annotated[
+    bool,
+    Parameter(
+        negative=(),
+        help="Don't flush the output to the disk before the file that says what it has. Faster, but a loss of power "
+        "can then lose chats.",
     ),
 ]
 
@@ -100,15 +106,6 @@ MergePeopleOption = Annotated[
 RequireVerifiedOption = Annotated[
     bool, Parameter(negative=(), help="Fail at the end of the list if chats may have been missed.")
 ]
-
-
-def run_async(main: Coroutine[Any, Any, T]) -> T:
-    """Run a coroutine, on uvloop if the extra `speed` is installed, and return its result."""
-    try:
-        import uvloop  # noqa: PLC0415 - the extra may be missing
-    except ModuleNotFoundError:
-        return asyncio.run(main)
-    return uvloop.run(main)
 
 
 def exit_code_of(error: PlugChatError) -> int:

@@ -16,6 +16,7 @@ from plugchat_async.cli.terminal import escape_json, printable, render_table
 from plugchat_async.export.csv_and_json import csv_header, to_csv, to_json
 from plugchat_async.export.writers import require_pyarrow, write_parquet
 
+LineFormat = Literal["jsonl", "csv"]
 OutputFormat = Literal["table", "json", "jsonl", "csv", "parquet"]
 
 _BY_SUFFIX: Final[dict[str, OutputFormat]] = {
@@ -49,6 +50,11 @@ def choose_format(given: OutputFormat | None, output: Path | None) -> OutputForm
     return given
 
 
+def line_format(style: OutputFormat) -> LineFormat | None:
+    """Return a format in which chats go out one by one, None if it needs all of them."""
+    return style if style in ("jsonl", "csv") else None
+
+
 @contextmanager
 def open_output(output: Path | None) -> Generator[TextIO]:
     """Open stdout, or a file that appears when it is complete.
@@ -70,21 +76,32 @@ def open_output(output: Path | None) -> Generator[TextIO]:
         whole.discard()
 
 
+def line_maker(style: LineFormat, *, terminal: bool) -> Callable[[Chat], str]:
+    """Return a function that makes a line of a chat, with its end. Only lines for terminals have names changed."""
+    match style, terminal:
+        case "jsonl", False:
+            return lambda chat: to_json(chat) + "\n"
+        case "jsonl", _:
+            return lambda chat: escape_json(to_json(chat)) + "\n"
+        case _, False:
+            return lambda chat: to_csv(chat) + "\n"
+        case _:
+            return lambda chat: printable(to_csv(chat)) + "\n"
+
+
 async def write_chats(
     style: OutputFormat,
     walk: AsyncIterable[Chat],
     output: Path | None,
     *,
-    header: bool,
     when_read: Callable[[], object],
 ) -> None:
-    """Write the chats of a walk: jsonl and csv while it runs, json and table when it is complete.
+    """Write chats: jsonl and csv while they come, json and table when all are there.
 
     Args:
         style: The format.
         walk: The chats.
         output: The file, None for stdout.
-        header: Whether csv begins with the names of the columns.
         when_read: Called when the walk is complete, before json and table are written, to remove a progress display.
     """
     if style == "parquet":
@@ -92,7 +109,7 @@ async def write_chats(
         await write_parquet(walk, output)
         return
     with open_output(output) as out:
-        await _write_text(style, walk, out, header=header, when_read=when_read)
+        await _write_text(style, walk, out, when_read=when_read)
 
 
 async def _write_text(
@@ -100,24 +117,19 @@ async def _write_text(
     walk: AsyncIterable[Chat],
     out: TextIO,
     *,
-    header: bool,
     when_read: Callable[[], object],
 ) -> None:
-    head = csv_header() + "\n" if header else ""
-    # Text in pipes and files stays unchanged.
-    safe_json, safe_text = (escape_json, printable) if out.isatty() else (str, str)
     match style:
-        case "jsonl":
+        case "jsonl" | "csv":
+            line_of = line_maker(style, terminal=out.isatty())
+            if style == "csv":
+                out.write(csv_header() + "\n")
             async for chat in walk:
-                out.write(safe_json(to_json(chat)) + "\n")
-        case "csv":
-            async for chat in walk:
-                out.write(head + safe_text(to_csv(chat)) + "\n")
-                head = ""
-            out.write(head)
+                out.write(line_of(chat))
         case "json":
             # If the walk fails, nothing is written: half of an array is not JSON.
-            lines = [safe_json(to_json(chat)) async for chat in walk]
+            line_of = line_maker("jsonl", terminal=out.isatty())
+            lines = [line_of(chat).rstrip("\n") async for chat in walk]
             when_read()
             out.write("[\n" + ",\n".join(lines) + "\n]\n" if lines else "[]\n")
         case "table":

@@ -11,8 +11,9 @@ from cyclopts import Parameter
 from plugchat_async import InvalidValueError
 from plugchat_async._internal.validation import check_int
 from plugchat_async.cli.demo import show_busy, show_quiet
-from plugchat_async.cli.options import EXIT_OK, IntOption, PageSizeOption, run_async
+from plugchat_async.cli.options import EXIT_OK, IntOption, PageSizeOption
 from plugchat_async.cli.output import open_output
+from plugchat_async.cli.signals import is_ctrl_c, run_async
 from plugchat_async.session import BASE_URL_VARIABLE, TOKEN_VARIABLE
 from plugchat_async.testing import PlugChatSimulator, Quirks
 from plugchat_async.testing.dialects import Dialect
@@ -126,8 +127,9 @@ def simulate(
 
     try:
         run_async(serve())
-    except KeyboardInterrupt:
-        return EXIT_OK  # the normal end
+    except KeyboardInterrupt as stop:
+        if not is_ctrl_c(stop):  # which is the normal end
+            raise
     return EXIT_OK
 
 

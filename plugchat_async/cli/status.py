@@ -9,7 +9,8 @@ from cyclopts import Parameter
 
 from plugchat_async import AccountStatus, NotConnectedError, PlugChatSession
 from plugchat_async._http.urls import DEFAULT_BASE_URL
-from plugchat_async.cli.options import EXIT_OK, EXIT_SERVICE, BaseURLOption, TokenOption, require_token, run_async
+from plugchat_async.cli.options import EXIT_OK, EXIT_SERVICE, BaseURLOption, TokenOption, require_token
+from plugchat_async.cli.signals import run_async
 from plugchat_async.cli.terminal import escape_json, marked_line
 
 STATUS_EXAMPLES: Final = (

@@ -7,8 +7,6 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from plugchat_async import PlugChatError
-
 # Parts of emoji, though Python calls them not printable.
 _JOINERS: Final = "\u200d\ufe0f"
 # The width of tables outside of a terminal, so that rows stay whole.
@@ -30,11 +28,6 @@ def print_failure(what_happened: str, hint: str) -> None:
     console = Console(stderr=True, soft_wrap=True, highlight=False)
     console.print(Text.assemble(("error: ", "bold red"), what_happened))
     console.print(Text.assemble(("what to do: ", "bold"), hint))
-
-
-def print_error(error: PlugChatError, more_hints: str = "") -> None:
-    """Print an error with its hint on stderr."""
-    print_failure(error.what_happened, error.hint + more_hints)
 
 
 def warn(text: str) -> None:

@@ -1,10 +1,9 @@
 """`plugchat watch`: print changes of an account's chats as they happen."""
 
-import signal
 import sys
 import time
-from collections.abc import Callable, Generator
-from contextlib import aclosing, contextmanager, nullcontext
+from collections.abc import Callable
+from contextlib import aclosing, nullcontext
 from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Final, Literal
@@ -13,17 +12,19 @@ from cyclopts import Parameter
 
 from plugchat_async import FOREVER, Chat, ChatAdded, ChatChanged, ChatEvent, PlugChatSession, WatchOptions, WatchState
 from plugchat_async._http.urls import DEFAULT_BASE_URL
+from plugchat_async.cli.line_output import LineOutput
 from plugchat_async.cli.options import (
     EXIT_OK,
     BaseURLOption,
     IntOption,
+    NoSyncOption,
     OnBadValueOption,
     PageSizeOption,
     TokenOption,
     require_token,
-    run_async,
 )
 from plugchat_async.cli.problems import ProblemCollector, collect_problems
+from plugchat_async.cli.signals import is_ctrl_c, run_async, shielded
 from plugchat_async.cli.terminal import escape_json, marked_line, warn
 from plugchat_async.export.csv_and_json import event_to_json
 
@@ -47,7 +48,7 @@ def watch(
         Path | None,
         Parameter(
             help="Keep the state in this file, and continue from it next time. No event is printed twice, unless the "
-            "process is killed."
+            "process is killed by SIGKILL."
         ),
     ] = None,
     account: Annotated[
@@ -58,6 +59,7 @@ def watch(
         ),
     ] = None,
     emit_existing: Annotated[bool, Parameter(negative=(), help="Print the existing chats as added first.")] = False,
+    no_sync: NoSyncOption = False,
     max_polls: Annotated[IntOption | None, Parameter(help="Number of polls. Default: until Ctrl-C.")] = None,
     on_bad_value: OnBadValueOption = "warn",
     format: Annotated[  # noqa: A002 - the option's name
@@ -81,52 +83,73 @@ def watch(
             max_polls=max_polls,
             account=account,
         )
-        return _print_events(session, options, known, state, _line if as_text else _json_line)
+        line_of = _line if as_text else _json_line
+        printer = _EventPrinter(known, state, line_of, sync=not no_sync)
+        return _print_events(session, options, printer, saved=state is not None)
 
 
-def _print_events(
-    session: PlugChatSession,
-    options: WatchOptions,
-    known: WatchState,
-    path: Path | None,
-    line_of: Callable[[ChatEvent], str],
-) -> int:
-    """Print events until the watch ends, and save its state. Return the exit code."""
-    if path is not None:
-        known.save(path)  # fail now if the file can't be written, not after the first event
-    saved_at = save_duration = 0.0
-    printed = True
+class _EventPrinter:
+    """Prints the events of a watch, and keeps its state in a file, if there is one: never ahead of what is printed."""
 
-    def save(_: WatchState) -> None:
-        nonlocal saved_at, save_duration
+    def __init__(
+        self, known: WatchState, path: Path | None, line_of: Callable[[ChatEvent], str], *, sync: bool
+    ) -> None:
         if path is not None:
-            started = time.monotonic()
-            known.save(path)
-            saved_at = time.monotonic()
-            save_duration = saved_at - started
+            known.save(path)  # fail now if the file can't be written, not after the first event
+        self._known = known
+        self._path = path
+        self._line_of = line_of
+        self._sync = sync
+        self._output = LineOutput()
+        self._saved_place = self._output.place
+        self._printed = True
+        self._saved_at = self._save_duration = 0.0
 
-    async def show() -> None:
-        nonlocal printed
-        wanted: WatchOptions = {**options, "on_poll": save}  # the state also changes without an event
+    async def print_events(self, session: PlugChatSession, options: WatchOptions) -> None:
+        """Print events until the watch ends."""
+        wanted: WatchOptions = {**options, "on_poll": self.save}  # the state also changes without an event
         async with session, aclosing(session.watch_chats(**wanted)) as events:
             async for event in events:
-                printed = False
-                sys.stdout.write(line_of(event))
-                sys.stdout.flush()  # readers of a pipe get it now; and the state must not be ahead of the output
-                printed = True
+                self._printed = False
+                self._output.write([self._line_of(event)])
+                self._printed = True
                 # For thousands of events at once, saving after each would take most of the time.
-                if time.monotonic() - saved_at >= _SAVE_PAUSE * save_duration:
-                    save(known)
+                if time.monotonic() - self._saved_at >= _SAVE_PAUSE * self._save_duration:
+                    self.save()
 
+    def save(self, _: WatchState | None = None) -> None:
+        """Save the state. If an event could not be printed, the state contains it; the last saved one does not."""
+        if self._path is None:
+            return
+        if not self._printed:
+            if self._output.place is not None and self._saved_place is not None:
+                self._output.cut(self._saved_place)  # these events come again
+            return
+        started = time.monotonic()
+        with shielded():
+            if self._sync:  # a loss of power must not take events that the state covers
+                self._output.sync()
+            self._known.save(self._path)
+            self._saved_place = self._output.place
+        self._saved_at = time.monotonic()
+        self._save_duration = self._saved_at - started
+
+
+def _print_events(session: PlugChatSession, options: WatchOptions, printer: _EventPrinter, *, saved: bool) -> int:
+    """Print events until the watch ends, and save its state. Return the exit code."""
     try:
-        with _interrupted_by_sigterm(), collect_problems(ProblemCollector(_warn_of_changes())):
-            run_async(show())
-    except KeyboardInterrupt:
-        return EXIT_OK  # the normal end
+        with collect_problems(ProblemCollector(_warn_of_changes())):
+            run_async(printer.print_events(session, options))
+    except KeyboardInterrupt as stop:
+        if not is_ctrl_c(stop):  # which is the normal end
+            stop.add_note(
+                "run the same command again to resume"
+                if saved
+                else "what happens now is not printed later; with --state FILE it is"
+            )
+            raise
     finally:
-        # If an event could not be printed, the state contains it; the last saved one does not.
-        if printed:
-            save(known)
+        printer.save()
     return EXIT_OK
 
 
@@ -141,20 +164,6 @@ def _warn_of_changes() -> Callable[[str], None]:
             warn(f"a value could not be read: {problem}")
 
     return warn_once
-
-
-@contextmanager
-def _interrupted_by_sigterm() -> Generator[None]:
-    """Treat SIGTERM, which stops services, like Ctrl-C."""
-
-    def interrupt(_signal: int, _frame: object) -> None:
-        signal.raise_signal(signal.SIGINT)
-
-    before = signal.signal(signal.SIGTERM, interrupt)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)
 
 
 def _json_line(event: ChatEvent) -> str:

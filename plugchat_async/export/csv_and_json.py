@@ -2,6 +2,7 @@
 
 import csv
 import io
+import re
 from typing import Any
 
 import msgspec
@@ -13,7 +14,12 @@ from plugchat_async.models import COLUMNS, Chat, ChatAdded, ChatChanged, ChatEve
 ACCOUNT = "account"
 
 # A spreadsheet may evaluate a cell that starts with one of these, full-width forms included (OWASP, "CSV Injection").
-_FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")  # noqa: RUF001 - meant
+_FORMULA_STARTS = frozenset("=+-@\t\r\n＝＋－＠")  # noqa: RUF001 - meant
+_PLAIN_START = re.compile(r"[0-9A-Za-z]")  # of most cells
+# What looks like nothing, though Python calls it printable: fillers, and marks that change the character before them.
+_UNSEEN = frozenset(" \u034f\u115f\u1160\u17b4\u17b5\u2800\u3164\uffa0" + "".join(map(chr, range(0xFE00, 0xFE10))))
+# Line ends to `str.splitlines`, and so to programs that read lines with it, though not to JSON.
+_LINE_ENDS = {"\x85": "\\u0085", "\u2028": "\\u2028", "\u2029": "\\u2029"}
 
 
 def from_json(line: str | bytes) -> Chat:
@@ -37,6 +43,8 @@ _decode_object = msgspec.json.Decoder(dict[str, Any]).decode
 def to_json(chat: Chat, account: str | None = None) -> str:
     """Return a chat as a JSON object on one line: the names of `Chat`, times in RFC 3339 and UTC.
 
+    Other line ends in a name, such as U+2028, are escapes, so that all programs take the line for one.
+
     Args:
         chat: The chat.
         account: The name of its account, for a first member `account` (default None: no such member).
@@ -44,7 +52,14 @@ def to_json(chat: Chat, account: str | None = None) -> str:
     # msgspec could encode the chat itself, but not put the account before it.
     fields = {} if account is None else {ACCOUNT: account}
     fields |= zip(COLUMNS, values_of(chat), strict=True)
-    return msgspec.json.encode(fields).decode()
+    text = msgspec.json.encode(fields).decode()
+    return text if text.isascii() else _escape_line_ends(text)
+
+
+def _escape_line_ends(text: str) -> str:
+    for line_end, escape in _LINE_ENDS.items():
+        text = text.replace(line_end, escape)
+    return text
 
 
 def event_to_json(event: ChatEvent) -> str:
@@ -72,7 +87,8 @@ def to_csv(chat: Chat, account: str | None = None) -> str:
     """Return a chat as a line of CSV (RFC 4180), without its line end.
 
     None is an empty cell, times are in RFC 3339 and UTC, booleans are `true` and `false`. A cell that a spreadsheet
-    could evaluate as a formula starts with an apostrophe, which spreadsheets read as "this is text".
+    could evaluate as a formula, also behind blanks, starts with an apostrophe, which spreadsheets read as "this is
+    text".
 
     Args:
         chat: The chat.
@@ -87,9 +103,19 @@ def to_csv(chat: Chat, account: str | None = None) -> str:
 
 def _cell(value: object) -> object:
     match value:
-        case str() if value.startswith(_FORMULA_STARTS):
+        case str() if not _PLAIN_START.match(value) and _may_be_formula(value):
             return f"'{value}"
         case None | str() | int() if not isinstance(value, bool):
             return value
         case _:  # a boolean or a time, as in JSON
             return msgspec.json.encode(value).decode().strip('"')
+
+
+def _may_be_formula(text: str) -> bool:
+    """Return whether the first character that can be seen, or one before it, starts a formula."""
+    for character in text:
+        if character in _FORMULA_STARTS:
+            return True
+        if character.isprintable() and character not in _UNSEEN:
+            return False
+    return False

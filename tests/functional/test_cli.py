@@ -24,9 +24,10 @@ from plugchat_async import PlugChatSession, __version__
 from plugchat_async import __main__ as main_module
 from plugchat_async.cli import app as cli
 from plugchat_async.testing import Fault, PlugChatSimulator, Quirks
-from support.fakes import keep_few, move_too_fast, served
+from support.fakes import move_too_fast, served
 from support.gateway import Gateway
 from support.peers import program
+from support.rows import ids_in
 from support.terminal import PLUGCHAT, STEERING, STEERING_NAMES, on_terminal, raw_on_terminal
 
 
@@ -49,21 +50,6 @@ def listing(monkeypatch: pytest.MonkeyPatch, rows: str | Sequence[object]) -> It
         monkeypatch.setenv("PLUGCHAT_BASE_URL", server.base_url)
         monkeypatch.setenv("COLUMNS", "120")
         yield server
-
-
-def ids_in(style: str, out: str) -> list[str]:
-    """The phone, else the lid, of each chat that was printed; of a table its column."""
-    lines = out.splitlines()
-    match style:
-        case "table":
-            return [re.split(r"│\s*", line)[2].strip() for line in lines if line.startswith("│")]
-        case "csv":
-            rows: list[dict[str, str]] = list(csv.DictReader(lines))
-        case "json":
-            rows = json.loads(out)
-        case _:
-            rows = [json.loads(line) for line in lines]
-    return [row["phone"] or row["lid"] for row in rows]
 
 
 def test_chats_in_a_pipe_are_json_lines(account: PlugChatSimulator, capsys: pytest.CaptureFixture[str]) -> None:
@@ -304,83 +290,6 @@ def test_what_was_written_before_an_error_can_be_gone_on_from(
     assert len(out.splitlines()) == 250
 
 
-@pytest.mark.parametrize("style", ["jsonl", "csv"])
-@pytest.mark.parametrize("consistency", ["exact", "strict", "plain"])
-def test_a_checkpoint_is_gone_on_from(
-    account: PlugChatSimulator, capsys: pytest.CaptureFixture[str], tmp_path: Path, consistency: str, style: str
-) -> None:
-    """The same command twice gives the whole, though the list moves; then the file is gone."""
-    checkpoint = tmp_path / "checkpoint"
-    command = ["chats", "--format", style, "--consistency", consistency, "--checkpoint", str(checkpoint)]
-    account.script(Fault.none(), Fault.none(), Fault.status(401))
-    assert cli.run(command) == 2
-    out, err = capsys.readouterr()
-    assert "Run the same command again to resume" in err
-    assert checkpoint.stat().st_mode & 0o777 == 0o600
-    assert account.token not in checkpoint.read_text()
-    ids = [chat.id for chat in account.chats]
-    if consistency != "plain":
-        account.receive_message(ids[249])
-    assert cli.run(command) == 0
-    out += capsys.readouterr().out
-    lines = out.splitlines()
-    if style == "csv":
-        assert [line.startswith("phone") for line in lines] == [True] + [False] * 250
-    assert sorted(ids_in(style, out)) == sorted(ids)
-    assert not checkpoint.exists()
-
-
-@pytest.mark.slow
-def test_a_checkpoint_is_of_no_use_when_all_went_out(
-    account: PlugChatSimulator, capsys: pytest.CaptureFixture[str], tmp_path: Path
-) -> None:
-    """The walk that goes on ends, but is not verified: the next one begins anew."""
-    checkpoint = tmp_path / "checkpoint"
-    command = ["chats", "--page-size", "5", "--max-page-size", "0", "--checkpoint", str(checkpoint)]
-    command.append("--require-verified")
-    keep_few(account)
-    account.script(*[Fault.none()] * 5, Fault.status(401))
-    assert cli.run(command) == 2
-    assert checkpoint.exists()
-    move_too_fast(account)
-    assert cli.run(command) == 4
-    assert not checkpoint.exists()
-
-
-@pytest.mark.slow
-def test_an_interrupted_walk_leaves_no_old_checkpoint(account: PlugChatSimulator, tmp_path: Path) -> None:
-    """More has gone out than it knows."""
-    checkpoint = tmp_path / "checkpoint"
-    command = [*PLUGCHAT, "chats", "--page-size", "10", "--checkpoint", str(checkpoint)]
-    account.script(Fault.none(), Fault.status(401))
-    assert subprocess.run(command, capture_output=True, timeout=30, check=False).returncode == 2
-    assert checkpoint.exists()
-    account.script(Fault.none(), Fault.hang())
-    asked = len(account.requests)
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
-    deadline = time.monotonic() + 30
-    while len(account.requests) < asked + 2 and time.monotonic() < deadline:
-        time.sleep(0.01)
-    process.send_signal(signal.SIGINT)
-    process.communicate(timeout=30)
-    assert process.returncode == 130
-    assert not checkpoint.exists()
-
-
-@pytest.mark.slow
-def test_what_did_not_arrive_is_not_passed_over(account: PlugChatSimulator, tmp_path: Path) -> None:
-    """The reader of the pipe is gone when the walk fails: there is no checkpoint behind what it got."""
-    checkpoint = tmp_path / "checkpoint"
-    account.script(Fault.none(), Fault.delay(0.5), Fault.status(401))
-    process = subprocess.Popen(
-        [*PLUGCHAT, "chats", "--page-size", "10", "--checkpoint", str(checkpoint)], stdout=subprocess.PIPE
-    )
-    assert process.stdout is not None
-    process.stdout.close()
-    assert process.wait(30) == 141
-    assert not checkpoint.exists()
-
-
 def test_a_stream_that_failed_says_how_to_go_on_next_time(
     account: PlugChatSimulator, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -390,35 +299,6 @@ def test_a_stream_that_failed_says_how_to_go_on_next_time(
     assert "with --checkpoint FILE, a failed run can be resumed" in capsys.readouterr().err
     assert cli.run(["chats"]) == 2
     assert "can be resumed" not in capsys.readouterr().err
-
-
-def no_space(*_: object) -> None:
-    raise OSError(28, "No space left on device")
-
-
-def test_a_checkpoint_that_is_of_no_use(
-    account: PlugChatSimulator, capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """It can't be read, can't be written, is none, or is asked for where output appears whole."""
-    assert cli.run(["chats", "--checkpoint", str(tmp_path)]) == 2
-    assert "can't read the checkpoint" in capsys.readouterr().err
-    (tmp_path / "x").write_text("no checkpoint")
-    assert cli.run(["chats", "--checkpoint", str(tmp_path / "x")]) == 2
-    assert "can't read the checkpoint" in capsys.readouterr().err
-    assert cli.run(["chats", "--checkpoint", str(tmp_path / "no" / "folder")]) == 2
-    assert "no folder for the checkpoint" in capsys.readouterr().err
-    account.script(Fault.none(), Fault.status(401))
-    with monkeypatch.context() as patch:
-        patch.setattr(Path, "replace", no_space)
-        assert cli.run(["chats", "--checkpoint", str(tmp_path / "y")]) == 2
-    assert "but the checkpoint could not be saved: can't write" in capsys.readouterr().err
-    assert cli.run(["chats", "--checkpoint", str(tmp_path / "y"), "--limit", "5"]) == 2
-    assert "--limit can't be combined with --checkpoint" in capsys.readouterr().err
-    assert cli.run(["chats", "--checkpoint", str(tmp_path / "x" / "y")]) == 2
-    assert "no folder for the checkpoint" in capsys.readouterr().err
-    for options in (["--format", "json"], ["-o", str(tmp_path / "chats.jsonl")]):
-        assert cli.run(["chats", "--checkpoint", str(tmp_path / "y"), *options]) == 2
-        assert "--checkpoint works only with jsonl or csv on standard output" in capsys.readouterr().err
 
 
 def test_a_report(account: PlugChatSimulator, capsys: pytest.CaptureFixture[str]) -> None:
@@ -724,8 +604,8 @@ def test_a_closed_pipe_ends_quietly(account: PlugChatSimulator) -> None:
 
 
 @pytest.mark.slow
-def test_ctrl_c_ends_quietly(account: PlugChatSimulator) -> None:
-    """In the middle of a request: no traceback, exit code 130."""
+def test_ctrl_c_ends_without_a_traceback(account: PlugChatSimulator) -> None:
+    """In the middle of a request: exit code 130, and a line that says how a run can be resumed."""
     account.script(Fault.hang())
     process = subprocess.Popen([*PLUGCHAT, "chats"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     deadline = time.monotonic() + 30
@@ -733,7 +613,8 @@ def test_ctrl_c_ends_quietly(account: PlugChatSimulator) -> None:
         time.sleep(0.01)
     process.send_signal(signal.SIGINT)
     out, err = process.communicate(timeout=30)
-    assert (process.returncode, out, err) == (130, "", "")
+    assert (process.returncode, out) == (130, "")
+    assert err == "interrupted: 0 chats were written; with --checkpoint FILE, a run can be resumed.\n"
 
 
 @pytest.mark.slow

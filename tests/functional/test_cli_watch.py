@@ -16,7 +16,7 @@ from plugchat_async.cli import app as cli
 from plugchat_async.testing import Fault, PlugChatSimulator
 from support.fakes import served
 from support.rows import objects_of
-from support.terminal import PLUGCHAT, STEERING, STEERING_NAMES, on_terminal
+from support.terminal import PLUGCHAT, STEERING, STEERING_NAMES, on_terminal, run_onto
 
 
 @pytest.fixture
@@ -187,7 +187,7 @@ def test_ctrl_c_ends_it(account: PlugChatSimulator, tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_sigterm_ends_it_and_the_first_look_is_kept(account: PlugChatSimulator, tmp_path: Path) -> None:
-    """As Ctrl-C does, since services are stopped with it; what was learnt without an event is in the state already."""
+    """Services are stopped with it; what was learnt without an event is in the state already."""
     state = tmp_path / "s"
     command = [*PLUGCHAT, "watch", "--interval", "0.05", "--state", str(state)]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
@@ -196,8 +196,8 @@ def test_sigterm_ends_it_and_the_first_look_is_kept(account: PlugChatSimulator, 
         assert time.monotonic() < deadline
         time.sleep(0.01)
     process.send_signal(signal.SIGTERM)
-    assert process.communicate(timeout=30) == ("", "")
-    assert process.returncode == 0
+    assert process.communicate(timeout=30) == ("", "stopped by SIGTERM: run the same command again to resume.\n")
+    assert process.returncode == 143
     assert WatchState.load(state).chats == account.chats
 
 
@@ -217,6 +217,64 @@ def test_an_event_that_could_not_be_printed_comes_again(
     assert cli.run(command) == 0
     printed = [Chat.from_dict(json.loads(line)["chat"]).id for line in capsys.readouterr().out.splitlines()]
     assert printed == [chat.id for chat in changed]
+
+
+def test_events_are_on_the_disk_before_the_state(
+    account: PlugChatSimulator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else a loss of power takes events that the state covers. With --no-sync they need not be; none, none."""
+    target, state = tmp_path / "events.jsonl", tmp_path / "s"
+    calls: list[str] = []
+    fsync, save = os.fsync, WatchState.save
+
+    def recorded_fsync(descriptor: int) -> None:
+        if os.path.samestat(os.fstat(descriptor), target.stat()):
+            calls.append(f"events: {len(target.read_text().splitlines())}")
+        fsync(descriptor)
+
+    def recorded_save(known: WatchState, path: str | Path) -> None:
+        calls.append("state")
+        save(known, path)
+
+    monkeypatch.setattr(os, "fsync", recorded_fsync)
+    monkeypatch.setattr(WatchState, "save", recorded_save)
+    monkeypatch.setattr("plugchat_async.cli.watch._SAVE_PAUSE", 0)
+    command = ["watch", "--state", str(state), "--max-polls", "1"]
+    assert run_onto(target, [*command, "--emit-existing"], monkeypatch) == 0
+    assert calls[:5] == ["state", "events: 1", "state", "events: 2", "state"]
+    assert set(calls[calls.index("events: 30") + 1 :]) == {"state"}
+    calls.clear()
+    account.receive_message(account.chats[9].id)
+    assert run_onto(target, [*command, "--no-sync"], monkeypatch) == 0
+    assert set(calls) == {"state"}
+    assert len(target.read_text().splitlines()) == 31
+
+
+def test_a_full_disk_leaves_no_half_event(
+    account: PlugChatSimulator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It comes again, as a line of its own."""
+    target, state = tmp_path / "events.jsonl", tmp_path / "s"
+    command = ["watch", "--state", str(state), "--max-polls", "1", "--emit-existing"]
+    write, lines = os.write, 0
+
+    def fill_up(descriptor: int, data: memoryview) -> int:
+        nonlocal lines
+        if not bytes(data).startswith(b"{"):  # the event loop's
+            return write(descriptor, data)
+        lines += 1
+        if lines == 4:
+            write(descriptor, data[:20])
+            raise OSError(28, "No space left on device")
+        return write(descriptor, data)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "write", fill_up)
+        assert run_onto(target, command, monkeypatch) == 1
+    assert len([json.loads(line) for line in target.read_text().splitlines()]) < 4
+    assert run_onto(target, command, monkeypatch) == 0
+    ids = [Chat.from_dict(json.loads(line)["chat"]).id for line in target.read_text().splitlines()]
+    assert sorted(ids) == sorted(chat.id for chat in account.chats)
 
 
 def test_many_events_are_not_each_saved(

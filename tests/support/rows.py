@@ -1,6 +1,8 @@
 """Chats as the exports write them, for tests of what else writes them."""
 
+import csv
 import json
+import re
 from collections.abc import Iterable
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -21,3 +23,18 @@ def lines_of(chats: Iterable[Chat]) -> str:
 def objects_of(chats: Iterable[Chat]) -> list[Any]:
     """Return the objects in these lines."""
     return [json.loads(line) for line in lines_of(chats).splitlines()]
+
+
+def ids_in(style: str, out: str) -> list[str]:
+    """The phone, else the lid, of each chat that was printed; of a table its column."""
+    lines = out.splitlines()
+    match style:
+        case "table":
+            return [re.split(r"│\s*", line)[2].strip() for line in lines if line.startswith("│")]
+        case "csv":
+            rows: list[dict[str, str]] = list(csv.DictReader(lines))
+        case "json":
+            rows = json.loads(out)
+        case _:
+            rows = [json.loads(line) for line in lines]
+    return [row["phone"] or row["lid"] for row in rows]

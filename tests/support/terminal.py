@@ -6,6 +6,11 @@ import pty
 import subprocess
 import sys
 from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+
+from plugchat_async.cli import app as cli
 
 # Not in development mode: its asyncio tells of each slow step on stderr, and machines are slow now and then.
 PLUGCHAT = [sys.executable, "-W", "error", "-m", "plugchat_async"]
@@ -38,3 +43,10 @@ def on_terminal(arguments: Sequence[str]) -> str:
     """Run a command whose stdout is a terminal, one without styles, and give what it writes."""
     written = raw_on_terminal(arguments, stderr=False, TERM="dumb", PYTHONIOENCODING="utf-8")
     return written.replace("\r\n", "\n")
+
+
+def run_onto(file: Path, command: Sequence[str], monkeypatch: pytest.MonkeyPatch, *, mode: str = "a") -> int:
+    """`plugchat … >> file`, in this process."""
+    with file.open(mode, encoding="utf-8") as out, monkeypatch.context() as patch:
+        patch.setattr(sys, "stdout", out)
+        return cli.run(command)

@@ -767,3 +767,15 @@ async def test_a_report_at_any_moment() -> None:
     assert (walk.report.requests, walk.report.pages, walk.report.chats) == (2, 2, 12)
     await names_of(walk)
     assert (walk.report.requests, walk.report.chats, walk.report.verified, walk.report.reason) == (5, 43, True, "")
+
+
+@pytest.mark.parametrize("consistency", KINDS)
+async def test_chats_that_could_not_be_used_are_put_back(consistency: Consistency) -> None:
+    """The walk yields them again, and so does one that is resumed; the report does not count them meanwhile."""
+    walk = walk_over(MovingList(43).page, consistency=consistency)
+    page = await walk.next_page()
+    assert page is not None
+    walk.put_back(page.chats[3:])
+    assert walk.report.chats == 3
+    resumed = await names_of(walk_over(MovingList(43).page, resume=walk.checkpoint))
+    assert await names_of(walk) == resumed == NAMES[3:]

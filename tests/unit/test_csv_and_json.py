@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from plugchat_async import FOREVER, Chat
-from plugchat_async.export.csv_and_json import csv_header, to_csv, to_json
+from plugchat_async import FOREVER, Chat, ChatChanged
+from plugchat_async.export.csv_and_json import csv_header, event_to_json, from_json, to_csv, to_json
 
 CHAT = Chat("5511999999999", "Ana 😀", 3, datetime(2021, 6, 6, 15, 1, 27, tzinfo=UTC), is_muted=True, messages_unread=0)
 
@@ -58,6 +58,29 @@ def test_a_cell_that_could_be_a_formula_is_neutralised(start: str) -> None:
     assert row[8] == f"'{name}"
 
 
+@pytest.mark.parametrize("blank", [*" \u00a0\u3000\u200b\ufeff\u2060\u00ad\u202e\u2800\u3164\ufe0f\x00", " \u200b "])
+@pytest.mark.parametrize("start", ["=", "＠"])  # noqa: RUF001 - meant
+def test_a_formula_behind_what_can_not_be_seen_is_neutralised(blank: str, start: str) -> None:
+    """Spreadsheets pass over it; a name in which the sign comes later is left as it is."""
+    name = f"{blank}{start}HYPERLINK(1)"
+    [row] = csv.reader(io.StringIO(to_csv(Chat("1", name)), newline=""))
+    assert row[1] == f"'{name}"
+    for fine in (blank, f"{blank}a{start}", f"a{blank}{start}", ""):
+        [row] = csv.reader(io.StringIO(to_csv(Chat("1", fine)), newline=""))
+        assert row[1] == fine
+
+
+def test_a_line_is_one_to_all_programs() -> None:
+    """`str.splitlines` splits at more than line ends; what is read back is the same."""
+    name = "a\u2028b\u2029c\x85d\x0b\x0c\x1c\x1d\x1eã"
+    old, new = Chat("1", name), Chat("2", name)
+    for text in (to_json(new, name), event_to_json(ChatChanged(old, new, ("name",)))):
+        assert text.splitlines() == [text]
+        assert "ã" in text
+    assert "a\\u2028b\\u2029c\\u0085d" in to_json(new)
+    assert from_json(to_json(new)) == new
+
+
 @given(st.text(st.characters(exclude_categories=["Cs"])), st.text(st.characters(exclude_categories=["Cs"]), min_size=1))
 def test_any_text_comes_back(name: str, phone: str) -> None:
     """Quotes, commas and line ends survive CSV and JSON, and no cell begins as a formula does."""
@@ -67,4 +90,4 @@ def test_any_text_comes_back(name: str, phone: str) -> None:
     assert row[0].removeprefix("'") == phone.removeprefix("'")
     assert not row[1].startswith(("=", "+", "-", "@"))
     assert json.loads(to_json(chat))["name"] == name
-    assert "\n" not in to_json(chat)
+    assert to_json(chat).splitlines() == [to_json(chat)]

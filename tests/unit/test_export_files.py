@@ -1,5 +1,6 @@
 """The writers of files: rows, files that appear whole, and what is left of dead processes."""
 
+import asyncio
 import csv
 import errno
 import gc
@@ -207,3 +208,58 @@ def test_a_file_that_may_not_be_read_may_have_chats(
     file.write_text("x")
     monkeypatch.setattr(Path, "open", refuse)
     assert has_chats(file)
+
+
+async def test_a_pipe_waits_for_its_reader(tmp_path: Path) -> None:
+    """In small steps; then it is written to as any file."""
+    path = tmp_path / "pipe"
+    os.mkfifo(path)
+    pauses: list[float] = []
+    readers: list[int] = []
+
+    def pause(seconds: float) -> None:
+        pauses.append(seconds)
+        if len(pauses) == 3:
+            readers.append(os.open(path, os.O_RDONLY | os.O_NONBLOCK))
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("plugchat_async._internal.files.time.sleep", pause)
+        output = AtomicFile(path)
+    assert len(pauses) == 3
+    assert os.get_blocking(output.file.fileno())
+    output.file.write(b"x")
+    output.commit()
+    assert os.read(readers[0], 10) == b"x"
+    os.close(readers[0])
+
+
+async def test_a_cancelled_task_does_not_wait_for_a_reader(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ctrl-C cancels it from a signal's handler, while nothing else can run."""
+    path = tmp_path / "pipe"
+    os.mkfifo(path)
+
+    async def wait() -> None:
+        AtomicFile(path)
+
+    waiting = asyncio.create_task(wait())
+    monkeypatch.setattr("plugchat_async._internal.files.time.sleep", lambda _: waiting.cancel())
+    with pytest.raises(asyncio.CancelledError):
+        await waiting
+
+
+def test_a_pipe_that_can_not_be_opened(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also without an event loop, in which a task could be cancelled; and a pipe that has gone is a file to make."""
+    path = tmp_path / "pipe"
+    os.mkfifo(path)
+
+    def refuse(*_: object) -> int:
+        raise PermissionError(errno.EACCES, "Permission denied")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "open", refuse)
+        with pytest.raises(OutputError, match="Permission denied"):
+            AtomicFile(path)
+    monkeypatch.setattr("plugchat_async._internal.files.time.sleep", lambda _: path.unlink())
+    output = AtomicFile(path)
+    output.commit()
+    assert path.is_file()

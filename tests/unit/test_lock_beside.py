@@ -1,6 +1,9 @@
 """The lock on a path, by a file beside it."""
 
+import os
+import sys
 from pathlib import Path
+from types import SimpleNamespace
 from typing import BinaryIO
 
 import pytest
@@ -51,3 +54,28 @@ def test_where_no_file_can_be_made_there_is_no_lock(tmp_path: Path, path: str) -
     with lock_beside(tmp_path / path) as first, lock_beside(tmp_path / path) as second:
         assert first
         assert second
+
+
+def test_on_windows_a_byte_behind_the_end_is_locked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is in the file can be read by others meanwhile, and is written where it would have been."""
+    trouble: OSError | None = None
+    locked: list[tuple[int, int, int]] = []
+
+    def locking(descriptor: int, mode: int, size: int) -> None:
+        locked.append((os.lseek(descriptor, 0, os.SEEK_CUR), mode, size))
+        if trouble is not None:
+            raise trouble
+
+    monkeypatch.setitem(sys.modules, "fcntl", None)
+    monkeypatch.setitem(sys.modules, "msvcrt", SimpleNamespace(locking=locking, LK_NBLCK=2))
+    with (tmp_path / "x").open("wb+") as file:
+        file.write(b"abc")
+        file.flush()
+        assert files.lock(file)
+        trouble = PermissionError(13, "Permission denied")
+        assert not files.lock(file)
+        trouble = OSError(22, "Invalid argument")  # some network file systems
+        assert files.lock(file)
+        file.write(b"d")
+    assert (tmp_path / "x").read_bytes() == b"abcd"
+    assert locked == [(1 << 30, 2, 1)] * 3

@@ -1,0 +1,169 @@
+"""Lines on standard output, of which is known what has gone out, however the command ends."""
+
+import os
+import select
+import stat
+import sys
+from collections.abc import Generator, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Final
+
+from attrs import frozen
+
+from plugchat_async import OutputError
+from plugchat_async._internal.files import flush_to_disk, output_errors
+
+# As errors name it.
+_STDOUT: Final = Path("standard output")
+# A pipe takes so many bytes as a whole or not at all, so it never gets half a line.
+_PIPE_BYTES: Final[int] = getattr(select, "PIPE_BUF", 4096)
+
+
+@frozen
+class FilePlace:
+    """A place in a regular file.
+
+    Attributes:
+        device: The device of the file, and
+        inode: its number there: together they identify it.
+        size: The bytes before the place.
+    """
+
+    device: int
+    inode: int
+    size: int
+
+    def is_in(self, other: "FilePlace") -> bool:
+        """Return whether both are in the same file."""
+        return (self.device, self.inode) == (other.device, other.inode)
+
+
+class LineOutput:
+    """Standard output, for lines.
+
+    In a regular file, the lines of a `write` are there all or not at all, unless the process is killed: when the disk
+    is full, what had arrived of them is cut. A pipe gets whole lines.
+
+    Attributes:
+        written: The number of lines of the last `write` that have gone out.
+        place: The end of the lines in a regular file. None if stdout is none, or if others write to it, too.
+        is_terminal: Whether it is a terminal.
+    """
+
+    def __init__(self) -> None:
+        self.written = 0
+        self.place: FilePlace | None = None
+        self._synced = True
+        self.is_terminal = sys.stdout.isatty()
+        # A terminal has its own encoding.
+        self._descriptor = None if self.is_terminal else _descriptor_of_stdout()
+        if self._descriptor is not None:
+            sys.stdout.flush()
+            self._is_file = stat.S_ISREG(os.fstat(self._descriptor).st_mode)
+            if self._is_file:
+                _seek_if_appending(self._descriptor)
+                self.place = self._find_place()
+
+    def write(self, lines: Sequence[str]) -> None:
+        """Write lines, which include their ends, and flush them.
+
+        Raises:
+            OSError: They can't be written. `written` says how many were.
+        """
+        self.written = 0
+        if not lines:
+            return
+        self._synced = False
+        if self._descriptor is None:
+            sys.stdout.write("".join(lines))
+            sys.stdout.flush()
+            self.written = len(lines)
+            return
+        encoding, errors = sys.stdout.encoding, sys.stdout.errors or "strict"
+        data = [line.encode(encoding, errors) for line in lines]
+        if not self._is_file:
+            for count, chunk in _chunks(data):
+                _write_all(self._descriptor, chunk)
+                self.written += count
+            return
+        if self.place is not None and os.fstat(self._descriptor).st_size != self.place.size:
+            self.place = None  # others write to the file, so its end is not ours to cut
+        try:
+            _write_all(self._descriptor, b"".join(data))
+            end = None if self.place is None else self._find_place()
+        except BaseException:
+            if self.place is not None:
+                with suppress(OutputError):
+                    self.cut(self.place)
+            raise
+        self.place, self.written = end, len(lines)
+
+    def sync(self) -> None:
+        """Flush lines that were written to the disk, if they go to a regular file.
+
+        Raises:
+            OutputError: They can't be written.
+        """
+        if self._descriptor is not None and not self._synced:
+            with output_errors(_STDOUT):
+                flush_to_disk(self._descriptor)
+            self._synced = True
+
+    def cut(self, place: FilePlace) -> None:
+        """Remove what is behind a place in the file.
+
+        Raises:
+            OutputError: The system does not allow it.
+        """
+        assert self._descriptor is not None, "places are in files"
+        with output_errors(_STDOUT):
+            os.ftruncate(self._descriptor, place.size)
+            os.lseek(self._descriptor, place.size, os.SEEK_SET)
+        self.place = place
+
+    def _find_place(self) -> FilePlace | None:
+        """Return the place that was written last, None if that is not the end of the file."""
+        assert self._descriptor is not None, "places are in files"
+        found = os.fstat(self._descriptor)
+        if os.lseek(self._descriptor, 0, os.SEEK_CUR) != found.st_size:
+            return None
+        return FilePlace(found.st_dev, found.st_ino, found.st_size)
+
+
+def _descriptor_of_stdout() -> int | None:
+    """Return the descriptor of stdout, None if it is not a file of the system."""
+    try:
+        return sys.stdout.fileno()
+    except (OSError, ValueError):  # io.UnsupportedOperation is both
+        return None
+
+
+def _seek_if_appending(descriptor: int) -> None:
+    """Go to the end of a file that was opened for appending: the system does so only with the first write."""
+    try:
+        import fcntl  # noqa: PLC0415 - not on Windows, where shells do it
+    except ModuleNotFoundError:
+        return
+    if fcntl.fcntl(descriptor, fcntl.F_GETFL) & os.O_APPEND:
+        os.lseek(descriptor, 0, os.SEEK_END)
+
+
+def _chunks(lines: Sequence[bytes]) -> Generator[tuple[int, bytes]]:
+    """Yield lines together as far as a pipe takes them as a whole, with their number."""
+    chunk: list[bytes] = []
+    size = 0
+    for line in lines:
+        if chunk and size + len(line) > _PIPE_BYTES:
+            yield len(chunk), b"".join(chunk)
+            chunk, size = [], 0
+        chunk.append(line)
+        size += len(line)
+    if chunk:
+        yield len(chunk), b"".join(chunk)
+
+
+def _write_all(descriptor: int, data: bytes) -> None:
+    view = memoryview(data)
+    while view:
+        view = view[os.write(descriptor, view) :]

@@ -1,0 +1,173 @@
+"""Signals that end a command: SIGINT (Ctrl-C), SIGTERM, SIGHUP, and SIGBREAK on Windows, all in the same way.
+
+The first one cancels what runs, so that finished work is kept and hidden files are removed; the second one ends it at
+once; the third one does so without any cleaning up.
+"""
+
+import asyncio
+import os
+import signal
+import sys
+import threading
+from collections.abc import Coroutine, Generator
+from contextlib import contextmanager, suppress
+from types import FrameType
+from typing import Any, Final, TypeVar
+
+T = TypeVar("T")
+
+# Those that this system has.
+_ENDING: Final = [
+    signal.Signals[name] for name in ("SIGINT", "SIGTERM", "SIGHUP", "SIGBREAK") if name in signal.Signals.__members__
+]
+_STDERR: Final = 2
+
+
+class StoppedError(KeyboardInterrupt):
+    """A signal has ended the command. Its notes say what is finished and how to go on.
+
+    Attributes:
+        signal: The signal.
+    """
+
+    def __init__(self, number: int) -> None:
+        super().__init__()
+        self.signal = signal.Signals(number)
+
+    @property
+    def exit_code(self) -> int:
+        """128 + the signal's number, as shells report it."""
+        return 128 + self.signal
+
+
+class _Handler:
+    """What the signals do in one run of a command."""
+
+    def __init__(self) -> None:
+        self.task: asyncio.Task[Any] | None = None
+        self.shields = 0
+        self._received: list[int] = []
+        # Behind a shield, a signal that should have ended the command at once.
+        self._held: StoppedError | None = None
+        self._on_terminal = os.isatty(_STDERR)
+
+    @property
+    def first(self) -> StoppedError | None:
+        return StoppedError(self._received[0]) if self._received else None
+
+    def __call__(self, number: int, _frame: FrameType | None) -> None:
+        self._received.append(number)
+        if len(self._received) > 2:
+            os._exit(128 + number)
+        self._leave_lost_terminal()
+        task = self.task
+        if len(self._received) == 1 and task is not None and not task.done():
+            task.cancel()
+            task.get_loop().call_soon_threadsafe(lambda: None)  # wakes it up if it waits for the network
+        elif self.shields:
+            self._held = StoppedError(number)
+        else:
+            raise StoppedError(number)
+
+    def end_shield(self) -> None:
+        self.shields -= 1
+        held = self._held
+        if held is not None and not self.shields:
+            self._held = None
+            raise held
+
+    def _leave_lost_terminal(self) -> None:
+        """Redirect stderr to the null device if its terminal is gone: what is written there would fail."""
+        if self._on_terminal and not os.isatty(_STDERR):
+            with suppress(OSError):
+                os.dup2(os.open(os.devnull, os.O_WRONLY), _STDERR)
+
+
+_handler: _Handler | None = None
+
+
+@contextmanager
+def ended_by_signals() -> Generator[None]:
+    """Let signals end what runs in this block, with a StoppedError. One that was ignored before stays ignored.
+
+    So SIGINT stays ignored in a job that a plain sh started in the background, and SIGHUP with nohup. Outside of the
+    main thread, where Python allows no handlers, this does nothing.
+    """
+    global _handler  # noqa: PLW0603 - signals belong to the process
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    outer, _handler = _handler, _Handler()
+    # None: a handler that Python does not know.
+    before = {number: found for number in _ENDING if (found := signal.getsignal(number)) not in (signal.SIG_IGN, None)}
+    try:
+        for number in before:
+            signal.signal(number, _handler)
+        yield
+    finally:
+        for number, found in before.items():
+            signal.signal(number, found)
+        _handler = outer
+
+
+@contextmanager
+def shielded() -> Generator[None]:
+    """Finish this block, which must be short, before a signal ends the command: it saves what is finished."""
+    handler = _handler
+    if handler is None:
+        yield
+        return
+    handler.shields += 1
+    try:
+        yield
+    finally:
+        handler.end_shield()
+
+
+def run_async(main: Coroutine[Any, Any, T]) -> T:
+    """Run a coroutine, on uvloop if the extra `speed` is installed, and return its result.
+
+    Raises:
+        StoppedError: A signal has cancelled it.
+    """
+    try:
+        import uvloop  # noqa: PLC0415 - the extra may be missing
+    except ModuleNotFoundError:
+        run = asyncio.run
+    else:
+        run = uvloop.run
+    handler = _handler
+    if handler is None:
+        return run(main)
+    try:
+        return run(_cancellable(main, handler))
+    except asyncio.CancelledError:
+        if (stopped := handler.first) is not None:
+            raise stopped from None
+        raise
+
+
+async def _cancellable(main: Coroutine[Any, Any, T], handler: _Handler) -> T:
+    handler.task = asyncio.current_task()
+    try:
+        return await main
+    finally:
+        handler.task = None
+
+
+def is_ctrl_c(stop: KeyboardInterrupt) -> bool:
+    """Return whether it was Ctrl-C, which some commands end with, and not another signal."""
+    return not isinstance(stop, StoppedError) or stop.signal == signal.SIGINT
+
+
+def print_stop(stop: KeyboardInterrupt) -> int:
+    """Print on stderr, in a line, what is finished and how to go on. Return the exit code."""
+    notes = " ".join(getattr(stop, "__notes__", ()))
+    if isinstance(stop, StoppedError) and not is_ctrl_c(stop):
+        line = f"stopped by {stop.signal.name}: {notes or 'run the command again'}"
+    else:
+        line = f"interrupted: {notes}" if notes else ""
+    if line:
+        with suppress(OSError):  # its reader may be gone as well
+            sys.stderr.write(f"{line.rstrip('.')}.\n")
+    return stop.exit_code if isinstance(stop, StoppedError) else 128 + signal.SIGINT

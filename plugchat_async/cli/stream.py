@@ -1,0 +1,126 @@
+"""Chats on standard output as lines, page by page while the walk runs, with the checkpoint that covers them."""
+
+from collections.abc import Generator
+from contextlib import contextmanager
+from pathlib import Path
+
+from plugchat_async import Chat, ConsistencyError, OutputError, PlugChatError
+from plugchat_async._pagination.chat_walk import ChatWalk
+from plugchat_async._pagination.walk_state import Consistency
+from plugchat_async.cli.checkpoint import CheckpointFile, locked_checkpoint
+from plugchat_async.cli.line_output import LineOutput
+from plugchat_async.cli.output import LineFormat, line_maker
+from plugchat_async.export.csv_and_json import csv_header
+
+
+class ChatStream:
+    """The lines of a walk's chats on stdout. Make one with `open_stream`.
+
+    Attributes:
+        chats: The number of chats that have gone out.
+    """
+
+    def __init__(self, style: LineFormat, output: LineOutput, file: CheckpointFile | None) -> None:
+        self.chats = 0
+        self._style: LineFormat = style
+        self._output = output
+        self._file = file
+        self._walk: ChatWalk | None = None
+
+    @property
+    def resume(self) -> str | None:
+        """The checkpoint to resume the walk with, None to start it."""
+        return None if self._file is None else self._file.resume
+
+    async def write(self, walk: ChatWalk) -> None:
+        """Write the chats of a walk. Where the checkpoint can't be saved, nothing is requested.
+
+        Raises:
+            OSError: Standard output can't be written.
+            OutputError: The checkpoint can't be saved.
+            PlugChatError: The walk has failed.
+        """
+        self._walk = walk
+        line_of = line_maker(self._style, terminal=self._output.is_terminal)
+        head = [csv_header() + "\n"] if self._style == "csv" and not (self._file and self._file.begun) else []
+        if self._file is not None:
+            self._file.save(walk)
+        more = True
+        while more:
+            chats: tuple[Chat, ...] = ()
+            self._output.written = 0
+            try:
+                page = await walk.next_page()
+                more = page is not None
+                chats = () if page is None else page.chats
+                self._output.write([*head, *map(line_of, chats)])
+            finally:
+                out = max(0, self._output.written - len(head))
+                self.chats += out
+                if out < len(chats):
+                    walk.put_back(chats[out:])
+                if self._file is not None and self._output.written:
+                    self._file.begun = True
+            head = []
+            if self._file is not None and more:
+                self._file.save_if_due(walk)
+
+    def end(self) -> None:
+        """Remove the checkpoint of a walk that has reached the end of the list.
+
+        Raises:
+            OutputError: It can't be removed.
+        """
+        if self._file is not None:
+            self._file.remove()
+
+    def keep(self) -> str:
+        """Save the checkpoint of a walk that has not reached the end. Return what was written, and how to go on."""
+        written = f"{self.chats} chats were written"
+        if self._walk is None or self._file is None:
+            return f"{written}; with --checkpoint FILE, a run can be resumed."
+        try:
+            if not self._file.begun:
+                self._file.remove()  # there is nothing to resume from
+                return "nothing was written."
+            self._file.save(self._walk, running=False)
+        except OutputError as problem:
+            return f"{written}, but the checkpoint could not be saved: {problem.message}."
+        return f"{written}. Run the same command again to resume."
+
+    def keep_after(self, error: PlugChatError, consistency: Consistency) -> str:
+        """Do the same after an error of the walk, and return a hint how to resume it, perhaps ""."""
+        if isinstance(error, ConsistencyError):
+            self.end()  # all chats were written
+            return ""
+        if self._file is not None:
+            kept = self.keep()
+            return f"{kept[0].upper()}{kept[1:]}" if self._file.begun else ""
+        if error.page is None or error.page == 1:
+            return ""
+        if consistency == "plain":
+            return (
+                "The chats written so far are valid; to resume, use "
+                f"--consistency plain --start-page {error.page} --page-size {error.page_size}."
+            )
+        return "The chats written so far are valid; with --checkpoint FILE, a failed run can be resumed."
+
+
+@contextmanager
+def open_stream(style: LineFormat, checkpoint: Path | None, *, sync: bool) -> Generator[ChatStream]:
+    """Open stdout for the lines of a walk, and lock and read the checkpoint.
+
+    Args:
+        style: The format.
+        checkpoint: The file of `--checkpoint`, if given.
+        sync: Whether to flush the lines to the disk before the checkpoint that covers them.
+
+    Raises:
+        InvalidValueError: The checkpoint can't be read, is in use, or does not belong to this output.
+    """
+    output = LineOutput()
+    if checkpoint is None:
+        yield ChatStream(style, output, None)
+        return
+    with locked_checkpoint(checkpoint, style, output, sync=sync) as file:
+        yield ChatStream(style, output, file)

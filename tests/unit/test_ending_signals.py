@@ -1,0 +1,101 @@
+"""Signals that end a command, in one process: what they raise, and where."""
+
+import asyncio
+import signal
+import threading
+
+import pytest
+
+from plugchat_async.cli.signals import StoppedError, ended_by_signals, print_stop, run_async, shielded
+
+ENDING = [signal.SIGINT, signal.SIGTERM, signal.SIGHUP]
+
+
+@pytest.mark.parametrize("number", ENDING)
+def test_handlers_are_there_meanwhile(number: signal.Signals) -> None:
+    """What runs is ended; then the signals do what they did before."""
+    before = signal.getsignal(number)
+    with pytest.raises(StoppedError) as caught, ended_by_signals():
+        signal.raise_signal(number)
+    assert caught.value.exit_code == 128 + number
+    assert signal.getsignal(number) is before
+
+
+@pytest.mark.parametrize("number", ENDING)
+def test_what_is_ignored_stays_ignored(number: signal.Signals) -> None:
+    """The caller has said so."""
+    before = signal.signal(number, signal.SIG_IGN)
+    try:
+        with ended_by_signals():
+            signal.raise_signal(number)
+    finally:
+        signal.signal(number, before)
+
+
+def test_a_short_block_is_finished_first() -> None:
+    """Also inside of another one, and also if it is the second signal that ends the command."""
+    done: list[str] = []
+
+    async def main() -> None:
+        signal.raise_signal(signal.SIGTERM)
+        with shielded():
+            with shielded():
+                signal.raise_signal(signal.SIGHUP)
+                done.append("inner")
+            done.append("outer")
+        done.append("behind")
+
+    with pytest.raises(StoppedError) as caught, ended_by_signals():
+        run_async(main())
+    assert done == ["inner", "outer"]
+    assert caught.value.exit_code == 128 + signal.SIGHUP
+
+
+def test_the_first_signal_cancels() -> None:
+    """So that what is open is closed; a cancellation of another kind is none of a signal."""
+    done: list[str] = []
+
+    async def main() -> None:
+        try:
+            signal.raise_signal(signal.SIGTERM)
+            await asyncio.sleep(30)
+        finally:
+            await asyncio.sleep(0)
+            done.append("closed")
+
+    with pytest.raises(StoppedError), ended_by_signals():
+        run_async(main())
+    assert done == ["closed"]
+
+    async def cancelled() -> None:
+        raise asyncio.CancelledError
+
+    with pytest.raises(asyncio.CancelledError), ended_by_signals():
+        run_async(cancelled())
+
+
+def test_other_threads_have_no_handlers() -> None:
+    """Python allows none there."""
+    found: list[object] = []
+
+    async def main() -> int:
+        return 7
+
+    def run() -> None:
+        with ended_by_signals(), shielded():
+            found.extend((signal.getsignal(signal.SIGTERM), run_async(main())))
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    thread.join(10)
+    assert found == [signal.getsignal(signal.SIGTERM), 7]
+
+
+def test_python_s_own_interrupt(capsys: pytest.CaptureFixture[str]) -> None:
+    """It is told as Ctrl-C."""
+    stop = KeyboardInterrupt()
+    assert print_stop(stop) == 130
+    assert capsys.readouterr().err == ""
+    stop.add_note("3 of 5 are finished.")
+    assert print_stop(stop) == 130
+    assert capsys.readouterr().err == "interrupted: 3 of 5 are finished.\n"
