@@ -9,7 +9,8 @@ from typing import Any, BinaryIO, Final, Self, cast
 import msgspec
 from attrs import fields, frozen
 
-from plugchat_async._internal.files import output_errors, remove_stale_parts
+from plugchat_async._internal.files import output_errors
+from plugchat_async._internal.parts import remove_stale_parts
 from plugchat_async._internal.validation import check_function, check_int, check_type
 from plugchat_async.bulk.accounts import Account
 from plugchat_async.bulk.fetch import BulkOptions, BulkSettings, settings_of

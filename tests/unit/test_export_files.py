@@ -28,7 +28,8 @@ from plugchat_async import (
     write_jsonl,
     write_parquet,
 )
-from plugchat_async._internal.files import AtomicFile, remove_stale_parts, temporary_name
+from plugchat_async._internal.files import AtomicFile
+from plugchat_async._internal.parts import remove_stale_parts, temporary_name
 from plugchat_async.export.csv_and_json import from_json, to_json
 from plugchat_async.export.writers import has_chats, open_writer
 from support.chats import ANY_CHAT, CHATS, TEXTS

@@ -14,7 +14,7 @@ from plugchat_async import (
     OutputError,
     export_many,
 )
-from plugchat_async._internal.files import temporary_name
+from plugchat_async._internal.parts import temporary_name
 from plugchat_async.export import parquet as _parquet
 from plugchat_async.export.manifest import MANIFEST, CompletedAccount, Layout, Manifest, ManifestEntry
 from plugchat_async.testing import PlugChatSimulator
