@@ -16,6 +16,8 @@ from plugchat_async.errors import OutputError, PlugChatError
 
 UNICODE_HINT = 'Replace the invalid part first, such as with text.encode("utf-8", "replace").decode().'
 _DESCRIPTOR = re.compile(r"/dev/std(?:(out)|err)|/(?:dev|proc/self)/fd/([0-9]{1,6})")
+# Not on Windows.
+OPEN_FILES_CAN_BE_REPLACED: Final = os.name == "posix"
 # What systems answer that can't write the names in a folder to disk, or whose folder may not be read.
 _NO_SYNC: Final = (errno.EINVAL, errno.ENOTSUP, errno.EBADF, errno.EACCES, errno.EPERM)
 
@@ -285,6 +287,25 @@ def lock(file: BinaryIO) -> bool:
     return True
 
 
+def open_locked(path: Path) -> BinaryIO | None:
+    """Open a file for reading and appending, and lock it against other processes.
+
+    Returns:
+        The file, or None if another process had locked it.
+    """
+    while True:
+        file = path.open("ab+")
+        with ExitStack() as stack:
+            stack.callback(file.close)
+            if not lock(file):
+                return None
+            with suppress(OSError):
+                if os.path.samestat(os.fstat(file.fileno()), path.stat()):
+                    stack.pop_all()
+                    return file
+        # The one who had it has removed or replaced it since it was opened here.
+
+
 @contextmanager
 def lock_beside(path: Path) -> Generator[bool]:
     """Lock a path against other processes, by a file beside it that is there meanwhile.
@@ -294,25 +315,20 @@ def lock_beside(path: Path) -> Generator[bool]:
     Raises:
         OutputError: Too many files are open, or the path is another user's link in a folder like /tmp.
     """
-    with ExitStack() as stack:
-        while True:
-            try:
-                target = resolve(path)
-                beside = resolve(target.with_name(target.name + ".lock"))
-                file = stack.enter_context(beside.open("ab"))
-            except (OSError, ValueError) as error:  # a folder that can't be written, a path with NUL
-                if open_files_hint(error):  # what will work a moment later
-                    with output_errors(path):
-                        raise
-                yield True
-                return
-            if not lock(file):
-                yield False
-                return
-            with suppress(OSError):
-                if os.path.samestat(os.fstat(file.fileno()), beside.stat()):
-                    break
-            # The one who had it has removed it since it was opened here.
+    try:
+        target = resolve(path)
+        beside = resolve(target.with_name(target.name + ".lock"))
+        file = open_locked(beside)
+    except (OSError, ValueError) as error:  # a folder that can't be written, a path with NUL
+        if open_files_hint(error):  # a moment later there may be a lock
+            with output_errors(path):
+                raise
+        yield True
+        return
+    if file is None:
+        yield False
+        return
+    with file:
         try:
             yield True
         finally:

@@ -16,7 +16,8 @@ from plugchat_async import (
 )
 from plugchat_async._internal.parts import temporary_name
 from plugchat_async.export import parquet as _parquet
-from plugchat_async.export.manifest import MANIFEST, CompletedAccount, Layout, Manifest, ManifestEntry
+from plugchat_async.export.manifest import MANIFEST, CompletedAccount, Manifest
+from plugchat_async.export.manifest_lines import Layout, ManifestEntry
 from plugchat_async.testing import PlugChatSimulator
 from support.exports import FAILURES, account, failures, only
 
