@@ -16,6 +16,8 @@ from plugchat_async.errors import OutputError, PlugChatError
 
 UNICODE_HINT = 'Replace the invalid part first, such as with text.encode("utf-8", "replace").decode().'
 _DESCRIPTOR = re.compile(r"/dev/std(?:(out)|err)|/(?:dev|proc/self)/fd/([0-9]{1,6})")
+# Where Linux shows the umask.
+_STATUS: Final = Path("/proc/self/status")
 # Not on Windows.
 OPEN_FILES_CAN_BE_REPLACED: Final = os.name == "posix"
 # What systems answer that can't write the names in a folder to disk, or whose folder may not be read.
@@ -236,7 +238,11 @@ def _mode_for(target: Path) -> int:
     """Return the permissions of a file, or those of new files in its folder."""
     with suppress(FileNotFoundError):
         return stat.S_IMODE(target.stat().st_mode)
-    # Only the system knows them: Python can't read the umask without changing it, for all threads.
+    # Python can't read the umask without changing it, for all threads.
+    with suppress(OSError):
+        found = re.search(rb"^Umask:\s*([0-7]+)$", _STATUS.read_bytes(), re.MULTILINE)
+        if found is not None:
+            return 0o666 & ~int(found[1], 8)
     empty = temporary_name(target)
     descriptor = os.open(empty, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
     try:

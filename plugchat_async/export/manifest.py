@@ -173,8 +173,11 @@ class Manifest:
             whole.commit()
         finally:
             whole.discard()
-        with self._file:  # whose lock keeps other runs out until the new one is locked
+        before = self._file  # its lock keeps other runs out until the new one is locked
+        try:
             self._file = self._open_file()
+        finally:
+            before.close()
 
     def _kept_entry(self, file: str, names: list[str]) -> ManifestEntry:
         entry = self._latest.get(file, ManifestEntry(file, {}))
