@@ -120,10 +120,12 @@ def test_a_file_is_kept_until_each_of_its_accounts_has_a_new_one(tmp_path: Path,
 
 @pytest.mark.parametrize(
     ("content", "finished", "kept"),
-    [(b"123", True, False), (b"1234", False, True), (b"12", False, True), (b"", False, False)],
+    [(b"123", {"a"}, set()), (b"1234", set(), {"a"}), (b"12", set(), {"a"}), (b"", set(), set())],
 )
-def test_a_file_of_another_size_is_not_finished(tmp_path: Path, content: bytes, finished: bool, kept: bool) -> None:
-    """A loss of power has cut it off, or somebody has edited it: it is kept until there is a new one, unless it is empty."""
+def test_a_file_of_another_size_is_not_finished(
+    tmp_path: Path, content: bytes, finished: set[str], kept: set[str]
+) -> None:
+    """A loss of power has cut it off, or somebody has edited it. It is kept until there is a new one, if it has any."""
     manifest = Manifest(tmp_path, "jsonl", "accounts", restart=False)
     (tmp_path / "x").write_bytes(b"1")
     manifest.add(ManifestEntry("x", {"a": 1}, size=1))
@@ -133,7 +135,7 @@ def test_a_file_of_another_size_is_not_finished(tmp_path: Path, content: bytes, 
     (tmp_path / "x").write_bytes(content)
     manifest = Manifest(tmp_path, "jsonl", "accounts", restart=False)
     manifest.close()
-    assert (set(manifest.finished), set(manifest.kept)) == ({"a"} if finished else set(), {"a"} if kept else set())
+    assert (set(manifest.finished), set(manifest.kept)) == (finished, kept)
     assert (tmp_path / "x").exists()
 
 
@@ -171,7 +173,7 @@ def test_zeros_at_the_end_are_dropped(tmp_path: Path) -> None:
 def test_starting_over_replaces_the_manifest_at_once(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, replaceable: bool
 ) -> None:
-    """If that fails, it is as it was. Nobody else gets the lock meanwhile, unless the system can't replace open files."""
+    """If that fails, it is as it was. Nobody else gets the lock meanwhile, where systems can replace open files."""
     monkeypatch.setattr(_manifest, "OPEN_FILES_CAN_BE_REPLACED", replaceable)
     manifest = Manifest(tmp_path, "jsonl", "accounts", restart=False)
     (tmp_path / "x").touch()
