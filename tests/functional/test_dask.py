@@ -29,7 +29,7 @@ from plugchat_async import (
 from plugchat_async.integrations.dask import fetch_many_dask
 from plugchat_async.integrations.opentelemetry import OpenTelemetry
 from plugchat_async.testing import Fault, PlugChatSimulator
-from support.dask_cluster import TOKEN, accounts, hidden, rows, thirty_accounts, two_workers, whole
+from support.dask_cluster import TOKEN, accounts, counted, hidden, rows, thirty_accounts, two_workers, whole
 from support.traits import KNOWN_SERVER
 
 pytestmark = [
@@ -355,3 +355,47 @@ def test_accounts_without_chats_are_asked_again(client: Any, sim: PlugChatSimula
     assert rows(tmp_path) == whole(sim, 2)
     summary = fetch_many_dask(mixed, client=client, out=tmp_path, allow_empty=True)
     assert (summary.finished, summary.empty, summary.skipped) == (0, 0, 3)
+
+
+@pytest.mark.slow
+def test_starting_over_keeps_parts_until_all_of_their_accounts_have_new_ones(
+    client: Any, sim: PlugChatSimulator, tmp_path: Path
+) -> None:
+    """Whatever fails. An account has its old part until it has a new one, and the manifest tells which one counts."""
+    fetch_many_dask(accounts(sim, 6), client=client, out=tmp_path, batch_size=3)
+    old = {part.name: part.read_bytes() for part in tmp_path.glob("part-*")}
+    gone = [Account(account.name, account.token, "http://127.0.0.1:1") for account in accounts(sim, 6)]
+    refused = [Account(account.name, "refused", sim.base_url) for account in accounts(sim, 6)]
+    for broken in (gone, refused):
+        summary = fetch_many_dask(broken, client=client, out=tmp_path, restart=True, total_timeout=2.0)
+        assert (summary.finished, summary.failed) == (0, 6)
+        assert {part.name: part.read_bytes() for part in tmp_path.glob("part-*")} == old
+    # a0 fails, a1 to a4 are fetched in other batches, a5 is not passed any more.
+    some = [refused[0], *accounts(sim, 5)[1:]]
+    summary = fetch_many_dask(some, client=client, out=tmp_path, batch_size=2, restart=True)
+    assert (summary.finished, summary.failed) == (4, 1)
+    assert counted(tmp_path) == whole(sim, 5)
+    assert len(old.keys() & {part.name for part in tmp_path.glob("part-*")}) == 1
+    summary = fetch_many_dask(accounts(sim, 5), client=client, out=tmp_path)
+    assert (summary.finished, summary.skipped) == (1, 4)
+    assert rows(tmp_path) == counted(tmp_path) == whole(sim, 5)
+    assert not old.keys() & {part.name for part in tmp_path.glob("part-*")}
+
+
+@pytest.mark.slow
+def test_starting_over_believes_no_empty_list(client: Any, sim: PlugChatSimulator, tmp_path: Path) -> None:
+    """Of an account whose part has chats, unless allow_empty is given. In another layout, too."""
+    asyncio.run(export_many(accounts(sim, 2), tmp_path))
+    full = accounts(sim, 2)
+    fetch_many_dask(full, client=client, out=tmp_path, restart=True)
+    assert rows(tmp_path) == whole(sim, 2)
+    assert list(tmp_path.glob("*.jsonl")) == []
+    sim.add_account("empty", 0)
+    away = [Account("a0", "empty", sim.base_url), full[1], Account("b", "empty", sim.base_url)]
+    for restart in (True, False):
+        summary = fetch_many_dask(away, client=client, out=tmp_path, restart=restart)
+        assert (summary.kept, summary.finished, summary.skipped) == (1, 1 + restart, 1 - restart)
+        assert counted(tmp_path) == whole(sim, 2)
+    summary = fetch_many_dask(away, client=client, out=tmp_path, allow_empty=True)
+    assert (summary.kept, summary.finished) == (0, 1)
+    assert not any(name == "a0" for name, _ in rows(tmp_path))
