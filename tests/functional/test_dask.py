@@ -23,6 +23,7 @@ from plugchat_async import (
     Clock,
     InvalidTypeError,
     InvalidValueError,
+    RetryPolicy,
     ServiceError,
     export_many,
 )
@@ -367,7 +368,7 @@ def test_starting_over_keeps_parts_until_all_of_their_accounts_have_new_ones(
     gone = [Account(account.name, account.token, "http://127.0.0.1:1") for account in accounts(sim, 6)]
     refused = [Account(account.name, "refused", sim.base_url) for account in accounts(sim, 6)]
     for broken in (gone, refused):
-        summary = fetch_many_dask(broken, client=client, out=tmp_path, restart=True, total_timeout=2.0)
+        summary = fetch_many_dask(broken, client=client, out=tmp_path, restart=True, retry=RetryPolicy(1))
         assert (summary.finished, summary.failed) == (0, 6)
         assert {part.name: part.read_bytes() for part in tmp_path.glob("part-*")} == old
     # a0 fails, a1 to a4 are fetched in other batches, a5 is not passed any more.
