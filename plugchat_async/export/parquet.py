@@ -74,7 +74,7 @@ def has_rows(file: Path, account: str | None = None) -> bool:
         with file.open("rb") as source:  # pyarrow itself would leave a damaged file open
             if account is None or ACCOUNT not in pq.read_schema(source).names:
                 return pq.read_metadata(source).num_rows > 0
-            return pq.read_table(source, columns=[ACCOUNT], filters=[(ACCOUNT, "=", account)]).num_rows > 0
+            return account in pq.read_table(source, columns=[ACCOUNT])[ACCOUNT].unique().to_pylist()
     except pa.ArrowException:
         return True
 

@@ -147,10 +147,7 @@ def test_an_interruption_between_accounts_of_a_part_duplicates_nothing(
     assert rows(tmp_path) == whole(sim, 12)
 
 
-@pytest.mark.slow
-def test_a_killed_client_is_gone_on_with(client: Any, sim: PlugChatSimulator, tmp_path: Path) -> None:
-    """Its workers live on, but write nothing that is counted twice."""
-    code = """
+KILLED = """
 import sys
 from distributed import Client
 from plugchat_async import Account
@@ -158,24 +155,53 @@ from plugchat_async.integrations.dask import fetch_many_dask
 if __name__ == "__main__":
     accounts = [Account(f"a{n}", f"s3cr3t-t0ken-{n}", sys.argv[1]) for n in range(30)]
     with Client(sys.argv[2]) as client:
-        fetch_many_dask(accounts, client=client, out=sys.argv[3], batch_size=4, page_size=10)
+        fetch_many_dask(accounts, client=client, out=sys.argv[3], batch_size=4, page_size=10, restart=len(sys.argv) > 4)
 """
+
+
+def kill_clients(client: Any, sim: PlugChatSimulator, out: Path, *options: str) -> None:
+    """Export with two clients, one after the other, which are killed in the middle."""
     scheduler: str = client.scheduler.address
-    command = [sys.executable, "-c", code, sim.base_url, scheduler, str(tmp_path)]
+    command = [sys.executable, "-c", KILLED, sim.base_url, scheduler, str(out), *options]
+    before = len(sim.requests)
     for wanted in (40, 80):
         with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
             deadline = time.monotonic() + 60
-            while len(sim.requests) < wanted and time.monotonic() < deadline:
+            while len(sim.requests) < before + wanted and time.monotonic() < deadline:
                 time.sleep(0.005)
             process.kill()
-    summary = fetch_many_dask(accounts(sim), client=client, out=tmp_path, batch_size=7)
-    assert summary.finished + summary.skipped == 30
+
+
+def wait_for_workers(client: Any) -> None:
+    """What a worker was in the middle of goes on when nobody wants it any more."""
     deadline = time.monotonic() + 60
-    # What a worker was in the middle of goes on when nobody wants it any more.
     while sum(client.run(lambda dask_worker: dask_worker.state.executing_count).values()):
         assert time.monotonic() < deadline
         time.sleep(0.005)
+
+
+@pytest.mark.slow
+def test_a_killed_client_is_gone_on_with(client: Any, sim: PlugChatSimulator, tmp_path: Path) -> None:
+    """Its workers live on, but write nothing that is counted twice."""
+    kill_clients(client, sim, tmp_path)
+    summary = fetch_many_dask(accounts(sim), client=client, out=tmp_path, batch_size=7)
+    assert summary.finished + summary.skipped == 30
+    wait_for_workers(client)
     assert rows(tmp_path) == whole(sim)
+    assert hidden(tmp_path) == []
+
+
+@pytest.mark.slow
+def test_a_client_that_is_killed_while_it_starts_over_costs_nothing(
+    client: Any, sim: PlugChatSimulator, tmp_path: Path
+) -> None:
+    """Each account has its old part or a new one. A run that continues replaces the rest."""
+    fetch_many_dask(accounts(sim), client=client, out=tmp_path, batch_size=5)
+    kill_clients(client, sim, tmp_path, "restart")
+    assert counted(tmp_path) == whole(sim)
+    fetch_many_dask(accounts(sim), client=client, out=tmp_path, batch_size=7)
+    wait_for_workers(client)
+    assert rows(tmp_path) == counted(tmp_path) == whole(sim)
     assert hidden(tmp_path) == []
 
 

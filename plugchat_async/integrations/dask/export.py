@@ -3,7 +3,6 @@
 # pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
 # Dask's types are incomplete.
 
-import os
 from collections.abc import Iterable, Iterator, Sequence, Sized
 from contextlib import suppress
 from itertools import islice
@@ -15,6 +14,7 @@ from distributed import Client, as_completed
 from distributed.scheduler import KilledWorker
 
 from plugchat_async._internal.files import output_errors
+from plugchat_async._internal.links import resolve
 from plugchat_async._internal.validation import check_optional_int, check_type
 from plugchat_async.bulk.accounts import Account
 from plugchat_async.errors import (
@@ -82,7 +82,7 @@ def fetch_many_dask(
     if not_sendable:
         raise InvalidValueError(f"{not_sendable[0]} can't be sent to workers", f"Leave out {not_sendable[0]}.")
     with output_errors(Path(out)):
-        folder = Path(os.path.realpath(out))
+        folder = resolve(Path(out))
     make_folder(folder, sync=settings.sync)
     with ExportRun(folder, settings, file_format="parquet", layout="parts", limit=bulk.walk.limit) as run:
         job = BatchJob(
