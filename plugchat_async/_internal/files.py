@@ -5,12 +5,12 @@ import io
 import os
 import re
 import stat
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any, BinaryIO, Final
 
-from plugchat_async._internal.links import resolve
+from plugchat_async._internal.links import follow, resolve
 from plugchat_async._internal.parts import in_use, remove_stale_parts, temporary_name
 from plugchat_async.errors import OutputError, PlugChatError
 
@@ -187,8 +187,9 @@ class AtomicFile:
         self._sync = sync
         self._part: Path | None = None
         with output_errors(path):
-            self._target = resolve(path)  # a link stays one
-            descriptor = _descriptor_of(path)
+            followed = follow(path)
+            self._target = followed[-1]  # a link stays one
+            descriptor = _descriptor_of(followed)
             if descriptor is not None:
                 self.file: BinaryIO = _shared(descriptor)
                 return
@@ -252,17 +253,12 @@ def _mode_for(target: Path) -> int:
         empty.unlink()
 
 
-def _descriptor_of(path: Path) -> int | None:
+def _descriptor_of(paths: Sequence[Path]) -> int | None:
     """Return the descriptor that a path stands for, perhaps over links, or None."""
-    name = os.fspath(path)
-    for _ in range(40):  # as many as Linux follows
-        found = _DESCRIPTOR.fullmatch(name)
+    for path in paths:
+        found = _DESCRIPTOR.fullmatch(os.fspath(path))
         if found is not None:
             return int(found[2]) if found[2] else 1 if found[1] else 2
-        try:
-            name = os.path.join(os.path.dirname(name), os.readlink(name))  # noqa: PTH115, PTH118, PTH120 - links, one by one
-        except (OSError, ValueError):
-            break
     return None
 
 

@@ -12,7 +12,12 @@ _MAX_LINKS: Final = 40  # as many as Linux follows
 
 
 def resolve(path: Path) -> Path:
-    """Return the path that is behind a link, or behind several, also if nothing is there.
+    """Return the path that is behind a link, or behind several, as the last one of `follow`."""
+    return follow(path)[-1]
+
+
+def follow(path: Path) -> list[Path]:
+    """Return a path, and where each link leads: last the path that is no link, also if nothing is there.
 
     In a folder like /tmp, another user could put a link where a file will be written, and so choose what is replaced.
     Linux itself refuses to open such a link (fs.protected_symlinks), but not to read where it leads, and other systems
@@ -23,14 +28,14 @@ def resolve(path: Path) -> Path:
             the owner of the folder.
         OSError: There are too many links.
     """
-    current = path
-    for _ in range(_MAX_LINKS):
+    current, passed = path, [path]
+    while len(passed) <= _MAX_LINKS:
         folder = Path(os.path.realpath(current.parent))
         entry = folder / current.name
         try:
             behind = os.readlink(entry)  # noqa: PTH115 - as Windows writes it, too
         except OSError:  # not a link, or not there
-            return entry
+            return [*passed, entry]
         if os.name == "posix" and not _may_follow(folder, entry):
             raise OutputError(
                 f"can't write {path}: {entry} is a link of another user, in a folder that everybody may write to",
@@ -38,6 +43,7 @@ def resolve(path: Path) -> Path:
                 path=str(path),
             )
         current = folder / behind
+        passed.append(current)
     raise OSError(errno.ELOOP, os.strerror(errno.ELOOP))
 
 

@@ -66,6 +66,14 @@ def test_a_system_that_shows_no_umask(tmp_path: Path, monkeypatch: pytest.Monkey
     assert mode_of(tmp_path / "x") == mode_of(tmp_path / "y")
 
 
+@needs_posix
+def test_what_is_no_file_is_not_replaced_by_a_private_one(tmp_path: Path) -> None:
+    """That would do harm."""
+    for path in (tmp_path, Path("/dev/null")):
+        with pytest.raises(OutputError, match="not a regular file"):
+            write_private(path, "text")
+
+
 # What killed processes leave.
 
 

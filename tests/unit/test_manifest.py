@@ -16,6 +16,7 @@ from plugchat_async import (
     export_many,
 )
 from plugchat_async._internal.parts import temporary_name
+from plugchat_async.export import account_files
 from plugchat_async.export import manifest as _manifest
 from plugchat_async.export import parquet as _parquet
 from plugchat_async.export.manifest import MANIFEST, CompletedAccount, Manifest
@@ -212,6 +213,7 @@ async def test_what_a_format_can_not_hold_is_its_accounts_failure(
         return write(chats, name)
 
     monkeypatch.setattr(_parquet, "batch_of", refuse)
+    monkeypatch.setattr(account_files, "_BATCH", 2)
     summary = await export_many(accounts, tmp_path, format="parquet", page_size=2, limit=6, merge_people=merge_people)
     assert (summary.finished, summary.failed) == (2, 1)
     assert "64 bits" in failures(tmp_path)[0]["message"]
