@@ -4,34 +4,38 @@ import errno
 import io
 import os
 import re
-import shutil
-import socket
 import stat
 import time
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
-from hashlib import sha256
 from importlib import import_module
 from pathlib import Path
-from secrets import token_hex
-from typing import IO, Any, BinaryIO
+from typing import IO, Any, BinaryIO, Final
 
+from plugchat_async._internal.links import follow, resolve
+from plugchat_async._internal.parts import in_use, remove_stale_parts, temporary_name
 from plugchat_async._internal.tasks import raise_if_cancelled
 from plugchat_async.errors import OutputError, PlugChatError
 
-# File systems take names of 255 bytes; what is added to one here is less than 40.
-_NAME_BYTES = 200
-# Seconds between two looks whether a named pipe has a reader.
-_PIPE_PAUSE = 0.02
 UNICODE_HINT = 'Replace the invalid part first, such as with text.encode("utf-8", "replace").decode().'
 _DESCRIPTOR = re.compile(r"/dev/std(?:(out)|err)|/(?:dev|proc/self)/fd/([0-9]{1,6})")
+# Seconds between two looks whether a named pipe has a reader.
+_PIPE_PAUSE = 0.02
 # The largest round number that the system's call for locks can go to.
 _LOCKED_BYTE = 1 << 30
-# The temporary names that this process writes to now.
-_open: set[str] = set()
-# Identifies this machine or container, among others that may share a folder.
-_HOST = sha256(socket.gethostname().encode()).hexdigest()[:8]
-_PART = re.compile(rf"\..*\.{_HOST}-([0-9]{{1,9}})-[0-9a-f]{{8}}\.part")
+# Where Linux shows the umask.
+_STATUS: Final = Path("/proc/self/status")
+# Not on Windows.
+OPEN_FILES_CAN_BE_REPLACED: Final = os.name == "posix"
+# What systems answer that can't write the names in a folder to disk, or whose folder may not be read.
+_NO_SYNC: Final = (errno.EINVAL, errno.ENOTSUP, errno.EBADF, errno.EACCES, errno.EPERM)
+
+
+def open_files_hint(error: Exception) -> str:
+    """Return what to do about too many open files, or "" if that is not the error."""
+    if isinstance(error, OSError) and error.errno in (errno.EMFILE, errno.ENFILE):
+        return "Lower the concurrency, or raise this process's limit of open files."
+    return ""
 
 
 @contextmanager
@@ -48,29 +52,78 @@ def output_errors(path: Path) -> Generator[None]:
         trouble = str(error)
     except OSError as error:
         trouble = error.strerror or str(error)
-        if error.errno == errno.EMFILE:
-            hint = "Lower the concurrency, or raise this process's limit of open files."
+        hint = open_files_hint(error)
     if trouble:
         raise OutputError(f"can't write {path}: {trouble}", hint, path=str(path))
 
 
-def write_private(path: Path, text: str) -> None:
+def write_private(path: Path, text: str, *, sync: bool = True, keep_previous: bool = False) -> None:
     """Write a file that only its owner may read. It changes wholly or not at all.
+
+    Args:
+        path: The file.
+        text: What it will hold.
+        sync: Whether it is on disk afterwards (default True), so that it outlasts a loss of power.
+        keep_previous: Whether what it held before stays beside it, see `previous_of` (default False).
 
     Raises:
         OutputError: It can't be written, or the path is not a regular file: to replace a device would do harm.
     """
     with output_errors(path):
-        if path.exists() and not path.is_file():
+        target = resolve(path)  # a link stays one
+        if target.exists() and not target.is_file():
             raise OutputError(f"can't write {path}: not a regular file", path=str(path))
-        target = Path(os.path.realpath(path))  # a link stays one
+        remove_stale_parts(target.parent, of=target)
         part = temporary_name(target)
+        in_use.add(part.name)
         try:
-            part.touch(mode=0o600)
-            part.write_text(text, "utf-8")
+            with open(part, "xb", opener=_private) as file:
+                file.write(text.encode())
+                if sync:
+                    flush_to_disk(file)
+            if keep_previous:
+                _keep(target)
             part.replace(target)
+            if sync:
+                flush_folder(target.parent)
         finally:
             part.unlink(missing_ok=True)
+            in_use.discard(part.name)
+
+
+def previous_of(path: Path) -> Path:
+    """Return where `write_private` keeps what a file held before."""
+    target = resolve(path)
+    return target.with_name(target.name + ".previous")
+
+
+def _keep(target: Path) -> None:
+    """Let what a file holds have a second name, unless it is torn: then what is there is better."""
+    try:
+        with target.open("rb") as file:
+            file.seek(-1, os.SEEK_END)
+            if file.read(1) != b"\n":
+                return
+    except OSError:  # it is not there, or empty
+        return
+    previous = previous_of(target)
+    second = temporary_name(previous)
+    in_use.add(second.name)
+    try:
+        try:
+            os.link(target, second)
+        except OSError:  # some file systems have no second names
+            second.touch(mode=0o600)
+            second.write_bytes(target.read_bytes())
+        second.replace(previous)
+    finally:
+        second.unlink(missing_ok=True)
+        in_use.discard(second.name)
+
+
+def _private(path: str, flags: int) -> int:
+    """Open a file as `open` would, but a new one for its owner only."""
+    return os.open(path, flags, 0o600)
 
 
 def flush_to_disk(file: int | IO[Any]) -> None:
@@ -94,55 +147,87 @@ def flush_to_disk(file: int | IO[Any]) -> None:
         os.fsync(file)
 
 
+def flush_folder(folder: Path) -> None:
+    """Write the names in a folder to its disk, so that new and renamed files are found after a loss of power.
+
+    Where the system has no such thing, or does not allow it, this does nothing.
+
+    Raises:
+        OSError: The disk fails, or too many files are open.
+    """
+    if os.name != "posix":
+        return
+    try:
+        descriptor = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+    except OSError as error:
+        if error.errno not in _NO_SYNC:
+            raise
+
+
 class AtomicFile:
     """A file that appears when it is committed. Write bytes into `file`, then call `commit` or `discard`.
 
+    Until then, only its owner may read it. It appears with the permissions of the file that it replaces.
+
     A path that is not a regular file, such as a pipe, is written directly. `/dev/stdout` and other descriptors are
     shared, so that what others write there comes before and after it.
+
+    Args:
+        path: The path of the file.
+        sync: Whether it is on disk when it is committed (default True), so that it outlasts a loss of power.
+        sweep: Whether to remove what killed processes have left of this file (default True).
 
     Attributes:
         path: The path of the file.
         file: The open file to write to.
 
     Raises:
-        OutputError: The folder does not allow it.
+        OutputError: The folder does not allow it, or the path is another user's link in a folder like /tmp.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, sync: bool = True, sweep: bool = True) -> None:
         self.path = path
+        self._sync = sync
         self._part: Path | None = None
         with output_errors(path):
-            descriptor = _descriptor_of(path)
+            followed = follow(path)
+            self._target = followed[-1]  # a link stays one
+            descriptor = _descriptor_of(followed)
             if descriptor is not None:
                 self.file: BinaryIO = _shared(descriptor)
                 return
             if path.exists() and not path.is_file():
                 self.file = _open_special(path)
                 return
-            self._target = Path(os.path.realpath(path))  # a link stays one
+            if sweep:
+                remove_stale_parts(self._target.parent, of=self._target)
             self._part = temporary_name(self._target)
-            _open.add(self._part.name)
+            in_use.add(self._part.name)
             try:
-                self.file = self._part.open("xb")
+                self.file = open(self._part, "xb", opener=_private)  # noqa: SIM115 - until `commit`
             except BaseException:
-                _open.discard(self._part.name)
-                raise
-            try:
-                with suppress(FileNotFoundError):
-                    shutil.copymode(self._target, self._part)  # before it holds anything
-            except BaseException:
-                self.discard()
+                in_use.discard(self._part.name)
                 raise
 
     def commit(self) -> None:
         """Replace what had the file's name, or raise OutputError."""
         try:
             with output_errors(self.path):
+                if self._part is not None and os.name == "posix":
+                    self._part.chmod(_mode_for(self._target))
+                if self._sync:
+                    flush_to_disk(self.file)
                 self.file.close()
                 if self._part is not None:
                     self._part.replace(self._target)
-                    _open.discard(self._part.name)
+                    in_use.discard(self._part.name)
                     self._part = None
+                    if self._sync:
+                        flush_folder(self._target.parent)
         finally:
             self.discard()
 
@@ -153,7 +238,7 @@ class AtomicFile:
         if self._part is not None:
             with suppress(OSError):
                 self._part.unlink()
-            _open.discard(self._part.name)
+            in_use.discard(self._part.name)
             self._part = None
 
 
@@ -174,17 +259,30 @@ def _open_special(path: Path) -> BinaryIO:
     return path.open("wb")
 
 
-def _descriptor_of(path: Path) -> int | None:
+def _mode_for(target: Path) -> int:
+    """Return the permissions of a file, or those of new files in its folder."""
+    with suppress(FileNotFoundError):
+        return stat.S_IMODE(target.stat().st_mode)
+    # Python can't read the umask without changing it, for all threads.
+    with suppress(OSError):
+        found = re.search(rb"^Umask:\s*([0-7]+)$", _STATUS.read_bytes(), re.MULTILINE)
+        if found is not None:
+            return 0o666 & ~int(found[1], 8)
+    empty = temporary_name(target)
+    descriptor = os.open(empty, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
+    try:
+        return stat.S_IMODE(os.fstat(descriptor).st_mode)
+    finally:
+        os.close(descriptor)
+        empty.unlink()
+
+
+def _descriptor_of(paths: Sequence[Path]) -> int | None:
     """Return the descriptor that a path stands for, perhaps over links, or None."""
-    name = os.fspath(path)
-    for _ in range(40):  # as many as Linux follows
-        found = _DESCRIPTOR.fullmatch(name)
+    for path in paths:
+        found = _DESCRIPTOR.fullmatch(os.fspath(path))
         if found is not None:
             return int(found[2]) if found[2] else 1 if found[1] else 2
-        try:
-            name = os.path.join(os.path.dirname(name), os.readlink(name))  # noqa: PTH115, PTH118, PTH120 - links, one by one
-        except (OSError, ValueError):
-            break
     return None
 
 
@@ -195,36 +293,6 @@ def _shared(descriptor: int) -> BinaryIO:
     except BaseException:
         os.close(copy)
         raise
-
-
-def temporary_name(target: Path) -> Path:
-    """Return a hidden, unused name in the folder of `target`, for the file that will be renamed to it."""
-    name = target.name.encode(errors="surrogateescape")[:_NAME_BYTES].decode(errors="ignore")
-    return target.with_name(f".{name}.{_HOST}-{os.getpid()}-{token_hex(4)}.part")
-
-
-def remove_stale_parts(folder: Path) -> None:
-    """Remove the half-written files that killed processes of this machine have left in a folder."""
-    with suppress(OSError):
-        for path in folder.iterdir():
-            found = _PART.fullmatch(path.name)
-            if found is not None and path.name not in _open and not _runs_elsewhere(int(found[1])):
-                path.unlink(missing_ok=True)
-
-
-def _runs_elsewhere(pid: int) -> bool:
-    """Return whether another process has this number. Where that can't be known, True."""
-    if pid == os.getpid():  # in a container each run may have the same
-        return False
-    if os.name != "posix":
-        return True
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except OSError:
-        return True
-    return True
 
 
 def lock(file: BinaryIO) -> bool:
@@ -261,28 +329,48 @@ def _lock_on_windows(descriptor: int) -> bool:
     return True
 
 
+def open_locked(path: Path) -> BinaryIO | None:
+    """Open a file for reading and appending, and lock it against other processes.
+
+    Returns:
+        The file, or None if another process had locked it.
+    """
+    while True:
+        file = path.open("ab+")
+        with ExitStack() as stack:
+            stack.callback(file.close)
+            if not lock(file):
+                return None
+            with suppress(OSError):
+                if os.path.samestat(os.fstat(file.fileno()), path.stat()):
+                    stack.pop_all()
+                    return file
+        # The one who had it has removed or replaced it since it was opened here.
+
+
 @contextmanager
 def lock_beside(path: Path) -> Generator[bool]:
     """Lock a path against other processes, by a file beside it that is there meanwhile.
 
     Yields whether no other had locked it. Where no such file can be made, True: the lock is a help, not a guarantee.
+
+    Raises:
+        OutputError: Too many files are open, or the path is another user's link in a folder like /tmp.
     """
-    with ExitStack() as stack:
-        while True:
-            try:
-                target = Path(os.path.realpath(path))
-                beside = target.with_name(target.name + ".lock")
-                file = stack.enter_context(beside.open("ab"))
-            except (OSError, ValueError):  # a folder that can't be written, a path with NUL
-                yield True
-                return
-            if not lock(file):
-                yield False
-                return
-            with suppress(OSError):
-                if os.path.samestat(os.fstat(file.fileno()), beside.stat()):
-                    break
-            # The one who had it has removed it since it was opened here.
+    try:
+        target = resolve(path)
+        beside = resolve(target.with_name(target.name + ".lock"))
+        file = open_locked(beside)
+    except (OSError, ValueError) as error:  # a folder that can't be written, a path with NUL
+        if open_files_hint(error):  # a moment later there may be a lock
+            with output_errors(path):
+                raise
+        yield True
+        return
+    if file is None:
+        yield False
+        return
+    with file:
         try:
             yield True
         finally:

@@ -73,6 +73,14 @@ def bulk(
             "because the list is also empty while the phone is not connected.",
         ),
     ] = False,
+    no_sync: Annotated[
+        bool,
+        Parameter(
+            negative=(),
+            help="Don't wait until files are on disk. Faster for small accounts, but a loss of power may cost finished "
+            "accounts.",
+        ),
+    ] = False,
     base_url: BaseURLOption = DEFAULT_BASE_URL,
     page_size: PageSizeOption = 100,
     max_page_size: MaxPageSizeOption = 1000,
@@ -108,6 +116,7 @@ def bulk(
         "concurrency": concurrency,
         "restart": restart,
         "allow_empty": allow_empty,
+        "sync": not no_sync,
         "merge_people": merge_people,
         "base_url": base_url or DEFAULT_BASE_URL,
         "page_size": page_size,

@@ -1,24 +1,23 @@
 """export_many: the chats of many accounts into a folder, a file for each account."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Unpack
 
-from attrs import evolve
+from attrs import frozen
 
-from plugchat_async._internal.files import output_errors
+from plugchat_async._internal.files import flush_folder, output_errors
 from plugchat_async._internal.iterables import Source
+from plugchat_async._internal.links import resolve
+from plugchat_async._internal.threads import Threads
 from plugchat_async._internal.validation import check_choice
 from plugchat_async.bulk.accounts import Account
 from plugchat_async.bulk.fetch import Accounts
 from plugchat_async.bulk.names import file_name
-from plugchat_async.bulk.workers import AccountResult, WorkerPool
-from plugchat_async.errors import InvalidValueError, PlugChatError
-from plugchat_async.export.people import merge_people
-from plugchat_async.export.results import AccountExport, ExportSummary, OnExport
-from plugchat_async.export.run import ExportOptions, ExportRun, check_export_options
+from plugchat_async.export.account_files import WRITERS, AccountFiles
+from plugchat_async.export.results import AccountExport, ExportSummary
+from plugchat_async.export.run import ExportOptions, ExportRun, ExportSettings, check_export_options
 from plugchat_async.export.writers import ChatWriter, FileFormat, PathLike, has_chats, open_writer, require_pyarrow
-from plugchat_async.models import Chat
 
 
 async def export_many(
@@ -69,119 +68,71 @@ async def export_many(
     # Before anything is written, since it checks its arguments.
     source = Source("accounts", accounts, Account, needs_fetching)
     pool = bulk.pool(source, concurrency=settings.concurrency, pages=not settings.merge_people)
-    make_folder(out)
-    with ExportRun(out, settings, file_format=format, layout="accounts", limit=bulk.walk.limit) as run:
 
-        def path_of(name: str) -> Path:
-            return out / f"{file_name(name)}.{format}"
+    def begin() -> ExportRun:
+        make_folder(out, sync=settings.sync)
+        limit, clock = bulk.walk.limit, bulk.requests.clock
+        return ExportRun(out, settings, file_format=format, layout="accounts", limit=limit, clock=clock)
 
-        def file_to_keep(name: str) -> Path | None:
-            if settings.allow_empty:
-                return None
-            earlier = run.manifest.kept.get(name)  # perhaps in another format
-            files = [path_of(name)] if earlier is None else [path_of(name), out / earlier]
-            return next(filter(has_chats, files), None)
-
-        def on_export(export: AccountExport) -> None:
-            if export.error is not None and run.manifest.existed and export.account not in run.manifest.kept:
-                with output_errors(out):  # a run that was killed may have finished the file, but not recorded it
-                    path_of(export.account).unlink(missing_ok=True)
-            run.record([export])
-
-        await write_accounts(pool, lambda name: open_writer(format, path_of(name), name), on_export, file_to_keep)
+    threads = Threads(WRITERS)
+    try:
+        async with threads.entered(begin) as run:
+            files = _Folder(out, format, settings, run)
+            writing = AccountFiles(threads, files.writer_for, files.write_down, run.tell, files.file_to_keep)
+            await writing.write_all(pool)
+    finally:
+        threads.close()
     return run.summary
 
 
-async def write_accounts(
-    pool: WorkerPool,
-    writer_for: Callable[[str], ChatWriter],
-    on_export: OnExport,
-    file_to_keep: Callable[[str], Path | None] = lambda _: None,
-) -> None:
-    """Write the accounts of a pool, each with a writer of its own.
+@frozen
+class _Folder:
+    """The files of an export, one for each account."""
 
-    If the pool returns pages, they are written one by one. If it returns whole accounts, the rows of each person are
-    merged.
+    path: Path
+    format: FileFormat
+    settings: ExportSettings
+    run: ExportRun
 
-    Args:
-        pool: The pool. It is closed at the end.
-        writer_for: Opens the writer of an account, by its name.
-        on_export: Called with the result of each account.
-        file_to_keep: Called with the name of an account whose list is empty. Returns the file to keep in place of one
-            without chats, or None (default: always None).
-    """
-    writers: dict[str, ChatWriter | PlugChatError] = {}
-    try:
-        while (item := await pool.next()) is not None:
-            if isinstance(item, AccountResult):
-                name = item.account.name
-                writer = writers.pop(name, None)
-                if writer is None and item.error is None:  # a whole account, or one without pages
-                    writer = _write(writer_for(name), merge_people(item.chats))
-                on_export(_finish(item, writer, file_to_keep))
-            else:
-                account, page = item
-                writer = writers.get(account.name)
-                if writer is None:
-                    writer = writers[account.name] = writer_for(account.name)
-                if not isinstance(writer, PlugChatError):
-                    writers[account.name] = _write(writer, page.chats)
-                del page
-            del item, writer  # not kept in memory while the next item is fetched
-    finally:
-        try:
-            await pool.close()
-        finally:
-            for left in writers.values():
-                if not isinstance(left, PlugChatError):
-                    left.discard()
+    def writer_for(self, name: str) -> ChatWriter:
+        """Start the file of an account."""
+        # The run has swept the folder.
+        return open_writer(self.format, self._path_of(name), name, sync=self.settings.sync, sweep=False)
+
+    def file_to_keep(self, name: str) -> Path | None:
+        """Return the file of an account that has no chats any more, if there is one with chats."""
+        if self.settings.allow_empty:
+            return None
+        earlier = self.run.manifest.kept.get(name)  # perhaps in another format
+        files = [self._path_of(name)] if earlier is None else [self._path_of(name), self.path / earlier]
+        return next(filter(has_chats, files), None)
+
+    def write_down(self, exports: Sequence[AccountExport]) -> None:
+        """Record the results of some accounts."""
+        manifest = self.run.manifest
+        for export in exports:
+            if export.error is not None and manifest.existed and export.account not in manifest.kept:
+                with output_errors(self.path):  # a run that was killed may have finished the file, but not recorded it
+                    self._path_of(export.account).unlink(missing_ok=True)
+        self.run.write_down(exports)
+
+    def _path_of(self, name: str) -> Path:
+        return self.path / f"{file_name(name)}.{self.format}"
 
 
-def _write(writer: ChatWriter, chats: Sequence[Chat]) -> ChatWriter | PlugChatError:
-    """Write chats. Return the writer, or the error if the format can't represent a chat."""
-    try:
-        writer.write(chats)
-    except InvalidValueError as error:
-        writer.discard()
-        return error
-    return writer
-
-
-def _finish(
-    result: AccountResult,
-    writer: ChatWriter | PlugChatError | None,
-    file_to_keep: Callable[[str], Path | None],
-) -> AccountExport:
-    """Commit or discard an account's file, and return the account's result."""
-    name, error = result.account.name, result.error
-    if isinstance(writer, PlugChatError):
-        error = writer
-        error.account = name
-    elif writer is not None and error is None:
-        verified = result.report is not None and result.report.verified
-        problems = 0 if result.report is None else result.report.problems
-        export = AccountExport(
-            name, writer.path, writer.rows, verified=verified, report=result.report, problems=problems
-        )
-        kept = file_to_keep(name) if export.empty else None
-        if kept is not None:
-            writer.discard()
-            return evolve(export, file=kept, verified=False, kept=True)
-        writer.commit()
-        return export
-    elif writer is not None:
-        writer.discard()
-    assert error is not None, "an account without an error has a writer"
-    error.__traceback__ = None  # its frames hold pages
-    error.checkpoint = None  # the chats before it were discarded
-    return AccountExport(name, None, 0, error, report=result.report)
-
-
-def make_folder(folder: Path) -> None:
+def make_folder(folder: Path, *, sync: bool) -> None:
     """Create the folder if it does not exist.
 
+    Args:
+        folder: The folder.
+        sync: Whether a new folder is on disk afterwards.
+
     Raises:
-        OutputError: It can't be created.
+        OutputError: It can't be created, or is behind another user's link in a folder like /tmp.
     """
     with output_errors(folder):
-        folder.mkdir(parents=True, exist_ok=True)
+        target = resolve(folder)
+        missing = [path for path in (target, *target.parents) if not path.exists()]
+        target.mkdir(parents=True, exist_ok=True)
+        for path in missing if sync else ():
+            flush_folder(path.parent)

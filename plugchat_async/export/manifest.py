@@ -1,71 +1,33 @@
 """The manifest of an export: a file next to the output that lists the finished files, one JSON object per line."""
 
-import re
-from collections.abc import Iterable
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from secrets import token_hex
-from typing import BinaryIO, Final, Literal
+from typing import BinaryIO, Final
 
 import msgspec
 from attrs import frozen
 
-from plugchat_async._internal.files import lock, output_errors
+from plugchat_async._internal.files import (
+    OPEN_FILES_CAN_BE_REPLACED,
+    AtomicFile,
+    flush_folder,
+    flush_to_disk,
+    open_locked,
+    output_errors,
+)
+from plugchat_async._internal.links import resolve
 from plugchat_async.errors import InvalidValueError, OutputError
+from plugchat_async.export.manifest_lines import VERSION, Layout, ManifestEntry, ManifestHeader, describe, encode, parse
 
 # Its suffix differs from those of the listed files, and readers of whole folders skip names with a leading "_".
 MANIFEST: Final = "_manifest.ndjson"
-VERSION: Final = 1
-
-# The names of files that a restart may delete.
-_DELETABLE: Final = re.compile(r"(?![._]|failures\.jsonl$)[^/\\\x00]+")
-
-Layout = Literal["accounts", "parts"]
 
 _OTHER_EXPORT_HINT: Final = (
     "Use another folder, or start over with --restart (restart=True in Python), which replaces the earlier export's "
     "files."
 )
-
-
-class ManifestHeader(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
-    """The first line: the kind of the export.
-
-    Attributes:
-        plugchat_export: The version of the format.
-        format: The format of the files.
-        layout: "accounts" for a file for each account, "parts" for files with several accounts.
-        limit: The largest number of chats for each account, or None.
-        id: The prefix of the names of the export's parts, to distinguish them from those of other exports.
-        merge_people: Whether there is one chat for each person. Written only if True: older versions don't know it.
-    """
-
-    plugchat_export: int
-    format: str
-    layout: Layout
-    limit: int | None
-    id: str
-    merge_people: bool = False
-
-
-class ManifestEntry(msgspec.Struct, frozen=True):
-    """A line for a finished file.
-
-    Older versions ignore `problems` and `kept`. An entry with `kept` has no `chats`, so that they fetch its account
-    again, too.
-
-    Attributes:
-        file: The name of the file.
-        chats: The number of chats by the names of the accounts.
-        unverified: The names of the accounts that are not verified.
-        problems: The number of values that could not be read, by the names of the accounts that have any.
-        kept: The names of the accounts whose chats in the file are those of an earlier run. They are fetched again.
-    """
-
-    file: str
-    chats: dict[str, int]
-    unverified: list[str] = []
-    problems: dict[str, int] | msgspec.UnsetType = msgspec.UNSET
-    kept: list[str] | msgspec.UnsetType = msgspec.UNSET
 
 
 @frozen
@@ -89,7 +51,8 @@ class Manifest:
     """The finished files of the export into a folder.
 
     A killed process can leave at most an incomplete last line, which is ignored; so are lines of files that don't exist
-    any more. While a manifest is open, no other run can open it, if the system supports locks.
+    any more, or are empty but were not. If a file has another size than its line says, its accounts are fetched again,
+    and it is kept until then. While a manifest is open, no other run can open it, if the system supports locks.
 
     Args:
         folder: The folder of the export.
@@ -97,8 +60,9 @@ class Manifest:
         layout: "accounts" or "parts".
         limit: The largest number of chats for each account (default None: no limit).
         merge_people: Whether there is one chat for each person (default False).
-        restart: Whether to fetch all accounts again. If this export and the earlier one have a file for each account,
-            the earlier files are kept until they are replaced. Otherwise they are deleted.
+        restart: Whether to fetch all accounts again. The earlier files are kept until all of their accounts have new
+            ones.
+        sync: Whether each line is on disk when it is written (default True).
 
     Attributes:
         existed: Whether there was a manifest before.
@@ -120,55 +84,104 @@ class Manifest:
         limit: int | None = None,
         merge_people: bool = False,
         restart: bool,
+        sync: bool = True,
     ) -> None:
         self._folder = folder
         self._path = folder / MANIFEST
+        self._sync = sync
         self.finished: dict[str, CompletedAccount] = {}
         self.kept: dict[str, str] = {}
-        with output_errors(self._path):
-            self._file: BinaryIO = open(self._path, "ab+")  # noqa: PTH123, SIM115 - until `close`
+        self._uses: Counter[str] = Counter()  # how many accounts of `finished` and `kept` a file has
+        self._latest: dict[str, ManifestEntry] = {}  # the last line of each file
+        self._file = self._open_file()
         try:
             self._open(ManifestHeader(VERSION, file_format, layout, limit, token_hex(4), merge_people), restart=restart)
         except BaseException:
             self._file.close()
             raise
 
-    def _open(self, header: ManifestHeader, *, restart: bool) -> None:
-        """Lock the file, read the lines of earlier runs, and write the header if there is none."""
-        if not lock(self._file):
+    def _open_file(self) -> BinaryIO:
+        with output_errors(self._path):
+            file = open_locked(resolve(self._path))
+        if file is None:
             folder = str(self._folder)
             raise OutputError(
                 f"another run is exporting to {folder}", "Wait until it has ended, or use another folder.", path=folder
             )
+        return file
+
+    def _open(self, header: ManifestHeader, *, restart: bool) -> None:
+        """Read the lines of earlier runs, and write the header if there is none."""
         with output_errors(self._path):
             self._file.seek(0)
-            text = self._file.read()
+            text = self._file.read().partition(b"\0")[0]  # a loss of power may leave zeros
         complete = text[: text.rfind(b"\n") + 1]
-        found, entries, bad_line = _parse(complete.splitlines())
+        found, entries, bad_line = parse(complete.splitlines())
         self.existed = found is not None
         self.id = header.id if found is None else found.id
         problem = f"line {bad_line} of {self._path} is not part of an export manifest" if bad_line else ""
         if found is not None and msgspec.structs.replace(found, id=header.id) != header:
-            problem = f"{self._folder} already holds {_describe(found)}; this run would write {_describe(header)}"
+            problem = f"{self._folder} already holds {describe(found)}; this run would write {describe(header)}"
         if problem and not restart:
             raise InvalidValueError(problem, _OTHER_EXPORT_HINT)
         with output_errors(self._path):
-            for entry in entries:
-                if (self._folder / entry.file).is_file():
-                    self._remember(entry)
-            if restart:
-                files_stay = found is not None and found.layout == header.layout == "accounts"
-                self.kept = self._files() if files_stay else {}
-                self.finished = {}
+            self._load(entries)
+        self.remove_unlisted_parts()
+        if restart:
+            self.kept, self.finished, self.id = self._files(), {}, header.id
+            self._replace(header)
+            with output_errors(self._folder):
                 for file in {entry.file for entry in entries}.difference(self.kept.values()):
                     (self._folder / file).unlink(missing_ok=True)
-        self.remove_unlisted_parts()
+            return
         with output_errors(self._path):
-            self._file.truncate(0 if restart else len(complete))
-        if restart or not complete:
+            self._file.truncate(len(complete))
+        if not complete:
             self.id = header.id
-            # In one piece: a file that is not listed here would be nobody's.
-            self._write(header, *(ManifestEntry(file, {}, kept=[name]) for name, file in self.kept.items()))
+            self._write(header)
+            with output_errors(self._folder):
+                if self._sync:
+                    flush_folder(self._folder)
+
+    def _load(self, entries: Sequence[ManifestEntry]) -> None:
+        """Remember the lines of earlier runs, as far as their files are there."""
+        self._latest = {entry.file: entry for entry in entries}
+        sizes: dict[str, int | None] = {}
+        for name in self._latest:
+            path = self._folder / name
+            sizes[name] = path.stat().st_size if path.is_file() else None
+        for entry in entries:
+            size, noted = sizes[entry.file], self._latest[entry.file].size
+            if size is None or (size == 0 and noted):
+                continue
+            if noted in (size, msgspec.UNSET):
+                self._remember(entry)
+            else:  # it may be cut off, or edited: worse than a new one, and better than none
+                self._keep(entry.file, [name for name in (*entry.chats, *(entry.kept or ())) if name not in self.kept])
+
+    def _replace(self, header: ManifestHeader) -> None:
+        """Start a new manifest in the place of this one. At no time is there none, or half of one."""
+        accounts: defaultdict[str, list[str]] = defaultdict(list)
+        for name, file in self.kept.items():
+            accounts[file].append(name)
+        whole = AtomicFile(self._path, sync=self._sync)
+        try:
+            with output_errors(self._path):
+                whole.file.write(encode(header, *(self._kept_entry(*item) for item in accounts.items())))
+            if not OPEN_FILES_CAN_BE_REPLACED:
+                self._file.close()
+            whole.commit()
+        finally:
+            whole.discard()
+        before = self._file  # its lock keeps other runs out until the new one is locked
+        try:
+            self._file = self._open_file()
+        finally:
+            before.close()
+
+    def _kept_entry(self, file: str, names: list[str]) -> ManifestEntry:
+        entry = self._latest.get(file, ManifestEntry(file, {}))
+        return msgspec.structs.replace(entry, chats={}, unverified=[], problems=msgspec.UNSET, kept=names)
 
     def _files(self) -> dict[str, str]:
         """Return the names of the files that are listed, by the names of their accounts."""
@@ -184,14 +197,22 @@ class Manifest:
                     path.unlink(missing_ok=True)
 
     def add(self, entry: ManifestEntry) -> None:
-        """Write a finished file to the manifest at once.
+        """Write a finished file to the manifest at once. The file must be on disk.
 
         Raises:
             OutputError: The manifest can't be written.
         """
-        self._write(entry)
+        self.add_all([entry])
+
+    def add_all(self, entries: Sequence[ManifestEntry]) -> None:
+        """Write finished files to the manifest, as `add` does, but all at once."""
+        if not entries:
+            return
+        self._write(*entries)
         with output_errors(self._path):
-            self._remember(entry)
+            for entry in entries:
+                self._latest[entry.file] = entry
+                self._remember(entry)
 
     def keep(self, name: str, file: str) -> None:
         """Write to the manifest that an account keeps the file of an earlier run, unless that is its last line.
@@ -200,13 +221,13 @@ class Manifest:
             OutputError: The manifest can't be written.
         """
         if self.kept.get(name) != file:
-            self.add(ManifestEntry(file, {}, kept=[name]))
+            self.add(self._kept_entry(file, [name]))
 
     def remove_kept(self, names: Iterable[str]) -> None:
-        """Delete the files of earlier runs of some accounts."""
+        """Forget the files of earlier runs of some accounts, and delete those that no other account needs."""
         with output_errors(self._folder):
             for name in names:
-                (self._folder / self.kept.pop(name)).unlink(missing_ok=True)
+                self._delete(self._forget(name))
 
     def close(self) -> None:
         """Close the manifest."""
@@ -216,46 +237,36 @@ class Manifest:
     def _remember(self, entry: ManifestEntry) -> None:
         problems = entry.problems or {}
         for name, chats in entry.chats.items():
+            before = self._forget(name)
             verified = name not in entry.unverified
             self.finished[name] = CompletedAccount(entry.file, chats, verified, problems.get(name, 0))
-            before = self.kept.pop(name, entry.file)
-            if before != entry.file:  # in another format
-                (self._folder / before).unlink(missing_ok=True)
-        for name in entry.kept or []:
-            self.finished.pop(name, None)
-            self.kept[name] = entry.file
+            self._uses[entry.file] += 1
+            if before != entry.file:  # in another format, or with other accounts
+                self._delete(before)
+        self._keep(entry.file, entry.kept or ())
+
+    def _keep(self, file: str, names: Iterable[str]) -> None:
+        for name in names:
+            self._forget(name)
+            self.kept[name] = file
+            self._uses[file] += 1
+
+    def _forget(self, name: str) -> str | None:
+        """Forget the file of an account. Return its name if it was kept for this account, and for no other."""
+        finished, kept = self.finished.pop(name, None), self.kept.pop(name, None)
+        if finished is not None:
+            self._uses[finished.file] -= 1
+        if kept is not None:
+            self._uses[kept] -= 1
+        return None if kept is None or self._uses[kept] else kept
+
+    def _delete(self, file: str | None) -> None:
+        if file is not None:
+            (self._folder / file).unlink(missing_ok=True)
 
     def _write(self, *lines: msgspec.Struct) -> None:
         with output_errors(self._path):  # at the end: the file is open for appending
-            self._file.write(b"".join(msgspec.json.encode(line) + b"\n" for line in lines))
+            self._file.write(encode(*lines))
             self._file.flush()
-
-
-def _parse(lines: list[bytes]) -> tuple[ManifestHeader | None, list[ManifestEntry], int]:
-    """Return the header, the entries, and the number of the first line that is neither (0: all lines are good)."""
-    header: ManifestHeader | None = None
-    entries: list[ManifestEntry] = []
-    first_bad = 0
-    for number, line in enumerate(lines, 1):
-        try:
-            if number == 1:
-                header = msgspec.json.decode(line, type=ManifestHeader)
-                bad = header.plugchat_export != VERSION or not re.fullmatch(r"[0-9a-f]{8}", header.id)
-            else:
-                entry = msgspec.json.decode(line, type=ManifestEntry)
-                bad = not _DELETABLE.fullmatch(entry.file)
-                entries += [] if bad else [entry]
-        except (msgspec.DecodeError, UnicodeDecodeError):
-            bad = True
-        if bad and number == 1:
-            return None, [], 1  # not a manifest
-        if bad and not first_bad:
-            first_bad = number
-    return header, entries, first_bad
-
-
-def _describe(header: ManifestHeader) -> str:
-    limit = "all chats" if header.limit is None else f"at most {header.limit} chats"
-    merged = " (one chat for each person)" if header.merge_people else ""
-    layout = "a file for each account" if header.layout == "accounts" else "parts with several accounts"
-    return f"{limit} of each account{merged} as {header.format}, in {layout}"
+            if self._sync:
+                flush_to_disk(self._file)

@@ -68,11 +68,13 @@ def table(chats: Iterable[Chat]) -> pa.Table:
     return pa.Table.from_batches([batch_of(tuple(chats), None)], SCHEMA)
 
 
-def has_rows(file: Path) -> bool:
-    """Return whether a file has chats, from its footer. A damaged file may have some."""
+def has_rows(file: Path, account: str | None = None) -> bool:
+    """Return whether a file has chats, of any account or of one. A damaged file may have some."""
     try:
         with file.open("rb") as source:  # pyarrow itself would leave a damaged file open
-            return pq.read_metadata(source).num_rows > 0
+            if account is None or ACCOUNT not in pq.read_schema(source).names:
+                return pq.read_metadata(source).num_rows > 0
+            return account in pq.read_table(source, columns=[ACCOUNT])[ACCOUNT].unique().to_pylist()
     except pa.ArrowException:
         return True
 
@@ -85,14 +87,14 @@ class ParquetChatWriter:
         rows: The number of chats so far.
     """
 
-    def __init__(self, path: Path, account: str | None) -> None:
+    def __init__(self, path: Path, account: str | None, *, sync: bool = True, sweep: bool = True) -> None:
         self.path = path
         self.rows = 0
         self._account = account
         self._schema = SCHEMA if account is None else SCHEMA_WITH_ACCOUNT
         self._pending: list[pa.RecordBatch] = []
         self._pending_rows = 0
-        self._output = AtomicFile(path)
+        self._output = AtomicFile(path, sync=sync, sweep=sweep)
         try:
             with output_errors(path):
                 self._writer = pq.ParquetWriter(self._output.file, self._schema, compression="zstd")

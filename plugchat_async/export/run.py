@@ -1,21 +1,27 @@
 """One run of an export: its options, and its record of finished and failed accounts."""
 
-import time
+from collections import defaultdict
 from collections.abc import Sequence
+from datetime import UTC, datetime
 from pathlib import Path
+from secrets import token_hex
 from types import TracebackType
 from typing import Any, BinaryIO, Final, Self, cast
 
 import msgspec
 from attrs import fields, frozen
 
-from plugchat_async._internal.files import output_errors, remove_stale_parts
+from plugchat_async._internal.clock import Clock
+from plugchat_async._internal.files import flush_folder, flush_to_disk, output_errors
+from plugchat_async._internal.links import resolve
+from plugchat_async._internal.parts import remove_stale_parts
 from plugchat_async._internal.validation import check_function, check_int, check_type
 from plugchat_async.bulk.accounts import Account
 from plugchat_async.bulk.fetch import BulkOptions, BulkSettings, settings_of
 from plugchat_async.bulk.names import AccountNames
 from plugchat_async.bulk.workers import MAX_CONCURRENCY
-from plugchat_async.export.manifest import Layout, Manifest, ManifestEntry
+from plugchat_async.export.manifest import Manifest
+from plugchat_async.export.manifest_lines import Layout, ManifestEntry
 from plugchat_async.export.results import AccountExport, ExportSummary, OnExport
 
 FAILURES: Final = "failures.jsonl"
@@ -34,15 +40,17 @@ class ExportOptions(BulkOptions, total=False):
     Attributes:
         concurrency: The number of accounts to fetch at a time (default 64).
         restart: Whether to fetch all accounts again (default False: an account that an earlier run has finished is
-            skipped). `export_many` keeps the earlier file of an account until the new one is complete, and at the end
-            deletes the earlier files of accounts that are not in `accounts`. `fetch_many_dask` deletes all earlier
-            files at the beginning.
+            skipped). The earlier file of an account is kept until the new one is complete. At the end of a complete
+            run, the earlier files of accounts that are not in `accounts` are deleted. A part of `fetch_many_dask` is
+            kept until this is true of all of its accounts.
         allow_empty: Whether to believe that an account has no chats (default False: its list is also empty while its
-            phone is not connected, so `export_many` does not replace a file that has chats, and an account without
-            chats is fetched again by the next run).
+            phone is not connected, so it does not replace a file that has chats, and an account without chats is
+            fetched again by the next run).
         merge_people: Whether to write one chat for each person, as the function `merge_people` does (default False: one
             for each row of the list). The chats of `concurrency` accounts are then held in memory. A `limit` counts
             rows.
+        sync: Whether the files of an account are on disk before it counts as finished (default True), so that finished
+            accounts outlast a loss of power. Without, an export of many small accounts is faster.
         on_result: A plain function, called with the AccountExport of each account (default None).
     """
 
@@ -50,6 +58,7 @@ class ExportOptions(BulkOptions, total=False):
     restart: bool
     allow_empty: bool
     merge_people: bool
+    sync: bool
     on_result: OnExport | None
 
 
@@ -61,6 +70,7 @@ class ExportSettings:
     restart: bool = False
     allow_empty: bool = False
     merge_people: bool = False
+    sync: bool = True
     on_result: OnExport | None = None
 
     def __attrs_post_init__(self) -> None:
@@ -68,6 +78,7 @@ class ExportSettings:
         check_type("restart", self.restart, bool)
         check_type("allow_empty", self.allow_empty, bool)
         check_type("merge_people", self.merge_people, bool)
+        check_type("sync", self.sync, bool)
         check_function("on_result", self.on_result, "an AccountExport")
 
 
@@ -85,9 +96,10 @@ def check_export_options(options: ExportOptions) -> tuple[ExportSettings, BulkSe
 class ExportRun:
     """The record of a run: the manifest of finished accounts, the log of failed ones, and the summary.
 
-    Use it in a `with` statement, which also measures the time.
+    Use it in a `with` statement, which also measures the time. Only `needs` and `tell` do not write to the disk.
 
     Attributes:
+        id: The id of this run.
         manifest: The finished accounts, those of earlier runs included.
         summary: The counts of this run.
 
@@ -97,19 +109,35 @@ class ExportRun:
     """
 
     def __init__(
-        self, folder: Path, settings: ExportSettings, *, file_format: str, layout: Layout, limit: int | None
+        self,
+        folder: Path,
+        settings: ExportSettings,
+        *,
+        file_format: str,
+        layout: Layout,
+        limit: int | None,
+        clock: Clock | None = None,
     ) -> None:
+        self.id = token_hex(4)
         self.summary = ExportSummary(folder)
         self._settings = settings
         self._limit = limit
         self._names = AccountNames()
-        self._started = time.monotonic()
+        self._clock = clock or Clock()
+        self._started = self._clock.monotonic()
+        self._run_started = f"{datetime.fromtimestamp(self._clock.time(), UTC):%Y-%m-%dT%H:%M:%SZ}"
         self.manifest = Manifest(
-            folder, file_format, layout, limit=limit, merge_people=settings.merge_people, restart=settings.restart
+            folder,
+            file_format,
+            layout,
+            limit=limit,
+            merge_people=settings.merge_people,
+            restart=settings.restart,
+            sync=settings.sync,
         )
         try:
             remove_stale_parts(folder)  # the lock of the manifest keeps other runs out
-            self._failures = FailureLog(folder)
+            self._failures = FailureLog(folder, sync=settings.sync)
         except BaseException:
             self.manifest.close()
             raise
@@ -120,7 +148,7 @@ class ExportRun:
     def __exit__(
         self, exc_type: type[BaseException] | None, exc: BaseException | None, tb: TracebackType | None
     ) -> None:
-        self.summary.elapsed = time.monotonic() - self._started
+        self.summary.elapsed = self._clock.monotonic() - self._started
         try:
             if exc_type is None and self._settings.restart:
                 self.manifest.remove_kept([name for name in self.manifest.kept if name not in self._names])
@@ -143,40 +171,51 @@ class ExportRun:
         if found is None or not (found.chats or self._settings.allow_empty or self._limit == 0):
             return True
         file = self.summary.folder / found.file
-        self._report(
-            AccountExport(
-                account.name, file, found.chats, verified=found.verified, skipped=True, problems=found.problems
-            )
+        self.tell(
+            [
+                AccountExport(
+                    account.name, file, found.chats, verified=found.verified, skipped=True, problems=found.problems
+                )
+            ]
         )
         return False
 
-    def record(self, exports: Sequence[AccountExport]) -> None:
-        """Record the results of some accounts. Those that are finished must all be in one file."""
-        finished = [export for export in exports if export.file is not None and not export.kept]
-        if finished:
-            [file] = {export.file.name for export in finished if export.file is not None}
-            problems = {export.account: export.problems for export in finished if export.problems}
-            # In one line, so that all accounts of a file are finished, or none of them.
-            self.manifest.add(
-                ManifestEntry(
-                    file,
-                    {export.account: export.chats for export in finished},
-                    [export.account for export in finished if not export.verified],
-                    problems or msgspec.UNSET,
-                )
-            )
+    def write_down(self, exports: Sequence[AccountExport]) -> None:
+        """Write the results of some accounts to the manifest and the log. Their files must be on disk.
+
+        Raises:
+            OutputError: It can't be written, or a file is gone.
+        """
+        files: defaultdict[Path, list[AccountExport]] = defaultdict(list)
+        for export in exports:
+            if export.file is not None and not export.kept:
+                files[export.file].append(export)
+        # All accounts of a file are in one line, so that all of them are finished, or none.
+        self.manifest.add_all([self._entry(file, finished) for file, finished in files.items()])
         for export in exports:
             if export.kept and export.file is not None:
                 self.manifest.keep(export.account, export.file.name)
-            if export.kept or export.error is not None:
-                self._failures.add(export)
-        for export in exports:
-            self._report(export)
+        self._failures.add([export for export in exports if export.kept or export.error is not None])
 
-    def _report(self, export: AccountExport) -> None:
-        self.summary.count(export, limit=self._limit)
-        if self._settings.on_result is not None:
-            self._settings.on_result(export)
+    def _entry(self, file: Path, finished: Sequence[AccountExport]) -> ManifestEntry:
+        with output_errors(file):
+            size = file.stat().st_size
+        return ManifestEntry(
+            file.name,
+            {export.account: export.chats for export in finished},
+            [export.account for export in finished if not export.verified],
+            {export.account: export.problems for export in finished if export.problems} or msgspec.UNSET,
+            size=size,
+            run=self.id,
+            run_started=self._run_started,
+        )
+
+    def tell(self, exports: Sequence[AccountExport]) -> None:
+        """Count the results of some accounts, and pass them to `on_result`."""
+        for export in exports:
+            self.summary.count(export, limit=self._limit)
+            if self._settings.on_result is not None:
+                self._settings.on_result(export)
 
 
 class FailedAccount(msgspec.Struct, frozen=True):
@@ -202,33 +241,43 @@ class FailedAccount(msgspec.Struct, frozen=True):
 class FailureLog:
     """The failed and kept accounts of a run: a file with a JSON object on each line. If there are none, no file."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *, sync: bool) -> None:
         self._path = folder / FAILURES
+        self._sync = sync
         self._file: BinaryIO | None = None
         with output_errors(self._path):
             self._path.unlink(missing_ok=True)  # from the run before
 
-    def add(self, export: AccountExport) -> None:
-        """Write a failed or kept account to the file at once.
+    def add(self, exports: Sequence[AccountExport]) -> None:
+        """Write failed or kept accounts to the file at once.
 
         Raises:
             OutputError: The file can't be written.
         """
-        error = export.error
-        if error is None:
-            line = FailedAccount(export.account, "empty", "empty, kept as it was", _EMPTY_HINT, None, None)
-        else:
-            line = FailedAccount(
-                export.account, type(error).__name__, error.what_happened, error.hint, error.status, error.page
-            )
+        if not exports:
+            return
         with output_errors(self._path):
+            is_new = self._file is None
             if self._file is None:
-                self._file = self._path.open("ab")
-            self._file.write(msgspec.json.encode(line) + b"\n")
+                self._file = resolve(self._path).open("ab")
+            self._file.write(b"".join(msgspec.json.encode(_failed(export)) + b"\n" for export in exports))
             self._file.flush()
+            if self._sync:
+                flush_to_disk(self._file)
+                if is_new:
+                    flush_folder(self._path.parent)
 
     def close(self) -> None:
         """Close the file."""
         if self._file is not None:
             with output_errors(self._path):
                 self._file.close()
+
+
+def _failed(export: AccountExport) -> FailedAccount:
+    error = export.error
+    if error is None:
+        return FailedAccount(export.account, "empty", "empty, kept as it was", _EMPTY_HINT, None, None)
+    return FailedAccount(
+        export.account, type(error).__name__, error.what_happened, error.hint, error.status, error.page
+    )

@@ -2,12 +2,14 @@
 
 import os
 from collections.abc import AsyncGenerator, AsyncIterable, Callable, Generator, Iterable, Sequence
+from contextlib import contextmanager
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, Protocol, TypeAlias
 
-from plugchat_async._internal.files import AtomicFile, output_errors
+from plugchat_async._internal.files import AtomicFile, open_files_hint, output_errors
 from plugchat_async._internal.iterables import Source
+from plugchat_async._internal.threads import Threads
 from plugchat_async._optional_extras import needing
 from plugchat_async._pagination.chat_walk import ChatWalk
 from plugchat_async.errors import InvalidValueError
@@ -56,13 +58,20 @@ class LineWriter:
     """A text file with a line for each chat."""
 
     def __init__(
-        self, path: Path, to_line: Callable[[Chat, str | None], str], header: str, account: str | None
+        self,
+        path: Path,
+        to_line: Callable[[Chat, str | None], str],
+        header: str,
+        account: str | None,
+        *,
+        sync: bool,
+        sweep: bool,
     ) -> None:
         self.path = path
         self.rows = 0
         self._to_line = to_line
         self._account = account
-        self._output = AtomicFile(path)
+        self._output = AtomicFile(path, sync=sync, sweep=sweep)
         self._write_lines([header])
 
     def write(self, chats: Sequence[Chat]) -> None:
@@ -87,13 +96,17 @@ class LineWriter:
         self._output.discard()
 
 
-def open_writer(file_format: FileFormat, path: Path, account: str | None = None) -> ChatWriter:
+def open_writer(
+    file_format: FileFormat, path: Path, account: str | None = None, *, sync: bool = True, sweep: bool = True
+) -> ChatWriter:
     """Start a file.
 
     Args:
         file_format: The format.
         path: The file.
         account: The name of the account, for a first column `account` (default None: no such column).
+        sync: As for `AtomicFile`.
+        sweep: As for `AtomicFile`.
 
     Raises:
         MissingExtraError: pyarrow is not installed, and the format needs it.
@@ -101,25 +114,31 @@ def open_writer(file_format: FileFormat, path: Path, account: str | None = None)
     """
     match file_format:
         case "jsonl":
-            return LineWriter(path, to_json, "", account)
+            return LineWriter(path, to_json, "", account, sync=sync, sweep=sweep)
         case "csv":
-            return LineWriter(path, to_csv, csv_header(account=account is not None) + "\n", account)
+            header = csv_header(account=account is not None) + "\n"
+            return LineWriter(path, to_csv, header, account, sync=sync, sweep=sweep)
         case "parquet":
             require_pyarrow("Parquet")
             from plugchat_async.export.parquet import ParquetChatWriter  # noqa: PLC0415 - needs the extra
 
-            return ParquetChatWriter(path, account)
+            return ParquetChatWriter(path, account, sync=sync, sweep=sweep)
 
 
-def has_chats(file: Path) -> bool:
-    """Return whether there is a file with chats, in any of the formats. A file that can't be read may have some."""
+def has_chats(file: Path, account: str | None = None) -> bool:
+    """Return whether there is a file with chats, in any of the formats. A file that can't be read may have some.
+
+    Args:
+        file: The file.
+        account: An account, for a Parquet file with several of them (default None: any chat counts).
+    """
     try:
         if not file.is_file() or not file.stat().st_size:
             return False
         if file.suffix == ".parquet":
             from plugchat_async.export.parquet import has_rows  # noqa: PLC0415 - needs the extra
 
-            return has_rows(file)
+            return has_rows(file, account)
         with file.open("rb") as lines:
             if file.suffix == ".csv":
                 lines.readline()  # the header
@@ -170,10 +189,10 @@ def read_jsonl(path: PathLike) -> Generator[Chat, None, None]:
                 if not line.isspace():
                     yield _read_line(line, path, number)
     except OSError as error:
-        reason = error.strerror
+        reason, hint = error.strerror, open_files_hint(error) or "Use a file of JSON lines."
     else:
         return
-    raise InvalidValueError(f"can't read {path}: {reason}", "Use a file of JSON lines.")
+    raise InvalidValueError(f"can't read {path}: {reason}", hint)
 
 
 def _read_line(line: bytes, path: Path, number: int) -> Chat:
@@ -203,25 +222,34 @@ async def write_parquet(chats: Chats, file: PathLike) -> int:
 
 async def _write(chats: Chats, file_format: FileFormat, file: PathLike) -> int:
     source = Source("chats", chats, Chat)
+    threads = Threads(1)
     try:
-        writer = open_writer(file_format, Path(file))
-        try:
+        async with threads.entered(lambda: _discarded(file_format, Path(file))) as writer:
             batch: list[Chat] = []
             while (chat := await source.next()) is not None:
                 batch.append(chat)
                 if len(batch) == _BATCH:
-                    writer.write(batch)
+                    await threads.run(writer.write, batch)
                     batch.clear()
-            writer.write(batch)
-            writer.commit()
-        finally:
-            writer.discard()
+            await threads.run(writer.write, batch)
+            await threads.run(writer.commit)
     finally:
+        threads.close()
         if isinstance(chats, AsyncGenerator | ChatWalk):
             await chats.aclose()
         elif isinstance(chats, Generator):
             chats.close()
     return writer.rows
+
+
+@contextmanager
+def _discarded(file_format: FileFormat, path: Path) -> Generator[ChatWriter, None, None]:
+    """Start a file, and discard it at the end, unless it has been committed."""
+    writer = open_writer(file_format, path)
+    try:
+        yield writer
+    finally:
+        writer.discard()
 
 
 def to_arrow(chats: Iterable[Chat]) -> "pa.Table":

@@ -1,6 +1,7 @@
 """WatchState: the chats that a watch knows, and how they are saved and loaded."""
 
 import asyncio
+import logging
 from collections.abc import Generator
 from contextlib import contextmanager, nullcontext
 from datetime import datetime
@@ -10,7 +11,7 @@ from typing import Annotated, Any, Final, Self
 
 import msgspec
 
-from plugchat_async._internal.files import lock_beside, write_private
+from plugchat_async._internal.files import lock_beside, open_files_hint, previous_of, write_private
 from plugchat_async._internal.serialization import PackedText, from_text
 from plugchat_async._internal.steps import finish, finish_in_thread, finish_in_turns
 from plugchat_async._internal.validation import check_type
@@ -19,6 +20,8 @@ from plugchat_async.models import Chat, values_of
 from plugchat_async.watch.identity import NewKeys, identity_of
 from plugchat_async.watch.losses import Missed
 from plugchat_async.watch.snapshot import Snapshot
+
+logger = logging.getLogger("plugchat_async.watch")
 
 STATE_VERSION: Final = 3
 # How many chats are packed at a time.
@@ -68,15 +71,22 @@ class WatchState:
         state._snapshot = unpack(text)
         return state
 
-    def save(self, path: str | Path) -> None:
+    def save(self, path: str | Path, *, sync: bool = True) -> None:
         """Write the state to a file that only its owner may read. The file is replaced completely or not at all.
+
+        The state that the file held before stays beside it, in a file whose name ends with `.previous`. `load` takes it
+        if the file is damaged.
+
+        Args:
+            path: The file.
+            sync: Whether the state is on disk afterwards (default True), so that it outlasts a loss of power.
 
         Raises:
             OutputError: The file can't be written.
         """
-        _write(Path(path), self.dumps())
+        _write(Path(path), self.dumps(), sync=sync)
 
-    async def save_async(self, path: str | Path) -> None:
+    async def save_async(self, path: str | Path, *, sync: bool = True) -> None:
         """Do what `save` does, without keeping the event loop: in steps of a few milliseconds, and in a thread.
 
         It saves the state of the moment when it begins. Saves that overlap are made one after the other. Once it
@@ -87,13 +97,14 @@ class WatchState:
         """
         async with self._saving:
             text = await finish_in_turns(pack(self._snapshot))
-            await finish_in_thread(partial(_write, Path(path), text))
+            await finish_in_thread(partial(_write, Path(path), text, sync=sync))
 
     @classmethod
     def load(cls, path: str | Path) -> Self:
         """Return the state that `save` has written, or an empty one if the file does not exist.
 
-        While a watch uses the state, no other one, also of another process, can use a state from the same file.
+        If the file is empty or damaged, the state before is taken, and a warning is logged. While a watch uses the
+        state, no other one, also of another process, can use a state from the same file.
 
         Raises:
             InvalidValueError: The file can't be read, or does not hold a state.
@@ -104,18 +115,18 @@ class WatchState:
     def _load(cls, path: Path, *, lock: bool) -> Self:
         """Load a state whose file is locked by the watches that use it, or not."""
         reason: str | None = "not a regular file"  # reading a pipe would wait for a writer
+        hint = "Use another file, or delete this one to start from scratch."
         try:
             if path.is_file() or path.is_dir() or not path.exists():
                 state = cls()
                 state._path = path if lock else None
                 if path.exists():
-                    state._snapshot = unpack(path.read_text("ascii").strip())
+                    state._snapshot = _read(path)
                 return state
         except (OSError, ValueError) as error:
             reason = error.strerror if isinstance(error, OSError) else "it does not hold a watch state"
-        raise InvalidValueError(
-            f"can't read the state {path}: {reason}", "Use another file, or delete this one to start from scratch."
-        )
+            hint = open_files_hint(error) or hint
+        raise InvalidValueError(f"can't read the state {path}: {reason}", hint)
 
     @classmethod
     @contextmanager
@@ -149,8 +160,24 @@ class WatchState:
                 self._in_use = False
 
 
-def _write(path: Path, text: str) -> None:
-    write_private(path, text + "\n")
+def _write(path: Path, text: str, *, sync: bool) -> None:
+    write_private(path, text + "\n", sync=sync, keep_previous=True)
+
+
+def _read(path: Path) -> Snapshot:
+    """Return the snapshot in a file, or the one before if the file is torn, as a loss of power may leave it."""
+    text = path.read_bytes()
+    try:
+        return unpack(text.decode("ascii").strip())
+    except ValueError:
+        previous = previous_of(path)
+        if text.endswith(b"\n") and b"\0" not in text:  # not torn, but something else
+            raise
+        if not previous.is_file():
+            raise
+        snapshot = unpack(previous.read_text("ascii").strip())
+        logger.warning("the state %s is damaged, so the one before it is used", path)
+        return snapshot
 
 
 @contextmanager

@@ -435,3 +435,16 @@ def test_a_cluster_of_this_machine_is_the_default(sim: PlugChatSimulator, accoun
     )
     rows = [str(row) for file in out.glob("part-*.parquet") for row in pq.read_table(file)["account"].to_pylist()]
     assert sorted(rows) == sorted([f"shop {number}" for number in range(10)] * 30)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("sync", [True, False])
+def test_who_wants_speed_does_not_wait_for_the_disk(
+    accounts: Path, monkeypatch: pytest.MonkeyPatch, *, sync: bool
+) -> None:
+    """With --no-sync."""
+    flushed: list[int] = []
+    monkeypatch.setattr(os, "fsync", flushed.append)
+    options = [] if sync else ["--no-sync"]
+    assert cli.run(["bulk", str(accounts), "-o", str(accounts.parent / "out"), *options]) == 0
+    assert bool(flushed) == sync

@@ -137,7 +137,7 @@ def test_a_file_that_is_in_use(account: PlugChatSimulator, capsys: pytest.Captur
     assert account.requests == []
     assert not path.exists()
     assert cli.run(["watch", "--state", str(path), "--max-polls", "1"]) == 0
-    assert [found.name for found in tmp_path.iterdir()] == ["s"]
+    assert sorted(found.name for found in tmp_path.iterdir()) == ["s", "s.previous"]
 
 
 def test_a_state_of_another_account(

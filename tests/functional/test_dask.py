@@ -23,13 +23,14 @@ from plugchat_async import (
     Clock,
     InvalidTypeError,
     InvalidValueError,
+    RetryPolicy,
     ServiceError,
     export_many,
 )
 from plugchat_async.integrations.dask import fetch_many_dask
 from plugchat_async.integrations.opentelemetry import OpenTelemetry
 from plugchat_async.testing import Fault, PlugChatSimulator
-from support.dask_cluster import TOKEN, accounts, hidden, rows, thirty_accounts, two_workers, whole
+from support.dask_cluster import TOKEN, accounts, counted, hidden, rows, thirty_accounts, two_workers, whole
 from support.traits import KNOWN_SERVER
 
 pytestmark = [
@@ -146,10 +147,7 @@ def test_an_interruption_between_accounts_of_a_part_duplicates_nothing(
     assert rows(tmp_path) == whole(sim, 12)
 
 
-@pytest.mark.slow
-def test_a_killed_client_is_gone_on_with(client: Any, sim: PlugChatSimulator, tmp_path: Path) -> None:
-    """Its workers live on, but write nothing that is counted twice."""
-    code = """
+KILLED = """
 import sys
 from distributed import Client
 from plugchat_async import Account
@@ -157,24 +155,53 @@ from plugchat_async.integrations.dask import fetch_many_dask
 if __name__ == "__main__":
     accounts = [Account(f"a{n}", f"s3cr3t-t0ken-{n}", sys.argv[1]) for n in range(30)]
     with Client(sys.argv[2]) as client:
-        fetch_many_dask(accounts, client=client, out=sys.argv[3], batch_size=4, page_size=10)
+        fetch_many_dask(accounts, client=client, out=sys.argv[3], batch_size=4, page_size=10, restart=len(sys.argv) > 4)
 """
+
+
+def kill_clients(client: Any, sim: PlugChatSimulator, out: Path, *options: str) -> None:
+    """Export with two clients, one after the other, which are killed in the middle."""
     scheduler: str = client.scheduler.address
-    command = [sys.executable, "-c", code, sim.base_url, scheduler, str(tmp_path)]
+    command = [sys.executable, "-c", KILLED, sim.base_url, scheduler, str(out), *options]
+    before = len(sim.requests)
     for wanted in (40, 80):
         with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
             deadline = time.monotonic() + 60
-            while len(sim.requests) < wanted and time.monotonic() < deadline:
+            while len(sim.requests) < before + wanted and time.monotonic() < deadline:
                 time.sleep(0.005)
             process.kill()
-    summary = fetch_many_dask(accounts(sim), client=client, out=tmp_path, batch_size=7)
-    assert summary.finished + summary.skipped == 30
+
+
+def wait_for_workers(client: Any) -> None:
+    """What a worker was in the middle of goes on when nobody wants it any more."""
     deadline = time.monotonic() + 60
-    # What a worker was in the middle of goes on when nobody wants it any more.
     while sum(client.run(lambda dask_worker: dask_worker.state.executing_count).values()):
         assert time.monotonic() < deadline
         time.sleep(0.005)
+
+
+@pytest.mark.slow
+def test_a_killed_client_is_gone_on_with(client: Any, sim: PlugChatSimulator, tmp_path: Path) -> None:
+    """Its workers live on, but write nothing that is counted twice."""
+    kill_clients(client, sim, tmp_path)
+    summary = fetch_many_dask(accounts(sim), client=client, out=tmp_path, batch_size=7)
+    assert summary.finished + summary.skipped == 30
+    wait_for_workers(client)
     assert rows(tmp_path) == whole(sim)
+    assert hidden(tmp_path) == []
+
+
+@pytest.mark.slow
+def test_a_client_that_is_killed_while_it_starts_over_costs_nothing(
+    client: Any, sim: PlugChatSimulator, tmp_path: Path
+) -> None:
+    """Each account has its old part or a new one. A run that continues replaces the rest."""
+    fetch_many_dask(accounts(sim), client=client, out=tmp_path, batch_size=5)
+    kill_clients(client, sim, tmp_path, "restart")
+    assert counted(tmp_path) == whole(sim)
+    fetch_many_dask(accounts(sim), client=client, out=tmp_path, batch_size=7)
+    wait_for_workers(client)
+    assert rows(tmp_path) == counted(tmp_path) == whole(sim)
     assert hidden(tmp_path) == []
 
 
@@ -355,3 +382,47 @@ def test_accounts_without_chats_are_asked_again(client: Any, sim: PlugChatSimula
     assert rows(tmp_path) == whole(sim, 2)
     summary = fetch_many_dask(mixed, client=client, out=tmp_path, allow_empty=True)
     assert (summary.finished, summary.empty, summary.skipped) == (0, 0, 3)
+
+
+@pytest.mark.slow
+def test_starting_over_keeps_parts_until_all_of_their_accounts_have_new_ones(
+    client: Any, sim: PlugChatSimulator, tmp_path: Path
+) -> None:
+    """Whatever fails. An account has its old part until it has a new one, and the manifest tells which one counts."""
+    fetch_many_dask(accounts(sim, 6), client=client, out=tmp_path, batch_size=3)
+    old = {part.name: part.read_bytes() for part in tmp_path.glob("part-*")}
+    gone = [Account(account.name, account.token, "http://127.0.0.1:1") for account in accounts(sim, 6)]
+    refused = [Account(account.name, "refused", sim.base_url) for account in accounts(sim, 6)]
+    for broken in (gone, refused):
+        summary = fetch_many_dask(broken, client=client, out=tmp_path, restart=True, retry=RetryPolicy(1))
+        assert (summary.finished, summary.failed) == (0, 6)
+        assert {part.name: part.read_bytes() for part in tmp_path.glob("part-*")} == old
+    # a0 fails, a1 to a4 are fetched in other batches, a5 is not passed any more.
+    some = [refused[0], *accounts(sim, 5)[1:]]
+    summary = fetch_many_dask(some, client=client, out=tmp_path, batch_size=2, restart=True)
+    assert (summary.finished, summary.failed) == (4, 1)
+    assert counted(tmp_path) == whole(sim, 5)
+    assert len(old.keys() & {part.name for part in tmp_path.glob("part-*")}) == 1
+    summary = fetch_many_dask(accounts(sim, 5), client=client, out=tmp_path)
+    assert (summary.finished, summary.skipped) == (1, 4)
+    assert rows(tmp_path) == counted(tmp_path) == whole(sim, 5)
+    assert not old.keys() & {part.name for part in tmp_path.glob("part-*")}
+
+
+@pytest.mark.slow
+def test_starting_over_believes_no_empty_list(client: Any, sim: PlugChatSimulator, tmp_path: Path) -> None:
+    """Of an account whose part has chats, unless allow_empty is given. In another layout, too."""
+    asyncio.run(export_many(accounts(sim, 2), tmp_path))
+    full = accounts(sim, 2)
+    fetch_many_dask(full, client=client, out=tmp_path, restart=True)
+    assert rows(tmp_path) == whole(sim, 2)
+    assert list(tmp_path.glob("*.jsonl")) == []
+    sim.add_account("empty", 0)
+    away = [Account("a0", "empty", sim.base_url), full[1], Account("b", "empty", sim.base_url)]
+    for restart in (True, False):
+        summary = fetch_many_dask(away, client=client, out=tmp_path, restart=restart)
+        assert (summary.kept, summary.finished, summary.skipped) == (1, 1 + restart, 1 - restart)
+        assert counted(tmp_path) == whole(sim, 2)
+    summary = fetch_many_dask(away, client=client, out=tmp_path, allow_empty=True)
+    assert (summary.kept, summary.finished) == (0, 1)
+    assert not any(name == "a0" for name, _ in rows(tmp_path))

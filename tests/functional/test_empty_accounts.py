@@ -1,6 +1,5 @@
 """export_many and accounts that come back without chats, as they do while their phone is not connected."""
 
-import json
 import sys
 from pathlib import Path
 from typing import Any
@@ -10,14 +9,9 @@ from attrs import evolve
 
 from plugchat_async import Account, AccountExport, ExportSummary, InvalidTypeError, PlugChatError, export_many
 from plugchat_async.testing import Fault, PlugChatSimulator
-from support.exports import FAILURES, MANIFEST, Style, account, emptied, failures, ids, only
+from support.exports import FAILURES, MANIFEST, Style, account, emptied, entries, failures, ids, only
 
 STYLES = ("jsonl", "csv", "parquet")
-
-
-def entries(folder: Path) -> list[dict[str, Any]]:
-    """The lines of the manifest after the first."""
-    return [json.loads(line) for line in (folder / MANIFEST).read_text().splitlines()[1:]]
 
 
 @pytest.mark.parametrize("merge_people", [False, True])
@@ -215,6 +209,7 @@ async def test_starting_over_keeps_each_file_until_its_new_one_is_complete(
     def on_result(_: AccountExport) -> None:
         raise KeyError("mine")
 
+    sim.script(Fault.hang(), token="token-1")
     with pytest.raises(KeyError, match="mine"):
         await export_many(accounts, tmp_path, restart=True, concurrency=1, on_result=on_result)
     assert only(tmp_path) == before

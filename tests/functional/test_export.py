@@ -422,7 +422,7 @@ async def test_too_many_open_files_have_a_hint_of_their_own(tmp_path: Path, monk
     def full(*_: object, **__: object) -> None:
         raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
 
-    monkeypatch.setattr(Path, "open", full)
+    monkeypatch.setattr(os, "open", full)
     with pytest.raises(OutputError, match="Too many open files") as caught:
         await write_jsonl(CHATS, tmp_path / "x")
     assert "Lower the concurrency" in caught.value.hint

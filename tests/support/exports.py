@@ -42,5 +42,11 @@ def ids(file: Path) -> list[str]:
     return [row["phone"] or row["lid"] for row in rows]
 
 
+def entries(folder: Path) -> list[dict[str, Any]]:
+    """The lines of the manifest after the first, without what differs in each run."""
+    lines = [json.loads(line) for line in (folder / MANIFEST).read_text().splitlines()[1:]]
+    return [{name: line[name] for name in line if name not in ("size", "run", "run_started")} for line in lines]
+
+
 def failures(folder: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in (folder / FAILURES).read_text().splitlines()]

@@ -29,7 +29,8 @@ from plugchat_async import (
     write_jsonl,
     write_parquet,
 )
-from plugchat_async._internal.files import AtomicFile, remove_stale_parts, temporary_name
+from plugchat_async._internal.files import AtomicFile
+from plugchat_async._internal.parts import remove_stale_parts, temporary_name
 from plugchat_async.export.csv_and_json import from_json, to_json
 from plugchat_async.export.writers import has_chats, open_writer
 from support.chats import ANY_CHAT, CHATS, TEXTS
@@ -119,8 +120,8 @@ async def test_a_full_disk_leaves_no_file(tmp_path: Path, write: Write, monkeypa
     before = AtomicFile.__init__
     for room in range(200):
 
-        def init(self: AtomicFile, path: Path, room: int = room) -> None:
-            before(self, path)
+        def init(self: AtomicFile, path: Path, room: int = room, **options: bool) -> None:
+            before(self, path, **options)
             disk: Any = Disk(self.file, room)
             self.file = disk
 

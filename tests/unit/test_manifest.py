@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from plugchat_async import (
@@ -14,9 +15,12 @@ from plugchat_async import (
     OutputError,
     export_many,
 )
-from plugchat_async._internal.files import temporary_name
+from plugchat_async._internal.parts import temporary_name
+from plugchat_async.export import account_files
+from plugchat_async.export import manifest as _manifest
 from plugchat_async.export import parquet as _parquet
-from plugchat_async.export.manifest import MANIFEST, CompletedAccount, Layout, Manifest, ManifestEntry
+from plugchat_async.export.manifest import MANIFEST, CompletedAccount, Manifest
+from plugchat_async.export.manifest_lines import Layout, ManifestEntry
 from plugchat_async.testing import PlugChatSimulator
 from support.exports import FAILURES, account, failures, only
 
@@ -82,17 +86,117 @@ def test_an_account_is_finished_or_kept(tmp_path: Path) -> None:
     manifest.close()
 
 
-@pytest.mark.parametrize(("before", "now"), [("parts", "parts"), ("parts", "accounts"), ("accounts", "parts")])
-def test_files_are_kept_only_where_each_has_one_account(tmp_path: Path, before: Layout, now: Layout) -> None:
-    """When starting over. A part can't be replaced by the file of one account, nor by another part."""
+LAYOUTS: list[Layout] = ["accounts", "parts"]
+
+
+@pytest.mark.parametrize("before", LAYOUTS)
+@pytest.mark.parametrize("now", LAYOUTS)
+def test_a_file_is_kept_until_each_of_its_accounts_has_a_new_one(tmp_path: Path, before: Layout, now: Layout) -> None:
+    """When starting over, also in another layout, and in a later run."""
     manifest = Manifest(tmp_path, "parquet", before, restart=False)
+    for name in ("x", "y", "z"):
+        (tmp_path / name).write_bytes(b"123")
+    manifest.add(ManifestEntry("x", {"a": 1, "b": 2, "c": 0}, size=3, run="01234567", run_started="then"))
+    manifest.close()
+    for restart in (True, False, True):
+        manifest = Manifest(tmp_path, "parquet", now, restart=restart)
+        assert (manifest.finished, manifest.kept) == ({}, {"a": "x", "b": "x", "c": "x"})
+        [line] = (tmp_path / MANIFEST).read_bytes().splitlines()[1:]
+        assert msgspec.json.decode(line, type=ManifestEntry) == ManifestEntry(
+            "x", {}, kept=["a", "b", "c"], size=3, run="01234567", run_started="then"
+        )
+        manifest.close()
+    manifest = Manifest(tmp_path, "parquet", now, restart=False)
+    manifest.add(ManifestEntry("y", {"a": 1}, size=3))
+    assert (tmp_path / "x").exists()
+    manifest.remove_kept(["c"])
+    assert (tmp_path / "x").exists()
+    manifest.close()
+    manifest = Manifest(tmp_path, "parquet", now, restart=False)
+    assert (set(manifest.finished), set(manifest.kept)) == ({"a"}, {"b", "c"})
+    manifest.add(ManifestEntry("z", {"b": 1, "c": 2}, size=3))
+    manifest.close()
+    assert only(tmp_path) == [MANIFEST, "y", "z"]
+
+
+@pytest.mark.parametrize(
+    ("content", "finished", "kept"),
+    [(b"123", {"a"}, set()), (b"1234", set(), {"a"}), (b"12", set(), {"a"}), (b"", set(), set())],
+)
+def test_a_file_of_another_size_is_not_finished(
+    tmp_path: Path, content: bytes, finished: set[str], kept: set[str]
+) -> None:
+    """A loss of power has cut it off, or somebody has edited it. It is kept until there is a new one, if it has any."""
+    manifest = Manifest(tmp_path, "jsonl", "accounts", restart=False)
+    (tmp_path / "x").write_bytes(b"1")
+    manifest.add(ManifestEntry("x", {"a": 1}, size=1))
+    (tmp_path / "x").write_bytes(b"123")
+    manifest.add(ManifestEntry("x", {"a": 2}, size=3))
+    manifest.close()
+    (tmp_path / "x").write_bytes(content)
+    manifest = Manifest(tmp_path, "jsonl", "accounts", restart=False)
+    manifest.close()
+    assert (set(manifest.finished), set(manifest.kept)) == (finished, kept)
+    assert (tmp_path / "x").exists()
+
+
+def test_a_new_file_of_another_size_does_not_replace_the_kept_one(tmp_path: Path) -> None:
+    """What was there before is better than a half."""
+    manifest = Manifest(tmp_path, "jsonl", "accounts", restart=False)
+    for name in ("old", "new"):
+        (tmp_path / name).write_bytes(b"123")
+    manifest.keep("a", "old")
+    (tmp_path / "old").rename(tmp_path / "hidden")
+    manifest.add(ManifestEntry("new", {"a": 1}, size=4))
+    manifest.close()
+    (tmp_path / "hidden").rename(tmp_path / "old")
+    manifest = Manifest(tmp_path, "jsonl", "accounts", restart=False)
+    manifest.close()
+    assert (manifest.finished, manifest.kept) == ({}, {"a": "old"})
+    assert (tmp_path / "old").exists()
+
+
+def test_zeros_at_the_end_are_dropped(tmp_path: Path) -> None:
+    """Some file systems put them where a line was not yet written when the power went, perhaps with its end."""
+    manifest = Manifest(tmp_path, "jsonl", "accounts", restart=False)
     (tmp_path / "x").touch()
-    manifest.add(ManifestEntry("x", {"a": 1, "b": 2}))
+    manifest.add(ManifestEntry("x", {"a": 1}))
     manifest.close()
-    manifest = Manifest(tmp_path, "parquet", now, restart=True)
+    before = (tmp_path / MANIFEST).read_bytes()
+    (tmp_path / MANIFEST).write_bytes(before + b"\0" * 50 + b'"unverified":[]}\n')
+    manifest = Manifest(tmp_path, "jsonl", "accounts", restart=False)
     manifest.close()
-    assert (manifest.finished, manifest.kept) == ({}, {})
-    assert only(tmp_path) == [MANIFEST]
+    assert set(manifest.finished) == {"a"}
+    assert (tmp_path / MANIFEST).read_bytes() == before
+
+
+@pytest.mark.parametrize("replaceable", [True, False])
+def test_starting_over_replaces_the_manifest_at_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, replaceable: bool
+) -> None:
+    """If that fails, it is as it was. Nobody else gets the lock meanwhile, where systems can replace open files."""
+    monkeypatch.setattr(_manifest, "OPEN_FILES_CAN_BE_REPLACED", replaceable)
+    manifest = Manifest(tmp_path, "jsonl", "accounts", restart=False)
+    (tmp_path / "x").touch()
+    manifest.add(ManifestEntry("x", {"a": 1}))
+    manifest.close()
+    before = (tmp_path / MANIFEST).read_bytes()
+
+    def fail(_: Path, target: Path) -> None:
+        if replaceable:
+            with pytest.raises(OutputError, match="another run"):
+                Manifest(tmp_path, "jsonl", "accounts", restart=False)
+        raise OSError(errno.EIO, os.strerror(errno.EIO), str(target))
+
+    with monkeypatch.context() as patch, pytest.raises(OutputError, match="Input/output error"):
+        patch.setattr(Path, "replace", fail)
+        Manifest(tmp_path, "jsonl", "accounts", restart=True)
+    assert (only(tmp_path), (tmp_path / MANIFEST).read_bytes()) == ([MANIFEST, "x"], before)
+    manifest = Manifest(tmp_path, "jsonl", "accounts", restart=True)
+    assert manifest.kept == {"a": "x"}
+    with pytest.raises(OutputError, match="another run"):
+        Manifest(tmp_path, "jsonl", "accounts", restart=False)
+    manifest.close()
 
 
 @pytest.mark.parametrize("merge_people", [False, True])
@@ -109,6 +213,7 @@ async def test_what_a_format_can_not_hold_is_its_accounts_failure(
         return write(chats, name)
 
     monkeypatch.setattr(_parquet, "batch_of", refuse)
+    monkeypatch.setattr(account_files, "_BATCH", 2)
     summary = await export_many(accounts, tmp_path, format="parquet", page_size=2, limit=6, merge_people=merge_people)
     assert (summary.finished, summary.failed) == (2, 1)
     assert "64 bits" in failures(tmp_path)[0]["message"]
@@ -126,7 +231,7 @@ async def test_a_manifest_that_can_not_be_written_ends_it(
 
     accounts = [account(number, sim) for number in range(4)]
     with monkeypatch.context() as patch:
-        patch.setattr(Manifest, "add", full)
+        patch.setattr(Manifest, "add_all", full)
         with pytest.raises(OutputError):
             await export_many(accounts, tmp_path)
     assert not any(name.startswith(".") for name in only(tmp_path))

@@ -3,17 +3,18 @@
 # pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
 # Dask's types are incomplete.
 
-import os
 from collections.abc import Iterable, Iterator, Sequence, Sized
 from contextlib import suppress
 from itertools import islice
 from pathlib import Path
 from typing import Any, Final, Unpack
 
+from attrs import evolve
 from distributed import Client, as_completed
 from distributed.scheduler import KilledWorker
 
 from plugchat_async._internal.files import output_errors
+from plugchat_async._internal.links import resolve
 from plugchat_async._internal.validation import check_optional_int, check_type
 from plugchat_async.bulk.accounts import Account
 from plugchat_async.errors import (
@@ -26,7 +27,7 @@ from plugchat_async.errors import (
 from plugchat_async.export.accounts import make_folder
 from plugchat_async.export.results import AccountExport, ExportSummary
 from plugchat_async.export.run import ExportOptions, ExportRun, check_export_options
-from plugchat_async.export.writers import PathLike
+from plugchat_async.export.writers import PathLike, has_chats
 from plugchat_async.integrations.dask.cluster import cluster_errors
 from plugchat_async.integrations.dask.worker import LOCAL_OPTIONS, BatchJob, fetch_batch, to_plain
 
@@ -81,17 +82,23 @@ def fetch_many_dask(
     if not_sendable:
         raise InvalidValueError(f"{not_sendable[0]} can't be sent to workers", f"Leave out {not_sendable[0]}.")
     with output_errors(Path(out)):
-        folder = Path(os.path.realpath(out))
-    make_folder(folder)
+        folder = resolve(Path(out))
+    make_folder(folder, sync=settings.sync)
     with ExportRun(folder, settings, file_format="parquet", layout="parts", limit=bulk.walk.limit) as run:
         job = BatchJob(
-            str(folder), run.manifest.id, settings.concurrency, to_plain(bulk), merge_people=settings.merge_people
+            str(folder),
+            run.manifest.id,
+            settings.concurrency,
+            to_plain(bulk),
+            run.id,
+            merge_people=settings.merge_people,
+            sync=settings.sync,
         )
         with output_errors(job.lease):
             job.lease.touch()
         try:
             size = batch_size or choose_batch_size(accounts, client)
-            _run(client, _batches(accounts, size, run), job, run)
+            _run(client, _batches(accounts, size, run), job, run, allow_empty=settings.allow_empty)
         finally:
             with suppress(PlugChatError):  # it must not replace the error of the run
                 run.manifest.remove_unlisted_parts()
@@ -124,7 +131,9 @@ def _batches(accounts: Iterable[Account], size: int, run: ExportRun) -> Iterator
         yield batch
 
 
-def _run(client: Any, batches: Iterator[tuple[Account, ...]], job: BatchJob, run: ExportRun) -> None:
+def _run(
+    client: Any, batches: Iterator[tuple[Account, ...]], job: BatchJob, run: ExportRun, *, allow_empty: bool
+) -> None:
     """Submit batches, a few ahead, and record their results."""
     pending: dict[Any, tuple[Account, ...]] = {}
     completed: Any = as_completed(loop=client.loop)
@@ -145,7 +154,11 @@ def _run(client: Any, batches: Iterator[tuple[Account, ...]], job: BatchJob, run
             with cluster_errors(client):
                 future = next(completed)
             batch = pending.pop(future)
-            run.record(_result_of(client, future, batch))
+            exports = _result_of(client, future, batch)
+            if not allow_empty:
+                exports = [_kept_if_empty(export, run) for export in exports]
+            run.write_down(exports)
+            run.tell(exports)
             del future
             submit_batches()
     finally:
@@ -172,6 +185,15 @@ def _result_of(client: Any, future: Any, batch: Sequence[Account]) -> list[Accou
             "Check the worker's log, and install the same version of this package there, with the extra 'dask'.",
         )
     return exports
+
+
+def _kept_if_empty(export: AccountExport, run: ExportRun) -> AccountExport:
+    """Return the result of an account that keeps its part of an earlier run, because it has no chats any more."""
+    file = run.manifest.kept.get(export.account)
+    if not export.empty or file is None:
+        return export
+    part = run.summary.folder / file
+    return evolve(export, file=part, verified=False, kept=True) if has_chats(part, export.account) else export
 
 
 def _lost(account: Account) -> ServiceError:

@@ -20,10 +20,11 @@ import pyarrow as pa
 
 from plugchat_async._http.options import RequestSettings
 from plugchat_async._internal.iterables import Source
+from plugchat_async._internal.threads import Threads
 from plugchat_async.bulk.accounts import Account
 from plugchat_async.bulk.fetch import BulkSettings
 from plugchat_async.errors import OutputError
-from plugchat_async.export.accounts import write_accounts
+from plugchat_async.export.account_files import AccountFiles
 from plugchat_async.export.parquet import ParquetChatWriter, batch_of
 from plugchat_async.export.results import AccountExport
 from plugchat_async.models import Chat
@@ -43,16 +44,18 @@ class BatchJob:
         export_id: The id in the manifest.
         concurrency: The number of accounts to fetch at a time in each batch.
         settings: The settings of walks and requests, from `to_plain`.
-        merge_people: Whether to write one chat for each person.
         run_id: The id of this run.
+        merge_people: Whether to write one chat for each person (default False).
+        sync: Whether the file is on disk when the batch is done (default True).
     """
 
     folder: str
     export_id: str
     concurrency: int
     settings: dict[str, Any]
+    run_id: str
     merge_people: bool = False
-    run_id: str = attrs.Factory(lambda: token_hex(4))
+    sync: bool = True
 
     @property
     def lease(self) -> Path:
@@ -89,11 +92,16 @@ async def _fetch_batch(batch: Sequence[Account], job: BatchJob) -> list[AccountE
     exports: list[AccountExport] = []
     # Each attempt has a file of its own: one that was given up, but still runs, must not replace a recorded file. ""
     # for an account adds the column; its values come from the batches.
-    part = ParquetChatWriter(Path(job.folder) / f"{job.part_name(batch)}-{token_hex(4)}.parquet", "")
+    path = Path(job.folder) / f"{job.part_name(batch)}-{token_hex(4)}.parquet"
+    part = ParquetChatWriter(path, "", sync=job.sync, sweep=False)  # the run has swept
+    threads = Threads(1)
     try:
         source = Source("accounts", batch, Account)
         pool = _from_plain(job.settings).pool(source, concurrency=job.concurrency, pages=not job.merge_people)
-        await write_accounts(pool, lambda name: _PartOfAccount(part, name), exports.append)
+        # One thread: the accounts share a file, and nothing else goes on in this event loop.
+        await AccountFiles(threads, lambda name: _PartOfAccount(part, name), exports.extend, lambda _: None).write_all(
+            pool
+        )
         if not job.lease.exists():
             raise OutputError(
                 f"the run in {job.folder} is over", "Let only one run write to a folder.", path=str(part.path)
@@ -102,6 +110,7 @@ async def _fetch_batch(batch: Sequence[Account], job: BatchJob) -> list[AccountE
             part.commit()
     finally:
         part.discard()
+        threads.close()
     return exports
 
 

@@ -1,0 +1,55 @@
+"""Threads for calls that block, such as writing to a slow disk: the event loop goes on meanwhile."""
+
+import asyncio
+import sys
+from collections.abc import AsyncGenerator, Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager, ExitStack, asynccontextmanager
+from typing import ParamSpec, TypeVar
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+class Threads:
+    """Some threads of their own: those of the event loop also look up host names, which a slow disk must not delay.
+
+    Args:
+        count: The number of calls at a time. Further ones wait.
+    """
+
+    def __init__(self, count: int) -> None:
+        self._pool = ThreadPoolExecutor(count, "plugchat-files")
+
+    async def run(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Call a function in a thread, and return what it returns.
+
+        A call that has begun can't be interrupted: if this is cancelled, it is waited for all the same.
+        """
+        call = asyncio.wrap_future(self._pool.submit(function, *args, **kwargs))
+        cancelled: asyncio.CancelledError | None = None
+        while not call.done():
+            try:
+                await asyncio.wait([call])
+            except asyncio.CancelledError as error:
+                cancelled = error
+        if cancelled is not None:
+            call.exception()  # else it would be told as one that nobody has seen
+            raise cancelled
+        return call.result()
+
+    @asynccontextmanager
+    async def entered(self, make: Callable[[], AbstractContextManager[T]]) -> AsyncGenerator[T, None]:
+        """Make, enter and leave a context manager in threads."""
+        stack = ExitStack()  # is left also if this is cancelled while a thread enters it
+        try:
+            yield await self.run(lambda: stack.enter_context(make()))
+        except BaseException:
+            await self.run(stack.__exit__, *sys.exc_info())
+            raise
+        else:
+            await self.run(stack.close)
+
+    def close(self) -> None:
+        """End the threads, once no call runs."""
+        self._pool.shutdown()

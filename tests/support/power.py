@@ -1,0 +1,140 @@
+"""A disk that loses its power: what may be left of a folder, at every moment at which something was changed in it."""
+
+import os
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+# The names in a folder, and what is in their files.
+Left = dict[str, bytes]
+
+
+class Disk:
+    """Records what a folder would be after a loss of power. It must not have folders in it.
+
+    What was not flushed of a file may be there wholly, half, or not at all; names that were not flushed may each be
+    there or not. Flushed names are those that were there when the flush of the folder began.
+
+    Attributes:
+        calls: The calls that changed something, with the name that they are about.
+        moments: For each of these moments, what was promised by then, and all that may be left.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._lock = threading.RLock()
+        self._held: dict[int, int] = {}  # open files by inode, so that no number is used again
+        self._names: dict[str, int] = {}  # flushed: inodes by name
+        self._flushed: dict[int, bytes] = {}
+        self._seen: dict[int, bytes] = {}
+        self.promised: Any = None
+        self.calls: list[tuple[str, str]] = []
+        self.moments: list[tuple[Any, list[Left]]] = []
+        self._names = self._look()
+        self._flushed = dict(self._seen)
+
+    def watch(self, patch: pytest.MonkeyPatch) -> None:
+        """Record until the patches are undone."""
+        fsync, replace, unlink, link = os.fsync, os.replace, os.unlink, os.link
+
+        def on_fsync(descriptor: int) -> None:
+            with self._lock:
+                path = Path(f"/proc/self/fd/{descriptor}").readlink()
+                self._moment()
+                names = self._look()
+                fsync(descriptor)
+                if path == self._folder:
+                    self._names = names
+                elif path.parent == self._folder:
+                    self._flushed[os.fstat(descriptor).st_ino] = path.read_bytes()
+                self.calls.append(("fsync", path.name))
+                self._moment()
+
+        def changing(name: str, call: Callable[..., None]) -> Callable[..., None]:
+            def changed(*arguments: Any, **options: Any) -> None:
+                with self._lock:
+                    self._moment()
+                    call(*arguments, **options)
+                    self.calls.append((name, Path(arguments[-1]).name))
+                    self._moment()
+
+            return changed
+
+        patch.setattr(os, "fsync", on_fsync)
+        patch.setattr(os, "replace", changing("replace", replace))
+        patch.setattr(os, "unlink", changing("unlink", unlink))
+        patch.setattr(os, "link", changing("link", link))
+
+    def promise(self, promised: Any) -> None:
+        """Note what has been told to the caller. It must hold from now on."""
+        with self._lock:
+            self.promised = promised
+            self._moment()
+
+    def close(self) -> None:
+        """Close what is held."""
+        for descriptor in self._held.values():
+            os.close(descriptor)
+
+    def _look(self) -> dict[str, int]:
+        """Read the folder as it is."""
+        names: dict[str, int] = {}
+        for path in self._folder.iterdir():
+            descriptor = os.open(path, os.O_RDONLY)
+            inode = os.fstat(descriptor).st_ino
+            if self._held.setdefault(inode, descriptor) != descriptor:
+                os.close(descriptor)
+            names[path.name] = inode
+            self._seen[inode] = path.read_bytes()
+        return names
+
+    def _moment(self) -> None:
+        now = self._look()
+        left: list[Left] = []
+        for names in _between(self._names, now):
+            for part in (0.0, 0.5, 1.0):
+                state = {name: self._content(inode, part) for name, inode in names.items()}
+                if state not in left:
+                    left.append(state)
+        self.moments.append((self.promised, left))
+
+    def _content(self, inode: int, part: float) -> bytes:
+        flushed, seen = self._flushed.get(inode, b""), self._seen[inode]
+        if not seen.startswith(flushed):
+            flushed = b""
+        return flushed + seen[len(flushed) : len(flushed) + int(part * (len(seen) - len(flushed)))]
+
+
+def _between(before: dict[str, int], now: dict[str, int]) -> Iterator[dict[str, int]]:
+    """Yield the folder with none of its changes, with all, with each alone, and with all but each."""
+    changed = sorted(name for name in before.keys() | now.keys() if before.get(name) != now.get(name))
+    yield before
+    yield now
+    for one in changed:
+        for base, other in ((before, now), (now, before)):
+            names = dict(base)
+            names.pop(one, None)
+            if one in other:
+                names[one] = other[one]
+            yield names
+
+
+def states(disk: Disk) -> list[tuple[Any, Left]]:
+    """Everything that may be left, with what was promised, each once."""
+    found: dict[tuple[Any, frozenset[tuple[str, bytes]]], tuple[Any, Left]] = {}
+    for promised, several in disk.moments:
+        for left in several:
+            found.setdefault((promised, frozenset(left.items())), (promised, left))
+    return list(found.values())
+
+
+def restore(left: Left, folder: Path) -> None:
+    """Make a folder hold what is left, and nothing else."""
+    folder.mkdir(exist_ok=True)
+    for path in folder.iterdir():
+        path.unlink()
+    for name, content in left.items():
+        (folder / name).write_bytes(content)
