@@ -11,7 +11,8 @@ from attrs import asdict, frozen
 
 from plugchat_async import InvalidValueError
 from plugchat_async._http.urls import CHATS_PATH
-from plugchat_async._internal.files import lock_beside, output_errors, write_private
+from plugchat_async._internal.files import output_errors, write_private
+from plugchat_async._internal.locks import lock_beside
 from plugchat_async._pagination.chat_walk import ChatWalk
 from plugchat_async._pagination.checkpoint import unpack
 from plugchat_async.cli.line_output import FilePlace, LineOutput

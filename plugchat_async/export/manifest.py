@@ -14,10 +14,10 @@ from plugchat_async._internal.files import (
     AtomicFile,
     flush_folder,
     flush_to_disk,
-    open_locked,
     output_errors,
 )
 from plugchat_async._internal.links import resolve
+from plugchat_async._internal.locks import open_locked
 from plugchat_async.errors import InvalidValueError, OutputError
 from plugchat_async.export.manifest_lines import VERSION, Layout, ManifestEntry, ManifestHeader, describe, encode, parse
 

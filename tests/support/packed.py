@@ -8,7 +8,7 @@ from plugchat_async._internal.steps import finish
 from plugchat_async._pagination.checkpoint import CheckpointPacker
 from plugchat_async._pagination.walk_state import WalkState
 from plugchat_async.watch.snapshot import Snapshot
-from plugchat_async.watch.state import pack
+from plugchat_async.watch.state_text import pack
 
 
 def packed_walk(state: WalkState, pending: Iterable[AttrsInstance] = ()) -> str:

@@ -12,8 +12,9 @@ import pytest
 
 from plugchat_async import InvalidValueError, OutputError, WatchState, read_jsonl, write_jsonl
 from plugchat_async._internal import files, links
-from plugchat_async._internal.files import AtomicFile, flush_folder, flush_to_disk, lock_beside, write_private
+from plugchat_async._internal.files import AtomicFile, flush_folder, flush_to_disk, write_private
 from plugchat_async._internal.links import resolve
+from plugchat_async._internal.locks import lock_beside
 from plugchat_async._internal.parts import temporary_name
 from plugchat_async.export.accounts import make_folder
 from plugchat_async.export.manifest import MANIFEST, Manifest

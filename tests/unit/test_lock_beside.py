@@ -8,8 +8,8 @@ from typing import BinaryIO
 
 import pytest
 
-from plugchat_async._internal import files
-from plugchat_async._internal.files import lock_beside
+from plugchat_async._internal import locks
+from plugchat_async._internal.locks import lock_beside
 
 
 def test_the_file_beside_is_there_meanwhile(tmp_path: Path) -> None:
@@ -29,7 +29,7 @@ def test_a_file_that_its_owner_has_removed_meanwhile_locks_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, replaced: bool
 ) -> None:
     """It was opened before, and locked after that: it is tried again with the file of now."""
-    real, calls = files.lock, 0
+    real, calls = locks.lock, 0
 
     def lock(file: BinaryIO) -> bool:
         nonlocal calls
@@ -40,7 +40,7 @@ def test_a_file_that_its_owner_has_removed_meanwhile_locks_nothing(
                 (tmp_path / "x.lock").touch()
         return real(file)
 
-    monkeypatch.setattr(files, "lock", lock)
+    monkeypatch.setattr(locks, "lock", lock)
     with lock_beside(tmp_path / "x") as ours:
         assert ours
         assert calls == 2
@@ -71,11 +71,11 @@ def test_on_windows_a_byte_behind_the_end_is_locked(tmp_path: Path, monkeypatch:
     with (tmp_path / "x").open("wb+") as file:
         file.write(b"abc")
         file.flush()
-        assert files.lock(file)
+        assert locks.lock(file)
         trouble = PermissionError(13, "Permission denied")
-        assert not files.lock(file)
+        assert not locks.lock(file)
         trouble = OSError(22, "Invalid argument")  # some network file systems
-        assert files.lock(file)
+        assert locks.lock(file)
         file.write(b"d")
     assert (tmp_path / "x").read_bytes() == b"abcd"
     assert locked == [(1 << 30, 2, 1)] * 3

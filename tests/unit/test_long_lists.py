@@ -29,7 +29,8 @@ from plugchat_async._pagination.options import WalkSettings
 from plugchat_async._pagination.walk_state import WalkConfig, WalkState
 from plugchat_async.server_traits import ServerTraits
 from plugchat_async.testing import PlugChatSimulator
-from plugchat_async.watch import identity, snapshot, state
+from plugchat_async.watch import identity, snapshot, state_text
+from plugchat_async.watch import state as state_module
 from plugchat_async.watch.identity import sorted_by_time
 from plugchat_async.watch.losses import Missed
 from plugchat_async.watch.snapshot import Snapshot
@@ -47,7 +48,7 @@ def small_steps(monkeypatch: pytest.MonkeyPatch) -> None:
     """Ten rows a step."""
     for module in (identity, snapshot):
         monkeypatch.setattr(module, "ROWS_AT_ONCE", 10)
-    monkeypatch.setattr(state, "_CHATS_AT_ONCE", 10)
+    monkeypatch.setattr(state_text, "_CHATS_AT_ONCE", 10)
     monkeypatch.setattr(checkpoint, "_KEYS_AT_ONCE", 10)
 
 
@@ -174,14 +175,14 @@ async def test_a_state_is_saved_in_steps(tmp_path: Path) -> None:
 async def test_saves_that_overlap_are_made_in_order(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The last one has the last word, however slow the disk is; who is cancelled waits for the file."""
     path, go = tmp_path / "file", Event()
-    write, written = state._write, list[int]()
+    write, written = state_module._write, list[int]()
 
-    def slowly(path: Path, text: str) -> None:
+    def slowly(path: Path, text: str, *, sync: bool) -> None:
         assert go.wait(10)
-        write(path, text)
+        write(path, text, sync=sync)
         written.append(len(WatchState.load(path).chats))
 
-    monkeypatch.setattr(state, "_write", slowly)
+    monkeypatch.setattr(state_module, "_write", slowly)
     saved = state_of(Snapshot(chats={"1\n": Chat("1")}))
     first = asyncio.create_task(saved.save_async(path))
     await asyncio.sleep(0.02)

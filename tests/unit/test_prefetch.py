@@ -99,7 +99,7 @@ async def driven(fetch: Any, traits: ServerTraits | None = None, **options: Any)
 @pytest.mark.parametrize(("seen", "pauses"), [(10, 0), (39, 0), (41, 1), (1000, 48)])
 async def test_a_long_memory_is_freed_with_pauses(monkeypatch: pytest.MonkeyPatch, seen: int, pauses: int) -> None:
     """Others have their turn meanwhile, and there is no pause where there is little to free."""
-    monkeypatch.setattr("plugchat_async._pagination.chat_walk._FREE_AT_ONCE", 20)
+    monkeypatch.setattr("plugchat_async._pagination.walk_state._FREE_AT_ONCE", 20)
     walk = ChatWalk(PagesOf(Pages(1).fetch), WalkSettings(page_size=10), ServerTraits())
     state = walk._state
     state.order = list(map(str, range(seen)))

@@ -16,7 +16,7 @@ from plugchat_async.server_traits import ServerTraits
 from plugchat_async.watch.options import WatchSettings
 from plugchat_async.watch.origin import check_account, mark_account, restore_traits, save_traits
 from plugchat_async.watch.snapshot import Snapshot
-from plugchat_async.watch.state import unpack
+from plugchat_async.watch.state_text import unpack
 from plugchat_async.watch.watcher import Watch, WatchDeps
 from support.fakes import FakeTime
 from support.moving import PagesOf

@@ -27,7 +27,7 @@ from plugchat_async.watch.identity import OLDEST, identity_of
 from plugchat_async.watch.losses import Missed
 from plugchat_async.watch.options import WatchSettings
 from plugchat_async.watch.snapshot import Snapshot
-from plugchat_async.watch.state import unpack
+from plugchat_async.watch.state_text import unpack
 from plugchat_async.watch.watcher import Watch
 from support.packed import packed_snapshot
 
