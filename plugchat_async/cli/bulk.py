@@ -21,6 +21,7 @@ from plugchat_async.cli.options import (
     LimitOption,
     MaxPageSizeOption,
     MergePeopleOption,
+    NoSyncOption,
     OnBadValueOption,
     PageSizeOption,
     PrefetchOption,
@@ -73,14 +74,7 @@ def bulk(
             "because the list is also empty while the phone is not connected.",
         ),
     ] = False,
-    no_sync: Annotated[
-        bool,
-        Parameter(
-            negative=(),
-            help="Don't wait until files are on disk. Faster for small accounts, but a loss of power may cost finished "
-            "accounts.",
-        ),
-    ] = False,
+    no_sync: NoSyncOption = False,
     base_url: BaseURLOption = DEFAULT_BASE_URL,
     page_size: PageSizeOption = 100,
     max_page_size: MaxPageSizeOption = 1000,

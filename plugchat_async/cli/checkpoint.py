@@ -103,7 +103,7 @@ class CheckpointFile:
             if self._sync:
                 self._output.sync()
             saved = _Saved(walk.checkpoint, self._style, self.begun, running, self._output.place)
-            write_private(self._path, saved.dumps())  # it contains phones, lids and names
+            write_private(self._path, saved.dumps(), sync=self._sync)  # it contains phones, lids and names
         self._saved_at = time.monotonic()
         self._duration = self._saved_at - started
 

@@ -49,8 +49,7 @@ NoSyncOption = Annotated[
     bool,
     Parameter(
         negative=(),
-        help="Don't flush the output to the disk before the file that says what it has. Faster, but a loss of power "
-        "can then lose chats.",
+        help="Don't wait until what is written is on disk. Faster, but a loss of power can then lose what was finished.",
     ),
 ]
 

@@ -95,7 +95,7 @@ class _EventPrinter:
         self, known: WatchState, path: Path | None, line_of: Callable[[ChatEvent], str], *, sync: bool
     ) -> None:
         if path is not None:
-            known.save(path)  # fail now if the file can't be written, not after the first event
+            known.save(path, sync=sync)  # fail now if the file can't be written, not after the first event
         self._known = known
         self._path = path
         self._line_of = line_of
@@ -129,7 +129,7 @@ class _EventPrinter:
         with shielded():
             if self._sync:  # a loss of power must not take events that the state covers
                 self._output.sync()
-            self._known.save(self._path)
+            self._known.save(self._path, sync=self._sync)
             self._saved_place = self._output.place
         self._saved_at = time.monotonic()
         self._save_duration = self._saved_at - started
