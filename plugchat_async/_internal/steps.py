@@ -1,7 +1,7 @@
 """Work in steps: generators that yield every few milliseconds, so that others may run."""
 
 import asyncio
-from collections.abc import Callable, Generator
+from collections.abc import Generator
 from typing import TypeVar
 
 T = TypeVar("T")
@@ -26,18 +26,3 @@ async def finish_in_turns(steps: Generator[None, None, T]) -> T:
             result: T = end.value
             return result
         await asyncio.sleep(0)
-
-
-async def finish_in_thread(function: Callable[[], T]) -> T:
-    """Call a function in a thread, and wait until it has returned, even if the wait is cancelled: no thread can be."""
-    returned = asyncio.get_running_loop().run_in_executor(None, function)
-    cancelled: asyncio.CancelledError | None = None
-    while not returned.done():
-        try:
-            await asyncio.wait((returned,))
-        except asyncio.CancelledError as error:
-            cancelled = error
-    if cancelled is not None:
-        returned.exception()  # else it is logged as one that nobody has seen
-        raise cancelled
-    return returned.result()

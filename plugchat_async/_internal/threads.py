@@ -26,17 +26,7 @@ class Threads:
 
         A call that has begun can't be interrupted: if this is cancelled, it is waited for all the same.
         """
-        call = asyncio.wrap_future(self._pool.submit(function, *args, **kwargs))
-        cancelled: asyncio.CancelledError | None = None
-        while not call.done():
-            try:
-                await asyncio.wait([call])
-            except asyncio.CancelledError as error:
-                cancelled = error
-        if cancelled is not None:
-            call.exception()  # else it would be told as one that nobody has seen
-            raise cancelled
-        return call.result()
+        return await _returned(asyncio.wrap_future(self._pool.submit(function, *args, **kwargs)))
 
     @asynccontextmanager
     async def entered(self, make: Callable[[], AbstractContextManager[T]]) -> AsyncGenerator[T, None]:
@@ -53,3 +43,22 @@ class Threads:
     def close(self) -> None:
         """End the threads, once no call runs."""
         self._pool.shutdown()
+
+
+async def finish_in_thread(function: Callable[[], T]) -> T:
+    """Call a function in a thread of the event loop, as `Threads.run` does: for calls that are rare."""
+    return await _returned(asyncio.get_running_loop().run_in_executor(None, function))
+
+
+async def _returned(call: asyncio.Future[T]) -> T:
+    """Wait until a thread has returned, even if the wait is cancelled: no thread can be."""
+    cancelled: asyncio.CancelledError | None = None
+    while not call.done():
+        try:
+            await asyncio.wait([call])
+        except asyncio.CancelledError as error:
+            cancelled = error
+    if cancelled is not None:
+        call.exception()  # else it would be told as one that nobody has seen
+        raise cancelled
+    return call.result()

@@ -49,7 +49,7 @@ NoSyncOption = Annotated[
     bool,
     Parameter(
         negative=(),
-        help="Don't wait until what is written is on disk. Faster, but a loss of power can then lose what was finished.",
+        help="Don't wait until what is written is on disk. Faster, but a loss of power may lose what was finished.",
     ),
 ]
 

@@ -10,7 +10,8 @@ from typing import Self
 
 from plugchat_async._internal.files import open_files_hint, previous_of, write_private
 from plugchat_async._internal.locks import lock_beside
-from plugchat_async._internal.steps import finish, finish_in_thread, finish_in_turns
+from plugchat_async._internal.steps import finish, finish_in_turns
+from plugchat_async._internal.threads import finish_in_thread
 from plugchat_async._internal.validation import check_type
 from plugchat_async.errors import InvalidValueError
 from plugchat_async.models import Chat

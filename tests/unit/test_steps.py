@@ -7,7 +7,8 @@ from collections.abc import Generator
 
 import pytest
 
-from plugchat_async._internal.steps import finish, finish_in_thread, finish_in_turns
+from plugchat_async._internal.steps import finish, finish_in_turns
+from plugchat_async._internal.threads import finish_in_thread
 
 
 def counting(steps: int) -> Generator[None, None, str]:
