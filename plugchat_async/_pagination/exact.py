@@ -30,7 +30,7 @@ from plugchat_async._pagination.order import MAX_PINNED, is_sorted, safe_newest,
 from plugchat_async._pagination.page_cap import may_be_capped
 from plugchat_async._pagination.prefetch import IN_ORDER
 from plugchat_async._pagination.remember import Remembered
-from plugchat_async._pagination.server_traits import may_be_cut, record_hidden_rows
+from plugchat_async._pagination.server_traits import is_much_shorter, may_be_cut, record_hidden_rows
 from plugchat_async._pagination.until_last_page import PageResult, read_pages
 from plugchat_async._pagination.walk_context import (
     EMPTY,
@@ -143,7 +143,11 @@ class _Progress:
                 stats.reason = SHRUNK
             return reader.verdict == "end" and not reader.saw_before
         if reader.verdict == "end" and reader.keys and reader.keys == self._whole:
-            return True  # the list is shorter than it was, twice
+            # The list is shorter than it was, twice. By much, it is not believed at all.
+            if is_much_shorter(len(reader.keys), len(reader.state.seen)):
+                stats.reason = SHRUNK
+                return False
+            return True
         self._whole = reader.keys if reader.verdict == "end" else None
         return None
 
@@ -274,8 +278,8 @@ class PassReader:
             self.unexplained = self._count_unexplained(fresh)
             traits = self._context.traits
             known = traits.short_pages == "end"
-            # Where no page has come back full, all may be cut alike.
-            uncut = traits.longest_page >= state.config.page_size or not may_be_cut(traits, page)
+            # Where no page has come back full, all may be cut alike; and one as long as those may be cut to their size.
+            uncut = page.length > traits.longest_page >= state.config.page_size or not may_be_cut(traits, page)
             self.is_whole = all_there and uncut and (known or not self.unexplained)
         self.is_bounded = self._is_enough(page)
         repeats = self._repeats(page, read_before)

@@ -70,6 +70,11 @@ def honours(traits: ServerTraits, size: int) -> bool:
     return size_up_to(traits, size) == size and (traits.refused_page_size is None or size < traits.refused_page_size)
 
 
+def is_much_shorter(length: int, before: int) -> bool:
+    """Return whether a list has lost more rows than people delete in a while."""
+    return before - length > max(3, before // 10)
+
+
 @define(eq=False, repr=False)
 class ListMemory:
     """What is known of one account's list from an earlier walk of the session.
@@ -86,7 +91,7 @@ class ListMemory:
 
     def is_shorter(self, length: int) -> bool:
         """Return whether the list has lost more rows than people delete between two walks."""
-        return self.length is not None and self.length - length > max(3, self.length // 10)
+        return self.length is not None and is_much_shorter(length, self.length)
 
     def record(self, length: int, keys: frozenset[str] = frozenset()) -> None:
         """Remember a list that was read as a whole."""

@@ -7,6 +7,7 @@ import pytest
 from plugchat_async import Chat, Page, ServerTraits
 from plugchat_async._pagination.server_traits import ListMemory
 from support.moving import EPOCH, MovingList, moving, page_of, walk_over
+from support.servers import capped, in_turn
 
 
 def known() -> ServerTraits:
@@ -239,12 +240,23 @@ def test_a_page_that_was_short_for_a_moment_is_no_sign_of_hidden_rows() -> None:
     assert traits.short_pages == "end"
 
 
-def test_a_list_that_has_become_shorter_is_believed_the_second_time() -> None:
-    """Chats were deleted while it was read: two whole answers say the same."""
+@pytest.mark.parametrize(("deleted", "believed"), [(3, True), (5, False)])
+def test_a_list_that_has_become_shorter_is_believed_the_second_time(*, deleted: int, believed: bool) -> None:
+    """Chats were deleted while it was read: two whole answers say the same. So many are not, in so short a time."""
     listed = MovingList(25)
-    script = [(2, ("bump", 24)), *((3, ("delete", place)) for place in range(5))]
+    script = [(2, ("bump", 24)), *((3, ("delete", place)) for place in range(deleted))]
     walked = walk_over(moving(listed, script), 10, "exact", max_page_size=1000, traits=known())
     assert walked.asked[3] == (1, 1000)
     assert walked.asked[3:].count((1, 1000)) == 2
-    assert walked.stats.verified
+    assert walked.stats.verified == believed
+    assert walked.stats.reason.startswith("" if believed else "the list became shorter")
     assert listed.there <= set(walked.got)
+
+
+def test_a_whole_answer_as_long_as_the_pages_may_be_cut_to_their_size() -> None:
+    """The server caps pages to just the size of the walk's, and the second one was empty for a moment."""
+    served = capped(25, 10)
+    walked = walk_over(in_turn(served, 0, served), 10, "exact", max_page_size=1000)
+    assert len(walked.got) == 25
+    assert walked.stats.verified
+    assert walked.traits.max_page_size == 10

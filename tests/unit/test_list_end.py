@@ -456,6 +456,14 @@ def test_a_larger_page_that_shows_hidden_rows_is_read() -> None:
     assert walked.traits.short_pages == "anywhere"
 
 
+def test_a_tiny_page_that_was_short_for_a_moment_hides_no_rows() -> None:
+    """It has them when it is read again."""
+    walked = walk_over(in_turn(lambda page, _: [0] if page == 1 else [], 0, 2), 2, "exact", max_page_size=1000)
+    assert walked.asked[:4] == [(1, 2), (2, 1), (1, 1000), (1, 2)]
+    assert ids(walked) == [0, 1]
+    assert walked.traits.short_pages == "end"
+
+
 @pytest.mark.parametrize("cap", [2, 3])
 def test_an_empty_page_that_a_capped_window_checks_is_read_again(cap: int) -> None:
     """Pages of one row are checked by a larger one; if that is cut, it may end just there, and prove nothing."""
