@@ -279,7 +279,8 @@ class PassReader:
             traits = self._context.traits
             known = traits.short_pages == "end"
             # Where no page has come back full, all may be cut alike; and one as long as those may be cut to their size.
-            uncut = page.length > traits.longest_page >= state.config.page_size or not may_be_cut(traits, page)
+            full = traits.longest_page >= state.config.page_size
+            uncut = (full and page.length > state.config.page_size) or not may_be_cut(traits, page)
             self.is_whole = all_there and uncut and (known or not self.unexplained)
         self.is_bounded = self._is_enough(page)
         repeats = self._repeats(page, read_before)

@@ -113,13 +113,16 @@ class CapChecks:
             return again if again.length > page.length else "unproven"
         if _goes_on(following, page, again):
             return (yield from self._check_length(page))
-        if following.length and again.chats == page.chats:
-            # It stands still, but its rows have other places: some are hidden, or tied chats have changed places.
+        if again.chats == page.chats:
+            # It stands still, but its rows have other places: some are hidden, or tied chats have changed places. If
+            # there are none, the server does not know that size, or the page was empty for a moment.
             beyond = yield FetchPage(2, page.size, resume_page=2, probe="check")
-            if following.length > overlap or not rows_of(beyond) <= rows_of(page):
+            ends = rows_of(beyond) <= rows_of(page)
+            if following.length and (following.length > overlap or not ends):
                 return self.hidden(page)
-            record_end(self._context.traits)
-            return "end"
+            if ends:
+                record_end(self._context.traits)
+                return "end"
         # The list moves: only rows behind both pages show a cap.
         self._state.page = 1
         return again if self._looks < MAX_LOOKS else "unproven"
