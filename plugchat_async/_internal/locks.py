@@ -34,7 +34,10 @@ def lock(file: BinaryIO) -> bool:
 
 def _lock_on_windows(descriptor: int) -> bool:
     """Lock a byte far behind the end of a file, since nobody else can read what is locked."""
-    msvcrt = import_module("msvcrt")
+    try:
+        msvcrt = import_module("msvcrt")
+    except ModuleNotFoundError:  # another system without fcntl
+        return True
     position = os.lseek(descriptor, 0, os.SEEK_CUR)
     try:
         os.lseek(descriptor, _LOCKED_BYTE, os.SEEK_SET)

@@ -169,7 +169,8 @@ def _read(path: Path) -> Snapshot:
         if not previous.is_file():
             raise
         snapshot = unpack(previous.read_text("ascii").strip())
-        logger.warning("the state %s is damaged, so the one before it is used", path)
+        fields = {"plugchat_path": str(path)}
+        logger.warning("the state %s is damaged, so the one before it is used", path, extra=fields)
         return snapshot
 
 

@@ -11,6 +11,7 @@ import sys
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator
 from contextlib import aclosing, suppress
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import httpx2
@@ -26,6 +27,7 @@ from plugchat_async import (
     PlugChatSession,
     ServerError,
     WalkReport,
+    WatchState,
     fetch_many,
 )
 from plugchat_async.integrations.fastapi import add_problem_handlers
@@ -158,6 +160,14 @@ class Scene:
         ):
             assert [event async for event in session.watch_chats(max_polls=1, page_size=20)] == []
 
+    async def damaged_state_of_a_watch(self) -> None:
+        with TemporaryDirectory() as folder:
+            path = Path(folder) / "state"
+            for _ in range(2):
+                WatchState().save(path)
+            path.write_bytes(b"")
+            WatchState.load(path)
+
     async def problems(self) -> None:
         app = FastAPI()
         add_problem_handlers(app)
@@ -197,6 +207,7 @@ SCENES: dict[str, Callable[[Scene], Awaitable[None]]] = {
     "accounts that fail late": Scene.accounts_that_fail_late,
     "outage of a watch": Scene.outage_of_a_watch,
     "watch of an unsorted list": Scene.watch_of_an_unsorted_list,
+    "damaged state of a watch": Scene.damaged_state_of_a_watch,
     "problems": Scene.problems,
     "failing telemetry": Scene.failing_telemetry,
 }

@@ -593,13 +593,14 @@ async def test_a_restart_loses_nothing_and_repeats_nothing(
 
 
 def test_a_saved_state_is_private(tmp_path: Path) -> None:
-    """It holds names: only its owner may read the file, also if it was there before; nothing is left beside it."""
+    """It holds names: only its owner may read the file, also if it was there before; so is the one before it."""
     path = tmp_path / "state"
     path.touch(mode=0o644)
     WatchState().save(path)
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
     WatchState().save(str(path))
-    assert [found.name for found in tmp_path.iterdir()] == ["state"]
+    assert {found.name for found in tmp_path.iterdir()} == {"state", "state.previous"}
+    assert stat.S_IMODE((tmp_path / "state.previous").stat().st_mode) == 0o600
     assert WatchState.load(str(path)).chats == ()
 
 
