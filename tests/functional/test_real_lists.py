@@ -7,6 +7,7 @@ import pytest
 
 from plugchat_async import (
     Account,
+    Chat,
     NotConnectedError,
     PlugChatSession,
     RetryPolicy,
@@ -94,6 +95,26 @@ async def test_persons_in_several_rows_survive_a_checkpoint(consistency: Proving
                 found += await walk.to_list()
             assert (Counter(found) - Counter(sim.chats)).total() == 0
             assert walk.report.verified <= (Counter(found) == Counter(sim.chats))
+
+
+@pytest.mark.parametrize("chats", [73, 74])
+async def test_a_walk_that_is_resumed_behind_the_last_page_goes_on(chats: int) -> None:
+    """Rows of one person need more passes: that the page behind the last one is empty is no reason to stop."""
+    async with (
+        PlugChatSimulator(chats, seed=15) as sim,
+        PlugChatSession(sim.token, base_url=sim.base_url) as session,
+    ):
+        async with session.walk_chats(5, max_page_size=None) as walk:
+            found: list[Chat] = []
+            for _ in range(15):
+                page = await walk.next_page()
+                assert page is not None
+                found += page.chats
+            checkpoint = walk.checkpoint
+        async with session.walk_chats(5, max_page_size=None, resume=checkpoint) as walk:
+            found += await walk.to_list()
+        assert Counter(found) == Counter(sim.chats)
+        assert walk.report.verified
 
 
 # Trace 4: nothing for a moment.

@@ -456,6 +456,16 @@ def test_a_larger_page_that_shows_hidden_rows_is_read() -> None:
     assert walked.traits.short_pages == "anywhere"
 
 
+def test_a_check_that_is_empty_for_a_moment_is_made_again() -> None:
+    """It should have begun with the last row, so it proves nothing while the list stands still."""
+    served = capped(25, 10)
+    walked = walk_over(in_turn(served, 0, served), 20, "exact")
+    assert walked.asked[:4] == [(1, 20), (2, 9), (1, 20), (2, 20)]
+    assert ids(walked) == list(range(25))
+    assert walked.stats.verified
+    assert walked.traits.max_page_size == 10
+
+
 def test_a_tiny_page_that_was_short_for_a_moment_hides_no_rows() -> None:
     """It has them when it is read again."""
     walked = walk_over(in_turn(lambda page, _: [0] if page == 1 else [], 0, 2), 2, "exact", max_page_size=1000)
