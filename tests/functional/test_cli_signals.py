@@ -8,13 +8,14 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from plugchat_async import WatchState
 from plugchat_async.testing import Fault, PlugChatSimulator
+from support.commands import after, said, start, wait_until
 from support.fakes import served
 from support.terminal import PLUGCHAT
 
@@ -30,25 +31,6 @@ def account(monkeypatch: pytest.MonkeyPatch) -> Iterator[PlugChatSimulator]:
         monkeypatch.setenv("PLUGCHAT_TOKEN", sim.token)
         monkeypatch.setenv("PLUGCHAT_BASE_URL", sim.base_url)
         yield sim
-
-
-def start(*command: str, before: str = "") -> subprocess.Popen[str]:
-    """Start a command, as plain sh does it after some others."""
-    arguments = [*PLUGCHAT, *command]
-    if before:
-        arguments = ["sh", "-c", f'{before}; exec "$0" "$@"', *arguments]
-    return subprocess.Popen(arguments, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-
-
-def wait_until(condition: Callable[[], object]) -> None:
-    deadline = time.monotonic() + 30
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
-
-
-def said(number: signal.Signals) -> str:
-    return "interrupted" if number == signal.SIGINT else f"stopped by {number.name}"
 
 
 @pytest.mark.parametrize("number", SIGNALS)
@@ -156,7 +138,7 @@ def test_other_commands_end_as_well(account: PlugChatSimulator, command: str) ->
 
 def test_nohup_is_respected(account: PlugChatSimulator) -> None:
     """SIGHUP, ignored at the start, stays ignored."""
-    process = start("watch", "--interval", "0.05", before="trap '' HUP")
+    process = start("watch", "--interval", "0.05", prefix=after("trap '' HUP"))
     wait_until(lambda: account.requests)
     process.send_signal(signal.SIGHUP)
     before = len(account.requests)
