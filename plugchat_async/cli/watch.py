@@ -10,7 +10,17 @@ from typing import Annotated, Final, Literal
 
 from cyclopts import Parameter
 
-from plugchat_async import FOREVER, Chat, ChatAdded, ChatChanged, ChatEvent, PlugChatSession, WatchOptions, WatchState
+from plugchat_async import (
+    FOREVER,
+    Chat,
+    ChatAdded,
+    ChatChanged,
+    ChatEvent,
+    OutputError,
+    PlugChatSession,
+    WatchOptions,
+    WatchState,
+)
 from plugchat_async._http.urls import DEFAULT_BASE_URL
 from plugchat_async.cli.line_output import LineOutput
 from plugchat_async.cli.options import (
@@ -122,17 +132,25 @@ class _EventPrinter:
         if self._path is None:
             return
         if not self._printed:
-            if self._output.place is not None and self._saved_place is not None:
-                self._output.cut(self._saved_place)  # these events come again
+            self._take_back()
             return
         started = time.monotonic()
         with shielded():
-            if self._sync:  # a loss of power must not take events that the state covers
-                self._output.sync()
-            self._known.save(self._path, sync=self._sync)
+            try:
+                if self._sync:  # a loss of power must not take events that the state covers
+                    self._output.sync()
+                self._known.save(self._path, sync=self._sync)
+            except OutputError:
+                self._take_back()
+                raise
             self._saved_place = self._output.place
         self._saved_at = time.monotonic()
         self._save_duration = self._saved_at - started
+
+    def _take_back(self) -> None:
+        """Cut from a file the events that the saved state does not cover: they come again."""
+        if self._output.place is not None and self._saved_place is not None:
+            self._output.cut(self._saved_place)
 
 
 def _print_events(session: PlugChatSession, options: WatchOptions, printer: _EventPrinter, *, saved: bool) -> int:

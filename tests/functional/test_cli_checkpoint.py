@@ -227,7 +227,7 @@ def test_what_did_not_go_out_is_not_covered(account: PlugChatSimulator, checkpoi
     with Path("/dev/full").open("w") as full:
         code, err = run(*command, out=full)
     assert code == 1
-    assert "nothing was written" in err
+    assert "Nothing was written." in err
     assert not checkpoint.exists()
 
 

@@ -110,7 +110,9 @@ def check(row: Row) -> Verdict:
         ended = row.play(place)
     verdict = Verdict(row, ended, time.monotonic() - began)
     got, wanted = asdict(ended), asdict(row.wanted)
-    verdict.problems += [f"{name}: {got[name]!r} instead of {wanted[name]!r}" for name in got if got[name] != wanted[name]]
+    verdict.problems += [
+        f"{name}: {got[name]!r} instead of {wanted[name]!r}" for name in got if got[name] != wanted[name]
+    ]
     if TOKEN in ended.said:
         verdict.problems.append("it shows the token")
     if verdict.seconds > MAX_SECONDS:

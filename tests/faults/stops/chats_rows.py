@@ -1,16 +1,13 @@
 """Rows of `plugchat chats`, with a checkpoint and into a file of its own."""
 
-import subprocess
-from collections.abc import Callable
-from contextlib import ExitStack
 from pathlib import Path
-from typing import Any
 
 from attrs import evolve
 
 from faults.stops.cell import Ended, Place, Row, compared, files
 from faults.stops.work import (
     BACKGROUND,
+    CHECK_DISK,
     FULL,
     HUP,
     INT,
@@ -21,7 +18,6 @@ from faults.stops.work import (
     How,
     Work,
     beside,
-    shell_code,
     stopped,
 )
 from plugchat_async.testing import Fault
@@ -123,6 +119,13 @@ def to_file(how: How, code: int | None, said: str, left: str = "the old `x.csv`"
 
 
 RESUME = "50 chats were written. Run the same command again to resume."
+STDOUT = "error: can't write to standard output:"
+CHECK_TARGET = "what to do: Check its target and the free disk space."
+STDOUT_FULL = f"{STDOUT} File too large {CHECK_TARGET}"
+NO_SPACE = f"{STDOUT} No space left on device {CHECK_TARGET}"
+IN_USE = (
+    "error: the checkpoint c is in use by another process what to do: Wait until it has ended, or use another file."
+)
 CHATS = [
     onto_file(INT, 130, f"interrupted: {RESUME}", "50 lines, `c`"),
     onto_file(INT_TWICE, 130, f"interrupted: {RESUME}", "50 lines, `c`"),
@@ -130,15 +133,23 @@ CHATS = [
     onto_file(HUP, 129, f"stopped by SIGHUP: {RESUME}", "50 lines, `c`"),
     onto_file(KILL, 137, "", "50 lines, `c`, `c.lock`"),
     onto_file(BACKGROUND, 143, f"stopped by SIGTERM: {RESUME}", "50 lines, `c`"),
-    onto_file(FULL, 1, "", ""),
-    onto_file(READ_ONLY, 1, "", ""),
+    onto_file(FULL, 1, f"{STDOUT_FULL} {RESUME}", "50 lines, `c`"),
+    onto_file(
+        READ_ONLY,
+        1,
+        f"error: can't write c: Permission denied {CHECK_DISK} 60 chats were written, but the checkpoint could not be "
+        "saved: can't write c: Permission denied.",
+        "60 lines, `c`, `c.lock`",
+    ),
     Row(
         ONTO_FILE,
         "a disk that takes nothing (`/dev/full`)",
         stopped(OntoFullDevice, evolve(FULL, prefix=())),
-        Ended(1, "", "", "0 missing, 0 doubled"),
+        Ended(1, f"{NO_SPACE} Nothing was written.", "0 lines", "0 missing, 0 doubled"),
     ),
-    Row(ONTO_FILE, "a second run meanwhile", beside(OntoFile), Ended(2, "", "50 lines, `c`", "0 missing, 0 doubled")),
+    Row(
+        ONTO_FILE, "a second run meanwhile", beside(OntoFile), Ended(2, IN_USE, "50 lines, `c`", "0 missing, 0 doubled")
+    ),
     Row(INTO_PIPE, "a closed pipe", closed_pipe, Ended(141, "", "`c`", "0 missing, 0 doubled")),
     to_file(INT, 130, "interrupted: nothing was written."),
     to_file(INT_TWICE, 130, "interrupted: nothing was written."),
@@ -146,7 +157,9 @@ CHATS = [
     to_file(HUP, 129, "stopped by SIGHUP: nothing was written."),
     to_file(KILL, 137, "", "the old `x.csv`, a hidden part"),
     to_file(BACKGROUND, 143, "stopped by SIGTERM: nothing was written."),
-    to_file(FULL, 1, ""),
-    to_file(READ_ONLY, 1, "", "the old `x.csv`, a hidden part"),
+    to_file(FULL, 1, f"error: can't write x.csv: File too large {CHECK_DISK}"),
+    to_file(
+        READ_ONLY, 1, f"error: can't write x.csv: Permission denied {CHECK_DISK}", "the old `x.csv`, a hidden part"
+    ),
     Row(TO_FILE, "a second run meanwhile", beside(ToFile), Ended(0, "", "the new `x.csv`", "0 missing, 0 doubled")),
 ]

@@ -62,6 +62,9 @@ class Work(ABC):
             return self.place.run(*self.arguments, out=out)
 
 
+HANG = Fault.hang()
+
+
 @frozen
 class How:
     """A way to stop a command.
@@ -76,7 +79,7 @@ class How:
     name: str
     act: Callable[[Work, subprocess.Popen[str]], None] | None
     prefix: Sequence[str] = ()
-    fault: Fault | None = Fault.hang()
+    fault: Fault | None = HANG
 
 
 def sending(*numbers: signal.Signals) -> Callable[[Work, subprocess.Popen[str]], None]:
@@ -158,6 +161,10 @@ def beside(make: Callable[[Place], Work]) -> Callable[[Place], Ended]:
         return Ended(code, said, work.left(), work.again())
 
     return play
+
+
+# What errors of files end with.
+CHECK_DISK = "what to do: Check the folder, its permissions and the free space."
 
 
 def shell_code(returncode: int) -> int:
