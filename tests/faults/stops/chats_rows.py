@@ -53,9 +53,12 @@ class OntoFile(Work):
     def again(self) -> str:
         self.target = self.file
         code, said = self.append()
-        told = compared(ids_in("jsonl", self.file.read_text("utf-8")), [chat.id for chat in self.sim.chats])
+        told = self.compared()
         rest = files(self.folder, but=["all.jsonl"])
         return told if code == 0 and not rest else f"{told}; {code}: {said}; {rest}"
+
+    def compared(self) -> str:
+        return compared(ids_in("jsonl", self.file.read_text("utf-8")), [chat.id for chat in self.sim.chats])
 
 
 class OntoFullDevice(OntoFile):

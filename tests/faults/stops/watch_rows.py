@@ -1,6 +1,7 @@
 """Rows of `plugchat watch`, with a state and the events in a file, and of `plugchat simulate`."""
 
 import json
+import time
 
 from attrs import evolve
 
@@ -116,7 +117,10 @@ class Simulate(Work):
         """It needs nothing."""
 
     def is_in_the_middle(self) -> bool:
-        return self.file.exists()
+        if not self.file.exists():
+            return False
+        time.sleep(0.3)  # it says so a moment later
+        return True
 
     def left(self) -> str:
         return files(self.folder)
@@ -172,7 +176,12 @@ WATCH = [
         stopped(OntoSmallDisk, FULL),
         Ended(1, NO_ROOM, "0 lines, `s`, `s.previous`", "0 missing, 0 doubled"),
     ),
-    watch(evolve(READ_ONLY, act=without_rights), 1, f"error: can't write s: Permission denied {CHECK_DISK}"),
+    watch(
+        evolve(READ_ONLY, act=without_rights),
+        1,
+        f"error: can't write s: Permission denied {CHECK_DISK}",
+        "3 lines, `s`, `s.lock`, `s.previous`",
+    ),
     Row(
         ONTO_FILE,
         "a second run meanwhile",
