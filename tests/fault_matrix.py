@@ -1,8 +1,8 @@
 """Run the fault matrix and print the results: python tests/fault_matrix.py [--stops] [--markdown].
 
 --stops: run commands that are stopped, by signals, disks, pipes and the power, instead of faults of servers.
---markdown: print the page of the documentation instead: "What happens when …", docs/what-happens-when.md, or "When things
-stop", docs/when-things-stop.md.
+--markdown: print the page of the documentation instead: "What happens when …", docs/what-happens-when.md, or
+"When things stop", docs/when-things-stop.md.
 """
 
 import asyncio

@@ -41,6 +41,9 @@ from plugchat_async.export.csv_and_json import event_to_json
 # Within a poll, the state is saved again after this many times the duration of the last save.
 _SAVE_PAUSE: Final = 20
 
+# How the line of an event begins.
+_EVENT: Final = b'{"event":'
+
 WATCH_EXAMPLES: Final = (
     "Examples: `plugchat watch`; `plugchat watch --state watch.state >> events.jsonl`; "
     "from cron: `plugchat watch --state watch.state --max-polls 1`."
@@ -111,6 +114,8 @@ class _EventPrinter:
         self._line_of = line_of
         self._sync = sync
         self._output = LineOutput()
+        if path is not None and (cut := self._output.end_half_line(_EVENT)):
+            warn(f"the last {cut} bytes of the output were cut: half of an event that comes again")
         self._saved_place = self._output.place
         self._printed = True
         self._saved_at = self._save_duration = 0.0

@@ -101,7 +101,7 @@ class Untidy(ToFile):
 @pytest.mark.parametrize(
     ("work", "then"),
     [
-        (Careless, "0 missing, 50 doubled; "),
+        (Careless, "0 missing, 50 doubled"),
         (Forgetful, "1005 missing, 0 doubled"),
         (Untidy, "0 missing, 0 doubled; a hidden part of mode 644"),
     ],

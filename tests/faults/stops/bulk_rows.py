@@ -5,7 +5,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from textwrap import dedent
 
@@ -18,6 +18,7 @@ from faults.stops.work import (
     INT,
     INT_TWICE,
     KILL,
+    NONE,
     READ_ONLY,
     TERM,
     How,
@@ -50,7 +51,16 @@ class Bulk(Work):
         listed.write_text("".join(["name,token\n", *(f"{name},{TOKEN}-{name}\n" for name in ACCOUNTS)]))
         self.folder = place.folder / "out"
         self.folder.mkdir()
-        self.plain = ["bulk", str(listed), "-o", str(self.folder), "--format", style, "--concurrency", "1"]
+        self.plain: Sequence[str] = [
+            "bulk",
+            str(listed),
+            "-o",
+            str(self.folder),
+            "--format",
+            style,
+            "--concurrency",
+            "1",
+        ]
         self.arguments = [*self.plain, "--page-size", "100", "--max-page-size", "0", *self.options]
 
     def prepare(self, fault: Fault | None) -> None:
@@ -170,10 +180,16 @@ def command(style: Style, options: str = "") -> str:
     return f"plugchat bulk accounts.csv -o out --format {style}{options}"
 
 
-def bulk(how: How, code: int | None, said: str, left: str = "", *, style: Style = "jsonl", then: str = "eva") -> Row:
+def bulk(how: How, code: int | None, said: str, left: str = "", *, style: Style = "jsonl") -> Row:
     left = left or f"`ana.{style}`, `bia.{style}`"
     made = partial(Bulk, style=style)
-    return Row(command(style), how.name, stopped(made, how), Ended(code, said, left, f"fetches {then}: {NONE}"))
+    return Row(
+        command(style),
+        how.name,
+        stopped(made, how),
+        Ended(code, said, left, f"fetches {then}: {NONE}"),
+        quiet=how is INT_TWICE,
+    )
 
 
 def other(name: str, play: Callable[[Place], Ended], code: int, said: str, left: str, then: str) -> Row:
@@ -185,9 +201,8 @@ def restarted(name: str, play: Callable[[Place], Ended], code: int, said: str, r
     return Row(command("jsonl", " --restart"), name, play, Ended(code, said, left, f"fetches eva: {NONE}"))
 
 
-IN_USE = "error: another run is exporting to out what to do: Wait until it has ended, or use another folder."
+IN_USE = "error: another run is exporting to out / what to do: Wait until it has ended, or use another folder."
 FAILED = "See out/failures.jsonl for the accounts that failed: the reasons, and what to do."
-NONE = "0 missing, 0 doubled"
 ALL = "`ana.jsonl`, `bia.jsonl`, `eva.jsonl`"
 GO_ON = "2 of 3 accounts are finished. Run the same command again to fetch the others."
 PART = "`ana.jsonl`, `bia.jsonl`, a hidden part"

@@ -13,6 +13,7 @@ from faults.stops.work import (
     INT,
     INT_TWICE,
     KILL,
+    NONE,
     READ_ONLY,
     TERM,
     How,
@@ -114,20 +115,20 @@ class ToFile(Work):
 
 
 def onto_file(how: How, code: int | None, said: str, left: str) -> Row:
-    return Row(ONTO_FILE, how.name, stopped(OntoFile, how), Ended(code, said, left, "0 missing, 0 doubled"))
+    return Row(ONTO_FILE, how.name, stopped(OntoFile, how), Ended(code, said, left, NONE), quiet=how is INT_TWICE)
 
 
 def to_file(how: How, code: int | None, said: str, left: str = "the old `x.csv`") -> Row:
-    return Row(TO_FILE, how.name, stopped(ToFile, how), Ended(code, said, left, "0 missing, 0 doubled"))
+    return Row(TO_FILE, how.name, stopped(ToFile, how), Ended(code, said, left, NONE), quiet=how is INT_TWICE)
 
 
 RESUME = "50 chats were written. Run the same command again to resume."
 STDOUT = "error: can't write to standard output:"
-CHECK_TARGET = "what to do: Check its target and the free disk space."
+CHECK_TARGET = "/ what to do: Check its target and the free disk space."
 STDOUT_FULL = f"{STDOUT} File too large {CHECK_TARGET}"
 NO_SPACE = f"{STDOUT} No space left on device {CHECK_TARGET}"
 IN_USE = (
-    "error: the checkpoint c is in use by another process what to do: Wait until it has ended, or use another file."
+    "error: the checkpoint c is in use by another process / what to do: Wait until it has ended, or use another file."
 )
 CHATS = [
     onto_file(INT, 130, f"interrupted: {RESUME}", "50 lines, `c`"),
@@ -148,12 +149,10 @@ CHATS = [
         ONTO_FILE,
         "a disk that takes nothing (`/dev/full`)",
         stopped(OntoFullDevice, evolve(FULL, prefix=())),
-        Ended(1, f"{NO_SPACE} Nothing was written.", "0 lines", "0 missing, 0 doubled"),
+        Ended(1, f"{NO_SPACE} Nothing was written.", "0 lines", NONE),
     ),
-    Row(
-        ONTO_FILE, "a second run meanwhile", beside(OntoFile), Ended(2, IN_USE, "50 lines, `c`", "0 missing, 0 doubled")
-    ),
-    Row(INTO_PIPE, "a closed pipe", closed_pipe, Ended(141, "", "`c`", "0 missing, 0 doubled")),
+    Row(ONTO_FILE, "a second run meanwhile", beside(OntoFile), Ended(2, IN_USE, "50 lines, `c`", NONE)),
+    Row(INTO_PIPE, "a closed pipe", closed_pipe, Ended(141, "", "`c`", NONE)),
     to_file(INT, 130, "interrupted: nothing was written."),
     to_file(INT_TWICE, 130, "interrupted: nothing was written."),
     to_file(TERM, 143, "stopped by SIGTERM: nothing was written."),
@@ -164,5 +163,5 @@ CHATS = [
     to_file(
         READ_ONLY, 1, f"error: can't write x.csv: Permission denied {CHECK_DISK}", "the old `x.csv`, a hidden part"
     ),
-    Row(TO_FILE, "a second run meanwhile", beside(ToFile), Ended(0, "", "the new `x.csv`", "0 missing, 0 doubled")),
+    Row(TO_FILE, "a second run meanwhile", beside(ToFile), Ended(0, "", "the new `x.csv`", NONE)),
 ]

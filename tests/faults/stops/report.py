@@ -22,9 +22,10 @@ test: the command runs against a simulator, is stopped in the middle of its work
 `python tests/fault_matrix.py --stops --markdown` writes this page. See [What happens when …](what-happens-when.md) for
 the faults of servers and networks.
 
-- *Ends* is the exit code, as a shell has it, and what is on stderr, in one line. After a loss of power there is none.
-- *Left* are the files that the command leaves. A hidden part is half of a file: only its owner may read it, and the next
-  run removes it.
+- *Ends* is the exit code, as a shell has it, and what is on stderr, unless the second SIGINT comes before it. After a
+  loss of power there is neither.
+- *Left* are the files that the command leaves. A hidden part is half of a file: only its owner may read it, and the
+  next run removes it.
 - *Next run* is what comes of the same command, or of the rest of it, as a check of all chats: none may be missing, and
   none may come twice.
 
@@ -35,9 +36,9 @@ be there, half of it, or not at all.
 _INTROS = {
     "plugchat chats --checkpoint": "The list has 250 chats in pages of 10. It is stopped at the sixth page.",
     "plugchat chats -o": "There is an older `x.csv`. It is stopped at the second page.",
-    "plugchat bulk": "There are three accounts, fetched one after the other. It is stopped in the middle of the third one.",
+    "plugchat bulk": "There are three accounts, one after the other. It is stopped in the middle of the third one.",
     "plugchat watch": (
-        "Three chats have got a message, and get two more after the stop. The lines are events. SIGKILL between an event\n"
+        "Three chats get a message before the stop, and two after it. The lines are events. SIGKILL between an event\n"
         "and the next save of the state, some milliseconds later, repeats this event."
     ),
     "plugchat simulate": "",

@@ -13,6 +13,7 @@ from faults.stops.work import (
     HUP,
     INT,
     KILL,
+    NONE,
     READ_ONLY,
     TERM,
     How,
@@ -144,7 +145,7 @@ def port_in_use(place: Place) -> Ended:
 
 
 def watch(how: How, code: int, said: str, left: str = "3 lines, `s`, `s.previous`") -> Row:
-    return Row(ONTO_FILE, how.name, stopped(Watch, how), Ended(code, said, left, "0 missing, 0 doubled"))
+    return Row(ONTO_FILE, how.name, stopped(Watch, how), Ended(code, said, left, NONE))
 
 
 def simulate(how: How, code: int, said: str) -> Row:
@@ -152,7 +153,7 @@ def simulate(how: How, code: int, said: str) -> Row:
         SIMULATE,
         how.name,
         stopped(Simulate, how),
-        Ended(code, f"{SERVING} {said}".strip(), "`accounts.csv`", "serves again"),
+        Ended(code, f"{SERVING} / {said}" if said else SERVING, "`accounts.csv`", "serves again"),
     )
 
 
@@ -160,10 +161,12 @@ RESUME = "run the same command again to resume."
 AGAIN = "run the command again."
 SERVING = "serving 1000 chats; press Ctrl-C to stop"
 PORT_IN_USE = (
-    "error: can't listen on port 8765: Address already in use what to do: Choose another --port, or 0 for any."
+    "error: can't listen on port 8765: Address already in use / what to do: Choose another --port, or 0 for any."
 )
-IN_USE = "error: the state s is in use by another watch what to do: Wait until it has ended, or use another file."
-NO_ROOM = "error: can't write to standard output: File too large what to do: Check its target and the free disk space."
+IN_USE = "error: the state s is in use by another watch / what to do: Wait until it has ended, or use another file."
+NO_ROOM = (
+    "error: can't write to standard output: File too large / what to do: Check its target and the free disk space."
+)
 WATCH = [
     watch(INT, 0, ""),
     watch(TERM, 143, f"stopped by SIGTERM: {RESUME}"),
@@ -174,7 +177,7 @@ WATCH = [
         ONTO_FILE,
         FULL.name,
         stopped(OntoSmallDisk, FULL),
-        Ended(1, NO_ROOM, "0 lines, `s`, `s.previous`", "0 missing, 0 doubled"),
+        Ended(1, NO_ROOM, "0 lines, `s`, `s.previous`", NONE),
     ),
     watch(
         evolve(READ_ONLY, act=without_rights),
@@ -186,9 +189,9 @@ WATCH = [
         ONTO_FILE,
         "a second run meanwhile",
         beside(Watch),
-        Ended(2, IN_USE, "3 lines, `s`, `s.previous`", "0 missing, 0 doubled"),
+        Ended(2, IN_USE, "3 lines, `s`, `s.previous`", NONE),
     ),
-    Row(INTO_PIPE, "a closed pipe", closed_pipe, Ended(141, "", "`s`, `s.previous`", "0 missing, 0 doubled")),
+    Row(INTO_PIPE, "a closed pipe", closed_pipe, Ended(141, "", "`s`, `s.previous`", NONE)),
     simulate(INT, 0, ""),
     simulate(TERM, 143, f"stopped by SIGTERM: {AGAIN}"),
     simulate(HUP, 129, f"stopped by SIGHUP: {AGAIN}"),

@@ -117,7 +117,7 @@ READ_ONLY = How(
     "a folder that becomes read-only",
     without_rights,
     ("setpriv", "--bounding-set=-dac_override") if os.geteuid() == 0 else (),
-    Fault.delay(1.0),
+    Fault.delay(0.5),
 )
 
 
@@ -163,8 +163,10 @@ def beside(make: Callable[[Place], Work]) -> Callable[[Place], Ended]:
     return play
 
 
+# What a run comes to.
+NONE = "0 missing, 0 doubled"
 # What errors of files end with.
-CHECK_DISK = "what to do: Check the folder, its permissions and the free space."
+CHECK_DISK = "/ what to do: Check the folder, its permissions and the free space."
 
 
 def shell_code(returncode: int) -> int:
