@@ -187,7 +187,7 @@ def bulk(how: How, code: int | None, said: str, left: str = "", *, style: Style 
         command(style),
         how.name,
         stopped(made, how),
-        Ended(code, said, left, f"fetches {then}: {NONE}"),
+        Ended(code, said, left, f"fetches eva: {NONE}"),
         quiet=how is INT_TWICE,
     )
 
