@@ -3,7 +3,6 @@
 import json
 import os
 import pty
-import re
 import signal
 import subprocess
 import sys
@@ -15,7 +14,7 @@ import pytest
 
 from plugchat_async import WatchState
 from plugchat_async.testing import Fault, PlugChatSimulator
-from support.commands import after, said, start, wait_until
+from support.commands import after, handles_sigterm, said, start, wait_until
 from support.fakes import served
 from support.terminal import PLUGCHAT
 
@@ -148,12 +147,6 @@ def test_nohup_is_respected(account: PlugChatSimulator) -> None:
     assert process.returncode == 143
 
 
-def handles_sigterm(process: subprocess.Popen[str]) -> bool:
-    """Whether a process that was started has come so far."""
-    [mask] = re.findall(r"^SigCgt:\s*(\w+)$", Path(f"/proc/{process.pid}/status").read_text(), re.MULTILINE)
-    return bool(int(mask, 16) >> (signal.SIGTERM - 1) & 1)
-
-
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="needs /proc, which Linux has")
 @pytest.mark.parametrize("number", SIGNALS)
 def test_a_pipe_without_a_reader_does_not_keep_a_command(
@@ -163,7 +156,7 @@ def test_a_pipe_without_a_reader_does_not_keep_a_command(
     pipe = tmp_path / "pipe"
     os.mkfifo(pipe)
     process = start("chats", "-o", str(pipe), "--format", "jsonl")
-    wait_until(lambda: handles_sigterm(process))
+    wait_until(lambda: handles_sigterm(process.pid))
     time.sleep(0.5)  # nothing tells that it waits
     assert process.poll() is None
     process.send_signal(number)

@@ -1,9 +1,11 @@
 """The command line in processes of their own: how they are started, waited for and stopped."""
 
+import re
 import signal
 import subprocess
 import time
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import IO
 
 from support.terminal import PLUGCHAT
@@ -34,6 +36,12 @@ def wait_until(condition: Callable[[], object]) -> None:
     while not condition():
         assert time.monotonic() < deadline
         time.sleep(0.01)
+
+
+def handles_sigterm(pid: int) -> bool:
+    """Whether a command that was started has come so far. It needs /proc."""
+    found = re.search(r"^SigCgt:\s*(\w+)$", Path(f"/proc/{pid}/status").read_text(), re.MULTILINE)
+    return found is not None and bool(int(found[1], 16) >> (signal.SIGTERM - 1) & 1)
 
 
 def said(number: signal.Signals) -> str:

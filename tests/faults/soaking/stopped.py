@@ -17,7 +17,7 @@ from attrs import frozen
 from faults.soaking.accounts import MARK, Known
 from faults.soaking.ground import POLICY, Ground
 from plugchat_async import Account, export_many
-from support.commands import after
+from support.commands import after, handles_sigterm
 from support.exports import Style, rows
 from support.terminal import PLUGCHAT
 
@@ -30,7 +30,7 @@ PATIENCE: Final = 30.0
 SIGNALS: Final = {number.name: number for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGKILL)}
 # With these no part of a file may be left.
 TIDY: Final = ("cancelled", "SIGINT", "SIGTERM", "SIGHUP", "a full disk")
-PAGES: Final = ("--page-size", "5", "--max-page-size", "0")
+PAGES: Final = ("--page-size", "5")
 
 
 async def stop_exports(ground: Ground, chance: random.Random) -> None:
@@ -62,8 +62,8 @@ async def walk_onto_file(ground: Ground, chance: random.Random, folder: Path, kn
         with file.open("a") as out:
             command = Command(arguments, fate, out, environment)
             code = await command.run(ground, chance.expovariate(2.0) if ground.left else 3.0, folder / "c")
-        if code == 0:
-            break
+        if code == 0 or (file.stat().st_size and not (folder / "c").exists()):
+            break  # it has ended, perhaps just before the signal
     ground.tally.violated_by(wrong_files(folder, {"all": known}, "jsonl"))
 
 
@@ -127,7 +127,6 @@ class Exporter:
             "format": self.style,
             "concurrency": 2,
             "page_size": 5,
-            "max_page_size": None,
             "timeout": self.ground.order.timeout,
             "retry": POLICY,
             "max_concurrency": self.ground.order.most,
@@ -156,7 +155,7 @@ class Command:
         ending = asyncio.create_task(process.communicate())
         try:
             end = time.monotonic() + PATIENCE
-            while not ending.done() and not begun.exists() and time.monotonic() < end:
+            while not (ending.done() or (handles_sigterm(process.pid) and begun.exists())) and time.monotonic() < end:
                 await asyncio.sleep(0.02)
             await asyncio.wait([ending], timeout=seconds)
             # On a full disk, too: a request may hang, for longer than there is time.
@@ -191,7 +190,7 @@ def wrong_files(folder: Path, files: dict[str, Known], style: Style) -> list[str
     found: list[str] = []
     for name, known in files.items():
         file = folder / f"{name}.{style}"
-        came = [row["phone"] or f"{row['lid']} {row['name']}" for row in (rows(file) if file.exists() else [])]
+        came = [row["phone"] or f"{row['lid']} {row['name'] or None}" for row in (rows(file) if file.exists() else [])]
         lost = len(known.always - set(came))
         if lost or len(came) > len(known.always):
             found.append(f"of {len(known.always)} chats of a file {lost} were lost, and {len(came)} came (stopped)")
