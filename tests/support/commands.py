@@ -39,8 +39,12 @@ def wait_until(condition: Callable[[], object]) -> None:
 
 
 def handles_sigterm(pid: int) -> bool:
-    """Whether a command that was started has come so far. It needs /proc."""
-    found = re.search(r"^SigCgt:\s*(\w+)$", Path(f"/proc/{pid}/status").read_text(), re.MULTILINE)
+    """Whether a command that was started has come so far. False where there is no /proc, or if it has ended."""
+    try:
+        status = Path(f"/proc/{pid}/status").read_text()
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+    found = re.search(r"^SigCgt:\s*(\w+)$", status, re.MULTILINE)
     return found is not None and bool(int(found[1], 16) >> (signal.SIGTERM - 1) & 1)
 
 

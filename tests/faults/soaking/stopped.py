@@ -40,7 +40,9 @@ async def stop_exports(ground: Ground, chance: random.Random) -> None:
             leased = [stack.enter_context(ground.lease()) for _ in range(LEASED)]
             quiet = [known for known in leased if known.spec.kind == "quiet" and known.always]
             folder = Path(stack.enter_context(TemporaryDirectory()))
-            await Exporter(ground, chance, folder, quiet, chance.choice(get_args(Style))).export()
+            if quiet:
+                await Exporter(ground, chance, folder, quiet, chance.choice(get_args(Style))).export()
+            await asyncio.sleep(0)
 
 
 async def stop_walks(ground: Ground, chance: random.Random) -> None:
@@ -87,7 +89,7 @@ class Exporter:
             if not summary.failed:
                 break
         files = {self.name_of(known): known for known in self.quiet}
-        if files and self.ground.plants.take("file"):
+        if self.ground.plants.take("file"):
             (self.out / f"{min(files)}.{self.style}").unlink()
         if self.ground.plants.take("part"):
             (self.out / ".planted.part").touch()
