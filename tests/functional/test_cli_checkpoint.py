@@ -407,7 +407,7 @@ def test_saving_takes_a_small_part_of_the_time(
     """Where a save takes a second of time that stands still otherwise, only the first page is saved."""
     now, saves = 0.0, 0
 
-    def slow(*_: object) -> None:
+    def slow(*_: object, sync: bool) -> None:
         nonlocal now, saves
         now += 1.0
         saves += 1

@@ -73,6 +73,9 @@ def test_accounts_that_are_finished_are_kept(
     command = ["bulk", str(accounts), "-o", str(out), "--concurrency", "1"]
     process = start(*command)
     wait_until(lambda: account.requests and account.requests[-1].headers["authorization"].endswith("eva-token"))
+    manifest = out / "_manifest.ndjson"
+    wait_until(lambda: len(manifest.read_text().splitlines()) == 3)
+    time.sleep(0.2)  # nothing tells that the second account is counted
     process.send_signal(number)
     _, err = process.communicate(timeout=30)
     assert process.returncode == 128 + number

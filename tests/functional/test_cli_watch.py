@@ -232,9 +232,9 @@ def test_events_are_on_the_disk_before_the_state(
             calls.append(f"events: {len(target.read_text().splitlines())}")
         fsync(descriptor)
 
-    def recorded_save(known: WatchState, path: str | Path) -> None:
+    def recorded_save(known: WatchState, path: str | Path, *, sync: bool) -> None:
         calls.append("state")
-        save(known, path)
+        save(known, path, sync=sync)
 
     monkeypatch.setattr(os, "fsync", recorded_fsync)
     monkeypatch.setattr(WatchState, "save", recorded_save)
@@ -284,9 +284,9 @@ def test_many_events_are_not_each_saved(
     saved: list[int] = []
     save = WatchState.save
 
-    def counted(state: WatchState, path: str | Path) -> None:
+    def counted(state: WatchState, path: str | Path, *, sync: bool) -> None:
         saved.append(len(state.chats))
-        save(state, path)
+        save(state, path, sync=sync)
 
     monkeypatch.setattr(WatchState, "save", counted)
     with served(PlugChatSimulator(2000, seed=7, token="s3cret-token", dialect="documented")) as sim:
