@@ -6,11 +6,13 @@
 Nothing of it leaves this machine: a simulator answers, in a process of its own, so that memory and descriptors are the
 client's alone. Walks of all kinds (sessions of their own, shared ones, `fetch_many`; each consistency; with pages ahead
 or not) read accounts that are quiet, or move; requests meet faults by chance; walks are cancelled, left and abandoned,
-sessions are closed under them. Whatever happens:
+sessions are closed under them. Beside them, exports and commands are cancelled, killed, or find no room on the disk,
+and are run again. Whatever happens:
 
 - a walk ends whole, or with a PlugChatError, or as it was told to end. Nothing else comes out, and none hangs;
 - whole means all chats of a quiet account, and of a moving one all that existed all the while; no chat comes twice, and
   none that the account never had, however a walk ends;
+- what was stopped becomes whole when it is run again, no chat comes twice, and no part of a file is left;
 - what began is what ended, and no walk says that it read more pages than the simulator was asked for;
 - no account has more requests in flight than its session may have;
 - memory, tasks, descriptors and objects stay what they are, and at the end none is left;

@@ -46,9 +46,9 @@ def output_errors(path: Path) -> Generator[None]:
     except UnicodeEncodeError:
         trouble, hint = "a text is not valid Unicode: it holds half of a surrogate pair", UNICODE_HINT
     except ValueError as error:  # a path with NUL
-        trouble = str(error)
+        trouble = str(error) or type(error).__name__
     except OSError as error:
-        trouble = error.strerror or str(error)
+        trouble = error.strerror or str(error) or type(error).__name__
         hint = open_files_hint(error)
     if trouble:
         raise OutputError(f"can't write {path}: {trouble}", hint, path=str(path))
@@ -233,8 +233,11 @@ class AtomicFile:
         with suppress(OSError):  # what can't be flushed is not needed
             self.file.close()
         if self._part is not None:
-            with suppress(OSError):
+            try:
                 self._part.unlink()
+            except OSError:  # the folder has become read-only
+                with suppress(OSError):
+                    self._part.chmod(0o600)  # `commit` may have opened it to others
             in_use.discard(self._part.name)
             self._part = None
 

@@ -107,7 +107,8 @@ def _run(arguments: Sequence[str]) -> int:
         _discard_stdout()
         code = EXIT_BROKEN_PIPE
     except OSError as error:
-        hint = " ".join(("Check its target and the free disk space.", *getattr(error, "__notes__", ())))
+        notes = (f"{note[:1].upper()}{note[1:]}" for note in getattr(error, "__notes__", ()))
+        hint = " ".join(("Check its target and the free disk space.", *notes))
         print_failure(f"can't write to standard output: {error.strerror}", clip(hint))
         _discard_stdout()
         code = EXIT_LOCAL

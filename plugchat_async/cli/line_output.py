@@ -9,7 +9,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
-from attrs import frozen
+from attrs import evolve, frozen
 
 from plugchat_async import OutputError
 from plugchat_async._internal.files import flush_to_disk, output_errors
@@ -18,6 +18,9 @@ from plugchat_async._internal.files import flush_to_disk, output_errors
 _STDOUT: Final = Path("standard output")
 # A pipe takes so many bytes as a whole or not at all, so it never gets half a line.
 _PIPE_BYTES: Final[int] = getattr(select, "PIPE_BUF", 4096)
+
+# No line is longer.
+_LINE_BYTES: Final = 1 << 20
 
 
 @frozen
@@ -122,6 +125,30 @@ class LineOutput:
             os.lseek(self._descriptor, place.size, os.SEEK_SET)
         self.place = place
 
+    def end_half_line(self, begins: bytes) -> int:
+        """See to it that lines begin on a line of their own: a loss of power may have left half of one in the file.
+
+        Args:
+            begins: How lines begin. Half a line that begins so is cut; anything else gets its end.
+
+        Returns:
+            The number of bytes that were cut.
+
+        Raises:
+            OutputError: The system does not allow it.
+        """
+        if self.place is None or self._descriptor is None:
+            return 0
+        with output_errors(_STDOUT):
+            tail = _tail(self._descriptor, self.place)
+            half = tail[tail.rfind(b"\n") + 1 :]
+            if half.startswith(begins):
+                self.cut(evolve(self.place, size=self.place.size - len(half)))
+                return len(half)
+            if half:
+                self.write(["\n"])
+        return 0
+
     def _find_place(self) -> FilePlace | None:
         """Return the place that was written last, None if that is not the end of the file."""
         assert self._descriptor is not None, "places are in files"
@@ -147,6 +174,16 @@ def _seek_if_appending(descriptor: int) -> None:
         return
     if fcntl.fcntl(descriptor, fcntl.F_GETFL) & os.O_APPEND:
         os.lseek(descriptor, 0, os.SEEK_END)
+
+
+def _tail(descriptor: int, place: FilePlace) -> bytes:
+    """Return the end of a file that may be open for writing only; b"" where the system does not allow to read it."""
+    try:
+        with open(f"/proc/self/fd/{descriptor}", "rb") as file:  # noqa: PTH123 - no path of a file
+            file.seek(max(0, place.size - _LINE_BYTES))
+            return file.read()
+    except OSError:  # no Linux, or a file that may only be written
+        return b""
 
 
 def _chunks(lines: Sequence[bytes]) -> Generator[tuple[int, bytes]]:

@@ -139,12 +139,17 @@ def run_async(main: Coroutine[Any, Any, T]) -> T:
     handler = _handler
     if handler is None:
         return run(main)
+    cancellable = _cancellable(main, handler)
     try:
-        return run(_cancellable(main, handler))
+        return run(cancellable)
     except asyncio.CancelledError:
         if (stopped := handler.first) is not None:
             raise stopped from None
         raise
+    finally:
+        # A signal may have come before they began: Python would warn of that.
+        cancellable.close()
+        main.close()
 
 
 async def _cancellable(main: Coroutine[Any, Any, T], handler: _Handler) -> T:

@@ -1,6 +1,7 @@
 """`plugchat simulate` and `plugchat demo`: simulated accounts, without a token and a network."""
 
 import asyncio
+import os
 import sys
 from contextlib import AsyncExitStack
 from pathlib import Path
@@ -111,8 +112,9 @@ def simulate(
             try:
                 await stack.enter_async_context(sim)
             except OSError as error:
+                reason = os.strerror(error.errno) if error.errno else str(error)  # without the event loop's words
                 raise InvalidValueError(
-                    f"can't listen on port {port}: {error.strerror}", "Choose another --port, or 0 for any."
+                    f"can't listen on port {port}: {reason}", "Choose another --port, or 0 for any."
                 ) from None
             if accounts_file is not None:
                 with open_output(accounts_file) as out:

@@ -10,7 +10,17 @@ from typing import Annotated, Final, Literal
 
 from cyclopts import Parameter
 
-from plugchat_async import FOREVER, Chat, ChatAdded, ChatChanged, ChatEvent, PlugChatSession, WatchOptions, WatchState
+from plugchat_async import (
+    FOREVER,
+    Chat,
+    ChatAdded,
+    ChatChanged,
+    ChatEvent,
+    OutputError,
+    PlugChatSession,
+    WatchOptions,
+    WatchState,
+)
 from plugchat_async._http.urls import DEFAULT_BASE_URL
 from plugchat_async.cli.line_output import LineOutput
 from plugchat_async.cli.options import (
@@ -30,6 +40,9 @@ from plugchat_async.export.csv_and_json import event_to_json
 
 # Within a poll, the state is saved again after this many times the duration of the last save.
 _SAVE_PAUSE: Final = 20
+
+# How the line of an event begins.
+_EVENT: Final = b'{"event":'
 
 WATCH_EXAMPLES: Final = (
     "Examples: `plugchat watch`; `plugchat watch --state watch.state >> events.jsonl`; "
@@ -101,6 +114,8 @@ class _EventPrinter:
         self._line_of = line_of
         self._sync = sync
         self._output = LineOutput()
+        if path is not None and (cut := self._output.end_half_line(_EVENT)):
+            warn(f"the last {cut} bytes of the output were cut: half of an event that comes again")
         self._saved_place = self._output.place
         self._printed = True
         self._saved_at = self._save_duration = 0.0
@@ -122,17 +137,25 @@ class _EventPrinter:
         if self._path is None:
             return
         if not self._printed:
-            if self._output.place is not None and self._saved_place is not None:
-                self._output.cut(self._saved_place)  # these events come again
+            self._take_back()
             return
         started = time.monotonic()
         with shielded():
-            if self._sync:  # a loss of power must not take events that the state covers
-                self._output.sync()
-            self._known.save(self._path, sync=self._sync)
+            try:
+                if self._sync:  # a loss of power must not take events that the state covers
+                    self._output.sync()
+                self._known.save(self._path, sync=self._sync)
+            except OutputError:
+                self._take_back()
+                raise
             self._saved_place = self._output.place
         self._saved_at = time.monotonic()
         self._save_duration = self._saved_at - started
+
+    def _take_back(self) -> None:
+        """Cut from a file the events that the saved state does not cover: they come again."""
+        if self._output.place is not None and self._saved_place is not None:
+            self._output.cut(self._saved_place)
 
 
 def _print_events(session: PlugChatSession, options: WatchOptions, printer: _EventPrinter, *, saved: bool) -> int:

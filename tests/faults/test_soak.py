@@ -2,6 +2,7 @@
 
 import re
 import resource
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -11,9 +12,11 @@ import pytest
 import soak
 from faults.soaking.accounts import MARK, Known, Spec, specs
 from faults.soaking.descriptors import room
+from faults.soaking.ground import Ground, Order
 from faults.soaking.growth import Sample, grown
 from faults.soaking.plants import Plants
 from faults.soaking.simulator import Served
+from faults.soaking.stopped import Command, wrong_files
 from faults.soaking.tally import Tally
 from faults.soaking.walk import Walk
 from plugchat_async import ServerError
@@ -69,10 +72,11 @@ def test_few_descriptors_are_enough() -> None:
 @pytest.mark.slow
 @pytest.mark.timeout(120)
 def test_what_is_planted_is_noticed() -> None:
-    """A lost chat, a walk that hangs, an odd error, what is left behind, a token in a log, sums that are wrong."""
+    """A lost chat or file, a walk that hangs, an odd error, what is left behind, a token in a log, wrong sums."""
     plants = ["chat", "hang", "foreign", "task", "descriptor", "exception", "warning", "token", "count", "pages"]
+    plants += ["file", "part"]
     code, said = soaked(
-        *("--seconds", "2", "--walks", "40", "--grace", "3"), *[part for one in plants for part in ("--plant", one)]
+        *("--seconds", "2", "--walks", "40", "--grace", "12"), *[part for one in plants for part in ("--plant", one)]
     )
     assert code == 1
     for words in (
@@ -86,6 +90,8 @@ def test_what_is_planted_is_noticed() -> None:
         "ResourceWarning: unclosed file",
         "a token is in the log of plugchat_async.planted",
         "walks read more pages of an account than were asked for",
+        "chats of a file",
+        "1 parts of files are left",
     ):
         assert words in said, said
     assert re.search("VIOLATED 1 times: [0-9]+ walks began, and [0-9]+ ended", said)
@@ -124,6 +130,45 @@ def test_how_a_walk_ends_is_noticed() -> None:
     one = Tally(Plants())
     one.finish(one.begin(known, "exact"), None, cancelled=True)
     assert one.violations == {"a walk was cancelled that nobody had cancelled": 1}
+
+
+def test_what_is_wrong_with_files_is_noticed(tmp_path: Path) -> None:
+    """Of exports and commands that were stopped: what is missing, what comes twice, and what is left beside them."""
+    known = Known.of(QUIET)
+    lines = [f'{{"phone": "{key_of(chat)}"}}\n' for chat in QUIET.make().chats if chat.phone]
+    known.always = frozenset(key_of(chat) for chat in QUIET.make().chats if chat.phone)
+    file = tmp_path / "x.jsonl"
+    assert wrong_files(tmp_path, {"x": known}, "jsonl") == [
+        f"of {len(lines)} chats of a file {len(lines)} were lost, and 0 came (stopped)"
+    ]
+    file.write_text("".join(lines))
+    assert wrong_files(tmp_path, {"x": known}, "jsonl") == []
+    file.write_text("".join([*lines, lines[0]]))
+    assert wrong_files(tmp_path, {"x": known}, "jsonl") == [
+        f"of {len(lines)} chats of a file 0 were lost, and {len(lines) + 1} came (stopped)"
+    ]
+    (tmp_path / ".x.part").touch()
+    (tmp_path / "c.lock").touch()
+    assert wrong_files(tmp_path, {}, "jsonl") == ["2 parts of files are left"]
+
+
+@pytest.mark.parametrize(
+    ("code", "said", "wrong"),
+    [
+        (128 + signal.SIGTERM, "stopped by SIGTERM: run the same command again.", None),
+        (2, "error: page 1: HTTP 401 Unauthorized", None),
+        (2, "error: the output has 0 bytes", "a command is refused: error"),
+        (1, f"error: {QUIET.token}", "a token is in what a command says"),
+        (1, "Traceback (most recent call last):", "a command ends with a traceback: Traceback"),
+        (-signal.SIGKILL, "", "a command does not end by SIGTERM"),
+    ],
+)
+def test_how_a_command_ends_is_noticed(code: int, said: str, wrong: str | None) -> None:
+    """It was to end by SIGTERM."""
+    ground = Ground(Order(1, 1.0, 1.0, 1, 1))
+    Command(["bulk"], "SIGTERM").look_at(ground, said, code)
+    assert [found[: len(wrong or "")] for found in ground.tally.violations] == ([] if wrong is None else [wrong])
+    assert ground.tally.stops.total() == 1
 
 
 async def test_too_many_requests_in_flight_are_noticed() -> None:

@@ -5,21 +5,20 @@ import fcntl
 import os
 import signal
 import stat
-import subprocess
 import sys
 import termios
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
-from typing import IO
 
 import pytest
 
 from plugchat_async.cli import app as cli
 from plugchat_async.testing import Fault, PlugChatSimulator
+from support.commands import after, run, start, wait_until
 from support.fakes import keep_few, move_too_fast, served
 from support.rows import ids_in
-from support.terminal import PLUGCHAT, run_onto
+from support.terminal import run_onto
 
 
 @pytest.fixture
@@ -40,24 +39,6 @@ def checkpoint(tmp_path: Path) -> Path:
 def command(checkpoint: Path) -> list[str]:
     """A walk in pages of ten."""
     return ["chats", "--page-size", "10", "--max-page-size", "0", "--format", "jsonl", "--checkpoint", str(checkpoint)]
-
-
-def start(command: Sequence[str], out: int | IO[str]) -> subprocess.Popen[str]:
-    return subprocess.Popen([*PLUGCHAT, *command], stdout=out, stderr=subprocess.PIPE, text=True)
-
-
-def run(command: Sequence[str], out: IO[str]) -> tuple[int, str]:
-    """Run a command to its end; give its exit code, and what it says on stderr."""
-    process = start(command, out)
-    _, err = process.communicate(timeout=30)
-    return process.returncode, err
-
-
-def wait_until(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 30
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
 
 
 def assert_each_once(account: PlugChatSimulator, out: str) -> None:
@@ -142,8 +123,8 @@ def test_a_signal_loses_and_doubles_nothing(
     target = tmp_path / "all.jsonl"
     account.script(*[Fault.none()] * 2, Fault.status(401), *[Fault.none()] * 5, Fault.hang())
     with target.open("a") as out:
-        assert run(command, out)[0] == 2
-        process = start(command, out)
+        assert run(*command, out=out)[0] == 2
+        process = start(*command, out=out)
         wait_until(lambda: len(account.requests) == 9)
         for each in signals:
             process.send_signal(each)
@@ -153,7 +134,7 @@ def test_a_signal_loses_and_doubles_nothing(
             assert len(target.read_text().splitlines()) == 70
             assert err.endswith("50 chats were written. Run the same command again to resume.\n")
         assert stat.S_IMODE(checkpoint.stat().st_mode) == 0o600
-        code, err = run(command, out)
+        code, err = run(*command, out=out)
         assert code == 0
         assert "were cut" not in err or signals == [signal.SIGKILL]
     assert_each_once(account, target.read_text())
@@ -167,11 +148,11 @@ def test_a_signal_loses_nothing_of_a_pipe(
 ) -> None:
     """Only SIGKILL may double what came since the last page that was saved."""
     account.script(*[Fault.none()] * 5, Fault.hang())
-    process = start(command, subprocess.PIPE)
+    process = start(*command)
     wait_until(lambda: len(account.requests) == 6)
     process.send_signal(signal_)
     first, _ = process.communicate(timeout=30)
-    last = start(command, subprocess.PIPE)
+    last = start(*command)
     out = first + last.communicate(timeout=30)[0]
     if signal_ == signal.SIGTERM:
         assert_each_once(account, out)
@@ -182,7 +163,7 @@ def test_a_signal_loses_nothing_of_a_pipe(
 def test_a_closed_pipe_loses_and_doubles_nothing(account: PlugChatSimulator, command: list[str]) -> None:
     """What its reader got is covered; the page that did not arrive comes again."""
     account.script(*[Fault.none()] * 3, Fault.delay(1.0))
-    process = start(command, subprocess.PIPE)
+    process = start(*command)
     assert process.stdout is not None
     assert process.stderr is not None
     first = "".join(process.stdout.readline() for _ in range(30))
@@ -190,7 +171,7 @@ def test_a_closed_pipe_loses_and_doubles_nothing(account: PlugChatSimulator, com
     with process.stderr as errors:
         assert errors.read() == ""
     assert process.wait(30) == 141
-    rest = start(command, subprocess.PIPE).communicate(timeout=30)[0]
+    rest = start(*command).communicate(timeout=30)[0]
     assert_each_once(account, first + rest)
 
 
@@ -201,7 +182,7 @@ def test_a_second_signal_ends_a_write_that_nobody_reads(account: PlugChatSimulat
     command = ["chats", "--page-size", "250", "--checkpoint", str(checkpoint)]
     reader, writer = os.pipe()
     fcntl.fcntl(writer, fcntl.F_SETPIPE_SZ, 16384)
-    process = start(command, writer)
+    process = start(*command, out=writer)
     os.close(writer)
 
     def waiting() -> int:
@@ -218,7 +199,7 @@ def test_a_second_signal_ends_a_write_that_nobody_reads(account: PlugChatSimulat
         first = pipe.read()
     assert first.endswith("\n")
     assert len(first.splitlines()) < 250
-    rest = start(command, subprocess.PIPE).communicate(timeout=30)[0]
+    rest = start(*command).communicate(timeout=30)[0]
     assert_each_once(account, first + rest)
 
 
@@ -226,17 +207,16 @@ def test_a_second_signal_ends_a_write_that_nobody_reads(account: PlugChatSimulat
 def test_a_full_disk_leaves_no_half_line(account: PlugChatSimulator, tmp_path: Path, command: list[str]) -> None:
     """The page that does not fit is cut, and comes again."""
     target = tmp_path / "all.jsonl"
-    program = f"ulimit -f 40; exec {' '.join([*PLUGCHAT, *command])}"
     with target.open("a") as out:
-        done = subprocess.run(["sh", "-c", program], stdout=out, stderr=subprocess.PIPE, text=True, check=False)
-    assert done.returncode == 1
-    assert "can't write to standard output: File too large" in done.stderr
-    assert "Run the same command again to resume" in done.stderr
+        code, err = run(*command, out=out, prefix=after("ulimit -f 40"))
+    assert code == 1
+    assert "can't write to standard output: File too large" in err
+    assert "Run the same command again to resume" in err
     lines = target.read_text().splitlines(keepends=True)
     assert 0 < len(lines) < 100
     assert len(lines) % 10 == 0
     with target.open("a") as out:
-        assert run(command, out) == (0, "")
+        assert run(*command, out=out) == (0, "")
     assert_each_once(account, target.read_text())
 
 
@@ -245,9 +225,9 @@ def test_a_full_disk_leaves_no_half_line(account: PlugChatSimulator, tmp_path: P
 def test_what_did_not_go_out_is_not_covered(account: PlugChatSimulator, checkpoint: Path, command: list[str]) -> None:
     """Of a run that could write nothing, nothing is left."""
     with Path("/dev/full").open("w") as full:
-        code, err = run(command, full)
+        code, err = run(*command, out=full)
     assert code == 1
-    assert "nothing was written" in err
+    assert "Nothing was written." in err
     assert not checkpoint.exists()
 
 

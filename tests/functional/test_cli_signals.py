@@ -3,18 +3,18 @@
 import json
 import os
 import pty
-import re
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from plugchat_async import WatchState
 from plugchat_async.testing import Fault, PlugChatSimulator
+from support.commands import after, handles_sigterm, said, start, wait_until
 from support.fakes import served
 from support.terminal import PLUGCHAT
 
@@ -30,25 +30,6 @@ def account(monkeypatch: pytest.MonkeyPatch) -> Iterator[PlugChatSimulator]:
         monkeypatch.setenv("PLUGCHAT_TOKEN", sim.token)
         monkeypatch.setenv("PLUGCHAT_BASE_URL", sim.base_url)
         yield sim
-
-
-def start(*command: str, before: str = "") -> subprocess.Popen[str]:
-    """Start a command, as plain sh does it after some others."""
-    arguments = [*PLUGCHAT, *command]
-    if before:
-        arguments = ["sh", "-c", f'{before}; exec "$0" "$@"', *arguments]
-    return subprocess.Popen(arguments, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-
-
-def wait_until(condition: Callable[[], object]) -> None:
-    deadline = time.monotonic() + 30
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
-
-
-def said(number: signal.Signals) -> str:
-    return "interrupted" if number == signal.SIGINT else f"stopped by {number.name}"
 
 
 @pytest.mark.parametrize("number", SIGNALS)
@@ -92,6 +73,9 @@ def test_accounts_that_are_finished_are_kept(
     command = ["bulk", str(accounts), "-o", str(out), "--concurrency", "1"]
     process = start(*command)
     wait_until(lambda: account.requests and account.requests[-1].headers["authorization"].endswith("eva-token"))
+    manifest = out / "_manifest.ndjson"
+    wait_until(lambda: len(manifest.read_text().splitlines()) == 3)
+    time.sleep(0.2)  # nothing tells that the second account is counted
     process.send_signal(number)
     _, err = process.communicate(timeout=30)
     assert process.returncode == 128 + number
@@ -156,7 +140,7 @@ def test_other_commands_end_as_well(account: PlugChatSimulator, command: str) ->
 
 def test_nohup_is_respected(account: PlugChatSimulator) -> None:
     """SIGHUP, ignored at the start, stays ignored."""
-    process = start("watch", "--interval", "0.05", before="trap '' HUP")
+    process = start("watch", "--interval", "0.05", prefix=after("trap '' HUP"))
     wait_until(lambda: account.requests)
     process.send_signal(signal.SIGHUP)
     before = len(account.requests)
@@ -164,12 +148,6 @@ def test_nohup_is_respected(account: PlugChatSimulator) -> None:
     process.send_signal(signal.SIGTERM)
     process.communicate(timeout=30)
     assert process.returncode == 143
-
-
-def handles_sigterm(process: subprocess.Popen[str]) -> bool:
-    """Whether a process that was started has come so far."""
-    [mask] = re.findall(r"^SigCgt:\s*(\w+)$", Path(f"/proc/{process.pid}/status").read_text(), re.MULTILINE)
-    return bool(int(mask, 16) >> (signal.SIGTERM - 1) & 1)
 
 
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="needs /proc, which Linux has")
@@ -181,7 +159,7 @@ def test_a_pipe_without_a_reader_does_not_keep_a_command(
     pipe = tmp_path / "pipe"
     os.mkfifo(pipe)
     process = start("chats", "-o", str(pipe), "--format", "jsonl")
-    wait_until(lambda: handles_sigterm(process))
+    wait_until(lambda: handles_sigterm(process.pid))
     time.sleep(0.5)  # nothing tells that it waits
     assert process.poll() is None
     process.send_signal(number)

@@ -30,16 +30,20 @@ def only(folder: Path) -> list[str]:
     return sorted(path.name for path in folder.iterdir())
 
 
-def ids(file: Path) -> list[str]:
-    """The phone, else the lid, of each chat in a file."""
+def rows(file: Path) -> list[dict[str, Any]]:
+    """The chats in a file."""
     match file.suffix:
         case ".jsonl":
-            rows = [json.loads(line) for line in file.read_text().splitlines()]
+            return [json.loads(line) for line in file.read_text("utf-8").splitlines()]
         case ".csv":
-            rows = list(csv.DictReader(file.read_text().splitlines()))
+            return list(csv.DictReader(file.read_text("utf-8").splitlines()))
         case _:
-            rows = pq.read_table(file).to_pylist()
-    return [row["phone"] or row["lid"] for row in rows]
+            return pq.read_table(file).to_pylist()
+
+
+def ids(file: Path) -> list[str]:
+    """The phone, else the lid, of each chat in a file."""
+    return [row["phone"] or row["lid"] for row in rows(file)]
 
 
 def entries(folder: Path) -> list[dict[str, Any]]:

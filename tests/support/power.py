@@ -132,9 +132,10 @@ def states(disk: Disk) -> list[tuple[Any, Left]]:
 
 
 def restore(left: Left, folder: Path) -> None:
-    """Make a folder hold what is left, and nothing else."""
+    """Make a folder hold what is left, and nothing else. A file that is there keeps its inode, as on a disk."""
     folder.mkdir(exist_ok=True)
     for path in folder.iterdir():
-        path.unlink()
+        if path.name not in left or path.stat().st_nlink > 1:
+            path.unlink()
     for name, content in left.items():
         (folder / name).write_bytes(content)

@@ -1,7 +1,10 @@
 """Signals that end a command, in one process: what they raise, and where."""
 
 import asyncio
+import gc
+import inspect
 import signal
+import sys
 import threading
 
 import pytest
@@ -49,6 +52,24 @@ def test_a_short_block_is_finished_first() -> None:
         run_async(main())
     assert done == ["inner", "outer"]
     assert caught.value.exit_code == 128 + signal.SIGHUP
+
+
+def test_a_signal_before_it_begins_warns_of_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Python would say on stderr that a coroutine was never awaited."""
+
+    async def main() -> None:
+        """It does not come so far."""
+
+    def stop(_: object) -> None:
+        raise StoppedError(signal.SIGTERM)
+
+    monkeypatch.setitem(sys.modules, "uvloop", None)
+    monkeypatch.setattr(asyncio, "run", stop)
+    coroutine = main()
+    with pytest.raises(StoppedError), ended_by_signals():
+        run_async(coroutine)
+    assert inspect.getcoroutinestate(coroutine) == inspect.CORO_CLOSED
+    gc.collect()  # finds what was not closed
 
 
 def test_the_first_signal_cancels() -> None:

@@ -58,6 +58,23 @@ def test_a_file_is_private_until_it_appears(
 
 
 @needs_posix
+def test_a_part_that_can_not_be_removed_is_private(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In a folder that has become read-only, just before it would have appeared."""
+
+    def refuse(*_: object) -> None:
+        raise PermissionError
+
+    whole = AtomicFile(tmp_path / "x")
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "replace", refuse)
+        patch.setattr(Path, "unlink", refuse)
+        with pytest.raises(OutputError, match=r"can't write .*x: PermissionError"):  # it has no text
+            whole.commit()
+    [part] = tmp_path.iterdir()
+    assert mode_of(part) == 0o600
+
+
+@needs_posix
 def test_a_system_that_shows_no_umask(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """As old ones, whose list of what they show lacks it."""
     (tmp_path / "status").write_text("Name:\tpython\n")

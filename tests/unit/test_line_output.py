@@ -45,6 +45,49 @@ def test_the_place_is_the_end_of_the_file(file: Path, monkeypatch: pytest.Monkey
         assert file.read_text() == f"{before}ã\nb\n"
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="needs /proc to read what is open for writing")
+@pytest.mark.parametrize(
+    ("before", "after", "count"),
+    [
+        ('{"a":1}\n{"a', '{"a":1}\n', 3),
+        ('{"a', "", 3),
+        ("theirs", "theirs\n", 0),
+        ('{"a":1}\n', '{"a":1}\n', 0),
+        ("", "", 0),
+    ],
+)
+def test_half_a_line_is_cut_or_ended(
+    file: Path, monkeypatch: pytest.MonkeyPatch, before: str, after: str, count: int
+) -> None:
+    """It is cut if it is one of these lines; another one only gets its end."""
+    file.write_text(before)
+    with onto(file, "a", monkeypatch) as output:
+        assert output.end_half_line(b'{"a') == count
+        assert (file.read_text(), size_of(output)) == (after, len(after))
+        output.write(["next\n"])
+    assert file.read_text() == f"{after}next\n"
+
+
+def test_a_pipe_has_no_half_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is in it has been read."""
+    reader, writer = os.pipe()
+    with onto(writer, "w", monkeypatch) as output, os.fdopen(reader, "rb"):
+        assert output.end_half_line(b"{") == 0
+
+
+def test_half_a_line_that_can_not_be_read_is_left(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As on systems other than Linux."""
+    file.write_text("half")
+
+    def refuse(*_: object) -> None:
+        raise PermissionError
+
+    with onto(file, "a", monkeypatch) as output:
+        monkeypatch.setattr("builtins.open", refuse)
+        assert output.end_half_line(b"h") == 0
+    assert file.read_text() == "half"
+
+
 def write_half(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let the disk be full behind half of what is written."""
     real, left = os.write, 1

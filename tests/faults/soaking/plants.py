@@ -10,7 +10,10 @@ from faults.soaking.accounts import Known
 
 
 class Plants:
-    """What is planted: "chat", "count", "foreign" and "hang" are done to one walk, each by who takes it."""
+    """What is planted: "chat", "count", "foreign" and "hang" are done to one walk, each by who takes it.
+
+    "file" and "part" are done to one export.
+    """
 
     def __init__(self, names: Iterable[str] = ()) -> None:
         self.names = set(names)

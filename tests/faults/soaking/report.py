@@ -19,6 +19,7 @@ def report(soak: Soak, told: dict[str, Any], seconds: float) -> str:
         f"requests   {asked:,}, {asked / seconds:,.0f} a second, {told['peak']:,} in flight at most",
         f"pages      {tally.pages:,} read",
         f"faults     {sum(faults.values()):,}: {listed(faults)}",
+        f"stops      {listed(tally.stops)}",
         "",
         f"{'second':>8}{'walks':>8}{'tasks':>8}{'open':>8}{'objects':>10}{'MB':>8}",
     ]

@@ -13,6 +13,7 @@ from faults.soaking.growth import Sample, grown
 from faults.soaking.listening import complaint
 from faults.soaking.process import Server
 from faults.soaking.sessions import SHARED_WIDTH, alone, share
+from faults.soaking.stopped import stop_exports, stop_walks
 from plugchat_async import PlugChatSession
 
 
@@ -56,13 +57,17 @@ class Soak:
         return told
 
     def begin(self) -> list[asyncio.Task[None]]:
-        """Begin all walks: a fifth of `fetch_many`, a quarter of shared sessions, and the others alone."""
+        """Begin all walks, and what is stopped.
+
+        A fifth are of `fetch_many`, a quarter of shared sessions, and the others alone.
+        """
         walks = self.ground.order.walks
         bulks = max(1, walks // 5 // BULK_WIDTH)
         shares = max(1, walks // 4 // SHARED_WIDTH)
         # A sixth more than is left, since there are moments between two walks.
         others = max(1, walks - bulks * BULK_WIDTH - shares * SHARED_WIDTH + walks // 6)
-        jobs = [bulk] * bulks + [share] * shares + [alone] * others
+        # A command takes a second of CPU to start: there is one at a time of each kind.
+        jobs = [stop_exports, stop_walks] + [bulk] * bulks + [share] * shares + [alone] * others
         return [
             asyncio.create_task(job(self.ground, random.Random(f"{self.ground.order.seed} {number}")))
             for number, job in enumerate(jobs)

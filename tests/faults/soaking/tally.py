@@ -23,10 +23,15 @@ class Tally:
         self.errors: Counter[str] = Counter()
         self.under_way = self.most_under_way = 0
         self.chats = self.resumed = self.pages = 0
+        self.stops: Counter[str] = Counter()
         self.violations: Counter[str] = Counter()
 
     def violated(self, what: str) -> None:
         self.violations[what] += 1
+
+    def violated_by(self, several: Iterable[str]) -> None:
+        for what in several:
+            self.violated(what)
 
     def begin(self, known: Known, consistency: Consistency) -> Walk:
         self.started += 2 if self.plants.take("count") else 1
