@@ -178,7 +178,8 @@ class EndChecks(CapChecks):
             return (yield FetchPage(page.number, page.size, resume_page=page.number, probe="exists"))
         # A walk that is resumed behind a short page has read no further than that.
         rows_read = self._state.scan.rows_read
-        if not window.length or end < (rows_read if before - page.size < rows_read < before else before):
+        expected = rows_read if before - page.size < rows_read < before else before
+        if not window.length or end < expected:
             return "unproven"
         traits = self._context.traits
         if not page.length and (may_be_cut(traits, window) or not honours(traits, size)):

@@ -6,7 +6,7 @@ down the list or changed by a message, or another chat with the same key. What i
 
 - An answer with more rows of a key than chats of it were yielded has other chats: as many as that.
 - A page that holds the whole list has all rows of each key. Which of them were yielded, shows what these looked like:
-  equal rows are the same, then those of the same name and picture, then those of the same time.
+  equal rows are the same, then those of the same name and picture that are not older, then those of the same time.
 
 Rows that are probably other chats wait until that is confirmed, see `unconfirmed`.
 """

@@ -71,7 +71,7 @@ def honours(traits: ServerTraits, size: int) -> bool:
 
 
 def is_much_shorter(length: int, before: int) -> bool:
-    """Return whether a list has lost more rows than people delete in a while."""
+    """Return whether a list has lost more rows than people delete in a while: more than three, and than a tenth."""
     return before - length > max(3, before // 10)
 
 

@@ -13,12 +13,11 @@ from typing import Final
 from attrs import frozen
 from msgspec import Struct
 
+from plugchat_async._pagination.server_traits import is_much_shorter
+
 # How many readings in a row must miss a chat: a proof needs the second one, since an answer may be partial.
 _READINGS_PROVEN: Final = 2
 _READINGS_UNPROVEN: Final = 3
-# A loss is large if it is more than this many chats, and more than this share of them.
-_FEW: Final = 3
-_SHARE: Final = 0.1
 # How long a large loss must last, in seconds.
 _LARGE_LASTS: Final = 600.0
 
@@ -73,7 +72,7 @@ def find_losses(
         now: When the reading began, in epoch seconds.
     """
     unseen = list(filterfalse(seen.__contains__, known))
-    large = not seen or len(unseen) > max(_FEW, _SHARE * len(known))
+    large = not seen or is_much_shorter(len(known) - len(unseen), len(known))
     recovering = {missed.since for key, missed in missing.items() if missed.large and key in seen}
     found: dict[str, Missed] = {}
     for key in unseen:

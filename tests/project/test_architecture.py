@@ -60,9 +60,9 @@ PURE = {
     *(f"_pagination.{name}" for name in ("until_last_page", "plain", "exact", "strict", "strategy", "server_traits")),
     *(
         f"_pagination.{name}"
-        for name in ("list_end", "page_cap", "page_numbers", "remember", "walk_context", "windows")
+        for name in ("list_end", "page_cap", "page_numbers", "walk_context", "whole_answer", "windows")
     ),
-    "_pagination.whole_answer",
+    *(f"_pagination.{name}" for name in ("anchors", "order", "remember", "same_chat", "unconfirmed")),
     *(f"watch.{name}" for name in ("snapshot", "scan", "identity", "losses")),
     "bulk.names",
     *("export.csv_and_json", "export.people"),

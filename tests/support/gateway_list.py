@@ -9,7 +9,7 @@ from typing import Literal
 from attrs import define
 
 from plugchat_async import Chat, Page, UnexpectedStatusError
-from support.moving import EPOCH, Read, Walked
+from support.moving import EPOCH, Read, Walked, moving
 
 # What happens, and to which row: places count from 0, and past the end from the front again.
 Event = tuple[str, int]
@@ -177,17 +177,7 @@ class GatewayList:
 
     def play(self, script: Script) -> Read:
         """Return a function that answers from the list, while a script happens to it."""
-        waiting = sorted(script, key=lambda entry: entry[0])
-        answered = 0
-
-        def read(number: int, size: int) -> Page:
-            nonlocal answered
-            while waiting and waiting[0][0] <= answered:
-                self.happen(waiting.pop(0)[1])
-            answered += 1
-            return self.page(number, size)
-
-        return read
+        return moving(self, script)
 
 
 def make_rows(

@@ -3,7 +3,7 @@
 from collections.abc import Awaitable, Callable, Iterable
 from datetime import UTC, datetime, timedelta
 from random import Random
-from typing import Any
+from typing import Any, Protocol
 
 from attrs import define, field
 
@@ -289,7 +289,18 @@ def begun(
     return Walked(state, traits, max_page_size=max_page_size, memory=memory, connected=connected)
 
 
-def moving(chats: MovingList, script: Iterable[tuple[int, Event]]) -> Read:
+class Listed(Protocol):
+    """A list to which things happen."""
+
+    def happen(self, event: Event, /) -> None:
+        """Change the list."""
+
+    def page(self, number: int, size: int, /) -> Page:
+        """Answer from the list."""
+        ...
+
+
+def moving(chats: Listed, script: Iterable[tuple[int, Event]]) -> Read:
     """Answer from a list to which things happen: (before which request, what). Requests count from 0."""
     waiting = sorted(script, key=lambda entry: entry[0])
     request = 0

@@ -118,7 +118,7 @@ def test_more_rows_of_a_key_than_were_yielded_are_other_chats() -> None:
     ],
 )
 def test_which_of_several_rows_was_yielded(before: Chat, rows: list[Chat], fresh: list[Chat]) -> None:
-    """Equal rows are the same, then those of the same name and picture, then those of the same time."""
+    """Equal rows are the same, then those of the same name and picture that are not older, then those of one time."""
     remembered, _, _ = reading()
     remembered.read(page(1, before))
     found, _ = remembered.read(page(1, *rows))
