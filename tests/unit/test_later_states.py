@@ -125,6 +125,22 @@ def test_a_row_that_got_a_message_since_is_known_by_its_name() -> None:
     assert remembered.guessed == {KEY}  # it may as well be another one of that name
 
 
+def test_a_row_that_has_not_changed_since_is_known_by_its_label() -> None:
+    """Whatever else has its name."""
+    remembered, state = reading()
+    remembered.read(page(row("A", 5), row("", 4, "2@lid")))
+    remembered, _ = reading(unpack(pack(state), CHATS_PATH))
+    found, _ = remembered.read(page(row("A", 9), row("A", 5)))
+    assert found.chats == (row("A", 9),)
+    assert remembered.guessed == set()
+    # A message that came since leaves it to the next answer which of both was yielded.
+    remembered, _ = reading(unpack(pack(state), CHATS_PATH))
+    remembered.read(page(row("A", 9), row("B")))
+    assert remembered.guessed == {KEY}
+    remembered.read(page(row("A", 5), row("A", 9), row("B")))
+    assert remembered.guessed == set()
+
+
 def test_a_label_has_a_part_for_the_name_and_the_picture() -> None:
     """That part stays when the chat gets a message, and is not that of another name or picture."""
     labels = [label_of(chat) for chat in (row("A", 5), row("A", 9), row("B", 5), row("A", 5, profile_thumbnail="x"))]
