@@ -98,14 +98,12 @@ def _passes(state: WalkState, context: WalkContext, remembered: Remembered) -> G
         proven = progress.look(reader, stats)
         if proven is not None:
             return proven
-        if (
-            reader.verdict == "end"
-            and state.scan.countable
-            and remembered.unconfirmed.stands_still(rows - state.scan.copies)
-        ):
+        can_be_compared = reader.verdict in ("end", "unproven") and state.scan.countable
+        if can_be_compared and remembered.unconfirmed.stands_still(rows - state.scan.copies):
             yield from remembered.yield_rest()
-            _remember_list(context, rows, None)
-            return True
+            if reader.verdict == "end":
+                _remember_list(context, rows, None)
+                return True
         uncertain = reader.is_counted and whole_size(state, context) <= state.scan.rows_read
         if (uncertain or reader.is_bounded) and (yield from _count(state, context, remembered)):
             _remember_list(context, state.delivered, None)

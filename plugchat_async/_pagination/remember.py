@@ -12,12 +12,12 @@ Rows that are probably other chats wait until that is confirmed, see `unconfirme
 """
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 
 from attrs import define, evolve, field
 
-from plugchat_async._pagination.checkpoint import label_of
-from plugchat_async._pagination.same_chat import likeness_of, may_be_another, was_yielded
+from plugchat_async._pagination.checkpoint import label_of, name_label
+from plugchat_async._pagination.same_chat import LaterStates, likeness_of, may_be_another, was_yielded
 from plugchat_async._pagination.unconfirmed import Unconfirmed
 from plugchat_async._pagination.walk_context import WalkContext
 from plugchat_async._pagination.walk_state import WalkState
@@ -40,6 +40,7 @@ class Remembered:
         unconfirmed: Rows of known keys that are probably other chats.
         copies: The number of rows that were equal to another row of their page, where they were first read.
         guessed: Keys of which rows were yielded, though others may as well be those that were yielded before.
+        _later: Rows that were taken for chats that were yielded, after a message.
         _is_long: Whether more chats were yielded than are compared.
     """
 
@@ -48,6 +49,7 @@ class Remembered:
     unconfirmed: Unconfirmed = field(init=False)
     copies: int = field(default=0, init=False)
     guessed: set[str] = field(factory=set[str], init=False)
+    _later: LaterStates = field(factory=LaterStates, init=False)
     _is_long: bool = field(default=False, init=False)
 
     def __attrs_post_init__(self) -> None:
@@ -106,6 +108,7 @@ class Remembered:
             if len(rows) > yielded:
                 rest = self._without_yielded(key, list(rows), yielded)
                 state.several[key] = yielded + len(rest)
+                self._later.forget(key)
                 chats += rest
             if all(chat in rows for chat in state.yielded.get(key, ())):
                 self.unconfirmed.doubtful.discard(key)
@@ -118,6 +121,7 @@ class Remembered:
         chats: list[Chat] = []
         for key, rows in self.unconfirmed.rows.items():
             state.several[key] = state.several.get(key, 1) + len(rows)
+            self._later.forget(key)
             chats += rows
         yield from self._yield_late(chats)
 
@@ -165,22 +169,26 @@ class Remembered:
                 state.delivered += len(chats)
                 new.update(map(id, chats))
                 self.unconfirmed.doubtful.discard(key)
-            elif any(
-                may_be_another(row, state.yielded.get(key, ())) and not was_yielded(state, row, key) for row in rows
-            ):
+                self._later.forget(key)
+            elif self._has_another(key, rows, yielded):
                 self.unconfirmed.doubtful.add(key)
         return tuple(chat for chat in page.chats if id(chat) in new)
+
+    def _has_another(self, key: str, rows: Collection[Chat], yielded: int) -> bool:
+        """Return whether one of the rows of a key may be another chat than those that were yielded."""
+        state = self._state
+        if self._is_long:
+            return False
+        denied = self._later.deny(state, key, rows, yielded)
+        before = state.yielded.get(key, ())
+        return denied or any(may_be_another(row, before) and not was_yielded(state, row, key) for row in rows)
 
     def _without_yielded(self, key: str, rows: list[Chat], yielded: int) -> list[Chat]:
         """Return the rows of a key without those that are most like the chats that were yielded."""
         others = self.unconfirmed.rows.get(key, ())
         may_be_gone = self._state.config.consistency == "strict"  # for which chats may be deleted
         before: list[Chat] = [] if len(rows) > _COMPARED_ROWS else self._state.yielded.get(key, [])[:yielded]
-        for label in self._state.labels.get(key, ()):
-            same = [row for row in rows if label_of(row) == label]
-            if same:
-                rows.remove(same[0])
-                yielded -= 1
+        yielded -= self._take_out_labelled(key, rows)
         if len(before) < yielded:
             self.guessed.add(key)
         for chat in sorted(before, key=lambda chat: chat not in rows):
@@ -194,6 +202,20 @@ class Remembered:
         for row in rows:
             self.unconfirmed.take_out(key, row)
         return rows
+
+    def _take_out_labelled(self, key: str, rows: list[Chat]) -> int:
+        """Take out the rows that were yielded before the walk was resumed: by their label, else by their name."""
+        labels = list(self._state.labels.get(key, ()))
+        count = len(labels)
+        for part_of in (int, name_label):
+            for label in labels.copy():
+                same = [row for row in rows if part_of(label_of(row)) == part_of(label)]
+                if same:
+                    rows.remove(same[0])
+                    labels.remove(label)
+                    if part_of is name_label:
+                        self.guessed.add(key)  # one that got a message since, or another one of that name
+        return count - len(labels)
 
     def _note_doubt(self, key: str, best: Chat, chat: Chat, rows: list[Chat]) -> None:
         """Note that another row may as well be a chat that was yielded: both have got a message since."""

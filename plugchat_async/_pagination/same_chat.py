@@ -1,6 +1,8 @@
 """Whether a row is a chat of its key that was yielded: all that can be told from what rows look like."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
+
+from attrs import define, field
 
 from plugchat_async._pagination.checkpoint import label_of
 from plugchat_async._pagination.walk_state import WalkState
@@ -35,3 +37,54 @@ def likeness_of(row: Chat, chat: Chat) -> tuple[bool, bool, bool, bool]:
     same_name = of_row == of_chat
     not_older = before is None or (time is not None and time >= before)
     return row == chat, same_name and not_older, time == before, same_name
+
+
+def _is_same(row: Chat, other: Chat) -> bool:
+    name, of_other = getattr(row, "name", None), getattr(other, "name", None)
+    return row == other or (row.last_message_time == other.last_message_time and name == of_other)
+
+
+def _is_newer(row: Chat, other: Chat) -> bool:
+    time, of_other = row.last_message_time, other.last_message_time
+    return time is not None and (of_other is None or time > of_other)
+
+
+@define(eq=False, repr=False)
+class LaterStates:
+    """Rows that were taken for chats that were yielded, after a message. What is read after them may deny that.
+
+    A chat does not go back to what it was, unless its last message is deleted. If, after a row that is newer than what
+    was yielded, as many older rows of its key are read as were yielded, then it was another chat.
+
+    Attributes:
+        _newest: The newest of these rows, by key.
+        _older: The rows that were read in the same answer or later, and are older or of another name.
+    """
+
+    _newest: dict[str, Chat] = field(factory=dict[str, Chat], init=False)
+    _older: dict[str, list[Chat]] = field(factory=dict[str, list[Chat]], init=False)
+
+    def deny(self, state: WalkState, key: str, rows: Collection[Chat], yielded: int) -> bool:
+        """Note the rows of a known key in an answer. Return whether one that was not yielded is another chat.
+
+        Args:
+            state: The state of the walk.
+            key: The key.
+            rows: Its rows.
+            yielded: The number of its chats that were yielded.
+        """
+        for row in rows:
+            newest = self._newest.get(key)
+            if not was_yielded(state, row, key) if newest is None else _is_newer(row, newest):
+                self._newest[key] = row
+                self._older[key] = []
+        if key not in self._newest:
+            return False
+        newest, older = self._newest[key], self._older[key]
+        older += [row for row in rows if not any(_is_same(row, other) for other in (newest, *older))]
+        return len(older) >= yielded
+
+    def forget(self, key: str) -> None:
+        """Forget the rows of a key of which others were yielded."""
+        self._newest.pop(key, None)
+        self._older.pop(key, None)

@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from attrs import evolve
 
 import soak
 from faults.soaking.accounts import MARK, Known, Spec, specs
@@ -19,7 +20,7 @@ from faults.soaking.simulator import Served
 from faults.soaking.stopped import Command, wrong_files
 from faults.soaking.tally import Tally
 from faults.soaking.walk import Walk
-from plugchat_async import ServerError
+from plugchat_async import ServerError, WalkReport
 from soak import main
 from support.simulated import key_of
 
@@ -110,15 +111,32 @@ def test_what_is_wrong_with_a_walk_is_noticed() -> None:
     """Chats that are missing, that come twice, or that the account never had; those of a walk that failed may miss."""
     known = Known.of(QUIET)
     keys = [key_of(chat) for chat in QUIET.make().chats]
-    walk = Walk(known, "exact", keys=keys)
+    proven = WalkReport(1, 1, 5, 0, 0, 1, verified=True, reason="", elapsed=0.1)
+    walk = Walk(known, "exact", keys=keys, reports=[proven])
     assert walk.wrong(whole=True) == ""
     walk.keys = keys[1:]
     assert walk.wrong(whole=False) == ""
     assert walk.wrong(whole=True) == "1 of 5 chats were lost (exact, quiet, not resumed)"
+    walk.reports = [evolve(proven, verified=False)]
+    assert walk.wrong(whole=True) == ""
     walk.keys = keys[:2] * 2
     assert "2 chats came twice" in walk.wrong(whole=False)
     walk.keys = ["another's"]
     assert "1 chats came that the account never had" in walk.wrong(whole=False)
+
+
+@pytest.mark.parametrize("refused", [False, True])
+def test_what_a_plain_walk_loses_is_noticed(*, refused: bool) -> None:
+    """Unless the server refused a page of the account: then it took that for the end of the list."""
+    one = Tally(Plants())
+    known = Known.of(QUIET)
+    walk = one.begin(known, "plain")
+    walk.keys = [key_of(chat) for chat in QUIET.make().chats][1:]
+    one.finish(walk, None)
+    assert not one.violations
+    told = {"violations": [], "asked": {QUIET.token: 1}, "refused": [QUIET.token] if refused else []}
+    one.add_up(told, [known])
+    assert one.violations == ({} if refused else {"1 of 5 chats were lost (plain, quiet, not resumed)": 1})
 
 
 def test_how_a_walk_ends_is_noticed() -> None:

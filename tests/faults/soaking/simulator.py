@@ -32,13 +32,17 @@ class Served(PlugChatSimulator):
         self.scripted: deque[str] = deque()
         self.faults: Counter[str] = Counter()
         self.over: Counter[str] = Counter()
+        self.refused: set[str] = set()
         self.violations: list[str] = []
 
     async def _handle(self, request: web.Request) -> web.StreamResponse:
         if len(self.scripted) < 10:
             self.prepare()
-        self.faults[self.scripted.popleft()] += 1
+        name = self.scripted.popleft()
+        self.faults[name] += 1
         token = request.headers.get("Authorization", "")
+        if name == "404":
+            self.refused.add(token)
         self.asked[token] += 1
         self.in_flight[token] += 1
         self.together += 1
@@ -94,6 +98,7 @@ class Served(PlugChatSimulator):
         return {
             "asked": self.asked,
             "peak": self.peak,
+            "refused": sorted(self.refused),
             "faults": {name: count for name, count in self.faults.items() if name != "none"},
             "violations": self.violations,
         }

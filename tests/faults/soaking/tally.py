@@ -25,6 +25,8 @@ class Tally:
         self.chats = self.resumed = self.pages = 0
         self.stops: Counter[str] = Counter()
         self.violations: Counter[str] = Counter()
+        # What is wrong with plain walks, by token: if the server refused a page, they took that for the end.
+        self.doubts: dict[str, str] = {}
 
     def violated(self, what: str) -> None:
         self.violations[what] += 1
@@ -44,13 +46,16 @@ class Tally:
         self.under_way -= 1
         end = self.end(walk, error, cancelled=cancelled)
         whole = end.startswith("whole")
-        if whole and len(walk.keys) > 1 and self.plants.take("chat"):
+        if whole and walk.verified and len(walk.keys) > 1 and self.plants.take("chat"):
             walk.keys.pop()
         self.ended[end] += 1
         self.resumed += whole and walk.resumed
         self.chats += len(walk.keys)
         walk.known.pages += sum(report.pages for report in walk.reports)
-        if wrong := walk.wrong(whole=whole):
+        wrong = walk.wrong(whole=whole)
+        if wrong and whole and walk.is_plain_and_quiet:
+            self.doubts[walk.known.spec.token] = wrong
+        elif wrong:
             self.violated(wrong)
 
     def end(self, walk: Walk, error: BaseException | None, *, cancelled: bool) -> str:
@@ -82,6 +87,9 @@ class Tally:
         """Compare what was counted with what the simulator has told."""
         for violation in told["violations"]:
             self.violated(violation)
+        for token, wrong in self.doubts.items():
+            if token not in told["refused"]:
+                self.violated(wrong)
         if self.under_way or self.started != self.ended.total():
             self.violated(f"{self.started} walks began, and {self.ended.total()} ended")
         for known in accounts:

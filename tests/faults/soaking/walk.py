@@ -59,9 +59,14 @@ class Walk:
             return f"{len(self.keys) - len(came)} chats came twice {about}"
         if not came <= self.known.ever:
             return f"{len(came - self.known.ever)} chats came that the account never had {about}"
-        if whole and (self.verified or self.known.spec.kind == "quiet") and not came >= self.known.always:
+        if whole and (self.verified or self.is_plain_and_quiet) and not came >= self.known.always:
             return f"{len(self.known.always - came)} of {len(self.known.always)} chats were lost {about}"
         return ""
+
+    @property
+    def is_plain_and_quiet(self) -> bool:
+        """Whether it reads the list as it comes, and nothing happens to that."""
+        return self.consistency == "plain" and self.known.spec.kind == "quiet"
 
     @property
     def verified(self) -> bool:

@@ -1,0 +1,169 @@
+"""A row that looks like a later state of a chat that was yielded: what is read after it may deny that."""
+
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from plugchat_async import Chat, DecodeError, Page, ServerTraits
+from plugchat_async._http.urls import CHATS_PATH
+from plugchat_async._pagination import remember
+from plugchat_async._pagination.checkpoint import label_of, name_label, pack, unpack
+from plugchat_async._pagination.remember import Remembered
+from plugchat_async._pagination.server_traits import ListMemory
+from plugchat_async._pagination.walk_context import WalkContext, WalkStats
+from plugchat_async._pagination.walk_state import WalkConfig, WalkState
+from support.moving import EPOCH, walk_over
+
+NOT_CHECKED = "a short page is not known to be the end of the list"
+AMBIGUOUS = "a chat was read in two states, which may be two chats of one person"
+KEY = "\n1@lid"
+
+
+def row(name: str | None, time: int | None = None, lid: str = "1@lid", **fields: Any) -> Chat:
+    last = None if time is None else EPOCH + timedelta(seconds=time)
+    return Chat(None, name, last_message_time=last, lid=lid, **fields)
+
+
+def reading(state: WalkState | None = None) -> tuple[Remembered, WalkState]:
+    state = state or WalkState.at_start(WalkConfig(path=CHATS_PATH, page_size=3), ahead=False)
+    return Remembered(state, WalkContext(100, ServerTraits(), ListMemory(), 3, ahead=False, stats=WalkStats())), state
+
+
+def page(*rows: Chat, number: int = 1, size: int = 3) -> Page:
+    return Page(number, size, rows, b"")
+
+
+# What denies it.
+
+
+@pytest.mark.parametrize(
+    ("yielded", "answers", "doubtful"),
+    [
+        pytest.param([row("A")], [[row("A", 9)]], False, id="it got its first message"),
+        pytest.param([row("A", 5)], [[row("A", 9)], [row("A", 12)]], False, id="it got two"),
+        pytest.param([row("A", 5)], [[row("A", 9)], [row("A", 9, unread=3)]], False, id="it was read, too"),
+        pytest.param([row("A")], [[row("B", 9)], [row("A")]], True, id="what was yielded comes after it"),
+        pytest.param([row("A", 5)], [[row("A", 9)], [row("A", 5)]], True, id="or its last message is deleted"),
+        pytest.param([row("A", 5)], [[row("A", 9)], [row("A", 7)]], True, id="an older one comes after it"),
+        pytest.param([row("A", 5), row("B")], [[row("C", 9)], [row("A", 5)]], False, id="one of two comes after it"),
+        pytest.param([row("A", 5), row("B")], [[row("C", 9)], [row("A", 5)], [row("B")]], True, id="both do"),
+        pytest.param([row("A", 5), row("B")], [[row("B"), row("C", 9)], [row("A", 5)]], True, id="one comes with it"),
+        pytest.param(
+            [row("A", 5), row("B")],
+            [[row("A", 9)], [row("B")], [row("B", 12)], [row("A", 9)]],
+            False,
+            id="both got a message",
+        ),
+    ],
+)
+def test_what_comes_after_a_newer_row(yielded: list[Chat], answers: list[list[Chat]], *, doubtful: bool) -> None:
+    """A chat does not go back to what it was: if all that were yielded come, too, it is another one."""
+    remembered, _ = reading()
+    remembered.read(page(*yielded))
+    for rows in answers:
+        assert not remembered.read(page(*rows))[0].chats
+    assert remembered.unconfirmed.doubtful == ({KEY} if doubtful else set())
+
+
+def test_an_answer_with_both_ends_the_doubt() -> None:
+    """Then the other one is yielded, and what comes after that is looked at anew."""
+    remembered, _ = reading()
+    remembered.read(page(row("A")))
+    remembered.read(page(row("B", 9)))
+    remembered.read(page(row("A")))
+    assert remembered.unconfirmed.doubtful == {KEY}
+    found, _ = remembered.read(page(row("B", 9), row("A")))
+    assert found.chats == (row("B", 9),)
+    for chat in (row("B", 9), row("A")):
+        remembered.read(page(chat))
+    assert remembered.unconfirmed.doubtful == set()
+
+
+def test_a_long_list_is_not_compared(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What its rows looked like is not kept, so nothing is known of any."""
+    monkeypatch.setattr(remember, "_COMPARED", 2)
+    remembered, _ = reading()
+    remembered.read(page(row("A"), row("", 1, "2@lid"), row("", 1, "3@lid")))
+    for chat in (row("B", 9), row("A")):
+        remembered.read(page(chat))
+    assert remembered.unconfirmed.doubtful == set()
+
+
+def test_a_window_scan_whose_persons_move_is_not_verified() -> None:
+    """One row of a person moves from the unread part to the front, and the next scans show all of his rows apart."""
+    rows = [*(row("", 50 - number, f"{number + 10}@lid") for number in range(30)), row("A"), row("B")]
+    asked = 0
+
+    def read(number: int, size: int) -> Page:
+        nonlocal asked
+        asked += 1
+        if asked == 2:
+            rows.insert(0, row("A", 300 * asked))
+            rows.remove(row("A"))
+            rows.pop(3)  # which was read: so as many chats are read as the list has
+        elif number == 1:
+            # Somebody else gets a message between two scans.
+            rows.insert(0, row("", 300 * asked, rows.pop(25).lid or ""))
+        return Page(number, size, tuple(rows[(number - 1) * size : number * size]), b"")
+
+    walked = walk_over(read, 8, "strict")
+    assert len(walked.got) == 31
+    assert (walked.stats.verified, walked.stats.reason) == (False, AMBIGUOUS)
+
+
+# Walks that are resumed.
+
+
+def test_a_row_that_got_a_message_since_is_known_by_its_name() -> None:
+    """Else which of two rows was yielded before the walk was resumed would be a guess, and one would come twice."""
+    remembered, state = reading()
+    remembered.read(page(row("B", 5), row("", 4, "2@lid")))
+    remembered, _ = reading(unpack(pack(state), CHATS_PATH))
+    found, _ = remembered.read(page(row("A"), row("B", 9)))
+    assert found.chats == (row("A"),)
+    assert remembered.guessed == {KEY}  # it may as well be another one of that name
+
+
+def test_a_row_that_has_not_changed_since_is_known_by_its_label() -> None:
+    """Whatever else has its name."""
+    remembered, state = reading()
+    remembered.read(page(row("A", 5), row("", 4, "2@lid")))
+    remembered, _ = reading(unpack(pack(state), CHATS_PATH))
+    found, _ = remembered.read(page(row("A", 9), row("A", 5)))
+    assert found.chats == (row("A", 9),)
+    assert remembered.guessed == set()
+    # A message that came since leaves it to the next answer which of both was yielded.
+    remembered, _ = reading(unpack(pack(state), CHATS_PATH))
+    remembered.read(page(row("A", 9), row("B")))
+    assert remembered.guessed == {KEY}
+    remembered.read(page(row("A", 5), row("A", 9), row("B")))
+    assert remembered.guessed == set()
+
+
+def test_a_label_has_a_part_for_the_name_and_the_picture() -> None:
+    """That part stays when the chat gets a message, and is not that of another name or picture."""
+    labels = [label_of(chat) for chat in (row("A", 5), row("A", 9), row("B", 5), row("A", 5, profile_thumbnail="x"))]
+    assert len(set(labels)) == 4
+    names = list(map(name_label, labels))
+    assert names[0] == names[1]
+    assert len(set(names)) == 3
+    assert all(0 <= label < 2**32 for label in labels)
+
+
+# A list that stands still.
+
+
+def test_a_list_that_stands_still_is_whole_though_its_end_was_not_checked() -> None:
+    """All rows of persons come if two passes show the same ones; but nobody knows whether that was the end."""
+    rows = [row("A", 9), row("", 8, "2@lid"), row("", 7, "3@lid"), row("B"), row("C"), row("", None, "4@lid")]
+
+    def read(number: int, size: int) -> Page:
+        if size > 3 or number > 2:
+            raise DecodeError("not a list")
+        return Page(number, size, tuple(rows[: size * number][(number - 1) * size :][: 3 if number == 1 else 2]), b"")
+
+    walked = walk_over(read, 3, "exact", max_page_size=1000)
+    assert {chat for got in walked.pages for chat in got.chats} == set(rows[:5])
+    assert len(walked.got) == 5
+    assert (walked.stats.verified, walked.stats.reason) == (False, NOT_CHECKED)
