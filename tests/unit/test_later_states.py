@@ -8,7 +8,7 @@ import pytest
 from plugchat_async import Chat, DecodeError, Page, ServerTraits
 from plugchat_async._http.urls import CHATS_PATH
 from plugchat_async._pagination import remember
-from plugchat_async._pagination.checkpoint import label_of, name_label, pack, unpack
+from plugchat_async._pagination.checkpoint import CheckpointPacker, label_of, name_label, unpack
 from plugchat_async._pagination.remember import Remembered
 from plugchat_async._pagination.server_traits import ListMemory
 from plugchat_async._pagination.walk_context import WalkContext, WalkStats
@@ -119,7 +119,7 @@ def test_a_row_that_got_a_message_since_is_known_by_its_name() -> None:
     """Else which of two rows was yielded before the walk was resumed would be a guess, and one would come twice."""
     remembered, state = reading()
     remembered.read(page(row("B", 5), row("", 4, "2@lid")))
-    remembered, _ = reading(unpack(pack(state), CHATS_PATH))
+    remembered, _ = reading(unpack(CheckpointPacker(state).pack(), CHATS_PATH))
     found, _ = remembered.read(page(row("A"), row("B", 9)))
     assert found.chats == (row("A"),)
     assert remembered.guessed == {KEY}  # it may as well be another one of that name
@@ -129,12 +129,12 @@ def test_a_row_that_has_not_changed_since_is_known_by_its_label() -> None:
     """Whatever else has its name."""
     remembered, state = reading()
     remembered.read(page(row("A", 5), row("", 4, "2@lid")))
-    remembered, _ = reading(unpack(pack(state), CHATS_PATH))
+    remembered, _ = reading(unpack(CheckpointPacker(state).pack(), CHATS_PATH))
     found, _ = remembered.read(page(row("A", 9), row("A", 5)))
     assert found.chats == (row("A", 9),)
     assert remembered.guessed == set()
     # A message that came since leaves it to the next answer which of both was yielded.
-    remembered, _ = reading(unpack(pack(state), CHATS_PATH))
+    remembered, _ = reading(unpack(CheckpointPacker(state).pack(), CHATS_PATH))
     remembered.read(page(row("A", 9), row("B")))
     assert remembered.guessed == {KEY}
     remembered.read(page(row("A", 5), row("A", 9), row("B")))
