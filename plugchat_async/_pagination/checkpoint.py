@@ -35,28 +35,26 @@ HINT = "Pass the `checkpoint` of an error or of a walk unchanged, or leave out `
 class CheckpointPacker:
     """Makes the checkpoints of a walk: texts that `unpack` reads, with some bytes for each chat that was seen.
 
-    What was packed for one checkpoint is not packed again for the next one.
+    Of a long list, what was packed for one checkpoint is not packed again for the next one.
 
     Attributes:
         state: The state of the walk.
-        _text: The keys that were packed.
+        _text: The keys that were packed. None: the list is short, and packing takes 90 kB or more.
         _packed: How many there are.
         _labels: The labels of chats that were yielded, by key.
     """
 
     _state: WalkState
-    _text: PackedText = field(init=False)
+    _text: PackedText | None = field(default=None, init=False)
     _packed: int = field(default=0, init=False)
     _labels: dict[str, list[int]] = field(factory=dict[str, list[int]], init=False)
 
-    def __attrs_post_init__(self) -> None:
-        self._text = PackedText(VERSION)
-        self._text.add(b'{"seen":[')
-
     def pack_keys(self) -> Generator[None, None, None]:
-        """Pack the keys ahead, in steps of a few milliseconds."""
+        """Pack the keys of a long list ahead, in steps of a few milliseconds."""
         order = self._state.order
-        while self._packed < len(order):
+        if self._text is None and len(order) > _KEYS_AT_ONCE:
+            self._text = _begin()
+        while self._text is not None and self._packed < len(order):
             # Sorted, neighbours have the same first digits, and compress well.
             keys = sorted(order[self._packed : self._packed + _KEYS_AT_ONCE])
             self._text.add((b"," if self._packed else b"") + msgspec.json.encode(keys)[1:-1])
@@ -70,14 +68,17 @@ class CheckpointPacker:
             pending: Chats that were read, but not yielded.
         """
         finish(self.pack_keys())
-        state = self._state
+        state, text = self._state, self._text
+        if text is None:
+            text = _begin()
+            text.add(msgspec.json.encode(sorted(state.order))[1:-1])
         rows = [msgspec.to_builtins(asdict(chat, recurse=False)) for chat in pending]
         self._note_labels()
         labels = {
             key: [*state.labels.get(key, ()), *self._labels.get(key, ())] for key in {*state.labels, *self._labels}
         }
         rest = evolve(state, pending=rows or state.pending, labels=labels, yielded={}, seen=set(), order=[])
-        return self._text.finish(b"]," + msgspec.json.encode(_without_defaults(rest))[1:])
+        return text.finish(b"]," + msgspec.json.encode(_without_defaults(rest))[1:])
 
     def _note_labels(self) -> None:
         yielded = self._state.yielded
@@ -86,6 +87,12 @@ class CheckpointPacker:
         for key, chats in yielded.items():
             labels = self._labels.setdefault(key, [])
             labels += [label_of(chat) for chat in chats[len(labels) :]]
+
+
+def _begin() -> PackedText:
+    text = PackedText(VERSION)
+    text.add(b'{"seen":[')
+    return text
 
 
 def label_of(chat: AttrsInstance) -> int:

@@ -1,6 +1,7 @@
 """Lists of hundreds of thousands: no step of the event loop does work for all of their chats."""
 
 import asyncio
+import gc
 from collections.abc import Generator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -21,6 +22,7 @@ from plugchat_async import (
     ServerError,
     WatchState,
 )
+from plugchat_async._internal.serialization import PackedText
 from plugchat_async._internal.steps import finish
 from plugchat_async._pagination import checkpoint
 from plugchat_async._pagination.chat_walk import ChatWalk
@@ -226,6 +228,15 @@ def test_a_checkpoint_packs_what_is_new() -> None:
         for _ in range(2):
             assert unpack(packer.pack(), "/chats") == now
     assert set(unpack(packer.pack(), "/chats").order) == set(now.order)
+
+
+@pytest.mark.parametrize(("keys", "packers"), [(10, 0), (11, 1)])
+def test_a_short_list_keeps_no_packer(keys: int, packers: int) -> None:
+    """A packer takes 90 kB, and there are thousands of walks at a time."""
+    now = walk_state(keys)
+    packer = CheckpointPacker(now)
+    assert unpack(packer.pack(), "/chats") == unpack(packer.pack(), "/chats") == now
+    assert sum(isinstance(found, PackedText) for found in gc.get_referents(packer)) == packers
 
 
 def test_labels_are_made_once(monkeypatch: pytest.MonkeyPatch) -> None:
