@@ -20,7 +20,7 @@ from faults.soaking.simulator import Served
 from faults.soaking.stopped import Command, wrong_files
 from faults.soaking.tally import Tally
 from faults.soaking.walk import Walk
-from plugchat_async import ServerError, WalkReport
+from plugchat_async import Chat, ServerError, WalkReport
 from soak import main
 from support.simulated import key_of
 
@@ -105,6 +105,15 @@ def test_what_grows_is_noticed() -> None:
     assert grown(begun + swinging) == []
     growing = [Sample(n, 100, 500 + 5 * n, 300 + 4 * n, 9000 + 90 * n, 90_000_000 + 1_000_000 * n) for n in range(60)]
     assert [growth.split()[0] for growth in grown(growing)] == ["tasks", "descriptors", "objects", "rss"]
+
+
+async def test_chats_are_no_objects_that_grow() -> None:
+    """Walks keep what they have yielded, to compare it with other rows: more, the longer they last."""
+    before = Sample.take(0, 0).objects
+    kept = [Chat(str(number)) for number in range(1000)]
+    reports = [WalkReport(1, 1, 5, 0, 0, 1, verified=True, reason="", elapsed=0.1) for _ in range(100)]
+    assert 100 <= Sample.take(0, 0).objects - before < len(kept)
+    del reports
 
 
 def test_what_is_wrong_with_a_walk_is_noticed() -> None:

@@ -12,11 +12,12 @@ from typing import Final
 from attrs import frozen
 
 from faults.soaking.descriptors import descriptors
+from plugchat_async import Chat
 
 
 @frozen
 class Sample:
-    """What there is at a moment. Objects are the package's that the collector knows, so not chats."""
+    """What there is at a moment. Objects are the package's, but for chats: walks keep those that they have yielded."""
 
     second: float
     walks: int
@@ -27,7 +28,8 @@ class Sample:
 
     @classmethod
     def take(cls, second: float, walks: int) -> "Sample":
-        objects = sum(str(type(thing).__module__).startswith("plugchat_async") for thing in gc.get_objects())
+        kinds = map(type, gc.get_objects())
+        objects = sum(kind is not Chat and str(kind.__module__).startswith("plugchat_async") for kind in kinds)
         return cls(second, walks, len(asyncio.all_tasks()), descriptors(), objects, rss())
 
 
