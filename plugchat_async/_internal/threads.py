@@ -58,8 +58,12 @@ class Threads:
 
 
 async def finish_in_thread(function: Callable[[], T]) -> T:
-    """Call a function in a thread of the event loop, as `Threads.run` does: for calls that are rare."""
-    return await _returned(asyncio.get_running_loop().run_in_executor(None, function))
+    """Call a function in a thread that is made for it, as `Threads.run` does: for calls that are rare."""
+    threads = Threads(1)
+    try:
+        return await threads.run(function)
+    finally:
+        threads.close()
 
 
 async def _returned(call: asyncio.Future[T]) -> T:
