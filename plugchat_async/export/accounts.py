@@ -103,9 +103,13 @@ class _Folder:
         """Return the file of an account that has no chats any more, if there is one with chats."""
         if self.settings.allow_empty:
             return None
-        earlier = self.run.manifest.kept.get(name)  # perhaps in another format
-        files = [self._path_of(name)] if earlier is None else [self._path_of(name), self.path / earlier]
-        return next(filter(has_chats, files), None)
+        file = self._path_of(name)
+        if has_chats(file):
+            return file
+        earlier = self.run.manifest.kept.get(name)  # perhaps in another format, or in a part with other accounts
+        if earlier is not None and has_chats(self.path / earlier, name):
+            return self.path / earlier
+        return None
 
     def write_down(self, exports: Sequence[AccountExport]) -> None:
         """Record the results of some accounts."""
