@@ -31,8 +31,8 @@ async def export_many(
 
     A file has the name of its account, and appears when it is complete. Its first column is `account`, the account's
     name; the others are the fields of `Chat`. In file names, characters that a file system may refuse are written as
-    "%" and two hexadecimal digits. A failed account gets no file, but a line in `failures.jsonl`, which lists the
-    failures of the last run. `_manifest.ndjson` lists the finished accounts: if an export was interrupted, call this
+    "%" and two hexadecimal digits. A failed account gets no new file, but a line in `failures.jsonl`, which lists
+    the failures of the last run. `_manifest.ndjson` lists the finished accounts: if an export was interrupted, call this
     again, and it fetches only the others.
 
     While an account's phone is not connected, its list may be empty. So a file with chats is never replaced by one
@@ -116,8 +116,12 @@ class _Folder:
         manifest = self.run.manifest
         for export in exports:
             if export.error is not None and manifest.existed and export.account not in manifest.kept:
-                with output_errors(self.path):  # a run that was killed may have finished the file, but not recorded it
-                    self._path_of(export.account).unlink(missing_ok=True)
+                file = self._path_of(export.account)
+                if has_chats(file):  # a run that was killed has finished the file, but not recorded it
+                    manifest.keep(export.account, file.name)
+                else:
+                    with output_errors(self.path):
+                        file.unlink(missing_ok=True)
         self.run.write_down(exports)
 
     def _path_of(self, name: str) -> Path:

@@ -202,14 +202,22 @@ async def test_failures_are_on_the_disk_when_they_are_told(tmp_path: Path, sim: 
     assert all(f'"account {0 if ok else 1}"' in line for ok, line in told)
 
 
-async def test_a_file_that_was_not_written_down_goes_with_its_account(tmp_path: Path, sim: PlugChatSimulator) -> None:
-    """A run was killed between the two; now the account fails."""
-    accounts = [account(1, sim)]
+@pytest.mark.parametrize("chats", [25, 0])
+async def test_a_file_that_was_not_written_down_is_kept_if_it_has_chats(
+    tmp_path: Path, sim: PlugChatSimulator, chats: int
+) -> None:
+    """A run was killed between the two; now the account fails, until the service is up again."""
+    accounts = [account(1, sim, chats)]
     await export_many(accounts, tmp_path)
+    before = (tmp_path / "account 1.jsonl").read_bytes()
     (tmp_path / MANIFEST).write_bytes(HEADING)
-    sim.script(Fault.status(401))
-    assert (await export_many(accounts, tmp_path)).failed == 1
-    assert only(tmp_path) == [MANIFEST, FAILURES]
+    sim.script(*[Fault.status(401)] * 2)
+    for _ in range(2):
+        assert (await export_many(accounts, tmp_path)).failed == 1
+        assert only(tmp_path) == [MANIFEST, *["account 1.jsonl"] * bool(chats), FAILURES]
+    assert not chats or (tmp_path / "account 1.jsonl").read_bytes() == before
+    summary = await export_many(accounts, tmp_path)
+    assert (summary.finished, summary.skipped, summary.chats) == (1, 0, chats)
 
 
 async def test_a_failing_account_touches_no_file_that_is_not_ours(tmp_path: Path, sim: PlugChatSimulator) -> None:
