@@ -32,8 +32,8 @@ async def export_many(
     A file has the name of its account, and appears when it is complete. Its first column is `account`, the account's
     name; the others are the fields of `Chat`. In file names, characters that a file system may refuse are written as
     "%" and two hexadecimal digits. A failed account gets no new file, but a line in `failures.jsonl`, which lists
-    the failures of the last run. `_manifest.ndjson` lists the finished accounts: if an export was interrupted, call this
-    again, and it fetches only the others.
+    the failures of the last run. `_manifest.ndjson` lists the finished accounts: if an export was interrupted, call
+    this again, and it fetches only the others.
 
     While an account's phone is not connected, its list may be empty. So a file with chats is never replaced by one
     without: the account is kept as it was, listed in `failures.jsonl`, and fetched again by the next run. An account

@@ -268,6 +268,17 @@ async def test_odd_names_have_files_of_their_own(tmp_path: Path, sim: PlugChatSi
         assert len(path.read_text().splitlines()) == 5
 
 
+async def test_a_name_with_a_line_end_is_on_one_line(tmp_path: Path, sim: PlugChatSimulator) -> None:
+    """As `str.splitlines` takes it, in all files of lines."""
+    good, bad = (Account(f"{name}\x85\u2028\u2029", token, sim.base_url) for name, token in (("a", "t"), ("b", "none")))
+    sim.add_account("t", 1)
+    await export_many([good, bad], tmp_path)
+    assert [line["account"] for line in failures(tmp_path)] == [bad.name]
+    assert [line["chats"] for line in entries(tmp_path)] == [{good.name: 1}]
+    [file] = set(only(tmp_path)) - {MANIFEST, FAILURES}
+    assert [json.loads(line)["account"] for line in (tmp_path / file).read_text("utf-8").splitlines()] == [good.name]
+
+
 @pytest.mark.parametrize(("one", "other"), [("Ana", "Ana"), ("Ana", "ANA"), ("José", "Jose\u0301")])
 async def test_names_that_collide_end_the_export(tmp_path: Path, sim: PlugChatSimulator, one: str, other: str) -> None:
     """One would take the other's place. What was finished before stays finished."""
