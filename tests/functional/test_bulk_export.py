@@ -475,6 +475,28 @@ async def test_cancelling_leaves_no_half_file(tmp_path: Path, sim: PlugChatSimul
     assert (summary.skipped, summary.finished) == (5, 5)
 
 
+@pytest.mark.parametrize("how", ["raised", "asked for"])
+async def test_on_result_can_cancel_it(tmp_path: Path, sim: PlugChatSimulator, how: str) -> None:
+    """As it could cancel any function that calls it. What is finished stays so."""
+    told: list[str] = []
+
+    def on_result(export: AccountExport) -> None:
+        told.append(export.account)
+        if how == "raised":
+            raise asyncio.CancelledError
+        task = asyncio.current_task()
+        assert task is not None
+        task.cancel()
+
+    accounts = [account(number, sim) for number in range(60)]
+    exporting = asyncio.create_task(export_many(accounts, tmp_path, concurrency=1, on_result=on_result))
+    await asyncio.wait([exporting], timeout=30)
+    assert exporting.cancelled()
+    assert len(told) < len(accounts)
+    assert set(told) <= {name for entry in entries(tmp_path) for name in entry["chats"]}
+    assert not any(name.startswith(".") for name in only(tmp_path))
+
+
 async def test_what_on_result_raises_ends_it(tmp_path: Path, sim: PlugChatSimulator) -> None:
     """As it is; the account that it was told of is finished."""
 
