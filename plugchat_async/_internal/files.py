@@ -104,6 +104,7 @@ def _keep(target: Path) -> None:
     except OSError:  # it is not there, or empty
         return
     previous = previous_of(target)
+    remove_stale_parts(previous.parent, of=previous)
     second = temporary_name(previous)
     in_use.add(second.name)
     try:

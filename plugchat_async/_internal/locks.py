@@ -79,6 +79,7 @@ def lock_beside(path: Path) -> Generator[bool]:
     Raises:
         OutputError: Too many files are open, or the path is another user's link in a folder like /tmp.
     """
+    file, beside, can_lock = None, path, True
     try:
         target = resolve(path)
         beside = resolve(target.with_name(target.name + ".lock"))
@@ -87,10 +88,9 @@ def lock_beside(path: Path) -> Generator[bool]:
         if open_files_hint(error):  # a moment later there may be a lock
             with output_errors(path):
                 raise
-        yield True
-        return
+        can_lock = False
     if file is None:
-        yield False
+        yield not can_lock
         return
     with file:
         try:

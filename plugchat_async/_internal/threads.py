@@ -7,6 +7,8 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, ExitStack, asynccontextmanager
 from typing import ParamSpec, TypeVar
 
+from plugchat_async._internal.tasks import waiting_task
+
 P = ParamSpec("P")
 T = TypeVar("T")
 
@@ -24,9 +26,19 @@ class Threads:
     async def run(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Call a function in a thread, and return what it returns.
 
-        A call that has begun can't be interrupted: if this is cancelled, it is waited for all the same.
+        A call can't be interrupted, unless it looks with `raise_if_cancelled`: if this is cancelled, it is waited for
+        all the same.
         """
-        return await _returned(asyncio.wrap_future(self._pool.submit(function, *args, **kwargs)))
+        task = asyncio.current_task()
+
+        def call() -> T:
+            token = waiting_task.set(task)
+            try:
+                return function(*args, **kwargs)
+            finally:
+                waiting_task.reset(token)
+
+        return await _returned(asyncio.wrap_future(self._pool.submit(call)))
 
     @asynccontextmanager
     async def entered(self, make: Callable[[], AbstractContextManager[T]]) -> AsyncGenerator[T, None]:
@@ -46,8 +58,12 @@ class Threads:
 
 
 async def finish_in_thread(function: Callable[[], T]) -> T:
-    """Call a function in a thread of the event loop, as `Threads.run` does: for calls that are rare."""
-    return await _returned(asyncio.get_running_loop().run_in_executor(None, function))
+    """Call a function in a thread that is made for it, as `Threads.run` does: for calls that are rare."""
+    threads = Threads(1)
+    try:
+        return await threads.run(function)
+    finally:
+        threads.close()
 
 
 async def _returned(call: asyncio.Future[T]) -> T:

@@ -5,7 +5,7 @@ import threading
 from collections import deque
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Final, ParamSpec
+from typing import Any, Final, ParamSpec
 
 from attrs import define, evolve, field
 
@@ -78,6 +78,7 @@ class AccountFiles:
         self._written: deque[AccountExport] = deque()  # but not yet written down
         self._writing_down = threading.Lock()
         self._free = asyncio.Semaphore(WRITERS)
+        self._caller: asyncio.Task[Any] | None = None
 
     async def write_all(self, pool: WorkerPool) -> None:
         """Write all accounts of a pool, and close it.
@@ -85,6 +86,7 @@ class AccountFiles:
         After an error, or if this is cancelled, what is finished is kept, and nothing else.
         """
         error: BaseException | None = None
+        self._caller = asyncio.current_task()
         try:
             async with asyncio.TaskGroup() as group:
                 while (item := await pool.next()) is not None:
@@ -124,9 +126,23 @@ class AccountFiles:
         try:
             async with account.turn:
                 exports = await self._threads.run(write, *args, **kwargs)
-            self._tell(exports)
+            self._tell_or_cancel(exports)
         finally:
             self._free.release()
+
+    def _tell_or_cancel(self, exports: Sequence[AccountExport]) -> None:
+        """Tell results. Who cancels the current task then, or raises CancelledError, means the one of `write_all`."""
+        task, caller = asyncio.current_task(), self._caller
+        assert task is not None, "called by a task of `write_all`"
+        assert caller is not None, "and that was called by one"
+        before = task.cancelling()
+        try:
+            self._tell(exports)
+        except asyncio.CancelledError:
+            caller.cancel()
+            raise
+        if task.cancelling() > before:
+            caller.cancel()
 
     def _add(self, account: _Account, chats: Sequence[Chat]) -> Sequence[AccountExport]:
         """Write chats. If the format can't represent one, the account fails. Return no results."""

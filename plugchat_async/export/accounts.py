@@ -31,9 +31,9 @@ async def export_many(
 
     A file has the name of its account, and appears when it is complete. Its first column is `account`, the account's
     name; the others are the fields of `Chat`. In file names, characters that a file system may refuse are written as
-    "%" and two hexadecimal digits. A failed account gets no file, but a line in `failures.jsonl`, which lists the
-    failures of the last run. `_manifest.ndjson` lists the finished accounts: if an export was interrupted, call this
-    again, and it fetches only the others.
+    "%" and two hexadecimal digits. A failed account gets no new file, but a line in `failures.jsonl`, which lists
+    the failures of the last run. `_manifest.ndjson` lists the finished accounts: if an export was interrupted, call
+    this again, and it fetches only the others.
 
     While an account's phone is not connected, its list may be empty. So a file with chats is never replaced by one
     without: the account is kept as it was, listed in `failures.jsonl`, and fetched again by the next run. An account
@@ -103,17 +103,25 @@ class _Folder:
         """Return the file of an account that has no chats any more, if there is one with chats."""
         if self.settings.allow_empty:
             return None
-        earlier = self.run.manifest.kept.get(name)  # perhaps in another format
-        files = [self._path_of(name)] if earlier is None else [self._path_of(name), self.path / earlier]
-        return next(filter(has_chats, files), None)
+        file = self._path_of(name)
+        if has_chats(file):
+            return file
+        earlier = self.run.manifest.kept.get(name)  # perhaps in another format, or in a part with other accounts
+        if earlier is not None and has_chats(self.path / earlier, name):
+            return self.path / earlier
+        return None
 
     def write_down(self, exports: Sequence[AccountExport]) -> None:
         """Record the results of some accounts."""
         manifest = self.run.manifest
         for export in exports:
             if export.error is not None and manifest.existed and export.account not in manifest.kept:
-                with output_errors(self.path):  # a run that was killed may have finished the file, but not recorded it
-                    self._path_of(export.account).unlink(missing_ok=True)
+                file = self._path_of(export.account)
+                if has_chats(file):  # a run that was killed has finished the file, but not recorded it
+                    manifest.keep(export.account, file.name)
+                else:
+                    with output_errors(self.path):
+                        file.unlink(missing_ok=True)
         self.run.write_down(exports)
 
     def _path_of(self, name: str) -> Path:

@@ -52,13 +52,15 @@ def to_json(chat: Chat, account: str | None = None) -> str:
     # msgspec could encode the chat itself, but not put the account before it.
     fields = {} if account is None else {ACCOUNT: account}
     fields |= zip(COLUMNS, values_of(chat), strict=True)
-    text = msgspec.json.encode(fields).decode()
-    return text if text.isascii() else _escape_line_ends(text)
+    return json_line(fields)
 
 
-def _escape_line_ends(text: str) -> str:
-    for line_end, escape in _LINE_ENDS.items():
-        text = text.replace(line_end, escape)
+def json_line(value: object) -> str:
+    """Return a value as JSON, without its line end. Other line ends in texts, such as U+2028, are escapes."""
+    text = msgspec.json.encode(value).decode()
+    if not text.isascii():
+        for line_end, escape in _LINE_ENDS.items():
+            text = text.replace(line_end, escape)
     return text
 
 

@@ -151,8 +151,9 @@ class Manifest:
             path = self._folder / name
             sizes[name] = path.stat().st_size if path.is_file() else None
         for entry in entries:
-            size, noted = sizes[entry.file], self._latest[entry.file].size
-            if size is None or (size == 0 and noted):
+            size, latest = sizes[entry.file], self._latest[entry.file]
+            noted = latest.size
+            if size is None or (size == 0 and (noted or any(latest.chats.values()))):  # older versions note no size
                 continue
             if noted in (size, msgspec.UNSET):
                 self._remember(entry)

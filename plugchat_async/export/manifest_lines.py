@@ -5,6 +5,8 @@ from typing import Final, Literal
 
 import msgspec
 
+from plugchat_async.export.csv_and_json import json_line
+
 VERSION: Final = 1
 
 # The names of files that a restart may delete.
@@ -62,7 +64,7 @@ class ManifestEntry(msgspec.Struct, frozen=True):
 
 def encode(*lines: msgspec.Struct) -> bytes:
     """Return lines of a manifest."""
-    return b"".join(msgspec.json.encode(line) + b"\n" for line in lines)
+    return "".join(json_line(line) + "\n" for line in lines).encode()
 
 
 def parse(lines: list[bytes]) -> tuple[ManifestHeader | None, list[ManifestEntry], int]:

@@ -20,6 +20,7 @@ from plugchat_async.bulk.accounts import Account
 from plugchat_async.bulk.fetch import BulkOptions, BulkSettings, settings_of
 from plugchat_async.bulk.names import AccountNames
 from plugchat_async.bulk.workers import MAX_CONCURRENCY
+from plugchat_async.export.csv_and_json import json_line
 from plugchat_async.export.manifest import Manifest
 from plugchat_async.export.manifest_lines import Layout, ManifestEntry
 from plugchat_async.export.results import AccountExport, ExportSummary, OnExport
@@ -260,7 +261,7 @@ class FailureLog:
             is_new = self._file is None
             if self._file is None:
                 self._file = resolve(self._path).open("ab")
-            self._file.write(b"".join(msgspec.json.encode(_failed(export)) + b"\n" for export in exports))
+            self._file.write("".join(json_line(_failed(export)) + "\n" for export in exports).encode())
             self._file.flush()
             if self._sync:
                 flush_to_disk(self._file)

@@ -202,14 +202,22 @@ async def test_failures_are_on_the_disk_when_they_are_told(tmp_path: Path, sim: 
     assert all(f'"account {0 if ok else 1}"' in line for ok, line in told)
 
 
-async def test_a_file_that_was_not_written_down_goes_with_its_account(tmp_path: Path, sim: PlugChatSimulator) -> None:
-    """A run was killed between the two; now the account fails."""
-    accounts = [account(1, sim)]
+@pytest.mark.parametrize("chats", [25, 0])
+async def test_a_file_that_was_not_written_down_is_kept_if_it_has_chats(
+    tmp_path: Path, sim: PlugChatSimulator, chats: int
+) -> None:
+    """A run was killed between the two; now the account fails, until the service is up again."""
+    accounts = [account(1, sim, chats)]
     await export_many(accounts, tmp_path)
+    before = (tmp_path / "account 1.jsonl").read_bytes()
     (tmp_path / MANIFEST).write_bytes(HEADING)
-    sim.script(Fault.status(401))
-    assert (await export_many(accounts, tmp_path)).failed == 1
-    assert only(tmp_path) == [MANIFEST, FAILURES]
+    sim.script(*[Fault.status(401)] * 2)
+    for _ in range(2):
+        assert (await export_many(accounts, tmp_path)).failed == 1
+        assert only(tmp_path) == [MANIFEST, *["account 1.jsonl"] * bool(chats), FAILURES]
+    assert not chats or (tmp_path / "account 1.jsonl").read_bytes() == before
+    summary = await export_many(accounts, tmp_path)
+    assert (summary.finished, summary.skipped, summary.chats) == (1, 0, chats)
 
 
 async def test_a_failing_account_touches_no_file_that_is_not_ours(tmp_path: Path, sim: PlugChatSimulator) -> None:
@@ -258,6 +266,17 @@ async def test_odd_names_have_files_of_their_own(tmp_path: Path, sim: PlugChatSi
     assert (await export_many(accounts, tmp_path)).skipped == len(names)
     for path in tmp_path.glob("*.jsonl"):
         assert len(path.read_text().splitlines()) == 5
+
+
+async def test_a_name_with_a_line_end_is_on_one_line(tmp_path: Path, sim: PlugChatSimulator) -> None:
+    """As `str.splitlines` takes it, in all files of lines."""
+    good, bad = (Account(f"{name}\x85\u2028\u2029", token, sim.base_url) for name, token in (("a", "t"), ("b", "none")))
+    sim.add_account("t", 1)
+    await export_many([good, bad], tmp_path)
+    assert [line["account"] for line in failures(tmp_path)] == [bad.name]
+    assert [line["chats"] for line in entries(tmp_path)] == [{good.name: 1}]
+    [file] = set(only(tmp_path)) - {MANIFEST, FAILURES}
+    assert [json.loads(line)["account"] for line in (tmp_path / file).read_text("utf-8").splitlines()] == [good.name]
 
 
 @pytest.mark.parametrize(("one", "other"), [("Ana", "Ana"), ("Ana", "ANA"), ("José", "Jose\u0301")])
@@ -454,6 +473,28 @@ async def test_cancelling_leaves_no_half_file(tmp_path: Path, sim: PlugChatSimul
     assert only(tmp_path) == [MANIFEST, *(f"account {number}.jsonl" for number in range(5))]
     summary = await export_many(accounts, tmp_path)
     assert (summary.skipped, summary.finished) == (5, 5)
+
+
+@pytest.mark.parametrize("how", ["raised", "asked for"])
+async def test_on_result_can_cancel_it(tmp_path: Path, sim: PlugChatSimulator, how: str) -> None:
+    """As it could cancel any function that calls it. What is finished stays so."""
+    told: list[str] = []
+
+    def on_result(export: AccountExport) -> None:
+        told.append(export.account)
+        if how == "raised":
+            raise asyncio.CancelledError
+        task = asyncio.current_task()
+        assert task is not None
+        task.cancel()
+
+    accounts = [account(number, sim) for number in range(60)]
+    exporting = asyncio.create_task(export_many(accounts, tmp_path, concurrency=1, on_result=on_result))
+    await asyncio.wait([exporting], timeout=30)
+    assert exporting.cancelled()
+    assert len(told) < len(accounts)
+    assert set(told) <= {name for entry in entries(tmp_path) for name in entry["chats"]}
+    assert not any(name.startswith(".") for name in only(tmp_path))
 
 
 async def test_what_on_result_raises_ends_it(tmp_path: Path, sim: PlugChatSimulator) -> None:

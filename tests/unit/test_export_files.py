@@ -248,6 +248,32 @@ async def test_a_cancelled_task_does_not_wait_for_a_reader(tmp_path: Path, monke
         await waiting
 
 
+async def test_a_cancelled_task_does_not_wait_for_a_thread_that_waits_for_a_reader(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The thread looks whether the task is cancelled that waits for it."""
+    path = tmp_path / "pipe"
+    os.mkfifo(path)
+    loop, looks = asyncio.get_running_loop(), 0
+
+    async def cancel() -> None:
+        writing.cancel()
+
+    def pause(_: float) -> None:
+        nonlocal looks
+        looks += 1
+        asyncio.run_coroutine_threadsafe(cancel(), loop).result(10)
+        if looks == 5:
+            path.unlink()  # else it would wait for ever
+
+    monkeypatch.setattr("plugchat_async._internal.files.time.sleep", pause)
+    writing = asyncio.create_task(write_jsonl([], path))
+    with pytest.raises(asyncio.CancelledError):
+        await writing
+    assert looks == 1
+    assert path.is_fifo()
+
+
 def test_a_pipe_that_can_not_be_opened(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Also without an event loop, in which a task could be cancelled; and a pipe that has gone is a file to make."""
     path = tmp_path / "pipe"

@@ -12,7 +12,7 @@ import pytest
 
 from plugchat_async import InvalidValueError, OutputError, WatchState, read_jsonl, write_jsonl
 from plugchat_async._internal import files, links
-from plugchat_async._internal.files import AtomicFile, flush_folder, flush_to_disk, write_private
+from plugchat_async._internal.files import AtomicFile, flush_folder, flush_to_disk, previous_of, write_private
 from plugchat_async._internal.links import resolve
 from plugchat_async._internal.locks import lock_beside
 from plugchat_async._internal.parts import temporary_name
@@ -108,6 +108,16 @@ def test_what_was_left_of_a_file_is_swept_by_its_next_writer(tmp_path: Path, wri
     write_private(tmp_path / "y", "")
     whole.commit()
     assert only(tmp_path) == sorted([left[2], alive, "x", "y"])
+
+
+def test_what_was_left_of_a_second_name_is_swept(tmp_path: Path) -> None:
+    """It holds as much as the file itself."""
+    path = tmp_path / "x"
+    write_private(path, "text\n")
+    left = temporary_name(previous_of(path))
+    left.hardlink_to(path)
+    write_private(path, "other\n", keep_previous=True)
+    assert only(tmp_path) == ["x", "x.previous"]
 
 
 # What is flushed.

@@ -54,6 +54,9 @@ def test_where_no_file_can_be_made_there_is_no_lock(tmp_path: Path, path: str) -
     with lock_beside(tmp_path / path) as first, lock_beside(tmp_path / path) as second:
         assert first
         assert second
+    with pytest.raises(KeyError) as caught, lock_beside(tmp_path / path):
+        raise KeyError("of the caller")
+    assert caught.value.__context__ is None  # why there is no lock is not why that failed
 
 
 def test_on_windows_a_byte_behind_the_end_is_locked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

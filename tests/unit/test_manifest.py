@@ -55,7 +55,7 @@ def test_locks_are_a_help_where_there_are_any(tmp_path: Path, monkeypatch: pytes
 def test_a_manifest_counts_a_file_with_all_its_accounts(tmp_path: Path) -> None:
     """One line, so all of them or none."""
     manifest = Manifest(tmp_path, "parquet", "parts", restart=False)
-    (tmp_path / "part-1").touch()
+    (tmp_path / "part-1").write_bytes(b"1")
     manifest.add(ManifestEntry("part-1", {"a": 1, "b": 2}, ["b"]))
     manifest.add(ManifestEntry("part-2", {"c": 3}))
     manifest.close()
@@ -71,7 +71,7 @@ def test_an_account_is_finished_or_kept(tmp_path: Path) -> None:
     """Whichever came last, in this run and in the next."""
     manifest = Manifest(tmp_path, "jsonl", "accounts", restart=False)
     for name in ("a", "b", f"part-{manifest.id}-x"):
-        (tmp_path / name).touch()
+        (tmp_path / name).write_bytes(b"1")
     manifest.add(ManifestEntry("a", {"a": 0}))
     manifest.keep("a", "a")
     manifest.keep("b", "b")
@@ -140,6 +140,18 @@ def test_a_file_of_another_size_is_not_finished(
     assert (tmp_path / "x").exists()
 
 
+def test_a_file_without_bytes_is_finished_only_without_chats(tmp_path: Path) -> None:
+    """Also where an older version has not noted its size: it did not wait for the disk."""
+    manifest = Manifest(tmp_path, "jsonl", "accounts", restart=False)
+    for name, chats in (("a", 1), ("b", 0)):
+        (tmp_path / name).touch()
+        manifest.add(ManifestEntry(name, {name: chats}))
+    manifest.close()
+    manifest = Manifest(tmp_path, "jsonl", "accounts", restart=False)
+    manifest.close()
+    assert (set(manifest.finished), manifest.kept) == ({"b"}, {})
+
+
 def test_a_new_file_of_another_size_does_not_replace_the_kept_one(tmp_path: Path) -> None:
     """What was there before is better than a half."""
     manifest = Manifest(tmp_path, "jsonl", "accounts", restart=False)
@@ -159,7 +171,7 @@ def test_a_new_file_of_another_size_does_not_replace_the_kept_one(tmp_path: Path
 def test_zeros_at_the_end_are_dropped(tmp_path: Path) -> None:
     """Some file systems put them where a line was not yet written when the power went, perhaps with its end."""
     manifest = Manifest(tmp_path, "jsonl", "accounts", restart=False)
-    (tmp_path / "x").touch()
+    (tmp_path / "x").write_bytes(b"1")
     manifest.add(ManifestEntry("x", {"a": 1}))
     manifest.close()
     before = (tmp_path / MANIFEST).read_bytes()
@@ -177,7 +189,7 @@ def test_starting_over_replaces_the_manifest_at_once(
     """If that fails, it is as it was. Nobody else gets the lock meanwhile, where systems can replace open files."""
     monkeypatch.setattr(_manifest, "OPEN_FILES_CAN_BE_REPLACED", replaceable)
     manifest = Manifest(tmp_path, "jsonl", "accounts", restart=False)
-    (tmp_path / "x").touch()
+    (tmp_path / "x").write_bytes(b"1")
     manifest.add(ManifestEntry("x", {"a": 1}))
     manifest.close()
     before = (tmp_path / MANIFEST).read_bytes()

@@ -10,10 +10,12 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
-from plugchat_async import Account, export_many
+from plugchat_async import Account, Chat, export_many
 from plugchat_async.export.manifest import Manifest
+from plugchat_async.export.manifest_lines import ManifestEntry
+from plugchat_async.export.parquet import ParquetChatWriter
 from plugchat_async.testing import Fault, PlugChatSimulator
-from support.exports import MANIFEST, Style, account, emptied, failures, only
+from support.exports import FAILURES, MANIFEST, Style, account, emptied, failures, only
 from support.fakes import FakeTime, served
 
 STYLES: list[Style] = ["jsonl", "csv", "parquet"]
@@ -77,6 +79,22 @@ async def test_a_file_names_its_run(tmp_path: Path, sim: PlugChatSimulator) -> N
     second = runs(tmp_path)
     assert second["account 1.jsonl"] == first["account 1.jsonl"]
     assert second["account 0.jsonl"][0] != first["account 0.jsonl"][0]
+
+
+async def test_an_empty_account_keeps_a_part_only_if_its_own_chats_are_in_it(
+    tmp_path: Path, sim: PlugChatSimulator
+) -> None:
+    """Not those of others, when an export of a cluster is replaced by files of single accounts."""
+    manifest = Manifest(tmp_path, "parquet", "parts", restart=False)
+    part = tmp_path / f"part-{manifest.id}-0123456789abcdef-01234567.parquet"
+    writer = ParquetChatWriter(part, "account 1")
+    writer.write([Chat("1")])
+    writer.commit()
+    manifest.add(ManifestEntry(part.name, {"account 0": 0, "account 1": 1}, size=part.stat().st_size))
+    manifest.close()
+    summary = await export_many([account(number, sim, 0) for number in range(2)], tmp_path, restart=True)
+    assert (summary.finished, summary.kept) == (1, 1)
+    assert only(tmp_path) == [MANIFEST, "account 0.jsonl", FAILURES, part.name]
 
 
 @pytest.mark.slow

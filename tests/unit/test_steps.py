@@ -4,6 +4,7 @@ import asyncio
 import gc
 import threading
 from collections.abc import Generator
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -42,6 +43,18 @@ async def test_a_thread_is_waited_for() -> None:
     assert await finish_in_thread(threading.get_ident) != mine
     with pytest.raises(ZeroDivisionError):
         await finish_in_thread(lambda: 1 // 0)
+
+
+async def test_a_thread_begins_though_those_of_the_event_loop_are_all_in_use() -> None:
+    """Such as by names of hosts that are looked up."""
+    loop, go = asyncio.get_running_loop(), threading.Event()
+    loop.set_default_executor(ThreadPoolExecutor(1))
+    looking_up = loop.run_in_executor(None, go.wait, 10)
+    try:
+        assert await asyncio.wait_for(finish_in_thread(lambda: "done"), 5) == "done"
+    finally:
+        go.set()
+        assert await looking_up
 
 
 @pytest.mark.parametrize("fails", [False, True])
