@@ -208,7 +208,7 @@ class PageFetcher:
 
     def _running_time(self) -> float:
         """Return the time by the session's clock, without the time in which this process did not run."""
-        return self.clock.monotonic() - self.transport.pauses.lost
+        return self.clock.monotonic() - self.transport.pauses.note()
 
     def _time_left(self, work: PageRequest[Any]) -> float:
         return min(self.timeout, max(0.0, self.policy.deadline - work.elapsed))
