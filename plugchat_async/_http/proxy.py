@@ -2,8 +2,8 @@
 
 import asyncio
 from base64 import b64encode
-from collections.abc import AsyncGenerator, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import AsyncGenerator, Callable, Mapping
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from typing import Final
 
 import aiohttp
@@ -86,6 +86,19 @@ class Proxy:
                 self.refused = error.status == 407
                 raise
             self._accepted = True
+
+    @asynccontextmanager
+    async def answering(
+        self, begin: Callable[[], AbstractAsyncContextManager[aiohttp.ClientResponse]]
+    ) -> AsyncGenerator[aiohttp.ClientResponse]:
+        """Enter the response of `begin()`, held back as in `connecting`.
+
+        For connectors of others, which don't tell when they connect.
+        """
+        async with AsyncExitStack() as stack:
+            async with self.connecting():
+                answer = await stack.enter_async_context(begin())
+            yield answer
 
 
 def _encode(credentials: str) -> str:
