@@ -8,6 +8,7 @@ import json
 import os
 import re
 import sys
+import threading
 from collections.abc import Callable, Coroutine
 from contextlib import aclosing
 from pathlib import Path
@@ -31,6 +32,7 @@ from plugchat_async import (
 )
 from plugchat_async._internal.files import AtomicFile
 from plugchat_async._internal.parts import remove_stale_parts, temporary_name
+from plugchat_async._internal.threads import finish_in_thread
 from plugchat_async.export.csv_and_json import from_json, to_json
 from plugchat_async.export.writers import has_chats, open_writer
 from support.chats import ANY_CHAT, CHATS, TEXTS
@@ -246,6 +248,43 @@ async def test_a_cancelled_task_does_not_wait_for_a_reader(tmp_path: Path, monke
     monkeypatch.setattr("plugchat_async._internal.files.time.sleep", lambda _: waiting.cancel())
     with pytest.raises(asyncio.CancelledError):
         await waiting
+
+
+@pytest.mark.parametrize("how", ["threads of its own", "a thread of the loop"])
+async def test_a_thread_of_a_cancelled_task_does_not_wait_for_a_reader(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, how: str
+) -> None:
+    """No signal ends what waits there."""
+    path = tmp_path / "pipe"
+    os.mkfifo(path)
+    waits = threading.Event()
+    looks = 0
+
+    def pause(_: float) -> None:
+        nonlocal looks
+        waits.set()
+        looks += 1
+        if looks > 1000:
+            raise AssertionError("it waits for ever")
+        cancelled.wait(0.001)
+
+    async def write() -> object:
+        if how == "threads of its own":
+            return await write_jsonl([Chat(phone="1")], path)
+        return await finish_in_thread(lambda: AtomicFile(path))
+
+    cancelled = threading.Event()
+    monkeypatch.setattr("plugchat_async._internal.files.time.sleep", pause)
+    writing = asyncio.create_task(write())
+    while not waits.is_set():
+        await asyncio.sleep(0)
+    writing.cancel()
+    await asyncio.sleep(0)
+    cancelled.set()
+    with pytest.raises(asyncio.CancelledError):
+        await writing
+    assert looks < 1000
+    assert path.is_fifo()
 
 
 def test_a_pipe_that_can_not_be_opened(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
