@@ -19,6 +19,10 @@ class ProxyRefusedError(Exception):
     """The proxy has refused its password before: it was not asked again. Companies lock accounts that ask too often."""
 
 
+class NoProxyError(Exception):
+    """What listens at the proxy's address closed the connection, or did not answer as a proxy."""
+
+
 class _HiddenText(str):
     """A header's value. aiohttp keeps it in objects whose `repr` shows the headers."""
 

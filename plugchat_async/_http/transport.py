@@ -20,7 +20,7 @@ from yarl import URL
 from plugchat_async._http.aiohttp_errors import DroppedError, translate
 from plugchat_async._http.connections import MiddlewareError, TrackedRequest, TrackingConnector, send_once
 from plugchat_async._http.pauses import Pauses
-from plugchat_async._http.proxy import Proxy, ProxyRefusedError
+from plugchat_async._http.proxy import NoProxyError, Proxy, ProxyRefusedError
 from plugchat_async._http.request import Request
 from plugchat_async._http.response import Response
 from plugchat_async._http.secret import Secret
@@ -241,7 +241,7 @@ class Transport:
         # aiohttp does not promise what a session raises that is closed in the middle of a request.
         if (closed := self._closed_error(client)) is not None:
             return closed
-        if isinstance(cause, (aiohttp.ClientError, DroppedError, ProxyRefusedError, OSError)) or (
+        if isinstance(cause, (aiohttp.ClientError, DroppedError, NoProxyError, ProxyRefusedError, OSError)) or (
             # Other ValueErrors of a borrowed session are its own code's.
             isinstance(cause, ValueError) and (client is self._own or "AUTHORIZATION" in str(cause))
         ):

@@ -216,6 +216,20 @@ async def test_a_proxy_that_is_not_there_is_named(proxy: str) -> None:
     assert "base_url" not in caught.value.hint
 
 
+@pytest.mark.parametrize("answer", [b"", b"SSH-2.0-OpenSSH_9.6\r\n"], ids=["closed", "not HTTP"])
+async def test_what_is_no_proxy_is_named(answer: bytes) -> None:
+    """As on a wrong port: the server is not to blame, and base_url need not be checked."""
+    async with RawServer(answering(answer)) as other:
+        address = f"127.0.0.1:{other.port}"
+        async with through(f"http://{address}") as session:
+            with pytest.raises(ConnectionFailedError) as caught:
+                await session.fetch_page(1, 10)
+    assert caught.value.reason == "proxy"
+    message = f"{HOST}: what listens at {address} closed the connection, or is no HTTP proxy"
+    assert caught.value.message == message
+    assert "in the proxy option" in caught.value.hint
+
+
 @pytest.mark.parametrize("secure", [False, True])
 @pytest.mark.parametrize("host", ["localhost", "127.0.0.1"])
 async def test_this_machine_is_asked_without_the_proxy(secure: bool, host: str) -> None:
