@@ -1,6 +1,7 @@
 import codecs
 import gc
 import json
+import sys
 import time
 from typing import Any
 from unittest.mock import patch
@@ -177,7 +178,8 @@ def test_no_body_keeps_the_event_loop(body: bytes) -> None:
         gc.enable()
     assert isinstance(found, (Decoded, ResponseError))
     assert worst < 0.1  # a few milliseconds
-    assert time.thread_time() - began < 10.0
+    # What counts covered lines takes up to ten times as long as they do.
+    assert time.thread_time() - began < (10.0 if sys.gettrace() is None else 40.0)
 
 
 def test_small_objects_are_read_in_smaller_slices() -> None:
