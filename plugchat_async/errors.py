@@ -170,7 +170,7 @@ class AccessDeniedError(ConfigurationError):
 
 
 class ProxyAuthenticationError(ConfigurationError):
-    """407: the proxy refuses the user name or password, or was given none. A session, or call, asks it only once."""
+    """407: the proxy refuses the user name or password, or was given none. Only one of `trust_env` is asked again."""
 
     advice: ClassVar[str] = "Check user name and password in the proxy option: percent-encode signs such as % there."
 

@@ -6,7 +6,7 @@ from urllib.parse import urlsplit
 
 import aiohttp
 
-from plugchat_async._http.proxy import Proxy, ProxyRefusedError
+from plugchat_async._http.proxy import NoProxyError, Proxy, ProxyRefusedError
 from plugchat_async._http.request import Request
 from plugchat_async._http.response import status_line
 from plugchat_async.errors import (
@@ -110,6 +110,9 @@ def _proxy_error(cause: Exception, request: Request, proxy: Proxy | None) -> Plu
         case ProxyRefusedError():
             assert proxy is not None, "it has refused"
             return proxy.refusal()
+        case NoProxyError():
+            assert proxy is not None, "it was asked"
+            message = f"what listens at {proxy.name} closed the connection, or is no HTTP proxy"
         case aiohttp.ClientHttpProxyError() if cause.status == 407:
             if proxy is not None:
                 return proxy.refusal()

@@ -10,7 +10,7 @@ from aiohttp.connector import Connection
 from aiohttp.tracing import Trace
 
 from plugchat_async._http.aiohttp_errors import DroppedError
-from plugchat_async._http.proxy import Proxy
+from plugchat_async._http.proxy import NoProxyError, Proxy
 from plugchat_async.errors import PlugChatError
 
 
@@ -45,8 +45,7 @@ class TrackingConnector(aiohttp.TCPConnector):
             if self.through is None or req.proxy is None:
                 connection = await super().connect(req, traces, timeout)
             else:
-                async with self.through.connecting():
-                    connection = await super().connect(req, traces, timeout)
+                connection = await self._connect_through(self.through, req, traces, timeout)
             protocol = connection.protocol
             assert protocol is not None, "it was not released yet"
             if protocol not in self._used:
@@ -58,6 +57,22 @@ class TrackingConnector(aiohttp.TCPConnector):
                 cast("TrackedRequest", req).reused = True
                 return connection
             connection.close()
+
+    async def _connect_through(
+        self,
+        proxy: Proxy,
+        req: aiohttp.ClientRequest,
+        traces: list[Trace],
+        timeout: aiohttp.ClientTimeout,  # noqa: ASYNC109 - aiohttp's argument
+    ) -> Connection:
+        """Connect through a proxy, and raise NoProxyError for what would read like an answer of the server."""
+        try:
+            async with proxy.connecting():
+                return await super().connect(req, traces, timeout)
+        except (aiohttp.ClientConnectorError, aiohttp.ClientHttpProxyError):
+            raise  # they say more
+        except (aiohttp.ServerDisconnectedError, aiohttp.ClientOSError, aiohttp.ClientResponseError):
+            raise NoProxyError from None
 
 
 class MiddlewareError(Exception):

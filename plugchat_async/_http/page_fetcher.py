@@ -3,7 +3,6 @@
 A call without pages is fetched in the same way. The pure modules decide what to do next; this one does it.
 """
 
-import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Coroutine, Generator
 from functools import partial
@@ -26,6 +25,7 @@ from plugchat_async._http.token import TokenProvider
 from plugchat_async._http.transport import AttemptFailed, Transport
 from plugchat_async._http.urls import STATUS_PATH
 from plugchat_async._internal.clock import Clock
+from plugchat_async._internal.steps import finish_in_turns
 from plugchat_async.converter import converter
 from plugchat_async.errors import (
     AuthenticationError,
@@ -208,7 +208,7 @@ class PageFetcher:
 
     def _running_time(self) -> float:
         """Return the time by the session's clock, without the time in which this process did not run."""
-        return self.clock.monotonic() - self.transport.pauses.lost
+        return self.clock.monotonic() - self.transport.pauses.note()
 
     def _time_left(self, work: PageRequest[Any]) -> float:
         return min(self.timeout, max(0.0, self.policy.deadline - work.elapsed))
@@ -286,14 +286,7 @@ class PageFetcher:
             limit = self.transport.max_response_bytes
             result = ResponseTooLargeError(f"the body is larger than max_response_bytes={limit}", limit=limit)
         else:
-            steps = work.read(outcome.body, token)
-            while True:
-                try:
-                    next(steps)
-                except StopIteration as end:
-                    result = end.value
-                    break
-                await asyncio.sleep(0)  # a large page takes milliseconds: other tasks run in between
+            result = await finish_in_turns(work.read(outcome.body, token))
         if not isinstance(result, PlugChatError):
             return result
         result.status, result.url = outcome.status, token.redact(outcome.sent_url)

@@ -27,11 +27,16 @@ class Pauses:
 
     def add(self, limit: asyncio.Timeout) -> float:
         """Look after a limit that is about to be entered, until it is removed. Return `lost`."""
+        lost = self.note()  # in a pause before the limit
         if self._timer is None:
             self._look_later()
-        else:
-            self._note_pause()  # one before the limit
         self._limits.add(limit)
+        return lost
+
+    def note(self) -> float:
+        """Note a pause that has ended but was not noticed yet. Return `lost`."""
+        if self._timer is not None:
+            self._note_pause()
         return self.lost
 
     def remove(self, limit: asyncio.Timeout) -> None:

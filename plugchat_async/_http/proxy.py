@@ -2,8 +2,8 @@
 
 import asyncio
 from base64 import b64encode
-from collections.abc import AsyncGenerator, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import AsyncGenerator, Callable, Mapping
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from typing import Final
 
 import aiohttp
@@ -17,6 +17,10 @@ _HEADER: Final = "Proxy-Authorization"
 
 class ProxyRefusedError(Exception):
     """The proxy has refused its password before: it was not asked again. Companies lock accounts that ask too often."""
+
+
+class NoProxyError(Exception):
+    """What listens at the proxy's address closed the connection, or did not answer as a proxy."""
 
 
 class _HiddenText(str):
@@ -86,6 +90,19 @@ class Proxy:
                 self.refused = error.status == 407
                 raise
             self._accepted = True
+
+    @asynccontextmanager
+    async def answering(
+        self, begin: Callable[[], AbstractAsyncContextManager[aiohttp.ClientResponse]]
+    ) -> AsyncGenerator[aiohttp.ClientResponse]:
+        """Enter the response of `begin()`, held back as in `connecting`.
+
+        For connectors of others, which don't tell when they connect.
+        """
+        async with AsyncExitStack() as stack:
+            async with self.connecting():
+                answer = await stack.enter_async_context(begin())
+            yield answer
 
 
 def _encode(credentials: str) -> str:

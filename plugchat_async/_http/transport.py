@@ -7,6 +7,7 @@ An attempt returns a response or a failure, and raises nothing but CancelledErro
 import asyncio
 import ssl
 from collections.abc import Awaitable, Callable
+from contextlib import AbstractAsyncContextManager
 from io import BytesIO
 from typing import Any, Final, Literal, TypeVar
 from urllib.parse import urlsplit
@@ -19,7 +20,7 @@ from yarl import URL
 from plugchat_async._http.aiohttp_errors import DroppedError, translate
 from plugchat_async._http.connections import MiddlewareError, TrackedRequest, TrackingConnector, send_once
 from plugchat_async._http.pauses import Pauses
-from plugchat_async._http.proxy import Proxy, ProxyRefusedError
+from plugchat_async._http.proxy import NoProxyError, Proxy, ProxyRefusedError
 from plugchat_async._http.request import Request
 from plugchat_async._http.response import Response
 from plugchat_async._http.secret import Secret
@@ -240,7 +241,7 @@ class Transport:
         # aiohttp does not promise what a session raises that is closed in the middle of a request.
         if (closed := self._closed_error(client)) is not None:
             return closed
-        if isinstance(cause, (aiohttp.ClientError, DroppedError, ProxyRefusedError, OSError)) or (
+        if isinstance(cause, (aiohttp.ClientError, DroppedError, NoProxyError, ProxyRefusedError, OSError)) or (
             # Other ValueErrors of a borrowed session are its own code's.
             isinstance(cause, ValueError) and (client is self._own or "AUTHORIZATION" in str(cause))
         ):
@@ -271,19 +272,23 @@ class Transport:
         """Send the request, and fill in the response. aiohttp's objects stay in this frame, which no error leads to."""
         url = URL(request.url, encoded=True)
         proxy = self._proxy_for(request)
-        async with client.request(
-            "GET",
-            url,
-            headers=request.headers,
-            allow_redirects=False,
-            raise_for_status=False,
-            auto_decompress=True,
-            timeout=_NO_TIMEOUT,
-            proxy=None if proxy is None else proxy.url,
-            proxy_headers=None if proxy is None else proxy.headers,
-            # Given with a request they replace the session's own.
-            middlewares=None if client is self._own else (send_once, *getattr(client, _MIDDLEWARES, ())),
-        ) as answer:
+
+        def begin() -> AbstractAsyncContextManager[aiohttp.ClientResponse]:
+            return client.request(
+                "GET",
+                url,
+                headers=request.headers,
+                allow_redirects=False,
+                raise_for_status=False,
+                auto_decompress=True,
+                timeout=_NO_TIMEOUT,
+                proxy=None if proxy is None else proxy.url,
+                proxy_headers=None if proxy is None else proxy.headers,
+                # Given with a request they replace the session's own.
+                middlewares=None if client is self._own else (send_once, *getattr(client, _MIDDLEWARES, ())),
+            )
+
+        async with begin() if proxy is None or self._borrowed is None else proxy.answering(begin) as answer:
             response.status = answer.status
             if answer.status != 200 or self._keep_headers:
                 _fill_in_headers(response, answer, url)

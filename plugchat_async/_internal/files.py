@@ -26,6 +26,8 @@ _STATUS: Final = Path("/proc/self/status")
 OPEN_FILES_CAN_BE_REPLACED: Final = os.name == "posix"
 # What systems answer that can't write the names in a folder to disk, or whose folder may not be read.
 _NO_SYNC: Final = (errno.EINVAL, errno.ENOTSUP, errno.EBADF, errno.EACCES, errno.EPERM)
+# What file systems answer that keep no permissions, as those of memory cards.
+_NO_PERMISSIONS: Final = (errno.EPERM, errno.ENOTSUP, errno.ENOSYS)
 
 
 def open_files_hint(error: Exception) -> str:
@@ -216,7 +218,7 @@ class AtomicFile:
         try:
             with output_errors(self.path):
                 if self._part is not None and os.name == "posix":
-                    self._part.chmod(_mode_for(self._target))
+                    _open_to_others(self._part, _mode_for(self._target))
                 if self._sync:
                     flush_to_disk(self.file)
                 self.file.close()
@@ -258,6 +260,15 @@ def _open_special(path: Path) -> BinaryIO:
         time.sleep(_PIPE_PAUSE)
         raise_if_cancelled()
     return path.open("wb")
+
+
+def _open_to_others(path: Path, mode: int) -> None:
+    """Set the permissions of a file, where its file system keeps any."""
+    try:
+        path.chmod(mode)
+    except OSError as error:
+        if error.errno not in _NO_PERMISSIONS:
+            raise
 
 
 def _mode_for(target: Path) -> int:

@@ -209,6 +209,7 @@ class _ElementEnds:
             RecursionError: There are too many nested brackets.
         """
         body, wanted = self._body, self._place + size
+        pause = self._place + PIECE_BYTES
         while self._place < len(body) and self._depth:
             before = self._place
             self._place = _end_of(self._pattern, body, before)
@@ -224,7 +225,8 @@ class _ElementEnds:
                     raise TooLargeError("too many brackets and commas")
                 if self._depth == 0 or (mark == _COMMA and self._place > wanted):
                     return self._place - 1
-                if not self._steps % _PAUSE_STEPS:
+                if not self._steps % _PAUSE_STEPS or self._place > pause:
+                    pause = self._place + PIECE_BYTES
                     yield
             elif self._place == before:  # half an escape at the end
                 break

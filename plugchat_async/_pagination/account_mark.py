@@ -19,6 +19,8 @@ Fingerprint: TypeAlias = Callable[[str], str | None]
 # How fingerprints begin: of the token, or of a name that the caller has chosen.
 OF_TOKEN: Final = "token:"  # noqa: S105 - no token
 OF_NAME: Final = "name:"
+# As many as the hash takes.
+_MAX_SALT_BYTES: Final = 64
 
 
 class Marked(Protocol):
@@ -53,8 +55,10 @@ def check_mark(marked: Marked, fingerprint: Fingerprint, *, what: str, own_salt:
         Whether the account is known.
 
     Raises:
-        InvalidValueError: It is another account's.
+        InvalidValueError: It is another account's, or its mark can't be one.
     """
+    if len((marked.salt or "").encode()) > _MAX_SALT_BYTES:
+        raise InvalidValueError(f"{what} has no valid mark of its account", "Pass it as it was written.")
     if marked.account is None or marked.salt is None:
         return True
     found = fingerprint(marked.salt)

@@ -45,7 +45,7 @@ def assert_unseen(error: BaseException, logged: io.StringIO) -> None:
 FAULTS: dict[str, Fault] = {
     **{
         f"status {status}": Fault.status(status, headers=ECHO_HEADERS, body=ECHO)
-        for status in (302, 400, 401, 403, 404, 405, 408, 415, 425, 429, 500, 503, 599)
+        for status in (302, 400, 401, 403, 404, 405, 407, 408, 415, 425, 429, 500, 503, 599)
     },
     "clipped status": Fault.status(500, body="x" * 190 + TOKEN),
     "html": Fault.answer(f"<html>{ECHO}</html>"),

@@ -5,6 +5,7 @@ import os
 import stat
 import sys
 from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -55,6 +56,21 @@ def test_a_file_is_private_until_it_appears(
     finally:
         os.umask(before)
     assert only(tmp_path) == ["x"]
+
+
+@needs_posix
+@pytest.mark.parametrize("number", [errno.EPERM, errno.ENOTSUP, errno.EIO])
+def test_a_file_system_without_permissions(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int) -> None:
+    """Takes files all the same; a disk that fails does not."""
+
+    def refuse(*_: object) -> None:
+        raise OSError(number, os.strerror(number))
+
+    whole = AtomicFile(tmp_path / "x")
+    monkeypatch.setattr(Path, "chmod", refuse)
+    with pytest.raises(OutputError) if number == errno.EIO else nullcontext():
+        whole.commit()
+    assert only(tmp_path) == ([] if number == errno.EIO else ["x"])
 
 
 @needs_posix

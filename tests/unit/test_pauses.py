@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from plugchat_async import Clock, PlugChatSession, RequestTimeoutError, RetryPolicy, TokenError
+from plugchat_async import Clock, ConnectionFailedError, PlugChatSession, RequestTimeoutError, RetryPolicy, TokenError
 from plugchat_async._http import pauses as pauses_module
 from plugchat_async._http.page_attempts import _MAX_PAUSES
 from plugchat_async._http.pauses import Pauses
@@ -198,6 +198,23 @@ def test_a_pause_before_an_attempt_is_not_its_own() -> None:
         assert not failed.paused
         assert loop.time() == pytest.approx(90.0, abs=0.1)
         await transport.close()
+
+    run(main)
+
+
+def test_a_pause_before_a_page_is_not_taken_off_its_time() -> None:
+    """As when the caller's code keeps the event loop between two pages."""
+
+    async def main(loop: StoppedLoop) -> None:
+        transport = Answers(loop, 1.0)
+        async with session_over(transport, loop, retry=RetryPolicy(attempts=1)) as session:
+            await session.fetch_page(1, 10)
+            loop.stop_for(4.0)
+            transport._stops, transport._error = [(0.5, 0.0)], ConnectionResetError()
+            with pytest.raises(ConnectionError) as caught:
+                await session.fetch_page(2, 10)
+        assert isinstance(caught.value, ConnectionFailedError)
+        assert caught.value.elapsed == pytest.approx(1.0)
 
     run(main)
 

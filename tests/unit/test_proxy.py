@@ -124,6 +124,26 @@ async def test_a_wrong_password_is_sent_once_by_a_session(server: RawServer) -> 
         assert ENCODED not in text
 
 
+@pytest.mark.parametrize("whose", ["option", "injected"])
+async def test_a_wrong_password_is_sent_once_through_an_injected_session(server: RawServer, whose: str) -> None:
+    """Whether the proxy is ours or that session's; and the right one is not asked for twice."""
+    async with ConnectProxy(server.port) as proxy:
+        for credentials in (WRONG, "user:hunter2"):
+            url = proxy.url(credentials)
+            async with (
+                aiohttp.ClientSession(
+                    connector=aiohttp.TCPConnector(ssl=TRUSTING), proxy=url if whose == "injected" else None
+                ) as client,
+                PlugChatSession(
+                    TOKEN, base_url=BASE_URL, client_session=client, proxy=url if whose == "option" else None
+                ) as session,
+            ):
+                found = await asyncio.gather(*(session.fetch_page(n, 10) for n in range(1, 9)), return_exceptions=True)
+            assert len({type(result) for result in found}) == 1
+            assert isinstance(found[0], ProxyAuthenticationError) == (credentials == WRONG)
+            assert proxy.refused == 1
+
+
 @pytest.mark.parametrize("isolate_connections", [False, True])
 async def test_a_wrong_password_is_sent_once_for_many_accounts(server: RawServer, isolate_connections: bool) -> None:
     """Each of them fails with it."""
@@ -194,6 +214,20 @@ async def test_a_proxy_that_is_not_there_is_named(proxy: str) -> None:
     assert caught.value.reason == "proxy"
     assert f"the proxy {proxy.removeprefix('http://')} can't be re" in caught.value.message
     assert "base_url" not in caught.value.hint
+
+
+@pytest.mark.parametrize("answer", [b"", b"SSH-2.0-OpenSSH_9.6\r\n"], ids=["closed", "not HTTP"])
+async def test_what_is_no_proxy_is_named(answer: bytes) -> None:
+    """As on a wrong port: the server is not to blame, and base_url need not be checked."""
+    async with RawServer(answering(answer)) as other:
+        address = f"127.0.0.1:{other.port}"
+        async with through(f"http://{address}") as session:
+            with pytest.raises(ConnectionFailedError) as caught:
+                await session.fetch_page(1, 10)
+    assert caught.value.reason == "proxy"
+    message = f"{HOST}: what listens at {address} closed the connection, or is no HTTP proxy"
+    assert caught.value.message == message
+    assert "in the proxy option" in caught.value.hint
 
 
 @pytest.mark.parametrize("secure", [False, True])

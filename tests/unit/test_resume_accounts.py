@@ -199,6 +199,17 @@ async def test_checkpoints_without_a_mark_are_of_any_account(sim: PlugChatSimula
     assert sim.token not in repr(state)
 
 
+@pytest.mark.parametrize("account", [None, "token:x"])
+async def test_a_mark_that_no_walk_has_set_is_refused(sim: PlugChatSimulator, account: str | None) -> None:
+    """Its key is longer than the hash takes."""
+    async with session_of(sim, sim.token) as session:
+        _, checkpoint = await read(session, 100)
+        state = unpack(checkpoint, PATH)
+        state.salt, state.account = "é" * 33, account
+        with pytest.raises(InvalidValueError, match="checkpoint has no valid mark of its account"):
+            session.walk_chats(resume=packed_walk(state))
+
+
 @pytest.mark.parametrize(
     ("first", "second", "largest"), [(None, 1000, 10), (60, 1000, 60), (1000, 60, 60), (1000, None, 10), (60, 80, 60)]
 )
