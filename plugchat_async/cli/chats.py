@@ -10,6 +10,7 @@ from cyclopts import Parameter
 
 from plugchat_async import Chat, InvalidValueError, PlugChatError, PlugChatSession, WalkOptions, WalkReport
 from plugchat_async._http.urls import DEFAULT_BASE_URL
+from plugchat_async._internal.files import appears_whole
 from plugchat_async.cli.options import (
     EXIT_OK,
     BaseURLOption,
@@ -96,7 +97,10 @@ def chats(
         "on_report": reports.append,
     }
 
+    written = "nothing was written." if output is not None and appears_whole(output) else "the output is not complete."
+
     async def fetch(stream: ChatStream | None) -> None:
+        nonlocal written
         # No display while lines stream to the same terminal: they would overwrite each other.
         shown = stream is None or not sys.stdout.isatty()
         async with session:
@@ -108,6 +112,8 @@ def chats(
                         return
                     chats = _merged(walk, display.close) if merge_people else walk
                     await write_chats(style, chats, output, when_read=display.close)
+                    sys.stdout.flush()
+                    written = "all chats were written."
 
     opened = nullcontext() if line_style is None else open_stream(line_style, checkpoint, sync=not no_sync)
     with opened as stream:
@@ -118,16 +124,15 @@ def chats(
                     run_async(fetch(stream))
             finally:
                 _print_reports(reports, problems, report=report)  # after the display is removed
+            if stream is not None:
+                stream.end()
         except PlugChatError as error:
             if stream is not None and (hint := stream.keep_after(error, consistency)):
                 error.add_note(hint)
             raise
         except (KeyboardInterrupt, OSError) as stop:
-            stop.add_note("nothing was written." if stream is None else stream.keep())
+            stop.add_note(written if stream is None else stream.keep())
             raise
-        sys.stdout.flush()
-        if stream is not None:
-            stream.end()
     _warn_if_empty(reports, options)
     return EXIT_OK
 
