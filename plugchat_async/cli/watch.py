@@ -61,7 +61,7 @@ def watch(
         Path | None,
         Parameter(
             help="Keep the state in this file, and continue from it next time. No event is printed twice, unless the "
-            "process is killed by SIGKILL."
+            "process is killed by SIGKILL, or the reader of its pipe ends before it."
         ),
     ] = None,
     account: Annotated[
