@@ -30,7 +30,7 @@ from plugchat_async.cli.options import (
 from plugchat_async.cli.problems import ProblemCollector, collect_problems, print_problems
 from plugchat_async.cli.progress import bulk_progress
 from plugchat_async.cli.signals import run_async
-from plugchat_async.cli.terminal import printable, render_table
+from plugchat_async.cli.terminal import printable, render_table, tell
 from plugchat_async.errors import InvalidValueError, NotConnectedError
 from plugchat_async.export.accounts import export_many
 from plugchat_async.export.results import AccountExport, ExportSummary
@@ -154,10 +154,10 @@ def bulk(
     sys.stdout.write(render_table(_summary_table(summary), sys.stdout))
     print_problems(summary.problems, problems.first)
     if summary.skipped:
-        sys.stderr.write("Accounts that an earlier run finished were skipped; use --restart to fetch them again.\n")
+        tell("Accounts that an earlier run finished were skipped; use --restart to fetch them again.\n")
     if summary.failed or summary.kept:
         kept = " or were kept" if summary.kept else ""
-        sys.stderr.write(f"See {output / FAILURES} for the accounts that failed{kept}: the reasons, and what to do.\n")
+        tell(f"See {output / FAILURES} for the accounts that failed{kept}: the reasons, and what to do.\n")
         return EXIT_SOME_FAILED
     return EXIT_OK
 
@@ -195,7 +195,7 @@ def _with_dask(address: str, accounts: list[Account], output: Path, options: Exp
 
     with connected(None if address in ("", _LOCAL) else address) as client:
         if not client.nthreads():
-            sys.stderr.write("The cluster has no workers yet, waiting for one.\n")
+            tell("The cluster has no workers yet, waiting for one.\n")
         return fetch_many_dask(accounts, client=client, out=output, **options)
 
 

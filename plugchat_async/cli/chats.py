@@ -32,7 +32,7 @@ from plugchat_async.cli.problems import ProblemCollector, collect_problems, prin
 from plugchat_async.cli.progress import walk_progress
 from plugchat_async.cli.signals import run_async
 from plugchat_async.cli.stream import ChatStream, open_stream
-from plugchat_async.cli.terminal import warn
+from plugchat_async.cli.terminal import tell, warn
 from plugchat_async.export.people import merge_people as merge_rows
 
 CHATS_EXAMPLES: Final = (
@@ -171,7 +171,7 @@ def _print_reports(reports: Sequence[WalkReport], problems: ProblemCollector, *,
 def _print_report(report: WalkReport) -> None:
     """Print a summary of a walk on stderr."""
     verdict = "verified" if report.verified else f"not verified: {report.reason}"
-    sys.stderr.write(
+    tell(
         f"report: rows read {report.chats}, pages {report.pages}, requests {report.requests}, passes {report.passes}, "
         f"duplicates skipped {report.duplicates}, recovered {report.recovered}, "
         f"values that could not be read {report.problems}, seconds {report.elapsed:.2f}; {verdict}\n"

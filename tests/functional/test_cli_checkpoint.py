@@ -178,6 +178,22 @@ def test_a_closed_pipe_loses_and_doubles_nothing(account: PlugChatSimulator, com
 
 
 @pytest.mark.slow
+def test_a_closed_pipe_for_both_outputs(account: PlugChatSimulator, checkpoint: Path, command: list[str]) -> None:
+    """`2>&1 | head`: the warning of a value that could not be read has no reader, and what went out is covered."""
+    bad = [{"phone": str(number), "unread": "x"} for number in range(10)]
+    account.script(Fault.answer(json.dumps(bad)), *[Fault.none()] * 3, Fault.delay(1.0))
+    process = start(*command, "--consistency", "plain", prefix=["sh", "-c", 'exec "$0" "$@" 2>&1'])
+    assert process.stdout is not None
+    first = "".join(process.stdout.readline() for _ in range(40))
+    process.stdout.close()
+    process.communicate(timeout=30)
+    assert process.returncode == 141
+    rest = start(*command).communicate(timeout=30)[0]
+    expected = [*(str(number) for number in range(10)), *(chat.id for chat in account.chats[10:])]
+    assert sorted(ids_in("jsonl", first + rest)) == sorted(expected)
+
+
+@pytest.mark.slow
 @pytest.mark.skipif(not hasattr(fcntl, "F_SETPIPE_SZ"), reason="needs a small pipe, which Linux has")
 def test_a_second_signal_ends_a_write_that_nobody_reads(account: PlugChatSimulator, checkpoint: Path) -> None:
     """The first one can't. The pipe has whole lines, and exactly these are covered."""
