@@ -8,12 +8,12 @@ import subprocess
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from pkgutil import resolve_name
 
 import pytest
 
 from plugchat_async import Chat, OutputError, WatchState
 from plugchat_async.cli import app as cli
-from plugchat_async.cli.line_output import LineOutput
 from plugchat_async.testing import Fault, PlugChatSimulator
 from support.fakes import served
 from support.rows import objects_of
@@ -279,16 +279,19 @@ def test_a_full_disk_leaves_no_half_event(
 
 
 # Before the first poll, the state is saved once.
-@pytest.mark.parametrize(("owner", "failing", "before"), [(WatchState, "save", 1), (LineOutput, "sync", 0)])
+@pytest.mark.parametrize(
+    ("failing", "before"),
+    [("plugchat_async.WatchState.save", 1), ("plugchat_async.cli.line_output.LineOutput.sync", 0)],
+)
 def test_events_that_were_cut_are_not_covered(
-    account: PlugChatSimulator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, owner: type, failing: str, before: int
+    account: PlugChatSimulator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, failing: str, before: int
 ) -> None:
     """The state can't be saved, and a moment later it could: the cut events, which made room, would be lost."""
     target = tmp_path / "events.jsonl"
     command = ["watch", "--state", str(tmp_path / "s"), "--max-polls", "1"]
     assert run_onto(target, command, monkeypatch) == 0
     changed = account.receive_message(account.chats[9].id)
-    works, calls = getattr(owner, failing), 0
+    works, calls = resolve_name(failing), 0
 
     def fail_once(*arguments: object, **options: object) -> None:
         nonlocal calls
@@ -298,7 +301,7 @@ def test_events_that_were_cut_are_not_covered(
         works(*arguments, **options)
 
     with monkeypatch.context() as patch:
-        patch.setattr(owner, failing, fail_once)
+        patch.setattr(failing, fail_once)
         assert run_onto(target, command, monkeypatch) == 1
     assert target.read_text() == ""
     assert run_onto(target, command, monkeypatch) == 0
