@@ -168,6 +168,16 @@ def flush_folder(folder: Path) -> None:
             raise
 
 
+def appears_whole(path: Path) -> bool:
+    """Return whether an `AtomicFile` appears when it is complete: not if the path is a pipe, or `/dev/stdout`.
+
+    Raises:
+        OutputError: The path can't be a file's, or is another user's link in a folder like /tmp.
+    """
+    with output_errors(path):
+        return _descriptor_of(follow(path)) is None and (path.is_file() or not path.exists())
+
+
 class AtomicFile:
     """A file that appears when it is committed. Write bytes into `file`, then call `commit` or `discard`.
 

@@ -88,7 +88,7 @@ def _run(arguments: Sequence[str]) -> int:
     def clip(text: str, *, names: bool = True) -> str:
         return clip_tokens(text, arguments, os.environ.get(TOKEN_VARIABLE), _option_names(), names=names)
 
-    _prepare_stdout()
+    _prepare_output()
     try:
         code: object = app(add_dask_value(arguments), exit_on_error=False, print_error=False)
         sys.stdout.flush()  # here, so that a closed pipe is handled below
@@ -127,10 +127,16 @@ def _discard_stdout() -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
-def _prepare_stdout() -> None:
-    """Make stdout accept any name: with UTF-8 in pipes and files, with "?" for unsupported characters on terminals."""
+def _prepare_output() -> None:
+    """Make stdout accept any name: with UTF-8 in pipes and files, with "?" for unsupported characters on terminals.
+
+    What the caller has closed, stdout or stderr, is replaced by the null device.
+    """
+    stderr: object = sys.stderr
+    if stderr is None:
+        sys.stderr = open(os.devnull, "w", encoding="utf-8")  # noqa: PTH123, SIM115 - open until the process ends
     stdout: object = sys.stdout
-    if stdout is None:  # closed by the caller
+    if stdout is None:
         sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: PTH123, SIM115 - open until the process ends
     elif isinstance(stdout, io.TextIOWrapper):
         wrapper = cast("io.TextIOWrapper[io.BufferedWriter]", stdout)

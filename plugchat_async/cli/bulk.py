@@ -3,6 +3,7 @@
 import re
 import sys
 from collections.abc import Sequence
+from contextlib import ExitStack, nullcontext
 from pathlib import Path
 from typing import Annotated, Final
 
@@ -11,6 +12,7 @@ from rich.table import Column, Table
 from rich.text import Text
 
 from plugchat_async._http.urls import DEFAULT_BASE_URL
+from plugchat_async._internal.parts import remove_stale_parts
 from plugchat_async.bulk.accounts import Account, read_accounts
 from plugchat_async.cli.options import (
     EXIT_OK,
@@ -29,8 +31,8 @@ from plugchat_async.cli.options import (
 )
 from plugchat_async.cli.problems import ProblemCollector, collect_problems, print_problems
 from plugchat_async.cli.progress import bulk_progress
-from plugchat_async.cli.signals import run_async
-from plugchat_async.cli.terminal import printable, render_table
+from plugchat_async.cli.signals import run_async, shielded
+from plugchat_async.cli.terminal import printable, render_table, tell
 from plugchat_async.errors import InvalidValueError, NotConnectedError
 from plugchat_async.export.accounts import export_many
 from plugchat_async.export.results import AccountExport, ExportSummary
@@ -154,10 +156,10 @@ def bulk(
     sys.stdout.write(render_table(_summary_table(summary), sys.stdout))
     print_problems(summary.problems, problems.first)
     if summary.skipped:
-        sys.stderr.write("Accounts that an earlier run finished were skipped; use --restart to fetch them again.\n")
+        tell("Accounts that an earlier run finished were skipped; use --restart to fetch them again.\n")
     if summary.failed or summary.kept:
         kept = " or were kept" if summary.kept else ""
-        sys.stderr.write(f"See {output / FAILURES} for the accounts that failed{kept}: the reasons, and what to do.\n")
+        tell(f"See {output / FAILURES} for the accounts that failed{kept}: the reasons, and what to do.\n")
         return EXIT_SOME_FAILED
     return EXIT_OK
 
@@ -193,10 +195,18 @@ def _with_dask(address: str, accounts: list[Account], output: Path, options: Exp
     from plugchat_async.integrations.dask import fetch_many_dask  # noqa: PLC0415 - the extra may be missing
     from plugchat_async.integrations.dask.cluster import connected  # noqa: PLC0415 - the extra may be missing
 
-    with connected(None if address in ("", _LOCAL) else address) as client:
-        if not client.nthreads():
-            sys.stderr.write("The cluster has no workers yet, waiting for one.\n")
-        return fetch_many_dask(accounts, client=client, out=output, **options)
+    is_local = address in ("", _LOCAL)
+    try:
+        with ExitStack() as stack:
+            # Dask can't end well a cluster of its own that is half started; another one may be slow to answer.
+            with shielded() if is_local else nullcontext():
+                client = stack.enter_context(connected(None if is_local else address))
+            if not client.nthreads():
+                tell("The cluster has no workers yet, waiting for one.\n")
+            return fetch_many_dask(accounts, client=client, out=output, **options)
+    finally:
+        if is_local:  # its workers have ended, perhaps in the middle of a file
+            remove_stale_parts(output)
 
 
 def add_dask_value(arguments: Sequence[str]) -> list[str]:

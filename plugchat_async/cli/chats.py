@@ -10,6 +10,7 @@ from cyclopts import Parameter
 
 from plugchat_async import Chat, InvalidValueError, PlugChatError, PlugChatSession, WalkOptions, WalkReport
 from plugchat_async._http.urls import DEFAULT_BASE_URL
+from plugchat_async._internal.files import appears_whole
 from plugchat_async.cli.options import (
     EXIT_OK,
     BaseURLOption,
@@ -31,7 +32,7 @@ from plugchat_async.cli.problems import ProblemCollector, collect_problems, prin
 from plugchat_async.cli.progress import walk_progress
 from plugchat_async.cli.signals import run_async
 from plugchat_async.cli.stream import ChatStream, open_stream
-from plugchat_async.cli.terminal import warn
+from plugchat_async.cli.terminal import tell, warn
 from plugchat_async.export.people import merge_people as merge_rows
 
 CHATS_EXAMPLES: Final = (
@@ -96,7 +97,10 @@ def chats(
         "on_report": reports.append,
     }
 
+    written = "nothing was written." if output is not None and appears_whole(output) else "the output is not complete."
+
     async def fetch(stream: ChatStream | None) -> None:
+        nonlocal written
         # No display while lines stream to the same terminal: they would overwrite each other.
         shown = stream is None or not sys.stdout.isatty()
         async with session:
@@ -108,6 +112,8 @@ def chats(
                         return
                     chats = _merged(walk, display.close) if merge_people else walk
                     await write_chats(style, chats, output, when_read=display.close)
+                    sys.stdout.flush()
+                    written = "all chats were written."
 
     opened = nullcontext() if line_style is None else open_stream(line_style, checkpoint, sync=not no_sync)
     with opened as stream:
@@ -118,16 +124,15 @@ def chats(
                     run_async(fetch(stream))
             finally:
                 _print_reports(reports, problems, report=report)  # after the display is removed
+            if stream is not None:
+                stream.end()
         except PlugChatError as error:
             if stream is not None and (hint := stream.keep_after(error, consistency)):
                 error.add_note(hint)
             raise
         except (KeyboardInterrupt, OSError) as stop:
-            stop.add_note("nothing was written." if stream is None else stream.keep())
+            stop.add_note(written if stream is None else stream.keep())
             raise
-        sys.stdout.flush()
-        if stream is not None:
-            stream.end()
     _warn_if_empty(reports, options)
     return EXIT_OK
 
@@ -166,7 +171,7 @@ def _print_reports(reports: Sequence[WalkReport], problems: ProblemCollector, *,
 def _print_report(report: WalkReport) -> None:
     """Print a summary of a walk on stderr."""
     verdict = "verified" if report.verified else f"not verified: {report.reason}"
-    sys.stderr.write(
+    tell(
         f"report: rows read {report.chats}, pages {report.pages}, requests {report.requests}, passes {report.passes}, "
         f"duplicates skipped {report.duplicates}, recovered {report.recovered}, "
         f"values that could not be read {report.problems}, seconds {report.elapsed:.2f}; {verdict}\n"

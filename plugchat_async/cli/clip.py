@@ -75,3 +75,4 @@ def _parts(argument: str) -> Generator[str]:
         else:
             yield part
             yield part.lstrip("-")
+            yield part.rpartition(".")[2]  # a message about a file's name may show its suffix only

@@ -58,6 +58,7 @@ class LineOutput:
         self.written = 0
         self.place: FilePlace | None = None
         self._synced = True
+        self._sync_error: OSError | None = None
         self.is_terminal = sys.stdout.isatty()
         # A terminal has its own encoding.
         self._descriptor = None if self.is_terminal else _descriptor_of_stdout()
@@ -106,12 +107,19 @@ class LineOutput:
         """Flush lines that were written to the disk, if they go to a regular file.
 
         Raises:
-            OutputError: They can't be written.
+            OutputError: They can't be written. So says each later call, too: the system tells of it once only.
         """
-        if self._descriptor is not None and not self._synced:
-            with output_errors(_STDOUT):
+        if self._descriptor is None or self._synced:
+            return
+        with output_errors(_STDOUT):
+            if self._sync_error is not None:
+                raise self._sync_error
+            try:
                 flush_to_disk(self._descriptor)
-            self._synced = True
+            except OSError as error:
+                self._sync_error = error
+                raise
+        self._synced = True
 
     def cut(self, place: FilePlace) -> None:
         """Remove what is behind a place in the file.
@@ -120,6 +128,7 @@ class LineOutput:
             OutputError: The system does not allow it.
         """
         assert self._descriptor is not None, "places are in files"
+        self._synced = False  # a loss of power must not bring back what was cut
         with output_errors(_STDOUT):
             os.ftruncate(self._descriptor, place.size)
             os.lseek(self._descriptor, place.size, os.SEEK_SET)

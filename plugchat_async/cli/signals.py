@@ -7,12 +7,13 @@ once; the third one does so without any cleaning up.
 import asyncio
 import os
 import signal
-import sys
 import threading
 from collections.abc import Coroutine, Generator
 from contextlib import contextmanager, suppress
 from types import FrameType
 from typing import Any, Final, TypeVar
+
+from plugchat_async.cli.terminal import tell
 
 T = TypeVar("T")
 
@@ -173,6 +174,5 @@ def print_stop(stop: KeyboardInterrupt) -> int:
     else:
         line = f"interrupted: {notes}" if notes else ""
     if line:
-        with suppress(OSError):  # its reader may be gone as well
-            sys.stderr.write(f"{line.rstrip('.')}.\n")
+        tell(f"{line.rstrip('.')}.\n")
     return stop.exit_code if isinstance(stop, StoppedError) else 128 + signal.SIGINT

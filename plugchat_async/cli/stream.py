@@ -10,6 +10,7 @@ from plugchat_async._pagination.walk_state import Consistency
 from plugchat_async.cli.checkpoint import CheckpointFile, locked_checkpoint
 from plugchat_async.cli.line_output import LineOutput
 from plugchat_async.cli.output import LineFormat, line_maker
+from plugchat_async.cli.signals import shielded
 from plugchat_async.export.csv_and_json import csv_header
 
 
@@ -50,9 +51,10 @@ class ChatStream:
             chats: tuple[Chat, ...] = ()
             self._output.written = 0
             try:
-                page = await walk.next_page()
-                more = page is not None
-                chats = () if page is None else page.chats
+                with shielded():  # the walk takes a page for yielded before its chats are here
+                    page = await walk.next_page()
+                    more = page is not None
+                    chats = () if page is None else page.chats
                 self._output.write([*head, *map(line_of, chats)])
             finally:
                 out = max(0, self._output.written - len(head))
@@ -77,13 +79,14 @@ class ChatStream:
     def keep(self) -> str:
         """Save the checkpoint of a walk that has not reached the end. Return what was written, and how to go on."""
         written = f"{self.chats} chats were written"
-        if self._walk is None or self._file is None:
+        if self._file is None:
             return f"{written}; with --checkpoint FILE, a run can be resumed."
         try:
             if not self._file.begun:
                 self._file.remove()  # there is nothing to resume from
                 return "nothing was written."
-            self._file.save(self._walk, running=False)
+            if self._walk is not None:  # else the checkpoint is as it was
+                self._file.save(self._walk, running=False)
         except OutputError as problem:
             return f"{written}, but the checkpoint could not be saved: {problem.message}."
         return f"{written}. Run the same command again to resume."
@@ -92,6 +95,8 @@ class ChatStream:
         """Do the same after an error of the walk, and return a hint how to resume it, perhaps ""."""
         if isinstance(error, ConsistencyError):
             self.end()  # all chats were written
+            return ""
+        if self._walk is None:
             return ""
         if self._file is not None:
             kept = self.keep()

@@ -1,6 +1,8 @@
 """Text for terminals: errors and warnings on stderr, tables and coloured lines, without control characters."""
 
 import json
+import sys
+from contextlib import suppress
 from typing import Final, TextIO
 
 from rich.console import Console
@@ -23,30 +25,39 @@ def escape_json(text: str) -> str:
     return "".join(c if c.isprintable() or c in f"{_JOINERS}\n" else json.dumps(c)[1:-1] for c in text)
 
 
+def tell(text: str) -> None:
+    """Write on stderr. If nobody reads it, what the command does for stdout and files goes on."""
+    with suppress(OSError):
+        sys.stderr.write(text)
+
+
 def print_failure(what_happened: str, hint: str) -> None:
     """Print on stderr what happened and what to do."""
-    console = Console(stderr=True, soft_wrap=True, highlight=False)
-    console.print(Text.assemble(("error: ", "bold red"), what_happened))
-    console.print(Text.assemble(("what to do: ", "bold"), hint))
+    tell(_marked("error: ", "bold red", what_happened, sys.stderr))
+    tell(_marked("what to do: ", "bold", hint, sys.stderr))
 
 
 def warn(text: str) -> None:
     """Print a warning on stderr, in one line."""
-    console = Console(stderr=True, soft_wrap=True, highlight=False)
-    console.print(Text.assemble(("warning: ", "bold yellow"), printable(text)))
+    tell(_marked("warning: ", "bold yellow", printable(text), sys.stderr))
 
 
 def marked_line(mark: str, style: str, text: str, out: TextIO) -> str:
     """Return a line for `out` that begins with a mark, which is coloured if `out` is a terminal with colours."""
+    return _marked(mark, style, f" {printable(text)}", out)
+
+
+def _marked(mark: str, style: str, text: str, out: TextIO) -> str:
+    # Text, because if rich wrote to a closed pipe itself, it would end the process with code 1.
     console = Console(file=out, soft_wrap=True, highlight=False)
     with console.capture() as captured:
-        console.print(Text.assemble((mark, style), " ", printable(text)))
+        console.print(Text.assemble((mark, style), text))
     return captured.get()
 
 
 def render_table(table: Table, out: TextIO) -> str:
     """Return a table as text for `out`."""
-    # Text, because if rich wrote to a closed pipe itself, it would end the process with code 1.
+    # As text, for the same reason.
     console = Console(file=out, width=None if out.isatty() else _WIDTH)
     # In a narrow terminal, lines wrap rather than cut off phones. Only columns with "fold" break long words.
     folding = [column for column in table.columns if column.overflow == "fold"]

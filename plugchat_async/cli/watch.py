@@ -61,7 +61,7 @@ def watch(
         Path | None,
         Parameter(
             help="Keep the state in this file, and continue from it next time. No event is printed twice, unless the "
-            "process is killed by SIGKILL."
+            "process is killed by SIGKILL, or the reader of its pipe ends before it."
         ),
     ] = None,
     account: Annotated[
@@ -155,6 +155,7 @@ class _EventPrinter:
     def _take_back(self) -> None:
         """Cut from a file the events that the saved state does not cover: they come again."""
         if self._output.place is not None and self._saved_place is not None:
+            self._printed = False  # from now on, the state has events that are not in the file
             self._output.cut(self._saved_place)
 
 

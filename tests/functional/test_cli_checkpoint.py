@@ -2,6 +2,7 @@
 
 import contextlib
 import fcntl
+import json
 import os
 import signal
 import stat
@@ -13,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+from plugchat_async import ChatWalk, Page
 from plugchat_async.cli import app as cli
 from plugchat_async.testing import Fault, PlugChatSimulator
 from support.commands import after, run, start, wait_until
@@ -173,6 +175,22 @@ def test_a_closed_pipe_loses_and_doubles_nothing(account: PlugChatSimulator, com
     assert process.wait(30) == 141
     rest = start(*command).communicate(timeout=30)[0]
     assert_each_once(account, first + rest)
+
+
+@pytest.mark.slow
+def test_a_closed_pipe_for_both_outputs(account: PlugChatSimulator, checkpoint: Path, command: list[str]) -> None:
+    """`2>&1 | head`: the warning of a value that could not be read has no reader, and what went out is covered."""
+    bad = [{"phone": str(number), "unread": "x"} for number in range(10)]
+    account.script(Fault.answer(json.dumps(bad)), *[Fault.none()] * 3, Fault.delay(1.0))
+    process = start(*command, "--consistency", "plain", prefix=["sh", "-c", 'exec "$0" "$@" 2>&1'])
+    assert process.stdout is not None
+    first = "".join(process.stdout.readline() for _ in range(40))
+    process.stdout.close()
+    process.communicate(timeout=30)
+    assert process.returncode == 141
+    rest = start(*command).communicate(timeout=30)[0]
+    expected = [*(str(number) for number in range(10)), *(chat.id for chat in account.chats[10:])]
+    assert sorted(ids_in("jsonl", first + rest)) == sorted(expected)
 
 
 @pytest.mark.slow
@@ -416,3 +434,68 @@ def test_saving_takes_a_small_part_of_the_time(
     monkeypatch.setattr("plugchat_async.cli.checkpoint.time.monotonic", lambda: now)
     assert cli.run(command) == 0
     assert saves == 1
+
+
+def test_signals_lose_no_page_between_the_walk_and_the_output(
+    account: PlugChatSimulator, command: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The walk takes a page for yielded before its chats are there to be written: just then, two signals come."""
+    target = tmp_path / "all.jsonl"
+    next_page = ChatWalk.next_page
+    pages = 0
+
+    async def stopped(walk: ChatWalk) -> Page | None:
+        nonlocal pages
+        page = await next_page(walk)
+        pages += 1
+        if pages == 3:
+            signal.raise_signal(signal.SIGTERM)
+            signal.raise_signal(signal.SIGTERM)
+        return page
+
+    with monkeypatch.context() as patch:
+        patch.setattr(ChatWalk, "next_page", stopped)
+        assert run_onto(target, command, monkeypatch) == 143
+    assert run_onto(target, command, monkeypatch) == 0
+    assert_each_once(account, target.read_text())
+
+
+def test_a_signal_after_the_last_page(
+    account: PlugChatSimulator, command: list[str], checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """While the output is flushed to the disk: the checkpoint covers all of it, and the next run adds nothing."""
+    target = tmp_path / "all.jsonl"
+    monkeypatch.setattr("plugchat_async.cli.checkpoint.SAVE_PAUSE", 1e9)
+    fsync, stopped = os.fsync, False
+
+    def stop_once(descriptor: int) -> None:
+        nonlocal stopped
+        if not stopped and os.path.samestat(os.fstat(descriptor), target.stat()):
+            stopped = True
+            signal.raise_signal(signal.SIGTERM)
+        fsync(descriptor)
+
+    monkeypatch.setattr(os, "fsync", stop_once)
+    assert run_onto(target, command, monkeypatch) == 143
+    assert json.loads(checkpoint.read_text().splitlines()[1])["place"]["size"] == target.stat().st_size
+    whole = target.read_text()
+    assert run_onto(target, command, monkeypatch) == 0
+    assert target.read_text() == whole
+    assert_each_once(account, whole)
+    assert not checkpoint.exists()
+
+
+def test_an_error_before_the_walk_has_no_hint_of_it(
+    account: PlugChatSimulator, command: list[str], checkpoint: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Another account's checkpoint: nothing was written, and there is a --checkpoint already."""
+    account.add_account("an0ther-token", chats=3)
+    account.script(*[Fault.none()] * 3, Fault.status(401))
+    assert cli.run(command) == 2
+    before = checkpoint.read_text()
+    capsys.readouterr()
+    assert cli.run([*command, "--token", "an0ther-token"]) == 2
+    err = capsys.readouterr().err
+    assert "another account" in err
+    assert "were written" not in err
+    assert checkpoint.read_text() == before

@@ -167,6 +167,60 @@ def test_a_pipe_without_a_reader_does_not_keep_a_command(
     assert process.returncode == 128 + number
 
 
+@pytest.mark.parametrize("path", ["pipe", "/dev/stdout"])
+def test_what_was_written_to_a_pipe_is_not_called_nothing(
+    account: PlugChatSimulator, tmp_path: Path, path: str
+) -> None:
+    """It may have a part of the output."""
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    with open(os.open(pipe, os.O_RDONLY | os.O_NONBLOCK), "rb"):  # noqa: PTH123 - a descriptor
+        account.script(*[Fault.none()] * 2, Fault.hang())
+        small = ["--page-size", "10", "--max-page-size", "0", "--format", "jsonl"]
+        with pipe.open("w") as out:
+            process = start("chats", *small, "-o", str(tmp_path / path), out=out)
+        wait_until(lambda: len(account.requests) == 3)
+        process.send_signal(signal.SIGTERM)
+        _, err = process.communicate(timeout=30)
+    assert (process.returncode, err) == (143, "stopped by SIGTERM: the output is not complete.\n")
+
+
+def test_a_file_that_appears_meanwhile_is_told_of(account: PlugChatSimulator, tmp_path: Path) -> None:
+    """A signal while a file is flushed to the disk comes too late for it."""
+    target = tmp_path / "x.jsonl"
+    process = subprocess.Popen(
+        [sys.executable, "-c", SLOW_DISK, "chats", "-o", str(target)], stderr=subprocess.PIPE, text=True
+    )
+    _, err = process.communicate(timeout=30)
+    assert (process.returncode, err) == (143, "stopped by SIGTERM: all chats were written.\n")
+    assert len(target.read_text().splitlines()) == 30
+
+
+def test_an_error_stream_that_is_closed(account: PlugChatSimulator) -> None:
+    """The exit code is the same."""
+    account.script(Fault.hang())
+    process = start("chats", prefix=["sh", "-c", 'exec "$0" "$@" 2>&-'])
+    wait_until(lambda: account.requests)
+    process.send_signal(signal.SIGTERM)
+    process.communicate(timeout=30)
+    assert process.returncode == 143
+
+
+SLOW_DISK = """
+import os, signal, sys
+from plugchat_async.cli import app
+
+fsync = os.fsync
+
+def slow(descriptor):
+    signal.raise_signal(signal.SIGTERM)
+    os.fsync = fsync
+    fsync(descriptor)
+
+os.fsync = slow
+sys.exit(app.run(sys.argv[1:]))
+"""
+
 ENDLESS = """
 import sys, time
 from plugchat_async.cli import app

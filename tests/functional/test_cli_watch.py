@@ -8,10 +8,11 @@ import subprocess
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from pkgutil import resolve_name
 
 import pytest
 
-from plugchat_async import Chat, WatchState
+from plugchat_async import Chat, OutputError, WatchState
 from plugchat_async.cli import app as cli
 from plugchat_async.testing import Fault, PlugChatSimulator
 from support.fakes import served
@@ -275,6 +276,37 @@ def test_a_full_disk_leaves_no_half_event(
     assert run_onto(target, command, monkeypatch) == 0
     ids = [Chat.from_dict(json.loads(line)["chat"]).id for line in target.read_text().splitlines()]
     assert sorted(ids) == sorted(chat.id for chat in account.chats)
+
+
+# Before the first poll, the state is saved once.
+@pytest.mark.parametrize(
+    ("failing", "before"),
+    [("plugchat_async.WatchState.save", 1), ("plugchat_async.cli.line_output.LineOutput.sync", 0)],
+)
+def test_events_that_were_cut_are_not_covered(
+    account: PlugChatSimulator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, failing: str, before: int
+) -> None:
+    """The state can't be saved, and a moment later it could: the cut events, which made room, would be lost."""
+    target = tmp_path / "events.jsonl"
+    command = ["watch", "--state", str(tmp_path / "s"), "--max-polls", "1"]
+    assert run_onto(target, command, monkeypatch) == 0
+    changed = account.receive_message(account.chats[9].id)
+    works, calls = resolve_name(failing), 0
+
+    def fail_once(*arguments: object, **options: object) -> None:
+        nonlocal calls
+        calls += 1
+        if calls == before + 1:
+            raise OutputError("can't write: No space left on device")
+        works(*arguments, **options)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(failing, fail_once)
+        assert run_onto(target, command, monkeypatch) == 1
+    assert target.read_text() == ""
+    assert run_onto(target, command, monkeypatch) == 0
+    [event] = map(json.loads, target.read_text().splitlines())
+    assert [event["chat"]] == objects_of([changed])
 
 
 def test_many_events_are_not_each_saved(

@@ -2,8 +2,15 @@
 
 import io
 import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Generator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -11,6 +18,8 @@ from rich.console import Console
 from rich.progress import Progress
 
 from plugchat_async import FOREVER, AccountExport, Chat, ChatAdded, ChatChanged, ChatRemoved, PlugChatError
+from plugchat_async._internal.parts import temporary_name
+from plugchat_async.cli import app as cli
 from plugchat_async.cli.bulk import add_dask_value
 from plugchat_async.cli.progress import bulk_progress
 from plugchat_async.cli.watch import _line
@@ -114,3 +123,34 @@ def test_events_as_json() -> None:
         "chat": json.loads(to_json(new)),
         "old": json.loads(to_json(old)),
     }
+
+
+@pytest.mark.parametrize("when", ["starting", "fetching"])
+def test_a_cluster_of_the_command_is_ended_well(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, when: str) -> None:
+    """A signal waits until it has started; what its workers have begun to write is removed when they have ended."""
+    dask = pytest.importorskip("plugchat_async.integrations.dask")
+    ended = subprocess.Popen([sys.executable, "-c", ""])
+    ended.wait()
+    part = temporary_name(tmp_path / "x.parquet").name.replace(f"-{os.getpid()}-", f"-{ended.pid}-")
+    done: list[str] = []
+
+    @contextmanager
+    def connected(_: str | None) -> Generator[object]:
+        if when == "starting":
+            signal.raise_signal(signal.SIGTERM)
+        done.append("started")
+        try:
+            yield SimpleNamespace(nthreads=lambda: {"worker": 1})
+        finally:
+            (tmp_path / part).touch()
+            done.append("ended")
+
+    def fetch(*_: object, **options: object) -> None:
+        signal.raise_signal(signal.SIGTERM)
+
+    monkeypatch.setattr("plugchat_async.integrations.dask.cluster.connected", connected)
+    monkeypatch.setattr(dask, "fetch_many_dask", fetch)
+    (tmp_path / "a.csv").write_text("name,token\nana,s3cret-token\n")
+    assert cli.run(["bulk", str(tmp_path / "a.csv"), "-o", str(tmp_path), "--dask"]) == 143
+    assert done == ["started", "ended"]
+    assert [path.name for path in tmp_path.iterdir()] == ["a.csv"]

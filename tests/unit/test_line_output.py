@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from attrs import evolve
 
 from plugchat_async import OutputError
 from plugchat_async.cli import line_output
@@ -190,3 +191,34 @@ def test_what_is_no_file_of_the_system(monkeypatch: pytest.MonkeyPatch) -> None:
     output.write(["a\n", "b\n"])
     output.sync()
     assert (output.written, output.place, output.is_terminal, out.getvalue()) == (2, None, False, "a\nb\n")
+
+
+def test_what_was_cut_is_cut_on_the_disk(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also if nothing is written behind it: else it is there again after a loss of power."""
+    file.write_text("a\nb\n")
+    flushed: list[int] = []
+    monkeypatch.setattr(os, "fsync", lambda descriptor: flushed.append(os.fstat(descriptor).st_size))
+    with onto(file, "a", monkeypatch) as output:
+        output.sync()
+        assert flushed == []
+        assert output.place is not None
+        output.cut(evolve(output.place, size=2))
+        output.sync()
+        output.sync()
+    assert flushed == [2]
+
+
+def test_a_flush_that_has_failed_never_succeeds(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The system tells of lines that could not be written, as to a full disk of another machine, only once."""
+    errors = [OSError(errno.ENOSPC, "No space left on device")]
+
+    def fail_once(_: int) -> None:
+        if errors:
+            raise errors.pop()
+
+    monkeypatch.setattr(os, "fsync", fail_once)
+    with onto(file, "w", monkeypatch) as output:
+        output.write(["a\n"])
+        for _ in range(2):
+            with pytest.raises(OutputError, match="No space left"):
+                output.sync()
