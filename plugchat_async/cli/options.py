@@ -23,8 +23,8 @@ EXIT_BROKEN_PIPE: Final = 141
 EXIT_CODES: Final = (
     "Exit codes: 0 success; 1 the output can't be written; 2 wrong configuration or command; "
     "3 the service or the network failed, try again later; 4 unexpected response from the service; "
-    "5 some accounts failed, or were empty and kept as they were; 130 interrupted (0 if Ctrl-C is the normal end); "
-    "129 stopped by SIGHUP; 143 stopped by SIGTERM; 141 broken pipe."
+    "5 some accounts failed, or were empty and kept as they were; 129 stopped by SIGHUP; "
+    "130 interrupted (0 if Ctrl-C is the normal end); 141 broken pipe; 143 stopped by SIGTERM."
 )
 
 

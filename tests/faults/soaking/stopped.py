@@ -161,7 +161,7 @@ class Command:
                 await asyncio.sleep(0.02)
             await asyncio.wait([ending], timeout=seconds)
             # On a full disk, too: a request may hang, for longer than there is time.
-            if not ending.done():
+            with contextlib.suppress(ProcessLookupError):  # it may have ended just now
                 process.send_signal(SIGNALS.get(self.fate, signal.SIGTERM))
             await asyncio.wait([ending], timeout=PATIENCE)
         finally:
