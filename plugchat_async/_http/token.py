@@ -122,7 +122,7 @@ def fingerprint(token: Secret | TokenProvider, base_url: str, name: str | None, 
     Args:
         token: The account's token, or its provider.
         base_url: The base URL.
-        name: A name of the account to take instead of the token, or None.
+        name: A name of the account to take instead of both, or None.
         key: The key, at most 64 ASCII characters.
 
     Returns:
@@ -130,13 +130,13 @@ def fingerprint(token: Secret | TokenProvider, base_url: str, name: str | None, 
     """
     secret = token.last if isinstance(token, TokenProvider) else token
     if name is not None:
-        kind, secret = "name", Secret(name)
+        kind, parts = "name", [name]
     elif secret is None:
         return None
     else:
-        kind = "token"
+        kind, parts = "token", [base_url, secret.value]
     hashed = blake2b(key=key.encode(), digest_size=16)
-    for part in (base_url, secret.value):
+    for part in parts:
         hashed.update(part.encode("utf-8", "surrogatepass") + b"\n")
     return f"{kind}:{hashed.hexdigest()}"
 

@@ -68,7 +68,7 @@ def check_mark(marked: Marked, fingerprint: Fingerprint, *, what: str, own_salt:
         return True
     raise InvalidValueError(
         f"{what} belongs to another account, or this account has a new token or base URL",
-        f"Use one {what} for each account. If the token changes, pass a name of your own as `account`, each time.",
+        f"Use one {what} for each account. If either changes, pass a name of your own as `account`, each time.",
     )
 
 

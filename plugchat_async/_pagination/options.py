@@ -70,7 +70,7 @@ class WalkOptions(CommonWalkOptions, total=False):
             `max_page_size` is not larger than there; a `limit` counts from 0 again. The guarantees of "exact" and
             "strict" cover both walks and the time between.
         account: A name of your own for the account, such as its number (default None). A checkpoint is marked with a
-            hash of the base URL and the token, and can't be resumed with another account. If the token changes, pass a
+            hash of the base URL and the token, and can't be resumed with another account. If either changes, pass a
             name, each time the same: the checkpoint is marked with that instead.
         on_page: A plain function, called with each Page before it is yielded, as for progress displays (default None).
             If it raises an exception, the walk ends with it.

@@ -4,7 +4,6 @@ import io
 import os
 import sys
 from collections.abc import Sequence
-from contextlib import suppress
 from typing import Annotated, Literal, cast
 
 from cyclopts import App, CycloptsError, Parameter, UnusedCliTokensError
@@ -25,7 +24,7 @@ from plugchat_async.cli.options import (
 from plugchat_async.cli.signals import ended_by_signals, print_stop
 from plugchat_async.cli.simulate import DEMO_EXAMPLES, SIMULATE_EXAMPLES, demo, simulate
 from plugchat_async.cli.status import STATUS_EXAMPLES, status
-from plugchat_async.cli.terminal import print_failure
+from plugchat_async.cli.terminal import discard, print_failure
 from plugchat_async.cli.watch import WATCH_EXAMPLES, watch
 from plugchat_async.session import TOKEN_VARIABLE
 
@@ -80,7 +79,7 @@ def run(arguments: Sequence[str]) -> int:
         try:
             sys.stdout.flush()
         except OSError:  # its reader or its terminal is gone as well
-            _discard_stdout()
+            discard(sys.stdout)
         return code
 
 
@@ -104,13 +103,13 @@ def _run(arguments: Sequence[str]) -> int:
         print_failure(clip(error.what_happened), clip(hint))
         code = exit_code_of(error)
     except BrokenPipeError:
-        _discard_stdout()
+        discard(sys.stdout)
         code = EXIT_BROKEN_PIPE
     except OSError as error:
         notes = (f"{note[:1].upper()}{note[1:]}" for note in getattr(error, "__notes__", ()))
         hint = " ".join(("Check its target and the free disk space.", *notes))
         print_failure(f"can't write to standard output: {error.strerror}", clip(hint))
-        _discard_stdout()
+        discard(sys.stdout)
         code = EXIT_LOCAL
     return code if isinstance(code, int) else EXIT_OK
 
@@ -119,12 +118,6 @@ def _option_names() -> set[str]:
     """Return the names of the options of all commands."""
     commands = [app[name] for name in app if not name.startswith("-")]
     return {name for command in commands for found in command.assemble_argument_collection() for name in found.names}
-
-
-def _discard_stdout() -> None:
-    """Redirect stdout to the null device, because Python flushes it again at exit."""
-    with suppress(io.UnsupportedOperation):  # stdout is not a file
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _prepare_output() -> None:

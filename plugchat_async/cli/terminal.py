@@ -1,6 +1,8 @@
 """Text for terminals: errors and warnings on stderr, tables and coloured lines, without control characters."""
 
+import io
 import json
+import os
 import sys
 from contextlib import suppress
 from typing import Final, TextIO
@@ -27,8 +29,16 @@ def escape_json(text: str) -> str:
 
 def tell(text: str) -> None:
     """Write on stderr. If nobody reads it, what the command does for stdout and files goes on."""
-    with suppress(OSError):
+    try:
         sys.stderr.write(text)
+    except OSError:
+        discard(sys.stderr)
+
+
+def discard(stream: TextIO) -> None:
+    """Redirect stdout or stderr to the null device: Python flushes it at exit, and ends with 120 if that fails."""
+    with suppress(io.UnsupportedOperation):  # it is not a file
+        os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
 def print_failure(what_happened: str, hint: str) -> None:

@@ -67,7 +67,7 @@ class WatchOptions(TypedDict, total=False):
             state has changed, with or without events (default None). To save only here is faster where many chats
             change; a process that dies during a poll then receives the events of that poll again.
         account: A name of your own for the account, such as its number (default None). A state is marked with a hash of
-            the base URL and the token, and can't be used for another account. If the token changes, pass a name, each
+            the base URL and the token, and can't be used for another account. If either changes, pass a name, each
             time the same: the state is marked with that instead.
     """
 

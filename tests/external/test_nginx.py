@@ -366,10 +366,10 @@ async def test_a_walk_that_meets_a_limit_goes_on_later(front: Front) -> None:
     async with front.session("/page2/limited") as session:
         await session.fetch_page(2, 100)
         with pytest.raises(RateLimitedError) as caught:
-            async for chat in session.iter_chats():
+            async for chat in session.iter_chats(account="Ana"):
                 chats.append(chat)
     async with front.session() as session:
-        chats += await session.list_chats(resume=caught.value.checkpoint)
+        chats += await session.list_chats(account="Ana", resume=caught.value.checkpoint)
     assert chats == list(front.sim.chats)
 
 

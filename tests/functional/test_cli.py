@@ -649,6 +649,21 @@ def test_any_name_can_be_written_in_any_locale(account: PlugChatSimulator, style
 
 
 @pytest.mark.slow
+@pytest.mark.slow
+def test_an_error_that_nobody_reads_changes_no_exit_code() -> None:
+    """What could not be written stays in the buffer, and Python would end with 120 when it flushes that."""
+    reading, writing = os.pipe()
+    os.close(reading)
+    buffered = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}
+    try:
+        ran = subprocess.run(
+            [*PLUGCHAT, "chats", "--limit", "x"], stderr=writing, env=buffered, timeout=60, check=False
+        )
+    finally:
+        os.close(writing)
+    assert ran.returncode == 2
+
+
 def test_closed_descriptors_do_no_harm(account: PlugChatSimulator, tmp_path: Path) -> None:
     """As some schedulers start their jobs."""
     target = tmp_path / "chats.jsonl"

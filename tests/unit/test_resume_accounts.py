@@ -105,6 +105,18 @@ async def test_another_servers_is_refused(sim: PlugChatSimulator) -> None:
             theirs.walk_chats(resume=checkpoint)
 
 
+async def test_a_name_is_the_accounts_wherever_it_is_asked(sim: PlugChatSimulator) -> None:
+    """Through another proxy or on the vendor's other host, whatever its token is there."""
+    async with session_of(sim, sim.token) as session:
+        found, checkpoint = await read(session, 100, account="sales")
+    async with (
+        PlugChatSimulator(250, seed=7, token="new-token", dialect="documented") as moved,
+        session_of(moved, moved.token) as session,
+    ):
+        rest = await session.list_chats(account="sales", resume=checkpoint)
+    assert {chat.id for chat in found + rest} == {chat.id for chat in sim.chats}
+
+
 async def test_a_refused_checkpoint_of_a_function_is_still_the_others(sim: PlugChatSimulator, other: str) -> None:
     """The walk that has failed gives it back as it was, with the chats that were not yielded."""
     async with session_of(sim, sim.token) as ours, session_of(sim, lambda: other) as theirs:
