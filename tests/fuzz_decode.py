@@ -14,10 +14,10 @@ import json
 import pickle
 import re
 import sys
-from collections.abc import Generator, Sequence
+from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from datetime import UTC
-from typing import Any, TypeVar
+from typing import Any
 from unittest.mock import patch
 
 from support import PAYLOADS
@@ -45,9 +45,9 @@ with _observed():
     from plugchat_async._http.decode_fast import fast_lane
     from plugchat_async._http.secret import Secret
     from plugchat_async._internal.json_slices import RefusedError, read_slices
+    from plugchat_async._internal.steps import finish
     from plugchat_async.converter import converter
 
-T = TypeVar("T")
 Answer = decoder.Decoded | ResponseError
 # A copy reads without the accelerator.
 SLOW = converter.copy()
@@ -71,9 +71,9 @@ def run_one(data: bytes) -> None:
 
 def check(body: bytes) -> None:
     """See what becomes of a body, with the accelerator and without, in slices, and written and read again."""
-    answer = _finish(converter.decode_slices(body, TOKEN, Chat, "warn"))
-    slow = _finish(SLOW.decode_slices(body, TOKEN, Chat, "warn"))
-    strict = _finish(converter.decode_slices(body, TOKEN, Chat, "raise"))
+    answer = finish(converter.decode_slices(body, TOKEN, Chat, "warn"))
+    slow = finish(SLOW.decode_slices(body, TOKEN, Chat, "warn"))
+    strict = finish(converter.decode_slices(body, TOKEN, Chat, "raise"))
     # The parser's limit is that of Python's stack: what is nested that deeply depends on who reads it.
     if not _DEEP.search(body):
         quick = _fast(body)
@@ -94,14 +94,14 @@ def _fast(body: bytes) -> tuple[Chat, ...] | None:
     lane = fast_lane(Chat)
     assert lane is not None
     try:
-        return tuple(_finish(read_slices(body, lane.read, decoder._SLICE_BYTES)))
+        return tuple(finish(read_slices(body, lane.read, decoder._SLICE_BYTES)))
     except RefusedError:
         return None
 
 
 def _in_slices(body: bytes, slice_bytes: int) -> Answer:
     with patch.object(decoder, "_SLICE_BYTES", slice_bytes):
-        return _finish(converter.decode_slices(body, TOKEN, Chat, "warn"))
+        return finish(converter.decode_slices(body, TOKEN, Chat, "warn"))
 
 
 def _check_strict(strict: Answer, answer: Answer, body: bytes) -> None:
@@ -130,7 +130,7 @@ def _check_chats(answer: decoder.Decoded, body: bytes) -> None:
     for problem in answer.problems:
         if not str(problem).isprintable():
             raise DisagreementError(f"no text should be {str(problem)!r}, of {body!r}")
-    again = _finish(converter.decode_slices(written(chats), TOKEN, Chat, "raise"))
+    again = finish(converter.decode_slices(written(chats), TOKEN, Chat, "raise"))
     _agree("decoded", decoder.Decoded(chats), "written and decoded again", again, body)
 
 
@@ -148,16 +148,6 @@ def _check_error(error: ResponseError, body: bytes) -> None:
 def written(chats: Sequence[Chat]) -> bytes:
     """Write chats as a page, as the gateway does."""
     return json.dumps([converter.unstructure(chat) for chat in chats], ensure_ascii=len(chats) % 2 == 0).encode()
-
-
-# That of the tests' `fakes` is not on the path of a program in this folder.
-def _finish(steps: Generator[None, None, T]) -> T:
-    while True:
-        try:
-            next(steps)
-        except StopIteration as end:
-            result: T = end.value
-            return result
 
 
 # From the fuzzer's bytes to a page.

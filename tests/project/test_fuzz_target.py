@@ -19,6 +19,7 @@ import fuzz_decode as target
 from plugchat_async import Chat, NotJSONError
 from plugchat_async._http import decode as decoder
 from plugchat_async._http.decode_fast import FastLane
+from plugchat_async._internal.steps import finish
 from plugchat_async.converter import converter
 from support import PAYLOADS
 
@@ -62,7 +63,7 @@ def test_built_pages_go_deep() -> None:
         if target._fast(body) is not None:
             found["fast"] += 1
         else:
-            answer = target._finish(converter.decode_slices(body, target.TOKEN, Chat, "raise"))
+            answer = finish(converter.decode_slices(body, target.TOKEN, Chat, "raise"))
             found[type(answer).__name__] += 1
     assert min(found[kind] for kind in ("fast", "Decoded", "DecodeError", "NotJSONError")) >= 20, found
 
@@ -115,7 +116,7 @@ def test_a_body_nested_as_deeply_as_can_be_is_no_json() -> None:
     """Wherever the parser's limit is met, with something behind the list that makes it no JSON."""
     for depth in range(800, 1000):
         body = b"[" * depth + b"]" * depth + b"x"
-        answer = target._finish(converter.decode_slices(body, target.TOKEN, Chat, "warn"))
+        answer = finish(converter.decode_slices(body, target.TOKEN, Chat, "warn"))
         assert isinstance(answer, NotJSONError)
 
 

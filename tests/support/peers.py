@@ -17,12 +17,12 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from itertools import chain, repeat
 from pathlib import Path
-from types import TracebackType
-from typing import NamedTuple, Self, TypeVar
+from typing import NamedTuple, TypeVar
 
 import pytest
 
 from support.fakes import reset
+from support.proxies import TcpServer
 
 T = TypeVar("T")
 
@@ -262,48 +262,27 @@ class Trouble(NamedTuple):
 HONEST = Trouble()
 
 
-class TcpProxy:
+class TcpProxy(TcpServer):
     """Passes connections on to a port, the first ones with a `Trouble` each, all others with `rest`. It counts them."""
 
     def __init__(self, port: int, *troubles: Trouble, rest: Trouble = HONEST) -> None:
+        super().__init__()
         self._upstream = port
         self._troubles = chain(troubles, repeat(rest))
-        self._tasks: set[asyncio.Task[None]] = set()
         self.connections = 0
 
-    async def __aenter__(self) -> Self:
-        self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
-        self.port: int = self._server.sockets[0].getsockname()[1]
-        return self
-
-    async def __aexit__(
-        self, exc_type: type[BaseException] | None, exc: BaseException | None, tb: TracebackType | None
-    ) -> None:
-        self._server.close()
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
-
-    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        task = asyncio.current_task()
-        assert task is not None
-        self._tasks.add(task)
+    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """Pass a connection on."""
         self.connections += 1
         trouble = next(self._troubles)
+        answers, requests = await asyncio.open_connection("127.0.0.1", self._upstream)
+        asking = asyncio.create_task(_pour(reader, requests))
         try:
-            answers, requests = await asyncio.open_connection("127.0.0.1", self._upstream)
-            asking = asyncio.create_task(_pour(reader, requests))
-            try:
-                await _spoil(answers, writer, trouble)
-            finally:
-                asking.cancel()
-                await asyncio.gather(asking, return_exceptions=True)
-                requests.close()
-        except (ConnectionError, asyncio.CancelledError):
-            return  # the client, or the test, is done
+            await _spoil(answers, writer, trouble)
         finally:
-            self._tasks.discard(task)
-            writer.close()
+            asking.cancel()
+            await asyncio.gather(asking, return_exceptions=True)
+            requests.close()
 
 
 async def _pour(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

@@ -22,32 +22,14 @@ def tls_of(authority: trustme.CA, host: str = HOST) -> tuple[ssl.SSLContext, ssl
     return served, trusting
 
 
-class ConnectProxy:
-    """Answers CONNECT: with a tunnel to `port`, whatever the host, or, to wrong credentials, with 407.
+class TcpServer:
+    """A server on loopback, at `port`, whose connections are served each in a task, and end with it."""
 
-    Args:
-        port: The port on loopback that tunnels lead to.
-        credentials: The user name and the password that it wants, or None.
-        refuse: The status line to refuse all tunnels with, or None.
-    """
-
-    def __init__(self, port: int = 0, *, credentials: str | None = CREDENTIALS, refuse: str | None = None) -> None:
-        self._upstream = port
-        self.credentials = credentials
-        self.refuse = refuse
-        self.heads: list[str] = []
-        self.refused = 0
+    def __init__(self) -> None:
         self._tasks: set[asyncio.Task[None]] = set()
 
-    @property
-    def address(self) -> str:
-        return f"127.0.0.1:{self.port}"
-
-    def url(self, credentials: str = CREDENTIALS) -> str:
-        return f"http://{credentials}@{self.address}"
-
     async def __aenter__(self) -> Self:
-        self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
+        self._server = await asyncio.start_server(self._accept, "127.0.0.1", 0)
         self.port: int = self._server.sockets[0].getsockname()[1]
         return self
 
@@ -59,31 +41,64 @@ class ConnectProxy:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
-    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         task = asyncio.current_task()
         assert task is not None
         self._tasks.add(task)
         try:
-            head = (await reader.readuntil(b"\r\n\r\n")).decode()
-            self.heads.append(head)
-            status = self.refuse
-            if self.credentials is not None:
-                wanted = f"proxy-authorization: basic {b64encode(self.credentials.encode()).decode()}\r\n".lower()
-                if wanted not in head.lower():
-                    status = "407 Proxy Authentication Required"
-                    self.refused += 1
-            if status is not None:
-                writer.write(f"HTTP/1.1 {status}\r\nContent-Length: 0\r\n\r\n".encode())
-                await writer.drain()
-                return
-            far_reader, far_writer = await asyncio.open_connection("127.0.0.1", self._upstream)
-            writer.write(b"HTTP/1.1 200 Connection established\r\n\r\n")
-            await asyncio.gather(_pour(reader, far_writer), _pour(far_reader, writer))
+            await self.serve(reader, writer)
         except (asyncio.IncompleteReadError, ConnectionError, asyncio.CancelledError):
             return  # the client, or the test, is done
         finally:
             self._tasks.discard(task)
             writer.close()
+
+    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """Serve a connection."""
+        raise NotImplementedError
+
+
+class ConnectProxy(TcpServer):
+    """Answers CONNECT: with a tunnel to `port`, whatever the host, or, to wrong credentials, with 407.
+
+    Args:
+        port: The port on loopback that tunnels lead to.
+        credentials: The user name and the password that it wants, or None.
+        refuse: The status line to refuse all tunnels with, or None.
+    """
+
+    def __init__(self, port: int = 0, *, credentials: str | None = CREDENTIALS, refuse: str | None = None) -> None:
+        super().__init__()
+        self._upstream = port
+        self.credentials = credentials
+        self.refuse = refuse
+        self.heads: list[str] = []
+        self.refused = 0
+
+    @property
+    def address(self) -> str:
+        return f"127.0.0.1:{self.port}"
+
+    def url(self, credentials: str = CREDENTIALS) -> str:
+        return f"http://{credentials}@{self.address}"
+
+    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """Serve a connection: its first request, and the tunnel."""
+        head = (await reader.readuntil(b"\r\n\r\n")).decode()
+        self.heads.append(head)
+        status = self.refuse
+        if self.credentials is not None:
+            wanted = f"proxy-authorization: basic {b64encode(self.credentials.encode()).decode()}\r\n".lower()
+            if wanted not in head.lower():
+                status = "407 Proxy Authentication Required"
+                self.refused += 1
+        if status is not None:
+            writer.write(f"HTTP/1.1 {status}\r\nContent-Length: 0\r\n\r\n".encode())
+            await writer.drain()
+            return
+        far_reader, far_writer = await asyncio.open_connection("127.0.0.1", self._upstream)
+        writer.write(b"HTTP/1.1 200 Connection established\r\n\r\n")
+        await asyncio.gather(_pour(reader, far_writer), _pour(far_reader, writer))
 
 
 async def _pour(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

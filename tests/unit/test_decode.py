@@ -21,9 +21,9 @@ from plugchat_async._http.secret import Secret
 from plugchat_async._internal import json_slices
 from plugchat_async._internal import lenient_json as json_module
 from plugchat_async._internal.json_slices import RefusedError, read_slices
+from plugchat_async._internal.steps import finish
 from plugchat_async.converter import WireConverter, converter
 from support import PAYLOADS
-from support.fakes import finish
 
 TOKEN = Secret("1nEFbU3EktLnV7LIIzX")
 VENDOR_EXAMPLE = (PAYLOADS / "vendor_example.json").read_bytes()

@@ -17,8 +17,8 @@ from plugchat_async._http.decode_fast import FastLane
 from plugchat_async._http.secret import Secret
 from plugchat_async._internal import json_slices, lenient_json
 from plugchat_async._internal.json_slices import CutError, TooLargeError, split_slices
+from plugchat_async._internal.steps import finish
 from plugchat_async.converter import converter
-from support.fakes import finish
 
 TOKEN = Secret("s3cr3t-t0ken")
 MIB = 1024 * 1024

@@ -13,9 +13,9 @@ from plugchat_async import Chat, Page
 from plugchat_async._http.decode import Decoded
 from plugchat_async._http.decode_values import wire_name
 from plugchat_async._http.secret import Secret
+from plugchat_async._internal.steps import finish
 from plugchat_async._pagination.walk_state import Consistency
 from plugchat_async.converter import converter
-from support.fakes import finish
 from support.moving import Read, walk_over
 
 Row = dict[str, Any]
