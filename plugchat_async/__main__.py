@@ -1,5 +1,6 @@
 """The `plugchat` command, also as `python -m plugchat_async`."""
 
+import atexit
 import os
 import sys
 
@@ -14,8 +15,11 @@ def main() -> None:
             os.open(os.devnull, os.O_RDWR)
     try:
         from plugchat_async.cli.app import run  # noqa: PLC0415 - the extra may be missing
+        from plugchat_async.cli.signals import end_with  # noqa: PLC0415
 
-        sys.exit(run(sys.argv[1:]))
+        code = run(sys.argv[1:])
+        atexit.register(end_with, code)
+        sys.exit(code)
     except ModuleNotFoundError as missing:
         if missing.name not in ("cyclopts", "rich"):
             raise

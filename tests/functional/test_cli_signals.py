@@ -138,6 +138,21 @@ def test_other_commands_end_as_well(account: PlugChatSimulator, command: str) ->
     assert (process.returncode, err) == (143, "stopped by SIGTERM: run the command again.\n")
 
 
+@pytest.mark.parametrize("number", SIGNALS)
+def test_a_signal_after_the_end_changes_nothing(number: signal.Signals) -> None:
+    """Python takes its time to leave, and the command is done: nobody is to think that it was not."""
+    code = (
+        "import atexit, time; atexit.register(lambda: (print('leaving', flush=True), time.sleep(30)));"
+        "from plugchat_async.__main__ import main; main()"
+    )
+    process = subprocess.Popen([sys.executable, "-c", code, "--version"], stdout=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    assert "leaving" in [process.stdout.readline().strip() for _ in range(2)]
+    process.send_signal(number)
+    process.communicate(timeout=10)
+    assert process.returncode == 0
+
+
 def test_nohup_is_respected(account: PlugChatSimulator) -> None:
     """SIGHUP, ignored at the start, stays ignored."""
     process = start("watch", "--interval", "0.05", prefix=after("trap '' HUP"))
