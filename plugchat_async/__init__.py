@@ -150,7 +150,18 @@ _MODULE_OF = {name: module for module, names in _NAMES.items() for name in names
 # Attributes after `import plugchat_async`, too.
 _MODULES = frozenset(
     (
-        *("bulk", "calls", "converter", "doctor", "errors", "export", "integrations", "models", "server_traits", "session"),
+        *(
+            "bulk",
+            "calls",
+            "converter",
+            "doctor",
+            "errors",
+            "export",
+            "integrations",
+            "models",
+            "server_traits",
+            "session",
+        ),
         *("testing", "watch"),
     )
 )

@@ -1,0 +1,180 @@
+"""Contacts and pending chats over HTTP, against the simulator: what holds for chats holds for them."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import pytest
+
+from plugchat_async import (
+    CONTACTS,
+    PENDING_CHATS,
+    Call,
+    Contact,
+    NotConnectedError,
+    PendingChat,
+    PlugChatSession,
+    ServerTraits,
+    WalkReport,
+)
+from plugchat_async.testing import Fault, PlugChatSimulator, Quirks
+from plugchat_async.testing.dialects import DIALECTS
+
+Rows = Callable[[PlugChatSimulator], Sequence[Any]]
+
+LISTS: list[tuple[Call[Any], Rows]] = [
+    (CONTACTS, lambda sim: sim.contacts),
+    (PENDING_CHATS, lambda sim: sim.pending_chats),
+]
+both = pytest.mark.parametrize(("call", "rows"), LISTS, ids=["contacts", "pending"])
+
+
+def session(sim: PlugChatSimulator, **options: Any) -> PlugChatSession:
+    return PlugChatSession(sim.token, base_url=sim.base_url, **options)
+
+
+@pytest.mark.parametrize("dialect", DIALECTS)
+async def test_both_lists_of_an_account(dialect: Any) -> None:
+    """Typed, whole and in order, in both dialects."""
+    async with PlugChatSimulator(300, contacts=250, seed=3, dialect=dialect) as sim, session(sim) as plugchat:
+        contacts = await plugchat.list_contacts(50)
+        assert contacts == list(sim.contacts) == [contact async for contact in plugchat.iter_contacts()]
+        assert len(contacts) == 250
+        assert {type(contact) for contact in contacts} == {Contact}
+        pending = await plugchat.list_pending_chats(20)
+        if dialect == "gateway":  # the page of 2021 knows no fractions of a second
+            assert set(pending) == set(sim.pending_chats)  # further rows of one person come at the end
+        assert sorted(chat.id for chat in pending) == sorted(chat.id for chat in sim.chats if chat.unread)
+        assert {type(chat) for chat in pending} == {PendingChat}
+        assert pending == [chat async for chat in plugchat.iter_pending_chats()]
+        assert {request.path for request in sim.requests} == {CONTACTS.path, PENDING_CHATS.path}
+
+
+@both
+@pytest.mark.parametrize(
+    "quirks",
+    [
+        Quirks(max_page_size=30),
+        Quirks(fixed_page_size=25),
+        Quirks(refuse_page_size_above=40),
+        Quirks(past_end="last"),
+        Quirks(past_end="first"),
+        Quirks(past_end="error"),
+        Quirks(order="shuffled"),
+        Quirks(order="oldest"),
+        Quirks(hidden_share=0.05),
+        Quirks(without_time="scattered", tie_size=5),
+        Quirks(pinned=3),
+        Quirks(content_type="refused"),
+    ],
+    ids=repr,
+)
+async def test_quirks(call: Call[Any], rows: Rows, quirks: Quirks) -> None:
+    """Whatever the server does with pages, each item comes once."""
+    async with PlugChatSimulator(400, contacts=180, seed=5, quirks=quirks) as sim, session(sim) as plugchat:
+        found = await plugchat.walk(call, 40).to_list()
+        expected = {(item.phone, item.lid, item.name) for item in rows(sim)}
+        keys = [(item.phone, item.lid, item.name) for item in found]
+        assert len(keys) == len(set(keys))
+        if quirks.hidden_share:
+            assert set(keys) < expected
+            assert len(keys) > 0.8 * len(expected)
+        else:
+            assert set(keys) == expected
+
+
+@both
+async def test_rows_that_are_listed_twice(call: Call[Any], rows: Rows) -> None:
+    """An equal row of one answer is one item; `plain` yields both."""
+    async with PlugChatSimulator(200, seed=5, quirks=Quirks(duplicates=3)) as sim, session(sim) as plugchat:
+        plain = await plugchat.walk(call, 1000, consistency="plain").to_list()
+        assert len(plain) >= len(rows(sim)) + (3 if call == CONTACTS else 1)
+
+
+async def test_a_contact_twice_comes_once() -> None:
+    """Contacts have no time that would tell their rows apart."""
+    async with PlugChatSimulator(200, seed=5, quirks=Quirks(duplicates=3)) as sim, session(sim) as plugchat:
+        assert await plugchat.list_contacts(1000) == list(sim.contacts)
+
+
+@both
+async def test_faults_are_retried(call: Call[Any], rows: Rows) -> None:
+    """As those of chats."""
+    async with PlugChatSimulator(300, seed=1, dialect="documented") as sim, session(sim) as plugchat:
+        sim.script(Fault.status(503), Fault.reset(), Fault.none(), Fault.truncate())
+        assert await plugchat.walk(call, 40).to_list() == list(rows(sim))
+
+
+@both
+async def test_the_phone_is_not_connected(call: Call[Any], rows: Rows) -> None:
+    """An empty list is only believed if the phone is connected."""
+    async with PlugChatSimulator(50, connected=False) as sim, session(sim) as plugchat:
+        with pytest.raises(NotConnectedError):
+            await plugchat.walk(call).to_list()
+    assert len(rows(sim)) > 5
+
+
+async def test_nothing_is_pending() -> None:
+    """An empty list of a connected phone is verified: all is read."""
+    reports: list[WalkReport] = []
+    async with PlugChatSimulator(0) as sim, session(sim) as plugchat:
+        assert await plugchat.list_pending_chats(on_report=reports.append) == []
+    assert (reports[0].verified, reports[0].reason) == (True, "the list is empty")
+
+
+async def test_contacts_that_move_are_read_once() -> None:
+    """A new contact moves others down, and one that is renamed jumps over the reader: each comes once."""
+    reports: list[WalkReport] = []
+    async with PlugChatSimulator(0, contacts=300, seed=2) as sim, session(sim) as plugchat:
+        await plugchat.list_contacts(50)
+        before = sim.contacts
+
+        def change(page: object) -> None:
+            sim.new_contact()
+            if len(moved) < 3:
+                moved.append(sim.rename_contact(sim.contacts[-1 - 60 * len(moved)], "Aaron").id)
+
+        moved: list[str] = []
+        found = await plugchat.list_contacts(50, on_page=change, on_report=reports.append)
+    ids = [contact.id for contact in found]
+    assert len(ids) == len(set(ids))
+    assert {contact.id for contact in before} <= set(ids)
+    assert reports[0].verified
+
+
+async def test_a_contact_is_deleted() -> None:
+    """The deleted one is in the list no more, and is unknown after that."""
+    async with PlugChatSimulator(0, contacts=3) as sim, session(sim) as plugchat:
+        gone = sim.delete_contact(sim.contacts[1].id)
+        assert gone not in await plugchat.list_contacts()
+        with pytest.raises(KeyError):
+            sim.delete_contact(gone)
+
+
+async def test_lists_learn_apart() -> None:
+    """That contacts honour a page's size does not mean that chats do: the first walk of each list doubts."""
+    async with PlugChatSimulator(35) as sim:
+        async with session(sim) as plugchat:
+            await plugchat.list_chats(100)
+        alone = len(sim.requests)
+        async with session(sim) as plugchat:
+            await plugchat.list_contacts(100)
+            assert plugchat.server_traits == ServerTraits()
+            both_lists = len(sim.requests)
+            await plugchat.list_chats(100)
+            assert len(sim.requests) - both_lists == alone
+            known = len(sim.requests)
+            await plugchat.list_contacts(100)
+            assert len(sim.requests) == known + 1
+
+
+async def test_pending_chats_follow_the_chats() -> None:
+    """A chat that is read leaves the list, one with a message comes to its front."""
+    async with PlugChatSimulator(60, seed=4) as sim, session(sim) as plugchat:
+        first, *_, last = await plugchat.list_pending_chats()
+        read = next(chat for chat in sim.chats if chat.unread)
+        sim.mark_read(read)
+        new = sim.receive_message(sim.chats[-1])
+        pending = await plugchat.list_pending_chats()
+        assert first not in pending
+        assert last in pending
+        assert (pending[0].id, pending[0].unread_messages_count) == (new.id, new.unread)
