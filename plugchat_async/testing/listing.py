@@ -33,7 +33,7 @@ def page_of(
     *,
     share: float = 1.0,
     call: Call[Any] = CHATS,
-) -> Sequence[Row] | None:
+) -> Sequence[Any] | None:
     """Return a page of one of an account's lists, None if there is an error instead.
 
     Args:

@@ -57,7 +57,6 @@ class PlugChatSimulator(ChatEvents):
 
     Args:
         chats: The number of chats of the first account. Default 100. Those with unread messages are its pending chats.
-        contacts: The number of contacts of the first account. Default None: as many as chats.
         seed: The same seed makes the same chats. Default 0.
         latency: The time before each response, in seconds. Default 0.0.
         connected: Whether the phone is connected to WhatsApp. If not, the list is empty (200 and `[]`), and the status
@@ -69,6 +68,7 @@ class PlugChatSimulator(ChatEvents):
             "documented": as in the vendor's page of 2021. Times are in seconds, and each chat has a phone and a time.
             Default "gateway".
         quirks: The departures from the vendor's page, for all accounts. Default None: there are none.
+        contacts: The number of contacts of the first account. Default None: as many as chats, as in other accounts.
 
     Attributes:
         token: The first account's token.
@@ -83,7 +83,6 @@ class PlugChatSimulator(ChatEvents):
         self,
         chats: int = 100,
         *,
-        contacts: int | None = None,
         seed: int = 0,
         latency: float = 0.0,
         connected: bool = True,
@@ -91,6 +90,7 @@ class PlugChatSimulator(ChatEvents):
         port: int = 0,
         dialect: Dialect = "gateway",
         quirks: Quirks | None = None,
+        contacts: int | None = None,
     ) -> None:
         check_int("chats", chats, minimum=0)
         check_optional_int("contacts", contacts, minimum=0)

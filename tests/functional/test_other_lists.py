@@ -1,20 +1,37 @@
 """Contacts and pending chats over HTTP, against the simulator: what holds for chats holds for them."""
 
+import csv
+import io
+import json
 from collections.abc import Callable, Sequence
-from typing import Any
+from datetime import datetime
+from pathlib import Path
+from typing import Any, cast
 
+import attrs
+import pyarrow.parquet as pq
 import pytest
 
 from plugchat_async import (
     CONTACTS,
     PENDING_CHATS,
+    Account,
     Call,
     Contact,
+    InvalidTypeError,
+    InvalidValueError,
     NotConnectedError,
     PendingChat,
     PlugChatSession,
     ServerTraits,
     WalkReport,
+    export_many,
+    fetch_many,
+    read_jsonl,
+    to_arrow,
+    write_csv,
+    write_jsonl,
+    write_parquet,
 )
 from plugchat_async.testing import Fault, PlugChatSimulator, Quirks
 from plugchat_async.testing.dialects import DIALECTS
@@ -45,7 +62,7 @@ async def test_both_lists_of_an_account(dialect: Any) -> None:
             assert set(pending) == set(sim.pending_chats)  # further rows of one person come at the end
         assert sorted(chat.id for chat in pending) == sorted(chat.id for chat in sim.chats if chat.unread)
         assert {type(chat) for chat in pending} == {PendingChat}
-        assert pending == [chat async for chat in plugchat.iter_pending_chats()]
+        assert set(pending) == {chat async for chat in plugchat.iter_pending_chats()}
         assert {request.path for request in sim.requests} == {CONTACTS.path, PENDING_CHATS.path}
 
 
@@ -178,3 +195,111 @@ async def test_pending_chats_follow_the_chats() -> None:
         assert first not in pending
         assert last in pending
         assert (pending[0].id, pending[0].unread_messages_count) == (new.id, new.unread)
+
+
+async def test_many_accounts() -> None:
+    """`call` chooses what is fetched of each account."""
+    async with PlugChatSimulator(30, contacts=40) as sim:
+        other = sim.add_account("other-token", 20)
+        accounts = [Account("a", sim.token, sim.base_url), Account("b", "other-token", sim.base_url)]
+        results = {result.account.name: result async for result in fetch_many(accounts, call=CONTACTS)}
+        assert results["a"].chats == cast("object", sim.contacts)
+        assert results["b"].chats == cast("object", other.contacts)
+        assert {request.path for request in sim.requests} == {CONTACTS.path}
+        async for _, page in fetch_many(accounts, call=PENDING_CHATS, stream=True):
+            assert {type(item) for item in page.items} == {PendingChat}
+    with pytest.raises(InvalidTypeError, match="call must be of type plugchat_async.Call, got str"):
+        fetch_many([], call=cast("Any", "/api/whatsapp/contacts"))
+
+
+@both
+@pytest.mark.parametrize("file_format", ["jsonl", "csv", "parquet"])
+async def test_files(call: Call[Any], rows: Rows, file_format: Any, tmp_path: Path) -> None:
+    """A file of each format has the fields of its items, an empty one too, and is read back the same."""
+    columns = [field.name for field in attrs.fields(call.item)]
+    write = {"jsonl": write_jsonl, "csv": write_csv, "parquet": write_parquet}[file_format]
+    file, empty = tmp_path / f"list.{file_format}", tmp_path / f"empty.{file_format}"
+    async with PlugChatSimulator(60, seed=1) as sim, session(sim) as plugchat:
+        assert await write(plugchat.walk(call), file, item=call.item) == len(rows(sim))
+        assert await write([], empty, item=call.item) == 0
+        expected = rows(sim)
+    match file_format:
+        case "jsonl":
+            assert set(read_jsonl(file, item=call.item)) == set(expected)
+            assert empty.read_text() == ""
+        case "csv":
+            [header, *lines] = csv.reader(io.StringIO(file.read_text("utf-8"), newline=""))
+            assert header == columns == empty.read_text().strip().split(",")
+            assert sorted(line[0] for line in lines) == sorted(item.phone or "" for item in expected)
+        case _:
+            table = pq.read_table(file)
+            assert table.column_names == columns == pq.read_table(empty).column_names
+            assert {call.item(**row) for row in table.to_pylist()} == set(expected)
+            assert table.equals(to_arrow([call.item(**row) for row in table.to_pylist()], item=call.item))
+
+
+async def test_a_file_of_chats_takes_no_contacts(tmp_path: Path) -> None:
+    """The columns would be other ones."""
+    with pytest.raises(InvalidTypeError, match="chats must yield Chat, got Contact"):
+        await write_csv([Contact("1")], tmp_path / "x.csv")
+    with pytest.raises(InvalidTypeError, match="item must be of type type, got str"):
+        await write_csv([], tmp_path / "x.csv", item=cast("Any", "Contact"))
+    assert not list(tmp_path.iterdir())
+    (tmp_path / "x.jsonl").write_text('{"name":"x"}\n')
+    with pytest.raises(InvalidValueError, match="line 1 of .*: not a contact: there is neither a phone nor a lid"):
+        list(read_jsonl(tmp_path / "x.jsonl", item=Contact))
+
+
+@attrs.frozen
+class Tagged:
+    """An item with a field that is no column of a table."""
+
+    phone: str
+    tags: tuple[str, ...] = ()
+    last_message_time: datetime | None = None
+
+
+@attrs.frozen
+class OnlyPhone:
+    """An item with one field, which still is a row."""
+
+    phone: str
+
+    @property
+    def last_message_time(self) -> None:
+        """It has none."""
+
+
+async def test_files_of_a_class_of_your_own(tmp_path: Path) -> None:
+    """Arrow needs a type for each column, JSON does not."""
+    file = tmp_path / "list"
+    await write_jsonl([Tagged("1", ("a",))], file, item=Tagged)
+    assert file.read_text() == '{"phone":"1","tags":["a"],"last_message_time":null}\n'
+    with pytest.raises(InvalidTypeError, match="Tagged.tags can't be a column"):
+        to_arrow([], item=Tagged)
+    await write_csv([OnlyPhone("1")], file, item=OnlyPhone)
+    assert file.read_text() == "phone\n1\n"
+    assert to_arrow([OnlyPhone("1")], item=OnlyPhone).to_pylist() == [{"phone": "1"}]
+    await write_jsonl([OnlyPhone("1")], file, item=OnlyPhone)
+    assert list(read_jsonl(file, item=OnlyPhone)) == [OnlyPhone("1")]
+
+
+async def test_an_export(tmp_path: Path) -> None:
+    """Its folder is of one call: a run with another is refused, and the same goes on."""
+    async with PlugChatSimulator(30, contacts=40) as sim:
+        accounts = [Account("a", sim.token, sim.base_url)]
+        summary = await export_many(accounts, tmp_path, call=CONTACTS)
+        assert (summary.finished, summary.chats) == (1, 40)
+        lines = [json.loads(line) for line in (tmp_path / "a.jsonl").read_text("utf-8").splitlines()]
+        assert list(lines[0]) == ["account", "phone", "name", "short", "vname", "notify", "lid"]
+        assert set(read_jsonl(tmp_path / "a.jsonl", item=Contact)) == set(sim.contacts)
+        count = len(sim.requests)
+        assert (await export_many(accounts, tmp_path, call=CONTACTS)).skipped == 1
+        assert len(sim.requests) == count
+        held = "holds all items of /api/whatsapp/contacts of each account as jsonl, .* would write all chats"
+        with pytest.raises(InvalidValueError, match=held):
+            await export_many(accounts, tmp_path)
+        await export_many(accounts, tmp_path, restart=True)
+        assert set(read_jsonl(tmp_path / "a.jsonl")) == set(sim.chats)
+        with pytest.raises(InvalidValueError, match="merge_people merges chats, not the items of another call"):
+            await export_many(accounts, tmp_path, call=CONTACTS, merge_people=True)
