@@ -207,7 +207,7 @@ async def test_many_accounts() -> None:
         assert results["b"].chats == cast("object", other.contacts)
         assert {request.path for request in sim.requests} == {CONTACTS.path}
         async for _, page in fetch_many(accounts, call=PENDING_CHATS, stream=True):
-            assert {type(item) for item in page.items} == {PendingChat}
+            assert {type(item).__name__ for item in page.items} == {"PendingChat"}
     with pytest.raises(InvalidTypeError, match="call must be of type plugchat_async.Call, got str"):
         fetch_many([], call=cast("Any", "/api/whatsapp/contacts"))
 
