@@ -9,11 +9,11 @@ own reads any other list of the gateway.
 
 import re
 from datetime import datetime
-from typing import Any, Final, Generic
+from typing import Any, Final, Generic, Literal
 
 from attrs import field, fields_dict, frozen, has
 
-from plugchat_async._internal.validation import check_type
+from plugchat_async._internal.validation import check_choice, check_type
 from plugchat_async._items import ItemT, ListItem
 from plugchat_async.errors import InvalidTypeError, InvalidValueError
 from plugchat_async.models import Chat
@@ -46,19 +46,23 @@ class Call(Generic[ItemT]):
     Attributes:
         path: The path below the base URL, such as "/api/whatsapp/contacts".
         item: The class of the items, a frozen attrs class.
+        consistency: The default of that option of walks (default "exact"). "strict" is for lists that items leave while
+            they are read.
 
     Raises:
-        InvalidValueError: The path is not a plain one, or the class lacks what a walk needs.
+        InvalidValueError: The path is not a plain one, the class lacks what a walk needs, or the consistency is none.
         InvalidTypeError: The path is not a str, or the class is not an attrs class.
     """
 
     path: str
     item: type[ItemT] = field(repr=lambda item: item.__name__)
+    consistency: Literal["exact", "strict", "plain"] = "exact"
 
     def __attrs_post_init__(self) -> None:
         check_type("path", self.path, str)
         if not _PATH.fullmatch(self.path):
             raise InvalidValueError(f"invalid path {self.path[:80]!r}", "Use a path such as /api/whatsapp/contacts.")
+        check_choice("consistency", self.consistency, ("exact", "strict", "plain"))
         item: Any = self.item
         if not isinstance(item, type) or not has(item):
             raise InvalidTypeError(f"item must be an attrs class, got {getattr(item, '__name__', item)!r}", _ITEM_HINT)
@@ -126,7 +130,7 @@ CHATS: Final = Call("/api/whatsapp/chats", Chat)
 """All chats, those with the newest messages first."""
 CONTACTS: Final = Call("/api/whatsapp/contacts", Contact)
 """All contacts. Their order is not documented."""
-PENDING_CHATS: Final = Call("/api/chat/get-pending-chats", PendingChat)
-"""The chats with unread messages."""
+PENDING_CHATS: Final = Call("/api/chat/get-pending-chats", PendingChat, consistency="strict")
+"""The chats with unread messages. A chat that is read leaves the list, so its walks are "strict" by default."""
 
 CALLS: Final[tuple[Call[Any], ...]] = (CHATS, CONTACTS, PENDING_CHATS)

@@ -182,7 +182,8 @@ class PlugChatSession:
             call: The call: `CHATS`, `CONTACTS`, `PENDING_CHATS`, or a `Call` of your own. What is found out about page
                 sizes and repairs is remembered for each call; the token, limits and retry budget are the account's.
             page_size: The number of items per request (default 100).
-            **options: See `WalkOptions`. A checkpoint can be resumed with its own call only.
+            **options: See `WalkOptions`. `consistency` is that of the call by default. A checkpoint can be resumed with
+                its own call only.
 
         Raises:
             InvalidValueError: An argument has a wrong value, or two contradict each other.
@@ -190,6 +191,7 @@ class PlugChatSession:
             SessionStateError: The session is not open.
         """
         check_type("call", call, Call)
+        options.setdefault("consistency", call.consistency)
         return self._walk(WalkSettings(page_size=page_size, **options), call)
 
     def iter_chats(self, page_size: int = 100, **options: Unpack[WalkOptions]) -> AsyncGenerator[Chat, None]:
@@ -227,7 +229,8 @@ class PlugChatSession:
     ) -> AsyncGenerator[PendingChat, None]:
         """Yield the chats with unread messages, in the server's order. A shortcut for `walk(PENDING_CHATS, …)`.
 
-        A chat leaves this list when it is read, as if it were deleted: `consistency="strict"` covers that.
+        A chat leaves this list when it is read, as if it were deleted, so `consistency` is "strict" by default: you may
+        read and answer the chats in the loop. The list must be shorter than `max_page_size`, 1,000 chats, for a proof.
         """
         return items_of(partial(self.walk, PENDING_CHATS, page_size, **options))
 

@@ -66,7 +66,6 @@ class BulkSettings:
     def __attrs_post_init__(self) -> None:
         check_type("isolate_connections", self.isolate_connections, bool)
         check_type("server_traits", self.server_traits, ServerTraits, optional=True)
-        check_type("call", self.call, Call)
         self.walk.state(self.call.path)
 
     def pool(self, accounts: Source[Account], *, concurrency: int, pages: bool) -> WorkerPool:
@@ -94,13 +93,15 @@ def settings_of(options: BulkOptions) -> BulkSettings:
     unknown = options.keys() - BulkOptions.__optional_keys__
     if unknown:
         raise TypeError(f"unexpected keyword arguments: {', '.join(sorted(unknown))}")
+    call = options.get("call", CHATS)
+    check_type("call", call, Call)
     return BulkSettings(
-        WalkSettings(**_options_of(WalkSettings, options)),
+        WalkSettings(**{"consistency": call.consistency, **_options_of(WalkSettings, options)}),
         RequestSettings(proxy=proxy, **_options_of(RequestSettings, options)),
         origin,
         options.get("isolate_connections", False),
         options.get("server_traits"),
-        options.get("call", CHATS),
+        call,
     )
 
 

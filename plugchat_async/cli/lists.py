@@ -24,11 +24,11 @@ from plugchat_async import (
 )
 from plugchat_async._http.urls import DEFAULT_BASE_URL
 from plugchat_async._internal.files import appears_whole
+from plugchat_async._pagination.walk_state import Consistency
 from plugchat_async.cli.chats import print_reports, warn_if_empty
 from plugchat_async.cli.options import (
     EXIT_OK,
     BaseURLOption,
-    ConsistencyOption,
     IntOption,
     MaxPageSizeOption,
     OnBadValueOption,
@@ -59,7 +59,13 @@ class ListOptions:
     page_size: Annotated[IntOption, Parameter(help="Items per request.")] = 100
     max_page_size: MaxPageSizeOption = 1000
     limit: Annotated[IntOption | None, Parameter(help="Maximum number of items; default: all.")] = None
-    consistency: ConsistencyOption = "exact"
+    consistency: Annotated[
+        Consistency | None,
+        Parameter(
+            help="exact: every item once while the list changes; strict: also if items leave it; plain: whatever the "
+            "server sends. Default: exact for contacts, strict for pending."
+        ),
+    ] = None
     prefetch: PrefetchOption = 0
     require_verified: RequireVerifiedOption = False
     on_bad_value: OnBadValueOption = "warn"
@@ -98,7 +104,7 @@ def _write_list(call: Call[Any], table: Callable[[Sequence[Any]], Table], option
     walk_options: WalkOptions = {
         "limit": options.limit,
         "max_page_size": options.max_page_size or None,
-        "consistency": options.consistency,
+        "consistency": options.consistency or call.consistency,
         "prefetch": options.prefetch,
         "require_verified": options.require_verified,
         "on_report": reports.append,

@@ -184,6 +184,33 @@ async def test_lists_learn_apart() -> None:
             assert len(sim.requests) == known + 1
 
 
+@pytest.mark.parametrize("consistency", [None, "exact"])
+async def test_a_pending_chat_is_read_in_the_loop(consistency: Any) -> None:
+    """It leaves the list, and the others move up: by default none slips through between two pages, as in "exact"."""
+    options: Any = {} if consistency is None else {"consistency": consistency}
+    async with PlugChatSimulator(600, seed=4, dialect="documented") as sim, session(sim) as plugchat:
+        await plugchat.list_pending_chats(20)
+        before = {chat.id for chat in sim.pending_chats}
+        found: set[str] = set()
+        async for chat in plugchat.iter_pending_chats(20, **options):
+            if not found:
+                sim.mark_read(chat.id)
+            found.add(chat.id)
+        assert len(before - found) == (0 if consistency is None else 1)
+
+
+async def test_all_pending_chats_are_read_in_the_loop() -> None:
+    """A bot that answers each of them gets each of them."""
+    async with PlugChatSimulator(600, seed=4, dialect="documented") as sim, session(sim) as plugchat:
+        before = {chat.id for chat in sim.pending_chats}
+        found: set[str] = set()
+        async for chat in plugchat.iter_pending_chats(20):
+            sim.mark_read(chat.id)
+            found.add(chat.id)
+        assert found == before
+        assert await plugchat.list_pending_chats() == []
+
+
 async def test_pending_chats_follow_the_chats() -> None:
     """A chat that is read leaves the list, one with a message comes to its front."""
     async with PlugChatSimulator(60, seed=4) as sim, session(sim) as plugchat:
