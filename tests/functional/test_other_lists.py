@@ -35,6 +35,7 @@ from plugchat_async import (
 )
 from plugchat_async.testing import Fault, PlugChatSimulator, Quirks
 from plugchat_async.testing.dialects import DIALECTS
+from support.fakes import FakeTime
 
 Rows = Callable[[PlugChatSimulator], Sequence[Any]]
 
@@ -116,7 +117,10 @@ async def test_a_contact_twice_comes_once() -> None:
 @both
 async def test_faults_are_retried(call: Call[Any], rows: Rows) -> None:
     """As those of chats."""
-    async with PlugChatSimulator(300, seed=1, dialect="documented") as sim, session(sim) as plugchat:
+    async with (
+        PlugChatSimulator(300, seed=1, dialect="documented") as sim,
+        session(sim, clock=FakeTime().clock) as plugchat,
+    ):
         sim.script(Fault.status(503), Fault.reset(), Fault.none(), Fault.truncate())
         assert await plugchat.walk(call, 40).to_list() == list(rows(sim))
 
