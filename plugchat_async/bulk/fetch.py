@@ -95,8 +95,9 @@ def settings_of(options: BulkOptions) -> BulkSettings:
         raise TypeError(f"unexpected keyword arguments: {', '.join(sorted(unknown))}")
     call = options.get("call", CHATS)
     check_type("call", call, Call)
+    walk: dict[str, Any] = {"consistency": call.consistency, **_options_of(WalkSettings, options)}
     return BulkSettings(
-        WalkSettings(**{"consistency": call.consistency, **_options_of(WalkSettings, options)}),
+        WalkSettings(**walk),
         RequestSettings(proxy=proxy, **_options_of(RequestSettings, options)),
         origin,
         options.get("isolate_connections", False),
