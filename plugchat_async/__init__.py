@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from plugchat_async.export import *
     from plugchat_async.models import *
     from plugchat_async.server_traits import *
-    from plugchat_async.session import *
+    from plugchat_async.session import PlugChatSession
     from plugchat_async.watch import *
 
 __all__ = [
