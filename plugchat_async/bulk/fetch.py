@@ -41,7 +41,8 @@ class BulkOptions(CommonWalkOptions, RequestOptions, total=False):
             after the other). No cookie, header or error of one account reaches another in any case. But if a server
             sends an unrequested answer just when the next request is sent, it is taken for the answer to that one.
         server_traits: What is known of the server at `base_url`, such as the `server_traits` of a session (default
-            None: nothing). They are those of the call for chats. Accounts with one base URL share what is found out.
+            None: nothing). Those of a session are of its call for chats: leave them out with another `call`. Accounts
+            with one base URL share what is found out.
     """
 
     call: Call[Any]

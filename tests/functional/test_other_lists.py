@@ -1,8 +1,10 @@
 """Contacts and pending chats over HTTP, against the simulator: what holds for chats holds for them."""
 
 import csv
+import functools
 import io
 import json
+import random
 from collections.abc import Callable, Sequence
 from datetime import datetime
 from pathlib import Path
@@ -159,6 +161,32 @@ async def test_contacts_that_move_are_read_once() -> None:
     assert len(ids) == len(set(ids))
     assert {contact.id for contact in before} <= set(ids)
     assert reports[0].verified
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("consistency", ["exact", "strict"])
+async def test_a_long_list_of_contacts(consistency: Any) -> None:
+    """Longer than an answer, and without times: each comes once, or the walk says that it is not verified."""
+    verified = 0
+    for seed in range(4):
+        reports: list[WalkReport] = []
+        async with (
+            PlugChatSimulator(0, contacts=1300, seed=seed) as sim,
+            session(sim) as plugchat,
+        ):
+            await plugchat.list_contacts(100)
+            before = {contact.id for contact in sim.contacts}
+            rename = functools.partial(_rename_one, sim, random.Random(seed))
+            found = await plugchat.list_contacts(100, consistency=consistency, on_page=rename, on_report=reports.append)
+        ids = [contact.id for contact in found]
+        assert len(ids) == len(set(ids))
+        assert before <= set(ids) or not reports[0].verified
+        verified += reports[0].verified
+    assert verified or consistency == "strict"
+
+
+def _rename_one(sim: PlugChatSimulator, rnd: random.Random, _: object) -> None:
+    sim.rename_contact(rnd.choice(sim.contacts), rnd.choice(("Aaron", "Mia", "Zeca")))
 
 
 async def test_a_contact_is_deleted() -> None:

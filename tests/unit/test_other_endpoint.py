@@ -81,6 +81,7 @@ async def test_its_bad_values_are_told() -> None:
             await plugchat.walk(BUSINESSES, 5).to_list()
     told = [(problem.index, problem.field, problem.expected) for problem in caught.value.problems]
     assert told == [(0, "isBusiness", "true or false, 1 or 0"), (1, "phone", "a text")]
+    assert str(caught.value.problems[1]) == "business 1, phone: expected a text, got nothing"
 
 
 @pytest.mark.parametrize(("call", "noun"), [(CHATS, "chats"), (CONTACTS, "contacts"), (PENDING_CHATS, "pending chats")])
