@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ import pytest
 from plugchat_async import Contact, PendingChat, read_jsonl
 from plugchat_async.cli import app as cli
 from plugchat_async.testing import Fault, PlugChatSimulator
+from support.commands import said, start, wait_until
 from support.fakes import served
 from support.terminal import STEERING, STEERING_NAMES, on_terminal
 
@@ -109,3 +111,18 @@ def test_names_on_a_terminal(account: PlugChatSimulator) -> None:
     shown = on_terminal(["contacts"])
     assert not set(shown) & STEERING
     assert len([line for line in shown.splitlines() if line.startswith("│")]) >= 45
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("target", ["x.jsonl", None])
+def test_a_signal_ends_it(account: PlugChatSimulator, tmp_path: Path, target: str | None) -> None:
+    """It says what was written, and leaves no hidden part."""
+    account.script(Fault.none(), Fault.hang())
+    output = [] if target is None else ["-o", str(tmp_path / target)]
+    process = start("contacts", "--page-size", "10", "--max-page-size", "0", *output)
+    wait_until(lambda: len(account.requests) == 2)
+    process.send_signal(signal.SIGTERM)
+    _, err = process.communicate(timeout=30)
+    written = "the output is not complete." if target is None else "nothing was written."
+    assert (process.returncode, err) == (143, f"{said(signal.SIGTERM)}: {written}\n")
+    assert list(tmp_path.iterdir()) == []
