@@ -1,6 +1,7 @@
 """What errors carry apart from text: the requests that were sent, the values that could not be read."""
 
-from attrs import field, frozen
+import attrs
+from attrs import frozen
 
 
 @frozen
@@ -40,7 +41,7 @@ class Problem:
     field: str
     expected: str
     got: str
-    item: str = field(default="chat", repr=False)
+    item: str = attrs.field(default="chat", repr=False)
 
     def __str__(self) -> str:
         where = f"{self.item} {self.index}, {self.field}" if self.field else f"{self.item} {self.index}"
