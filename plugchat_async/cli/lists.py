@@ -159,7 +159,7 @@ def contacts_table(found: Sequence[Contact]) -> Table:
 def pending_table(found: Sequence[PendingChat]) -> Table:
     """Return a table of pending chats."""
     table = Table(
-        Column("name", min_width=9, overflow="fold"),
+        Column("name", min_width=4, overflow="fold"),  # fits into 80 columns with the id of an old group
         Column("id", no_wrap=True),
         Column("unread", justify="right", no_wrap=True),
         Column("last message", no_wrap=True, min_width=16),
