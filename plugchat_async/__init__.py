@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     # Type checkers find the modules, and the names of `__all__`, in these.
     from plugchat_async import (
         bulk,
+        calls,
         converter,
         doctor,
         errors,
@@ -28,15 +29,19 @@ if TYPE_CHECKING:
     from plugchat_async._pagination.chat_walk import *
     from plugchat_async._pagination.options import *
     from plugchat_async.bulk import *
+    from plugchat_async.calls import *
     from plugchat_async.errors import *
     from plugchat_async.export import *
     from plugchat_async.models import *
     from plugchat_async.server_traits import *
-    from plugchat_async.session import *
+    from plugchat_async.session import PlugChatSession
     from plugchat_async.watch import *
 
 __all__ = [
+    "CHATS",
+    "CONTACTS",
     "FOREVER",
+    "PENDING_CHATS",
     "AccessDeniedError",
     "Account",
     "AccountExport",
@@ -45,6 +50,7 @@ __all__ = [
     "Attempt",
     "AuthenticationError",
     "BulkOptions",
+    "Call",
     "Chat",
     "ChatAdded",
     "ChatChanged",
@@ -56,6 +62,7 @@ __all__ = [
     "ConfigurationError",
     "ConnectionFailedError",
     "ConsistencyError",
+    "Contact",
     "DecodeError",
     "ExportOptions",
     "ExportSummary",
@@ -72,6 +79,7 @@ __all__ = [
     "PageLimitError",
     "PageRepeatedError",
     "PaginationError",
+    "PendingChat",
     "PlugChatError",
     "PlugChatSession",
     "Problem",
@@ -122,6 +130,7 @@ _NAMES = {
     "bulk.accounts": ("Account", "read_accounts"),
     "bulk.fetch": ("BulkOptions", "fetch_many"),
     "bulk.workers": ("AccountResult",),
+    "calls": ("CHATS", "CONTACTS", "PENDING_CHATS", "Call", "Contact", "PendingChat"),
     "errors": tuple(name for name in __all__ if name.endswith("Error")),
     "export.accounts": ("export_many",),
     "export.people": ("merge_people",),
@@ -141,7 +150,18 @@ _MODULE_OF = {name: module for module, names in _NAMES.items() for name in names
 # Attributes after `import plugchat_async`, too.
 _MODULES = frozenset(
     (
-        *("bulk", "converter", "doctor", "errors", "export", "integrations", "models", "server_traits", "session"),
+        *(
+            "bulk",
+            "calls",
+            "converter",
+            "doctor",
+            "errors",
+            "export",
+            "integrations",
+            "models",
+            "server_traits",
+            "session",
+        ),
         *("testing", "watch"),
     )
 )

@@ -1,5 +1,6 @@
 """What errors carry apart from text: the requests that were sent, the values that could not be read."""
 
+import attrs
 from attrs import frozen
 
 
@@ -33,13 +34,15 @@ class Problem:
         field: The vendor's name of the field, or "" for the row as a whole.
         expected: What would be read, in words.
         got: What came, shortened.
+        item: What the row should be, in words (default "chat").
     """
 
     index: int
     field: str
     expected: str
     got: str
+    item: str = attrs.field(default="chat", repr=False)
 
     def __str__(self) -> str:
-        where = f"chat {self.index}, {self.field}" if self.field else f"chat {self.index}"
+        where = f"{self.item} {self.index}, {self.field}" if self.field else f"{self.item} {self.index}"
         return f"{where}: expected {self.expected}, got {self.got}"

@@ -4,15 +4,13 @@ import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from functools import cached_property
-from operator import attrgetter
-from typing import Any, Final, Literal, Self, TypeAlias, TypeVar
+from typing import Any, Final, Generic, Literal, TypeAlias
 
-import msgspec
-from attrs import asdict, evolve, field, fields, frozen
+from attrs import field, frozen
 
 from plugchat_async._error_details import Problem
 from plugchat_async._internal.lenient_json import parse_rows
-from plugchat_async.errors import InvalidValueError
+from plugchat_async._items import ItemT, ListItem, columns_of, getter_of
 
 ChatKind: TypeAlias = Literal["person", "group", "broadcast", "channel", "status"]
 
@@ -30,7 +28,7 @@ _KINDS: Final[tuple[tuple[re.Pattern[str], ChatKind], ...]] = (
 
 
 @frozen
-class Chat:
+class Chat(ListItem):
     """One chat of an account: a person, a group, a broadcast list, a channel, or the account's status.
 
     A field that the gateway leaves out, or sends as null or as an empty string, has its default.
@@ -71,64 +69,16 @@ class Chat:
     muted_until: datetime | None = None
 
     @property
-    def id(self) -> str:
-        """The address of the chat: the phone, else the lid. Messages can be sent to it. "" if there is neither."""
-        return self.phone or self.lid or ""
-
-    @property
     def kind(self) -> ChatKind:
         """The kind of the chat, from the gateway's flags, else from the form of the id."""
         if self.is_group or self.is_group_announcement:
             return "group"
         return kind_of_id(self.id)
 
-    def to_dict(self) -> dict[str, Any]:
-        """Return the chat as JSON has it: `Chat`'s own names in order, times as RFC 3339 texts in UTC."""
-        values: dict[str, Any] = msgspec.to_builtins(asdict(self, recurse=False))
-        return values
 
-    @classmethod
-    def from_dict(cls, values: Mapping[str, Any]) -> Self:
-        """Return a chat from a dict that `to_dict` returned, or from a line of an export.
-
-        Args:
-            values: `Chat`'s own names and their values. Names that are missing have their defaults, names that `Chat`
-                does not know are ignored. To read a row as the gateway sends it, use `plugchat_async.converter`.
-
-        Raises:
-            InvalidValueError: A value is of another type than the field, or there is neither a phone nor a lid.
-
-        """
-        try:
-            return _checked(msgspec.convert(dict(values), cls))
-        except (msgspec.ValidationError, ValueError, TypeError, OverflowError) as error:
-            reason = str(error)
-        raise InvalidValueError(f"not a chat: {reason}", _FROM_DICT_HINT)
-
-
-COLUMNS: Final = tuple(a.name for a in fields(Chat))
+COLUMNS: Final = columns_of(Chat)
 """The names of a chat's fields, in order: the columns of an export."""
-values_of: Final = attrgetter(*COLUMNS)
-
-_FROM_DICT_HINT: Final = (
-    "Chats are read back as they were exported, with `Chat`'s own names. "
-    "To read a row as the gateway sends it, use plugchat_async.converter."
-)
-_Chat = TypeVar("_Chat", bound=Chat)
-
-
-def _checked(chat: _Chat) -> _Chat:
-    """Return a chat with its times in UTC. Raise ValueError if it has no id, or a time without an offset."""
-    if not chat.id:
-        raise ValueError("there is neither a phone nor a lid")
-    times: dict[str, Any] = {}
-    for name in ("last_message_time", "muted_until"):
-        time: datetime | None = getattr(chat, name)
-        if time is not None and time.tzinfo is None:
-            raise ValueError(f"{name} has no offset from UTC")
-        if time is not None and time.tzinfo is not UTC:
-            times[name] = time.astimezone(UTC)
-    return evolve(chat, **times) if times else chat
+values_of: Final = getter_of(Chat)
 
 
 def kind_of_id(text: str) -> ChatKind:
@@ -140,13 +90,14 @@ def kind_of_id(text: str) -> ChatKind:
 
 
 @frozen
-class Page:
-    """One page of chats, from one response.
+class Page(Generic[ItemT]):
+    """One page of a list, from one response: `Page` of chats, `Page[Contact]` of contacts.
 
     Attributes:
         number: The number of the page, from 1.
         size: How many chats were requested.
-        chats: The chats, in the server's order. A server that ignores `pageSize` may send more than `size`.
+        chats: The chats, or the items of another call, in the server's order. A server that ignores `pageSize` may send
+            more than `size`.
         raw: The response's body, decoded from its content encoding, with all keys that `Chat` does not have.
         skipped: How many chats of the response are not in `chats`, since the walk yielded them before (default 0).
         unreadable_keys: A digest of each row of the response that is not in `chats`, since it is not a chat.
@@ -157,12 +108,17 @@ class Page:
 
     number: int
     size: int
-    chats: tuple[Chat, ...]
+    chats: tuple[ItemT, ...]
     raw: bytes = field(repr=lambda raw: f"<{len(raw)} bytes>")
     skipped: int = 0
     unreadable_keys: tuple[str, ...] = field(default=(), repr=False)
     problems: tuple[Problem, ...] = ()
     problem_count: int = 0
+
+    @property
+    def items(self) -> tuple[ItemT, ...]:
+        """The same as `chats`: a better name for the items of another call."""
+        return self.chats
 
     @property
     def unreadable(self) -> int:

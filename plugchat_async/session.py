@@ -7,15 +7,16 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, Self, Unpack, cast
 
 from plugchat_async._http.options import HiddenOptions, RequestSettings, SessionOptions
-from plugchat_async._http.page_fetcher import PageFetcher
 from plugchat_async._http.shared_resources import SharedResources
 from plugchat_async._http.token import TokenFunction, fingerprint, hidden_token
 from plugchat_async._http.urls import DEFAULT_BASE_URL
 from plugchat_async._internal.validation import check_int, check_type
+from plugchat_async._items import ItemT
+from plugchat_async._pagination.account_list import AccountList, items_of, list_of, pages_of
 from plugchat_async._pagination.account_mark import Fingerprint
 from plugchat_async._pagination.chat_walk import ChatWalk
 from plugchat_async._pagination.options import WalkOptions, WalkSettings
-from plugchat_async._pagination.server_traits import ListMemory
+from plugchat_async.calls import CHATS, CONTACTS, PENDING_CHATS, Call, Contact, PendingChat
 from plugchat_async.errors import InvalidValueError, PlugChatError
 from plugchat_async.models import AccountStatus, Chat, ChatEvent, Page
 from plugchat_async.server_traits import ServerTraits
@@ -70,7 +71,7 @@ class PlugChatSession:
         self._transport = resources.transport()
         self._fetcher = resources.page_fetcher(self._transport, hidden, self._origin)
         self._traits = ServerTraits() if traits is None else traits.copy()
-        self._memory = ListMemory()
+        self._lists: dict[Call[Any], AccountList] = {CHATS: AccountList(self._fetcher, self._traits)}
 
     @classmethod
     def from_env(cls, **options: Unpack[SessionOptions]) -> Self:
@@ -168,9 +169,32 @@ class PlugChatSession:
             InvalidTypeError: An argument has a wrong type.
             SessionStateError: The session is not open.
         """
-        return self._walk(WalkSettings(page_size=page_size, **options))
+        return self.walk(CHATS, page_size, **options)
 
-    async def iter_chats(self, page_size: int = 100, **options: Unpack[WalkOptions]) -> AsyncGenerator[Chat, None]:
+    def walk(self, call: Call[ItemT], page_size: int = 100, **options: Unpack[WalkOptions]) -> ChatWalk[ItemT]:
+        """Return a walk over a list of the vendor, as `walk_chats` does. It requests nothing before it is iterated.
+
+            async with plugchat.walk(CONTACTS) as walk:
+                async for contact in walk:
+                    ...
+
+        Args:
+            call: The call: `CHATS`, `CONTACTS`, `PENDING_CHATS`, or a `Call` of your own. What is found out about page
+                sizes and repairs is remembered for each call; the token, limits and retry budget are the account's.
+            page_size: The number of items per request (default 100).
+            **options: See `WalkOptions`. `consistency` is that of the call by default. A checkpoint can be resumed with
+                its own call only.
+
+        Raises:
+            InvalidValueError: An argument has a wrong value, or two contradict each other.
+            InvalidTypeError: An argument has a wrong type.
+            SessionStateError: The session is not open.
+        """
+        check_type("call", call, Call)
+        options.setdefault("consistency", call.consistency)
+        return self._walk(WalkSettings(page_size=page_size, **options), call)
+
+    def iter_chats(self, page_size: int = 100, **options: Unpack[WalkOptions]) -> AsyncGenerator[Chat, None]:
         """Yield all chats of the account, in the server's order.
 
         At the end come those that jumped to its front, and further rows of one person.
@@ -179,32 +203,40 @@ class PlugChatSession:
         is a shortcut for `walk_chats`, with its arguments and errors. `contextlib.aclosing` ends it early. As with
         every async generator, a step that is cancelled ends it: use `walk_chats` for timeouts around single steps.
         """
-        walk = self.walk_chats(page_size, **options)
-        try:
-            while (page := await walk.next_page()) is not None:
-                for chat in page.chats:
-                    yield chat
-                del page  # while the next one is awaited
-        finally:
-            await walk.discard()
+        return items_of(partial(self.walk_chats, page_size, **options))
 
-    async def iter_pages(self, page_size: int = 100, **options: Unpack[WalkOptions]) -> AsyncGenerator[Page, None]:
+    def iter_pages(self, page_size: int = 100, **options: Unpack[WalkOptions]) -> AsyncGenerator[Page, None]:
         """Yield the pages of the list. A shortcut for `walk_chats(...).pages()`, see `iter_chats`."""
-        walk = self.walk_chats(page_size, **options)
-        try:
-            while (page := await walk.next_page()) is not None:
-                yield page
-                del page  # while the next one is awaited
-        finally:
-            await walk.discard()
+        return pages_of(partial(self.walk_chats, page_size, **options))
 
     async def list_chats(self, page_size: int = 100, **options: Unpack[WalkOptions]) -> list[Chat]:
         """Return the chats that `iter_chats` yields. If the walk fails, all are lost: its error has no `checkpoint`."""
-        walk = self.walk_chats(page_size, **options)
-        try:
-            return await walk.to_list()
-        finally:
-            await walk.discard()
+        return await list_of(partial(self.walk_chats, page_size, **options))
+
+    def iter_contacts(self, page_size: int = 100, **options: Unpack[WalkOptions]) -> AsyncGenerator[Contact, None]:
+        """Yield all contacts of the account, in the server's order. A shortcut for `walk(CONTACTS, …)`.
+
+        Contacts have no times, so what is promised for lists without times holds: see the guarantees.
+        """
+        return items_of(partial(self.walk, CONTACTS, page_size, **options))
+
+    async def list_contacts(self, page_size: int = 100, **options: Unpack[WalkOptions]) -> list[Contact]:
+        """Return the contacts that `iter_contacts` yields."""
+        return await list_of(partial(self.walk, CONTACTS, page_size, **options))
+
+    def iter_pending_chats(
+        self, page_size: int = 100, **options: Unpack[WalkOptions]
+    ) -> AsyncGenerator[PendingChat, None]:
+        """Yield the chats with unread messages, in the server's order. A shortcut for `walk(PENDING_CHATS, …)`.
+
+        A chat leaves this list when it is read, as if it were deleted, so `consistency` is "strict" by default: you may
+        read and answer the chats in the loop. The list must be shorter than `max_page_size`, 1,000 chats, for a proof.
+        """
+        return items_of(partial(self.walk, PENDING_CHATS, page_size, **options))
+
+    async def list_pending_chats(self, page_size: int = 100, **options: Unpack[WalkOptions]) -> list[PendingChat]:
+        """Return the chats that `iter_pending_chats` yields."""
+        return await list_of(partial(self.walk, PENDING_CHATS, page_size, **options))
 
     def watch_chats(self, **options: Unpack["WatchOptions"]) -> AsyncGenerator[ChatEvent, None]:
         """Poll the list, and yield its changes as events: ChatAdded, ChatChanged, ChatRemoved.
@@ -249,15 +281,10 @@ class PlugChatSession:
     def _fingerprint_of(self, account: str | None) -> Fingerprint:
         return partial(fingerprint, self._fetcher.token, self._origin, account)
 
-    def _walk(
-        self,
-        settings: WalkSettings,
-        fetcher: PageFetcher | None = None,
-        memory: ListMemory | None = None,
-        traits: ServerTraits | None = None,
-    ) -> ChatWalk:
-        """Return a walk over the pages of a call (default: over chats), with what is known of its list and pages."""
-        known = (traits or self._traits, memory or self._memory)
-        walk = ChatWalk(fetcher or self._fetcher, settings, *known, self._fingerprint_of(settings.account))
+    def _walk(self, settings: WalkSettings, call: Call[Any] = CHATS) -> ChatWalk[Any]:
+        known = self._lists.get(call)
+        if known is None:
+            known = self._lists[call] = AccountList(self._fetcher.for_endpoint(call.path, call.item))
+        walk = known.walk(settings, self._fingerprint_of(settings.account))
         self._transport.check()
         return walk

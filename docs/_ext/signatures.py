@@ -101,10 +101,11 @@ def _signature(
 
 
 def _hide_overloads(_app: Sphinx) -> None:
-    """Show `fetch_many` once, as its docstring explains it."""
-    analyzer = ModuleAnalyzer.for_module("plugchat_async.bulk.fetch")
-    analyzer.analyze()
-    analyzer.overloads.clear()
+    """Show `fetch_many` and `read_jsonl` once, as their docstrings explain them."""
+    for name in ("plugchat_async.bulk.fetch", "plugchat_async.export.writers"):
+        analyzer = ModuleAnalyzer.for_module(name)
+        analyzer.analyze()
+        analyzer.overloads.clear()
 
 
 def setup(app: Sphinx) -> ExtensionMetadata:

@@ -24,6 +24,7 @@ from plugchat_async._http.secret import Secret
 from plugchat_async._internal.json_slices import CutError, RefusedError, TooLargeError, read_slices, split_slices
 from plugchat_async._internal.lenient_json import REFUSALS, value_of
 from plugchat_async._internal.steps import finish
+from plugchat_async._items import noun_of
 from plugchat_async.errors import DecodeError, NotAListError, NotJSONError, ResponseError, ResponseTooLargeError
 
 OnBadValue = Literal["warn", "raise"]
@@ -143,7 +144,7 @@ def _read_rows(
             break  # it is an error in any case
     if len(unreadable) > most_unreadable:
         ids = f"at least {len(unreadable)} have neither a phone nor a lid"
-        message = f"not a page of chats: of {len(rows)} rows, {ids}"
+        message = f"not a page of {reader.noun}s: of {len(rows)} rows, {ids}"
     elif count > most_bad or (problems and on_bad_value == "raise"):
         at_least = "at least " if count > most_bad else ""
         message = f"{at_least}{count} value{'' if count == 1 else 's'} can't be read"
@@ -167,13 +168,18 @@ def _read_run(rows: list[bytes], lane: FastLane) -> list[Any] | None:
 
 
 class _RowReader:
-    """Reads single rows with a converter, and reports the values that can't be read."""
+    """Reads single rows with a converter, and reports the values that can't be read.
+
+    Attributes:
+        noun: What a row is, in words.
+    """
 
     def __init__(self, using: Converter, item: Any, token: Secret) -> None:
         # Without it cattrs stops at the first value that can't be read, and does not name it.
         detailed = using if using.detailed_validation else using.copy(detailed_validation=True)
         self._structure = detailed.get_structure_hook(item)
         self._item = item
+        self.noun = noun_of(item)
         self._token = token
         self._decode_values, self._decode_raws = _row_decoders(item)
 
@@ -182,26 +188,24 @@ class _RowReader:
         try:
             values = self._values(row)
         except REFUSALS:
-            return None, [Problem(index, "", "an object", _shown(row, self._token))]
+            return None, [Problem(index, "", "an object", _shown(row, self._token), self.noun)]
         problems: list[Problem] = []
         unread: set[str] = set()
         while True:
             try:
                 return self._structure(values, self._item), problems
             except MalformedValueError as error:
-                return None, [*problems, Problem(index, "", error.expected, "neither")]
+                return None, [*problems, Problem(index, "", error.expected, "neither", self.noun)]
             except ClassValidationError as group:
                 causes = {wire_name(name): cause for name, cause in _causes(group)}
                 if not causes:  # the class itself refuses the values, as by a validator
-                    return None, [
-                        *problems,
-                        Problem(index, "", "values that the class takes", _shown(row, self._token)),
-                    ]
+                    shown = _shown(row, self._token)
+                    return None, [*problems, Problem(index, "", "values that the class takes", shown, self.noun)]
                 raws = self._decode_raws(row)
                 for key, cause in causes.items():
                     if key not in unread:
                         got = _shown(bytes(raws[key]), self._token) if key in raws else "nothing"
-                        problems.append(Problem(index, key, _expected(cause), got))
+                        problems.append(Problem(index, key, _expected(cause), got, self.noun))
                 if causes.keys() & unread or not causes.keys() <= raws.keys():
                     return None, problems  # a field without a default
                 # The row is read again without the values that can't be read.

@@ -9,13 +9,17 @@ from functools import lru_cache
 from typing import Final
 from urllib.parse import urlsplit
 
+from plugchat_async.calls import CALLS, CHATS
 from plugchat_async.errors import InvalidTypeError, InvalidValueError
 
-CHATS_PATH: Final = "/api/whatsapp/chats"
+CHATS_PATH: Final = CHATS.path
 STATUS_PATH: Final = "/api/whatsapp/status"
 # The vendor's page names the first on its method line and the second in its URL example.
 DOCUMENTED_ORIGINS: Final = ("https://app.plugchat.com.br", "https://www.plugchat.com.br")
 DEFAULT_BASE_URL: Final = DOCUMENTED_ORIGINS[0]
+
+# What a pasted URL of the documentation may end with: the path of a call, or its folder.
+_DOCUMENTED_PATHS: Final = (*(call.path for call in CALLS), *(call.path.rpartition("/")[0] for call in CALLS))
 
 _BASE_URL_HINT: Final = f"Use an origin such as {DOCUMENTED_ORIGINS[0]}, optionally with a path prefix."
 _PROXY_HINT: Final = "Use a URL such as http://127.0.0.1:3128."
@@ -83,7 +87,7 @@ def is_loopback_url(base_url: str) -> bool:
 
 def _trim_path(path: str) -> str:
     trimmed = path.rstrip("/")
-    for documented in (CHATS_PATH, CHATS_PATH.rpartition("/")[0]):
+    for documented in _DOCUMENTED_PATHS:
         if trimmed.endswith(documented):
             return trimmed.removesuffix(documented).rstrip("/")
     return trimmed

@@ -4,11 +4,12 @@ import asyncio
 from collections.abc import AsyncIterator, Sequence
 from functools import partial
 from types import TracebackType
-from typing import Any, Final, Self, cast
+from typing import Any, Final, Generic, Self, cast
 
 from attrs import evolve
 
 from plugchat_async._internal.steps import finish_in_turns
+from plugchat_async._items import ItemT
 from plugchat_async._pagination.account_mark import Fingerprint, WalkMark
 from plugchat_async._pagination.checkpoint import CheckpointPacker, restored
 from plugchat_async._pagination.options import WalkSettings
@@ -21,17 +22,17 @@ from plugchat_async._pagination.walk_context import WalkContext, WalkStats
 from plugchat_async._pagination.walk_reporter import WalkReporter
 from plugchat_async._pagination.walk_steps import Step, YieldPage, advance
 from plugchat_async.errors import PlugChatError, SessionStateError
-from plugchat_async.models import Chat, Page, WalkReport
+from plugchat_async.models import Page, WalkReport
 from plugchat_async.server_traits import ServerTraits
 
 # Sent into a walk where it is not looked at.
-_NOTHING: Final = Page(1, 1, (), b"")
+_NOTHING: Final[Page[Any]] = Page(1, 1, (), b"")
 # `WalkReport.reason` of a walk that was left, or that has reached its `limit`.
 LEFT: Final = "the caller ended the walk"
 
 
-class ChatWalk:
-    """A walk over an account's chats, returned by `PlugChatSession.walk_chats`.
+class ChatWalk(Generic[ItemT]):
+    """A walk over an account's chats, returned by `PlugChatSession.walk_chats`, or over another list, by `walk`.
 
         async with plugchat.walk_chats(page_size=100) as walk:
             async for chat in walk:
@@ -77,10 +78,10 @@ class ChatWalk:
         self._reporter = WalkReporter(source.account, settings, observer)
         fetch = source.fetch if observer is None else partial(source.fetch, walk=observer)
         # The page that was read last, its chats, and how many of them were yielded.
-        page = Page(max(1, state.page - 1), state.size, restored(state, source.item), b"[]")
+        page: Page[Any] = Page(max(1, state.page - 1), state.size, restored(state, source.item), b"[]")
         # The page of a checkpoint, until the account's token is known.
-        self._withheld: Page | None = page if page.chats and not is_known else None
-        self._page = page if is_known else _NOTHING
+        self._withheld: Page[ItemT] | None = page if page.chats and not is_known else None
+        self._page: Page[ItemT] = page if is_known else _NOTHING
         self._chats = self._page.chats
         self._yielded = 0
         self._stats.chats += len(self._chats)
@@ -118,7 +119,7 @@ class ChatWalk:
     def __aiter__(self) -> Self:
         return self
 
-    async def __anext__(self) -> Chat:
+    async def __anext__(self) -> ItemT:
         """Return the next chat, in the server's order.
 
         At the end come those that jumped to its front, and further rows of one person.
@@ -139,14 +140,14 @@ class ChatWalk:
         self._yielded += 1
         return self._chats[self._yielded - 1]
 
-    def pages(self) -> AsyncIterator[Page]:
+    def pages(self) -> AsyncIterator[Page[ItemT]]:
         """Return an iterator over the pages that are left, with the chats that were not yielded yet.
 
         The last page is cut at `limit`. Empty pages are not yielded. It raises what `anext` of the walk raises.
         """
         return PageIterator(self.next_page)
 
-    async def next_page(self) -> Page | None:
+    async def next_page(self) -> Page[ItemT] | None:
         """Return the next page, or None at the end of the walk. It raises what `anext` of the walk raises."""
         if (self._yielded == len(self._chats) or self._left == 0) and not await self._read_page():
             return None
@@ -156,12 +157,12 @@ class ChatWalk:
             self._left -= len(chats)
         return self._page if len(chats) == len(self._chats) else evolve(self._page, chats=chats)
 
-    async def to_list(self) -> list[Chat]:
+    async def to_list(self) -> list[ItemT]:
         """Return the chats that are left, and end the walk. It raises what `anext` of the walk raises.
 
         If it fails, its error has no `checkpoint`, but the walk has: it yields all chats that you have not got.
         """
-        chats: list[Chat] = []
+        chats: list[ItemT] = []
         try:
             while (page := await self.next_page()) is not None:
                 chats += page.chats
@@ -176,7 +177,7 @@ class ChatWalk:
             await self.aclose()
         return chats
 
-    def put_back(self, chats: Sequence[Chat]) -> None:
+    def put_back(self, chats: Sequence[ItemT]) -> None:
         """Take back chats that were yielded last but not used, as if they had not been yielded."""
         self._chats, self._yielded = (*chats, *self._chats[self._yielded :]), 0
 
@@ -211,7 +212,7 @@ class ChatWalk:
         chats that were read but not yielded. Keep it as private as the chats. It packs what is new since the last
         checkpoint; the first one of a million chats takes a second: use `checkpoint_async`.
         """
-        pending = self._chats[self._yielded :] if self._withheld is None else self._withheld.chats
+        pending: tuple[Any, ...] = self._chats[self._yielded :] if self._withheld is None else self._withheld.chats
         if isinstance(self._step, YieldPage):
             pending += self._step.page.chats
         return self._packer.pack(pending)
@@ -283,7 +284,7 @@ class ChatWalk:
                 self._interrupted.set()
 
     async def _try_to_read(self) -> bool:
-        page: Page | None = None
+        page: Page[ItemT] | None = None
         if self._left != 0:
             self._page, self._chats, self._yielded = _NOTHING, (), 0  # not needed while the next page is awaited
             page = await self._next_page()
@@ -294,10 +295,10 @@ class ChatWalk:
             return False
         self._page, self._chats, self._yielded = page, page.chats, 0
         if self._settings.on_page is not None:
-            self._settings.on_page(page)
+            self._settings.on_page(cast("Page", page))
         return True
 
-    async def _next_page(self) -> Page | None:
+    async def _next_page(self) -> Page[ItemT] | None:
         """Answer steps until one yields a page. A step that is cancelled is answered by the next call."""
         if self._began is None:
             self._began = self._source.clock.monotonic()
@@ -305,7 +306,7 @@ class ChatWalk:
             self._step = next(self._steps, None)
         while isinstance(self._step, REQUESTS):
             try:
-                page = await self._answers.answer(self._step)
+                page: Page[Any] = await self._answers.answer(self._step)
             except PlugChatError as error:
                 error.checkpoint = await self.checkpoint_async()
                 raise
@@ -321,11 +322,11 @@ class ChatWalk:
             raise self._failure
         if self._step is None:
             return None
-        page = self._step.page
+        found: Page[Any] = self._step.page
         self._advance(_NOTHING)
-        return page
+        return found
 
-    def _advance(self, page: Page) -> None:
+    def _advance(self, page: Page[Any]) -> None:
         """Go on to the next request or page: only there the state is a checkpoint. An error waits for its turn."""
         try:
             self._step = advance(self._steps, page)

@@ -1,11 +1,12 @@
 """What a walk needs of an account: its pages, and somebody who observes the walk."""
 
 from collections.abc import Awaitable, Callable
-from typing import Any, Protocol, Self
+from typing import Any, Generic, Protocol, Self
 
 from attrs import frozen
 
 from plugchat_async._internal.clock import Clock
+from plugchat_async._items import ItemT
 from plugchat_async.errors import PlugChatError
 from plugchat_async.models import AccountStatus, Page, WalkReport
 
@@ -55,19 +56,19 @@ class PageSource(Protocol):
 
 
 @frozen
-class PageIterator:
+class PageIterator(Generic[ItemT]):
     """Iterates over pages. Not a generator: that would be over after a step that was cancelled.
 
     Attributes:
         next_page: Returns the next page, or None at the end.
     """
 
-    _next_page: Callable[[], Awaitable[Page | None]]
+    _next_page: Callable[[], Awaitable[Page[ItemT] | None]]
 
     def __aiter__(self) -> Self:
         return self
 
-    async def __anext__(self) -> Page:
+    async def __anext__(self) -> Page[ItemT]:
         page = await self._next_page()
         if page is None:
             raise StopAsyncIteration

@@ -8,12 +8,13 @@ from attrs import AttrsInstance, field, fields, frozen
 
 from plugchat_async._http.options import HiddenOptions, RequestOptions, RequestSettings
 from plugchat_async._http.shared_resources import SharedResources
-from plugchat_async._http.urls import CHATS_PATH, DEFAULT_BASE_URL
+from plugchat_async._http.urls import DEFAULT_BASE_URL
 from plugchat_async._internal.iterables import Source
 from plugchat_async._internal.validation import check_choice, check_function, check_type
 from plugchat_async._pagination.options import CommonWalkOptions, WalkSettings
 from plugchat_async.bulk.accounts import Account
 from plugchat_async.bulk.workers import AccountResult, WorkerPool
+from plugchat_async.calls import CHATS, Call
 from plugchat_async.errors import PlugChatError
 from plugchat_async.models import Page
 from plugchat_async.server_traits import ServerTraits
@@ -29,6 +30,8 @@ class BulkOptions(CommonWalkOptions, RequestOptions, total=False):
     """The keyword options of `fetch_many` for walks and requests, for functions that pass them on.
 
     Attributes:
+        call: What to list of each account: CHATS (default), CONTACTS, PENDING_CHATS, or a `Call` of your own. Its items
+            are then in place of chats: for a type checker, they need a cast.
         page_size: The number of chats per request (default 100).
         base_url: The base URL of accounts that have none, as for `SessionOptions`.
         account_requests_per_second: The maximum number of requests per second of each account, evenly spaced (default
@@ -38,9 +41,11 @@ class BulkOptions(CommonWalkOptions, RequestOptions, total=False):
             after the other). No cookie, header or error of one account reaches another in any case. But if a server
             sends an unrequested answer just when the next request is sent, it is taken for the answer to that one.
         server_traits: What is known of the server at `base_url`, such as the `server_traits` of a session (default
-            None: nothing). Accounts with one base URL share what is found out.
+            None: nothing). Those of a session are of its call for chats: leave them out with another `call`. Accounts
+            with one base URL share what is found out.
     """
 
+    call: Call[Any]
     page_size: int
     base_url: str
     account_requests_per_second: float | None
@@ -57,11 +62,12 @@ class BulkSettings:
     base_url: str = DEFAULT_BASE_URL
     isolate_connections: bool = False
     server_traits: ServerTraits | None = None
+    call: Call[Any] = CHATS
 
     def __attrs_post_init__(self) -> None:
         check_type("isolate_connections", self.isolate_connections, bool)
         check_type("server_traits", self.server_traits, ServerTraits, optional=True)
-        self.walk.state(CHATS_PATH)
+        self.walk.state(self.call.path)
 
     def pool(self, accounts: Source[Account], *, concurrency: int, pages: bool) -> WorkerPool:
         """Return the workers that walk `accounts`."""
@@ -74,6 +80,7 @@ class BulkSettings:
             isolate_connections=self.isolate_connections,
             pages=pages,
             server_traits=self.server_traits,
+            call=self.call,
         )
 
 
@@ -87,12 +94,16 @@ def settings_of(options: BulkOptions) -> BulkSettings:
     unknown = options.keys() - BulkOptions.__optional_keys__
     if unknown:
         raise TypeError(f"unexpected keyword arguments: {', '.join(sorted(unknown))}")
+    call = options.get("call", CHATS)
+    check_type("call", call, Call)
+    walk: dict[str, Any] = {"consistency": call.consistency, **_options_of(WalkSettings, options)}
     return BulkSettings(
-        WalkSettings(**_options_of(WalkSettings, options)),
+        WalkSettings(**walk),
         RequestSettings(proxy=proxy, **_options_of(RequestSettings, options)),
         origin,
         options.get("isolate_connections", False),
         options.get("server_traits"),
+        call,
     )
 
 

@@ -3,6 +3,7 @@
 import asyncio
 import logging
 from functools import partial
+from typing import Any
 
 from attrs import field, frozen
 
@@ -16,6 +17,7 @@ from plugchat_async._internal.validation import check_int
 from plugchat_async._pagination.chat_walk import ChatWalk
 from plugchat_async._pagination.options import WalkSettings
 from plugchat_async.bulk.accounts import Account
+from plugchat_async.calls import CHATS, Call
 from plugchat_async.errors import ConfigurationError, PlugChatError
 from plugchat_async.models import Chat, Page, WalkReport
 from plugchat_async.server_traits import ServerTraits
@@ -33,7 +35,8 @@ class AccountResult:
 
     Attributes:
         account: The account.
-        chats: All of its chats, in the service's order, or () if it failed or its pages were streamed.
+        chats: All of its chats, or the items of another call, in the service's order; () if it failed or its pages were
+            streamed.
         error: The error with which it failed, or None. `error.account` is the account's name.
         report: The report of its walk, or None if none began.
     """
@@ -70,6 +73,7 @@ class WorkerPool:
         isolate_connections: Whether each account has connections of its own.
         pages: Whether pages are handed over as they come, or all chats with an account's result.
         server_traits: What is known of the server at `origin` (default None: nothing).
+        call: What is listed of each account (default: chats).
     """
 
     def __init__(
@@ -83,6 +87,7 @@ class WorkerPool:
         isolate_connections: bool,
         pages: bool,
         server_traits: ServerTraits | None = None,
+        call: Call[Any] = CHATS,
     ) -> None:
         self._accounts = accounts
         self._resources = resources
@@ -91,6 +96,7 @@ class WorkerPool:
         self._origin = origin
         self._transport = None if isolate_connections else resources.transport()
         self._pages = pages
+        self._call = call
         # What is known of a server holds for all its accounts.
         self._traits = {origin: ServerTraits() if server_traits is None else server_traits.copy()}
         self._found: asyncio.Queue[Item | _End] = asyncio.Queue(1)
@@ -215,6 +221,8 @@ class WorkerPool:
         if isinstance(origin, PlugChatError):
             raise origin
         fetcher = self._resources.page_fetcher(transport, token, origin, reserve=_RESERVE, account=account.name)
+        if self._call != CHATS:
+            fetcher = fetcher.for_endpoint(self._call.path, self._call.item)
         traits = self._traits.setdefault(origin, ServerTraits())
         # A caller of `stream` may resume a failed account in a session of its own.
         return ChatWalk(fetcher, self._settings, traits, None, partial(fingerprint, token, origin, None))

@@ -13,6 +13,7 @@ from plugchat_async.cli.bulk import BULK_EXAMPLES, add_dask_value, bulk
 from plugchat_async.cli.chats import CHATS_EXAMPLES, chats
 from plugchat_async.cli.clip import clip_tokens
 from plugchat_async.cli.doctor import DOCTOR_EXAMPLES, doctor
+from plugchat_async.cli.lists import CONTACTS_EXAMPLES, PENDING_EXAMPLES, contacts, pending
 from plugchat_async.cli.options import (
     EXIT_BROKEN_PIPE,
     EXIT_CODES,
@@ -52,6 +53,8 @@ app = App(
     result_action="return_value",
 )
 app.command(chats, help_epilogue=f"{CHATS_EXAMPLES}\n\n{EXIT_CODES}")
+app.command(contacts, help_epilogue=f"{CONTACTS_EXAMPLES}\n\n{EXIT_CODES}")
+app.command(pending, help_epilogue=f"{PENDING_EXAMPLES}\n\n{EXIT_CODES}")
 app.command(bulk, help_epilogue=f"{BULK_EXAMPLES}\n\n{EXIT_CODES}")
 app.command(watch, help_epilogue=f"{WATCH_EXAMPLES}\n\n{EXIT_CODES}")
 app.command(status, help_epilogue=f"{STATUS_EXAMPLES}\n\n{EXIT_CODES}")

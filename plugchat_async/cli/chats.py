@@ -123,7 +123,7 @@ def chats(
                 with collect_problems(problems):
                     run_async(fetch(stream))
             finally:
-                _print_reports(reports, problems, report=report)  # after the display is removed
+                print_reports(reports, problems, report=report)  # after the display is removed
             if stream is not None:
                 stream.end()
         except PlugChatError as error:
@@ -133,7 +133,7 @@ def chats(
         except (KeyboardInterrupt, OSError) as stop:
             stop.add_note(written if stream is None else stream.keep())
             raise
-    _warn_if_empty(reports, options)
+    warn_if_empty(reports, options)
     return EXIT_OK
 
 
@@ -160,7 +160,7 @@ async def _merged(walk: AsyncIterable[Chat], when_read: Callable[[], object]) ->
         yield person
 
 
-def _print_reports(reports: Sequence[WalkReport], problems: ProblemCollector, *, report: bool) -> None:
+def print_reports(reports: Sequence[WalkReport], problems: ProblemCollector, *, report: bool) -> None:
     """Print on stderr how many values could not be read in a walk that has ended, and with `report` a summary of it."""
     for finished in reports:
         print_problems(finished.problems, problems.first)
@@ -178,7 +178,7 @@ def _print_report(report: WalkReport) -> None:
     )
 
 
-def _warn_if_empty(reports: Sequence[WalkReport], options: WalkOptions) -> None:
+def warn_if_empty(reports: Sequence[WalkReport], options: WalkOptions) -> None:
     """Warn on stderr if a walk from the beginning found no chats: it may not be known if the phone is connected."""
     from_beginning = options.get("resume") is None and options.get("start_page") == 1
     for report in reports:

@@ -5,8 +5,9 @@ import sys
 from collections.abc import AsyncIterable, Callable, Generator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Final, Literal, TextIO
+from typing import Any, Final, Literal, TextIO
 
+from attrs import AttrsInstance, frozen
 from rich.table import Column, Table
 from rich.text import Text
 
@@ -27,6 +28,19 @@ _BY_SUFFIX: Final[dict[str, OutputFormat]] = {
     ".txt": "table",
     ".parquet": "parquet",
 }
+
+
+@frozen
+class Columns:
+    """How the items of a list are written.
+
+    Attributes:
+        item: Their class.
+        table: Returns a table of some.
+    """
+
+    item: type[Any]
+    table: Callable[[Sequence[Any]], Table]
 
 
 def choose_format(given: OutputFormat | None, output: Path | None) -> OutputFormat:
@@ -76,8 +90,11 @@ def open_output(output: Path | None) -> Generator[TextIO]:
         whole.discard()
 
 
-def line_maker(style: LineFormat, *, terminal: bool) -> Callable[[Chat], str]:
-    """Return a function that makes a line of a chat, with its end. Only lines for terminals have names changed."""
+def line_maker(style: LineFormat, *, terminal: bool) -> Callable[[AttrsInstance], str]:
+    """Return a function that makes a line of a chat or another item, with its end.
+
+    Only lines for terminals have names changed.
+    """
     match style, terminal:
         case "jsonl", False:
             return lambda chat: to_json(chat) + "\n"
@@ -91,31 +108,35 @@ def line_maker(style: LineFormat, *, terminal: bool) -> Callable[[Chat], str]:
 
 async def write_chats(
     style: OutputFormat,
-    walk: AsyncIterable[Chat],
+    walk: AsyncIterable[AttrsInstance],
     output: Path | None,
     *,
     when_read: Callable[[], object],
+    columns: Columns | None = None,
 ) -> None:
-    """Write chats: jsonl and csv while they come, json and table when all are there.
+    """Write chats, or items of another list: jsonl and csv while they come, json and table when all are there.
 
     Args:
         style: The format.
         walk: The chats.
         output: The file, None for stdout.
         when_read: Called when the walk is complete, before json and table are written, to remove a progress display.
+        columns: The class of the items, and their table (default: chats).
     """
+    columns = columns or Columns(Chat, chats_table)
     if style == "parquet":
         assert output is not None, "`choose_format` checks it"
-        await write_parquet(walk, output)
+        await write_parquet(walk, output, item=columns.item)
         return
     with open_output(output) as out:
-        await _write_text(style, walk, out, when_read=when_read)
+        await _write_text(style, walk, out, columns, when_read=when_read)
 
 
 async def _write_text(
     style: Literal["table", "json", "jsonl", "csv"],
-    walk: AsyncIterable[Chat],
+    walk: AsyncIterable[Any],
     out: TextIO,
+    columns: Columns,
     *,
     when_read: Callable[[], object],
 ) -> None:
@@ -123,7 +144,7 @@ async def _write_text(
         case "jsonl" | "csv":
             line_of = line_maker(style, terminal=out.isatty())
             if style == "csv":
-                out.write(csv_header() + "\n")
+                out.write(csv_header(columns.item) + "\n")
             async for chat in walk:
                 out.write(line_of(chat))
         case "json":
@@ -135,7 +156,7 @@ async def _write_text(
         case "table":
             found = [chat async for chat in walk]
             when_read()
-            out.write(render_table(chats_table(found), out))
+            out.write(render_table(columns.table(found), out))
 
 
 def chats_table(found: Sequence[Chat]) -> Table:

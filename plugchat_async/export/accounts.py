@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Unpack
+from typing import Any, Unpack
 
 from attrs import frozen
 
@@ -30,10 +30,10 @@ async def export_many(
     """Write the chats of many accounts to a folder, a file for each account.
 
     A file has the name of its account, and appears when it is complete. Its first column is `account`, the account's
-    name; the others are the fields of `Chat`. In file names, characters that a file system may refuse are written as
-    "%" and two hexadecimal digits. A failed account gets no new file, but a line in `failures.jsonl`, which lists
-    the failures of the last run. `_manifest.ndjson` lists the finished accounts: if an export was interrupted, call
-    this again, and it fetches only the others.
+    name; the others are the fields of `Chat`, or of the items of `call`. In file names, characters that a file system
+    may refuse are written as "%" and two hexadecimal digits. A failed account gets no new file, but a line in
+    `failures.jsonl`, which lists the failures of the last run. `_manifest.ndjson` lists the finished accounts: if an
+    export was interrupted, call this again, and it fetches only the others.
 
     While an account's phone is not connected, its list may be empty. So a file with chats is never replaced by one
     without: the account is kept as it was, listed in `failures.jsonl`, and fetched again by the next run. An account
@@ -51,7 +51,8 @@ async def export_many(
 
     Raises:
         InvalidValueError: An option is wrong; two accounts have the same name, or names that some file system does not
-            distinguish; or the folder holds an export in another format, or with another `limit` or `merge_people`.
+            distinguish; or the folder holds an export of another `call`, in another format, or with another `limit` or
+            `merge_people`.
         InvalidTypeError: An option has the wrong type.
         OutputError: The folder can't be written, as when the disk is full, or another run is writing to it.
         MissingExtraError: The extra `parquet` is not installed.
@@ -72,12 +73,12 @@ async def export_many(
     def begin() -> ExportRun:
         make_folder(out, sync=settings.sync)
         limit, clock = bulk.walk.limit, bulk.requests.clock
-        return ExportRun(out, settings, file_format=format, layout="accounts", limit=limit, clock=clock)
+        return ExportRun(out, settings, file_format=format, layout="accounts", limit=limit, call=bulk.call, clock=clock)
 
     threads = Threads(WRITERS)
     try:
         async with threads.entered(begin) as run:
-            files = _Folder(out, format, settings, run)
+            files = _Folder(out, format, settings, run, bulk.call.item)
             writing = AccountFiles(threads, files.writer_for, files.write_down, run.tell, files.file_to_keep)
             await writing.write_all(pool)
     finally:
@@ -93,11 +94,12 @@ class _Folder:
     format: FileFormat
     settings: ExportSettings
     run: ExportRun
+    item: type[Any]
 
     def writer_for(self, name: str) -> ChatWriter:
         """Start the file of an account."""
         # The run has swept the folder.
-        return open_writer(self.format, self._path_of(name), name, sync=self.settings.sync, sweep=False)
+        return open_writer(self.format, self._path_of(name), name, self.item, sync=self.settings.sync, sweep=False)
 
     def file_to_keep(self, name: str) -> Path | None:
         """Return the file of an account that has no chats any more, if there is one with chats."""

@@ -1,4 +1,4 @@
-"""Chats and events as lines of text: JSON and CSV. Pure."""
+"""Chats, items of other lists, and events as lines of text: JSON and CSV. Pure."""
 
 import csv
 import io
@@ -6,9 +6,11 @@ import re
 from typing import Any
 
 import msgspec
+from attrs import AttrsInstance
 
+from plugchat_async._items import T, columns_of, getter_of, item_from_dict
 from plugchat_async.errors import InvalidValueError
-from plugchat_async.models import COLUMNS, Chat, ChatAdded, ChatChanged, ChatEvent, values_of
+from plugchat_async.models import Chat, ChatAdded, ChatChanged, ChatEvent
 
 # The first column in files with chats of many accounts.
 ACCOUNT = "account"
@@ -22,36 +24,41 @@ _UNSEEN = frozenset(" \u034f\u115f\u1160\u17b4\u17b5\u2800\u3164\uffa0" + "".joi
 _LINE_ENDS = {"\x85": "\\u0085", "\u2028": "\\u2028", "\u2029": "\\u2029"}
 
 
-def from_json(line: str | bytes) -> Chat:
-    """Return the chat of a line from `to_json`.
+def from_json(line: str | bytes, item: type[T]) -> T:
+    """Return the item of a line from `to_json`.
+
+    Args:
+        line: The line.
+        item: The class of the item.
 
     Raises:
-        InvalidValueError: The line is not a chat.
+        InvalidValueError: The line is not such an item.
     """
     try:
         values = _decode_object(line)
     except (msgspec.DecodeError, ValueError, RecursionError) as error:
         reason = str(error)
     else:
-        return Chat.from_dict(values)
+        return item_from_dict(item, values)
     raise InvalidValueError(f"not a JSON object: {reason}", "Use a file of JSON lines, with a chat on each line.")
 
 
 _decode_object = msgspec.json.Decoder(dict[str, Any]).decode
 
 
-def to_json(chat: Chat, account: str | None = None) -> str:
-    """Return a chat as a JSON object on one line: the names of `Chat`, times in RFC 3339 and UTC.
+def to_json(chat: AttrsInstance, account: str | None = None) -> str:
+    """Return a chat, or another item, as a JSON object on one line: the names of its class, times in RFC 3339 and UTC.
 
     Other line ends in a name, such as U+2028, are escapes, so that all programs take the line for one.
 
     Args:
-        chat: The chat.
+        chat: The chat, or an item of another call.
         account: The name of its account, for a first member `account` (default None: no such member).
     """
     # msgspec could encode the chat itself, but not put the account before it.
     fields = {} if account is None else {ACCOUNT: account}
-    fields |= zip(COLUMNS, values_of(chat), strict=True)
+    item: Any = type(chat)
+    fields |= zip(columns_of(item), getter_of(item)(chat), strict=True)
     return json_line(fields)
 
 
@@ -80,24 +87,28 @@ def event_to_json(event: ChatEvent) -> str:
             return f'{{"event":"removed","chat":{to_json(event.chat)}}}'
 
 
-def csv_header(*, account: bool = False) -> str:
-    """Return the first line of a CSV file, without its line end."""
-    return ",".join((ACCOUNT, *COLUMNS) if account else COLUMNS)
+def csv_header(item: Any = Chat, *, account: bool = False) -> str:
+    """Return the first line of a CSV file of items of a class, without its line end."""
+    columns = columns_of(item)
+    return ",".join((ACCOUNT, *columns) if account else columns)
 
 
-def to_csv(chat: Chat, account: str | None = None) -> str:
-    """Return a chat as a line of CSV (RFC 4180), without its line end.
+def to_csv(chat: AttrsInstance, account: str | None = None) -> str:
+    """Return a chat, or another item, as a line of CSV (RFC 4180), without its line end.
 
     None is an empty cell, times are in RFC 3339 and UTC, booleans are `true` and `false`. A cell that a spreadsheet
     could evaluate as a formula, also behind blanks, starts with an apostrophe, which spreadsheets read as "this is
     text".
 
     Args:
-        chat: The chat.
+        chat: The chat, or an item of another call.
         account: The name of its account, for a first cell (default None: no such cell).
     """
     line = io.StringIO()
-    values = values_of(chat) if account is None else (account, *values_of(chat))
+    item: Any = type(chat)
+    values = getter_of(item)(chat)
+    if account is not None:
+        values = (account, *values)
     # With this line end, both of its characters are quoted in cells. Without one, "\r" would not be.
     csv.writer(line, lineterminator="\r\n").writerow([_cell(value) for value in values])
     return line.getvalue().removesuffix("\r\n")

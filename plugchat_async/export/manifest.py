@@ -18,6 +18,7 @@ from plugchat_async._internal.files import (
 )
 from plugchat_async._internal.links import resolve
 from plugchat_async._internal.locks import open_locked
+from plugchat_async.calls import CHATS
 from plugchat_async.errors import InvalidValueError, OutputError
 from plugchat_async.export.manifest_lines import VERSION, Layout, ManifestEntry, ManifestHeader, describe, encode, parse
 
@@ -60,6 +61,7 @@ class Manifest:
         layout: "accounts" or "parts".
         limit: The largest number of chats for each account (default None: no limit).
         merge_people: Whether there is one chat for each person (default False).
+        call: The path of what is listed (default: that of chats).
         restart: Whether to fetch all accounts again. The earlier files are kept until all of their accounts have new
             ones.
         sync: Whether each line is on disk when it is written (default True).
@@ -83,6 +85,7 @@ class Manifest:
         *,
         limit: int | None = None,
         merge_people: bool = False,
+        call: str = CHATS.path,
         restart: bool,
         sync: bool = True,
     ) -> None:
@@ -95,7 +98,8 @@ class Manifest:
         self._latest: dict[str, ManifestEntry] = {}  # the last line of each file
         self._file = self._open_file()
         try:
-            self._open(ManifestHeader(VERSION, file_format, layout, limit, token_hex(4), merge_people), restart=restart)
+            header = ManifestHeader(VERSION, file_format, layout, limit, token_hex(4), merge_people, call)
+            self._open(header, restart=restart)
         except BaseException:
             self._file.close()
             raise

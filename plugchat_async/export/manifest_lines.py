@@ -5,6 +5,7 @@ from typing import Final, Literal
 
 import msgspec
 
+from plugchat_async.calls import CHATS
 from plugchat_async.export.csv_and_json import json_line
 
 VERSION: Final = 1
@@ -25,6 +26,7 @@ class ManifestHeader(msgspec.Struct, frozen=True, forbid_unknown_fields=True, om
         limit: The largest number of chats for each account, or None.
         id: The prefix of the names of the export's parts, to distinguish them from those of other exports.
         merge_people: Whether there is one chat for each person. Written only if True: older versions don't know it.
+        call: The path of what is listed. Written only if it is not that of chats, for the same reason.
     """
 
     plugchat_export: int
@@ -33,6 +35,7 @@ class ManifestHeader(msgspec.Struct, frozen=True, forbid_unknown_fields=True, om
     limit: int | None
     id: str
     merge_people: bool = False
+    call: str = CHATS.path
 
 
 class ManifestEntry(msgspec.Struct, frozen=True):
@@ -92,7 +95,8 @@ def parse(lines: list[bytes]) -> tuple[ManifestHeader | None, list[ManifestEntry
 
 def describe(header: ManifestHeader) -> str:
     """Return in words what kind of export a manifest is of."""
-    limit = "all chats" if header.limit is None else f"at most {header.limit} chats"
+    what = "chats" if header.call == CHATS.path else f"items of {header.call}"
+    limit = f"all {what}" if header.limit is None else f"at most {header.limit} {what}"
     merged = " (one chat for each person)" if header.merge_people else ""
     layout = "a file for each account" if header.layout == "accounts" else "parts with several accounts"
     return f"{limit} of each account{merged} as {header.format}, in {layout}"

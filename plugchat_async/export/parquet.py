@@ -1,56 +1,77 @@
-"""Chats as Arrow and Parquet, with pyarrow."""
+"""Chats, and items of other lists, as Arrow and Parquet, with pyarrow."""
 
 # pyright: reportUnknownMemberType=false
 # Some types are incomplete in its stubs.
 
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
+from datetime import datetime
+from functools import cache
 from pathlib import Path
 from typing import Any, Final
 
+import attrs
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from plugchat_async._internal.files import UNICODE_HINT, AtomicFile, output_errors
-from plugchat_async.errors import InvalidValueError
+from plugchat_async._items import columns_of, getter_of
+from plugchat_async.errors import InvalidTypeError, InvalidValueError
 from plugchat_async.export.csv_and_json import ACCOUNT
-from plugchat_async.models import COLUMNS, Chat, values_of
+from plugchat_async.models import Chat
 
 # Two megabytes in memory. Larger groups would add up when many accounts are written at a time.
 ROW_GROUP: Final = 16_384
 
-_FIELDS: Final["tuple[pa.Field[Any], ...]"] = (
-    pa.field("phone", pa.string()),
-    pa.field("name", pa.string()),
-    pa.field("unread", pa.int64(), nullable=False),
-    pa.field("last_message_time", pa.timestamp("us", tz="UTC")),
-    pa.field("is_muted", pa.bool_(), nullable=False),
-    pa.field("is_marked_spam", pa.bool_(), nullable=False),
-    pa.field("profile_thumbnail", pa.string()),
-    pa.field("messages_unread", pa.int64()),
-    pa.field("lid", pa.string()),
-    pa.field("is_pinned", pa.bool_()),
-    pa.field("is_archived", pa.bool_()),
-    pa.field("is_group", pa.bool_()),
-    pa.field("is_group_announcement", pa.bool_()),
-    pa.field("muted_until", pa.timestamp("us", tz="UTC")),
-)
-assert tuple(field.name for field in _FIELDS) == COLUMNS
-SCHEMA: Final = pa.schema(_FIELDS)
-SCHEMA_WITH_ACCOUNT: Final = pa.schema([pa.field(ACCOUNT, pa.string(), nullable=False), *_FIELDS])
+# The types of columns by those of fields, and whether there are nulls.
+_TYPES: Final[dict[Any, tuple[Any, bool]]] = {
+    str: (pa.string(), False),
+    str | None: (pa.string(), True),
+    int: (pa.int64(), False),
+    int | None: (pa.int64(), True),
+    bool: (pa.bool_(), False),
+    bool | None: (pa.bool_(), True),
+    datetime: (pa.timestamp("us", tz="UTC"), False),
+    datetime | None: (pa.timestamp("us", tz="UTC"), True),
+}
 
 
-def batch_of(chats: Sequence[Chat], account: str | None) -> pa.RecordBatch:
-    """Return chats as columns.
+@cache
+def schema_of(item: Any, *, account: bool = False) -> pa.Schema:
+    """Return the schema of a file of items of a class.
+
+    Args:
+        item: The class.
+        account: Whether there is a first column `account` (default False).
+
+    Raises:
+        InvalidTypeError: A field has a type that no item of a list has.
+    """
+    columns = [pa.field(ACCOUNT, pa.string(), nullable=False)] if account else []
+    for attribute in attrs.fields(attrs.resolve_types(item)):
+        if attribute.type not in _TYPES:
+            raise InvalidTypeError(
+                f"{item.__name__}.{attribute.name} can't be a column: it is of type {attribute.type}",
+                "Use str, int, bool or datetime, each also `| None`, or write jsonl instead.",
+            )
+        of, nullable = _TYPES[attribute.type]
+        columns.append(pa.field(attribute.name, of, nullable=nullable))
+    return pa.schema(columns)
+
+
+def batch_of(chats: Sequence[Any], account: str | None, item: Any = Chat) -> pa.RecordBatch:
+    """Return chats, or other items of one class, as columns.
 
     Raises:
         InvalidValueError: A number has more than 64 bits, or a text is not valid Unicode.
     """
-    columns = list(zip(*map(values_of, chats), strict=True)) or [()] * len(COLUMNS)
+    schema = schema_of(item)
+    types: list[Any] = schema.types
+    columns = list(zip(*map(getter_of(item), chats), strict=True)) or [()] * len(columns_of(item))
     problem, hint = "", "Leave that chat out, or write jsonl or csv instead."
     arrays: list[pa.Array[Any]] = []
     try:
-        arrays = [pa.array(column, field.type) for column, field in zip(columns, _FIELDS, strict=True)]
+        arrays = [pa.array(column, of) for column, of in zip(columns, types, strict=True)]
     except UnicodeEncodeError:
         problem, hint = "a chat's text is not valid Unicode: it holds half of a surrogate pair", UNICODE_HINT
     except (OverflowError, pa.ArrowInvalid):
@@ -58,14 +79,14 @@ def batch_of(chats: Sequence[Chat], account: str | None) -> pa.RecordBatch:
     if problem:
         raise InvalidValueError(problem, hint)
     if account is None:
-        return pa.RecordBatch.from_arrays(arrays, schema=SCHEMA)
+        return pa.RecordBatch.from_arrays(arrays, schema=schema)
     names = pa.array([account] * len(chats), pa.string())
-    return pa.RecordBatch.from_arrays([names, *arrays], schema=SCHEMA_WITH_ACCOUNT)
+    return pa.RecordBatch.from_arrays([names, *arrays], schema=schema_of(item, account=True))
 
 
-def table(chats: Iterable[Chat]) -> pa.Table:
-    """Return chats as a table."""
-    return pa.Table.from_batches([batch_of(tuple(chats), None)], SCHEMA)
+def table(chats: Iterable[Any], item: Any = Chat) -> pa.Table:
+    """Return chats, or other items of one class, as a table."""
+    return pa.Table.from_batches([batch_of(tuple(chats), None, item)], schema_of(item))
 
 
 def has_rows(file: Path, account: str | None = None) -> bool:
@@ -87,11 +108,14 @@ class ParquetChatWriter:
         rows: The number of chats so far.
     """
 
-    def __init__(self, path: Path, account: str | None, *, sync: bool = True, sweep: bool = True) -> None:
+    def __init__(
+        self, path: Path, account: str | None, item: Any = Chat, *, sync: bool = True, sweep: bool = True
+    ) -> None:
         self.path = path
         self.rows = 0
         self._account = account
-        self._schema = SCHEMA if account is None else SCHEMA_WITH_ACCOUNT
+        self._item = item
+        self._schema = schema_of(item, account=account is not None)
         self._pending: list[pa.RecordBatch] = []
         self._pending_rows = 0
         self._output = AtomicFile(path, sync=sync, sweep=sweep)
@@ -102,10 +126,10 @@ class ParquetChatWriter:
             self._output.discard()
             raise
 
-    def write(self, chats: Sequence[Chat]) -> None:
+    def write(self, chats: Sequence[Any]) -> None:
         """Write some chats."""
         if chats:
-            self.add(batch_of(chats, self._account))
+            self.add(batch_of(chats, self._account, self._item))
 
     def add(self, batch: pa.RecordBatch) -> None:
         """Write some chats that `batch_of` has converted to columns."""

@@ -20,6 +20,8 @@ from plugchat_async.bulk.accounts import Account
 from plugchat_async.bulk.fetch import BulkOptions, BulkSettings, settings_of
 from plugchat_async.bulk.names import AccountNames
 from plugchat_async.bulk.workers import MAX_CONCURRENCY
+from plugchat_async.calls import CHATS, Call
+from plugchat_async.errors import InvalidValueError
 from plugchat_async.export.csv_and_json import json_line
 from plugchat_async.export.manifest import Manifest
 from plugchat_async.export.manifest_lines import Layout, ManifestEntry
@@ -91,7 +93,10 @@ def check_export_options(options: ExportOptions) -> tuple[ExportSettings, BulkSe
     values = cast("dict[str, Any]", options)
     own = {field.name: values.pop(field.name) for field in fields(ExportSettings) if field.name in values}
     bulk = settings_of(options)
-    return ExportSettings(**own), bulk
+    settings = ExportSettings(**own)
+    if settings.merge_people and bulk.call != CHATS:
+        raise InvalidValueError("merge_people merges chats, not the items of another call", "Leave out merge_people.")
+    return settings, bulk
 
 
 class ExportRun:
@@ -117,6 +122,7 @@ class ExportRun:
         file_format: str,
         layout: Layout,
         limit: int | None,
+        call: Call[Any] = CHATS,
         clock: Clock | None = None,
     ) -> None:
         self.id = token_hex(4)
@@ -133,6 +139,7 @@ class ExportRun:
             layout,
             limit=limit,
             merge_people=settings.merge_people,
+            call=call.path,
             restart=settings.restart,
             sync=settings.sync,
         )

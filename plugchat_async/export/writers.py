@@ -5,11 +5,15 @@ from collections.abc import AsyncGenerator, AsyncIterable, Callable, Generator, 
 from contextlib import contextmanager
 from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias, overload
+
+from attrs import AttrsInstance
 
 from plugchat_async._internal.files import AtomicFile, open_files_hint, output_errors
 from plugchat_async._internal.iterables import Source
 from plugchat_async._internal.threads import Threads
+from plugchat_async._internal.validation import check_type
+from plugchat_async._items import T
 from plugchat_async._optional_extras import needing
 from plugchat_async._pagination.chat_walk import ChatWalk
 from plugchat_async.errors import InvalidValueError
@@ -21,7 +25,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 FileFormat = Literal["jsonl", "csv", "parquet"]
-Chats: TypeAlias = Iterable[Chat] | AsyncIterable[Chat]
+Items: TypeAlias = Iterable[AttrsInstance] | AsyncIterable[AttrsInstance]
 PathLike: TypeAlias = str | os.PathLike[str]
 
 # How many chats to collect before they are written.
@@ -39,7 +43,7 @@ class ChatWriter(Protocol):
     path: Path
     rows: int
 
-    def write(self, chats: Sequence[Chat]) -> None:
+    def write(self, chats: Sequence[Any]) -> None:
         """Write some chats.
 
         Raises:
@@ -60,7 +64,7 @@ class LineWriter:
     def __init__(
         self,
         path: Path,
-        to_line: Callable[[Chat, str | None], str],
+        to_line: Callable[[Any, str | None], str],
         header: str,
         account: str | None,
         *,
@@ -74,7 +78,7 @@ class LineWriter:
         self._output = AtomicFile(path, sync=sync, sweep=sweep)
         self._write_lines([header])
 
-    def write(self, chats: Sequence[Chat]) -> None:
+    def write(self, chats: Sequence[Any]) -> None:
         """Write some chats."""
         self._write_lines(self._to_line(chat, self._account) + "\n" for chat in chats)
         self.rows += len(chats)
@@ -97,7 +101,13 @@ class LineWriter:
 
 
 def open_writer(
-    file_format: FileFormat, path: Path, account: str | None = None, *, sync: bool = True, sweep: bool = True
+    file_format: FileFormat,
+    path: Path,
+    account: str | None = None,
+    item: type[Any] = Chat,
+    *,
+    sync: bool = True,
+    sweep: bool = True,
 ) -> ChatWriter:
     """Start a file.
 
@@ -105,6 +115,7 @@ def open_writer(
         file_format: The format.
         path: The file.
         account: The name of the account, for a first column `account` (default None: no such column).
+        item: The class of what is written (default: chats).
         sync: As for `AtomicFile`.
         sweep: As for `AtomicFile`.
 
@@ -116,13 +127,13 @@ def open_writer(
         case "jsonl":
             return LineWriter(path, to_json, "", account, sync=sync, sweep=sweep)
         case "csv":
-            header = csv_header(account=account is not None) + "\n"
+            header = csv_header(item, account=account is not None) + "\n"
             return LineWriter(path, to_csv, header, account, sync=sync, sweep=sweep)
         case "parquet":
             require_pyarrow("Parquet")
             from plugchat_async.export.parquet import ParquetChatWriter  # noqa: PLC0415 - needs the extra
 
-            return ParquetChatWriter(path, account, sync=sync, sweep=sweep)
+            return ParquetChatWriter(path, account, item, sync=sync, sweep=sweep)
 
 
 def has_chats(file: Path, account: str | None = None) -> bool:
@@ -153,15 +164,17 @@ def require_pyarrow(what: str) -> None:
         import_module("pyarrow")
 
 
-async def write_jsonl(chats: Chats, file: PathLike) -> int:
-    """Write chats to a file, as a JSON object on each line.
+async def write_jsonl(chats: Items, file: PathLike, *, item: type[Any] = Chat) -> int:
+    """Write chats, or items of another list, to a file, as a JSON object on each line.
 
         await write_jsonl(plugchat.iter_chats(), "chats.jsonl")
+        await write_jsonl(plugchat.iter_contacts(), "contacts.jsonl", item=Contact)
 
     Args:
-        chats: An iterable or async iterable of Chat. Only some of them are in memory at a time. A generator or a
-            ChatWalk is closed at the end.
+        chats: An iterable or async iterable of Chat, or of `item`. Only some of them are in memory at a time. A
+            generator or a ChatWalk is closed at the end.
         file: The file. It appears, or replaces an earlier one, when all chats are written.
+        item: The class of the items (default Chat).
 
     Returns:
         The number of chats.
@@ -169,15 +182,24 @@ async def write_jsonl(chats: Chats, file: PathLike) -> int:
     Raises:
         OutputError: The file can't be written. After an error, of `chats` too, an earlier file is left as it was.
     """
-    return await _write(chats, "jsonl", file)
+    return await _write(chats, "jsonl", file, item)
 
 
-def read_jsonl(path: PathLike) -> Generator[Chat, None, None]:
-    """Yield the chats of a file of JSON lines. They are equal to those that were written.
+@overload
+def read_jsonl(path: PathLike) -> Generator[Chat, None, None]: ...
+
+
+@overload
+def read_jsonl(path: PathLike, *, item: type[T]) -> Generator[T, None, None]: ...
+
+
+def read_jsonl(path: PathLike, *, item: type[Any] = Chat) -> Generator[Any, None, None]:
+    """Yield the chats, or items of another list, of a file of JSON lines. They are equal to those that were written.
 
     Args:
         path: A file that `write_jsonl`, `export_many` or `plugchat chats -o` has written, in this version or an older
             one. The column `account` is ignored.
+        item: The class of the items (default Chat).
 
     Raises:
         InvalidValueError: The file can't be read, or a line is not a chat; the message has the line's number.
@@ -187,7 +209,7 @@ def read_jsonl(path: PathLike) -> Generator[Chat, None, None]:
         with path.open("rb") as lines:
             for number, line in enumerate(lines, 1):
                 if not line.isspace():
-                    yield _read_line(line, path, number)
+                    yield _read_line(line, path, number, item)
     except OSError as error:
         reason, hint = error.strerror, open_files_hint(error) or "Use a file of JSON lines."
     else:
@@ -195,20 +217,20 @@ def read_jsonl(path: PathLike) -> Generator[Chat, None, None]:
     raise InvalidValueError(f"can't read {path}: {reason}", hint)
 
 
-def _read_line(line: bytes, path: Path, number: int) -> Chat:
+def _read_line(line: bytes, path: Path, number: int, item: type[T]) -> T:
     try:
-        return from_json(line)
+        return from_json(line, item)
     except InvalidValueError as error:
         error.message = f"line {number} of {path}: {error.message}"
         raise
 
 
-async def write_csv(chats: Chats, file: PathLike) -> int:
+async def write_csv(chats: Items, file: PathLike, *, item: type[Any] = Chat) -> int:
     """Write chats to a file as CSV (RFC 4180) with a header line, as `write_jsonl` does."""
-    return await _write(chats, "csv", file)
+    return await _write(chats, "csv", file, item)
 
 
-async def write_parquet(chats: Chats, file: PathLike) -> int:
+async def write_parquet(chats: Items, file: PathLike, *, item: type[Any] = Chat) -> int:
     """Write chats to a file as Parquet, as `write_jsonl` does.
 
     Row groups of 16,384 chats are compressed with zstd, and written as they fill.
@@ -217,15 +239,16 @@ async def write_parquet(chats: Chats, file: PathLike) -> int:
         MissingExtraError: The extra `parquet` is not installed.
         InvalidValueError: A number has more than 64 bits.
     """
-    return await _write(chats, "parquet", file)
+    return await _write(chats, "parquet", file, item)
 
 
-async def _write(chats: Chats, file_format: FileFormat, file: PathLike) -> int:
-    source = Source("chats", chats, Chat)
+async def _write(chats: Items, file_format: FileFormat, file: PathLike, item: type[Any]) -> int:
+    check_type("item", item, type)
+    source: Source[AttrsInstance] = Source("chats", chats, item)
     threads = Threads(1)
     try:
-        async with threads.entered(lambda: _discarded(file_format, Path(file))) as writer:
-            batch: list[Chat] = []
+        async with threads.entered(lambda: _discarded(file_format, Path(file), item)) as writer:
+            batch: list[AttrsInstance] = []
             while (chat := await source.next()) is not None:
                 batch.append(chat)
                 if len(batch) == _BATCH:
@@ -243,19 +266,23 @@ async def _write(chats: Chats, file_format: FileFormat, file: PathLike) -> int:
 
 
 @contextmanager
-def _discarded(file_format: FileFormat, path: Path) -> Generator[ChatWriter, None, None]:
+def _discarded(file_format: FileFormat, path: Path, item: type[Any]) -> Generator[ChatWriter, None, None]:
     """Start a file, and discard it at the end, unless it has been committed."""
-    writer = open_writer(file_format, path)
+    writer = open_writer(file_format, path, None, item)
     try:
         yield writer
     finally:
         writer.discard()
 
 
-def to_arrow(chats: Iterable[Chat]) -> "pa.Table":
-    """Return chats as an Arrow table.
+def to_arrow(chats: Iterable[AttrsInstance], *, item: type[Any] = Chat) -> "pa.Table":
+    """Return chats, or items of another list, as an Arrow table.
 
         table = to_arrow(await plugchat.list_chats())
+
+    Args:
+        chats: The chats, or the items.
+        item: The class of the items (default Chat).
 
     Raises:
         MissingExtraError: The extra `parquet` is not installed.
@@ -264,12 +291,12 @@ def to_arrow(chats: Iterable[Chat]) -> "pa.Table":
     require_pyarrow("to_arrow")
     from plugchat_async.export.parquet import table  # noqa: PLC0415 - needs the extra
 
-    return table(chats)
+    return table(chats, item)
 
 
-def to_polars(chats: Iterable[Chat]) -> "pl.DataFrame":
+def to_polars(chats: Iterable[AttrsInstance], *, item: type[Any] = Chat) -> "pl.DataFrame":
     """Return chats as a Polars frame, as `to_arrow` does. It needs the extra `polars`."""
     with needing("polars", "to_polars"):
         import polars as pl  # noqa: PLC0415 - the extra may be missing
 
-    return pl.DataFrame(to_arrow(chats))
+    return pl.DataFrame(to_arrow(chats, item=item))

@@ -1,9 +1,10 @@
-"""A simulated account: its chats, its phone, and the traffic that changes its list."""
+"""A simulated account: its chats, contacts and phone, and the traffic that changes its list."""
 
 from collections import deque
 
 from plugchat_async.models import Chat
 from plugchat_async.testing.chat_list import ChatList, ListState
+from plugchat_async.testing.contacts import ContactList
 from plugchat_async.testing.dialects import Dialect
 from plugchat_async.testing.events import ChatEvents
 from plugchat_async.testing.fake_chats import ChatFactory, GatewayChatFactory
@@ -25,6 +26,7 @@ class SimulatedAccount(ChatEvents):
     def __init__(
         self,
         chats: int,
+        contacts: int | None = None,
         *,
         seed: int,
         token: str = "",
@@ -33,8 +35,11 @@ class SimulatedAccount(ChatEvents):
         connected: bool = True,
     ) -> None:
         is_todays = dialect == "gateway"
-        factory = GatewayChatFactory(seed) if is_todays else ChatFactory(seed)
-        super().__init__(ChatList(factory, chats, has_flags=is_todays, pinned=pinned))
+        factory = GatewayChatFactory if is_todays else ChatFactory
+        super().__init__(
+            ChatList(factory(seed), chats, has_flags=is_todays, pinned=pinned),
+            ContactList(factory(seed), chats if contacts is None else contacts),
+        )
         self.token = token
         self.connected = connected
         self._traffic = RandomTraffic(self._list, Traffic(), seed=seed)
@@ -50,6 +55,11 @@ class SimulatedAccount(ChatEvents):
     def chat_list(self) -> ChatList:
         """The list, for what changes it by index."""
         return self._list
+
+    @property
+    def contact_list(self) -> ContactList:
+        """The contacts, for what changes them."""
+        return self._contacts
 
     @property
     def state(self) -> ListState:

@@ -1,10 +1,11 @@
-"""The spelling of chats in JSON: as in the vendor's page of 2021, or as the gateway sends them today."""
+"""The spelling of the lists' items in JSON: as in the vendor's pages of 2021, or as the gateway sends them today."""
 
 import json
 import zlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Final, Literal, TypeAlias, get_args
 
+from plugchat_async.calls import Contact, PendingChat
 from plugchat_async.converter import converter
 from plugchat_async.models import Chat
 from plugchat_async.testing.fake_chats import row_key
@@ -44,9 +45,10 @@ _NO_TIMES: Final[Mapping[int, Mapping[str, object]]] = {
 _NO_TIME: Final[Mapping[str, object]] = {"lastMessageTime": "0"}
 
 
-def write_page(chats: Iterable[Chat], dialect: Dialect) -> bytes:
+def write_page(items: Iterable[Chat | Contact | PendingChat], dialect: Dialect) -> bytes:
     """Return the body of a page."""
-    rows = list(map(_ROW[dialect], chats))
+    row_of, other_row_of = _ROW[dialect], _OTHER_ROW[dialect]
+    rows = [row_of(item) if isinstance(item, Chat) else other_row_of(item) for item in items]
     separators = None if dialect == "documented" else (",", ":")
     return json.dumps(rows, ensure_ascii=False, separators=separators).encode()
 
@@ -93,6 +95,34 @@ def _add_rare_values(row: dict[str, Any], chat: Chat, chance: int) -> None:
         row["unread"] = "-1"  # marked as unread
 
 
+def _documented_other_row(item: Contact | PendingChat) -> dict[str, object]:
+    """Return a contact or a pending chat as in the vendor's pages, which know no lid."""
+    if isinstance(item, Contact):
+        row = {"name": item.name, "short": item.short, "vname": item.vname, "notify": item.notify}
+        return {**{key: value for key, value in row.items() if value is not None}, "phone": item.phone}
+    time = item.last_message_time
+    return {
+        "name": item.name,
+        "phone": item.phone,
+        "profileThumbnail": item.profile_thumbnail,
+        "lastMessageTime": None if time is None else str(int(time.timestamp())),
+        "unreadMessagesCount": str(item.unread_messages_count),
+        "isMarkedAsUnread": "true" if item.is_marked_as_unread else "false",
+        "isMuted": "1" if item.is_muted else "0",
+    }
+
+
+def _gateway_other_row(item: Contact | PendingChat) -> dict[str, object]:
+    """Return a contact or a pending chat in today's spelling of chats: what no live account has shown is assumed."""
+    row: dict[str, object] = converter.unstructure(item)
+    row.setdefault("phone", "")
+    return row
+
+
+_OTHER_ROW: Final[Mapping[Dialect, Callable[[Contact | PendingChat], dict[str, object]]]] = {
+    "gateway": _gateway_other_row,
+    "documented": _documented_other_row,
+}
 _ROW: Final[Mapping[Dialect, Callable[[Chat], dict[str, object]]]] = {
     "gateway": _gateway_row,
     "documented": _documented_row,

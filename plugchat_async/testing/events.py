@@ -6,8 +6,10 @@ from datetime import timedelta
 from typing import Final
 
 from plugchat_async._internal.validation import check_int, check_number, check_type
+from plugchat_async.calls import Contact, PendingChat
 from plugchat_async.models import Chat
 from plugchat_async.testing.chat_list import ChatList
+from plugchat_async.testing.contacts import ContactList, pending_chats
 from plugchat_async.testing.fake_chats import row_key
 
 # The most by which a message is older or newer than now, in seconds: three years.
@@ -21,13 +23,44 @@ class ChatEvents:
     the first of them, a `Chat` exactly that row.
     """
 
-    def __init__(self, chats: ChatList) -> None:
+    def __init__(self, chats: ChatList, contacts: ContactList) -> None:
         self._list = chats
+        self._contacts = contacts
 
     @property
     def chats(self) -> tuple[Chat, ...]:
         """All current chats, newest first, those without a time last. `Quirks` do not change it."""
         return tuple(self._list.chats)
+
+    @property
+    def pending_chats(self) -> tuple[PendingChat, ...]:
+        """The current chats with unread messages, in the order of `chats`."""
+        return tuple(pending_chats(self._list.chats))
+
+    @property
+    def contacts(self) -> tuple[Contact, ...]:
+        """All current contacts, sorted by name, those without a name last. `Quirks` do not change it."""
+        return tuple(self._contacts.contacts)
+
+    def new_contact(self) -> Contact:
+        """Add a contact, at the place of its name."""
+        return self._contacts.add()
+
+    def delete_contact(self, contact: Contact | str) -> Contact:
+        """Delete a contact, given itself or its id.
+
+        Raises:
+            KeyError: If there is no such contact.
+        """
+        return self._contacts.remove(contact)
+
+    def rename_contact(self, contact: Contact | str, name: str | None) -> Contact:
+        """Rename a contact, given itself or its id: it moves to the place of its new name.
+
+        Raises:
+            KeyError: If there is no such contact.
+        """
+        return self._contacts.rename(contact, name)
 
     def receive_message(self, chat: Chat | str, *, late: float = 0.0, ahead: float = 0.0) -> Chat:
         """Receive a message: the chat moves to the front, with one more unread.

@@ -13,6 +13,7 @@ from typing import Final
 
 from attrs import evolve
 
+from plugchat_async.calls import Contact, PendingChat
 from plugchat_async.models import FOREVER, Chat
 
 _FIRST_NAMES = """
@@ -50,7 +51,7 @@ _LID_STEP: Final = 618_033_988_749_889
 _GROUP_STEP: Final = 31_415_926_537
 
 
-def row_key(chat: Chat) -> str:
+def row_key(chat: Chat | Contact | PendingChat) -> str:
     """Return the key of a made-up row, which no other row of its account has, also none of the same person."""
     return chat.phone or f"{chat.lid}\n{chat.name or ''}"
 

@@ -1,27 +1,40 @@
-"""The list that a simulator serves: an account's list with the simulator's quirks, cut into pages."""
+"""The lists that a simulator serves: an account's lists with the simulator's quirks, cut into pages."""
 
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime, timedelta
 from itertools import groupby
+from typing import Any, TypeAlias, TypeVar
 
 from attrs import evolve
 
+from plugchat_async.calls import CHATS, PENDING_CHATS, Call, Contact, PendingChat
 from plugchat_async.models import Chat
 from plugchat_async.testing.account import SimulatedAccount
 from plugchat_async.testing.chance import chance
 from plugchat_async.testing.chat_list import ListState
+from plugchat_async.testing.contacts import pending_chats
 from plugchat_async.testing.fake_chats import row_key
 from plugchat_async.testing.quirks import Quirks
+
+Row: TypeAlias = Chat | Contact | PendingChat
+RowT = TypeVar("RowT")
 
 # The share of the list in a response that is partial by `Quirks.partial_share`.
 _PART = 0.5
 
 
 def page_of(
-    account: SimulatedAccount, page: int, size: int, quirks: Quirks, turn: int, *, share: float = 1.0
-) -> Sequence[Chat] | None:
-    """Return a page of an account's list, None if there is an error instead.
+    account: SimulatedAccount,
+    page: int,
+    size: int,
+    quirks: Quirks,
+    turn: int,
+    *,
+    share: float = 1.0,
+    call: Call[Any] = CHATS,
+) -> Sequence[Any] | None:
+    """Return a page of one of an account's lists, None if there is an error instead.
 
     Args:
         account: The account.
@@ -30,11 +43,12 @@ def page_of(
         quirks: The quirks of the list.
         turn: A number that differs from response to response.
         share: The share of the list, from its top, that this response knows of. Default 1.0.
+        call: The call for the list. Default: chats.
     """
     size = size if quirks.fixed_page_size is None else quirks.fixed_page_size
     size = size if quirks.max_page_size is None else min(size, quirks.max_page_size)
     page += 1 - quirks.first_page
-    listed = _rows_to_serve(account, quirks, turn)
+    listed = _rows_to_serve(account, quirks, turn) if call == CHATS else _other_rows(account, call, quirks, turn)
     total = len(account) if listed is None else len(listed)
     if chance("partial", turn) < quirks.partial_share:
         share = min(share, _PART)
@@ -48,7 +62,7 @@ def page_of(
         page = 1
     elif page > last and quirks.past_end == "last":
         page = last
-    rows = account.window(page, size) if listed is None else listed[(page - 1) * size : page * size]
+    rows: Sequence[Row] = account.window(page, size) if listed is None else listed[(page - 1) * size : page * size]
     return [chat for chat in rows[: max(0, total - (page - 1) * size)] if not _is_hidden(chat, quirks)]
 
 
@@ -66,7 +80,23 @@ def _rows_to_serve(account: SimulatedAccount, quirks: Quirks, turn: int) -> Sequ
     return _listed(account.state, quirks, turn) if account.has_pinned or _changes_the_list(quirks) else None
 
 
-def _is_hidden(chat: Chat, quirks: Quirks) -> bool:
+def _other_rows(account: SimulatedAccount, call: Call[Any], quirks: Quirks, turn: int) -> Sequence[Row]:
+    """Return all rows of another list than that of chats. Contacts have no times, pins and older states."""
+    if call == PENDING_CHATS:
+        listed = _rows_to_serve(account, quirks, turn)
+        return pending_chats(account.chat_list.chats if listed is None else listed)
+    rows: Sequence[Contact] = account.contact_list.contacts
+    if quirks.order == "oldest":
+        rows = rows[::-1]
+    elif quirks.order == "shuffled":
+        rows = sorted(rows, key=lambda contact: zlib.crc32(row_key(contact).encode()))
+    if quirks.duplicates:
+        places = _places_of_duplicates(len(rows), quirks.duplicates, quirks.duplicate_distance)
+        return _inserted(rows, [(at, rows[index]) for index, at in places])
+    return rows
+
+
+def _is_hidden(chat: Row, quirks: Quirks) -> bool:
     return quirks.hidden_share > 0 and chance("hidden", row_key(chat)) < quirks.hidden_share
 
 
@@ -149,8 +179,18 @@ def _rotated(chats: Sequence[Chat], turn: int) -> Iterator[Chat]:
 
 
 def _with_duplicates(chats: Sequence[Chat], count: int, distance: int) -> Sequence[Chat]:
-    places = [(index, 0, chat) for index, chat in enumerate(chats)]
-    for index, chat in enumerate(chats[:count]):
-        behind = min(index + distance, len(chats)) - 1
-        places.append((behind, 1, evolve(chat, last_message_time=chats[behind].last_message_time)))
-    return [chat for _, _, chat in sorted(places, key=lambda place: place[:2])]
+    places = _places_of_duplicates(len(chats), count, distance)
+    return _inserted(
+        chats, [(at, evolve(chats[index], last_message_time=chats[at].last_message_time)) for index, at in places]
+    )
+
+
+def _places_of_duplicates(total: int, count: int, distance: int) -> Iterator[tuple[int, int]]:
+    """Yield the index of each row that is listed twice, and of the row that its second one is behind."""
+    return ((index, min(index + distance, total) - 1) for index in range(min(count, total)))
+
+
+def _inserted(rows: Sequence[RowT], others: Iterable[tuple[int, RowT]]) -> Sequence[RowT]:
+    """Return rows with others behind those of some indices."""
+    places = [*((index, 0, row) for index, row in enumerate(rows)), *((index, 1, row) for index, row in others)]
+    return [row for _, _, row in sorted(places, key=lambda place: place[:2])]

@@ -34,6 +34,8 @@ class Quirks:
 
         PlugChatSimulator(1000, quirks=Quirks(max_page_size=50))
 
+    They concern all lists. Contacts have no times, pins and archive, and no older states.
+
     Shares are from 0.0 (none) to 1.0 (all). Which chats and which responses they affect is the same in each run.
 
     Attributes:

@@ -6,10 +6,10 @@ from aiohttp import hdrs, web
 
 from plugchat_async._http.request import JSON_TYPE
 from plugchat_async._http.urls import STATUS_PATH
-from plugchat_async.models import Chat
+from plugchat_async.calls import CALLS
 from plugchat_async.testing.account import SimulatedAccount
 from plugchat_async.testing.dialects import Dialect, write_page
-from plugchat_async.testing.listing import page_of
+from plugchat_async.testing.listing import Row, page_of
 from plugchat_async.testing.quirks import Quirks
 
 
@@ -25,7 +25,7 @@ def response_to(
     """Return the response to a request.
 
     Args:
-        request: The request, for chats or for the status.
+        request: The request, for a list or for the status.
         account: The account that the request's token belongs to, None if there is none.
         quirks: The departures from the vendor's page.
         dialect: The spelling of chats.
@@ -49,8 +49,8 @@ def response_to(
 
 def _page(
     request: web.Request, account: SimulatedAccount, quirks: Quirks, turn: int, share: float
-) -> Sequence[Chat] | web.Response:
-    """Return the chats of the requested page, or the response that refuses it."""
+) -> Sequence[Row] | web.Response:
+    """Return the rows of the requested page, or the response that refuses it."""
     page, size = _number(request.query.get("page")), _number(request.query.get("pageSize"))
     if page is None or page < quirks.first_page or not size:
         return refusal(400, "page and pageSize must be positive integers")
@@ -58,7 +58,8 @@ def _page(
         return refusal(400, f"pageSize must be at most {quirks.refuse_page_size_above}")
     if not account.connected:
         return ()
-    chats = page_of(account, page, size, quirks, turn, share=share)
+    call = next(call for call in CALLS if call.path == request.path)
+    chats = page_of(account, page, size, quirks, turn, share=share, call=call)
     return refusal(404, f"there is no page {page}") if chats is None else chats
 
 

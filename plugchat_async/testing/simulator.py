@@ -1,4 +1,4 @@
-"""PlugChatSimulator: a server of the vendor's calls for chats and status, with made-up accounts."""
+"""PlugChatSimulator: a server of the vendor's calls for lists and status, with made-up accounts."""
 
 import asyncio
 from collections import defaultdict, deque
@@ -10,8 +10,9 @@ from aiohttp import hdrs, web
 from attrs import frozen
 
 from plugchat_async._http.token import token_problem
-from plugchat_async._http.urls import CHATS_PATH, STATUS_PATH
-from plugchat_async._internal.validation import check_choice, check_int, check_seconds, check_type
+from plugchat_async._http.urls import STATUS_PATH
+from plugchat_async._internal.validation import check_choice, check_int, check_optional_int, check_seconds, check_type
+from plugchat_async.calls import CALLS
 from plugchat_async.errors import InvalidValueError
 from plugchat_async.models import Chat
 from plugchat_async.testing.account import SimulatedAccount
@@ -55,7 +56,7 @@ class PlugChatSimulator(ChatEvents):
     Its methods and attributes for chats are those of the first account, see `SimulatedAccount`.
 
     Args:
-        chats: The number of chats of the first account. Default 100.
+        chats: The number of chats of the first account. Default 100. Those with unread messages are its pending chats.
         seed: The same seed makes the same chats. Default 0.
         latency: The time before each response, in seconds. Default 0.0.
         connected: Whether the phone is connected to WhatsApp. If not, the list is empty (200 and `[]`), and the status
@@ -67,6 +68,7 @@ class PlugChatSimulator(ChatEvents):
             "documented": as in the vendor's page of 2021. Times are in seconds, and each chat has a phone and a time.
             Default "gateway".
         quirks: The departures from the vendor's page, for all accounts. Default None: there are none.
+        contacts: The number of contacts of the first account. Default None: as many as chats, as in other accounts.
 
     Attributes:
         token: The first account's token.
@@ -88,8 +90,10 @@ class PlugChatSimulator(ChatEvents):
         port: int = 0,
         dialect: Dialect = "gateway",
         quirks: Quirks | None = None,
+        contacts: int | None = None,
     ) -> None:
         check_int("chats", chats, minimum=0)
+        check_optional_int("contacts", contacts, minimum=0)
         check_int("port", port, minimum=0, maximum=65535)
         check_seconds("latency", latency, zero=True)
         check_type("connected", connected, bool)
@@ -98,9 +102,9 @@ class PlugChatSimulator(ChatEvents):
         self._quirks = quirks or Quirks()
         self._answered = 0
         self._dialect: Dialect = dialect
-        self._account = self._make_account(chats, seed, token)
+        self._account = self._make_account(chats, seed, token, contacts)
         self._account.connected = connected
-        super().__init__(self._account.chat_list)
+        super().__init__(self._account.chat_list, self._account.contact_list)
         self._accounts = {token: self._account}
         self._latency = latency
         self._port = port
@@ -142,7 +146,7 @@ class PlugChatSimulator(ChatEvents):
         if self._runner is not None:
             raise RuntimeError("the simulator was started before: create another one")
         app = web.Application()
-        for path in (CHATS_PATH, STATUS_PATH):
+        for path in (*(call.path for call in CALLS), STATUS_PATH):
             app.router.add_route("*", path, self._handle)
         # A client that disconnects cancels its handler, which ends "hang".
         runner = web.AppRunner(app, handler_cancellation=True, access_log=None, shutdown_timeout=0.1)
@@ -184,8 +188,10 @@ class PlugChatSimulator(ChatEvents):
         account.start_traffic(self._traffic, seed=seed)
         return account
 
-    def _make_account(self, chats: int, seed: int, token: str) -> SimulatedAccount:
-        return SimulatedAccount(chats, seed=seed, token=token, dialect=self._dialect, pinned=self._quirks.pinned)
+    def _make_account(self, chats: int, seed: int, token: str, contacts: int | None = None) -> SimulatedAccount:
+        return SimulatedAccount(
+            chats, contacts, seed=seed, token=token, dialect=self._dialect, pinned=self._quirks.pinned
+        )
 
     def script(self, *faults: Fault, token: str | None = None) -> None:
         """Script the next requests, one fault each, in order. Later requests get correct responses.

@@ -15,17 +15,21 @@ from pathlib import Path
 from typing import Any
 
 import distributed
+import pyarrow.parquet as pq
 import pytest
 
 from plugchat_async import (
+    CONTACTS,
     Account,
     AccountExport,
     Clock,
+    Contact,
     InvalidTypeError,
     InvalidValueError,
     RetryPolicy,
     ServiceError,
     export_many,
+    to_arrow,
 )
 from plugchat_async.integrations.dask import fetch_many_dask
 from plugchat_async.integrations.opentelemetry import OpenTelemetry
@@ -75,6 +79,18 @@ def test_batches_become_parts(client: Any, sim: PlugChatSimulator, tmp_path: Pat
     again = fetch_many_dask(accounts(sim), client=client, out=tmp_path)
     assert (again.finished, again.skipped) == (0, 30)
     assert len(sim.requests) == asked
+
+
+@pytest.mark.slow
+def test_parts_of_another_list(client: Any, sim: PlugChatSimulator, tmp_path: Path) -> None:
+    """With `call`, the parts have the columns of its items."""
+    summary = fetch_many_dask(accounts(sim), client=client, out=tmp_path, call=CONTACTS)
+    assert (summary.finished, summary.failed, summary.chats) == (30, 0, 1500)
+    table = pq.read_table(next(tmp_path.glob("part-*.parquet")))
+    assert table.column_names == ["account", *to_arrow([], item=Contact).column_names]
+    assert {request.path for request in sim.requests} == {CONTACTS.path}
+    with pytest.raises(InvalidValueError, match="already holds all items of /api/whatsapp/contacts"):
+        fetch_many_dask(accounts(sim), client=client, out=tmp_path)
 
 
 @pytest.mark.slow

@@ -15,7 +15,7 @@ PACKAGE = Path(plugchat_async.__file__).parent
 PARTS = [
     ["errors", "_error_details", "_optional_extras"],
     ["_internal"],
-    ["models", "server_traits"],
+    ["models", "calls", "_items", "server_traits"],
     # The converter is what callers see of the decoding in _http.
     ["_http", "converter"],
     ["_pagination"],
@@ -51,6 +51,8 @@ def line_of(part: str) -> int:
 
 PURE = {
     "models",
+    "calls",
+    "_items",
     "server_traits",
     "converter",
     *(f"_internal.{name}" for name in ("validation", "serialization", "lenient_json")),
@@ -103,7 +105,7 @@ def test_libraries_stay_in_their_rooms(path: Path) -> None:
         "aiohttp": {"_http", "session", "testing"},
         "aiolimiter": {"_http"},
         "cattrs": {"_http", "converter"},
-        "msgspec": {"_internal", "models", "server_traits", "_http", "_pagination", "watch", "export"},
+        "msgspec": {"_internal", "models", "_items", "server_traits", "_http", "_pagination", "watch", "export"},
         "pyarrow": {"export", "integrations"},
         "polars": {"export"},
         "distributed": {"integrations"},
@@ -134,6 +136,9 @@ def test_the_public_surface_is_pinned() -> None:
     """A name that comes or goes is a decision."""
     assert plugchat_async.__all__ == sorted(plugchat_async.__all__, key=lambda name: (not name.isupper(), name))
     assert set(plugchat_async.__all__) == {
+        "CHATS",
+        "CONTACTS",
+        "PENDING_CHATS",
         "AccessDeniedError",
         "Account",
         "AccountExport",
@@ -142,6 +147,7 @@ def test_the_public_surface_is_pinned() -> None:
         "Attempt",
         "AuthenticationError",
         "BulkOptions",
+        "Call",
         "Chat",
         "ChatAdded",
         "ChatChanged",
@@ -153,6 +159,7 @@ def test_the_public_surface_is_pinned() -> None:
         "ConfigurationError",
         "ConnectionFailedError",
         "ConsistencyError",
+        "Contact",
         "DecodeError",
         "ExportOptions",
         "ExportSummary",
@@ -170,6 +177,7 @@ def test_the_public_surface_is_pinned() -> None:
         "PageLimitError",
         "PageRepeatedError",
         "PaginationError",
+        "PendingChat",
         "PlugChatError",
         "PlugChatSession",
         "Problem",

@@ -78,7 +78,7 @@ def test_a_line_is_one_to_all_programs() -> None:
         assert text.splitlines() == [text]
         assert "ã" in text
     assert "a\\u2028b\\u2029c\\u0085d" in to_json(new)
-    assert from_json(to_json(new)) == new
+    assert from_json(to_json(new), Chat) == new
 
 
 @given(st.text(st.characters(exclude_categories=["Cs"])), st.text(st.characters(exclude_categories=["Cs"]), min_size=1))

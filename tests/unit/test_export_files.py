@@ -88,7 +88,7 @@ async def test_what_was_written_as_lines_is_read_back_equal(tmp_path: Path) -> N
 def test_a_line_is_read_back_by_everybody(chat: Chat, account: str | None) -> None:
     """By us, by plain msgspec, by plain cattrs, as a dict: the same chat, whatever is in it."""
     line = to_json(chat, account)
-    assert from_json(line) == chat
+    assert from_json(line, Chat) == chat
     assert Chat.from_dict(json.loads(line)) == chat
     assert msgspec.json.decode(line, type=Chat) == chat
     assert make_converter().loads(line.encode(), Chat) == chat

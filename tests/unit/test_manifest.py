@@ -219,10 +219,10 @@ async def test_what_a_format_can_not_hold_is_its_accounts_failure(
     accounts = [account(number, sim) for number in range(3)]
     write = _parquet.batch_of
 
-    def refuse(chats: Sequence[Chat], name: str | None) -> Any:
+    def refuse(chats: Sequence[Chat], name: str | None, item: type[Any]) -> Any:
         if name == "account 1":
             chats = [*chats, Chat("1", unread=2**63)]
-        return write(chats, name)
+        return write(chats, name, item)
 
     monkeypatch.setattr(_parquet, "batch_of", refuse)
     monkeypatch.setattr(account_files, "_BATCH", 2)

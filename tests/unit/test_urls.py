@@ -12,6 +12,8 @@ from plugchat_async._http.urls import parse_base_url, proxy_problem
         ("  HTTPS://App.Plugchat.com.br/ ", "https://app.plugchat.com.br"),
         ("https://www.plugchat.com.br/api/whatsapp/chats", "https://www.plugchat.com.br"),
         ("https://www.plugchat.com.br/api/whatsapp/", "https://www.plugchat.com.br"),
+        ("https://www.plugchat.com.br/api/whatsapp/contacts", "https://www.plugchat.com.br"),
+        ("https://gateway.example/v1/api/chat/get-pending-chats", "https://gateway.example/v1"),
         ("https://gateway.example:8443/plug/chat/", "https://gateway.example:8443/plug/chat"),
         ("https://gateway.example/v1/api/whatsapp/chats", "https://gateway.example/v1"),
         ("http://localhost:8080", "http://localhost:8080"),

@@ -84,7 +84,8 @@ def fetch_many_dask(
     with output_errors(Path(out)):
         folder = resolve(Path(out))
     make_folder(folder, sync=settings.sync)
-    with ExportRun(folder, settings, file_format="parquet", layout="parts", limit=bulk.walk.limit) as run:
+    limit = bulk.walk.limit
+    with ExportRun(folder, settings, file_format="parquet", layout="parts", limit=limit, call=bulk.call) as run:
         job = BatchJob(
             str(folder),
             run.manifest.id,

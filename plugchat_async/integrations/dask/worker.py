@@ -27,7 +27,6 @@ from plugchat_async.errors import OutputError
 from plugchat_async.export.account_files import AccountFiles
 from plugchat_async.export.parquet import ParquetChatWriter, batch_of
 from plugchat_async.export.results import AccountExport
-from plugchat_async.models import Chat
 
 # Options whose values can't be sent to another machine.
 LOCAL_OPTIONS: Final = ("ssl_context", "telemetry", "clock")
@@ -93,15 +92,17 @@ async def _fetch_batch(batch: Sequence[Account], job: BatchJob) -> list[AccountE
     # Each attempt has a file of its own: one that was given up, but still runs, must not replace a recorded file. ""
     # for an account adds the column; its values come from the batches.
     path = Path(job.folder) / f"{job.part_name(batch)}-{token_hex(4)}.parquet"
-    part = ParquetChatWriter(path, "", sync=job.sync, sweep=False)  # the run has swept
+    settings = _from_plain(job.settings)
+    item = settings.call.item
+    part = ParquetChatWriter(path, "", item, sync=job.sync, sweep=False)  # the run has swept
     threads = Threads(1)
     try:
         source = Source("accounts", batch, Account)
-        pool = _from_plain(job.settings).pool(source, concurrency=job.concurrency, pages=not job.merge_people)
+        pool = settings.pool(source, concurrency=job.concurrency, pages=not job.merge_people)
         # One thread: the accounts share a file, and nothing else goes on in this event loop.
-        await AccountFiles(threads, lambda name: _PartOfAccount(part, name), exports.extend, lambda _: None).write_all(
-            pool
-        )
+        await AccountFiles(
+            threads, lambda name: _PartOfAccount(part, name, item), exports.extend, lambda _: None
+        ).write_all(pool)
         if not job.lease.exists():
             raise OutputError(
                 f"the run in {job.folder} is over", "Let only one run write to a folder.", path=str(part.path)
@@ -117,16 +118,17 @@ async def _fetch_batch(batch: Sequence[Account], job: BatchJob) -> list[AccountE
 class _PartOfAccount:
     """The chats of one account, as columns. `commit` adds them to the batch's file, when they are complete."""
 
-    def __init__(self, part: ParquetChatWriter, account: str) -> None:
+    def __init__(self, part: ParquetChatWriter, account: str, item: type[Any]) -> None:
         self.path = part.path
         self.rows = 0
         self._part = part
         self._account = account
+        self._item = item
         self._pending: list[pa.RecordBatch] = []
 
-    def write(self, chats: Sequence[Chat]) -> None:
+    def write(self, chats: Sequence[Any]) -> None:
         """Convert some chats."""
-        self._pending.append(batch_of(chats, self._account))
+        self._pending.append(batch_of(chats, self._account, self._item))
         self.rows += len(chats)
 
     def commit(self) -> None:

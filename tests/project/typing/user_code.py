@@ -6,14 +6,21 @@ from datetime import datetime
 from typing import assert_type
 
 import aiohttp
+from attrs import frozen
 
 from plugchat_async import (
+    CHATS,
+    CONTACTS,
     Attempt,
+    Call,
     Chat,
+    ChatWalk,
     ConsistencyError,
+    Contact,
     DecodeError,
     MethodNotAllowedError,
     Page,
+    PendingChat,
     PlugChatError,
     PlugChatSession,
     Problem,
@@ -24,6 +31,8 @@ from plugchat_async import (
     SessionOptions,
     WalkOptions,
     WalkReport,
+    read_jsonl,
+    write_csv,
 )
 from plugchat_async.testing import Fault, PlugChatSimulator, Quirks, SimulatedRequest
 
@@ -53,6 +62,32 @@ async def walks(plugchat: PlugChatSession) -> None:
     async with aclosing(plugchat.iter_chats()) as chats:
         assert_type(chats, AsyncGenerator[Chat, None])
         assert_type(await anext(chats), Chat)
+
+
+@frozen
+class Tag:
+    """An item of a call that the package does not know."""
+
+    phone: str
+    last_message_time: datetime | None = None
+
+
+async def other_lists(plugchat: PlugChatSession) -> None:
+    """What the calls for other lists give."""
+    async for contact in plugchat.iter_contacts(limit=10):
+        assert_type(contact, Contact)
+    assert_type(await plugchat.list_pending_chats(), list[PendingChat])
+    walk = plugchat.walk(CONTACTS, 100, prefetch=2)
+    assert_type(walk, ChatWalk[Contact])
+    assert_type(await anext(walk), Contact)
+    async for page in walk.pages():
+        assert_type(page.items, tuple[Contact, ...])
+    assert_type(await plugchat.walk(Call("/api/whatsapp/tags", Tag)).to_list(), list[Tag])
+    assert_type(plugchat.walk_chats(), ChatWalk)
+    assert_type(plugchat.walk(CHATS), ChatWalk)
+    assert_type(await write_csv(plugchat.iter_contacts(), "contacts.csv", item=Contact), int)
+    assert_type(next(read_jsonl("contacts.jsonl", item=Contact)), Contact)
+    assert_type(next(read_jsonl("chats.jsonl")), Chat)
 
 
 def reported(report: WalkReport) -> None:

@@ -1,0 +1,121 @@
+"""The items of the vendor's lists: what all of their classes can do, and their fields as columns."""
+
+import re
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+from functools import cache
+from operator import attrgetter
+from typing import TYPE_CHECKING, Any, Final, Self, cast, get_args
+
+import msgspec
+from attrs import asdict, evolve, fields, resolve_types
+
+from plugchat_async.errors import InvalidValueError
+
+# The class of what a list holds. Type checkers take `Page` for `Page[Chat]`; Python 3.11 and 3.12 know no such default.
+if TYPE_CHECKING:
+    from typing_extensions import TypeVar
+
+    from plugchat_async.models import Chat
+
+    ItemT = TypeVar("ItemT", default=Chat)
+else:
+    from typing import TypeVar
+
+    ItemT = TypeVar("ItemT")
+
+T = TypeVar("T")
+
+_FROM_DICT_HINT: Final = (
+    "Items are read back as they were exported, with the class's own names. "
+    "To read a row as the gateway sends it, use plugchat_async.converter."
+)
+
+
+class ListItem:
+    """What `Chat` and the items of the vendor's other lists have in common."""
+
+    __slots__ = ()
+
+    if TYPE_CHECKING:
+        phone: str | None
+        lid: str | None
+
+    @property
+    def id(self) -> str:
+        """The address: the phone, else the lid. Messages can be sent to it. "" if there is neither."""
+        return self.phone or self.lid or ""
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the item as JSON has it: the class's own names in order, times as RFC 3339 texts in UTC."""
+        item: Any = self
+        values: dict[str, Any] = msgspec.to_builtins(asdict(item, recurse=False))
+        return values
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Self:
+        """Return an item from a dict that `to_dict` returned, or from a line of an export.
+
+        Args:
+            values: The class's own names and their values. Names that are missing have their defaults, names that it
+                does not know are ignored. To read a row as the gateway sends it, use `plugchat_async.converter`.
+
+        Raises:
+            InvalidValueError: A value is of another type than the field, or there is neither a phone nor a lid.
+
+        """
+        return item_from_dict(cls, values)
+
+
+@cache
+def columns_of(item: Any) -> tuple[str, ...]:
+    """Return the names of the fields of a class of items, in order: the columns of an export."""
+    return tuple(a.name for a in fields(item))
+
+
+@cache
+def getter_of(item: Any) -> Callable[[Any], tuple[Any, ...]]:
+    """Return a function that returns the values of an item of a class, in the order of its columns."""
+    columns = columns_of(item)
+    get = attrgetter(*columns)
+    return get if len(columns) > 1 else lambda item: (get(item),)
+
+
+@cache
+def noun_of(item: Any) -> str:
+    """Return the name of a class of items in words: "chat", "contact", "pending chat"."""
+    return re.sub(r"(?<=[a-z0-9])(?=[A-Z])", " ", item.__name__).lower()
+
+
+def item_from_dict(item: type[T], values: Mapping[str, Any]) -> T:
+    """Return an item of a class from a dict of its fields, see `ListItem.from_dict`."""
+    kind: Any = item
+    try:
+        return _checked(msgspec.convert(dict(values), item))
+    except (msgspec.ValidationError, ValueError, TypeError, OverflowError) as error:
+        reason = str(error)
+    raise InvalidValueError(f"not a {noun_of(kind)}: {reason}", _FROM_DICT_HINT)
+
+
+def _checked(item: T) -> T:
+    """Return an item with its times in UTC. Raise ValueError if it has no id, or a time without an offset."""
+    if isinstance(item, ListItem) and not item.id:
+        raise ValueError("there is neither a phone nor a lid")
+    kind: Any = type(item)
+    times: dict[str, Any] = {}
+    for name in _times_of(kind):
+        time: datetime | None = getattr(item, name)
+        if time is not None and time.tzinfo is None:
+            raise ValueError(f"{name} has no offset from UTC")
+        if time is not None and time.tzinfo is not UTC:
+            times[name] = time.astimezone(UTC)
+    changed: Any = item
+    if times:
+        changed = evolve(changed, **times)
+    return cast("T", changed)
+
+
+@cache
+def _times_of(item: Any) -> tuple[str, ...]:
+    """Return the names of the fields of a class that are times."""
+    return tuple(a.name for a in fields(resolve_types(item)) if datetime in (a.type, *get_args(a.type)))
