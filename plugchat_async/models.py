@@ -10,8 +10,18 @@ from typing import Any, Final, Literal, Self, TypeAlias, TypeVar
 import msgspec
 from attrs import asdict, evolve, field, fields, frozen
 
+from plugchat_async._client_schemas import (
+    ACCOUNT_STATUS,
+    CHAT,
+    CHAT_ADDED,
+    CHAT_CHANGED,
+    CHAT_REMOVED,
+    PAGE,
+    WALK_REPORT,
+)
 from plugchat_async._error_details import Problem
 from plugchat_async._internal.lenient_json import parse_rows
+from plugchat_async._pydantic_schema import described_by
 from plugchat_async.errors import InvalidValueError
 
 ChatKind: TypeAlias = Literal["person", "group", "broadcast", "channel", "status"]
@@ -29,6 +39,7 @@ _KINDS: Final[tuple[tuple[re.Pattern[str], ChatKind], ...]] = (
 )
 
 
+@described_by(CHAT)
 @frozen
 class Chat:
     """One chat of an account: a person, a group, a broadcast list, a channel, or the account's status.
@@ -139,6 +150,7 @@ def kind_of_id(text: str) -> ChatKind:
     return "person"
 
 
+@described_by(PAGE)
 @frozen
 class Page:
     """One page of chats, from one response.
@@ -189,6 +201,7 @@ class Page:
         return parse_rows(self.raw)
 
 
+@described_by(ACCOUNT_STATUS)
 @frozen
 class AccountStatus:
     """Whether an account's phone is connected to WhatsApp, from the vendor's "status" call.
@@ -206,6 +219,7 @@ class AccountStatus:
     error: str | None = None
 
 
+@described_by(WALK_REPORT)
 @frozen
 class WalkReport:
     """The result of a walk, and whether it is known to have missed nothing. A resumed walk has a report of its own.
@@ -236,6 +250,7 @@ class WalkReport:
     problems: int = 0
 
 
+@described_by(CHAT_ADDED)
 @frozen
 class ChatAdded:
     """A chat is new in the list: somebody has written for the first time.
@@ -247,6 +262,7 @@ class ChatAdded:
     chat: Chat
 
 
+@described_by(CHAT_CHANGED)
 @frozen
 class ChatChanged:
     """A chat has changed: messages have arrived or were read, it was muted or renamed.
@@ -267,6 +283,7 @@ class ChatChanged:
         return self.new
 
 
+@described_by(CHAT_REMOVED)
 @frozen
 class ChatRemoved:
     """A chat is no longer in the list.
