@@ -1,6 +1,6 @@
 """Schemas of pydantic for attrs classes. Only pydantic asks for one, so it is imported when one is asked for."""
 
-from collections.abc import Callable, Hashable, Mapping
+from collections.abc import Callable, Mapping
 from functools import cache
 from typing import TYPE_CHECKING, Any, TypeVar, get_type_hints
 
@@ -58,12 +58,12 @@ def described_by(client: ClientSchema) -> Callable[[_Class], _Class]:
 class _Serializer:
     """The serializer of a class, by which pydantic writes its values where the annotation is Any."""
 
-    def __get__(self, instance: object, owner: type[Any]) -> "SchemaSerializer":
+    def __get__(self, instance: object, owner: Any) -> "SchemaSerializer":
         return _serializer_of(owner)
 
 
 @cache
-def _serializer_of(cls: Hashable) -> "SchemaSerializer":
+def _serializer_of(cls: Any) -> "SchemaSerializer":
     from pydantic import TypeAdapter  # noqa: PLC0415 - see above
 
     return TypeAdapter(cls).serializer
