@@ -1,5 +1,6 @@
 """Schemas of pydantic for attrs classes. Only pydantic asks for one, so it is imported when one is asked for."""
 
+import dataclasses
 from collections.abc import Callable, Mapping
 from functools import cache
 from typing import TYPE_CHECKING, Any, TypeVar, get_type_hints
@@ -11,6 +12,7 @@ if TYPE_CHECKING:
     from pydantic_core import CoreSchema, SchemaSerializer
 
 _Class = TypeVar("_Class", bound=type[Any])
+
 
 @frozen
 class ClientSchema:
@@ -34,8 +36,7 @@ class ClientSchema:
     def attributes_of(self, cls: type[Any]) -> dict[str, str | None]:
         """Return all members in their order, each with its attribute, or None if it is constant."""
         named = {
-            member: None if member in self.constants else self.attributes.get(member, member)
-            for member in self.members
+            member: None if member in self.constants else self.attributes.get(member, member) for member in self.members
         }
         known = {*named.values(), *self.hidden}
         return named | {a.name: a.name for a in fields(cls) if a.name not in known}
@@ -53,6 +54,32 @@ def described_by(client: ClientSchema) -> Callable[[_Class], _Class]:
         return cls
 
     return decorate
+
+
+def like_dataclass(cls: _Class) -> _Class:
+    """Let an attrs class pass for a dataclass: FastAPI takes those for the body of a request, and no other classes."""
+    for name in ("__dataclass_fields__", "__dataclass_params__"):
+        setattr(cls, name, _OfDataclass(name))
+    return cls
+
+
+@frozen
+class _OfDataclass:
+    """An attribute of the dataclass with the fields of a class, also of one that is derived later."""
+
+    name: str
+
+    def __get__(self, instance: object, owner: Any) -> object:
+        return getattr(_dataclass_of(owner), self.name)
+
+
+@cache
+def _dataclass_of(cls: Any) -> type[Any]:
+    own = [
+        (a.name, a.type, dataclasses.field() if a.default is NOTHING else dataclasses.field(default=a.default))
+        for a in fields(cls)
+    ]
+    return dataclasses.make_dataclass(cls.__name__, own, frozen=True)
 
 
 class _Serializer:

@@ -21,7 +21,7 @@ from plugchat_async._client_schemas import (
 )
 from plugchat_async._error_details import Problem
 from plugchat_async._internal.lenient_json import parse_rows
-from plugchat_async._pydantic_schema import described_by
+from plugchat_async._pydantic_schema import described_by, like_dataclass
 from plugchat_async.errors import InvalidValueError
 
 ChatKind: TypeAlias = Literal["person", "group", "broadcast", "channel", "status"]
@@ -39,6 +39,7 @@ _KINDS: Final[tuple[tuple[re.Pattern[str], ChatKind], ...]] = (
 )
 
 
+@like_dataclass
 @described_by(CHAT)
 @frozen
 class Chat:

@@ -42,7 +42,7 @@ from plugchat_async.integrations.fastapi import (
 )
 from plugchat_async.testing import Fault, PlugChatSimulator
 from support.fakes import FakeTime, served, what_frames_show
-from support.rows import lines_of, objects_of
+from support.rows import lines_of
 
 TOKEN = "s3cret-token"
 # Typed loosely: what a test client gives is looked at as it is.

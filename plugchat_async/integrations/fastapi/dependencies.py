@@ -1,15 +1,19 @@
 """The application's sessions as dependencies: of the one account, of one by its name, of one by the request's path."""
 
 from collections.abc import Mapping
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 
 from attrs import frozen
 from fastapi import Depends, HTTPException, Path
 from starlette.requests import HTTPConnection
 
 from plugchat_async.errors import InvalidValueError, SessionStateError
-from plugchat_async.integrations.fastapi.lifespan import ACCOUNTS, SESSION
 from plugchat_async.session import PlugChatSession
+
+# The names of the session and of the accounts' sessions in the state of the application and in that of its lifespan.
+SESSION: Final = "plugchat"
+ACCOUNTS: Final = "plugchat_accounts"
+NO_ACCOUNT: Final = "There is no account of this name."
 
 
 def get_plugchat(connection: HTTPConnection) -> PlugChatSession:
@@ -46,7 +50,7 @@ def get_plugchat_account(
     """
     sessions = _sessions(connection)
     if account not in sessions:
-        raise HTTPException(404, "There is no account of this name.")
+        raise HTTPException(404, NO_ACCOUNT)
     return sessions[account]
 
 

@@ -5,9 +5,10 @@ from typing import Any
 from fastapi.encoders import ENCODERS_BY_TYPE, encoders_by_class_tuples
 from pydantic_core import to_jsonable_python
 
-from plugchat_async.models import AccountStatus, Chat, ChatAdded, ChatChanged, ChatRemoved, Page, WalkReport
+from plugchat_async.models import AccountStatus, ChatAdded, ChatChanged, ChatRemoved, Page, WalkReport
 
-_CLASSES = (AccountStatus, Chat, ChatAdded, ChatChanged, ChatRemoved, Page, WalkReport)
+# FastAPI encodes a Chat as a dataclass.
+_CLASSES = (AccountStatus, ChatAdded, ChatChanged, ChatRemoved, Page, WalkReport)
 
 
 def add_encoders() -> None:

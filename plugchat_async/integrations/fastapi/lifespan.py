@@ -3,7 +3,7 @@
 import os
 from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, nullcontext
-from typing import Any, Final, TypeAlias, Unpack, cast
+from typing import Any, TypeAlias, Unpack, cast
 
 from attrs import field, frozen
 from fastapi import FastAPI
@@ -12,12 +12,9 @@ from plugchat_async._http.options import SessionOptions
 from plugchat_async._http.token import TokenFunction
 from plugchat_async._internal.validation import check_type
 from plugchat_async.bulk.accounts import Account
+from plugchat_async.integrations.fastapi.dependencies import ACCOUNTS, SESSION
 from plugchat_async.integrations.fastapi.openapi import describe
 from plugchat_async.session import BASE_URL_VARIABLE, PlugChatSession
-
-# The names of the session and of the accounts' sessions in the state of the application and in that of its lifespan.
-SESSION: Final = "plugchat"
-ACCOUNTS: Final = "plugchat_accounts"
 
 AppLifespan: TypeAlias = Callable[[FastAPI], AbstractAsyncContextManager[Mapping[str, Any] | None]]
 Accounts: TypeAlias = Mapping[str, str | TokenFunction | Account]

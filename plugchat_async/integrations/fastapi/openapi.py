@@ -7,9 +7,11 @@ from typing import Any, Final, get_args
 
 from attrs import frozen
 from fastapi import FastAPI, routing
+from fastapi.encoders import jsonable_encoder
 from pydantic import TypeAdapter
 
 from plugchat_async.errors import PlugChatError
+from plugchat_async.integrations.fastapi.dependencies import NO_ACCOUNT, get_plugchat_account
 from plugchat_async.integrations.fastapi.stream import ChatStream
 from plugchat_async.models import Chat
 from plugchat_async.session import PlugChatSession
@@ -62,7 +64,10 @@ class _DescribedDocument:
             for operation in _operations(document, route):
                 if _is_stream(route):
                     _describe_stream(document, operation)
-                if handled and (_is_stream(route) or _needs_session(route.dependant)):
+                calls = list(_dependencies(route.dependant))
+                if get_plugchat_account in calls:
+                    operation["responses"].setdefault("404", {"description": NO_ACCOUNT})
+                if handled and (_is_stream(route) or any(map(_gives_session, calls))):
                     _describe_problems(document, operation)
         return document
 
@@ -96,15 +101,16 @@ def _returned(call: Callable[..., Any]) -> Any:
     return None
 
 
-def _needs_session(dependant: Any) -> bool:
-    """Return whether something that an endpoint depends on is a session, also one that is opened for the request."""
+def _dependencies(dependant: Any) -> Iterator[Callable[..., Any]]:
     for inner in dependant.dependencies:
-        returned = _returned(inner.call)
-        if any(_is_subclass(kind, PlugChatSession) for kind in (returned, *get_args(returned))):
-            return True
-        if _needs_session(inner):
-            return True
-    return False
+        yield inner.call
+        yield from _dependencies(inner)
+
+
+def _gives_session(call: Callable[..., Any]) -> bool:
+    """Return whether a dependency is a session, also one that is opened for the request."""
+    returned = _returned(call)
+    return any(_is_subclass(kind, PlugChatSession) for kind in (returned, *get_args(returned)))
 
 
 def _describe_stream(document: dict[str, Any], operation: dict[str, Any]) -> None:
@@ -115,14 +121,12 @@ def _describe_stream(document: dict[str, Any], operation: dict[str, Any]) -> Non
 
 
 def _chat_schema(document: dict[str, Any]) -> dict[str, Any]:
-    """Return a reference to the schema of a chat, or the schema if an application's own has its name."""
-    schema = TypeAdapter(Chat).json_schema(mode="serialization")
+    """Return a reference to the schema of a chat, or the schema itself if another one has its name."""
+    # FastAPI leaves out what is null, such as defaults.
+    schema: dict[str, Any] = jsonable_encoder(TypeAdapter(Chat).json_schema(mode="serialization"), exclude_none=True)
     schemas = document.setdefault("components", {}).setdefault("schemas", {})
-    schemas.setdefault("Chat", schema)
-    for name, known in schemas.items():
-        if known == schema:
-            return {"$ref": f"{_REFERENCE}{name}"}
-    return schema
+    name: str = next((name for name, known in schemas.items() if known == schema), Chat.__name__)
+    return {"$ref": f"{_REFERENCE}{name}"} if schemas.setdefault(name, schema) == schema else schema
 
 
 def _describe_problems(document: dict[str, Any], operation: dict[str, Any]) -> None:
