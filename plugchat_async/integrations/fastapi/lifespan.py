@@ -3,7 +3,7 @@
 import os
 from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, nullcontext
-from typing import Any, TypeAlias, Unpack, cast
+from typing import Any, TypeAlias, Unpack
 
 from attrs import field, frozen
 from fastapi import FastAPI
@@ -97,14 +97,14 @@ class _SessionFactory:
     def _session_of(self, name: str, accounts: "_Hidden") -> PlugChatSession:
         check_type("the name of an account", name, str)
         options = _Hidden(dict(self.options))
+        token = _Hidden(accounts.value[name])
         if (base_url := os.environ.get(BASE_URL_VARIABLE)) and "base_url" not in options.value:
             options.value["base_url"] = base_url
-        if isinstance(accounts.value[name], Account):
-            of_account = cast("Account", accounts.value[name])
-            if of_account.base_url is not None:
-                options.value["base_url"] = of_account.base_url
-            return PlugChatSession(of_account.token, **options.value)
-        return PlugChatSession(accounts.value[name], **options.value)
+        if isinstance(token.value, Account):
+            if token.value.base_url is not None:
+                options.value["base_url"] = token.value.base_url
+            token = _Hidden(token.value.token)
+        return PlugChatSession(token.value, **options.value)
 
 
 @frozen(repr=False)
