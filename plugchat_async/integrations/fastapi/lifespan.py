@@ -98,8 +98,8 @@ class _SessionFactory:
         check_type("the name of an account", name, str)
         options = _Hidden(dict(self.options))
         token = _Hidden(accounts.value[name])
-        if (base_url := os.environ.get(BASE_URL_VARIABLE)) and "base_url" not in options.value:
-            options.value["base_url"] = base_url
+        if os.environ.get(BASE_URL_VARIABLE):
+            options.value.setdefault("base_url", os.environ[BASE_URL_VARIABLE])
         if isinstance(token.value, Account):
             if token.value.base_url is not None:
                 options.value["base_url"] = token.value.base_url
