@@ -3,6 +3,7 @@
 import inspect
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
+from copy import deepcopy
 from typing import Any, Final, get_args
 
 from attrs import frozen
@@ -131,7 +132,7 @@ def _chat_schema(document: dict[str, Any]) -> dict[str, Any]:
 
 def _describe_problems(document: dict[str, Any], operation: dict[str, Any]) -> None:
     """Add the problems, except for statuses that the application describes itself."""
-    document.setdefault("components", {}).setdefault("schemas", {}).setdefault(_PROBLEM, _PROBLEM_SCHEMA)
-    content = {"application/problem+json": {"schema": {"$ref": f"{_REFERENCE}{_PROBLEM}"}}}
-    for status, described in _PROBLEMS.items():
+    document.setdefault("components", {}).setdefault("schemas", {}).setdefault(_PROBLEM, deepcopy(_PROBLEM_SCHEMA))
+    for status, described in deepcopy(_PROBLEMS).items():
+        content = {"application/problem+json": {"schema": {"$ref": f"{_REFERENCE}{_PROBLEM}"}}}
         operation["responses"].setdefault(status, {**described, "content": content})
