@@ -145,6 +145,7 @@ def document(app: FastAPI) -> Any:
     return app.openapi()
 
 
+@pytest.mark.slow
 def test_it_is_valid(document: Any) -> None:
     """With OpenAPI's own schema; `itemSchema`, which FastAPI uses too, is in its version 3.2."""
     validate({**document, "openapi": "3.2.0"})
@@ -250,6 +251,7 @@ def test_the_problem_that_comes_is_the_one_described(app: FastAPI, account: Plug
     assert list(problem.json()) == schema["required"] == list(schema["properties"])
 
 
+@pytest.mark.slow
 async def test_a_client_reads_it_from_uvicorn(account: PlugChatSimulator) -> None:
     """Over a real connection, each endpoint sends what its schema says."""
     config = uvicorn.Config(application(account), port=0, log_level="error")

@@ -159,6 +159,7 @@ def test_what_is_always_sent_is_required(value: Any) -> None:
     assert set(received.get("required", [])) - {"event"} == set(needed)
 
 
+@pytest.mark.slow
 def test_pydantic_is_imported_when_it_asks() -> None:
     """Not before: most programs have none."""
     code = """
@@ -183,9 +184,9 @@ def test_a_chat_passes_for_a_dataclass() -> None:
         note: str = ""
 
     # Type checkers do not see it.
-    chat, lead, page = (typing.cast("Any", of) for of in (CHAT, Lead, Page))
+    chat, lead, noted, page = (typing.cast("Any", of) for of in (CHAT, Lead, Noted, Page))
     assert Chat(**dataclasses.asdict(chat)) == CHAT
     assert dataclasses.replace(chat, unread=4) == attrs.evolve(CHAT, unread=4)
     assert [field.name for field in dataclasses.fields(lead)] == [a.name for a in attrs.fields(Lead)]
-    assert Noted("1", note="x").note == "x"
+    assert noted("1", note="x").note == "x"
     assert not dataclasses.is_dataclass(page)
