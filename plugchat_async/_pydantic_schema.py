@@ -1,11 +1,12 @@
 """Schemas of pydantic for attrs classes. Only pydantic asks for one, so it is imported when one is asked for."""
 
 import dataclasses
+import sys
 from collections.abc import Callable, Mapping
 from functools import cache
-from typing import TYPE_CHECKING, Any, TypeVar, get_type_hints
+from typing import TYPE_CHECKING, Any, TypeVar, cast, get_args, get_type_hints
 
-from attrs import NOTHING, field, fields, frozen
+from attrs import NOTHING, Factory, field, fields, frozen
 
 if TYPE_CHECKING:
     from pydantic import GetCoreSchemaHandler
@@ -25,6 +26,7 @@ class ClientSchema:
         attributes: The attribute of a member, where their names differ.
         constants: Members that always have the same value, which tells the classes of a union apart.
         hidden: Fields that clients neither see nor send, and their values in what a client sends.
+        variables: For a generic class, the class of its module that a type variable stands for if none is given.
     """
 
     description: str
@@ -32,6 +34,7 @@ class ClientSchema:
     attributes: Mapping[str, str] = field(factory=dict[str, str])
     constants: Mapping[str, str] = field(factory=dict[str, str])
     hidden: Mapping[str, object] = field(factory=dict[str, object])
+    variables: Mapping[str, str] = field(factory=dict[str, str])
 
     def attributes_of(self, cls: type[Any]) -> dict[str, str | None]:
         """Return all members in their order, each with its attribute, or None if it is constant."""
@@ -45,8 +48,8 @@ class ClientSchema:
 def described_by(client: ClientSchema) -> Callable[[_Class], _Class]:
     """Return a decorator for the class that `client` describes, also for those that are derived from it."""
 
-    def core_schema(cls: type[Any], _source: object, handler: "GetCoreSchemaHandler") -> "CoreSchema":
-        return _core_schema(cls, client, handler)
+    def core_schema(cls: type[Any], source: object, handler: "GetCoreSchemaHandler") -> "CoreSchema":
+        return _core_schema(cls, get_args(source), client, handler)
 
     def decorate(cls: _Class) -> _Class:
         cls.__get_pydantic_core_schema__ = classmethod(core_schema)
@@ -75,18 +78,29 @@ class _OfDataclass:
 
 @cache
 def _dataclass_of(cls: Any) -> type[Any]:
-    own = [
-        (a.name, a.type, dataclasses.field() if a.default is NOTHING else dataclasses.field(default=a.default))
-        for a in fields(cls)
-    ]
+    own: list[tuple[str, Any, Any]] = []
+    for a in fields(cls):
+        options: dict[str, Any] = {"kw_only": a.kw_only}
+        if _has_factory(a):
+            options["default_factory"] = type(None) if a.default.takes_self else a.default.factory
+        elif a.default is not NOTHING:
+            options["default"] = a.default
+        own.append((a.name, a.type, dataclasses.field(**options)))
     return dataclasses.make_dataclass(cls.__name__, own, frozen=True)
+
+
+def _has_factory(attribute: Any) -> bool:
+    return isinstance(attribute.default, cast("type", Factory))
 
 
 class _Serializer:
     """The serializer of a class, by which pydantic writes its values where the annotation is Any."""
 
     def __get__(self, instance: object, owner: Any) -> "SchemaSerializer":
-        return _serializer_of(owner)
+        try:
+            return _serializer_of(owner)
+        except ModuleNotFoundError as error:  # somebody asks who looks at all attributes
+            raise AttributeError(str(error)) from None
 
 
 @cache
@@ -96,13 +110,15 @@ def _serializer_of(cls: Any) -> "SchemaSerializer":
     return TypeAdapter(cls).serializer
 
 
-def _core_schema(cls: type[Any], client: ClientSchema, handler: "GetCoreSchemaHandler") -> "CoreSchema":
+def _core_schema(
+    cls: type[Any], arguments: tuple[Any, ...], client: ClientSchema, handler: "GetCoreSchemaHandler"
+) -> "CoreSchema":
     """Return the schema of a class: its values are taken as they are, and objects of JSON become values."""
     from pydantic_core import core_schema  # noqa: PLC0415 - see above
 
     attributes = client.attributes_of(cls)
-    hints = get_type_hints(cls)
-    defaults = {a.name: a.default for a in fields(cls)}
+    hints = _hints_of(cls, arguments, client.variables)
+    known = {a.name: a for a in fields(cls)}
 
     def object_schema(*, sent: bool) -> "CoreSchema":
         """Return the schema of the object. We send all members; a client may leave out those with a default."""
@@ -113,24 +129,43 @@ def _core_schema(cls: type[Any], client: ClientSchema, handler: "GetCoreSchemaHa
                 optional = False
             else:
                 inner = handler.generate_schema(hints[attribute])
-                optional = defaults[attribute] is not NOTHING
-                if optional:
-                    inner = core_schema.with_default_schema(inner, default=defaults[attribute])
+                optional = known[attribute].default is not NOTHING
+                if optional and not _has_factory(known[attribute]):
+                    inner = core_schema.with_default_schema(inner, default=known[attribute].default)
             described = {"description": client.members[member]} if member in client.members else {}
             members[member] = core_schema.typed_dict_field(
                 inner, required=sent or not optional, metadata={"pydantic_js_updates": described}
             )
-        about = {"title": cls.__name__, "description": client.description}
+        title = cls.__name__ + (f"[{', '.join(kind.__name__ for kind in arguments)}]" if arguments else "")
+        about = {"title": title, "description": client.description}
         return core_schema.typed_dict_schema(members, metadata={"pydantic_js_updates": about})
 
     return core_schema.no_info_wrap_validator_function(
         _reader(cls, attributes, client.hidden),
         object_schema(sent=False),
-        ref=f"{cls.__module__}.{cls.__qualname__}:{id(cls)}",  # in pydantic's own form, since names come from it
+        ref=_reference(cls) + (f"[{','.join(map(_reference, arguments))}]" if arguments else ""),
         serialization=core_schema.plain_serializer_function_ser_schema(
             _writer(cls, attributes, client.constants), return_schema=object_schema(sent=True)
         ),
     )
+
+
+def _reference(cls: type[Any]) -> str:
+    """Return the name of a class in the form in which pydantic makes names for JSON's schema of it."""
+    return f"{cls.__module__}.{cls.__qualname__}:{id(cls)}"
+
+
+def _hints_of(cls: type[Any], arguments: tuple[Any, ...], defaults: Mapping[str, str]) -> dict[str, Any]:
+    """Return the types of a class's fields. The arguments, or defaults, take the place of its type variables."""
+    module = vars(sys.modules[cls.__module__])
+    variables = getattr(cls, "__parameters__", ())
+    given: dict[Any, Any] = {variable: module.get(defaults.get(variable.__name__, ""), Any) for variable in variables}
+    given |= zip(variables, arguments, strict=False)
+    hints = get_type_hints(cls)
+    for name, hint in hints.items():
+        parameters = getattr(hint, "__parameters__", ())
+        hints[name] = hint[tuple(map(given.get, parameters))] if parameters else given.get(hint, hint)
+    return hints
 
 
 def _reader(

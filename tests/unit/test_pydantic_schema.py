@@ -25,6 +25,7 @@ from plugchat_async import (
     Problem,
     WalkReport,
 )
+from plugchat_async._pydantic_schema import ClientSchema, described_by
 from plugchat_async.export.csv_and_json import event_to_json
 
 TIME = datetime(2021, 6, 6, tzinfo=UTC)
@@ -126,8 +127,10 @@ def test_a_derived_class_has_a_schema_of_its_own() -> None:
     @attrs.frozen
     class Lead(Chat):
         score: int = 0
+        tags: list[str] = attrs.field(factory=list)
+        source: str = attrs.field(kw_only=True)
 
-    lead = Lead("1", score=7)
+    lead = Lead("1", score=7, source="web")
     assert TypeAdapter(Lead).validate_json(TypeAdapter(Lead).dump_json(lead)) == lead
     assert TypeAdapter(Lead).json_schema()["properties"]["score"] == {"default": 0, "title": "Score", "type": "integer"}
     assert b'"score":7' in to_json(lead)
@@ -178,6 +181,9 @@ def test_a_chat_passes_for_a_dataclass() -> None:
     @attrs.frozen
     class Lead(Chat):
         score: int = 0
+        tags: list[str] = attrs.field(factory=list)
+        name_of_tags: str = attrs.field(default=attrs.Factory(lambda self: str(self.tags), takes_self=True))
+        source: str = attrs.field(kw_only=True)
 
     @dataclasses.dataclass(frozen=True)
     class Noted(Chat):
@@ -190,3 +196,56 @@ def test_a_chat_passes_for_a_dataclass() -> None:
     assert [field.name for field in dataclasses.fields(lead)] == [a.name for a in attrs.fields(Lead)]
     assert noted("1", note="x").note == "x"
     assert not dataclasses.is_dataclass(page)
+
+
+def test_it_can_be_looked_at_without_pydantic() -> None:
+    """As documentation tools and mocks do, which read all attributes."""
+    code = """
+import inspect, sys
+sys.modules["pydantic"] = None
+from plugchat_async import Chat, Page
+for kind in (Chat, Page):
+    assert not hasattr(kind, "__pydantic_serializer__")
+    inspect.getmembers(kind)
+"""
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
+
+
+ItemT = typing.TypeVar("ItemT")
+
+
+@described_by(ClientSchema("A box.", {"things": "The things."}, variables={"ItemT": "Chat"}))
+@attrs.frozen
+class Box(typing.Generic[ItemT]):
+    """A generic class."""
+
+    things: tuple[ItemT, ...]
+    newest: ItemT
+
+
+@pytest.mark.parametrize(
+    ("kind", "title", "item"),
+    [
+        (Box, "Box", "Chat"),
+        (Box[Chat], "Box[Chat]", "Chat"),
+        (Box[AccountStatus], "Box[AccountStatus]", "AccountStatus"),
+    ],
+    ids=str,
+)
+def test_a_generic_class_has_a_schema_for_each_argument(kind: Any, title: str, item: str) -> None:
+    """Without one, it has that of its default."""
+    schema = TypeAdapter[Any](kind).json_schema()
+    assert schema["title"] == title
+    assert schema["properties"]["things"]["items"] == {"$ref": f"#/$defs/{item}"} == schema["properties"]["newest"]
+
+
+def test_generic_classes_are_read_back() -> None:
+    """Side by side in one model."""
+
+    class Boxes(BaseModel):
+        chats: Box[Chat]
+        states: Box[AccountStatus]
+
+    boxes = Boxes(chats=Box((CHAT,), OLD), states=Box((), AccountStatus(connected=True)))
+    assert Boxes.model_validate_json(boxes.model_dump_json()) == boxes
+    assert {"Box_Chat_", "Box_AccountStatus_"} <= Boxes.model_json_schema()["$defs"].keys()
