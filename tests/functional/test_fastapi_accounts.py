@@ -64,9 +64,7 @@ def application(**lifespan: Any) -> FastAPI:
 def in_each_form(sim: PlugChatSimulator) -> list[Any]:
     """Tokens, functions, accounts, and a function that gives them."""
     tokens = {"sales": SALES, "support": lambda: SUPPORT}
-    accounts = {
-        name: Account("another name", token, sim.base_url) for name, token in (("sales", SALES), ("support", SUPPORT))
-    }
+    accounts = {"sales": Account("another name", SALES, sim.base_url), "support": Account("support", SUPPORT)}
     return [tokens, accounts, lambda: tokens]
 
 
