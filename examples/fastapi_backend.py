@@ -16,7 +16,6 @@ from fastapi import FastAPI, Query
 
 from plugchat_async import Chat, merge_people
 from plugchat_async.integrations.fastapi import (
-    ChatModel,
     ChatStream,
     PlugChatDep,
     add_problem_handlers,
@@ -34,7 +33,7 @@ async def unread(plugchat: PlugChatDep) -> dict[str, int]:
     return {chat.id: chat.unread for chat in people if chat.unread}
 
 
-@app.get("/chats", response_model=list[ChatModel])
+@app.get("/chats")
 async def newest(plugchat: PlugChatDep, limit: Annotated[int, Query(ge=1, le=1000)] = 20) -> list[Chat]:
     """Return the chats with the newest messages."""
     return await plugchat.list_chats(limit=limit)

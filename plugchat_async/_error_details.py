@@ -3,6 +3,9 @@
 import attrs
 from attrs import frozen
 
+from plugchat_async._client_schemas import PROBLEM
+from plugchat_async._pydantic_schema import described_by
+
 
 @frozen
 class Attempt:
@@ -25,6 +28,7 @@ class Attempt:
     wait: float = 0.0
 
 
+@described_by(PROBLEM)
 @frozen
 class Problem:
     """One value of a page that can't be read.

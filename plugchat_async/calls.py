@@ -13,8 +13,10 @@ from typing import Any, Final, Generic, Literal
 
 from attrs import field, fields_dict, frozen, has
 
+from plugchat_async._client_schemas import CONTACT, PENDING_CHAT
 from plugchat_async._internal.validation import check_choice, check_type
 from plugchat_async._items import ItemT, ListItem
+from plugchat_async._pydantic_schema import described_by, like_dataclass
 from plugchat_async.errors import InvalidTypeError, InvalidValueError
 from plugchat_async.models import Chat
 
@@ -74,6 +76,8 @@ class Call(Generic[ItemT]):
             raise InvalidValueError(f"{item.__name__} is not hashable", _ITEM_HINT)
 
 
+@like_dataclass
+@described_by(CONTACT)
 @frozen
 class Contact(ListItem):
     """A contact of an account. A field that the gateway leaves out, or sends as null or "", is None.
@@ -99,6 +103,8 @@ class Contact(ListItem):
         """None: contacts have no times, so their list is sorted by nothing that a walk can use."""
 
 
+@like_dataclass
+@described_by(PENDING_CHAT)
 @frozen
 class PendingChat(ListItem):
     """A chat with messages that nobody has read, or that is marked as unread.

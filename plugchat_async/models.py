@@ -8,9 +8,19 @@ from typing import Any, Final, Generic, Literal, TypeAlias
 
 from attrs import field, frozen
 
+from plugchat_async._client_schemas import (
+    ACCOUNT_STATUS,
+    CHAT,
+    CHAT_ADDED,
+    CHAT_CHANGED,
+    CHAT_REMOVED,
+    PAGE,
+    WALK_REPORT,
+)
 from plugchat_async._error_details import Problem
 from plugchat_async._internal.lenient_json import parse_rows
 from plugchat_async._items import ItemT, ListItem, columns_of, getter_of
+from plugchat_async._pydantic_schema import described_by, like_dataclass
 
 ChatKind: TypeAlias = Literal["person", "group", "broadcast", "channel", "status"]
 
@@ -27,6 +37,8 @@ _KINDS: Final[tuple[tuple[re.Pattern[str], ChatKind], ...]] = (
 )
 
 
+@like_dataclass
+@described_by(CHAT)
 @frozen
 class Chat(ListItem):
     """One chat of an account: a person, a group, a broadcast list, a channel, or the account's status.
@@ -89,6 +101,7 @@ def kind_of_id(text: str) -> ChatKind:
     return "person"
 
 
+@described_by(PAGE)
 @frozen
 class Page(Generic[ItemT]):
     """One page of a list, from one response: `Page` of chats, `Page[Contact]` of contacts.
@@ -145,6 +158,7 @@ class Page(Generic[ItemT]):
         return parse_rows(self.raw)
 
 
+@described_by(ACCOUNT_STATUS)
 @frozen
 class AccountStatus:
     """Whether an account's phone is connected to WhatsApp, from the vendor's "status" call.
@@ -162,6 +176,7 @@ class AccountStatus:
     error: str | None = None
 
 
+@described_by(WALK_REPORT)
 @frozen
 class WalkReport:
     """The result of a walk, and whether it is known to have missed nothing. A resumed walk has a report of its own.
@@ -192,6 +207,7 @@ class WalkReport:
     problems: int = 0
 
 
+@described_by(CHAT_ADDED)
 @frozen
 class ChatAdded:
     """A chat is new in the list: somebody has written for the first time.
@@ -203,6 +219,7 @@ class ChatAdded:
     chat: Chat
 
 
+@described_by(CHAT_CHANGED)
 @frozen
 class ChatChanged:
     """A chat has changed: messages have arrived or were read, it was muted or renamed.
@@ -223,6 +240,7 @@ class ChatChanged:
         return self.new
 
 
+@described_by(CHAT_REMOVED)
 @frozen
 class ChatRemoved:
     """A chat is no longer in the list.

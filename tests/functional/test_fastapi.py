@@ -34,7 +34,6 @@ from plugchat_async import (
 )
 from plugchat_async.integrations.fastapi import (
     BrokenStreamError,
-    ChatModel,
     ChatStream,
     PlugChatDep,
     add_problem_handlers,
@@ -43,7 +42,7 @@ from plugchat_async.integrations.fastapi import (
 )
 from plugchat_async.testing import Fault, PlugChatSimulator
 from support.fakes import FakeTime, served, what_frames_show
-from support.rows import lines_of, objects_of
+from support.rows import lines_of
 
 TOKEN = "s3cret-token"
 # Typed loosely: what a test client gives is looked at as it is.
@@ -66,7 +65,7 @@ def app(account: PlugChatSimulator) -> FastAPI:
     async def count(plugchat: PlugChatDep) -> int:
         return len(await plugchat.list_chats())
 
-    @app.get("/chats", response_model=list[ChatModel])
+    @app.get("/chats")
     async def chats(plugchat: PlugChatDep) -> list[Chat]:
         return await plugchat.list_chats()
 
@@ -349,28 +348,6 @@ def test_whose_fault_it_is(error: PlugChatError, status: int, level: int, caplog
     assert record.levelno == level
     assert error.message in record.getMessage()
     assert error.message == "x" or error.message not in answer.text
-
-
-# --- models
-
-
-def test_chats_have_a_schema(client: Client, account: PlugChatSimulator) -> None:
-    """What comes is what `write_jsonl` writes, and the documentation knows it."""
-    assert client.get("/chats").json() == objects_of(account.chats)
-    schema = client.get("/openapi.json").json()["components"]["schemas"]["ChatModel"]
-    assert list(schema["properties"]) == [field.name for field in attrs.fields(Chat)]
-
-
-def test_the_model_is_the_chat() -> None:
-    """The same fields, in the same order, with the same defaults."""
-    defaults = {field.name: field.default for field in attrs.fields(Chat)}
-    for name, field in ChatModel.model_fields.items():
-        assert field.description
-        assert field.is_required() == (defaults[name] is attrs.NOTHING)
-        assert field.is_required() or field.default == defaults[name]
-    assert list(ChatModel.model_fields) == list(defaults)
-    chat = Chat("1", "a", 2)
-    assert Chat(**ChatModel.model_validate(chat).model_dump()) == chat
 
 
 # --- streams

@@ -13,7 +13,7 @@ PACKAGE = Path(plugchat_async.__file__).parent
 
 # Imports point one way: a part knows only parts of the lines above its own.
 PARTS = [
-    ["errors", "_error_details", "_optional_extras"],
+    ["errors", "_error_details", "_optional_extras", "_pydantic_schema", "_client_schemas"],
     ["_internal"],
     ["models", "calls", "_items", "server_traits"],
     # The converter is what callers see of the decoding in _http.
@@ -55,6 +55,8 @@ PURE = {
     "_items",
     "server_traits",
     "converter",
+    "_client_schemas",
+    "_pydantic_schema",
     *(f"_internal.{name}" for name in ("validation", "serialization", "lenient_json")),
     *(f"_http.{name}" for name in ("secret", "urls", "request", "response", "retry", "request_repair")),
     *(f"_http.{name}" for name in ("decode", "decode_fast", "decode_values", "gateway_errors", "account_status")),
@@ -114,7 +116,8 @@ def test_libraries_stay_in_their_rooms(path: Path) -> None:
         "uvloop": {"cli"},
         "fastapi": {"integrations"},
         "starlette": {"integrations"},
-        "pydantic": {"integrations"},
+        "pydantic": {"integrations", "_pydantic_schema"},
+        "pydantic_core": {"integrations", "_pydantic_schema"},
         "opentelemetry": {"integrations"},
         "pytest": {"testing"},
     }
@@ -234,7 +237,7 @@ def test_importing_the_package_loads_none_of_it() -> None:
 def test_nothing_optional_is_imported() -> None:
     """A session comes without the command line's libraries, without a server, and without what many accounts need."""
     loaded = loaded_by("from plugchat_async import PlugChatSession")
-    optional = {"cyclopts", "rich", "uvloop", "pydantic", "pyarrow", "polars", "distributed"}
+    optional = {"cyclopts", "rich", "uvloop", "pydantic", "pydantic_core", "pyarrow", "polars", "distributed"}
     optional |= {"plugchat_async.testing", "plugchat_async.cli"}
     # What is needed now and then is loaded then.
     optional |= {"aiolimiter", "plugchat_async.bulk", "plugchat_async.export", "plugchat_async.export.accounts"}

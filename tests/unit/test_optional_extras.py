@@ -16,10 +16,13 @@ NEEDS = {
     "dask.worker": ("distributed", "dask"),
     "fastapi": ("fastapi", "fastapi"),
     "opentelemetry": ("opentelemetry", "otel"),
-    "fastapi.lifespan": ("fastapi", "fastapi"),
-    "fastapi.models": ("fastapi", "fastapi"),
-    "fastapi.problems": ("fastapi", "fastapi"),
-    "fastapi.stream": ("fastapi", "fastapi"),
+    **dict.fromkeys(
+        (
+            *("fastapi.dependencies", "fastapi.encoders", "fastapi.lifespan", "fastapi.log"),
+            *("fastapi.openapi", "fastapi.problems", "fastapi.stream"),
+        ),
+        ("fastapi", "fastapi"),
+    ),
 }
 
 

@@ -1,86 +1,114 @@
-"""The application's session: opened and closed by its lifespan, and injected into endpoints."""
+"""The application's sessions: opened and closed by its lifespan."""
 
+import os
 from collections.abc import AsyncGenerator, Callable, Mapping
-from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
-from typing import Annotated, Any, Final, TypeAlias, Unpack, cast
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, nullcontext
+from typing import Any, TypeAlias, Unpack
 
 from attrs import field, frozen
-from fastapi import Depends, FastAPI
-from starlette.requests import HTTPConnection
+from fastapi import FastAPI
 
 from plugchat_async._http.options import SessionOptions
 from plugchat_async._http.token import TokenFunction
-from plugchat_async.errors import SessionStateError
-from plugchat_async.session import PlugChatSession
-
-# The name of the session in the state of the application, and in that of its lifespan.
-_STATE: Final = "plugchat"
+from plugchat_async._internal.validation import check_type
+from plugchat_async.bulk.accounts import Account
+from plugchat_async.integrations.fastapi.dependencies import ACCOUNTS, SESSION
+from plugchat_async.integrations.fastapi.openapi import describe
+from plugchat_async.session import BASE_URL_VARIABLE, PlugChatSession
 
 AppLifespan: TypeAlias = Callable[[FastAPI], AbstractAsyncContextManager[Mapping[str, Any] | None]]
+Accounts: TypeAlias = Mapping[str, str | TokenFunction | Account]
 
 
 def plugchat_lifespan(
-    token: str | TokenFunction | None = None, *, lifespan: AppLifespan | None = None, **options: Unpack[SessionOptions]
+    token: str | TokenFunction | None = None,
+    *,
+    accounts: Accounts | Callable[[], Accounts] | None = None,
+    lifespan: AppLifespan | None = None,
+    **options: Unpack[SessionOptions],
 ) -> Callable[[FastAPI], AbstractAsyncContextManager[Mapping[str, Any]]]:
     """Return a lifespan for `FastAPI(lifespan=...)` that opens a session at startup and closes it at shutdown.
 
     At startup it raises the errors of `PlugChatSession` and `PlugChatSession.from_env`.
 
     Args:
-        token: The token, as for `PlugChatSession` (default None: PLUGCHAT_TOKEN, and PLUGCHAT_BASE_URL if it is set).
-            The environment is read at startup.
-        lifespan: The application's own lifespan (default None). It runs while the session is open, as
-            `app.state.plugchat`. The state that it yields is kept, except for the key `plugchat`, which is the session.
-        options: The options of `PlugChatSession`.
+        token: The token, as for `PlugChatSession` (default None: PLUGCHAT_TOKEN, and PLUGCHAT_BASE_URL if it is set; no
+            such session if there are `accounts`). The environment is read at startup.
+        accounts: The tokens of several accounts by their names, or `Account`s (default None), or a function that
+            returns them, which is called at startup. Each gets a session of its own, for `plugchat_account` and
+            `PlugChatAccountDep`.
+        lifespan: The application's own lifespan (default None). It runs while the sessions are open, as
+            `app.state.plugchat` and `app.state.plugchat_accounts`. The state that it yields is kept, except for these
+            two keys.
+        options: The options of `PlugChatSession`, for all sessions.
     """
-    factory = _SessionFactory(token, options)
-    del token, options
+    factory = _SessionFactory(token, accounts, options)
+    del token, accounts, options
 
     @asynccontextmanager
     async def run(app: FastAPI) -> AsyncGenerator[Mapping[str, Any]]:
-        async with factory.session() as session:
-            before = getattr(app.state, _STATE, None)  # an application can run twice at a time, as in tests
-            app.state.plugchat = session
+        describe(app)
+        async with AsyncExitStack() as stack:
+            opened: dict[str, Any] = {}
+            session = factory.session()
+            if session is not None:
+                opened[SESSION] = await stack.enter_async_context(session)
+            opened[ACCOUNTS] = {
+                name: await stack.enter_async_context(of_account) for name, of_account in factory.accounts_sessions()
+            }
+            # An application can run twice at a time, as in tests.
+            before = {key: getattr(app.state, key, None) for key in opened}
+            _set_state(app, opened)
             try:
                 # The state of a lifespan also reaches mounted applications and websockets.
                 async with nullcontext() if lifespan is None else lifespan(app) as state:
-                    yield {**(state or {}), _STATE: session}
+                    yield {**(state or {}), **opened}
             finally:
-                app.state.plugchat = before
+                _set_state(app, before)
 
     return run
 
 
+def _set_state(app: FastAPI, values: Mapping[str, object]) -> None:
+    for key, value in values.items():
+        setattr(app.state, key, value)
+
+
 @frozen(repr=False)
 class _SessionFactory:
-    """Makes the session. Frames in tracebacks hold this object, not the token or a proxy's password."""
+    """Makes the sessions. Frames in tracebacks hold this object, not a token or a proxy's password."""
 
     token: str | TokenFunction | None = field(repr=False)
+    accounts: Accounts | Callable[[], Accounts] | None = field(repr=False)
     options: SessionOptions = field(repr=False)
 
-    def session(self) -> PlugChatSession:
-        if self.token is None:
-            return PlugChatSession.from_env(**self.options)
-        return PlugChatSession(self.token, **self.options)
+    def session(self) -> PlugChatSession | None:
+        """Return the session of the one account, or None if there are only named ones."""
+        if self.token is not None:
+            return PlugChatSession(self.token, **self.options)
+        return PlugChatSession.from_env(**self.options) if self.accounts is None else None
+
+    def accounts_sessions(self) -> list[tuple[str, PlugChatSession]]:
+        """Return the session of each named account."""
+        accounts = _Hidden(self.accounts() if callable(self.accounts) else self.accounts or {})
+        check_type("accounts", accounts.value, Mapping)
+        return [(name, self._session_of(name, accounts)) for name in accounts.value]
+
+    def _session_of(self, name: str, accounts: "_Hidden") -> PlugChatSession:
+        check_type("the name of an account", name, str)
+        options = _Hidden(dict(self.options))
+        token = _Hidden(accounts.value[name])
+        if os.environ.get(BASE_URL_VARIABLE):
+            options.value.setdefault("base_url", os.environ[BASE_URL_VARIABLE])
+        if isinstance(token.value, Account):
+            if token.value.base_url is not None:
+                options.value["base_url"] = token.value.base_url
+            token = _Hidden(token.value.token)
+        return PlugChatSession(token.value, **options.value)
 
 
-def get_plugchat(connection: HTTPConnection) -> PlugChatSession:
-    """Return the application's session, for requests and websockets.
+@frozen(repr=False)
+class _Hidden:
+    """A value that tracebacks must not show."""
 
-    `PlugChatDep` depends on this function. In tests, use `app.dependency_overrides[get_plugchat]` to replace it.
-
-    Raises:
-        SessionStateError: The application has no session.
-    """
-    for state in (connection.state, connection.app.state):
-        session = getattr(state, _STATE, None)
-        if session is not None:
-            return cast("PlugChatSession", session)
-    raise SessionStateError(
-        "the application has no Plug Chat session",
-        "Create it with FastAPI(lifespan=plugchat_lifespan()), of the outermost application if some are mounted; in "
-        "tests, use `with TestClient(app)`.",
-    )
-
-
-PlugChatDep = Annotated[PlugChatSession, Depends(get_plugchat)]
+    value: Any

@@ -1,16 +1,13 @@
 """Responses for PlugChatErrors: problem details (RFC 9457)."""
 
-import logging
 import math
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 from typing import Final, cast
-from urllib.parse import quote
 
 from attrs import frozen
 from fastapi import FastAPI, Request
 from fastapi.responses import JSONResponse, Response
-from starlette.types import Scope
 from starlette.websockets import WebSocket
 
 from plugchat_async.errors import (
@@ -33,8 +30,8 @@ from plugchat_async.errors import (
     UnexpectedStatusError,
     UnsupportedMediaTypeError,
 )
-
-logger = logging.getLogger("plugchat_async.fastapi")
+from plugchat_async.integrations.fastapi.log import log_response
+from plugchat_async.integrations.fastapi.openapi import describe
 
 _INTERNAL_ERROR: Final = 1011
 # A day, in seconds. Longer waits are cut.
@@ -94,10 +91,14 @@ def add_problem_handlers(app: FastAPI) -> None:
     service. The error's own text goes to the logger `plugchat_async.fastapi`, as an error if it is the application's
     fault, otherwise as a warning. A websocket is closed with 1011, "internal error" (RFC 6455).
 
+    The OpenAPI document describes 429, 502, 503 and 504 for endpoints that depend on a session or return a ChatStream,
+    except for statuses that an endpoint describes in its own `responses`.
+
     Mounted applications have handlers of their own: call this for each of them.
     """
     # Starlette also calls it for websockets, and ignores its result there.
     app.add_exception_handler(PlugChatError, cast("Callable[[Request, Exception], Awaitable[Response]]", _respond))
+    describe(app)
 
 
 async def _respond(connection: Request | WebSocket, error: Exception) -> Response | None:
@@ -121,12 +122,3 @@ async def _respond(connection: Request | WebSocket, error: Exception) -> Respons
 
 def _problem_of(error: PlugChatError) -> _Problem:
     return next(_PROBLEMS[kind] for kind in type(error).__mro__ if kind in _PROBLEMS)
-
-
-def log_response(error: PlugChatError, scope: Scope, answered: int | str) -> None:
-    """Log an error with its full text, and how the request was answered."""
-    level = logging.ERROR if isinstance(error, ConfigurationError | OutputError) else logging.WARNING
-    fields = {"plugchat_error": type(error).__name__, "plugchat_status": error.status, "plugchat_answered": answered}
-    # Quoted, since a path can contain a line end.
-    where = f"{scope.get('method', scope['type'])} {quote(scope['path'])}"
-    logger.log(level, "%s: %s (answered: %s)", where, error, answered, extra=fields)

@@ -13,7 +13,7 @@ from plugchat_async._internal.tasks import cancel_all
 from plugchat_async._pagination.chat_walk import ChatWalk
 from plugchat_async.errors import InvalidValueError, PlugChatError
 from plugchat_async.export.csv_and_json import to_json
-from plugchat_async.integrations.fastapi.problems import log_response
+from plugchat_async.integrations.fastapi.log import log_response
 from plugchat_async.models import Chat, Page
 
 # The name is nginx's.
