@@ -12,7 +12,6 @@ from rich.table import Column, Table
 from rich.text import Text
 
 from plugchat_async._http.urls import DEFAULT_BASE_URL
-from plugchat_async._internal.parts import remove_stale_parts
 from plugchat_async.bulk.accounts import Account, read_accounts
 from plugchat_async.cli.options import (
     EXIT_OK,
@@ -35,8 +34,9 @@ from plugchat_async.cli.signals import run_async, shielded
 from plugchat_async.cli.terminal import printable, render_table, tell
 from plugchat_async.errors import InvalidValueError, NotConnectedError
 from plugchat_async.export.accounts import export_many
+from plugchat_async.export.folder import FAILURES, remove_parts
 from plugchat_async.export.results import AccountExport, ExportSummary
-from plugchat_async.export.run import FAILURES, ExportOptions
+from plugchat_async.export.run import ExportOptions
 from plugchat_async.export.writers import FileFormat
 
 BULK_EXAMPLES: Final = (
@@ -106,7 +106,7 @@ def bulk(
     """Fetch the chats of many accounts into a folder, one file per account; with --dask, one file per batch.
 
     If the same command is run again, accounts that are finished are skipped. Accounts that failed, or were empty and
-    kept as they were, are listed in failures.jsonl, with the reason and what to do.
+    kept as they were, are listed in .plugchat/failures.ndjson in the folder, with the reason and what to do.
     """
     options: ExportOptions = {
         "concurrency": concurrency,
@@ -206,7 +206,7 @@ def _with_dask(address: str, accounts: list[Account], output: Path, options: Exp
             return fetch_many_dask(accounts, client=client, out=output, **options)
     finally:
         if is_local:  # its workers have ended, perhaps in the middle of a file
-            remove_stale_parts(output)
+            remove_parts(output)
 
 
 def add_dask_value(arguments: Sequence[str]) -> list[str]:

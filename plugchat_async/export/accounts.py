@@ -6,15 +6,15 @@ from typing import Unpack
 
 from attrs import frozen
 
-from plugchat_async._internal.files import flush_folder, output_errors
+from plugchat_async._internal.files import FileOptions, output_errors
 from plugchat_async._internal.iterables import Source
-from plugchat_async._internal.links import resolve
 from plugchat_async._internal.threads import Threads
 from plugchat_async._internal.validation import check_choice
 from plugchat_async.bulk.accounts import Account
 from plugchat_async.bulk.fetch import Accounts
 from plugchat_async.bulk.names import file_name
 from plugchat_async.export.account_files import WRITERS, AccountFiles
+from plugchat_async.export.folder import make_folder
 from plugchat_async.export.results import AccountExport, ExportSummary
 from plugchat_async.export.run import ExportOptions, ExportRun, ExportSettings, check_export_options
 from plugchat_async.export.writers import ChatWriter, FileFormat, PathLike, has_chats, open_writer, require_pyarrow
@@ -31,14 +31,14 @@ async def export_many(
 
     A file has the name of its account, and appears when it is complete. Its first column is `account`, the account's
     name; the others are the fields of `Chat`. In file names, characters that a file system may refuse are written as
-    "%" and two hexadecimal digits. A failed account gets no new file, but a line in `failures.jsonl`, which lists
-    the failures of the last run. `_manifest.ndjson` lists the finished accounts: if an export was interrupted, call
-    this again, and it fetches only the others.
+    "%" and two hexadecimal digits. A failed account gets no new file, but a line in `.plugchat/failures.ndjson`, which
+    lists the failures of the last run. `.plugchat/manifest.ndjson` lists the finished accounts: if an export was
+    interrupted, call this again, and it fetches only the others.
 
     While an account's phone is not connected, its list may be empty. So a file with chats is never replaced by one
-    without: the account is kept as it was, listed in `failures.jsonl`, and fetched again by the next run. An account
-    that has no such file gets one without chats, and is fetched again by the next run, too. With `allow_empty` an empty
-    list is believed.
+    without: the account is kept as it was, listed among the failures, and fetched again by the next run. An account that
+    has no such file gets one without chats, and is fetched again by the next run, too. With `allow_empty` an empty list
+    is believed.
 
     Args:
         accounts: An iterable or async iterable of Account, as for `fetch_many`.
@@ -97,7 +97,8 @@ class _Folder:
     def writer_for(self, name: str) -> ChatWriter:
         """Start the file of an account."""
         # The run has swept the folder.
-        return open_writer(self.format, self._path_of(name), name, sync=self.settings.sync, sweep=False)
+        options = FileOptions(sync=self.settings.sync, sweep=False, parts=self.run.parts)
+        return open_writer(self.format, self._path_of(name), name, **options)
 
     def file_to_keep(self, name: str) -> Path | None:
         """Return the file of an account that has no chats any more, if there is one with chats."""
@@ -126,21 +127,3 @@ class _Folder:
 
     def _path_of(self, name: str) -> Path:
         return self.path / f"{file_name(name)}.{self.format}"
-
-
-def make_folder(folder: Path, *, sync: bool) -> None:
-    """Create the folder if it does not exist.
-
-    Args:
-        folder: The folder.
-        sync: Whether a new folder is on disk afterwards.
-
-    Raises:
-        OutputError: It can't be created, or is behind another user's link in a folder like /tmp.
-    """
-    with output_errors(folder):
-        target = resolve(folder)
-        missing = [path for path in (target, *target.parents) if not path.exists()]
-        target.mkdir(parents=True, exist_ok=True)
-        for path in missing if sync else ():
-            flush_folder(path.parent)

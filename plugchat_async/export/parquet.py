@@ -6,12 +6,12 @@
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Unpack
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from plugchat_async._internal.files import UNICODE_HINT, AtomicFile, output_errors
+from plugchat_async._internal.files import UNICODE_HINT, AtomicFile, FileOptions, output_errors
 from plugchat_async.errors import InvalidValueError
 from plugchat_async.export.csv_and_json import ACCOUNT
 from plugchat_async.models import COLUMNS, Chat, values_of
@@ -87,14 +87,14 @@ class ParquetChatWriter:
         rows: The number of chats so far.
     """
 
-    def __init__(self, path: Path, account: str | None, *, sync: bool = True, sweep: bool = True) -> None:
+    def __init__(self, path: Path, account: str | None, **options: Unpack[FileOptions]) -> None:
         self.path = path
         self.rows = 0
         self._account = account
         self._schema = SCHEMA if account is None else SCHEMA_WITH_ACCOUNT
         self._pending: list[pa.RecordBatch] = []
         self._pending_rows = 0
-        self._output = AtomicFile(path, sync=sync, sweep=sweep)
+        self._output = AtomicFile(path, **options)
         try:
             with output_errors(path):
                 self._writer = pq.ParquetWriter(self._output.file, self._schema, compression="zstd")

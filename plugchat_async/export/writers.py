@@ -5,9 +5,9 @@ from collections.abc import AsyncGenerator, AsyncIterable, Callable, Generator, 
 from contextlib import contextmanager
 from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Literal, Protocol, TypeAlias, Unpack
 
-from plugchat_async._internal.files import AtomicFile, open_files_hint, output_errors
+from plugchat_async._internal.files import AtomicFile, FileOptions, open_files_hint, output_errors
 from plugchat_async._internal.iterables import Source
 from plugchat_async._internal.threads import Threads
 from plugchat_async._optional_extras import needing
@@ -63,15 +63,13 @@ class LineWriter:
         to_line: Callable[[Chat, str | None], str],
         header: str,
         account: str | None,
-        *,
-        sync: bool,
-        sweep: bool,
+        **options: Unpack[FileOptions],
     ) -> None:
         self.path = path
         self.rows = 0
         self._to_line = to_line
         self._account = account
-        self._output = AtomicFile(path, sync=sync, sweep=sweep)
+        self._output = AtomicFile(path, **options)
         self._write_lines([header])
 
     def write(self, chats: Sequence[Chat]) -> None:
@@ -97,7 +95,7 @@ class LineWriter:
 
 
 def open_writer(
-    file_format: FileFormat, path: Path, account: str | None = None, *, sync: bool = True, sweep: bool = True
+    file_format: FileFormat, path: Path, account: str | None = None, **options: Unpack[FileOptions]
 ) -> ChatWriter:
     """Start a file.
 
@@ -105,8 +103,7 @@ def open_writer(
         file_format: The format.
         path: The file.
         account: The name of the account, for a first column `account` (default None: no such column).
-        sync: As for `AtomicFile`.
-        sweep: As for `AtomicFile`.
+        options: Those of `AtomicFile`.
 
     Raises:
         MissingExtraError: pyarrow is not installed, and the format needs it.
@@ -114,15 +111,15 @@ def open_writer(
     """
     match file_format:
         case "jsonl":
-            return LineWriter(path, to_json, "", account, sync=sync, sweep=sweep)
+            return LineWriter(path, to_json, "", account, **options)
         case "csv":
             header = csv_header(account=account is not None) + "\n"
-            return LineWriter(path, to_csv, header, account, sync=sync, sweep=sweep)
+            return LineWriter(path, to_csv, header, account, **options)
         case "parquet":
             require_pyarrow("Parquet")
             from plugchat_async.export.parquet import ParquetChatWriter  # noqa: PLC0415 - needs the extra
 
-            return ParquetChatWriter(path, account, sync=sync, sweep=sweep)
+            return ParquetChatWriter(path, account, **options)
 
 
 def has_chats(file: Path, account: str | None = None) -> bool:

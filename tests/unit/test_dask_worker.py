@@ -30,6 +30,7 @@ from plugchat_async.integrations.dask.cluster import cluster_errors
 from plugchat_async.integrations.dask.worker import BatchJob, fetch_batch, to_plain
 from plugchat_async.testing import Fault, PlugChatSimulator
 from support.dask_cluster import TOKEN, accounts, hidden, rows, thirty_accounts, two_workers, whole
+from support.exports import FAILURES
 
 
 @pytest.fixture(scope="module")
@@ -77,7 +78,7 @@ def test_a_batch_whose_workers_are_lost_again_and_again_fails(
     finally:
         cloudpickle.unregister_pickle_by_value(sys.modules[__name__])
     assert summary.errors == {"ServiceError": summary.failed}
-    listed = [json.loads(line) for line in (tmp_path / "failures.jsonl").read_text().splitlines()]
+    listed = [json.loads(line) for line in (tmp_path / FAILURES).read_text().splitlines()]
     assert {"a3", "a4", "a5"} <= {line["account"] for line in listed}
     assert all("were lost" in line["message"] for line in listed)
     assert hidden(tmp_path) == []
