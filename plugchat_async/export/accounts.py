@@ -36,9 +36,9 @@ async def export_many(
     interrupted, call this again, and it fetches only the others.
 
     While an account's phone is not connected, its list may be empty. So a file with chats is never replaced by one
-    without: the account is kept as it was, listed among the failures, and fetched again by the next run. An account that
-    has no such file gets one without chats, and is fetched again by the next run, too. With `allow_empty` an empty list
-    is believed.
+    without: the account is kept as it was, listed among the failures, and fetched again by the next run. An account
+    that has no such file gets one without chats, and is fetched again by the next run, too. With `allow_empty` an empty
+    list is believed.
 
     Args:
         accounts: An iterable or async iterable of Account, as for `fetch_many`.

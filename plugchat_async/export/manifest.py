@@ -132,8 +132,8 @@ class Manifest:
             if complete and is_empty:
                 self._replace(complete, sync=True)
         with output_errors(path):
-            flush_folder(self._folder)  # `.plugchat` may be new
             (self._folder / OLDER_FAILURES).unlink(missing_ok=True)
+            flush_folder(self._folder)  # with the name of `.plugchat`, and before the sign that there is more to do goes
             path.unlink(missing_ok=True)
 
     def _open(self, header: ManifestHeader, *, restart: bool) -> None:

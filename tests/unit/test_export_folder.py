@@ -1,4 +1,4 @@
-"""The folder of an export: bookkeeping and parts are below `.plugchat/`, and what older versions left is moved there."""
+"""The folder of an export: bookkeeping and parts are below `.plugchat/`, and that of older versions is moved there."""
 
 import asyncio
 import os

@@ -38,7 +38,7 @@ LOCAL_OPTIONS: Final = ("ssl_context", "telemetry", "clock")
 class BatchJob:
     """The parameters that all batches of a run share.
 
-    A run has a lease, a file below `.plugchat/`. When the lease is gone, the run is over, and its workers write nothing.
+    A run has a lease, a file below `.plugchat/`. When it is gone, the run is over, and its workers write nothing.
 
     Attributes:
         folder: The folder of the export, without links.
