@@ -21,7 +21,7 @@ from plugchat_async._pagination.walk_context import WalkContext, WalkStats
 from plugchat_async._pagination.walk_reporter import WalkReporter
 from plugchat_async._pagination.walk_steps import Step, YieldPage, advance
 from plugchat_async.errors import PlugChatError, SessionStateError
-from plugchat_async.models import Chat, Page, WalkReport
+from plugchat_async.models import Chat, ChatList, Page, WalkReport
 from plugchat_async.server_traits import ServerTraits
 
 # Sent into a walk where it is not looked at.
@@ -161,7 +161,7 @@ class ChatWalk:
 
         If it fails, its error has no `checkpoint`, but the walk has: it yields all chats that you have not got.
         """
-        chats: list[Chat] = []
+        chats = ChatList()
         try:
             while (page := await self.next_page()) is not None:
                 chats += page.chats

@@ -18,6 +18,7 @@ from plugchat_async.cli.options import (
     EXIT_SOME_FAILED,
     BaseURLOption,
     ConsistencyOption,
+    CsvOption,
     IntOption,
     LimitOption,
     MaxPageSizeOption,
@@ -61,8 +62,9 @@ def bulk(
         Path, Parameter(name=["--output", "-o"], help="The folder for the files; it is created if missing.")
     ],
     format: Annotated[  # noqa: A002 - the option's name
-        FileFormat | None, Parameter(help="The format. Default: jsonl; parquet with --dask.")
+        FileFormat | None, Parameter(help="The format. Default: jsonl; csv with --csv excel; parquet with --dask.")
     ] = None,
+    csv: CsvOption = "rfc4180",
     concurrency: Annotated[IntOption, Parameter(help="Accounts to fetch concurrently.")] = 64,
     restart: Annotated[
         bool,
@@ -127,6 +129,8 @@ def bulk(
         "account_requests_per_second": account_requests_per_second,
         "isolate_connections": isolate_connections,
     }
+    if csv == "excel" and format is None:
+        format = "csv"  # noqa: A001 - the option's name
     if dask is not None and format not in (None, "parquet"):
         raise InvalidValueError(f"--dask writes Parquet, not {format}", "Omit --format, or --dask.")
     listed = read_accounts(accounts)
@@ -145,7 +149,7 @@ def bulk(
             if dask is not None:
                 summary = _with_dask(dask, listed, output, options)
             else:
-                summary = run_async(export_many(listed, output, format=format or "jsonl", **options))
+                summary = run_async(export_many(listed, output, format=format or "jsonl", dialect=csv, **options))
     except KeyboardInterrupt as stop:
         # With --restart, the same command would begin again.
         again = "without --restart " if restart else ""

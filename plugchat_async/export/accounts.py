@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Unpack
+from typing import Unpack, get_args
 
 from attrs import frozen
 
@@ -13,11 +13,13 @@ from plugchat_async._internal.validation import check_choice
 from plugchat_async.bulk.accounts import Account
 from plugchat_async.bulk.fetch import Accounts
 from plugchat_async.bulk.names import file_name
+from plugchat_async.errors import InvalidValueError
 from plugchat_async.export.account_files import WRITERS, AccountFiles
+from plugchat_async.export.csv_and_json import CsvDialect
 from plugchat_async.export.folder import make_folder
 from plugchat_async.export.results import AccountExport, ExportSummary
 from plugchat_async.export.run import ExportOptions, ExportRun, ExportSettings, check_export_options
-from plugchat_async.export.writers import ChatWriter, FileFormat, PathLike, has_chats, open_writer, require_pyarrow
+from plugchat_async.export.writers import ChatWriter, FileFormat, PathLike, has_chats, open_writer, require_library
 
 
 async def export_many(
@@ -25,6 +27,7 @@ async def export_many(
     folder: PathLike,
     *,
     format: FileFormat = "jsonl",  # noqa: A002 - the usual name
+    dialect: CsvDialect = "rfc4180",
     **options: Unpack[ExportOptions],
 ) -> ExportSummary:
     """Write the chats of many accounts to a folder, a file for each account.
@@ -43,7 +46,8 @@ async def export_many(
     Args:
         accounts: An iterable or async iterable of Account, as for `fetch_many`.
         folder: The folder, which is created if necessary.
-        format: "jsonl" (default), "csv" or "parquet"; "parquet" needs the extra `parquet`.
+        format: "jsonl" (default), "csv", "parquet" or "xlsx"; the last two need the extras `parquet` and `xlsx`.
+        dialect: That of CSV: "rfc4180" (default), or "excel", see `write_csv`.
         options: See `ExportOptions`.
 
     Returns:
@@ -51,15 +55,18 @@ async def export_many(
 
     Raises:
         InvalidValueError: An option is wrong; two accounts have the same name, or names that some file system does not
-            distinguish; or the folder holds an export in another format, or with another `limit` or `merge_people`.
+            distinguish; or the folder holds an export in another format or dialect, or with another `limit` or
+            `merge_people`.
         InvalidTypeError: An option has the wrong type.
         OutputError: The folder can't be written, as when the disk is full, or another run is writing to it.
-        MissingExtraError: The extra `parquet` is not installed.
+        MissingExtraError: The extra that the format needs is not installed.
     """
     settings, bulk = check_export_options(options)
-    check_choice("format", format, ("jsonl", "csv", "parquet"))
-    if format == "parquet":
-        require_pyarrow("Parquet")
+    check_choice("format", format, get_args(FileFormat))
+    check_choice("dialect", dialect, get_args(CsvDialect))
+    if dialect != "rfc4180" and format != "csv":
+        raise InvalidValueError(f"dialect={dialect!r} is one of CSV, not of {format}", 'Use format="csv".')
+    require_library(format)
     out = Path(folder)
 
     def needs_fetching(account: Account) -> bool:
@@ -72,12 +79,14 @@ async def export_many(
     def begin() -> ExportRun:
         make_folder(out, sync=settings.sync)
         limit, clock = bulk.walk.limit, bulk.requests.clock
-        return ExportRun(out, settings, file_format=format, layout="accounts", limit=limit, clock=clock)
+        return ExportRun(
+            out, settings, file_format=format, layout="accounts", limit=limit, dialect=dialect, clock=clock
+        )
 
     threads = Threads(WRITERS)
     try:
         async with threads.entered(begin) as run:
-            files = _Folder(out, format, settings, run)
+            files = _Folder(out, format, dialect, settings, run)
             writing = AccountFiles(threads, files.writer_for, files.write_down, run.tell, files.file_to_keep)
             await writing.write_all(pool)
     finally:
@@ -91,6 +100,7 @@ class _Folder:
 
     path: Path
     format: FileFormat
+    dialect: CsvDialect
     settings: ExportSettings
     run: ExportRun
 
@@ -98,7 +108,7 @@ class _Folder:
         """Start the file of an account."""
         # The run has swept the folder.
         options = FileOptions(sync=self.settings.sync, sweep=False, parts=self.run.parts)
-        return open_writer(self.format, self._path_of(name), name, **options)
+        return open_writer(self.format, self._path_of(name), name, self.dialect, **options)
 
     def file_to_keep(self, name: str) -> Path | None:
         """Return the file of an account that has no chats any more, if there is one with chats."""

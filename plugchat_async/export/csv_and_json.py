@@ -3,7 +3,8 @@
 import csv
 import io
 import re
-from typing import Any
+from datetime import datetime
+from typing import Any, Final, Literal
 
 import msgspec
 
@@ -12,6 +13,12 @@ from plugchat_async.models import COLUMNS, Chat, ChatAdded, ChatChanged, ChatEve
 
 # The first column in files with chats of many accounts.
 ACCOUNT = "account"
+
+CsvDialect = Literal["rfc4180", "excel"]
+# Excel takes a file for UTF-8 if it begins so.
+_BOM: Final = "\ufeff"
+# What a spreadsheet would take for a number, a date or a time, and show as another: 5.512E+12 for a phone.
+_NUMBER_LIKE: Final = re.compile(r"(?=.*[0-9])[-+0-9 .,:/()%$eE]{1,255}")
 
 # A spreadsheet may evaluate a cell that starts with one of these, full-width forms included (OWASP, "CSV Injection").
 _FORMULA_STARTS = frozenset("=+-@\t\r\n＝＋－＠")  # noqa: RUF001 - meant
@@ -80,13 +87,14 @@ def event_to_json(event: ChatEvent) -> str:
             return f'{{"event":"removed","chat":{to_json(event.chat)}}}'
 
 
-def csv_header(*, account: bool = False) -> str:
+def csv_header(*, account: bool = False, dialect: CsvDialect = "rfc4180") -> str:
     """Return the first line of a CSV file, without its line end."""
-    return ",".join((ACCOUNT, *COLUMNS) if account else COLUMNS)
+    columns = (ACCOUNT, *COLUMNS) if account else COLUMNS
+    return _BOM + ";".join(columns) if dialect == "excel" else ",".join(columns)
 
 
-def to_csv(chat: Chat, account: str | None = None) -> str:
-    """Return a chat as a line of CSV (RFC 4180), without its line end.
+def to_csv(chat: Chat, account: str | None = None, dialect: CsvDialect = "rfc4180") -> str:
+    """Return a chat as a line of CSV, without its line end.
 
     None is an empty cell, times are in RFC 3339 and UTC, booleans are `true` and `false`. A cell that a spreadsheet
     could evaluate as a formula, also behind blanks, starts with an apostrophe, which spreadsheets read as "this is
@@ -95,12 +103,25 @@ def to_csv(chat: Chat, account: str | None = None) -> str:
     Args:
         chat: The chat.
         account: The name of its account, for a first cell (default None: no such cell).
+        dialect: "rfc4180" (default), or "excel": cells are separated by semicolons, times are such as
+            `2021-06-06 15:01:27`, and a text of digits is a formula whose value is that text, such as `="5511…"`.
     """
     line = io.StringIO()
     values = values_of(chat) if account is None else (account, *values_of(chat))
+    cell_of, delimiter = (_excel_cell, ";") if dialect == "excel" else (_cell, ",")
     # With this line end, both of its characters are quoted in cells. Without one, "\r" would not be.
-    csv.writer(line, lineterminator="\r\n").writerow([_cell(value) for value in values])
+    csv.writer(line, delimiter=delimiter, lineterminator="\r\n").writerow(map(cell_of, values))
     return line.getvalue().removesuffix("\r\n")
+
+
+def _excel_cell(value: object) -> object:
+    match value:
+        case datetime():
+            return value.replace(tzinfo=None).isoformat(" ", "seconds")
+        case str() if _NUMBER_LIKE.fullmatch(value):
+            return f'="{value}"'
+        case _:
+            return _cell(value)
 
 
 def _cell(value: object) -> object:

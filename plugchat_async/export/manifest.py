@@ -19,6 +19,7 @@ from plugchat_async._internal.files import (
 from plugchat_async._internal.links import resolve
 from plugchat_async._internal.locks import open_locked
 from plugchat_async.errors import InvalidValueError, OutputError
+from plugchat_async.export.csv_and_json import CsvDialect
 from plugchat_async.export.folder import BOOKKEEPING, MANIFEST, OLDER_FAILURES, OLDER_MANIFEST, make_bookkeeping
 from plugchat_async.export.manifest_lines import VERSION, Layout, ManifestEntry, ManifestHeader, describe, encode, parse
 
@@ -58,6 +59,7 @@ class Manifest:
         file_format: The format of the files.
         layout: "accounts" or "parts".
         limit: The largest number of chats for each account (default None: no limit).
+        dialect: That of CSV (default "rfc4180").
         merge_people: Whether there is one chat for each person (default False).
         restart: Whether to fetch all accounts again. The earlier files are kept until all of their accounts have new
             ones.
@@ -81,6 +83,7 @@ class Manifest:
         layout: Layout,
         *,
         limit: int | None = None,
+        dialect: CsvDialect = "rfc4180",
         merge_people: bool = False,
         restart: bool,
         sync: bool = True,
@@ -96,7 +99,8 @@ class Manifest:
         self._file = self._open_file(self._path)
         try:
             self._take_over_older(restart=restart)
-            self._open(ManifestHeader(VERSION, file_format, layout, limit, token_hex(4), merge_people), restart=restart)
+            header = ManifestHeader(VERSION, file_format, layout, limit, token_hex(4), merge_people, dialect)
+            self._open(header, restart=restart)
         except BaseException:
             self._file.close()
             raise
@@ -133,7 +137,9 @@ class Manifest:
                 self._replace(complete, sync=True)
         with output_errors(path):
             (self._folder / OLDER_FAILURES).unlink(missing_ok=True)
-            flush_folder(self._folder)  # with the name of `.plugchat`, and before the sign that there is more to do goes
+            flush_folder(
+                self._folder
+            )  # with the name of `.plugchat`, and before the sign that there is more to do goes
             path.unlink(missing_ok=True)
 
     def _open(self, header: ManifestHeader, *, restart: bool) -> None:

@@ -5,7 +5,7 @@ from typing import Final, Literal
 
 import msgspec
 
-from plugchat_async.export.csv_and_json import json_line
+from plugchat_async.export.csv_and_json import CsvDialect, json_line
 
 VERSION: Final = 1
 
@@ -25,6 +25,7 @@ class ManifestHeader(msgspec.Struct, frozen=True, forbid_unknown_fields=True, om
         limit: The largest number of chats for each account, or None.
         id: The prefix of the names of the export's parts, to distinguish them from those of other exports.
         merge_people: Whether there is one chat for each person. Written only if True: older versions don't know it.
+        dialect: That of CSV. Written only if it is not "rfc4180": older versions don't know it.
     """
 
     plugchat_export: int
@@ -33,6 +34,7 @@ class ManifestHeader(msgspec.Struct, frozen=True, forbid_unknown_fields=True, om
     limit: int | None
     id: str
     merge_people: bool = False
+    dialect: CsvDialect = "rfc4180"
 
 
 class ManifestEntry(msgspec.Struct, frozen=True):
@@ -94,5 +96,6 @@ def describe(header: ManifestHeader) -> str:
     """Return in words what kind of export a manifest is of."""
     limit = "all chats" if header.limit is None else f"at most {header.limit} chats"
     merged = " (one chat for each person)" if header.merge_people else ""
+    dialect = "" if header.dialect == "rfc4180" else f" for {header.dialect}"
     layout = "a file for each account" if header.layout == "accounts" else "parts with several accounts"
-    return f"{limit} of each account{merged} as {header.format}, in {layout}"
+    return f"{limit} of each account{merged} as {header.format}{dialect}, in {layout}"

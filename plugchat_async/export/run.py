@@ -19,7 +19,7 @@ from plugchat_async.bulk.accounts import Account
 from plugchat_async.bulk.fetch import BulkOptions, BulkSettings, settings_of
 from plugchat_async.bulk.names import AccountNames
 from plugchat_async.bulk.workers import MAX_CONCURRENCY
-from plugchat_async.export.csv_and_json import json_line
+from plugchat_async.export.csv_and_json import CsvDialect, json_line
 from plugchat_async.export.folder import FAILURES, parts_folder, remove_parts
 from plugchat_async.export.manifest import Manifest
 from plugchat_async.export.manifest_lines import Layout, ManifestEntry
@@ -116,6 +116,7 @@ class ExportRun:
         file_format: str,
         layout: Layout,
         limit: int | None,
+        dialect: CsvDialect = "rfc4180",
         clock: Clock | None = None,
     ) -> None:
         self.id = token_hex(4)
@@ -131,6 +132,7 @@ class ExportRun:
             file_format,
             layout,
             limit=limit,
+            dialect=dialect,
             merge_people=settings.merge_people,
             restart=settings.restart,
             sync=settings.sync,

@@ -53,7 +53,7 @@ PURE = {
     "models",
     "server_traits",
     "converter",
-    *(f"_internal.{name}" for name in ("validation", "serialization", "lenient_json")),
+    *(f"_internal.{name}" for name in ("validation", "serialization", "lenient_json", "html")),
     *(f"_http.{name}" for name in ("secret", "urls", "request", "response", "retry", "request_repair")),
     *(f"_http.{name}" for name in ("decode", "decode_fast", "decode_values", "gateway_errors", "account_status")),
     *(f"_pagination.{name}" for name in ("walk_steps", "walk_state", "checkpoint", "options")),
@@ -106,6 +106,8 @@ def test_libraries_stay_in_their_rooms(path: Path) -> None:
         "msgspec": {"_internal", "models", "server_traits", "_http", "_pagination", "watch", "export"},
         "pyarrow": {"export", "integrations"},
         "polars": {"export"},
+        "pandas": {"export"},
+        "xlsxwriter": {"export"},
         "distributed": {"integrations"},
         "cyclopts": {"cli"},
         "rich": {"cli"},
@@ -147,6 +149,7 @@ def test_the_public_surface_is_pinned() -> None:
         "ChatChanged",
         "ChatEvent",
         "ChatKind",
+        "ChatList",
         "ChatRemoved",
         "ChatWalk",
         "WalkOptions",
@@ -200,10 +203,12 @@ def test_the_public_surface_is_pinned() -> None:
         "read_accounts",
         "read_jsonl",
         "to_arrow",
+        "to_pandas",
         "to_polars",
         "write_csv",
         "write_jsonl",
         "write_parquet",
+        "write_xlsx",
     }
     assert all(hasattr(plugchat_async, name) for name in plugchat_async.__all__)
 
@@ -226,7 +231,7 @@ def test_importing_the_package_loads_none_of_it() -> None:
 def test_nothing_optional_is_imported() -> None:
     """A session comes without the command line's libraries, without a server, and without what many accounts need."""
     loaded = loaded_by("from plugchat_async import PlugChatSession")
-    optional = {"cyclopts", "rich", "uvloop", "pydantic", "pyarrow", "polars", "distributed"}
+    optional = {"cyclopts", "rich", "uvloop", "pydantic", "pyarrow", "polars", "pandas", "xlsxwriter", "distributed"}
     optional |= {"plugchat_async.testing", "plugchat_async.cli"}
     # What is needed now and then is loaded then.
     optional |= {"aiolimiter", "plugchat_async.bulk", "plugchat_async.export", "plugchat_async.export.accounts"}
@@ -256,7 +261,7 @@ for name in package.__all__:
     thing = getattr(package, name)
     assert vars(package)[name] is thing
     # A union has no name, and none of its own when it is unpickled; a Literal has none of its own, either.
-    assert name in ("__version__", "ChatKind", "FileFormat") or getattr(thing, "__name__", name) == name
+    assert name in ("__version__", "ChatKind", "CsvDialect", "FileFormat") or getattr(thing, "__name__", name) == name
     assert pickle.loads(pickle.dumps(thing)) == thing
 from {package} import *
 assert not set(package.__all__) - set(globals())

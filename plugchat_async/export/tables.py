@@ -1,0 +1,98 @@
+"""Chats as tables of other libraries: Arrow, pandas, Polars."""
+
+# pyright: reportUnknownMemberType=false
+# pyarrow's types are incomplete.
+
+from collections.abc import AsyncIterable, Awaitable, Callable, Iterable, Sequence
+from importlib import import_module
+from typing import TYPE_CHECKING, TypeVar, overload
+
+from plugchat_async._internal.iterables import Source
+from plugchat_async._internal.threads import finish_in_thread
+from plugchat_async._optional_extras import needing
+from plugchat_async.export.writers import Chats, close_chats
+from plugchat_async.models import Chat
+
+if TYPE_CHECKING:
+    import pandas as pd
+    import polars as pl
+    import pyarrow as pa
+
+T = TypeVar("T")
+
+
+@overload
+def to_arrow(chats: Iterable[Chat]) -> "pa.Table": ...
+@overload
+def to_arrow(chats: AsyncIterable[Chat]) -> "Awaitable[pa.Table]": ...
+def to_arrow(chats: Chats) -> "pa.Table | Awaitable[pa.Table]":
+    """Return chats as an Arrow table.
+
+        table = await to_arrow(plugchat.iter_chats())
+
+    Args:
+        chats: An iterable of Chat, or an async one: then await the result. A generator or a ChatWalk is closed at the
+            end.
+
+    Raises:
+        MissingExtraError: The extra `parquet` is not installed.
+        InvalidValueError: A number has more than 64 bits.
+        InvalidTypeError: `chats` is not an iterable of Chat.
+    """
+    return _converted(chats, _table_maker("parquet", "to_arrow"))
+
+
+@overload
+def to_pandas(chats: Iterable[Chat]) -> "pd.DataFrame": ...
+@overload
+def to_pandas(chats: AsyncIterable[Chat]) -> "Awaitable[pd.DataFrame]": ...
+def to_pandas(chats: Chats) -> "pd.DataFrame | Awaitable[pd.DataFrame]":
+    """Return chats as a pandas frame, as `to_arrow` does. It needs the extra `pandas`.
+
+    Texts, integers and booleans have the types `string`, `Int64` and `boolean`, which have a value for null. So a phone
+    stays a text, and a count an integer.
+    """
+    with needing("pandas", "to_pandas"):
+        import pandas as pd  # noqa: PLC0415 - the extra may be missing
+        import pyarrow as pa  # noqa: PLC0415 - as above
+    table = _table_maker("pandas", "to_pandas")
+    types = {pa.string(): pd.StringDtype(), pa.int64(): pd.Int64Dtype(), pa.bool_(): pd.BooleanDtype()}
+    return _converted(chats, lambda found: table(found).to_pandas(types_mapper=types.get))
+
+
+@overload
+def to_polars(chats: Iterable[Chat]) -> "pl.DataFrame": ...
+@overload
+def to_polars(chats: AsyncIterable[Chat]) -> "Awaitable[pl.DataFrame]": ...
+def to_polars(chats: Chats) -> "pl.DataFrame | Awaitable[pl.DataFrame]":
+    """Return chats as a Polars frame, as `to_arrow` does. It needs the extra `polars`."""
+    with needing("polars", "to_polars"):
+        import polars as pl  # noqa: PLC0415 - the extra may be missing
+    table = _table_maker("polars", "to_polars")
+    return _converted(chats, lambda found: pl.DataFrame(table(found)))
+
+
+def _table_maker(extra: str, what: str) -> "Callable[[Sequence[Chat]], pa.Table]":
+    with needing(extra, what):
+        import_module("pyarrow")
+    from plugchat_async.export.parquet import table  # noqa: PLC0415 - needs it
+
+    return table
+
+
+def _converted(chats: Chats, convert: Callable[[Sequence[Chat]], T]) -> T | Awaitable[T]:
+    """Convert chats, at once or when they have come."""
+    source = Source("chats", chats, Chat)
+    if isinstance(chats, AsyncIterable):
+        return _when_read(source, chats, convert)
+    return convert(source.take_all())
+
+
+async def _when_read(source: Source[Chat], chats: Chats, convert: Callable[[Sequence[Chat]], T]) -> T:
+    found: list[Chat] = []
+    try:
+        while (chat := await source.next()) is not None:
+            found.append(chat)
+    finally:
+        await close_chats(chats)
+    return await finish_in_thread(lambda: convert(found))  # some 100,000 would hold up the event loop
