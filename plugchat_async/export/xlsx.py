@@ -120,17 +120,27 @@ class XlsxChatWriter:
 
 
 class _Output:
-    """What XlsxWriter writes to. It drops what comes after the end, as when a half-written zip file is given up."""
+    """What XlsxWriter writes to. What comes after the end goes nowhere: a zip file that is dropped writes its end."""
 
     def __init__(self, output: AtomicFile) -> None:
         self._file = output.file
+        self._place = 0  # after the end
         self.is_open = True
 
     def write(self, data: bytes) -> int:
+        self._place += len(data)
         return self._file.write(data) if self.is_open else len(data)
 
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._file, name)
+    def seek(self, place: int) -> int:
+        self._place = place
+        return self._file.seek(place) if self.is_open else place
+
+    def tell(self) -> int:
+        return self._file.tell() if self.is_open else self._place
+
+    def flush(self) -> None:
+        if self.is_open:
+            self._file.flush()
 
 
 def _checked(text: str) -> str:
