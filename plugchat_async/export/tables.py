@@ -1,11 +1,11 @@
 """Chats as tables of other libraries: Arrow, pandas, Polars."""
 
-# pyright: reportUnknownMemberType=false
-# pyarrow's types are incomplete.
+# pyright: reportUnknownMemberType=false, reportMissingTypeStubs=false
+# The types of pyarrow are incomplete, and pandas has none.
 
 from collections.abc import AsyncIterable, Awaitable, Callable, Iterable, Sequence
 from importlib import import_module
-from typing import TYPE_CHECKING, TypeVar, overload
+from typing import TYPE_CHECKING, Any, TypeVar, overload
 
 from plugchat_async._internal.iterables import Source
 from plugchat_async._internal.threads import finish_in_thread
@@ -56,8 +56,12 @@ def to_pandas(chats: Chats) -> "pd.DataFrame | Awaitable[pd.DataFrame]":
         import pandas as pd  # noqa: PLC0415 - the extra may be missing
         import pyarrow as pa  # noqa: PLC0415 - as above
     table = _table_maker("pandas", "to_pandas")
-    types = {pa.string(): pd.StringDtype(), pa.int64(): pd.Int64Dtype(), pa.bool_(): pd.BooleanDtype()}
-    return _converted(chats, lambda found: table(found).to_pandas(types_mapper=types.get))
+    types: dict[pa.DataType, Any] = {
+        pa.string(): pd.StringDtype(),
+        pa.int64(): pd.Int64Dtype(),
+        pa.bool_(): pd.BooleanDtype(),
+    }
+    return _converted(chats, lambda found: table(found).to_pandas(types_mapper=lambda kind: types.get(kind)))
 
 
 @overload

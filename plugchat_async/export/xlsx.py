@@ -1,6 +1,6 @@
 """Chats as a workbook for spreadsheets (.xlsx), with XlsxWriter."""
 
-# pyright: reportUnknownMemberType=false
+# pyright: reportUnknownMemberType=false, reportMissingTypeStubs=false
 # Its types are incomplete.
 
 from collections.abc import Sequence
@@ -19,7 +19,7 @@ from plugchat_async.errors import InvalidValueError
 from plugchat_async.export.csv_and_json import ACCOUNT
 from plugchat_async.models import COLUMNS, Chat, values_of
 
-# The limits of Excel: rows of a sheet with the header, UTF-16 units of a text, digits of a number, its first whole year.
+# The limits of Excel: rows of a sheet, UTF-16 units of a text, numbers that keep all digits, its first whole year.
 _MAX_ROWS: Final = 1_048_576
 _MAX_TEXT: Final = 32_767
 _MAX_NUMBER: Final = 10**15
@@ -49,7 +49,7 @@ class XlsxChatWriter:
         self.rows = 0
         self._account = account
         self._output = AtomicFile(path, **options)
-        self._zipped = _Output(self._output)
+        self._zipped: Any = _Output(self._output)
         self._folder: TemporaryDirectory[str] | None = None
         self._sheet: Any = None
         try:

@@ -123,7 +123,7 @@ async def test_a_workbook_has_texts_numbers_times_and_flags(openpyxl: Any, tmp_p
     header, *rows = sheet_rows(openpyxl, tmp_path / "x.xlsx")
     assert header[:4] == ["phone", "name", "unread", "last_message_time"]
     assert rows[0][:6] == ["1", "Ana 😀", 3, TIME.replace(tzinfo=None), True, False]
-    assert rows[3][2:4] == [str(2**63 - 1), datetime(2021, 1, 1)]
+    assert rows[3][2:4] == [str(2**63 - 1), datetime(2021, 1, 1, tzinfo=UTC).replace(tzinfo=None)]
     assert rows[4][0] is None
     assert rows[4][1] == "=1+1"
     assert rows[4][-1] == FOREVER.replace(tzinfo=None, microsecond=0)

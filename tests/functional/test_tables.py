@@ -4,7 +4,7 @@ import pickle
 import sys
 from collections.abc import AsyncIterator, Callable
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, cast
 
 import polars as pl
 import pyarrow as pa
@@ -93,7 +93,7 @@ async def test_what_is_no_chat_is_refused(to: Callable[[Any], Any]) -> None:
 def test_pandas_keeps_types_where_there_is_nothing() -> None:
     """A phone is a text, a count an integer, a flag a boolean; none of them a float or an object."""
     pd = pytest.importorskip("pandas")
-    frame = to_pandas(CHATS)
+    frame: Any = to_pandas(CHATS)
     assert {name: str(kind) for name, kind in frame.dtypes.items()} == {
         **dict.fromkeys(("phone", "name", "profile_thumbnail", "lid"), "string"),
         **dict.fromkeys(("unread", "messages_unread"), "Int64"),
@@ -120,7 +120,7 @@ def test_pandas_is_an_extra(monkeypatch: pytest.MonkeyPatch) -> None:
 
 async def test_lists_are_shown_as_tables(plugchat: PlugChatSession) -> None:
     """Lists of chats as they come from this package, and parts of them; they are lists, too."""
-    found = await plugchat.list_chats()
+    found = cast("ChatList", await plugchat.list_chats())
     assert type(found) is type(merge_people(CHATS)) is type(found[:2]) is ChatList
     assert isinstance(found[0], Chat)
     assert found == list(found)

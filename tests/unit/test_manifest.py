@@ -19,10 +19,10 @@ from plugchat_async._internal.parts import temporary_name
 from plugchat_async.export import account_files
 from plugchat_async.export import manifest as _manifest
 from plugchat_async.export import parquet as _parquet
-from plugchat_async.export.manifest import MANIFEST, CompletedAccount, Manifest
+from plugchat_async.export.manifest import CompletedAccount, Manifest
 from plugchat_async.export.manifest_lines import Layout, ManifestEntry
 from plugchat_async.testing import PlugChatSimulator
-from support.exports import FAILURES, account, failures, only, parts
+from support.exports import FAILURES, MANIFEST, account, failures, only, parts
 
 
 async def test_a_run_that_is_refused_leaves_the_other_ones_files_alone(tmp_path: Path, sim: PlugChatSimulator) -> None:
