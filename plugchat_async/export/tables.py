@@ -61,7 +61,11 @@ def to_pandas(chats: Chats) -> "pd.DataFrame | Awaitable[pd.DataFrame]":
         pa.int64(): pd.Int64Dtype(),
         pa.bool_(): pd.BooleanDtype(),
     }
-    return _converted(chats, lambda found: table(found).to_pandas(types_mapper=lambda kind: types.get(kind)))
+
+    def pandas_type(kind: pa.DataType) -> Any:
+        return types.get(kind)
+
+    return _converted(chats, lambda found: table(found).to_pandas(types_mapper=pandas_type))
 
 
 @overload

@@ -233,8 +233,8 @@ async def write_csv(chats: Chats, file: PathLike, *, dialect: CsvDialect = "rfc4
 async def write_xlsx(chats: Chats, file: PathLike) -> int:
     """Write chats to a workbook for spreadsheets (.xlsx), as `write_jsonl` does.
 
-    It has one sheet. Texts are texts, also phones, links and what looks like a formula; times are those of spreadsheets,
-    in UTC and whole seconds. Rows wait in a temporary file until the workbook is complete.
+    It has one sheet. Texts are texts, also phones, links and what looks like a formula. Times are those of
+    spreadsheets, in UTC and whole seconds. Rows wait in a temporary file until the workbook is complete.
 
     Raises:
         MissingExtraError: The extra `xlsx` is not installed.
