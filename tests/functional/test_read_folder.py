@@ -12,7 +12,6 @@ import pyarrow.parquet as pq
 import pytest
 
 from plugchat_async import export_many
-from plugchat_async._internal.parts import temporary_name
 from plugchat_async.testing import Fault, PlugChatSimulator
 from support.exports import FAILURES, MANIFEST, Style, account, only
 
@@ -30,7 +29,7 @@ async def export(folder: Path, sim: PlugChatSimulator, style: Style) -> Rows:
     accounts = [account(number, sim, 30) for number in range(3)]
     sim.script(Fault.status(401), token="token-2")
     assert (await export_many(accounts, folder, format=style)).failed == 1
-    part = temporary_name(folder / f"account 2.{style}", folder / ".plugchat")
+    part = folder / ".plugchat" / f".account 2.{style}.01234567-1-01234567.part"
     part.write_bytes(b'{"half')
     assert {FAILURES, MANIFEST, part.relative_to(folder).as_posix()} < set(only(folder))
     return in_order(
