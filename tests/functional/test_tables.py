@@ -25,6 +25,7 @@ from plugchat_async import (
     to_pandas,
     to_polars,
 )
+from plugchat_async.doctor import Finding, Report
 from plugchat_async.testing import Fault, PlugChatSimulator
 from support.chats import CHATS
 
@@ -137,7 +138,7 @@ async def test_lists_are_shown_as_tables(plugchat: PlugChatSession) -> None:
 
 
 async def test_reports_are_shown_as_tables(tmp_path: Any, sim: PlugChatSimulator, plugchat: PlugChatSession) -> None:
-    """Of a walk and of an export, with all their fields."""
+    """Of a walk and of an export, with all their fields; of a checkup, with all findings."""
     reports: list[WalkReport] = []
     await plugchat.list_chats(on_report=reports.append)
     shown = reports[0]._repr_html_()
@@ -145,6 +146,9 @@ async def test_reports_are_shown_as_tables(tmp_path: Any, sim: PlugChatSimulator
     assert "<td>verified</td><td>True</td>" in shown
     summary: ExportSummary = await export_many([], tmp_path)
     assert "<td>not_connected</td><td>0</td>" in summary._repr_html_()
+    found = Finding("token", "warning", "a <b>", "Use &.")
+    shown = Report((found,), None, 0, 0.0)._repr_html_()
+    assert "<tr><td>token</td><td>warning</td><td>a &lt;b&gt;</td><td>Use &amp;.</td></tr>" in shown
 
 
 def test_polars_has_the_same_columns_as_arrow() -> None:

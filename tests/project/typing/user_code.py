@@ -6,6 +6,8 @@ from datetime import datetime
 from typing import assert_type
 
 import aiohttp
+import polars as pl
+import pyarrow as pa
 
 from plugchat_async import (
     Attempt,
@@ -24,6 +26,8 @@ from plugchat_async import (
     SessionOptions,
     WalkOptions,
     WalkReport,
+    to_arrow,
+    to_polars,
 )
 from plugchat_async.testing import Fault, PlugChatSimulator, Quirks, SimulatedRequest
 
@@ -53,6 +57,13 @@ async def walks(plugchat: PlugChatSession) -> None:
     async with aclosing(plugchat.iter_chats()) as chats:
         assert_type(chats, AsyncGenerator[Chat, None])
         assert_type(await anext(chats), Chat)
+
+
+async def tables(plugchat: PlugChatSession) -> None:
+    """A list becomes a table at once, a walk is awaited."""
+    assert_type(to_polars([Chat("1")]), pl.DataFrame)
+    assert_type(await to_polars(plugchat.iter_chats()), pl.DataFrame)
+    assert_type(await to_arrow(plugchat.walk_chats()), pa.Table)
 
 
 def reported(report: WalkReport) -> None:
