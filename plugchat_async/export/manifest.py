@@ -137,9 +137,8 @@ class Manifest:
                 self._replace(complete, sync=True)
         with output_errors(path):
             (self._folder / OLDER_FAILURES).unlink(missing_ok=True)
-            flush_folder(
-                self._folder
-            )  # with the name of `.plugchat`, and before the sign that there is more to do goes
+            # `.plugchat` is there, and the log is not, before the sign goes that there is more to do.
+            flush_folder(self._folder)
             path.unlink(missing_ok=True)
 
     def _open(self, header: ManifestHeader, *, restart: bool) -> None:
