@@ -70,7 +70,7 @@ CsvOption = Annotated[
     CsvDialect,
     Parameter(
         name="--csv",
-        help="excel: CSV that Excel opens with a double click, with a byte order mark, semicolons, and phones as text.",
+        help="excel: for Excel where the comma is the decimal sign: byte order mark, semicolons, phones as text.",
     ),
 ]
 IntOption = Annotated[int, Parameter(converter=_to_int)]

@@ -222,9 +222,9 @@ async def write_csv(chats: Chats, file: PathLike, *, dialect: CsvDialect = "rfc4
     Args:
         chats: As for `write_jsonl`.
         file: The file.
-        dialect: "rfc4180" (default): commas, for programs. "excel": a file that Excel opens with a double click, also
-            where the comma is the decimal sign: with a byte order mark, semicolons, times of spreadsheets in UTC, and
-            phones as texts (`="5511…"`).
+        dialect: "rfc4180" (default): commas, for programs. "excel": for Excel where the comma is the decimal sign, as
+            in Brazil: with a byte order mark, semicolons, times of spreadsheets in UTC, and phones as texts
+            (`="5511…"`).
     """
     check_choice("dialect", dialect, get_args(CsvDialect))
     return await _write(chats, "csv", file, dialect)

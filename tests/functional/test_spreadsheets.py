@@ -41,7 +41,7 @@ async def excel_rows(tmp_path: Path, chats: list[Chat]) -> list[list[str]]:
         return list(csv.reader(file, delimiter=";"))
 
 
-async def test_csv_for_excel_opens_with_a_double_click(tmp_path: Path) -> None:
+async def test_csv_for_excel_is_as_excel_has_it(tmp_path: Path) -> None:
     """UTF-8 by its mark, cells by semicolons, times of spreadsheets in UTC."""
     header, *rows = await excel_rows(
         tmp_path, [*CHATS, Chat("7", "a;b,c", last_message_time=datetime.min.replace(tzinfo=UTC))]
