@@ -56,6 +56,7 @@ __all__ = [
     "ChatChanged",
     "ChatEvent",
     "ChatKind",
+    "ChatList",
     "ChatRemoved",
     "ChatWalk",
     "Clock",
@@ -110,10 +111,12 @@ __all__ = [
     "read_accounts",
     "read_jsonl",
     "to_arrow",
+    "to_pandas",
     "to_polars",
     "write_csv",
     "write_jsonl",
     "write_parquet",
+    "write_xlsx",
 ]
 
 # Importing the package loads none of it: a name's module is loaded when the name is first used (PEP 562). pytest
@@ -136,10 +139,11 @@ _NAMES = {
     "export.people": ("merge_people",),
     "export.results": ("AccountExport", "ExportSummary"),
     "export.run": ("ExportOptions",),
-    "export.writers": ("read_jsonl", "to_arrow", "to_polars", "write_csv", "write_jsonl", "write_parquet"),
+    "export.tables": ("to_arrow", "to_pandas", "to_polars"),
+    "export.writers": ("read_jsonl", "write_csv", "write_jsonl", "write_parquet", "write_xlsx"),
     "models": (
         *("FOREVER", "AccountStatus", "Chat", "ChatAdded", "ChatChanged", "ChatEvent", "ChatKind", "ChatRemoved"),
-        *("Page", "WalkReport"),
+        *("ChatList", "Page", "WalkReport"),
     ),
     "server_traits": ("ServerTraits",),
     "session": ("PlugChatSession",),

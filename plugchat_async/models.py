@@ -4,9 +4,10 @@ import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from functools import cached_property
-from typing import Any, Final, Generic, Literal, TypeAlias
+from itertools import islice
+from typing import Any, Final, Generic, Literal, Self, SupportsIndex, TypeAlias, overload
 
-from attrs import field, frozen
+from attrs import asdict, field, frozen
 
 from plugchat_async._client_schemas import (
     ACCOUNT_STATUS,
@@ -18,6 +19,7 @@ from plugchat_async._client_schemas import (
     WALK_REPORT,
 )
 from plugchat_async._error_details import Problem
+from plugchat_async._internal.html import html_table
 from plugchat_async._internal.lenient_json import parse_rows
 from plugchat_async._items import ItemT, ListItem, columns_of, getter_of
 from plugchat_async._pydantic_schema import described_by, like_dataclass
@@ -158,6 +160,34 @@ class Page(Generic[ItemT]):
         return parse_rows(self.raw)
 
 
+class ChatList(list[Chat]):
+    """The list that `list_chats`, `ChatWalk.to_list` and `merge_people` return. Notebooks show it as a table."""
+
+    __slots__ = ()
+
+    @overload
+    def __getitem__(self, index: SupportsIndex, /) -> Chat: ...
+    @overload
+    def __getitem__(self, index: slice, /) -> Self: ...
+    def __getitem__(self, index: SupportsIndex | slice, /) -> Chat | Self:
+        """Return a chat, or some of them, which are a ChatList again."""
+        return type(self)(super().__getitem__(index)) if isinstance(index, slice) else super().__getitem__(index)
+
+    def _repr_html_(self) -> str:
+        rows = ((chat.name, chat.id, chat.kind, chat.unread, _minute(chat)) for chat in islice(self, _SHOWN_CHATS))
+        note = f"{len(self):,} chats" + (f", the first {_SHOWN_CHATS} are shown" if len(self) > _SHOWN_CHATS else "")
+        return html_table(rows, header=("name", "id", "kind", "unread", "last message (UTC)"), note=note)
+
+
+# As many rows as pandas shows.
+_SHOWN_CHATS: Final = 60
+
+
+def _minute(chat: Chat) -> str | None:
+    time = chat.last_message_time
+    return None if time is None else time.replace(tzinfo=None).isoformat(" ", "minutes")
+
+
 @described_by(ACCOUNT_STATUS)
 @frozen
 class AccountStatus:
@@ -205,6 +235,9 @@ class WalkReport:
     reason: str
     elapsed: float
     problems: int = 0
+
+    def _repr_html_(self) -> str:
+        return html_table(asdict(self).items())
 
 
 @described_by(CHAT_ADDED)

@@ -9,7 +9,7 @@ import time
 from collections.abc import Generator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import IO, Any, BinaryIO, Final
+from typing import IO, Any, BinaryIO, Final, TypedDict
 
 from plugchat_async._internal.links import follow, resolve
 from plugchat_async._internal.parts import in_use, remove_stale_parts, temporary_name
@@ -178,6 +178,14 @@ def appears_whole(path: Path) -> bool:
         return _descriptor_of(follow(path)) is None and (path.is_file() or not path.exists())
 
 
+class FileOptions(TypedDict, total=False):
+    """The options of an `AtomicFile`, for functions that pass them on."""
+
+    sync: bool
+    sweep: bool
+    parts: Path | None
+
+
 class AtomicFile:
     """A file that appears when it is committed. Write bytes into `file`, then call `commit` or `discard`.
 
@@ -190,6 +198,8 @@ class AtomicFile:
         path: The path of the file.
         sync: Whether it is on disk when it is committed (default True), so that it outlasts a loss of power.
         sweep: Whether to remove what killed processes have left of this file (default True).
+        parts: A folder below the file's own, on the same file system, where it is until it is committed (default None:
+            the file's own). If the path is a link out of its folder, the file is beside what is behind the link.
 
     Attributes:
         path: The path of the file.
@@ -199,7 +209,7 @@ class AtomicFile:
         OutputError: The folder does not allow it, or the path is another user's link in a folder like /tmp.
     """
 
-    def __init__(self, path: Path, *, sync: bool = True, sweep: bool = True) -> None:
+    def __init__(self, path: Path, *, sync: bool = True, sweep: bool = True, parts: Path | None = None) -> None:
         self.path = path
         self._sync = sync
         self._part: Path | None = None
@@ -215,7 +225,8 @@ class AtomicFile:
                 return
             if sweep:
                 remove_stale_parts(self._target.parent, of=self._target)
-            self._part = temporary_name(self._target)
+            is_below = parts is not None and parts.parent == self._target.parent
+            self._part = temporary_name(self._target, parts if is_below else None)
             in_use.add(self._part.name)
             try:
                 self.file = open(self._part, "xb", opener=_private)  # noqa: SIM115 - until `commit`
@@ -228,7 +239,7 @@ class AtomicFile:
         try:
             with output_errors(self.path):
                 if self._part is not None and os.name == "posix":
-                    _open_to_others(self._part, _mode_for(self._target))
+                    _open_to_others(self._part, _mode_for(self._target, self._part))
                 if self._sync:
                     flush_to_disk(self.file)
                 self.file.close()
@@ -281,8 +292,8 @@ def _open_to_others(path: Path, mode: int) -> None:
             raise
 
 
-def _mode_for(target: Path) -> int:
-    """Return the permissions of a file, or those of new files in its folder."""
+def _mode_for(target: Path, part: Path) -> int:
+    """Return the permissions of a file, or those of new files in the folder of its part."""
     with suppress(FileNotFoundError):
         return stat.S_IMODE(target.stat().st_mode)
     # Python can't read the umask without changing it, for all threads.
@@ -290,7 +301,7 @@ def _mode_for(target: Path) -> int:
         found = re.search(rb"^Umask:\s*([0-7]+)$", _STATUS.read_bytes(), re.MULTILINE)
         if found is not None:
             return 0o666 & ~int(found[1], 8)
-    empty = temporary_name(target)
+    empty = temporary_name(target, part.parent)
     descriptor = os.open(empty, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
     try:
         return stat.S_IMODE(os.fstat(descriptor).st_mode)

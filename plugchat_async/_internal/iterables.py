@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Iterator
+from functools import partial
 from typing import Final, Generic, TypeVar, cast
 
 from plugchat_async.errors import InvalidTypeError
@@ -38,6 +39,11 @@ class Source(Generic[T]):
             raise InvalidTypeError(
                 f"{name} must be an iterable or async iterable of {kind.__name__}, got {type(things).__name__}"
             )
+
+    def take_all(self) -> list[T]:
+        """Return all items that are left, of an iterable that is not async."""
+        assert not isinstance(self._iterator, AsyncIterator), "those are awaited"
+        return list(iter(partial(self._take, self._iterator), None))
 
     async def next(self) -> T | None:
         """Return the next item, or None at the end."""

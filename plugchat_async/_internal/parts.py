@@ -18,9 +18,14 @@ _HOST: Final = sha256(socket.gethostname().encode()).hexdigest()[:8]
 _PART: Final = re.compile(rf"\..*\.{_HOST}-([0-9]{{1,9}})-[0-9a-f]{{8}}\.part")
 
 
-def temporary_name(target: Path) -> Path:
-    """Return a hidden, unused name in the folder of `target`, for the file that will be renamed to it."""
-    return target.with_name(f"{_prefix(target)}{os.getpid()}-{token_hex(4)}.part")
+def temporary_name(target: Path, folder: Path | None = None) -> Path:
+    """Return a hidden, unused name for the file that will be renamed to `target`.
+
+    Args:
+        target: The file.
+        folder: The folder of the name (default None: that of `target`).
+    """
+    return (folder or target.parent) / f"{_prefix(target)}{os.getpid()}-{token_hex(4)}.part"
 
 
 def _prefix(target: Path) -> str:

@@ -9,7 +9,7 @@ from plugchat_async.errors import InvalidValueError
 
 # Characters that some file system refuses, and leading dots and underscores, which hide files from readers of folders.
 _UNSAFE: Final = re.compile(r'[\x00-\x1f\x7f"%*/:<>?\\|]|^[._]|[. ]$')
-# The names of devices on Windows, and the name of the failure log.
+# The names of devices on Windows, and the name of the failure log of older versions.
 _RESERVED: Final = re.compile(r"(?:con|prn|aux|nul|com[0-9]|lpt[0-9])(?:\..*)?|failures", re.IGNORECASE)
 # File systems allow 255, suffixes included.
 _MAX_BYTES: Final = 200

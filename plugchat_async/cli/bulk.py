@@ -12,13 +12,13 @@ from rich.table import Column, Table
 from rich.text import Text
 
 from plugchat_async._http.urls import DEFAULT_BASE_URL
-from plugchat_async._internal.parts import remove_stale_parts
 from plugchat_async.bulk.accounts import Account, read_accounts
 from plugchat_async.cli.options import (
     EXIT_OK,
     EXIT_SOME_FAILED,
     BaseURLOption,
     ConsistencyOption,
+    CsvOption,
     IntOption,
     LimitOption,
     MaxPageSizeOption,
@@ -35,8 +35,9 @@ from plugchat_async.cli.signals import run_async, shielded
 from plugchat_async.cli.terminal import printable, render_table, tell
 from plugchat_async.errors import InvalidValueError, NotConnectedError
 from plugchat_async.export.accounts import export_many
+from plugchat_async.export.folder import FAILURES, remove_parts
 from plugchat_async.export.results import AccountExport, ExportSummary
-from plugchat_async.export.run import FAILURES, ExportOptions
+from plugchat_async.export.run import ExportOptions
 from plugchat_async.export.writers import FileFormat
 
 BULK_EXAMPLES: Final = (
@@ -61,8 +62,9 @@ def bulk(
         Path, Parameter(name=["--output", "-o"], help="The folder for the files; it is created if missing.")
     ],
     format: Annotated[  # noqa: A002 - the option's name
-        FileFormat | None, Parameter(help="The format. Default: jsonl; parquet with --dask.")
+        FileFormat | None, Parameter(help="The format. Default: jsonl; csv with --csv excel; parquet with --dask.")
     ] = None,
+    csv: CsvOption = "rfc4180",
     concurrency: Annotated[IntOption, Parameter(help="Accounts to fetch concurrently.")] = 64,
     restart: Annotated[
         bool,
@@ -106,7 +108,7 @@ def bulk(
     """Fetch the chats of many accounts into a folder, one file per account; with --dask, one file per batch.
 
     If the same command is run again, accounts that are finished are skipped. Accounts that failed, or were empty and
-    kept as they were, are listed in failures.jsonl, with the reason and what to do.
+    kept as they were, are listed in .plugchat/failures.ndjson in the folder, with the reason and what to do.
     """
     options: ExportOptions = {
         "concurrency": concurrency,
@@ -127,6 +129,8 @@ def bulk(
         "account_requests_per_second": account_requests_per_second,
         "isolate_connections": isolate_connections,
     }
+    if csv == "excel" and format is None:
+        format = "csv"  # noqa: A001 - the option's name
     if dask is not None and format not in (None, "parquet"):
         raise InvalidValueError(f"--dask writes Parquet, not {format}", "Omit --format, or --dask.")
     listed = read_accounts(accounts)
@@ -145,7 +149,7 @@ def bulk(
             if dask is not None:
                 summary = _with_dask(dask, listed, output, options)
             else:
-                summary = run_async(export_many(listed, output, format=format or "jsonl", **options))
+                summary = run_async(export_many(listed, output, format=format or "jsonl", dialect=csv, **options))
     except KeyboardInterrupt as stop:
         # With --restart, the same command would begin again.
         again = "without --restart " if restart else ""
@@ -206,7 +210,7 @@ def _with_dask(address: str, accounts: list[Account], output: Path, options: Exp
             return fetch_many_dask(accounts, client=client, out=output, **options)
     finally:
         if is_local:  # its workers have ended, perhaps in the middle of a file
-            remove_stale_parts(output)
+            remove_parts(output)
 
 
 def add_dask_value(arguments: Sequence[str]) -> list[str]:

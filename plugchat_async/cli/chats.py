@@ -15,6 +15,7 @@ from plugchat_async.cli.options import (
     EXIT_OK,
     BaseURLOption,
     ConsistencyOption,
+    CsvOption,
     IntOption,
     LimitOption,
     MaxPageSizeOption,
@@ -72,6 +73,7 @@ def chats(
         OutputFormat | None,
         Parameter(help="Default: by the suffix of --output; else table on a terminal and jsonl in a pipe."),
     ] = None,
+    csv: CsvOption = "rfc4180",
     output: Annotated[
         Path | None,
         Parameter(name=["--output", "-o"], help="Write to this file, which appears complete or not at all."),
@@ -79,7 +81,7 @@ def chats(
 ) -> int:
     """Fetch the account's chats, in the service's order."""
     known_token = require_token(token)
-    style = choose_format(format, output)
+    style = choose_format(format, output, csv)
     session = PlugChatSession(known_token, base_url=base_url or DEFAULT_BASE_URL, on_bad_value=on_bad_value)
     line_style = None if output is not None or merge_people else line_format(style)
     if checkpoint is not None:

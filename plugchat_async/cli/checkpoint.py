@@ -125,9 +125,10 @@ class CheckpointFile:
 
     def _continue(self, saved: _Saved) -> None:
         if saved.format not in (None, self._style):
+            options = "csv --csv excel" if saved.format == "excel" else f"{saved.format}"
             raise InvalidValueError(
                 f"the checkpoint {self._path} is of lines in the format {saved.format}",
-                f"Use --format {saved.format}, or delete the checkpoint to begin again.",
+                f"Use --format {options}, or delete the checkpoint to begin again.",
             )
         end = self._output.place
         if saved.place is None or end is None or not end.is_in(saved.place):

@@ -9,6 +9,7 @@ from cyclopts import Parameter, Token
 from plugchat_async._http.decode import OnBadValue
 from plugchat_async._pagination.walk_state import Consistency
 from plugchat_async.errors import ConfigurationError, InvalidValueError, OutputError, PlugChatError, ServiceError
+from plugchat_async.export.csv_and_json import CsvDialect
 from plugchat_async.session import BASE_URL_VARIABLE, TOKEN_VARIABLE
 
 EXIT_OK: Final = 0
@@ -65,6 +66,13 @@ def require_token(token: str | None) -> str:
     return token
 
 
+CsvOption = Annotated[
+    CsvDialect,
+    Parameter(
+        name="--csv",
+        help="excel: for Excel where the comma is the decimal sign: byte order mark, semicolons, phones as text.",
+    ),
+]
 IntOption = Annotated[int, Parameter(converter=_to_int)]
 BaseURLOption = Annotated[str, Parameter(env_var=BASE_URL_VARIABLE, help="The service's base URL.")]
 PageSizeOption = Annotated[IntOption, Parameter(help="Chats per request.")]

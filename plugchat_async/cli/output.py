@@ -1,4 +1,4 @@
-"""The output of `plugchat chats`: five formats, to stdout or to a file that appears complete or not at all."""
+"""The output of `plugchat chats`: seven formats, to stdout or to a file that appears complete or not at all."""
 
 import io
 import sys
@@ -14,11 +14,13 @@ from rich.text import Text
 from plugchat_async import Chat, InvalidValueError
 from plugchat_async._internal.files import AtomicFile, output_errors
 from plugchat_async.cli.terminal import escape_json, printable, render_table
-from plugchat_async.export.csv_and_json import csv_header, to_csv, to_json
-from plugchat_async.export.writers import require_pyarrow, write_parquet
+from plugchat_async.export.csv_and_json import CsvDialect, csv_header, to_csv, to_json
+from plugchat_async.export.writers import require_library, write_parquet, write_xlsx
 
-LineFormat = Literal["jsonl", "csv"]
-OutputFormat = Literal["table", "json", "jsonl", "csv", "parquet"]
+OutputFormat = Literal["table", "json", "jsonl", "csv", "parquet", "xlsx"]
+# What --format and --csv say together: excel is CSV for spreadsheets.
+LineFormat = Literal["jsonl", "csv", "excel"]
+OutputStyle = Literal[OutputFormat, "excel"]
 
 _BY_SUFFIX: Final[dict[str, OutputFormat]] = {
     "": "jsonl",
@@ -27,6 +29,7 @@ _BY_SUFFIX: Final[dict[str, OutputFormat]] = {
     ".csv": "csv",
     ".txt": "table",
     ".parquet": "parquet",
+    ".xlsx": "xlsx",
 }
 
 
@@ -43,13 +46,16 @@ class Columns:
     table: Callable[[Sequence[Any]], Table]
 
 
-def choose_format(given: OutputFormat | None, output: Path | None) -> OutputFormat:
-    """Return the given format, or the one that fits the file's name or stdout.
+def choose_format(given: OutputFormat | None, output: Path | None, dialect: CsvDialect = "rfc4180") -> OutputStyle:
+    """Return the given format, or the one that fits the dialect of CSV, the file's name or stdout.
 
     Raises:
-        InvalidValueError: The file's name has an unknown suffix, or the format is Parquet for stdout.
-        MissingExtraError: Parquet needs pyarrow.
+        InvalidValueError: The file's name has an unknown suffix, the format can't go to stdout, or the dialect is one
+            of another format.
+        MissingExtraError: The format's library is not installed.
     """
+    if given is None and output is None and dialect == "excel":
+        return "excel"
     if given is None and output is None:
         return "table" if sys.stdout.isatty() else "jsonl"
     if given is None and output is not None:
@@ -57,16 +63,30 @@ def choose_format(given: OutputFormat | None, output: Path | None) -> OutputForm
         if given is None:
             raise InvalidValueError(f"unknown format {output.suffix}", "Use --format.")
     assert given is not None, "both cases are handled above"
-    if given == "parquet":
+    if dialect == "excel":
+        if given != "csv":
+            raise InvalidValueError(f"--csv excel is for csv, not for {given}", "Use --format csv, or omit --csv.")
+        return "excel"
+    if given in ("parquet", "xlsx"):
         if output is None:
-            raise InvalidValueError("Parquet can't be written to standard output", "Use --output.")
-        require_pyarrow("Parquet")
+            name = "Parquet" if given == "parquet" else given
+            raise InvalidValueError(f"{name} can't be written to standard output", "Use --output.")
+        require_library(given)
     return given
 
 
-def line_format(style: OutputFormat) -> LineFormat | None:
+def line_format(style: OutputStyle) -> LineFormat | None:
     """Return a format in which chats go out one by one, None if it needs all of them."""
-    return style if style in ("jsonl", "csv") else None
+    return style if style in ("jsonl", "csv", "excel") else None
+
+
+def header_line(style: LineFormat, item: type[Any] = Chat) -> str:
+    """Return the line before the first item with its end, "" if there is none."""
+    return "" if style == "jsonl" else csv_header(item, dialect=_dialect_of(style)) + "\n"
+
+
+def _dialect_of(style: LineFormat) -> CsvDialect:
+    return "excel" if style == "excel" else "rfc4180"
 
 
 @contextmanager
@@ -95,26 +115,27 @@ def line_maker(style: LineFormat, *, terminal: bool) -> Callable[[AttrsInstance]
 
     Only lines for terminals have names changed.
     """
+    dialect = _dialect_of(style)
     match style, terminal:
         case "jsonl", False:
             return lambda chat: to_json(chat) + "\n"
         case "jsonl", _:
             return lambda chat: escape_json(to_json(chat)) + "\n"
         case _, False:
-            return lambda chat: to_csv(chat) + "\n"
+            return lambda chat: to_csv(chat, dialect=dialect) + "\n"
         case _:
-            return lambda chat: printable(to_csv(chat)) + "\n"
+            return lambda chat: printable(to_csv(chat, dialect=dialect)) + "\n"
 
 
 async def write_chats(
-    style: OutputFormat,
+    style: OutputStyle,
     walk: AsyncIterable[AttrsInstance],
     output: Path | None,
     *,
     when_read: Callable[[], object],
     columns: Columns | None = None,
 ) -> None:
-    """Write chats, or items of another list: jsonl and csv while they come, json and table when all are there.
+    """Write chats, or items of another list: lines while they come, json and table when all are there.
 
     Args:
         style: The format.
@@ -128,12 +149,16 @@ async def write_chats(
         assert output is not None, "`choose_format` checks it"
         await write_parquet(walk, output, item=columns.item)
         return
+    if style == "xlsx":
+        assert output is not None, "`choose_format` checks it"
+        await write_xlsx(walk, output, item=columns.item)
+        return
     with open_output(output) as out:
         await _write_text(style, walk, out, columns, when_read=when_read)
 
 
 async def _write_text(
-    style: Literal["table", "json", "jsonl", "csv"],
+    style: Literal["table", "json", "jsonl", "csv", "excel"],
     walk: AsyncIterable[Any],
     out: TextIO,
     columns: Columns,
@@ -141,10 +166,9 @@ async def _write_text(
     when_read: Callable[[], object],
 ) -> None:
     match style:
-        case "jsonl" | "csv":
+        case "jsonl" | "csv" | "excel":
             line_of = line_maker(style, terminal=out.isatty())
-            if style == "csv":
-                out.write(csv_header(columns.item) + "\n")
+            out.write(header_line(style, columns.item))
             async for chat in walk:
                 out.write(line_of(chat))
         case "json":

@@ -9,9 +9,8 @@ from plugchat_async._pagination.chat_walk import ChatWalk
 from plugchat_async._pagination.walk_state import Consistency
 from plugchat_async.cli.checkpoint import CheckpointFile, locked_checkpoint
 from plugchat_async.cli.line_output import LineOutput
-from plugchat_async.cli.output import LineFormat, line_maker
+from plugchat_async.cli.output import LineFormat, header_line, line_maker
 from plugchat_async.cli.signals import shielded
-from plugchat_async.export.csv_and_json import csv_header
 
 
 class ChatStream:
@@ -43,7 +42,7 @@ class ChatStream:
         """
         self._walk = walk
         line_of = line_maker(self._style, terminal=self._output.is_terminal)
-        head = [csv_header() + "\n"] if self._style == "csv" and not (self._file and self._file.begun) else []
+        head = [header_line(self._style)] if self._style != "jsonl" and not (self._file and self._file.begun) else []
         if self._file is not None:
             self._file.save(walk)
         more = True

@@ -4,6 +4,7 @@ from typing import Final, Literal, TypeAlias, get_args
 
 from attrs import frozen
 
+from plugchat_async._internal.html import html_table
 from plugchat_async.errors import ConfigurationError, PlugChatError, ServiceError
 from plugchat_async.server_traits import ServerTraits
 
@@ -122,6 +123,10 @@ class Report:
     def server_traits(self) -> ServerTraits:
         """What was learned about the server: pass it as `server_traits=` to sessions and to `fetch_many`."""
         return ServerTraits.from_dict({fact.name: fact.value for fact in self.finding("server_traits").facts})
+
+    def _repr_html_(self) -> str:
+        rows = ((found.check, found.status, found.found, found.advice) for found in self.findings)
+        return html_table(rows, header=("check", "status", "found", "advice"))
 
     def finding(self, check: Check) -> Finding:
         """Return the first finding of a check.

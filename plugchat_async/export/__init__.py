@@ -1,4 +1,4 @@
-"""Write chats to files (JSON lines, CSV, Parquet), Arrow tables and Polars frames; export many accounts to a folder.
+"""Write chats to files (JSON lines, CSV, Parquet, xlsx) and tables; export many accounts to a folder.
 
 The columns, in this order. Files with several accounts have a column `account`, the account's name, before them.
 
@@ -17,7 +17,7 @@ The columns, in this order. Files with several accounts have a column `account`,
 
 In CSV null is an empty cell, and a cell that a spreadsheet could evaluate as a formula starts with an apostrophe.
 Text is in UTF-8. A file appears complete or not at all, even if the process is killed: it is written under a hidden
-name in the same folder, and renamed at the end.
+name in the same folder, or in `.plugchat/` of an export's folder, and renamed at the end.
 """
 
 from typing import TYPE_CHECKING
@@ -26,21 +26,23 @@ from plugchat_async._internal.lazy import lazy_names
 
 if TYPE_CHECKING:
     from plugchat_async.export.accounts import export_many
+    from plugchat_async.export.csv_and_json import CsvDialect
     from plugchat_async.export.people import merge_people
     from plugchat_async.export.results import AccountExport, ExportSummary
     from plugchat_async.export.run import ExportOptions
+    from plugchat_async.export.tables import to_arrow, to_pandas, to_polars
     from plugchat_async.export.writers import (
         FileFormat,
         read_jsonl,
-        to_arrow,
-        to_polars,
         write_csv,
         write_jsonl,
         write_parquet,
+        write_xlsx,
     )
 
 __all__ = [
     "AccountExport",
+    "CsvDialect",
     "ExportOptions",
     "ExportSummary",
     "FileFormat",
@@ -48,10 +50,12 @@ __all__ = [
     "merge_people",
     "read_jsonl",
     "to_arrow",
+    "to_pandas",
     "to_polars",
     "write_csv",
     "write_jsonl",
     "write_parquet",
+    "write_xlsx",
 ]
 
 # `export_many` needs aiohttp, which takes a fifth of a second to import; writing chats to a file does not.
@@ -63,8 +67,8 @@ if not TYPE_CHECKING:  # with it, type checkers would accept any name
             "results": ("AccountExport", "ExportSummary"),
             "run": ("ExportOptions",),
             "people": ("merge_people",),
-            "writers": (
-                *("FileFormat", "read_jsonl", "to_arrow", "to_polars", "write_csv", "write_jsonl", "write_parquet"),
-            ),
+            "csv_and_json": ("CsvDialect",),
+            "tables": ("to_arrow", "to_pandas", "to_polars"),
+            "writers": ("FileFormat", "read_jsonl", "write_csv", "write_jsonl", "write_parquet", "write_xlsx"),
         },
     )

@@ -3,7 +3,8 @@
 import csv
 import io
 import re
-from typing import Any
+from datetime import datetime
+from typing import Any, Final, Literal
 
 import msgspec
 from attrs import AttrsInstance
@@ -14,6 +15,12 @@ from plugchat_async.models import Chat, ChatAdded, ChatChanged, ChatEvent
 
 # The first column in files with chats of many accounts.
 ACCOUNT = "account"
+
+CsvDialect = Literal["rfc4180", "excel"]
+# Excel takes a file for UTF-8 if it begins so.
+_BOM: Final = "\ufeff"
+# What a spreadsheet would take for a number, a date or a time, and show as another: 5.512E+12 for a phone.
+_NUMBER_LIKE: Final = re.compile(r"(?=.*[0-9])[-+0-9 .,:/()%$eE]{1,255}")
 
 # A spreadsheet may evaluate a cell that starts with one of these, full-width forms included (OWASP, "CSV Injection").
 _FORMULA_STARTS = frozenset("=+-@\t\r\n＝＋－＠")  # noqa: RUF001 - meant
@@ -87,14 +94,14 @@ def event_to_json(event: ChatEvent) -> str:
             return f'{{"event":"removed","chat":{to_json(event.chat)}}}'
 
 
-def csv_header(item: Any = Chat, *, account: bool = False) -> str:
+def csv_header(item: Any = Chat, *, account: bool = False, dialect: CsvDialect = "rfc4180") -> str:
     """Return the first line of a CSV file of items of a class, without its line end."""
-    columns = columns_of(item)
-    return ",".join((ACCOUNT, *columns) if account else columns)
+    columns = (ACCOUNT, *columns_of(item)) if account else columns_of(item)
+    return _BOM + ";".join(columns) if dialect == "excel" else ",".join(columns)
 
 
-def to_csv(chat: AttrsInstance, account: str | None = None) -> str:
-    """Return a chat, or another item, as a line of CSV (RFC 4180), without its line end.
+def to_csv(chat: AttrsInstance, account: str | None = None, dialect: CsvDialect = "rfc4180") -> str:
+    """Return a chat, or another item, as a line of CSV, without its line end.
 
     None is an empty cell, times are in RFC 3339 and UTC, booleans are `true` and `false`. A cell that a spreadsheet
     could evaluate as a formula, also behind blanks, starts with an apostrophe, which spreadsheets read as "this is
@@ -103,15 +110,28 @@ def to_csv(chat: AttrsInstance, account: str | None = None) -> str:
     Args:
         chat: The chat, or an item of another call.
         account: The name of its account, for a first cell (default None: no such cell).
+        dialect: "rfc4180" (default), or "excel": cells are separated by semicolons, times are such as
+            `2021-06-06 15:01:27`, and a text of digits is a formula whose value is that text, such as `="5511…"`.
     """
     line = io.StringIO()
     item: Any = type(chat)
     values = getter_of(item)(chat)
     if account is not None:
         values = (account, *values)
+    cell_of, delimiter = (_excel_cell, ";") if dialect == "excel" else (_cell, ",")
     # With this line end, both of its characters are quoted in cells. Without one, "\r" would not be.
-    csv.writer(line, lineterminator="\r\n").writerow([_cell(value) for value in values])
+    csv.writer(line, delimiter=delimiter, lineterminator="\r\n").writerow(map(cell_of, values))
     return line.getvalue().removesuffix("\r\n")
+
+
+def _excel_cell(value: object) -> object:
+    match value:
+        case datetime():
+            return value.replace(tzinfo=None).isoformat(" ", "seconds")
+        case str() if _NUMBER_LIKE.fullmatch(value):
+            return f'="{value}"'
+        case _:
+            return _cell(value)
 
 
 def _cell(value: object) -> object:

@@ -1,4 +1,4 @@
-"""The manifest of an export: a file next to the output that lists the finished files, one JSON object per line."""
+"""The manifest of an export: a file below `.plugchat/` that lists the finished files, one JSON object per line."""
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
@@ -20,10 +20,9 @@ from plugchat_async._internal.links import resolve
 from plugchat_async._internal.locks import open_locked
 from plugchat_async.calls import CHATS
 from plugchat_async.errors import InvalidValueError, OutputError
+from plugchat_async.export.csv_and_json import CsvDialect
+from plugchat_async.export.folder import BOOKKEEPING, MANIFEST, OLDER_FAILURES, OLDER_MANIFEST, make_bookkeeping
 from plugchat_async.export.manifest_lines import VERSION, Layout, ManifestEntry, ManifestHeader, describe, encode, parse
-
-# Its suffix differs from those of the listed files, and readers of whole folders skip names with a leading "_".
-MANIFEST: Final = "_manifest.ndjson"
 
 _OTHER_EXPORT_HINT: Final = (
     "Use another folder, or start over with --restart (restart=True in Python), which replaces the earlier export's "
@@ -53,13 +52,15 @@ class Manifest:
 
     A killed process can leave at most an incomplete last line, which is ignored; so are lines of files that don't exist
     any more, or are empty but were not. If a file has another size than its line says, its accounts are fetched again,
-    and it is kept until then. While a manifest is open, no other run can open it, if the system supports locks.
+    and it is kept until then. While a manifest is open, no other run can open it, if the system supports locks. That of
+    an older version, which was in the folder itself, is moved.
 
     Args:
         folder: The folder of the export.
         file_format: The format of the files.
         layout: "accounts" or "parts".
         limit: The largest number of chats for each account (default None: no limit).
+        dialect: That of CSV (default "rfc4180").
         merge_people: Whether there is one chat for each person (default False).
         call: The path of what is listed (default: that of chats).
         restart: Whether to fetch all accounts again. The earlier files are kept until all of their accounts have new
@@ -84,6 +85,7 @@ class Manifest:
         layout: Layout,
         *,
         limit: int | None = None,
+        dialect: CsvDialect = "rfc4180",
         merge_people: bool = False,
         call: str = CHATS.path,
         restart: bool,
@@ -96,17 +98,21 @@ class Manifest:
         self.kept: dict[str, str] = {}
         self._uses: Counter[str] = Counter()  # how many accounts of `finished` and `kept` a file has
         self._latest: dict[str, ManifestEntry] = {}  # the last line of each file
-        self._file = self._open_file()
+        make_bookkeeping(folder, sync=sync)
+        self._file = self._open_file(self._path)
         try:
-            header = ManifestHeader(VERSION, file_format, layout, limit, token_hex(4), merge_people, call)
+            self._take_over_older(restart=restart)
+            header = ManifestHeader(
+                VERSION, file_format, layout, limit, token_hex(4), merge_people, dialect=dialect, call=call
+            )
             self._open(header, restart=restart)
         except BaseException:
             self._file.close()
             raise
 
-    def _open_file(self) -> BinaryIO:
-        with output_errors(self._path):
-            file = open_locked(resolve(self._path))
+    def _open_file(self, path: Path) -> BinaryIO:
+        with output_errors(path):
+            file = open_locked(resolve(path))
         if file is None:
             folder = str(self._folder)
             raise OutputError(
@@ -114,12 +120,36 @@ class Manifest:
             )
         return file
 
+    def _take_over_older(self, *, restart: bool) -> None:
+        """Move the manifest of an older version, and remove its log of failures.
+
+        It is copied before it is removed, so that at no time there is none, also if the power fails. If both are there,
+        the older one is of no use any more.
+        """
+        path = self._folder / OLDER_MANIFEST
+        if not path.is_file():
+            return
+        with self._open_file(path) as older:  # no run of an older version writes to it
+            with output_errors(path):
+                complete = _complete_lines(older)
+            if complete and parse(complete.splitlines())[0] is None:  # another file of the user's
+                if restart or _complete_lines(self._file):
+                    return
+                raise InvalidValueError(f"line 1 of {path} is not part of an export manifest", _OTHER_EXPORT_HINT)
+            with output_errors(self._path):
+                is_empty = not _complete_lines(self._file)
+            if complete and is_empty:
+                self._replace(complete, sync=True)
+        with output_errors(path):
+            (self._folder / OLDER_FAILURES).unlink(missing_ok=True)
+            # `.plugchat` is there, and the log is not, before the sign goes that there is more to do.
+            flush_folder(self._folder)
+            path.unlink(missing_ok=True)
+
     def _open(self, header: ManifestHeader, *, restart: bool) -> None:
         """Read the lines of earlier runs, and write the header if there is none."""
         with output_errors(self._path):
-            self._file.seek(0)
-            text = self._file.read().partition(b"\0")[0]  # a loss of power may leave zeros
-        complete = text[: text.rfind(b"\n") + 1]
+            complete = _complete_lines(self._file)
         found, entries, bad_line = parse(complete.splitlines())
         self.existed = found is not None
         self.id = header.id if found is None else found.id
@@ -133,7 +163,7 @@ class Manifest:
         self.remove_unlisted_parts()
         if restart:
             self.kept, self.finished, self.id = self._files(), {}, header.id
-            self._replace(header)
+            self._replace(self._kept_lines(header), sync=self._sync)
             with output_errors(self._folder):
                 for file in {entry.file for entry in entries}.difference(self.kept.values()):
                     (self._folder / file).unlink(missing_ok=True)
@@ -145,7 +175,7 @@ class Manifest:
             self._write(header)
             with output_errors(self._folder):
                 if self._sync:
-                    flush_folder(self._folder)
+                    flush_folder(self._path.parent)
 
     def _load(self, entries: Sequence[ManifestEntry]) -> None:
         """Remember the lines of earlier runs, as far as their files are there."""
@@ -164,15 +194,19 @@ class Manifest:
             else:  # it may be cut off, or edited: worse than a new one, and better than none
                 self._keep(entry.file, [name for name in (*entry.chats, *(entry.kept or ())) if name not in self.kept])
 
-    def _replace(self, header: ManifestHeader) -> None:
-        """Start a new manifest in the place of this one. At no time is there none, or half of one."""
+    def _kept_lines(self, header: ManifestHeader) -> bytes:
+        """Return a new manifest in which nothing is finished."""
         accounts: defaultdict[str, list[str]] = defaultdict(list)
         for name, file in self.kept.items():
             accounts[file].append(name)
-        whole = AtomicFile(self._path, sync=self._sync)
+        return encode(header, *(self._kept_entry(*item) for item in accounts.items()))
+
+    def _replace(self, content: bytes, *, sync: bool) -> None:
+        """Start a new manifest in the place of this one. At no time is there none, or half of one."""
+        whole = AtomicFile(self._path, sync=sync)
         try:
             with output_errors(self._path):
-                whole.file.write(encode(header, *(self._kept_entry(*item) for item in accounts.items())))
+                whole.file.write(content)
             if not OPEN_FILES_CAN_BE_REPLACED:
                 self._file.close()
             whole.commit()
@@ -180,7 +214,7 @@ class Manifest:
             whole.discard()
         before = self._file  # its lock keeps other runs out until the new one is locked
         try:
-            self._file = self._open_file()
+            self._file = self._open_file(self._path)
         finally:
             before.close()
 
@@ -197,7 +231,8 @@ class Manifest:
         listed = set(self._files().values())
         prefixes = (f"part-{self.id}-", f".part-{self.id}-", f".run-{self.id}")
         with output_errors(self._folder):
-            for path in self._folder.iterdir():
+            # Those of an older version are in the folder itself.
+            for path in (*self._folder.iterdir(), *(self._folder / BOOKKEEPING).iterdir()):
                 if path.name.startswith(prefixes) and path.name not in listed:
                     path.unlink(missing_ok=True)
 
@@ -275,3 +310,10 @@ class Manifest:
             self._file.flush()
             if self._sync:
                 flush_to_disk(self._file)
+
+
+def _complete_lines(file: BinaryIO) -> bytes:
+    """Return what is in a file up to its last line end, or up to zeros, which a loss of power may leave."""
+    file.seek(0)
+    text = file.read().partition(b"\0")[0]
+    return text[: text.rfind(b"\n") + 1]

@@ -6,7 +6,7 @@ from typing import Final, Literal
 import msgspec
 
 from plugchat_async.calls import CHATS
-from plugchat_async.export.csv_and_json import json_line
+from plugchat_async.export.csv_and_json import CsvDialect, json_line
 
 VERSION: Final = 1
 
@@ -26,6 +26,7 @@ class ManifestHeader(msgspec.Struct, frozen=True, forbid_unknown_fields=True, om
         limit: The largest number of chats for each account, or None.
         id: The prefix of the names of the export's parts, to distinguish them from those of other exports.
         merge_people: Whether there is one chat for each person. Written only if True: older versions don't know it.
+        dialect: That of CSV. Written only if it is not "rfc4180": older versions don't know it.
         call: The path of what is listed. Written only if it is not that of chats, for the same reason.
     """
 
@@ -35,6 +36,7 @@ class ManifestHeader(msgspec.Struct, frozen=True, forbid_unknown_fields=True, om
     limit: int | None
     id: str
     merge_people: bool = False
+    dialect: CsvDialect = "rfc4180"
     call: str = CHATS.path
 
 
@@ -98,5 +100,6 @@ def describe(header: ManifestHeader) -> str:
     what = "chats" if header.call == CHATS.path else f"items of {header.call}"
     limit = f"all {what}" if header.limit is None else f"at most {header.limit} {what}"
     merged = " (one chat for each person)" if header.merge_people else ""
+    dialect = "" if header.dialect == "rfc4180" else f" for {header.dialect}"
     layout = "a file for each account" if header.layout == "accounts" else "parts with several accounts"
-    return f"{limit} of each account{merged} as {header.format}, in {layout}"
+    return f"{limit} of each account{merged} as {header.format}{dialect}, in {layout}"

@@ -8,13 +8,13 @@ from contextlib import suppress
 from datetime import datetime
 from functools import cache
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Unpack
 
 import attrs
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from plugchat_async._internal.files import UNICODE_HINT, AtomicFile, output_errors
+from plugchat_async._internal.files import UNICODE_HINT, AtomicFile, FileOptions, output_errors
 from plugchat_async._items import columns_of, getter_of
 from plugchat_async.errors import InvalidTypeError, InvalidValueError
 from plugchat_async.export.csv_and_json import ACCOUNT
@@ -108,9 +108,7 @@ class ParquetChatWriter:
         rows: The number of chats so far.
     """
 
-    def __init__(
-        self, path: Path, account: str | None, item: Any = Chat, *, sync: bool = True, sweep: bool = True
-    ) -> None:
+    def __init__(self, path: Path, account: str | None, item: Any = Chat, **options: Unpack[FileOptions]) -> None:
         self.path = path
         self.rows = 0
         self._account = account
@@ -118,7 +116,7 @@ class ParquetChatWriter:
         self._schema = schema_of(item, account=account is not None)
         self._pending: list[pa.RecordBatch] = []
         self._pending_rows = 0
-        self._output = AtomicFile(path, sync=sync, sweep=sweep)
+        self._output = AtomicFile(path, **options)
         try:
             with output_errors(path):
                 self._writer = pq.ParquetWriter(self._output.file, self._schema, compression="zstd")

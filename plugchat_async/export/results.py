@@ -3,8 +3,9 @@
 from collections.abc import Callable
 from pathlib import Path
 
-from attrs import define, field, frozen
+from attrs import asdict, define, field, frozen
 
+from plugchat_async._internal.html import html_table
 from plugchat_async._pagination.chat_walk import LEFT
 from plugchat_async.errors import NotConnectedError, PlugChatError
 from plugchat_async.models import WalkReport
@@ -81,6 +82,9 @@ class ExportSummary:
     def not_connected(self) -> int:
         """The number of failed accounts whose phone is not connected to WhatsApp."""
         return self.errors.get(NotConnectedError.__name__, 0)
+
+    def _repr_html_(self) -> str:
+        return html_table((asdict(self, recurse=False) | {"not_connected": self.not_connected}).items())
 
     def count(self, export: AccountExport, *, limit: int | None) -> None:
         """Add an account."""

@@ -14,7 +14,6 @@ from attrs import fields, frozen
 from plugchat_async._internal.clock import Clock
 from plugchat_async._internal.files import flush_folder, flush_to_disk, output_errors
 from plugchat_async._internal.links import resolve
-from plugchat_async._internal.parts import remove_stale_parts
 from plugchat_async._internal.validation import check_function, check_int, check_type
 from plugchat_async.bulk.accounts import Account
 from plugchat_async.bulk.fetch import BulkOptions, BulkSettings, settings_of
@@ -22,12 +21,11 @@ from plugchat_async.bulk.names import AccountNames
 from plugchat_async.bulk.workers import MAX_CONCURRENCY
 from plugchat_async.calls import CHATS, Call
 from plugchat_async.errors import InvalidValueError
-from plugchat_async.export.csv_and_json import json_line
+from plugchat_async.export.csv_and_json import CsvDialect, json_line
+from plugchat_async.export.folder import FAILURES, parts_folder, remove_parts
 from plugchat_async.export.manifest import Manifest
 from plugchat_async.export.manifest_lines import Layout, ManifestEntry
 from plugchat_async.export.results import AccountExport, ExportSummary, OnExport
-
-FAILURES: Final = "failures.jsonl"
 
 _EMPTY_HINT: Final = (
     "Check that the account's phone is connected, for example with `plugchat status`. If the account really has no "
@@ -107,6 +105,7 @@ class ExportRun:
     Attributes:
         id: The id of this run.
         manifest: The finished accounts, those of earlier runs included.
+        parts: Where files are until they are complete.
         summary: The counts of this run.
 
     Raises:
@@ -122,6 +121,7 @@ class ExportRun:
         file_format: str,
         layout: Layout,
         limit: int | None,
+        dialect: CsvDialect = "rfc4180",
         call: Call[Any] = CHATS,
         clock: Clock | None = None,
     ) -> None:
@@ -138,13 +138,16 @@ class ExportRun:
             file_format,
             layout,
             limit=limit,
+            dialect=dialect,
             merge_people=settings.merge_people,
             call=call.path,
             restart=settings.restart,
             sync=settings.sync,
         )
         try:
-            remove_stale_parts(folder)  # the lock of the manifest keeps other runs out
+            with output_errors(folder):
+                self.parts = parts_folder(folder)
+            remove_parts(folder)  # the lock of the manifest keeps other runs out
             self._failures = FailureLog(folder, sync=settings.sync)
         except BaseException:
             self.manifest.close()

@@ -1,30 +1,27 @@
-"""Write chats to a file or a table; read JSON lines back."""
+"""Write chats to a file; read JSON lines back."""
 
 import os
 from collections.abc import AsyncGenerator, AsyncIterable, Callable, Generator, Iterable, Sequence
 from contextlib import contextmanager
+from functools import partial
 from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias, overload
+from typing import Any, Literal, Protocol, TypeAlias, Unpack, get_args, overload
 
 from attrs import AttrsInstance
 
-from plugchat_async._internal.files import AtomicFile, open_files_hint, output_errors
+from plugchat_async._internal.files import AtomicFile, FileOptions, open_files_hint, output_errors
 from plugchat_async._internal.iterables import Source
 from plugchat_async._internal.threads import Threads
-from plugchat_async._internal.validation import check_type
+from plugchat_async._internal.validation import check_choice, check_type
 from plugchat_async._items import T
 from plugchat_async._optional_extras import needing
 from plugchat_async._pagination.chat_walk import ChatWalk
 from plugchat_async.errors import InvalidValueError
-from plugchat_async.export.csv_and_json import csv_header, from_json, to_csv, to_json
+from plugchat_async.export.csv_and_json import CsvDialect, csv_header, from_json, to_csv, to_json
 from plugchat_async.models import Chat
 
-if TYPE_CHECKING:
-    import polars as pl
-    import pyarrow as pa
-
-FileFormat = Literal["jsonl", "csv", "parquet"]
+FileFormat = Literal["jsonl", "csv", "parquet", "xlsx"]
 Items: TypeAlias = Iterable[AttrsInstance] | AsyncIterable[AttrsInstance]
 PathLike: TypeAlias = str | os.PathLike[str]
 
@@ -67,15 +64,13 @@ class LineWriter:
         to_line: Callable[[Any, str | None], str],
         header: str,
         account: str | None,
-        *,
-        sync: bool,
-        sweep: bool,
+        **options: Unpack[FileOptions],
     ) -> None:
         self.path = path
         self.rows = 0
         self._to_line = to_line
         self._account = account
-        self._output = AtomicFile(path, sync=sync, sweep=sweep)
+        self._output = AtomicFile(path, **options)
         self._write_lines([header])
 
     def write(self, chats: Sequence[Any]) -> None:
@@ -106,8 +101,8 @@ def open_writer(
     account: str | None = None,
     item: type[Any] = Chat,
     *,
-    sync: bool = True,
-    sweep: bool = True,
+    dialect: CsvDialect = "rfc4180",
+    **options: Unpack[FileOptions],
 ) -> ChatWriter:
     """Start a file.
 
@@ -116,24 +111,29 @@ def open_writer(
         path: The file.
         account: The name of the account, for a first column `account` (default None: no such column).
         item: The class of what is written (default: chats).
-        sync: As for `AtomicFile`.
-        sweep: As for `AtomicFile`.
+        dialect: That of CSV (default "rfc4180").
+        options: Those of `AtomicFile`.
 
     Raises:
-        MissingExtraError: pyarrow is not installed, and the format needs it.
+        MissingExtraError: The library that the format needs is not installed.
         OutputError: The file can't be created.
     """
     match file_format:
         case "jsonl":
-            return LineWriter(path, to_json, "", account, sync=sync, sweep=sweep)
+            return LineWriter(path, to_json, "", account, **options)
         case "csv":
-            header = csv_header(item, account=account is not None) + "\n"
-            return LineWriter(path, to_csv, header, account, sync=sync, sweep=sweep)
+            header = csv_header(item, account=account is not None, dialect=dialect) + "\n"
+            return LineWriter(path, partial(to_csv, dialect=dialect), header, account, **options)
         case "parquet":
-            require_pyarrow("Parquet")
+            require_library("parquet")
             from plugchat_async.export.parquet import ParquetChatWriter  # noqa: PLC0415 - needs the extra
 
-            return ParquetChatWriter(path, account, item, sync=sync, sweep=sweep)
+            return ParquetChatWriter(path, account, item, **options)
+        case "xlsx":
+            require_library("xlsx")
+            from plugchat_async.export.xlsx import XlsxChatWriter  # noqa: PLC0415 - needs the extra
+
+            return XlsxChatWriter(path, account, item, **options)
 
 
 def has_chats(file: Path, account: str | None = None) -> bool:
@@ -150,6 +150,10 @@ def has_chats(file: Path, account: str | None = None) -> bool:
             from plugchat_async.export.parquet import has_rows  # noqa: PLC0415 - needs the extra
 
             return has_rows(file, account)
+        if file.suffix == ".xlsx":
+            from plugchat_async.export.xlsx import has_rows as has_sheet_rows  # noqa: PLC0415 - needs the extra
+
+            return has_sheet_rows(file)
         with file.open("rb") as lines:
             if file.suffix == ".csv":
                 lines.readline()  # the header
@@ -158,10 +162,14 @@ def has_chats(file: Path, account: str | None = None) -> bool:
         return True
 
 
-def require_pyarrow(what: str) -> None:
-    """Raise MissingExtraError if the extra `parquet` is not installed."""
-    with needing("parquet", what):
-        import_module("pyarrow")
+def require_library(file_format: FileFormat) -> None:
+    """Raise MissingExtraError if the library that a format needs is not installed."""
+    if file_format == "parquet":
+        with needing("parquet", "Parquet"):
+            import_module("pyarrow")
+    elif file_format == "xlsx":
+        with needing("xlsx", "xlsx"):
+            import_module("xlsxwriter")
 
 
 async def write_jsonl(chats: Items, file: PathLike, *, item: type[Any] = Chat) -> int:
@@ -225,9 +233,32 @@ def _read_line(line: bytes, path: Path, number: int, item: type[T]) -> T:
         raise
 
 
-async def write_csv(chats: Items, file: PathLike, *, item: type[Any] = Chat) -> int:
-    """Write chats to a file as CSV (RFC 4180) with a header line, as `write_jsonl` does."""
-    return await _write(chats, "csv", file, item)
+async def write_csv(chats: Items, file: PathLike, *, dialect: CsvDialect = "rfc4180", item: type[Any] = Chat) -> int:
+    """Write chats to a file as CSV with a header line, as `write_jsonl` does.
+
+    Args:
+        chats: As for `write_jsonl`.
+        file: The file.
+        dialect: "rfc4180" (default): commas, for programs. "excel": for Excel where the comma is the decimal sign, as
+            in Brazil: with a byte order mark, semicolons, times of spreadsheets in UTC, and phones as texts
+            (`="5511…"`).
+        item: The class of the items (default Chat).
+    """
+    check_choice("dialect", dialect, get_args(CsvDialect))
+    return await _write(chats, "csv", file, item, dialect)
+
+
+async def write_xlsx(chats: Items, file: PathLike, *, item: type[Any] = Chat) -> int:
+    """Write chats to a workbook for spreadsheets (.xlsx), as `write_jsonl` does.
+
+    It has one sheet. Texts are texts, also phones, links and what looks like a formula. Times are those of
+    spreadsheets, in UTC and whole seconds. Rows wait in a temporary file until the workbook is complete.
+
+    Raises:
+        MissingExtraError: The extra `xlsx` is not installed.
+        InvalidValueError: There are more than 1,048,575 chats, or a text has more than 32,767 characters.
+    """
+    return await _write(chats, "xlsx", file, item)
 
 
 async def write_parquet(chats: Items, file: PathLike, *, item: type[Any] = Chat) -> int:
@@ -242,12 +273,14 @@ async def write_parquet(chats: Items, file: PathLike, *, item: type[Any] = Chat)
     return await _write(chats, "parquet", file, item)
 
 
-async def _write(chats: Items, file_format: FileFormat, file: PathLike, item: type[Any]) -> int:
+async def _write(
+    chats: Items, file_format: FileFormat, file: PathLike, item: type[Any], dialect: CsvDialect = "rfc4180"
+) -> int:
     check_type("item", item, type)
     source: Source[AttrsInstance] = Source("chats", chats, item)
     threads = Threads(1)
     try:
-        async with threads.entered(lambda: _discarded(file_format, Path(file), item)) as writer:
+        async with threads.entered(lambda: _discarded(file_format, Path(file), item, dialect)) as writer:
             batch: list[AttrsInstance] = []
             while (chat := await source.next()) is not None:
                 batch.append(chat)
@@ -258,45 +291,25 @@ async def _write(chats: Items, file_format: FileFormat, file: PathLike, item: ty
             await threads.run(writer.commit)
     finally:
         threads.close()
-        if isinstance(chats, AsyncGenerator | ChatWalk):
-            await chats.aclose()
-        elif isinstance(chats, Generator):
-            chats.close()
+        await close_chats(chats)
     return writer.rows
 
 
+async def close_chats(chats: Items) -> None:
+    """Close a generator or a walk that is not needed any more."""
+    if isinstance(chats, AsyncGenerator | ChatWalk):
+        await chats.aclose()
+    elif isinstance(chats, Generator):
+        chats.close()
+
+
 @contextmanager
-def _discarded(file_format: FileFormat, path: Path, item: type[Any]) -> Generator[ChatWriter, None, None]:
+def _discarded(
+    file_format: FileFormat, path: Path, item: type[Any], dialect: CsvDialect
+) -> Generator[ChatWriter, None, None]:
     """Start a file, and discard it at the end, unless it has been committed."""
-    writer = open_writer(file_format, path, None, item)
+    writer = open_writer(file_format, path, None, item, dialect=dialect)
     try:
         yield writer
     finally:
         writer.discard()
-
-
-def to_arrow(chats: Iterable[AttrsInstance], *, item: type[Any] = Chat) -> "pa.Table":
-    """Return chats, or items of another list, as an Arrow table.
-
-        table = to_arrow(await plugchat.list_chats())
-
-    Args:
-        chats: The chats, or the items.
-        item: The class of the items (default Chat).
-
-    Raises:
-        MissingExtraError: The extra `parquet` is not installed.
-        InvalidValueError: A number has more than 64 bits.
-    """
-    require_pyarrow("to_arrow")
-    from plugchat_async.export.parquet import table  # noqa: PLC0415 - needs the extra
-
-    return table(chats, item)
-
-
-def to_polars(chats: Iterable[AttrsInstance], *, item: type[Any] = Chat) -> "pl.DataFrame":
-    """Return chats as a Polars frame, as `to_arrow` does. It needs the extra `polars`."""
-    with needing("polars", "to_polars"):
-        import polars as pl  # noqa: PLC0415 - the extra may be missing
-
-    return pl.DataFrame(to_arrow(chats, item=item))

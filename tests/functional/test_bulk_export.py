@@ -27,7 +27,7 @@ from plugchat_async import (
     read_jsonl,
 )
 from plugchat_async.testing import Fault, PlugChatSimulator
-from support.exports import FAILURES, MANIFEST, Style, account, entries, failures, ids, only
+from support.exports import FAILURES, MANIFEST, Style, account, entries, failures, ids, only, parts
 from support.fakes import FakeTime, served
 from support.traits import KNOWN_SERVER
 
@@ -125,7 +125,7 @@ async def test_a_fresh_export_replaces_the_files_of_the_one_before(tmp_path: Pat
     sim.script(Fault.status(401), token="token-1")
     summary = await export_many(accounts, tmp_path, format="csv", restart=True)
     assert summary.failed == 1
-    assert only(tmp_path) == [MANIFEST, "account 0.csv", "account 1.jsonl", "account 2.csv", FAILURES, "notes.jsonl"]
+    assert only(tmp_path) == [FAILURES, MANIFEST, "account 0.csv", "account 1.jsonl", "account 2.csv", "notes.jsonl"]
     assert (await export_many(accounts, tmp_path, format="csv")).finished == 1
     assert only(tmp_path) == [MANIFEST, *(f"account {number}.csv" for number in range(3)), "notes.jsonl"]
 
@@ -170,6 +170,7 @@ async def test_a_torn_last_line_is_dropped(tmp_path: Path, sim: PlugChatSimulato
 )
 async def test_what_is_no_manifest_is_refused(tmp_path: Path, sim: PlugChatSimulator, text: bytes, line: int) -> None:
     """It is not ours to write over, unless a fresh export is asked for."""
+    (tmp_path / MANIFEST).parent.mkdir()
     (tmp_path / MANIFEST).write_bytes(text)
     with pytest.raises(InvalidValueError, match=f"line {line} of .* is not part of an export manifest"):
         await export_many([account(1, sim)], tmp_path)
@@ -214,7 +215,7 @@ async def test_a_file_that_was_not_written_down_is_kept_if_it_has_chats(
     sim.script(*[Fault.status(401)] * 2)
     for _ in range(2):
         assert (await export_many(accounts, tmp_path)).failed == 1
-        assert only(tmp_path) == [MANIFEST, *["account 1.jsonl"] * bool(chats), FAILURES]
+        assert only(tmp_path) == [FAILURES, MANIFEST, *["account 1.jsonl"] * bool(chats)]
     assert not chats or (tmp_path / "account 1.jsonl").read_bytes() == before
     summary = await export_many(accounts, tmp_path)
     assert (summary.finished, summary.skipped, summary.chats) == (1, 0, chats)
@@ -376,7 +377,7 @@ async def test_an_export_of_an_older_version_is_gone_on_with(
     accounts = [account(number, sim) for number in range(2)]
     heading = f'{{"plugchat_export":1,"format":"{style}","layout":"accounts","limit":null,"id":"01234567"}}'
     entry = f'{{"file":"account 0.{style}","chats":{{"account 0":1}},"unverified":[]}}'
-    (tmp_path / MANIFEST).write_text(f"{heading}\n{entry}\n")
+    (tmp_path / "_manifest.ndjson").write_text(f"{heading}\n{entry}\n")
     old = OLD_FILES[style]
     (tmp_path / f"account 0.{style}").write_text(old)
     summary = await export_many(accounts, tmp_path, format=style)
@@ -431,7 +432,7 @@ except OutputError as error:
         assert "File too large" in done.stdout
         assert "Check the folder" in done.stdout
         names = only(tmp_path)
-        assert not any(name.startswith(".") for name in names)
+        assert not parts(tmp_path)
         assert f"big.{style}" not in names
         finished = [name for name in names if name.startswith("a")]
         assert len(finished) >= 9
@@ -465,7 +466,7 @@ async def test_cancelling_leaves_no_half_file(tmp_path: Path, sim: PlugChatSimul
     for number in range(5, 10):
         sim.script(Fault.none(), Fault.hang(), token=f"token-{number}")
     exporting = asyncio.create_task(export_many(accounts, tmp_path, page_size=600, concurrency=6))
-    while [name.startswith(".account") for name in only(tmp_path)].count(True) < 5 or len(entries(tmp_path)) < 5:
+    while len(parts(tmp_path)) < 5 or len(entries(tmp_path)) < 5:
         await asyncio.sleep(0.01)
     exporting.cancel()
     with pytest.raises(asyncio.CancelledError):
@@ -494,7 +495,7 @@ async def test_on_result_can_cancel_it(tmp_path: Path, sim: PlugChatSimulator, h
     assert exporting.cancelled()
     assert len(told) < len(accounts)
     assert set(told) <= {name for entry in entries(tmp_path) for name in entry["chats"]}
-    assert not any(name.startswith(".") for name in only(tmp_path))
+    assert not parts(tmp_path)
 
 
 async def test_what_on_result_raises_ends_it(tmp_path: Path, sim: PlugChatSimulator) -> None:
@@ -575,8 +576,8 @@ async def test_a_secret_is_in_no_file(tmp_path: Path, sim: PlugChatSimulator, fa
     accounts = [Account("a", token, sim.base_url), Account("b", f"Bearer {token}", sim.base_url)]
     await export_many(accounts, tmp_path, clock=fake_time.clock)
     assert len(failures(tmp_path)) == 2
-    for path in tmp_path.iterdir():
-        assert token not in path.read_text()
+    for name in only(tmp_path):
+        assert token not in (tmp_path / name).read_text()
 
 
 @pytest.mark.parametrize("status", [200, 400, 401, 403, 404])

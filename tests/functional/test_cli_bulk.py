@@ -18,6 +18,7 @@ import pytest
 
 from plugchat_async.cli import app as cli
 from plugchat_async.testing import Fault, PlugChatSimulator
+from support.exports import FAILURES, only
 from support.fakes import served
 from support.gateway import Gateway
 
@@ -107,11 +108,11 @@ def test_failed_accounts_are_told_by_the_exit_code_and_a_file(
     assert "accounts with no chats" not in rows
     assert "NotConnectedError" not in rows
     assert (rows["AuthenticationError"], rows["NotAListError"]) == ("2", "1")
-    assert str(out / "failures.jsonl") in printed.err
-    listed = [json.loads(line) for line in (out / "failures.jsonl").read_text().splitlines()]
+    assert str(out / FAILURES) in printed.err
+    listed = [json.loads(line) for line in (out / FAILURES).read_text().splitlines()]
     assert {line["account"] for line in listed} == {"shop 1", "shop 2", "shop 3", "shop 4"}
     assert all(line["error"] and line["message"] and line["hint"] for line in listed)
-    texts = [path.read_text() for path in out.iterdir()] + [printed.out, printed.err]
+    texts = [(out / name).read_text() for name in only(out)] + [printed.out, printed.err]
     assert SECRET not in "".join(texts)
 
 
@@ -133,7 +134,7 @@ def test_empty_accounts_are_told(sim: PlugChatSimulator, accounts: Path, capsys:
     rows = table(printed.out)
     assert (rows["accounts finished"], rows["accounts failed"]) == ("9", "0")
     assert (rows["accounts with no chats"], rows["empty, kept as they were"]) == ("1", "1")
-    assert f"See {out / 'failures.jsonl'} for the accounts that failed or were kept" in printed.err
+    assert f"See {out / FAILURES} for the accounts that failed or were kept" in printed.err
     assert len((out / "shop 3.jsonl").read_text().splitlines()) == 30
     assert cli.run([*command, "--allow-empty"]) == 0
     rows = table(capsys.readouterr().out)
@@ -324,7 +325,7 @@ def test_an_interrupted_command_is_gone_on_with(sim: PlugChatSimulator, accounts
     assert process.returncode == 130
     told = rb"interrupted: \d of 10 accounts are finished\. Run the same command again to fetch the others\.\n"
     assert re.fullmatch(told, err)
-    assert not [path.name for path in out.iterdir() if path.name.startswith(".")]
+    assert not [*out.rglob("*.part")]
     done = subprocess.run(command, capture_output=True, text=True, timeout=50, check=True)
     rows = table(done.stdout)
     skipped = int(rows["finished by an earlier run"])
@@ -427,7 +428,7 @@ def test_a_cluster_of_this_machine_is_the_default(sim: PlugChatSimulator, accoun
     assert process.returncode == 130
     told = rb"interrupted: \d of 10 accounts are finished\. Run the same command again to fetch the others\.\n"
     assert re.fullmatch(told, err)
-    assert not [path.name for path in out.iterdir() if path.name.startswith(".")]
+    assert not [*out.rglob("*.part")]
     done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True)
     assert done.stderr in (
         "",

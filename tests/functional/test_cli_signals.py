@@ -15,6 +15,7 @@ import pytest
 from plugchat_async import WatchState
 from plugchat_async.testing import Fault, PlugChatSimulator
 from support.commands import after, handles_sigterm, said, start, wait_until
+from support.exports import MANIFEST
 from support.fakes import served
 from support.terminal import PLUGCHAT
 
@@ -73,7 +74,7 @@ def test_accounts_that_are_finished_are_kept(
     command = ["bulk", str(accounts), "-o", str(out), "--concurrency", "1"]
     process = start(*command)
     wait_until(lambda: account.requests and account.requests[-1].headers["authorization"].endswith("eva-token"))
-    manifest = out / "_manifest.ndjson"
+    manifest = out / MANIFEST
     wait_until(lambda: len(manifest.read_text().splitlines()) == 3)
     time.sleep(0.2)  # nothing tells that the second account is counted
     process.send_signal(number)
@@ -81,7 +82,7 @@ def test_accounts_that_are_finished_are_kept(
     assert process.returncode == 128 + number
     told = "2 of 3 accounts are finished. Run the same command again to fetch the others."
     assert err == f"{said(number)}: {told}\n"
-    assert not [path for path in out.iterdir() if path.name.endswith(".part")]
+    assert not [*out.rglob("*.part")]
     process = start(*command)
     assert "Accounts that an earlier run finished were skipped" in process.communicate(timeout=30)[1]
     assert process.returncode == 0

@@ -35,6 +35,7 @@ from plugchat_async.integrations.dask import fetch_many_dask
 from plugchat_async.integrations.opentelemetry import OpenTelemetry
 from plugchat_async.testing import Fault, PlugChatSimulator
 from support.dask_cluster import TOKEN, accounts, counted, hidden, rows, thirty_accounts, two_workers, whole
+from support.exports import FAILURES, MANIFEST, only
 from support.traits import KNOWN_SERVER
 
 pytestmark = [
@@ -43,7 +44,6 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore::ResourceWarning"),
     pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
 ]
-MANIFEST = "_manifest.ndjson"
 
 
 @pytest.fixture(scope="module")
@@ -104,7 +104,7 @@ def test_failed_accounts_leave_nothing_in_the_parts(client: Any, sim: PlugChatSi
     good = whole(sim, 6)
     assert rows(tmp_path) == Counter({row: count for row, count in good.items() if row[0] != "a3"})
     assert len(list(tmp_path.glob("part-*"))) == 2
-    text = (tmp_path / "failures.jsonl").read_text()
+    text = (tmp_path / FAILURES).read_text()
     assert {json.loads(line)["account"] for line in text.splitlines()} == {"a3", "wrong 0", "wrong 1", "wrong 2"}
     assert TOKEN not in text
     summary = fetch_many_dask(accounts(sim, 6), client=client, out=tmp_path)
@@ -257,7 +257,7 @@ def test_a_fresh_export_of_another_layout_ends_what_still_runs(
     for name in (f"part-{export}-0123456789abcdef-01234567.parquet", f".run-{export}-01234567"):
         (tmp_path / name).touch()
     asyncio.run(export_many(accounts(sim, 2), tmp_path, restart=True))
-    assert sorted(path.name for path in tmp_path.iterdir()) == [MANIFEST, "a0.jsonl", "a1.jsonl"]
+    assert only(tmp_path) == [MANIFEST, "a0.jsonl", "a1.jsonl"]
 
 
 @pytest.mark.slow
@@ -315,7 +315,7 @@ def test_a_lost_cluster_is_told(sim: PlugChatSimulator, tmp_path: Path) -> None:
         with pytest.raises(ServiceError, match="the Dask cluster was lost") as caught:
             fetch_many_dask(accounts(sim, 9), client=lost, out=tmp_path, batch_size=3, on_result=close)
         assert "make the same call again" in caught.value.hint
-    assert not (tmp_path / "failures.jsonl").exists()
+    assert not (tmp_path / FAILURES).exists()
     assert hidden(tmp_path) == []
     assert set(rows(tmp_path).values()) == {1}
 

@@ -229,7 +229,7 @@ async def test_starting_over_in_another_format(
         patch.setitem(sys.modules, "plugchat_async.export.parquet", None)  # without its extra
         summary = await export_many(away, tmp_path, format="csv", restart=True)
         assert (summary.finished, summary.kept, summary.empty) == (2, 1, 2)
-    assert only(tmp_path) == [MANIFEST, "account 0.csv", "account 1.parquet", "account 4.csv", FAILURES]
+    assert only(tmp_path) == [FAILURES, MANIFEST, "account 0.csv", "account 1.parquet", "account 4.csv"]
     assert (await export_many(away, tmp_path, format="csv")).kept == 1
     summary = await export_many(accounts[:2], tmp_path, format="csv")
     assert (summary.finished, summary.skipped) == (1, 1)
@@ -279,4 +279,4 @@ async def test_names_of_accounts_are_compared_as_file_systems_do(tmp_path: Path,
     accounts = [account(1, sim)]
     await export_many(accounts, tmp_path)
     await export_many([Account("ACCOUNT 1", "token-1", sim.base_url)], tmp_path, restart=True)
-    assert only(tmp_path) == ["ACCOUNT 1.jsonl", MANIFEST, "account 1.jsonl"]
+    assert only(tmp_path) == [MANIFEST, "ACCOUNT 1.jsonl", "account 1.jsonl"]

@@ -57,7 +57,7 @@ PURE = {
     "converter",
     "_client_schemas",
     "_pydantic_schema",
-    *(f"_internal.{name}" for name in ("validation", "serialization", "lenient_json")),
+    *(f"_internal.{name}" for name in ("validation", "serialization", "lenient_json", "html")),
     *(f"_http.{name}" for name in ("secret", "urls", "request", "response", "retry", "request_repair")),
     *(f"_http.{name}" for name in ("decode", "decode_fast", "decode_values", "gateway_errors", "account_status")),
     *(f"_pagination.{name}" for name in ("walk_steps", "walk_state", "checkpoint", "options")),
@@ -110,6 +110,8 @@ def test_libraries_stay_in_their_rooms(path: Path) -> None:
         "msgspec": {"_internal", "models", "_items", "server_traits", "_http", "_pagination", "watch", "export"},
         "pyarrow": {"export", "integrations"},
         "polars": {"export"},
+        "pandas": {"export"},
+        "xlsxwriter": {"export"},
         "distributed": {"integrations"},
         "cyclopts": {"cli"},
         "rich": {"cli"},
@@ -156,6 +158,7 @@ def test_the_public_surface_is_pinned() -> None:
         "ChatChanged",
         "ChatEvent",
         "ChatKind",
+        "ChatList",
         "ChatRemoved",
         "ChatWalk",
         "WalkOptions",
@@ -211,10 +214,12 @@ def test_the_public_surface_is_pinned() -> None:
         "read_accounts",
         "read_jsonl",
         "to_arrow",
+        "to_pandas",
         "to_polars",
         "write_csv",
         "write_jsonl",
         "write_parquet",
+        "write_xlsx",
     }
     assert all(hasattr(plugchat_async, name) for name in plugchat_async.__all__)
 
@@ -238,6 +243,7 @@ def test_nothing_optional_is_imported() -> None:
     """A session comes without the command line's libraries, without a server, and without what many accounts need."""
     loaded = loaded_by("from plugchat_async import PlugChatSession")
     optional = {"cyclopts", "rich", "uvloop", "pydantic", "pydantic_core", "pyarrow", "polars", "distributed"}
+    optional |= {"pandas", "xlsxwriter"}
     optional |= {"plugchat_async.testing", "plugchat_async.cli"}
     # What is needed now and then is loaded then.
     optional |= {"aiolimiter", "plugchat_async.bulk", "plugchat_async.export", "plugchat_async.export.accounts"}
@@ -267,7 +273,7 @@ for name in package.__all__:
     thing = getattr(package, name)
     assert vars(package)[name] is thing
     # A union has no name, and none of its own when it is unpickled; a Literal has none of its own, either.
-    assert name in ("__version__", "ChatKind", "FileFormat") or getattr(thing, "__name__", name) == name
+    assert name in ("__version__", "ChatKind", "CsvDialect", "FileFormat") or getattr(thing, "__name__", name) == name
     assert pickle.loads(pickle.dumps(thing)) == thing
 from {package} import *
 assert not set(package.__all__) - set(globals())

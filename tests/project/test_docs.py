@@ -14,6 +14,7 @@ import sys
 import tomllib
 from collections.abc import Callable, Collection, Iterator, Mapping
 from html.parser import HTMLParser
+from importlib.util import find_spec
 from pathlib import Path
 from typing import NamedTuple
 from urllib.parse import unquote, urlsplit
@@ -63,6 +64,10 @@ NOT_RUN = {
 Stand = Callable[[PlugChatSimulator, Path], str]
 STAND_INS: Mapping[str, Stand] = {
     "/run/secrets/plugchat": lambda _, folder: str(folder / "token"),
+    # Dask's own, for the newest pandas.
+    "import dask.dataframe": lambda *_: (
+        "import warnings\n\nwarnings.filterwarnings('ignore', 'The inplace keyword')\nimport dask.dataframe"
+    ),
     # The one place where the base URL is not the environment's.
     "PlugChatSession(newest_token)": lambda sim, _: f"PlugChatSession(newest_token, base_url={sim.base_url!r})",
     'examine(os.environ["PLUGCHAT_TOKEN"]': lambda sim, _: f"examine({sim.token!r}, base_url={sim.base_url!r}",
@@ -407,6 +412,8 @@ def run(command: Collection[str], environment: Mapping[str, str], folder: Path) 
 @marked([block for block in PROGRAMS if not block.is_test_module and not block.is_application])
 def test_a_program_runs(block: Block, sim: PlugChatSimulator, folder: Path, environment: dict[str, str]) -> None:
     """As it is shown, in a process of its own, warnings being errors; it prints something, and no complaint."""
+    if block.page.stem == "read-an-export":
+        read_what_is_written(block, environment, folder)
     (folder / "program.py").write_text(usable(block.text, sim, folder))
     if "watch_chats" in block.text:
         sim.traffic(bumps=3.0)
@@ -414,6 +421,16 @@ def test_a_program_runs(block: Block, sim: PlugChatSimulator, folder: Path, envi
     assert "Traceback" not in printed
     assert printed or "print" not in block.text or "file=out" in block.text
     assert sim.requests or "PlugChatSimulator(" in block.text
+
+
+def read_what_is_written(block: Block, environment: Mapping[str, str], folder: Path) -> None:
+    """Run the command that is shown last before a program, which reads what that has written."""
+    for library in re.findall(r"^import (\w+)", block.text, re.MULTILINE):
+        if find_spec(library) is None:
+            pytest.skip(f"needs {library}")
+    consoles = [other for other in BLOCKS if other.page == block.page and other.language == "console"]
+    [command] = commands_of([other for other in consoles if other.number < block.number][-1])
+    run(["bash", "-c", command.text], environment, folder)
 
 
 @pytest.mark.slow

@@ -13,6 +13,7 @@ import pyarrow.parquet as pq
 
 from plugchat_async import Account
 from plugchat_async.testing import PlugChatSimulator
+from support.exports import MANIFEST, parts
 from support.fakes import served
 
 TOKEN = "s3cr3t-t0ken"
@@ -53,7 +54,7 @@ def rows(folder: Path) -> Counter[tuple[str, str]]:
 def counted(folder: Path) -> Counter[tuple[str, str]]:
     """The same, but of each account only in the part that the last line about it in the manifest names."""
     part_of: dict[str, str] = {}
-    for line in (folder / "_manifest.ndjson").read_text().splitlines()[1:]:
+    for line in (folder / MANIFEST).read_text().splitlines()[1:]:
         entry = json.loads(line)
         part_of.update(dict.fromkeys([*entry["chats"], *entry.get("kept", [])], entry["file"]))
     found: Counter[tuple[str, str]] = Counter()
@@ -76,6 +77,6 @@ def whole(sim: PlugChatSimulator, count: int = 30) -> Counter[tuple[str, str]]:
 def hidden(folder: Path) -> list[str]:
     """What is left of temporary files, once workers that are still at it have come to their end."""
     until = time.monotonic() + 30
-    while (names := [path.name for path in folder.iterdir() if path.name.startswith(".")]) and time.monotonic() < until:
+    while (names := parts(folder)) and time.monotonic() < until:
         time.sleep(0.01)
     return names

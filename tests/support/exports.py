@@ -12,7 +12,7 @@ from plugchat_async import Account
 from plugchat_async.testing import PlugChatSimulator
 
 Style = Literal["jsonl", "csv", "parquet"]
-MANIFEST, FAILURES = "_manifest.ndjson", "failures.jsonl"
+MANIFEST, FAILURES = ".plugchat/manifest.ndjson", ".plugchat/failures.ndjson"
 
 
 def account(number: int, sim: PlugChatSimulator, chats: int = 25) -> Account:
@@ -27,7 +27,13 @@ def emptied(full: Account, sim: PlugChatSimulator) -> Account:
 
 
 def only(folder: Path) -> list[str]:
-    return sorted(path.name for path in folder.iterdir())
+    """The paths of all files in a folder, and in folders in it."""
+    return sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if not path.is_dir())
+
+
+def parts(folder: Path) -> list[str]:
+    """The names of the files that are not complete."""
+    return [path.name for path in folder.rglob(".*") if path.is_file()]
 
 
 def rows(file: Path) -> list[dict[str, Any]]:

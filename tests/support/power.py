@@ -8,15 +8,16 @@ from typing import Any
 
 import pytest
 
-# The names in a folder, and what is in their files.
+# The paths in a folder, and what is in their files. Folders are there with the files in them.
 Left = dict[str, bytes]
 
 
 class Disk:
-    """Records what a folder would be after a loss of power. It must not have folders in it.
+    """Records what a folder would be after a loss of power, with the folders in it, but none in those.
 
     What was not flushed of a file may be there wholly, half, or not at all; names that were not flushed may each be
-    there or not. Flushed names are those that were there when the flush of the folder began.
+    there or not. Flushed names are those that were there when the flush of their own folder began. What is in a folder
+    is there only if that is.
 
     Attributes:
         calls: The calls that changed something, with the name that they are about.
@@ -30,6 +31,7 @@ class Disk:
         self._names: dict[str, int] = {}  # flushed: inodes by name
         self._flushed: dict[int, bytes] = {}
         self._seen: dict[int, bytes] = {}
+        self._folders: set[int] = set()
         self.promised: Any = None
         self.calls: list[tuple[str, str]] = []
         self.moments: list[tuple[Any, list[Left]]] = []
@@ -38,7 +40,7 @@ class Disk:
 
     def watch(self, patch: pytest.MonkeyPatch) -> None:
         """Record until the patches are undone."""
-        fsync, replace, unlink, link = os.fsync, os.replace, os.unlink, os.link
+        fsync, replace, unlink, link, mkdir = os.fsync, os.replace, os.unlink, os.link, os.mkdir
 
         def on_fsync(descriptor: int) -> None:
             with self._lock:
@@ -46,19 +48,22 @@ class Disk:
                 self._moment()
                 names = self._look()
                 fsync(descriptor)
-                if path == self._folder:
-                    self._names = names
-                elif path.parent == self._folder:
+                if path.is_dir():
+                    self._names = {
+                        **{name: inode for name, inode in self._names.items() if self._parent(name) != path},
+                        **{name: inode for name, inode in names.items() if self._parent(name) == path},
+                    }
+                elif path.is_relative_to(self._folder):
                     self._flushed[os.fstat(descriptor).st_ino] = path.read_bytes()
                 self.calls.append(("fsync", path.name))
                 self._moment()
 
-        def changing(name: str, call: Callable[..., None]) -> Callable[..., None]:
+        def changing(name: str, call: Callable[..., None], changed_path: int = -1) -> Callable[..., None]:
             def changed(*arguments: Any, **options: Any) -> None:
                 with self._lock:
                     self._moment()
                     call(*arguments, **options)
-                    self.calls.append((name, Path(arguments[-1]).name))
+                    self.calls.append((name, Path(arguments[changed_path]).name))
                     self._moment()
 
             return changed
@@ -67,6 +72,7 @@ class Disk:
         patch.setattr(os, "replace", changing("replace", replace))
         patch.setattr(os, "unlink", changing("unlink", unlink))
         patch.setattr(os, "link", changing("link", link))
+        patch.setattr(os, "mkdir", changing("mkdir", mkdir, 0))
 
     def promise(self, promised: Any) -> None:
         """Note what has been told to the caller. It must hold from now on."""
@@ -82,21 +88,31 @@ class Disk:
     def _look(self) -> dict[str, int]:
         """Read the folder as it is."""
         names: dict[str, int] = {}
-        for path in self._folder.iterdir():
+        for path in self._folder.rglob("*"):
             descriptor = os.open(path, os.O_RDONLY)
             inode = os.fstat(descriptor).st_ino
             if self._held.setdefault(inode, descriptor) != descriptor:
                 os.close(descriptor)
-            names[path.name] = inode
-            self._seen[inode] = path.read_bytes()
+            names[path.relative_to(self._folder).as_posix()] = inode
+            self._seen[inode] = b"" if path.is_dir() else path.read_bytes()
+            if path.is_dir():
+                self._folders.add(inode)
         return names
+
+    def _parent(self, name: str) -> Path:
+        return (self._folder / name).parent
 
     def _moment(self) -> None:
         now = self._look()
         left: list[Left] = []
         for names in _between(self._names, now):
             for part in (0.0, 0.5, 1.0):
-                state = {name: self._content(inode, part) for name, inode in names.items()}
+                folders = {".", *(name for name, inode in names.items() if inode in self._folders)}
+                state = {
+                    name: self._content(inode, part)
+                    for name, inode in names.items()
+                    if name not in folders and Path(name).parent.as_posix() in folders
+                }
                 if state not in left:
                     left.append(state)
         self.moments.append((self.promised, left))
@@ -134,8 +150,12 @@ def states(disk: Disk) -> list[tuple[Any, Left]]:
 def restore(left: Left, folder: Path) -> None:
     """Make a folder hold what is left, and nothing else. A file that is there keeps its inode, as on a disk."""
     folder.mkdir(exist_ok=True)
-    for path in folder.iterdir():
-        if path.name not in left or path.stat().st_nlink > 1:
+    for path in folder.rglob("*"):
+        if path.is_file() and (path.relative_to(folder).as_posix() not in left or path.stat().st_nlink > 1):
             path.unlink()
+    for path in folder.iterdir():
+        if path.is_dir() and not any(path.iterdir()):
+            path.rmdir()
     for name, content in left.items():
+        (folder / name).parent.mkdir(exist_ok=True)
         (folder / name).write_bytes(content)

@@ -30,6 +30,7 @@ from plugchat_async.integrations.dask.cluster import cluster_errors
 from plugchat_async.integrations.dask.worker import BatchJob, fetch_batch, to_plain
 from plugchat_async.testing import Fault, PlugChatSimulator
 from support.dask_cluster import TOKEN, accounts, hidden, rows, thirty_accounts, two_workers, whole
+from support.exports import FAILURES, only
 
 
 @pytest.fixture(scope="module")
@@ -77,7 +78,7 @@ def test_a_batch_whose_workers_are_lost_again_and_again_fails(
     finally:
         cloudpickle.unregister_pickle_by_value(sys.modules[__name__])
     assert summary.errors == {"ServiceError": summary.failed}
-    listed = [json.loads(line) for line in (tmp_path / "failures.jsonl").read_text().splitlines()]
+    listed = [json.loads(line) for line in (tmp_path / FAILURES).read_text().splitlines()]
     assert {"a3", "a4", "a5"} <= {line["account"] for line in listed}
     assert all("were lost" in line["message"] for line in listed)
     assert hidden(tmp_path) == []
@@ -90,6 +91,7 @@ def test_a_batch_whose_workers_are_lost_again_and_again_fails(
 def test_an_attempt_that_was_given_up_replaces_nothing(sim: PlugChatSimulator, tmp_path: Path) -> None:
     """A worker may be taken for lost, and yet go on: what the other one has written, and was counted, stays."""
     job = BatchJob(str(tmp_path), "01234567", 4, to_plain(settings_of({"page_size": 20})), "run")
+    job.lease.parent.mkdir()
     job.lease.touch()
     counted = fetch_batch(accounts(sim, 2), job)
     sim.script(Fault.status(401), token=f"{TOKEN}-1")
@@ -105,9 +107,10 @@ def test_an_attempt_that_was_given_up_replaces_nothing(sim: PlugChatSimulator, t
 def test_a_batch_of_a_run_that_is_over_writes_nothing(client: Any, sim: PlugChatSimulator, tmp_path: Path) -> None:
     """Its lease is gone."""
     job = BatchJob(str(tmp_path), "01234567", 4, to_plain(settings_of({})), "run")
+    job.lease.parent.mkdir()
     with pytest.raises(OutputError, match="is over"):
         fetch_batch(accounts(sim, 2), job)
-    assert list(tmp_path.iterdir()) == []
+    assert only(tmp_path) == []
 
 
 def test_names_with_nul_are_told_apart() -> None:

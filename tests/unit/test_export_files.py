@@ -120,7 +120,7 @@ async def test_a_full_disk_leaves_no_file(tmp_path: Path, write: Write, monkeypa
     before = AtomicFile.__init__
     for room in range(200):
 
-        def init(self: AtomicFile, path: Path, room: int = room, **options: bool) -> None:
+        def init(self: AtomicFile, path: Path, room: int = room, **options: Any) -> None:
             before(self, path, **options)
             disk: Any = Disk(self.file, room)
             self.file = disk

@@ -17,8 +17,8 @@ from plugchat_async._internal.files import AtomicFile, flush_folder, flush_to_di
 from plugchat_async._internal.links import resolve
 from plugchat_async._internal.locks import lock_beside
 from plugchat_async._internal.parts import temporary_name
-from plugchat_async.export.accounts import make_folder
-from plugchat_async.export.manifest import MANIFEST, Manifest
+from plugchat_async.export.folder import BOOKKEEPING, make_folder
+from plugchat_async.export.manifest import Manifest
 from support.chats import CHATS
 
 needs_posix = pytest.mark.skipif(os.name != "posix", reason="needs permissions")
@@ -260,10 +260,10 @@ async def test_another_users_link_in_a_shared_folder_is_not_followed(
     target, link, mine = tmp_path / "target", shared / "link", tmp_path / "mine"
     if there:
         target.write_text("mine")
-    for name in ("link", "x.lock", MANIFEST):
+    for name in ("link", "x.lock", BOOKKEEPING):
         (shared / name).symlink_to(target)
     mine.symlink_to(link)
-    others = {shared / name for name in ("link", "x.lock", MANIFEST)}
+    others = {shared / name for name in ("link", "x.lock", BOOKKEEPING)}
     owner_of: Callable[[Path], int] = getattr(links, "_owner_of")  # noqa: B009 - it is private
     monkeypatch.setattr(links, "_owner_of", lambda path: owner_of(path) + (path in others))
 

@@ -19,10 +19,10 @@ from plugchat_async._internal.parts import temporary_name
 from plugchat_async.export import account_files
 from plugchat_async.export import manifest as _manifest
 from plugchat_async.export import parquet as _parquet
-from plugchat_async.export.manifest import MANIFEST, CompletedAccount, Manifest
+from plugchat_async.export.manifest import CompletedAccount, Manifest
 from plugchat_async.export.manifest_lines import Layout, ManifestEntry
 from plugchat_async.testing import PlugChatSimulator
-from support.exports import FAILURES, account, failures, only
+from support.exports import FAILURES, MANIFEST, account, failures, only, parts
 
 
 async def test_a_run_that_is_refused_leaves_the_other_ones_files_alone(tmp_path: Path, sim: PlugChatSimulator) -> None:
@@ -36,7 +36,7 @@ async def test_a_run_that_is_refused_leaves_the_other_ones_files_alone(tmp_path:
     assert (tmp_path / name).exists()
     manifest.close()
     await export_many([account(2, sim)], tmp_path)
-    assert only(tmp_path) == [".y.jsonl.01234567-1-01234567.part", MANIFEST, "account 2.jsonl"]
+    assert only(tmp_path) == [MANIFEST, ".y.jsonl.01234567-1-01234567.part", "account 2.jsonl"]
 
 
 def test_locks_are_a_help_where_there_are_any(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -230,7 +230,7 @@ async def test_what_a_format_can_not_hold_is_its_accounts_failure(
     assert (summary.finished, summary.failed) == (2, 1)
     assert "64 bits" in failures(tmp_path)[0]["message"]
     assert "'account 1'" in failures(tmp_path)[0]["message"]
-    assert only(tmp_path) == [MANIFEST, "account 0.parquet", "account 2.parquet", FAILURES]
+    assert only(tmp_path) == [FAILURES, MANIFEST, "account 0.parquet", "account 2.parquet"]
 
 
 async def test_a_manifest_that_can_not_be_written_ends_it(
@@ -246,5 +246,5 @@ async def test_a_manifest_that_can_not_be_written_ends_it(
         patch.setattr(Manifest, "add_all", full)
         with pytest.raises(OutputError):
             await export_many(accounts, tmp_path)
-    assert not any(name.startswith(".") for name in only(tmp_path))
+    assert not parts(tmp_path)
     assert (await export_many(accounts, tmp_path)).finished == 4

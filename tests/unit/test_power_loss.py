@@ -105,13 +105,13 @@ async def test_starting_over_loses_no_account(
     accounts = [account(number, sim, 12) for number in range(3)]
     out = tmp_path / "out"
     await export_many(accounts, out, format=earlier)
-    before = {path.name: path.read_bytes() for path in out.iterdir()}
+    before = {name: (out / name).read_bytes() for name in only(out)}
     accounts[2] = emptied(accounts[2], sim)
     for number in range(2):
         sim._accounts[f"token-{number}"].new_chat()
     disk = Disk(out)
     await exported(disk, monkeypatch, accounts, out, restart=True)
-    after = {path.name: path.read_bytes() for path in out.iterdir()}
+    after = {name: (out / name).read_bytes() for name in only(out)}
     for promised, left in states(disk):
         restore(left, tmp_path / "left")
         kind = "jsonl" if b'"format":"jsonl"' in left[MANIFEST].splitlines()[0] else earlier
@@ -136,12 +136,13 @@ async def test_what_is_told_is_flushed_in_order(
         await export_many(accounts, tmp_path / "out", page_size=10)
         sim.script(Fault.status(401), token="token-0")
         await export_many(accounts, tmp_path / "out", restart=True, page_size=10)
+    below, manifest = MANIFEST.split("/")
     calls = [(call, "part" if name.endswith(".part") else name) for call, name in disk.calls]
     assert calls == [
-        *[("fsync", MANIFEST), ("fsync", "out")],
-        *[("fsync", "part"), ("replace", "account 0.jsonl"), ("fsync", "out"), ("fsync", MANIFEST)],
-        *[("fsync", "part"), ("replace", MANIFEST), ("fsync", "out")],
-        *[("fsync", FAILURES), ("fsync", "out")],
+        *[("mkdir", below), ("fsync", "out"), ("fsync", manifest), ("fsync", below)],
+        *[("fsync", "part"), ("replace", "account 0.jsonl"), ("fsync", "out"), ("fsync", manifest)],
+        *[("fsync", "part"), ("replace", manifest), ("fsync", below)],
+        *[("fsync", Path(FAILURES).name), ("fsync", below)],
     ]
 
 

@@ -61,9 +61,7 @@ async def test_a_run_that_gets_nothing_costs_nothing(
     later = [Account(each.name, after.token, sim.base_url) for each, after in zip(accounts, later, strict=True)]
     summary = await export_many(later, tmp_path, format=now, clock=fake_time.clock)
     assert (summary.finished, summary.kept) == (2, 1)
-    assert only(tmp_path) == sorted(
-        [MANIFEST, "account 0.jsonl", f"account 1.{now}", f"account 2.{now}", "failures.jsonl"]
-    )
+    assert only(tmp_path) == sorted([FAILURES, MANIFEST, "account 0.jsonl", f"account 1.{now}", f"account 2.{now}"])
     assert runs(tmp_path)["account 0.jsonl"] == of_run["account 0.jsonl"]
     assert runs(tmp_path)[f"account 1.{now}"] != of_run["account 1.jsonl"]
 
@@ -94,7 +92,7 @@ async def test_an_empty_account_keeps_a_part_only_if_its_own_chats_are_in_it(
     manifest.close()
     summary = await export_many([account(number, sim, 0) for number in range(2)], tmp_path, restart=True)
     assert (summary.finished, summary.kept) == (1, 1)
-    assert only(tmp_path) == [MANIFEST, "account 0.jsonl", FAILURES, part.name]
+    assert only(tmp_path) == [FAILURES, MANIFEST, "account 0.jsonl", part.name]
 
 
 @pytest.mark.slow

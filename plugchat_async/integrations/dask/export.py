@@ -24,7 +24,7 @@ from plugchat_async.errors import (
     PlugChatError,
     ServiceError,
 )
-from plugchat_async.export.accounts import make_folder
+from plugchat_async.export.folder import make_folder
 from plugchat_async.export.results import AccountExport, ExportSummary
 from plugchat_async.export.run import ExportOptions, ExportRun, check_export_options
 from plugchat_async.export.writers import PathLike, has_chats
@@ -48,9 +48,9 @@ def fetch_many_dask(
     """Write the chats of many accounts to a folder as Parquet, with the workers of a Dask cluster.
 
     Each batch of accounts becomes a file `part-….parquet`, whose first column is `account`. The accounts of a batch are
-    fetched concurrently, as by `fetch_many`. Failed accounts are listed in `failures.jsonl`, as by `export_many`. If a
-    worker is lost, another one fetches its batch again, and no chat is written twice. An interrupted export continues
-    when it is called again.
+    fetched concurrently, as by `fetch_many`. Failed accounts are listed in `.plugchat/failures.ndjson`, as by
+    `export_many`. If a worker is lost, another one fetches its batch again, and no chat is written twice. An
+    interrupted export continues when it is called again.
 
     This function blocks. In an event loop, call it with `asyncio.to_thread`.
 

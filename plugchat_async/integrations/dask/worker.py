@@ -25,6 +25,7 @@ from plugchat_async.bulk.accounts import Account
 from plugchat_async.bulk.fetch import BulkSettings
 from plugchat_async.errors import OutputError
 from plugchat_async.export.account_files import AccountFiles
+from plugchat_async.export.folder import BOOKKEEPING
 from plugchat_async.export.parquet import ParquetChatWriter, batch_of
 from plugchat_async.export.results import AccountExport
 
@@ -36,10 +37,10 @@ LOCAL_OPTIONS: Final = ("ssl_context", "telemetry", "clock")
 class BatchJob:
     """The parameters that all batches of a run share.
 
-    A run has a lease, a file in the folder. When the lease is gone, the run is over, and its workers write nothing.
+    A run has a lease, a file below `.plugchat/`. When it is gone, the run is over, and its workers write nothing.
 
     Attributes:
-        folder: The folder of the export.
+        folder: The folder of the export, without links.
         export_id: The id in the manifest.
         concurrency: The number of accounts to fetch at a time in each batch.
         settings: The settings of walks and requests, from `to_plain`.
@@ -59,7 +60,7 @@ class BatchJob:
     @property
     def lease(self) -> Path:
         """The file that exists until the run is over."""
-        return Path(self.folder) / f".run-{self.export_id}-{self.run_id}"
+        return Path(self.folder) / BOOKKEEPING / f".run-{self.export_id}-{self.run_id}"
 
     def part_name(self, batch: Sequence[Account]) -> str:
         """Return the first part of a batch's file name, which identifies its accounts."""
@@ -92,9 +93,10 @@ async def _fetch_batch(batch: Sequence[Account], job: BatchJob) -> list[AccountE
     # Each attempt has a file of its own: one that was given up, but still runs, must not replace a recorded file. ""
     # for an account adds the column; its values come from the batches.
     path = Path(job.folder) / f"{job.part_name(batch)}-{token_hex(4)}.parquet"
+    parts = Path(job.folder) / BOOKKEEPING
     settings = _from_plain(job.settings)
     item = settings.call.item
-    part = ParquetChatWriter(path, "", item, sync=job.sync, sweep=False)  # the run has swept
+    part = ParquetChatWriter(path, "", item, sync=job.sync, sweep=False, parts=parts)  # the run has swept
     threads = Threads(1)
     try:
         source = Source("accounts", batch, Account)

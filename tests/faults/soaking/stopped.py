@@ -18,7 +18,7 @@ from faults.soaking.accounts import MARK, Known
 from faults.soaking.ground import POLICY, Ground
 from plugchat_async import Account, export_many
 from support.commands import after, handles_sigterm
-from support.exports import Style, rows
+from support.exports import MANIFEST, Style, rows
 from support.terminal import PLUGCHAT
 
 # Accounts of one export, of which a part is quiet: these are exported.
@@ -113,9 +113,9 @@ class Exporter:
             listed.write_text("".join(["name,token,base_url\n", *lines]))
             rate = ["--requests-per-second", "50"]  # so that there is something to stop
             arguments = ["bulk", str(listed), "-o", str(self.out), "--format", self.style, *rate, *PAGES]
-            begun = self.out / "_manifest.ndjson"
+            begun = self.out / MANIFEST
             await Command(arguments, fate).run(self.ground, self.chance.expovariate(2.0), begun)
-        if fate in TIDY and (left := [*self.out.glob(".*")]):
+        if fate in TIDY and (left := parts_in(self.out)):
             self.ground.tally.violated(f"{len(left)} parts of files were left by {fate}")
 
     def name_of(self, known: Known) -> str:
@@ -187,6 +187,11 @@ class Command:
             ground.tally.violated(f"a command does not end by {self.fate}")
 
 
+def parts_in(folder: Path) -> list[Path]:
+    """Return the parts of files and the locks that are left in a folder, and below `.plugchat/`."""
+    return [path for path in folder.rglob("*") if path.suffix in (".part", ".lock")]
+
+
 def wrong_files(folder: Path, files: dict[str, Known], style: Style) -> list[str]:
     """Say what is wrong with the files of quiet accounts, by their names, and what else is left."""
     found: list[str] = []
@@ -196,6 +201,6 @@ def wrong_files(folder: Path, files: dict[str, Known], style: Style) -> list[str
         lost = len(known.always - set(came))
         if lost or len(came) > len(known.always):
             found.append(f"of {len(known.always)} chats of a file {lost} were lost, and {len(came)} came (stopped)")
-    if left := [path.name for path in folder.iterdir() if path.name.startswith(".") or path.suffix == ".lock"]:
+    if left := parts_in(folder):
         found.append(f"{len(left)} parts of files are left")
     return found

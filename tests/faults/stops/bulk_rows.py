@@ -29,7 +29,7 @@ from faults.stops.work import (
 )
 from plugchat_async.testing import Fault, SimulatedAccount
 from support.commands import PATIENCE, wait_until
-from support.exports import Style, ids
+from support.exports import MANIFEST, Style, ids
 
 # How many chats they have. Those of the third one do not fit on the small disk.
 ACCOUNTS = {"ana": 5, "bia": 5, "eva": 1000}
@@ -78,14 +78,14 @@ class Bulk(Work):
         return True
 
     def left(self) -> str:
-        return files(self.folder, but=["_manifest.ndjson"])
+        return files(self.folder, but=[MANIFEST])
 
     def again(self) -> str:
         self.sim.requests.clear()
         code, said = self.place.run(*self.plain)
         fetched = sorted(set(self.asked()))
         told = f"fetches {' and '.join(fetched) or 'nothing'}: {self.compared()}"
-        rest = files(self.folder, but=["_manifest.ndjson", *(f"{name}.{self.style}" for name in ACCOUNTS)])
+        rest = files(self.folder, but=[MANIFEST, *(f"{name}.{self.style}" for name in ACCOUNTS)])
         return told if code == 0 and not rest else f"{told}; {code}: {said}; {rest}"
 
     def compared(self) -> str:
@@ -117,7 +117,7 @@ class Restarted(Bulk):
             count = len(ids(file)) if file.exists() else -1
             age = {len(account): "the new", len(account) - 1: "the old"}.get(count, f"{count} chats in")
             told.append(f"{age} `{file.name}`")
-        rest = files(self.folder, but=["_manifest.ndjson", *(f"{name}.{self.style}" for name in ACCOUNTS)])
+        rest = files(self.folder, but=[MANIFEST, *(f"{name}.{self.style}" for name in ACCOUNTS)])
         return ", ".join([*told, *([rest] if rest else [])])
 
 
@@ -202,7 +202,7 @@ def restarted(name: str, play: Callable[[Place], Ended], code: int, said: str, r
 
 
 IN_USE = "error: another run is exporting to out / what to do: Wait until it has ended, or use another folder."
-FAILED = "See out/failures.jsonl for the accounts that failed: the reasons, and what to do."
+FAILED = "See out/.plugchat/failures.ndjson for the accounts that failed: the reasons, and what to do."
 ALL = "`ana.jsonl`, `bia.jsonl`, `eva.jsonl`"
 GO_ON = "2 of 3 accounts are finished. Run the same command again to fetch the others."
 PART = "`ana.jsonl`, `bia.jsonl`, a hidden part"
@@ -214,7 +214,7 @@ BULK = [
     bulk(KILL, 137, "", PART),
     bulk(BACKGROUND, 143, f"stopped by SIGTERM: {GO_ON}"),
     bulk(FULL, 1, unwritable("eva.jsonl")),
-    bulk(READ_ONLY, 1, unwritable("eva.jsonl", "Permission denied"), PART),
+    bulk(READ_ONLY, 1, unwritable("eva.jsonl", "Permission denied")),
     other("a closed pipe, for the summary", closed_pipe, 141, "", ALL, "nothing"),
     other("a second run meanwhile", beside(Bulk), 1, IN_USE, "`ana.jsonl`, `bia.jsonl`", "eva"),
     other("a machine that sleeps for longer than `timeout`", paused, 0, "", ALL, "nothing"),
@@ -232,5 +232,5 @@ BULK = [
     ),
     restarted(KILL.name, stopped(Restarted, KILL), 137, "", ", a hidden part"),
     restarted(FULL.name, stopped(Restarted, FULL), 1, unwritable("eva.jsonl")),
-    restarted("a token that is refused", refused, 5, FAILED, ", `failures.jsonl`"),
+    restarted("a token that is refused", refused, 5, FAILED, ", `.plugchat/failures.ndjson`"),
 ]

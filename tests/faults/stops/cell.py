@@ -131,9 +131,11 @@ def compared(came: Sequence[str], wanted: Sequence[str]) -> str:
 
 def files(folder: Path, *, but: Sequence[str] = ()) -> str:
     """Name the files in a folder. Hidden ones are not named, but their mode is told, unless only their owner reads."""
-    names = sorted(path.name for path in folder.iterdir() if not path.name.startswith(".") and path.name not in but)
-    told = [f"`{name}`" for name in names]
-    for path in folder.glob(".*"):
-        mode = path.stat().st_mode & 0o777
-        told.append("a hidden part" if mode == 0o600 else f"a hidden part of mode {mode:o}")
+    there = [path for path in folder.rglob("*") if path.is_file()]
+    names = {path.relative_to(folder).as_posix() for path in there if not path.name.startswith(".")}
+    told = [f"`{name}`" for name in sorted(names.difference(but))]
+    for path in there:
+        if path.name.startswith("."):
+            mode = path.stat().st_mode & 0o777
+            told.append("a hidden part" if mode == 0o600 else f"a hidden part of mode {mode:o}")
     return ", ".join(told)

@@ -6,6 +6,8 @@ from datetime import datetime
 from typing import assert_type
 
 import aiohttp
+import polars as pl
+import pyarrow as pa
 from attrs import frozen
 
 from plugchat_async import (
@@ -32,6 +34,8 @@ from plugchat_async import (
     WalkOptions,
     WalkReport,
     read_jsonl,
+    to_arrow,
+    to_polars,
     write_csv,
 )
 from plugchat_async.testing import Fault, PlugChatSimulator, Quirks, SimulatedRequest
@@ -88,6 +92,13 @@ async def other_lists(plugchat: PlugChatSession) -> None:
     assert_type(await write_csv(plugchat.iter_contacts(), "contacts.csv", item=Contact), int)
     assert_type(next(read_jsonl("contacts.jsonl", item=Contact)), Contact)
     assert_type(next(read_jsonl("chats.jsonl")), Chat)
+
+
+async def tables(plugchat: PlugChatSession) -> None:
+    """A list becomes a table at once, a walk is awaited."""
+    assert_type(to_polars([Chat("1")]), pl.DataFrame)
+    assert_type(await to_polars(plugchat.iter_chats()), pl.DataFrame)
+    assert_type(await to_arrow(plugchat.walk_chats()), pa.Table)
 
 
 def reported(report: WalkReport) -> None:

@@ -1,0 +1,120 @@
+"""The folder of an export is read as a folder by the usual libraries: all chats, nothing else, phones as text."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import pyarrow as pa
+import pyarrow.csv
+import pyarrow.dataset as ds
+import pyarrow.parquet as pq
+import pytest
+
+from plugchat_async import export_many
+from plugchat_async.testing import Fault, PlugChatSimulator
+from support.exports import FAILURES, MANIFEST, Style, account, only
+
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.filterwarnings("ignore:The inplace keyword"),  # Dask's, for the newest pandas
+]
+
+TEXT = {"phone": pl.String, "lid": pl.String}
+Rows = list[tuple[str, Any]]
+
+
+async def export(folder: Path, sim: PlugChatSimulator, style: Style) -> Rows:
+    """Export two accounts, while a third one fails. Return the pairs of account and phone; a run was killed, too."""
+    accounts = [account(number, sim, 30) for number in range(3)]
+    sim.script(Fault.status(401), token="token-2")
+    assert (await export_many(accounts, folder, format=style)).failed == 1
+    part = folder / ".plugchat" / f".account 2.{style}.01234567-1-01234567.part"
+    part.write_bytes(b'{"half')
+    assert {FAILURES, MANIFEST, part.relative_to(folder).as_posix()} < set(only(folder))
+    return in_order(
+        (f"account {number}", chat.phone) for number in range(2) for chat in sim._accounts[f"token-{number}"].chats
+    )
+
+
+def in_order(rows: Any) -> Rows:
+    """Rows sorted, with None for what each library has where there is nothing."""
+    return sorted(((row[0], row[1] if isinstance(row[1], str) and row[1] else None) for row in rows), key=str)
+
+
+def with_arrow(folder: Path, style: Style) -> Any:
+    kinds = {name: pa.string() for name in TEXT}
+    formats: dict[str, Any] = {
+        "parquet": "parquet",
+        "jsonl": "json",
+        "csv": ds.CsvFileFormat(convert_options=pyarrow.csv.ConvertOptions(column_types=kinds)),
+    }
+    table = ds.dataset(folder, format=formats[style]).to_table()
+    return zip(table["account"].to_pylist(), table["phone"].to_pylist(), strict=True)
+
+
+def with_polars(folder: Path, style: Style) -> Any:
+    read: dict[str, Callable[..., pl.DataFrame]] = {
+        "parquet": pl.read_parquet,
+        "jsonl": lambda files: pl.read_ndjson(files, schema_overrides=TEXT),
+        "csv": lambda files: pl.read_csv(files, schema_overrides=TEXT),
+    }
+    return read[style](folder / f"*.{style}").select("account", "phone").iter_rows()
+
+
+def with_pandas(folder: Path, style: Style) -> Any:
+    pd = pytest.importorskip("pandas")
+    kinds = dict.fromkeys(TEXT, "string")
+    if style == "parquet":
+        frame = pd.read_parquet(folder)
+    elif style == "jsonl":
+        frame = pd.concat(pd.read_json(file, lines=True, dtype=kinds) for file in folder.glob("*.jsonl"))
+    else:
+        frame = pd.concat(pd.read_csv(file, dtype=kinds) for file in folder.glob("*.csv"))
+    return zip(frame["account"], frame["phone"], strict=True)
+
+
+def with_duckdb(folder: Path, style: Style) -> Any:
+    duckdb = pytest.importorskip("duckdb")
+    read = {
+        "parquet": f"read_parquet('{folder}/*.parquet')",
+        "jsonl": f"read_json('{folder}/**/*.jsonl')",  # also with all folders below
+        "csv": f"read_csv('{folder}/*.csv', types={{'phone': 'VARCHAR', 'lid': 'VARCHAR'}})",
+    }
+    return duckdb.sql(f"SELECT account, phone FROM {read[style]}").fetchall()
+
+
+def with_dask(folder: Path, style: Style) -> Any:
+    pytest.importorskip("pandas")
+    dd = pytest.importorskip("dask.dataframe")
+    kinds = dict.fromkeys(TEXT, "string")
+    if style == "parquet":
+        frame = dd.read_parquet(folder)
+    elif style == "jsonl":
+        frame = dd.read_json(f"{folder}/*.jsonl", dtype=kinds)
+    else:
+        frame = dd.read_csv(f"{folder}/*.csv", dtype=kinds | {"profile_thumbnail": "string", "muted_until": "string"})
+    found = frame[["account", "phone"]].compute(scheduler="synchronous")
+    return zip(found["account"], found["phone"], strict=True)
+
+
+READERS = [with_arrow, with_polars, with_pandas, with_duckdb, with_dask]
+
+
+@pytest.mark.parametrize("style", ["parquet", "jsonl", "csv"])
+@pytest.mark.parametrize("read", READERS, ids=lambda read: read.__name__)
+async def test_a_folder_is_read_as_one(
+    tmp_path: Path, sim: PlugChatSimulator, read: Callable[[Path, Style], Any], style: Style
+) -> None:
+    """Neither failed accounts nor half files are among its rows."""
+    whole = await export(tmp_path / "out", sim, style)
+    assert in_order(read(tmp_path / "out", style)) == whole
+
+
+async def test_a_folder_of_parquet_needs_no_pattern(tmp_path: Path, sim: PlugChatSimulator) -> None:
+    """By pyarrow and DuckDB, too."""
+    whole = await export(tmp_path / "out", sim, "parquet")
+    table = pq.read_table(tmp_path / "out")
+    assert in_order(zip(table["account"].to_pylist(), table["phone"].to_pylist(), strict=True)) == whole
+    duckdb = pytest.importorskip("duckdb")
+    assert in_order(duckdb.sql(f"SELECT account, phone FROM read_parquet('{tmp_path / 'out'}')").fetchall()) == whole

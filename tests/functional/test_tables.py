@@ -1,0 +1,156 @@
+"""Chats as tables: Arrow, pandas and Polars, from a list or from a walk; and as notebooks show them."""
+
+import pickle
+import sys
+from collections.abc import AsyncIterator, Callable
+from datetime import UTC, datetime
+from typing import Any, cast
+
+import polars as pl
+import pyarrow as pa
+import pytest
+
+from plugchat_async import (
+    Chat,
+    ChatList,
+    ExportSummary,
+    InvalidTypeError,
+    InvalidValueError,
+    MissingExtraError,
+    PlugChatSession,
+    WalkReport,
+    export_many,
+    merge_people,
+    to_arrow,
+    to_pandas,
+    to_polars,
+)
+from plugchat_async.doctor import Finding, Report
+from plugchat_async.testing import Fault, PlugChatSimulator
+from support.chats import CHATS
+
+TO: list[Callable[[Any], Any]] = [to_arrow, to_pandas, to_polars]
+
+
+@pytest.fixture(params=TO, ids=lambda to: to.__name__)
+def to(request: pytest.FixtureRequest) -> Callable[[Any], Any]:
+    if request.param is to_pandas:
+        pytest.importorskip("pandas")
+    found: Callable[[Any], Any] = request.param
+    return found
+
+
+def phones(table: Any) -> list[str]:
+    return [str(phone) for phone in (table["phone"].to_pylist() if isinstance(table, pa.Table) else table["phone"])]
+
+
+async def test_a_walk_becomes_a_table(
+    to: Callable[[Any], Any], sim: PlugChatSimulator, plugchat: PlugChatSession
+) -> None:
+    """Awaited: from a generator, which is closed, from a walk and from any async iterable, as from a list."""
+    wanted = phones(to(sim.chats))
+    chats = plugchat.iter_chats(50)
+    assert phones(await to(chats)) == wanted
+    assert [chat async for chat in chats] == []
+    walk = plugchat.walk_chats(50)
+    assert phones(await to(walk)) == wanted
+    assert walk.ended
+
+    class Others:
+        async def __aiter__(self) -> AsyncIterator[Chat]:
+            for chat in CHATS[:2]:
+                yield chat
+
+    assert phones(await to(Others())) == ["1", "2"]
+
+
+async def test_a_walk_that_fails_is_closed(
+    to: Callable[[Any], Any], sim: PlugChatSimulator, plugchat: PlugChatSession
+) -> None:
+    """Its error comes, as does that of chats that do not fit."""
+    sim.script(Fault.none(), Fault.status(401))
+    walk = plugchat.walk_chats(10)
+    with pytest.raises(Exception, match="401"):
+        await to(walk)
+    assert walk.ended
+    with pytest.raises(InvalidValueError, match="more than 64 bits"):
+        to([Chat("1", unread=2**63)])
+
+
+async def test_what_is_no_chat_is_refused(to: Callable[[Any], Any]) -> None:
+    """By an error of ours, at once or when it comes."""
+
+    async def texts() -> AsyncIterator[Any]:
+        yield "x"
+
+    with pytest.raises(InvalidTypeError, match="chats must be an iterable or async iterable of Chat, got NoneType"):
+        to(None)
+    with pytest.raises(InvalidTypeError, match="chats must yield Chat, got str"):
+        to([*CHATS, "x"])
+    with pytest.raises(InvalidTypeError, match="chats must yield Chat, got str"):
+        await to(texts())
+
+
+def test_pandas_keeps_types_where_there_is_nothing() -> None:
+    """A phone is a text, a count an integer, a flag a boolean; none of them a float or an object."""
+    pd = pytest.importorskip("pandas")
+    frame: Any = to_pandas(CHATS)
+    assert {name: str(kind) for name, kind in frame.dtypes.items()} == {
+        **dict.fromkeys(("phone", "name", "profile_thumbnail", "lid"), "string"),
+        **dict.fromkeys(("unread", "messages_unread"), "Int64"),
+        **dict.fromkeys(("last_message_time", "muted_until"), "datetime64[us, UTC]"),
+        **dict.fromkeys(("is_muted", "is_marked_spam", "is_pinned", "is_archived", "is_group"), "boolean"),
+        "is_group_announcement": "boolean",
+    }
+    assert list(frame.columns) == to_arrow(CHATS).column_names
+    assert frame["unread"].tolist() == [chat.unread for chat in CHATS]
+    assert frame["messages_unread"][3] == -(2**63)
+    assert frame["phone"][0] == "1"
+    assert frame["phone"][4] is pd.NA
+    assert frame["muted_until"][4].year == 9999
+    assert len(to_pandas([])) == 0
+
+
+def test_pandas_is_an_extra(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Which the error names."""
+    monkeypatch.setitem(sys.modules, "pandas", None)
+    with pytest.raises(MissingExtraError, match="to_pandas needs pandas") as caught:
+        to_pandas(CHATS)
+    assert "plugchat-async[pandas]" in caught.value.hint
+
+
+async def test_lists_are_shown_as_tables(plugchat: PlugChatSession) -> None:
+    """Lists of chats as they come from this package, and parts of them; they are lists, too."""
+    found = cast("ChatList", await plugchat.list_chats())
+    assert type(found) is type(merge_people(CHATS)) is type(found[:2]) is ChatList
+    assert isinstance(found[0], Chat)
+    assert found == list(found)
+    assert pickle.loads(pickle.dumps(found[:2])) == found[:2]
+    shown = found._repr_html_()
+    assert shown.count("<tr>") == 61
+    assert shown.endswith("<p>250 chats, the first 60 are shown</p>")
+    chat = Chat("5", "<b>&", 2, datetime(2021, 6, 6, 15, 1, 27, tzinfo=UTC))
+    assert ChatList([chat, Chat(lid="7@lid")])._repr_html_() == (
+        "<table><thead><tr><th>name</th><th>id</th><th>kind</th><th>unread</th><th>last message (UTC)</th></tr></thead>"
+        "<tbody><tr><td>&lt;b&gt;&amp;</td><td>5</td><td>person</td><td>2</td><td>2021-06-06 15:01</td></tr>"
+        "<tr><td></td><td>7@lid</td><td>person</td><td>0</td><td></td></tr></tbody></table><p>2 chats</p>"
+    )
+
+
+async def test_reports_are_shown_as_tables(tmp_path: Any, sim: PlugChatSimulator, plugchat: PlugChatSession) -> None:
+    """Of a walk and of an export, with all their fields; of a checkup, with all findings."""
+    reports: list[WalkReport] = []
+    await plugchat.list_chats(on_report=reports.append)
+    shown = reports[0]._repr_html_()
+    assert "<td>chats</td><td>250</td>" in shown
+    assert "<td>verified</td><td>True</td>" in shown
+    summary: ExportSummary = await export_many([], tmp_path)
+    assert "<td>not_connected</td><td>0</td>" in summary._repr_html_()
+    found = Finding("token", "warning", "a <b>", "Use &.")
+    shown = Report((found,), None, 0, 0.0)._repr_html_()
+    assert "<tr><td>token</td><td>warning</td><td>a &lt;b&gt;</td><td>Use &amp;.</td></tr>" in shown
+
+
+def test_polars_has_the_same_columns_as_arrow() -> None:
+    """Whatever it came from."""
+    assert to_polars(iter(CHATS)).equals(pl.DataFrame(to_arrow(CHATS)))
