@@ -19,10 +19,12 @@ if TYPE_CHECKING:
     from plugchat_async.models import Chat
 
     ItemT = TypeVar("ItemT", default=Chat)
+    ItemT_co = TypeVar("ItemT_co", default=Chat, covariant=True)
 else:
     from typing import TypeVar
 
     ItemT = TypeVar("ItemT")
+    ItemT_co = TypeVar("ItemT_co", covariant=True)
 
 T = TypeVar("T")
 

@@ -15,7 +15,7 @@ from attrs import field, fields_dict, frozen, has
 
 from plugchat_async._client_schemas import CONTACT, PENDING_CHAT
 from plugchat_async._internal.validation import check_choice, check_type
-from plugchat_async._items import ItemT, ListItem
+from plugchat_async._items import ItemT_co, ListItem
 from plugchat_async._pydantic_schema import described_by, like_dataclass
 from plugchat_async.errors import InvalidTypeError, InvalidValueError
 from plugchat_async.models import Chat
@@ -29,7 +29,7 @@ _ITEM_HINT: Final = (
 
 
 @frozen
-class Call(Generic[ItemT]):
+class Call(Generic[ItemT_co]):
     """A call of the vendor that lists something page by page. `PlugChatSession.walk` reads it.
 
     The name of a field is snake_case; on the wire it is camelCase, and its type chooses how it is read: str, int, bool
@@ -57,7 +57,7 @@ class Call(Generic[ItemT]):
     """
 
     path: str
-    item: type[ItemT] = field(repr=lambda item: item.__name__)
+    item: type[ItemT_co] = field(repr=lambda item: item.__name__)
     consistency: Literal["exact", "strict", "plain"] = "exact"
 
     def __attrs_post_init__(self) -> None:

@@ -29,6 +29,7 @@ from plugchat_async.cli.chats import print_reports, warn_if_empty
 from plugchat_async.cli.options import (
     EXIT_OK,
     BaseURLOption,
+    CsvOption,
     IntOption,
     MaxPageSizeOption,
     OnBadValueOption,
@@ -74,6 +75,7 @@ class ListOptions:
         OutputFormat | None,
         Parameter(help="Default: by the suffix of --output; else table on a terminal and jsonl in a pipe."),
     ] = None
+    csv: CsvOption = "rfc4180"
     output: Annotated[
         Path | None,
         Parameter(name=["--output", "-o"], help="Write to this file, which appears complete or not at all."),
@@ -96,7 +98,7 @@ def pending(*, options: ListOptions = _DEFAULTS) -> int:
 def _write_list(call: Call[Any], table: Callable[[Sequence[Any]], Table], options: ListOptions) -> int:
     output = options.output
     token = require_token(options.token)
-    style = choose_format(options.format, output)
+    style = choose_format(options.format, output, options.csv)
     base_url = options.base_url or DEFAULT_BASE_URL
     session = PlugChatSession(token, base_url=base_url, on_bad_value=options.on_bad_value)
     reports: list[WalkReport] = []

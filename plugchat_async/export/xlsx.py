@@ -33,7 +33,7 @@ _SHEET: Final = "xl/worksheets/sheet1.xml"
 _SECOND_ROW: Final = b'<row r="2"'
 _TIME_FORMAT: Final = "yyyy-mm-dd hh:mm:ss"
 _WIDTH: Final = 20  # characters: a phone, a group's id, a time
-_HINT: Final = "Leave that chat out, or write csv, jsonl or parquet instead."
+_HINT: Final = "Leave that row out, or write csv, jsonl or parquet instead."
 
 
 class XlsxChatWriter:
@@ -52,6 +52,7 @@ class XlsxChatWriter:
         self.rows = 0
         self._account = account
         self._values_of = getter_of(item)
+        self._noun = f"{noun_of(item)[:_MAX_NAME]}s"
         self._output = AtomicFile(path, **options)
         self._zipped: Any = _Output(self._output)
         self._folder: TemporaryDirectory[str] | None = None
@@ -61,7 +62,7 @@ class XlsxChatWriter:
                 self._folder = TemporaryDirectory(prefix="plugchat-")  # only its owner may read it
                 settings = {"constant_memory": True, "tmpdir": self._folder.name}
                 self._book: Any = Workbook(self._zipped, settings)
-                self._sheet = self._book.add_worksheet(f"{noun_of(item)[:_MAX_NAME]}s")
+                self._sheet = self._book.add_worksheet(self._noun)
                 self._time_format = self._book.add_format({"num_format": _TIME_FORMAT})
                 columns = columns_of(item) if account is None else (ACCOUNT, *columns_of(item))
                 self._sheet.freeze_panes(1, 0)
@@ -74,7 +75,9 @@ class XlsxChatWriter:
     def write(self, chats: Sequence[Any]) -> None:
         """Write some chats."""
         if self.rows + len(chats) >= _MAX_ROWS:
-            raise InvalidValueError(f"a sheet has room for {_MAX_ROWS - 1:,} chats", "Write csv or parquet instead.")
+            raise InvalidValueError(
+                f"a sheet has room for {_MAX_ROWS - 1:,} {self._noun}", "Write csv or parquet instead."
+            )
         with output_errors(self.path):
             for row, chat in enumerate(chats, self.rows + 1):
                 values = self._values_of(chat)
@@ -151,9 +154,9 @@ def _checked(text: str) -> str:
     problem, hint = "", _HINT
     try:
         if len(text.encode("utf-16-le")) > 2 * _MAX_TEXT:
-            problem = f"a cell has room for {_MAX_TEXT:,} characters, and a chat's text has more"
+            problem = f"a cell has room for {_MAX_TEXT:,} characters, and a text has more"
     except UnicodeEncodeError:
-        problem, hint = "a chat's text is not valid Unicode: it holds half of a surrogate pair", UNICODE_HINT
+        problem, hint = "a text is not valid Unicode: it holds half of a surrogate pair", UNICODE_HINT
     if problem:
         raise InvalidValueError(problem, hint)
     return text

@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import re
 import signal
 from collections.abc import Iterator
 from pathlib import Path
@@ -74,6 +75,28 @@ def test_files(account: PlugChatSimulator, tmp_path: Path, command: str) -> None
     assert cli.run([command, "-o", str(tmp_path / "x.parquet")]) == 0
     assert [kind(**row) for row in pq.read_table(tmp_path / "x.parquet").to_pylist()] == items(account, command)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["x.jsonl", "x.parquet"]
+
+
+def _excel(phone: str | None) -> str:
+    """Return a phone's cell in CSV for Excel: what looks like a number is a formula that is a text."""
+    return f'="{phone}"' if phone and not re.search("[a-z]", phone) else phone or ""
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_files_for_spreadsheets(account: PlugChatSimulator, capsys: Output, tmp_path: Path, command: str) -> None:
+    """CSV for Excel, and workbooks, as of chats."""
+    openpyxl: Any = pytest.importorskip("openpyxl")
+    assert cli.run([command, "-o", str(tmp_path / "x.csv"), "--csv", "excel"]) == 0
+    text = (tmp_path / "x.csv").read_text("utf-8-sig")
+    rows = list(csv.reader(io.StringIO(text, newline=""), delimiter=";"))
+    assert rows[0] == list(items(account, command)[0].to_dict())
+    assert [row[0] for row in rows[1:]] == [_excel(x.phone) for x in items(account, command)]
+    assert cli.run([command, "-o", str(tmp_path / "x.xlsx")]) == 0
+    [titles, *cells] = openpyxl.load_workbook(tmp_path / "x.xlsx").active.values
+    assert list(titles) == list(items(account, command)[0].to_dict())
+    assert [row[0] for row in cells] == [item.phone for item in items(account, command)]
+    assert cli.run([command, "--csv", "excel", "--format", "json"]) == 2
+    assert "--csv excel is for csv, not for json" in capsys.readouterr().err
 
 
 @pytest.mark.slow

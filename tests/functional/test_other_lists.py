@@ -5,6 +5,7 @@ import functools
 import io
 import json
 import random
+import re
 from collections.abc import Callable, Sequence
 from datetime import datetime
 from pathlib import Path
@@ -31,9 +32,11 @@ from plugchat_async import (
     fetch_many,
     read_jsonl,
     to_arrow,
+    to_polars,
     write_csv,
     write_jsonl,
     write_parquet,
+    write_xlsx,
 )
 from plugchat_async.testing import Fault, PlugChatSimulator, Quirks
 from support.fakes import FakeTime
@@ -296,6 +299,47 @@ async def test_files(call: Call[Any], rows: Rows, file_format: Any, tmp_path: Pa
             assert table.equals(to_arrow([call.item(**row) for row in table.to_pylist()], item=call.item))
 
 
+def _excel(phone: str | None) -> str:
+    """Return a phone's cell in CSV for Excel: what looks like a number is a formula that is a text."""
+    return f'="{phone}"' if phone and not re.search("[a-z]", phone) else phone or ""
+
+
+@both
+async def test_files_for_spreadsheets(call: Call[Any], rows: Rows, tmp_path: Path) -> None:
+    """CSV for Excel and workbooks have the fields of the items, and phones as texts."""
+    openpyxl: Any = pytest.importorskip("openpyxl")
+    columns = [field.name for field in attrs.fields(call.item)]
+    file, book, empty = tmp_path / "x.csv", tmp_path / "x.xlsx", tmp_path / "empty.csv"
+    async with PlugChatSimulator(60, seed=1) as sim, session(sim) as plugchat:
+        expected = rows(sim)
+        assert await write_csv(plugchat.walk(call), file, dialect="excel", item=call.item) == len(expected)
+        assert await write_xlsx(plugchat.walk(call), book, item=call.item) == len(expected)
+    assert await write_csv([], empty, dialect="excel", item=call.item) == 0
+    [header, *lines] = csv.reader(io.StringIO(file.read_text("utf-8-sig"), newline=""), delimiter=";")
+    assert header == columns == empty.read_text("utf-8-sig").strip().split(";")
+    assert sorted(line[0] for line in lines) == sorted(_excel(x.phone) for x in expected)
+    workbook = openpyxl.load_workbook(book)
+    assert workbook.sheetnames == ["contacts" if call is CONTACTS else "pending chats"]
+    [titles, *cells] = workbook.active.values
+    assert list(titles) == columns
+    assert {row[0] for row in cells} == {item.phone for item in expected}
+
+
+@both
+async def test_tables_of_other_lists(call: Call[Any], rows: Rows) -> None:
+    """A list or a walk becomes a table of the item's fields; notebooks show only chats as theirs."""
+    columns = [field.name for field in attrs.fields(call.item)]
+    async with PlugChatSimulator(30, seed=1) as sim, session(sim) as plugchat:
+        found = await plugchat.walk(call).to_list()
+        assert type(found) is list
+        assert set(found) == set(rows(sim))
+        table = await to_arrow(plugchat.walk(call), item=call.item)
+        assert table.equals(to_arrow(found, item=call.item))
+        assert to_polars(found, item=call.item).columns == table.column_names == columns
+        with pytest.raises(InvalidTypeError, match="chats must yield Chat, got"):
+            await to_arrow(plugchat.walk(call))
+
+
 async def test_a_file_of_chats_takes_no_contacts(tmp_path: Path) -> None:
     """The columns would be other ones."""
     with pytest.raises(InvalidTypeError, match="chats must yield Chat, got Contact"):
@@ -338,6 +382,8 @@ async def test_files_of_a_class_of_your_own(tmp_path: Path) -> None:
     await write_csv([OnlyPhone("1")], file, item=OnlyPhone)
     assert file.read_text() == "phone\n1\n"
     assert to_arrow([OnlyPhone("1")], item=OnlyPhone).to_pylist() == [{"phone": "1"}]
+    await write_csv([OnlyPhone("1")], file, dialect="excel", item=OnlyPhone)
+    assert file.read_bytes() == b'\xef\xbb\xbfphone\n"=""1"""\n'
     await write_jsonl([OnlyPhone("1")], file, item=OnlyPhone)
     assert list(read_jsonl(file, item=OnlyPhone)) == [OnlyPhone("1")]
 
@@ -359,5 +405,14 @@ async def test_an_export(tmp_path: Path) -> None:
             await export_many(accounts, tmp_path)
         await export_many(accounts, tmp_path, restart=True)
         assert set(read_jsonl(tmp_path / "a.jsonl")) == set(sim.chats)
+        with pytest.raises(InvalidValueError, match="holds all chats of each account as jsonl, .* for excel"):
+            await export_many(accounts, tmp_path, call=CONTACTS, format="csv", dialect="excel")
+        folder = tmp_path / "excel"
+        await export_many(accounts, folder, call=CONTACTS, format="csv", dialect="excel")
+        head = (folder / "a.csv").read_text("utf-8-sig").splitlines()[0]
+        assert head == "account;phone;name;short;vname;notify;lid"
+        held = "holds all items of /api/whatsapp/contacts of each account as csv for excel"
+        with pytest.raises(InvalidValueError, match=held):
+            await export_many(accounts, folder, call=CONTACTS, format="csv")
         with pytest.raises(InvalidValueError, match="merge_people merges chats, not the items of another call"):
             await export_many(accounts, tmp_path, call=CONTACTS, merge_people=True)

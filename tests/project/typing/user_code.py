@@ -90,6 +90,7 @@ async def other_lists(plugchat: PlugChatSession) -> None:
     assert_type(plugchat.walk_chats(), ChatWalk)
     assert_type(plugchat.walk(CHATS), ChatWalk)
     assert_type(await write_csv(plugchat.iter_contacts(), "contacts.csv", item=Contact), int)
+    assert_type(await write_csv(plugchat.walk(CONTACTS), "contacts.csv", item=Contact), int)
     assert_type(next(read_jsonl("contacts.jsonl", item=Contact)), Contact)
     assert_type(next(read_jsonl("chats.jsonl")), Chat)
 
@@ -99,6 +100,7 @@ async def tables(plugchat: PlugChatSession) -> None:
     assert_type(to_polars([Chat("1")]), pl.DataFrame)
     assert_type(await to_polars(plugchat.iter_chats()), pl.DataFrame)
     assert_type(await to_arrow(plugchat.walk_chats()), pa.Table)
+    assert_type(await to_arrow(plugchat.walk(CONTACTS), item=Contact), pa.Table)
 
 
 def reported(report: WalkReport) -> None:
