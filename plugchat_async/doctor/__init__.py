@@ -64,7 +64,7 @@ that is one of the two documented ones, to both.
 """
 
 import ssl
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from plugchat_async._http.environment import FromEnvironment
 from plugchat_async._http.options import RequestSettings, Timeout
@@ -118,7 +118,7 @@ async def examine(
     # Delete locals that may contain secrets: tracebacks can show the locals of this frame.
     given, through = reveal(token), plain_url(reveal(proxy))
     problem = token_problem(given)
-    checked_token = problem or Secret(str.__str__(given))
+    checked_token = problem or Secret(str.__str__(cast("str", given)))
     url, name = FromEnvironment().base_url() if base_url is None else (base_url, "base_url")
     checked_base_url, problem = parse_base_url(url, name=name), proxy_problem(through)
     secret_proxy = None if through is None else Secret(str(through))
