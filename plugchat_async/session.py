@@ -83,8 +83,8 @@ class PlugChatSession:
         """Return a session with the token and the base URL of environment variables.
 
         Args:
-            prefix: What the names of the variables begin with (default PLUGCHAT_). With "SALES_", the token is that of
-                SALES_TOKEN, and the base URL that of SALES_BASE_URL or, if it is not set, of PLUGCHAT_BASE_URL.
+            prefix: What the names of the variables begin with (default `PLUGCHAT_`). With `SALES_`, the token is that
+                of SALES_TOKEN, and the base URL that of SALES_BASE_URL or, if it is not set, of PLUGCHAT_BASE_URL.
             **options: See `SessionOptions`.
 
         Raises:
