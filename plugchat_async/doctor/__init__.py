@@ -64,28 +64,33 @@ that is one of the two documented ones, to both.
 """
 
 import ssl
+from typing import TYPE_CHECKING, cast
 
-from plugchat_async._http.options import RequestSettings
-from plugchat_async._http.proxy import Proxy
-from plugchat_async._http.secret import Secret
+from plugchat_async._http.environment import FromEnvironment
+from plugchat_async._http.options import RequestSettings, Timeout
+from plugchat_async._http.proxy import Proxies
+from plugchat_async._http.secret import Secret, SecretText, reveal
 from plugchat_async._http.token import token_problem
 from plugchat_async._http.transport import Transport
-from plugchat_async._http.urls import DEFAULT_BASE_URL, parse_base_url, proxy_problem
+from plugchat_async._http.urls import parse_base_url, plain_url, proxy_problem
 from plugchat_async._internal.clock import Clock
 from plugchat_async._internal.validation import check_function, check_type
 from plugchat_async.doctor.check_runner import CheckRunner, OnFinding
 from plugchat_async.doctor.findings import CHECKS, Category, Check, Fact, Finding, Report, Status, Value
 from plugchat_async.doctor.prober import MAX_REQUESTS
 
+if TYPE_CHECKING:
+    from yarl import URL
+
 __all__ = ["CHECKS", "MAX_REQUESTS", "Category", "Check", "Fact", "Finding", "Report", "Status", "Value", "examine"]
 
 
 async def examine(
-    token: str,
+    token: str | SecretText,
     *,
-    base_url: str = DEFAULT_BASE_URL,
-    timeout: float = 30.0,  # noqa: ASYNC109 - limits each step, not all of them
-    proxy: str | None = None,
+    base_url: "str | URL | None" = None,
+    timeout: Timeout = 30.0,  # noqa: ASYNC109 - limits each step, not all of them
+    proxy: "str | URL | SecretText | None" = None,
     ssl_context: ssl.SSLContext | None = None,
     clock: Clock = Clock(),  # noqa: B008 - frozen
     quotes: bool = True,
@@ -95,7 +100,8 @@ async def examine(
 
     Args:
         token: The account's raw token. It appears in no finding, even if a server echoes it.
-        base_url: As for `PlugChatSession`. Default https://app.plugchat.com.br.
+        base_url: As for `PlugChatSession`. Default None: that of PLUGCHAT_BASE_URL, or
+            https://app.plugchat.com.br.
         timeout: The limit in seconds for one request, one DNS look-up, or one TLS handshake. Default 30.0.
         proxy: As for `PlugChatSession`. With a proxy, DNS and TLS are not checked.
         ssl_context: As for `PlugChatSession`.
@@ -110,11 +116,13 @@ async def examine(
         InvalidTypeError: Such an argument has the wrong type.
     """
     # Delete locals that may contain secrets: tracebacks can show the locals of this frame.
-    problem = token_problem(token)
-    checked_token = problem or Secret(str.__str__(token))
-    checked_base_url, problem = parse_base_url(base_url), proxy_problem(proxy)
-    secret_proxy = None if proxy is None else Secret(proxy)
-    del token, base_url, proxy
+    given, through = reveal(token), plain_url(reveal(proxy))
+    problem = token_problem(given)
+    checked_token = problem or Secret(str.__str__(cast("str", given)))
+    url, name = FromEnvironment().base_url() if base_url is None else (base_url, "base_url")
+    checked_base_url, problem = parse_base_url(url, name=name), proxy_problem(through)
+    secret_proxy = None if through is None else Secret(str(through))
+    del token, given, base_url, url, proxy, through
     if problem is not None:
         raise problem
     check_type("quotes", quotes, bool)
@@ -122,7 +130,7 @@ async def examine(
     options = RequestSettings(timeout=timeout, proxy=secret_proxy, ssl_context=ssl_context, clock=clock)
     transport = Transport(
         borrowed=None,
-        proxy=None if options.proxy is None else Proxy(options.proxy),
+        proxies=Proxies(options.proxy),
         ssl_context=options.ssl_context,
         max_response_bytes=options.max_response_bytes,
         keep_headers=True,
