@@ -14,7 +14,10 @@ from rich.text import Text
 from plugchat_async._http.urls import DEFAULT_BASE_URL
 from plugchat_async._internal.parts import remove_stale_parts
 from plugchat_async.bulk.accounts import Account, read_accounts
+from plugchat_async.cli.connection import Connection, ConnectionOption
+from plugchat_async.cli.log import be_verbose
 from plugchat_async.cli.options import (
+    EXIT_ALL_FAILED,
     EXIT_OK,
     EXIT_SOME_FAILED,
     BaseURLOption,
@@ -32,7 +35,7 @@ from plugchat_async.cli.options import (
 from plugchat_async.cli.problems import ProblemCollector, collect_problems, print_problems
 from plugchat_async.cli.progress import bulk_progress
 from plugchat_async.cli.signals import run_async, shielded
-from plugchat_async.cli.terminal import printable, render_table, tell
+from plugchat_async.cli.terminal import marked_line, printable, render_table, tell
 from plugchat_async.errors import InvalidValueError, NotConnectedError
 from plugchat_async.export.accounts import export_many
 from plugchat_async.export.results import AccountExport, ExportSummary
@@ -45,6 +48,8 @@ BULK_EXAMPLES: Final = (
 )
 # The value of --dask for a cluster on this machine, for this run.
 _LOCAL: Final = "local"
+# How many failed accounts are shown with their reasons. A file lists all of them.
+_FAILURES_SHOWN: Final = 3
 _ADDRESS: Final = re.compile(r"[a-z]+://.+|[A-Za-z0-9_.-]+:[0-9]+")
 
 
@@ -102,13 +107,16 @@ def bulk(
             "with one process per core. All workers must see the folder at the same path.",
         ),
     ] = None,
+    connection: ConnectionOption = Connection(),  # noqa: B008 - frozen
 ) -> int:
     """Fetch the chats of many accounts into a folder, one file per account; with --dask, one file per batch.
 
     If the same command is run again, accounts that are finished are skipped. Accounts that failed, or were empty and
     kept as they were, are listed in failures.jsonl, with the reason and what to do.
     """
+    be_verbose(connection.verbose)
     options: ExportOptions = {
+        **connection.request_options(),
         "concurrency": concurrency,
         "restart": restart,
         "allow_empty": allow_empty,
@@ -132,12 +140,15 @@ def bulk(
     listed = read_accounts(accounts)
     problems = ProblemCollector()
     done = 0
+    first_failures: list[AccountExport] = []
     try:
         with collect_problems(problems), bulk_progress(len(listed)) as show:
 
             def on_result(export: AccountExport) -> None:
                 nonlocal done
                 done += export.error is None
+                if export.error is not None and len(first_failures) < _FAILURES_SHOWN:
+                    first_failures.append(export)
                 if show is not None:
                     show(export)
 
@@ -154,14 +165,26 @@ def bulk(
         )
         raise
     sys.stdout.write(render_table(_summary_table(summary), sys.stdout))
+    for failure in first_failures:
+        _print_failed(failure)
+    if summary.failed > len(first_failures):
+        tell(f"… and {summary.failed - len(first_failures)} more failed accounts\n")
     print_problems(summary.problems, problems.first)
     if summary.skipped:
         tell("Accounts that an earlier run finished were skipped; use --restart to fetch them again.\n")
     if summary.failed or summary.kept:
         kept = " or were kept" if summary.kept else ""
         tell(f"See {output / FAILURES} for the accounts that failed{kept}: the reasons, and what to do.\n")
-        return EXIT_SOME_FAILED
+        good = summary.finished or summary.skipped or summary.kept
+        return EXIT_SOME_FAILED if good else EXIT_ALL_FAILED
     return EXIT_OK
+
+
+def _print_failed(export: AccountExport) -> None:
+    """Print on stderr why an account failed, and what to do."""
+    if export.error is not None:
+        tell(marked_line("failed:", "bold red", f"{export.account}: {export.error.what_happened}", sys.stderr))
+        tell(marked_line("  what to do:", "bold", export.error.hint, sys.stderr))
 
 
 def _summary_table(summary: ExportSummary) -> Table:

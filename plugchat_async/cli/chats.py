@@ -1,16 +1,28 @@
 """`plugchat chats`: all chats of an account."""
 
 import sys
-from collections.abc import AsyncGenerator, AsyncIterable, Callable, Sequence
-from contextlib import ExitStack, nullcontext
+from collections.abc import AsyncGenerator, AsyncIterable, Sequence
+from contextlib import aclosing, nullcontext
 from pathlib import Path
 from typing import Annotated, Final
 
 from cyclopts import Parameter
 
-from plugchat_async import Chat, InvalidValueError, PlugChatError, PlugChatSession, WalkOptions, WalkReport
+from plugchat_async import (
+    Chat,
+    InvalidValueError,
+    PlugChatError,
+    PlugChatSession,
+    SessionOptions,
+    WalkOptions,
+    WalkReport,
+)
 from plugchat_async._http.urls import DEFAULT_BASE_URL
 from plugchat_async._internal.files import appears_whole
+from plugchat_async._internal.validation import check_optional_int
+from plugchat_async.cli.chat_filter import ChatFilter, filtered
+from plugchat_async.cli.connection import Connection, ConnectionOption
+from plugchat_async.cli.log import be_verbose
 from plugchat_async.cli.options import (
     EXIT_OK,
     BaseURLOption,
@@ -32,12 +44,20 @@ from plugchat_async.cli.problems import ProblemCollector, collect_problems, prin
 from plugchat_async.cli.progress import walk_progress
 from plugchat_async.cli.signals import run_async
 from plugchat_async.cli.stream import ChatStream, open_stream
-from plugchat_async.cli.terminal import tell, warn
+from plugchat_async.cli.terminal import printable, tell, warn
 from plugchat_async.export.people import merge_people as merge_rows
 
 CHATS_EXAMPLES: Final = (
-    "Examples: `plugchat chats --limit 20`; `plugchat chats -o chats.csv`; `plugchat chats | jq -r .name`."
+    "Examples: `plugchat chats --limit 20`; `plugchat chats --unread --people`; `plugchat chats --search ana`; "
+    "`plugchat chats -o chats.csv`; `plugchat chats | jq -r .name`."
 )
+
+# What a signal leaves of an output that is complete or not there, and of one that is not.
+_NOTHING_WRITTEN: Final = (
+    "nothing was written. Run the same command again; with --format jsonl or csv on standard output and --checkpoint "
+    "FILE, a run can be resumed."
+)
+_INCOMPLETE: Final = "the output is not complete. Run the same command again."
 
 
 def chats(
@@ -48,6 +68,15 @@ def chats(
     max_page_size: MaxPageSizeOption = 1000,
     start_page: Annotated[IntOption, Parameter(help="The first page to fetch; only with --consistency plain.")] = 1,
     limit: LimitOption = None,
+    search: Annotated[
+        str | None,
+        Parameter(
+            help="Only chats with this text in their name, phone or lid, in any case and with or without accents."
+        ),
+    ] = None,
+    unread: Annotated[bool, Parameter(negative=(), help="Only chats with unread messages.")] = False,
+    groups: Annotated[bool, Parameter(negative=(), help="Only groups; with --people: groups and people.")] = False,
+    people: Annotated[bool, Parameter(negative=(), help="Only people; with --groups: groups and people.")] = False,
     consistency: ConsistencyOption = "exact",
     prefetch: PrefetchOption = 0,
     require_verified: RequireVerifiedOption = False,
@@ -76,14 +105,26 @@ def chats(
         Path | None,
         Parameter(name=["--output", "-o"], help="Write to this file, which appears complete or not at all."),
     ] = None,
+    connection: ConnectionOption = Connection(),  # noqa: B008 - frozen
 ) -> int:
-    """Fetch the account's chats, in the service's order."""
+    """Fetch the account's chats, in the service's order.
+
+    --search, --unread, --groups and --people choose among the fetched chats: the whole list is read, unless --limit
+    chats match before its end.
+    """
+    be_verbose(connection.verbose)
     known_token = require_token(token)
     style = choose_format(format, output)
-    session = PlugChatSession(known_token, base_url=base_url or DEFAULT_BASE_URL, on_bad_value=on_bad_value)
+    settings: SessionOptions = {**connection.request_options(), "on_bad_value": on_bad_value}
+    session = PlugChatSession(known_token, base_url=base_url or DEFAULT_BASE_URL, **settings)
+    check_optional_int("limit", limit, minimum=0)
+    wanted = ChatFilter(search, unread, groups, people)
+    if wanted.is_active:
+        wanted.limit, limit = limit, None  # it counts what is shown
     line_style = None if output is not None or merge_people else line_format(style)
     if checkpoint is not None:
-        _check_combination(streams=line_style is not None, merge_people=merge_people, limit=limit)
+        is_limited = (limit, wanted.limit) != (None, None)
+        _check_combination(streams=line_style is not None, merge_people=merge_people, is_limited=is_limited)
     reports: list[WalkReport] = []
     problems = ProblemCollector()
     options: WalkOptions = {
@@ -96,22 +137,26 @@ def chats(
         "account": account,
         "on_report": reports.append,
     }
-
-    written = "nothing was written." if output is not None and appears_whole(output) else "the output is not complete."
+    written = _NOTHING_WRITTEN if output is None or appears_whole(output) else _INCOMPLETE
 
     async def fetch(stream: ChatStream | None) -> None:
         nonlocal written
-        # No display while lines stream to the same terminal: they would overwrite each other.
-        shown = stream is None or not sys.stdout.isatty()
+
+        def begin_output() -> None:
+            nonlocal written
+            line.close()
+            written = _NOTHING_WRITTEN if output is not None and appears_whole(output) else _INCOMPLETE
+
         async with session:
-            with ExitStack() as display:
-                options["on_page"] = display.enter_context(walk_progress(shown=shown))
+            with walk_progress() as line:
+                options["on_page"] = line.on_page
                 async with session.walk_chats(page_size, **options) as walk:
                     if stream is not None:
-                        await stream.write(walk)
+                        await stream.write(walk, wanted, line)
                         return
-                    chats = _merged(walk, display.close) if merge_people else walk
-                    await write_chats(style, chats, output, when_read=display.close)
+                    chats = filtered(_merged(walk) if merge_people else walk, wanted)
+                    async with aclosing(chats):
+                        await write_chats(style, chats, output, when_read=begin_output)
                     sys.stdout.flush()
                     written = "all chats were written."
 
@@ -133,11 +178,24 @@ def chats(
         except (KeyboardInterrupt, OSError) as stop:
             stop.add_note(written if stream is None else stream.keep())
             raise
+    _print_result(wanted, output)
     _warn_if_empty(reports, options)
     return EXIT_OK
 
 
-def _check_combination(*, streams: bool, merge_people: bool, limit: int | None) -> None:
+def _print_result(wanted: ChatFilter, output: Path | None) -> None:
+    """Print on stderr how many chats are in the file, and whether none matched."""
+    if output is not None:
+        tell(f"wrote {_counted(wanted.found)} to {printable(str(output))}\n")
+    if wanted.is_active and wanted.seen and not wanted.found:
+        tell(f"none of the {_counted(wanted.seen)} matches\n")
+
+
+def _counted(chats: int) -> str:
+    return "1 chat" if chats == 1 else f"{chats} chats"
+
+
+def _check_combination(*, streams: bool, merge_people: bool, is_limited: bool) -> None:
     """Raise InvalidValueError for an option that can't be combined with --checkpoint."""
     if merge_people:
         raise InvalidValueError(
@@ -148,15 +206,13 @@ def _check_combination(*, streams: bool, merge_people: bool, limit: int | None) 
             "--checkpoint works only with jsonl or csv on standard output",
             "Omit it, or use --format jsonl or csv, and no --output.",
         )
-    if limit is not None:
+    if is_limited:
         raise InvalidValueError("--limit can't be combined with --checkpoint", "Omit one of them.")
 
 
-async def _merged(walk: AsyncIterable[Chat], when_read: Callable[[], object]) -> AsyncGenerator[Chat, None]:
-    """Yield one chat for each person, after the whole walk. `when_read` is called before the first one."""
-    people = merge_rows([chat async for chat in walk])
-    when_read()
-    for person in people:
+async def _merged(walk: AsyncIterable[Chat]) -> AsyncGenerator[Chat, None]:
+    """Yield one chat for each person, after the whole walk."""
+    for person in merge_rows([chat async for chat in walk]):
         yield person
 
 

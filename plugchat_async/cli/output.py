@@ -119,13 +119,18 @@ async def _write_text(
     *,
     when_read: Callable[[], object],
 ) -> None:
+    begun = False
     match style:
         case "jsonl" | "csv":
             line_of = line_maker(style, terminal=out.isatty())
-            if style == "csv":
-                out.write(csv_header() + "\n")
+            head = csv_header() + "\n" if style == "csv" else ""
             async for chat in walk:
-                out.write(line_of(chat))
+                if out is sys.stdout and not begun:
+                    when_read()  # merged chats, which come after the whole walk
+                begun = True
+                out.write(head + line_of(chat))
+                head = ""
+            out.write(head)
         case "json":
             # If the walk fails, nothing is written: half of an array is not JSON.
             line_of = line_maker("jsonl", terminal=out.isatty())
@@ -141,8 +146,8 @@ async def _write_text(
 def chats_table(found: Sequence[Chat]) -> Table:
     """Return a table of chats."""
     table = Table(
-        # A row fits into 80 columns, also with a group's id of 24 characters and the longest flag.
-        Column("name", min_width=9, overflow="fold"),
+        # A row fits into 80 columns, also with the longest flag and an old group's id of 29 characters.
+        Column("name", min_width=4, overflow="fold"),
         Column("id", no_wrap=True),
         Column("unread", justify="right", no_wrap=True),
         Column("last message", no_wrap=True, min_width=16),

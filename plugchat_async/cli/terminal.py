@@ -2,7 +2,8 @@
 
 import json
 import sys
-from contextlib import suppress
+from collections.abc import Generator
+from contextlib import contextmanager, suppress
 from typing import Final, TextIO
 
 from rich.console import Console
@@ -13,6 +14,8 @@ from rich.text import Text
 _JOINERS: Final = "\u200d\ufe0f"
 # The width of tables outside of a terminal, so that rows stay whole.
 _WIDTH: Final = 160
+# From this width on, the table fits into the terminal, whatever is in it.
+_USUAL_WIDTH: Final = 80
 
 
 def printable(text: str) -> str:
@@ -25,10 +28,28 @@ def escape_json(text: str) -> str:
     return "".join(c if c.isprintable() or c in f"{_JOINERS}\n" else json.dumps(c)[1:-1] for c in text)
 
 
+# The console of the live line at the bottom of the terminal, while there is one.
+_live: Console | None = None
+
+
+@contextmanager
+def live_line(console: Console) -> Generator[None]:
+    """Keep a live line of this console below all that is told in this block."""
+    global _live  # noqa: PLW0603 - a process has one stderr
+    _live = console
+    try:
+        yield
+    finally:
+        _live = None
+
+
 def tell(text: str) -> None:
-    """Write on stderr. If nobody reads it, what the command does for stdout and files goes on."""
+    """Write on stderr, above a live line. If nobody reads it, what the command does for stdout and files goes on."""
     with suppress(OSError):
-        sys.stderr.write(text)
+        if _live is None:
+            sys.stderr.write(text)
+        else:
+            _live.out(text, end="", highlight=False)
 
 
 def print_failure(what_happened: str, hint: str) -> None:
@@ -59,14 +80,18 @@ def render_table(table: Table, out: TextIO) -> str:
     """Return a table as text for `out`."""
     # As text, for the same reason.
     console = Console(file=out, width=None if out.isatty() else _WIDTH)
-    # In a narrow terminal, lines wrap rather than cut off phones. Only columns with "fold" break long words.
+    # In a very narrow terminal, lines wrap rather than cut off phones. Only columns with "fold" break long words.
     folding = [column for column in table.columns if column.overflow == "fold"]
     for column in folding:
         column.max_width = column.min_width
     minimum = console.measure(table, options=console.options.update(max_width=_WIDTH)).minimum
     for column in folding:
         column.max_width = None
-    console.width = max(console.width, minimum)
+    if console.width >= _USUAL_WIDTH:
+        for column in table.columns if minimum > console.width else ():
+            column.no_wrap, column.min_width, column.overflow = False, None, "fold"
+    else:
+        console.width = max(console.width, minimum)
     with console.capture() as captured:
         console.print(table)
     return captured.get()

@@ -11,6 +11,7 @@ The checks, in order, with the names of their facts:
 |---|---|---|
 | `token` | can it be sent | |
 | `base_url` | is it valid | |
+| `proxy` | which one do requests go through, or is one of the environment not used | `used`; `variable`: its name |
 | `dns` | does the host have addresses (once for each host) | `host`, `addresses` |
 | `tls` | is its certificate trusted, and for how long (once for each host) | `host`, `version`, `days_left` |
 | `host` | which of the documented hosts answers, or does the given one | `answering`, `use`: base URLs |
@@ -86,6 +87,7 @@ async def examine(
     base_url: str = DEFAULT_BASE_URL,
     timeout: float = 30.0,  # noqa: ASYNC109 - limits each step, not all of them
     proxy: str | None = None,
+    trust_env: bool = False,
     ssl_context: ssl.SSLContext | None = None,
     clock: Clock = Clock(),  # noqa: B008 - frozen
     quotes: bool = True,
@@ -98,6 +100,7 @@ async def examine(
         base_url: As for `PlugChatSession`. Default https://app.plugchat.com.br.
         timeout: The limit in seconds for one request, one DNS look-up, or one TLS handshake. Default 30.0.
         proxy: As for `PlugChatSession`. With a proxy, DNS and TLS are not checked.
+        trust_env: As for `PlugChatSession`. Default False.
         ssl_context: As for `PlugChatSession`.
         clock: As for `PlugChatSession`.
         quotes: Whether findings may quote the server's texts, such as an error message. Default True. If False,

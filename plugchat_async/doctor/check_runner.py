@@ -15,6 +15,7 @@ from plugchat_async._http.transport import Transport
 from plugchat_async._http.urls import DOCUMENTED_ORIGINS
 from plugchat_async.doctor.check_order import check_latency, check_rate_limit
 from plugchat_async.doctor.check_phone import check_answer, check_phone
+from plugchat_async.doctor.check_proxy import check_proxy
 from plugchat_async.doctor.findings import (
     Check,
     Fact,
@@ -70,6 +71,7 @@ class CheckRunner:
         # The reason why the remaining requests are useless, "" while they are not.
         self._blocked = ""
         self._is_not_a_list = False
+        self._through_proxy = False
         # The request in the vendor's form, and in the form that the server accepts.
         self._documented = self._accepted = RequestTemplate("", bare=True)
 
@@ -94,6 +96,7 @@ class CheckRunner:
     async def _findings(self) -> AsyncGenerator[Finding, None]:
         yield self._check_token()
         yield self._check_base_url()
+        yield self._check_proxy()
         for check in (self._check_dns, self._check_tls):
             for finding in await check():
                 yield finding
@@ -162,6 +165,17 @@ class CheckRunner:
         self._hosts = [Host.of(url) for url in sorted(urls, key=base_url.__ne__)]  # the given one first
         return ok("base_url", f"{base_url}, one of the two documented hosts" if is_documented else base_url)
 
+    def _check_proxy(self) -> Finding:
+        if not isinstance(self._base_url, str):
+            return skipped("proxy", self._blocked)
+        finding = check_proxy(
+            self._base_url,
+            is_given=self._options.proxy is not None,
+            trust_env=getattr(self._options, "trust_env", False),
+        )
+        self._through_proxy = finding.fact("used") is True
+        return finding
+
     async def _check_dns(self) -> list[Finding]:
         return await self._for_each_host("dns", partial(check_dns, timeout=self._options.timeout))
 
@@ -178,7 +192,7 @@ class CheckRunner:
         """Check each host. Those that can't be reached get no requests."""
         if self._blocked:
             return [skipped(check, self._blocked)]
-        if self._options.proxy is not None:
+        if self._through_proxy:
             return [skipped(check, "requests go through a proxy, which connects to the host")]
         findings = [await check_host(host) for host in self._hosts]
         self._hosts = [host for host, found in zip(self._hosts, findings, strict=True) if found.status != "failed"]

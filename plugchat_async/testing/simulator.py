@@ -1,7 +1,6 @@
 """PlugChatSimulator: a server of the vendor's calls for chats and status, with made-up accounts."""
 
 import asyncio
-from collections import defaultdict, deque
 from collections.abc import Mapping
 from types import TracebackType
 from typing import Self
@@ -11,7 +10,7 @@ from attrs import frozen
 
 from plugchat_async._http.token import token_problem
 from plugchat_async._http.urls import CHATS_PATH, STATUS_PATH
-from plugchat_async._internal.validation import check_choice, check_int, check_seconds, check_type
+from plugchat_async._internal.validation import check_choice, check_int, check_optional_int, check_seconds, check_type
 from plugchat_async.errors import InvalidValueError
 from plugchat_async.models import Chat
 from plugchat_async.testing.account import SimulatedAccount
@@ -20,7 +19,8 @@ from plugchat_async.testing.events import ChatEvents
 from plugchat_async.testing.faults import Fault
 from plugchat_async.testing.listing import listed_chats
 from plugchat_async.testing.quirks import RETRY_AFTER, Quirks
-from plugchat_async.testing.responses import refusal, response_to
+from plugchat_async.testing.responses import number_in, refusal, response_to
+from plugchat_async.testing.script import FaultScript
 from plugchat_async.testing.traffic import Traffic
 
 
@@ -104,7 +104,7 @@ class PlugChatSimulator(ChatEvents):
         self._accounts = {token: self._account}
         self._latency = latency
         self._port = port
-        self._scripts: defaultdict[str | None, deque[Fault]] = defaultdict(deque)
+        self._script = FaultScript()
         self._runner: web.AppRunner | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._interval: float | None = None
@@ -187,14 +187,23 @@ class PlugChatSimulator(ChatEvents):
     def _make_account(self, chats: int, seed: int, token: str) -> SimulatedAccount:
         return SimulatedAccount(chats, seed=seed, token=token, dialect=self._dialect, pinned=self._quirks.pinned)
 
-    def script(self, *faults: Fault, token: str | None = None) -> None:
+    def script(self, *faults: Fault, token: str | None = None, page: int | None = None) -> None:
         """Script the next requests, one fault each, in order. Later requests get correct responses.
 
         Args:
-            faults: The faults. `Fault.none()` stands for a request without a fault.
+            faults: The faults. `Fault.none()` stands for a request without a fault. `Fault.status(503).always()` lasts:
+                each later request gets it, until the next call for the same account and page, which may be without
+                faults.
             token: The account whose requests are scripted. Default None: all accounts that have no script of their own.
+            page: The page whose requests are scripted, as they name it. Default None: all requests for which no page is
+                scripted, also those for the status.
+
+        Raises:
+            InvalidValueError: A fault comes after one that lasts, or `page` is negative.
+            InvalidTypeError: `page` is not an int.
         """
-        self._scripts[token].extend(faults)
+        check_optional_int("page", page, minimum=0)
+        self._script.add(faults, token, page)
 
     def traffic(
         self,
@@ -288,8 +297,7 @@ class PlugChatSimulator(ChatEvents):
         )
         # Faults are taken in the order of arrival, so before the first await.
         token = request.headers.get(hdrs.AUTHORIZATION)
-        script = self._scripts[token if self._scripts.get(token) else None]
-        fault = script.popleft() if script else Fault.none()
+        fault = self._script.next(token, number_in(request.query.get("page")))
         if self._latency:
             await asyncio.sleep(self._latency)
         account = self._accounts.get(token or "")
