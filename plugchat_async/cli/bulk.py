@@ -5,7 +5,7 @@ import sys
 from collections.abc import Sequence
 from contextlib import ExitStack, nullcontext
 from pathlib import Path
-from typing import Annotated, Final
+from typing import Annotated, Final, cast
 
 from cyclopts import Parameter
 from rich.table import Column, Table
@@ -116,7 +116,6 @@ def bulk(
     """
     be_verbose(connection.verbose)
     options: ExportOptions = {
-        **connection.request_options(),
         "concurrency": concurrency,
         "restart": restart,
         "allow_empty": allow_empty,
@@ -135,6 +134,7 @@ def bulk(
         "account_requests_per_second": account_requests_per_second,
         "isolate_connections": isolate_connections,
     }
+    options = cast("ExportOptions", {**connection.request_options(), **options})
     if dask is not None and format not in (None, "parquet"):
         raise InvalidValueError(f"--dask writes Parquet, not {format}", "Omit --format, or --dask.")
     listed = read_accounts(accounts)
@@ -154,6 +154,7 @@ def bulk(
 
             options["on_result"] = on_result
             if dask is not None:
+                options.pop("telemetry", None)  # it would log in the workers
                 summary = _with_dask(dask, listed, output, options)
             else:
                 summary = run_async(export_many(listed, output, format=format or "jsonl", **options))
@@ -164,17 +165,22 @@ def bulk(
             f"{done} of {len(listed)} accounts are finished. Run the same command again {again}to fetch the others."
         )
         raise
+    return _print_results(summary, first_failures, problems.first)
+
+
+def _print_results(summary: ExportSummary, first_failures: Sequence[AccountExport], first_problem: str) -> int:
+    """Print the table on stdout, and on stderr what there is to know about it. Return the exit code."""
     sys.stdout.write(render_table(_summary_table(summary), sys.stdout))
     for failure in first_failures:
         _print_failed(failure)
     if summary.failed > len(first_failures):
         tell(f"… and {summary.failed - len(first_failures)} more failed accounts\n")
-    print_problems(summary.problems, problems.first)
+    print_problems(summary.problems, first_problem)
     if summary.skipped:
         tell("Accounts that an earlier run finished were skipped; use --restart to fetch them again.\n")
     if summary.failed or summary.kept:
         kept = " or were kept" if summary.kept else ""
-        tell(f"See {output / FAILURES} for the accounts that failed{kept}: the reasons, and what to do.\n")
+        tell(f"See {summary.folder / FAILURES} for the accounts that failed{kept}: the reasons, and what to do.\n")
         good = summary.finished or summary.skipped or summary.kept
         return EXIT_SOME_FAILED if good else EXIT_ALL_FAILED
     return EXIT_OK

@@ -66,7 +66,7 @@ class ChatFilter:
 
 async def filtered(chats: AsyncIterable[Chat], wanted: ChatFilter) -> AsyncGenerator[Chat, None]:
     """Yield the chats that match, up to the filter's limit."""
-    if wanted.is_done:
+    if wanted.limit == 0:
         return
     async for chat in chats:
         if wanted.matches(chat):

@@ -6,6 +6,7 @@ from contextlib import aclosing, nullcontext
 from pathlib import Path
 from typing import Annotated, Final
 
+from attrs import define, field
 from cyclopts import Parameter
 
 from plugchat_async import (
@@ -13,7 +14,6 @@ from plugchat_async import (
     InvalidValueError,
     PlugChatError,
     PlugChatSession,
-    SessionOptions,
     WalkOptions,
     WalkReport,
 )
@@ -41,7 +41,7 @@ from plugchat_async.cli.options import (
 )
 from plugchat_async.cli.output import OutputFormat, choose_format, line_format, write_chats
 from plugchat_async.cli.problems import ProblemCollector, collect_problems, print_problems
-from plugchat_async.cli.progress import walk_progress
+from plugchat_async.cli.progress import LiveLine, walk_progress
 from plugchat_async.cli.signals import run_async
 from plugchat_async.cli.stream import ChatStream, open_stream
 from plugchat_async.cli.terminal import printable, tell, warn
@@ -115,8 +115,7 @@ def chats(
     be_verbose(connection.verbose)
     known_token = require_token(token)
     style = choose_format(format, output)
-    settings: SessionOptions = {**connection.request_options(), "on_bad_value": on_bad_value}
-    session = PlugChatSession(known_token, base_url=base_url or DEFAULT_BASE_URL, **settings)
+    session = PlugChatSession(known_token, **connection.session_options(base_url, on_bad_value))
     check_optional_int("limit", limit, minimum=0)
     wanted = ChatFilter(search, unread, groups, people)
     if wanted.is_active:
@@ -137,36 +136,14 @@ def chats(
         "account": account,
         "on_report": reports.append,
     }
-    written = _NOTHING_WRITTEN if output is None or appears_whole(output) else _INCOMPLETE
-
-    async def fetch(stream: ChatStream | None) -> None:
-        nonlocal written
-
-        def begin_output() -> None:
-            nonlocal written
-            line.close()
-            written = _NOTHING_WRITTEN if output is not None and appears_whole(output) else _INCOMPLETE
-
-        async with session:
-            with walk_progress() as line:
-                options["on_page"] = line.on_page
-                async with session.walk_chats(page_size, **options) as walk:
-                    if stream is not None:
-                        await stream.write(walk, wanted, line)
-                        return
-                    chats = filtered(_merged(walk) if merge_people else walk, wanted)
-                    async with aclosing(chats):
-                        await write_chats(style, chats, output, when_read=begin_output)
-                    sys.stdout.flush()
-                    written = "all chats were written."
-
+    run = _Run(session, options, page_size, wanted, style, output, merge_people)
     opened = nullcontext() if line_style is None else open_stream(line_style, checkpoint, sync=not no_sync)
     with opened as stream:
         options["resume"] = None if stream is None else stream.resume
         try:
             try:
                 with collect_problems(problems):
-                    run_async(fetch(stream))
+                    run_async(run.fetch(stream))
             finally:
                 _print_reports(reports, problems, report=report)  # after the display is removed
             if stream is not None:
@@ -176,11 +153,56 @@ def chats(
                 error.add_note(hint)
             raise
         except (KeyboardInterrupt, OSError) as stop:
-            stop.add_note(written if stream is None else stream.keep())
+            stop.add_note(run.written if stream is None else stream.keep())
             raise
     _print_result(wanted, output)
     _warn_if_empty(reports, options)
     return EXIT_OK
+
+
+@define
+class _Run:
+    """One run of the command.
+
+    Attributes:
+        written: What has been written when a signal comes, and how to go on; of chats that go out while they come, the
+            stream says it.
+    """
+
+    _session: PlugChatSession
+    _options: WalkOptions
+    _page_size: int
+    _wanted: ChatFilter
+    _style: OutputFormat
+    _output: Path | None
+    _merge_people: bool
+    written: str = field(init=False, default=_NOTHING_WRITTEN)
+
+    async def fetch(self, stream: ChatStream | None) -> None:
+        """Write the chats into the stream, if there is one, else into the output."""
+        async with self._session:
+            with walk_progress() as line:
+                options: WalkOptions = {**self._options, "on_page": line.on_page}
+                async with self._session.walk_chats(self._page_size, **options) as walk:
+                    if stream is not None:
+                        await stream.write(walk, self._wanted, line)
+                    else:
+                        await self._write(walk, line)
+
+    async def _write(self, walk: AsyncIterable[Chat], line: LiveLine) -> None:
+        is_whole = self._output is not None and appears_whole(self._output)
+        if self._output is not None and not is_whole:
+            self.written = _INCOMPLETE
+
+        def begin_output() -> None:
+            line.close()
+            if not is_whole:
+                self.written = _INCOMPLETE
+
+        async with aclosing(filtered(_merged(walk) if self._merge_people else walk, self._wanted)) as chats:
+            await write_chats(self._style, chats, self._output, when_read=begin_output)
+        sys.stdout.flush()
+        self.written = "all chats were written."
 
 
 def _print_result(wanted: ChatFilter, output: Path | None) -> None:

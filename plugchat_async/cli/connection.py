@@ -7,7 +7,9 @@ from typing import Annotated, Any, Final, cast
 from attrs import field, frozen
 from cyclopts import Group, Parameter
 
-from plugchat_async import InvalidValueError, RequestOptions
+from plugchat_async import InvalidValueError, RequestOptions, SessionOptions
+from plugchat_async._http.decode import OnBadValue
+from plugchat_async._http.urls import DEFAULT_BASE_URL
 from plugchat_async.cli.log import RequestLog, VerboseOption
 
 PROXY_VARIABLE: Final = "PLUGCHAT_PROXY"
@@ -47,8 +49,17 @@ class Connection:
     ] = False
     verbose: VerboseOption = 0
 
+    def session_options(self, base_url: str, on_bad_value: OnBadValue = "warn") -> SessionOptions:
+        """Return the options of a session. An empty `base_url` is the default one.
+
+        Raises:
+            InvalidValueError: The file of certificates can't be used.
+        """
+        others = {"base_url": base_url or DEFAULT_BASE_URL, "on_bad_value": on_bad_value}
+        return cast("SessionOptions", {**self.request_options(), **others})
+
     def request_options(self) -> RequestOptions:
-        """Return the options of the session.
+        """Return the options of requests.
 
         Raises:
             InvalidValueError: The file of certificates can't be used.

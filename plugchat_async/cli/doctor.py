@@ -54,7 +54,7 @@ def doctor(
     ] = False,
     connection: ConnectionOption = Connection(),  # noqa: B008 - frozen
 ) -> int:
-    """Check token, proxy, DNS, TLS, host, headers, phone, pages and rows of the list, and print what is wrong and what to do.
+    """Check token, proxy, DNS, TLS, host, headers, phone, pages and rows, and print what is wrong and what to do.
 
     Each check prints a tick, an exclamation mark (a warning), a cross (a failure), or a dash (skipped). At most 16
     requests are sent, one after the other, and nothing is changed. The token is not printed.

@@ -29,8 +29,8 @@ VerboseOption = Annotated[
         count=True,
         negative=(),
         show_default=False,
-        help=f"Log each request and each retry on stderr; -vv: also a report of each walk. {LOG_VARIABLE}=info or debug "
-        "does the same for all commands, and error silences warnings.",
+        help="Log each request and each retry on stderr; -vv: also a report of each walk. "
+        f"{LOG_VARIABLE}=info or debug does the same for all commands; {LOG_VARIABLE}=error silences warnings.",
     ),
 ]
 

@@ -37,9 +37,7 @@ def status(
     or null if unknown) and error (the service's text, or null).
     """
     be_verbose(connection.verbose)
-    session = PlugChatSession(
-        require_token(token), base_url=base_url or DEFAULT_BASE_URL, **connection.request_options()
-    )
+    session = PlugChatSession(require_token(token), **connection.session_options(base_url))
 
     async def fetch() -> AccountStatus:
         async with session:

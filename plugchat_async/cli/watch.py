@@ -18,7 +18,6 @@ from plugchat_async import (
     ChatEvent,
     OutputError,
     PlugChatSession,
-    SessionOptions,
     WatchOptions,
     WatchState,
 )
@@ -89,8 +88,7 @@ def watch(
     During an outage it keeps polling, and prints a warning on stderr. In a pipe, each line is a JSON object.
     """
     be_verbose(connection.verbose)
-    settings: SessionOptions = {**connection.request_options(), "on_bad_value": on_bad_value}
-    session = PlugChatSession(require_token(token), base_url=base_url or DEFAULT_BASE_URL, **settings)
+    session = PlugChatSession(require_token(token), **connection.session_options(base_url, on_bad_value))
     as_text = format == "text" or (format is None and sys.stdout.isatty())
     # Locked before it is read: another process may be writing to it.
     with nullcontext(WatchState()) if state is None else WatchState.locked(state) as known:
