@@ -171,10 +171,7 @@ def bulk(
 def _print_results(summary: ExportSummary, first_failures: Sequence[AccountExport], first_problem: str) -> int:
     """Print the table on stdout, and on stderr what there is to know about it. Return the exit code."""
     sys.stdout.write(render_table(_summary_table(summary), sys.stdout))
-    for failure in first_failures:
-        _print_failed(failure)
-    if summary.failed > len(first_failures):
-        tell(f"… and {summary.failed - len(first_failures)} more failed accounts\n")
+    _print_failures(first_failures, summary.failed)
     print_problems(summary.problems, first_problem)
     if summary.skipped:
         tell("Accounts that an earlier run finished were skipped; use --restart to fetch them again.\n")
@@ -186,11 +183,18 @@ def _print_results(summary: ExportSummary, first_failures: Sequence[AccountExpor
     return EXIT_OK
 
 
-def _print_failed(export: AccountExport) -> None:
-    """Print on stderr why an account failed, and what to do."""
-    if export.error is not None:
-        tell(marked_line("failed:", "bold red", f"{export.account}: {export.error.what_happened}", sys.stderr))
-        tell(marked_line("  what to do:", "bold", export.error.hint, sys.stderr))
+def _print_failures(failures: Sequence[AccountExport], total: int) -> None:
+    """Print on stderr why the first of all failed accounts failed, and what to do: once where that is the same."""
+    hints: dict[str, list[str]] = {}
+    for failure in failures:
+        if failure.error is not None:
+            hints.setdefault(failure.error.hint, []).append(f"{failure.account}: {failure.error.message}")
+    for hint, reasons in hints.items():
+        for reason in reasons:
+            tell(marked_line("failed:", "bold red", reason, sys.stderr))
+        tell(marked_line("what to do:", "bold", hint, sys.stderr))
+    if more := total - len(failures):
+        tell(f"{more} more {'account' if more == 1 else 'accounts'} failed\n")
 
 
 def _summary_table(summary: ExportSummary) -> Table:

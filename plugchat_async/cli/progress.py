@@ -120,7 +120,7 @@ def bulk_progress(accounts: int) -> Generator[OnExport | None]:
     """Show finished and failed accounts, chats per second and the remaining time on stderr, if it is a terminal."""
     columns = (
         TextColumn("{task.completed:.0f} of {task.total:.0f} accounts, {task.fields[failed]} failed"),
-        BarColumn(),
+        BarColumn(bar_width=10),
         TextColumn("{task.fields[rate]:,.0f} chats/s,"),
         TimeRemainingColumn(elapsed_when_finished=True),
         TextColumn("left"),

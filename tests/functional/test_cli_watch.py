@@ -103,7 +103,8 @@ def test_a_bad_value_is_told_once(account: PlugChatSimulator, capsys: pytest.Cap
     )
     out, err = capsys.readouterr()
     assert len(out.splitlines()) == 2
-    assert err == "warning: a value could not be read: page 1, chat 0, unread: expected a count, got '\\x1b[2J'\n"
+    told = "warning: a value could not be read: page 1, chat 0, unread: expected a count, got '\\x1b[2J'\n"
+    assert err == told + "warning: the list is not sorted by time: each poll reads all of it\n"
     assert "\x1b" not in err
     account.script(*[Fault.answer('[{"phone":"1","unread":"x"}]')] * 6)
     assert cli.run(["watch", "--max-polls", "1", "--on-bad-value", "raise"]) == 4
