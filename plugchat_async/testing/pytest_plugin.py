@@ -198,7 +198,9 @@ def _scripts(item: pytest.Item) -> "list[tuple[tuple[testing.Fault, ...], Any]]"
     """Return the faults of each marker, with their page."""
     scripts: list[tuple[tuple[testing.Fault, ...], Any]] = []
     for marker in _markers(item, "plugchat_faults"):
-        wrong = [one for one in (*marker.args, *(marker.kwargs.keys() - {"page"})) if not isinstance(one, testing.Fault)]
+        wrong = [
+            one for one in (*marker.args, *(marker.kwargs.keys() - {"page"})) if not isinstance(one, testing.Fault)
+        ]
         if wrong or not marker.args:
             got = repr(wrong[0]) if wrong else "none"
             example = "plugchat_faults(Fault.status(503), Fault.reset())"

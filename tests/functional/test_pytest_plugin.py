@@ -90,7 +90,11 @@ def test_pytest_finds_the_plugin() -> None:
 def test_the_markers_are_told(run: Run) -> None:
     """`pytest --markers` explains all three."""
     told = run("", "--markers").stdout.str()
-    for marker in ("plugchat_faults(*faults, page=None)", "plugchat_simulator(**options)", "plugchat_session(**options)"):
+    for marker in (
+        "plugchat_faults(*faults, page=None)",
+        "plugchat_simulator(**options)",
+        "plugchat_session(**options)",
+    ):
         assert f"@pytest.mark.{marker}: " in told
 
 
