@@ -6,7 +6,7 @@ Pure.
 import html
 import json
 import re
-from typing import Final
+from typing import Final, Protocol
 from urllib.parse import quote
 
 from attrs import field, frozen
@@ -24,6 +24,20 @@ _ESCAPE: Final = re.compile(
 )
 # What servers put between the characters of a long text: they fold it, and escape quotes.
 _FILLERS: Final = re.compile(r"[\s\\]+")
+
+
+class SecretText(Protocol):
+    """A text that other libraries hide, such as pydantic's SecretStr."""
+
+    def get_secret_value(self) -> str:
+        """Return the text."""
+        ...
+
+
+def reveal(value: object) -> object:
+    """Return the text that a `SecretText` hides; anything else as it is."""
+    get = None if isinstance(value, type) else getattr(value, "get_secret_value", None)
+    return get() if callable(get) else value
 
 
 @frozen(repr=False, eq=False)
@@ -45,6 +59,10 @@ class Secret:
     def following(self, *others: "Secret") -> "Secret":
         """Return the same secret, which takes out those others as well."""
         return Secret(self.value, tuple({*self.former, *(other.value for other in others)} - {self.value}))
+
+    def may_be_in(self, text: str) -> bool:
+        """Return whether a text has the first characters of the secret, in any spelling. It takes some microseconds."""
+        return _shows(text, [value for value in (self.value, *self.former) if value])
 
     def redact(self, text: str) -> str:
         """Return `text` without the secret.

@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import AsyncGenerator, AsyncIterable, Callable, Iterable
-from typing import Any, Literal, TypeAlias, Unpack, cast, overload
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias, Unpack, cast, overload
 
 from attrs import AttrsInstance, field, fields, frozen
 
@@ -17,6 +17,9 @@ from plugchat_async.bulk.workers import AccountResult, WorkerPool
 from plugchat_async.errors import PlugChatError
 from plugchat_async.models import Page
 from plugchat_async.server_traits import ServerTraits
+
+if TYPE_CHECKING:
+    from yarl import URL
 
 logger = logging.getLogger("plugchat_async.bulk")
 
@@ -42,7 +45,7 @@ class BulkOptions(CommonWalkOptions, RequestOptions, total=False):
     """
 
     page_size: int
-    base_url: str
+    base_url: "str | URL | None"
     account_requests_per_second: float | None
     isolate_connections: bool
     server_traits: ServerTraits | None
@@ -83,14 +86,13 @@ def settings_of(options: BulkOptions) -> BulkSettings:
     address = hidden.take_address()
     if isinstance(address, PlugChatError):
         raise address
-    origin, proxy = address
     unknown = options.keys() - BulkOptions.__optional_keys__
     if unknown:
         raise TypeError(f"unexpected keyword arguments: {', '.join(sorted(unknown))}")
     return BulkSettings(
         WalkSettings(**_options_of(WalkSettings, options)),
-        RequestSettings(proxy=proxy, **_options_of(RequestSettings, options)),
-        origin,
+        RequestSettings(proxy=address.proxy, environment=address.environment, **_options_of(RequestSettings, options)),
+        address.origin,
         options.get("isolate_connections", False),
         options.get("server_traits"),
     )

@@ -66,12 +66,13 @@ that is one of the two documented ones, to both.
 
 import ssl
 
+from plugchat_async._http.environment import FromEnvironment
 from plugchat_async._http.options import RequestSettings
-from plugchat_async._http.proxy import Proxy
+from plugchat_async._http.proxy import Proxies
 from plugchat_async._http.secret import Secret
 from plugchat_async._http.token import token_problem
 from plugchat_async._http.transport import Transport
-from plugchat_async._http.urls import DEFAULT_BASE_URL, parse_base_url, proxy_problem
+from plugchat_async._http.urls import parse_base_url, proxy_problem
 from plugchat_async._internal.clock import Clock
 from plugchat_async._internal.validation import check_function, check_type
 from plugchat_async.doctor.check_runner import CheckRunner, OnFinding
@@ -84,7 +85,7 @@ __all__ = ["CHECKS", "MAX_REQUESTS", "Category", "Check", "Fact", "Finding", "Re
 async def examine(
     token: str,
     *,
-    base_url: str = DEFAULT_BASE_URL,
+    base_url: str | None = None,
     timeout: float = 30.0,  # noqa: ASYNC109 - limits each step, not all of them
     proxy: str | None = None,
     trust_env: bool = False,
@@ -97,7 +98,8 @@ async def examine(
 
     Args:
         token: The account's raw token. It appears in no finding, even if a server echoes it.
-        base_url: As for `PlugChatSession`. Default https://app.plugchat.com.br.
+        base_url: As for `PlugChatSession`. Default None: that of PLUGCHAT_BASE_URL, or
+            https://app.plugchat.com.br.
         timeout: The limit in seconds for one request, one DNS look-up, or one TLS handshake. Default 30.0.
         proxy: As for `PlugChatSession`. With a proxy, DNS and TLS are not checked.
         trust_env: As for `PlugChatSession`. Default False.
@@ -115,9 +117,10 @@ async def examine(
     # Delete locals that may contain secrets: tracebacks can show the locals of this frame.
     problem = token_problem(token)
     checked_token = problem or Secret(str.__str__(token))
-    checked_base_url, problem = parse_base_url(base_url), proxy_problem(proxy)
+    url, name = FromEnvironment().base_url() if base_url is None else (base_url, "base_url")
+    checked_base_url, problem = parse_base_url(url, name=name), proxy_problem(proxy)
     secret_proxy = None if proxy is None else Secret(proxy)
-    del token, base_url, proxy
+    del token, base_url, url, proxy
     if problem is not None:
         raise problem
     check_type("quotes", quotes, bool)
@@ -125,7 +128,7 @@ async def examine(
     options = RequestSettings(timeout=timeout, proxy=secret_proxy, ssl_context=ssl_context, clock=clock)
     transport = Transport(
         borrowed=None,
-        proxy=None if options.proxy is None else Proxy(options.proxy),
+        proxies=Proxies(options.proxy),
         ssl_context=options.ssl_context,
         max_response_bytes=options.max_response_bytes,
         keep_headers=True,
