@@ -85,8 +85,8 @@ def doctor(
             examine(
                 token or "",
                 base_url=base_url or DEFAULT_BASE_URL,
-                timeout=options["timeout"],
-                proxy=options["proxy"],
+                timeout=connection.timeout,
+                proxy=connection.proxy or None,
                 ssl_context=options.get("ssl_context"),
                 trust_env=connection.trust_env,
                 quotes=not as_json,

@@ -104,7 +104,7 @@ def watch(
         line_of = _line if as_text else _json_line
         printer = _EventPrinter(known, state, line_of, sync=not no_sync)
         if max_polls is None or sys.stderr.isatty():  # not in a mail of cron
-            tell(f"watching {base_url or DEFAULT_BASE_URL}: a poll every {interval:g} s; press Ctrl-C to stop\n")
+            tell(f"watching {session.base_url}: a poll every {interval:g} s; press Ctrl-C to stop\n")
         return _print_events(session, options, printer, saved=state is not None)
 
 

@@ -66,7 +66,7 @@ that is one of the two documented ones, to both.
 
 import ssl
 
-from plugchat_async._http.environment import FromEnvironment
+from plugchat_async._http.environment import FromEnvironment, environment_proxies
 from plugchat_async._http.options import RequestSettings
 from plugchat_async._http.proxy import Proxies
 from plugchat_async._http.secret import Secret
@@ -78,6 +78,7 @@ from plugchat_async._internal.validation import check_function, check_type
 from plugchat_async.doctor.check_runner import CheckRunner, OnFinding
 from plugchat_async.doctor.findings import CHECKS, Category, Check, Fact, Finding, Report, Status, Value
 from plugchat_async.doctor.prober import MAX_REQUESTS
+from plugchat_async.errors import PlugChatError
 
 __all__ = ["CHECKS", "MAX_REQUESTS", "Category", "Check", "Fact", "Finding", "Report", "Status", "Value", "examine"]
 
@@ -111,7 +112,8 @@ async def examine(
             ends the examination. Default None.
 
     Raises:
-        InvalidValueError: An argument other than `token` and `base_url` is out of range. Raised before any I/O.
+        InvalidValueError: An argument other than `token` and `base_url` is out of range, or a proxy of the environment
+            is not valid. Raised before any I/O.
         InvalidTypeError: Such an argument has the wrong type.
     """
     # Delete locals that may contain secrets: tracebacks can show the locals of this frame.
@@ -123,18 +125,24 @@ async def examine(
     del token, base_url, url, proxy
     if problem is not None:
         raise problem
+    check_type("trust_env", trust_env, bool)
+    environment = environment_proxies() if trust_env and secret_proxy is None else {}
+    if isinstance(environment, PlugChatError):
+        raise environment
     check_type("quotes", quotes, bool)
     check_function("on_finding", on_finding, "a Finding")
     options = RequestSettings(timeout=timeout, proxy=secret_proxy, ssl_context=ssl_context, clock=clock)
+    proxies = Proxies(options.proxy, environment)
     transport = Transport(
         borrowed=None,
-        proxies=Proxies(options.proxy),
+        proxies=proxies,
         ssl_context=options.ssl_context,
         max_response_bytes=options.max_response_bytes,
         keep_headers=True,
     )
+    runner = CheckRunner(options, transport, proxies, checked_token, checked_base_url, quotes=quotes)
     transport.open()
     try:
-        return await CheckRunner(options, transport, checked_token, checked_base_url, quotes=quotes).run(on_finding)
+        return await runner.run(on_finding)
     finally:
         await transport.close()

@@ -9,6 +9,7 @@ from typing import Final
 from attrs import evolve
 
 from plugchat_async._http.options import RequestSettings
+from plugchat_async._http.proxy import Proxies
 from plugchat_async._http.request import RequestTemplate
 from plugchat_async._http.secret import Secret
 from plugchat_async._http.transport import Transport
@@ -46,7 +47,8 @@ class CheckRunner:
 
     Args:
         options: The settings of the requests.
-        transport: An open transport.
+        transport: A transport, open when it runs.
+        proxies: The proxies of the transport.
         token: The token, or the error if it is not valid.
         base_url: The base URL, or the error if it is not valid.
         quotes: Whether findings may quote the server's texts.
@@ -56,12 +58,14 @@ class CheckRunner:
         self,
         options: RequestSettings,
         transport: Transport,
+        proxies: Proxies,
         token: Secret | PlugChatError,
         base_url: str | PlugChatError,
         *,
         quotes: bool,
     ) -> None:
         self._options = options
+        self._proxies = proxies
         self._token = token
         self._base_url = base_url
         # Without a valid token no request is sent, so the placeholder never leaves.
@@ -168,11 +172,7 @@ class CheckRunner:
     def _check_proxy(self) -> Finding:
         if not isinstance(self._base_url, str):
             return skipped("proxy", self._blocked)
-        finding = check_proxy(
-            self._base_url,
-            is_given=self._options.proxy is not None,
-            trust_env=getattr(self._options, "trust_env", False),
-        )
+        finding = check_proxy(self._base_url, self._proxies, is_given=self._options.proxy is not None)
         self._through_proxy = finding.fact("used") is True
         return finding
 

@@ -32,7 +32,8 @@ Decorator = Callable[[Callable[..., object]], object]
 
 _MARKERS = {
     "plugchat_faults(*faults, page=None)": "faults of the first requests to plugchat_simulator, one each, in order, "
-    "such as plugchat_async.testing.Fault.status(503); with page=2, of the first requests for that page. Several markers add up: the module's, the class's, then the test's.",
+    "such as plugchat_async.testing.Fault.status(503); with page=2, of the first requests for that page. Several "
+    "markers add up: the module's, the class's, then the test's.",
     "plugchat_simulator(**options)": "options of PlugChatSimulator for the fixture plugchat_simulator, such as "
     "chats=1000. Several markers add up; the test's own options override the class's and the module's.",
     "plugchat_session(**options)": "options of PlugChatSession for the fixture plugchat_session, such as timeout=5.0 "

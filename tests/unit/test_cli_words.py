@@ -1,5 +1,7 @@
 """Words of the command line: filters of chats, names of options in messages, faults of `simulate`."""
 
+from collections.abc import AsyncGenerator
+
 import pytest
 
 from plugchat_async import Chat, InvalidValueError
@@ -48,7 +50,7 @@ def test_a_text_is_found_as_people_type_it(search: str, found: bool) -> None:
 async def test_conditions_add_up(wanted: ChatFilter, found: list[Chat]) -> None:
     """All must hold; the limit counts what matches, and no more is read."""
 
-    async def chats() -> object:
+    async def chats() -> AsyncGenerator[Chat, None]:
         for chat in (ANA, GROUP, CHANNEL):
             yield chat
 
