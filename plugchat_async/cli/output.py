@@ -4,9 +4,11 @@ import io
 import sys
 from collections.abc import AsyncIterable, Callable, Generator, Sequence
 from contextlib import contextmanager
+from itertools import chain
 from pathlib import Path
 from typing import Final, Literal, TextIO
 
+from rich.cells import cell_len
 from rich.table import Column, Table
 from rich.text import Text
 
@@ -19,6 +21,9 @@ from plugchat_async.export.writers import require_pyarrow, write_parquet
 LineFormat = Literal["jsonl", "csv"]
 OutputFormat = Literal["table", "json", "jsonl", "csv", "parquet"]
 
+# The ids of groups, today's and old ones. Longer ones are broken.
+_USUAL_ID: Final = 24
+_LONG_ID: Final = 29
 _BY_SUFFIX: Final[dict[str, OutputFormat]] = {
     "": "jsonl",
     ".jsonl": "jsonl",
@@ -145,16 +150,19 @@ async def _write_text(
 
 def chats_table(found: Sequence[Chat]) -> Table:
     """Return a table of chats."""
+    # Rows fit into 80 columns, whatever is in them. rich takes room from columns without a fixed width.
+    longest = max((cell_len(chat.id) for chat in found), default=0)
+    flags = [_flags_of(chat) for chat in found]
+    flag_width = max(map(len, ["flags", *chain.from_iterable(flags)]))
     table = Table(
-        # A row fits into 80 columns, also with the longest flag and an old group's id of 29 characters.
         Column("name", min_width=4, overflow="fold"),
-        Column("id", no_wrap=True),
+        Column("id", no_wrap=True) if longest <= _LONG_ID else Column("id", overflow="fold", width=_USUAL_ID),
         Column("unread", justify="right", no_wrap=True),
         Column("last message", no_wrap=True, min_width=16),
-        Column("flags", min_width=5),
+        Column("flags", min_width=flag_width, width=flag_width if longest > _USUAL_ID else None),
         caption="Times are in UTC.",
     )
-    for chat in found:
+    for chat, chat_flags in zip(found, flags, strict=True):
         time_ = chat.last_message_time
         # Text, not str: a name in brackets is not markup.
         table.add_row(
@@ -162,7 +170,7 @@ def chats_table(found: Sequence[Chat]) -> Table:
             Text(printable(chat.id)),
             str(chat.unread),
             "" if time_ is None else f"{time_:%Y-%m-%d %H:%M}",
-            " ".join(_flags_of(chat)),
+            " ".join(chat_flags),
         )
     return table
 

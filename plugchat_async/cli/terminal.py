@@ -14,8 +14,6 @@ from rich.text import Text
 _JOINERS: Final = "\u200d\ufe0f"
 # The width of tables outside of a terminal, so that rows stay whole.
 _WIDTH: Final = 160
-# From this width on, the table fits into the terminal, whatever is in it.
-_USUAL_WIDTH: Final = 80
 
 
 def printable(text: str) -> str:
@@ -87,11 +85,7 @@ def render_table(table: Table, out: TextIO) -> str:
     minimum = console.measure(table, options=console.options.update(max_width=_WIDTH)).minimum
     for column in folding:
         column.max_width = None
-    if console.width >= _USUAL_WIDTH:
-        for column in table.columns if minimum > console.width else ():
-            column.no_wrap, column.min_width, column.overflow = False, None, "fold"
-    else:
-        console.width = max(console.width, minimum)
+    console.width = max(console.width, minimum)
     with console.capture() as captured:
         console.print(table)
     return captured.get()

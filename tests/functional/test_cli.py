@@ -28,7 +28,7 @@ from support.fakes import move_too_fast, served
 from support.gateway import Gateway
 from support.peers import program
 from support.rows import ids_in
-from support.terminal import PLUGCHAT, STEERING, STEERING_NAMES, on_terminal, raw_on_terminal
+from support.terminal import PLUGCHAT, STEERING, STEERING_NAMES, on_terminal, raw_on_terminal, screen_of
 
 
 @pytest.fixture
@@ -677,23 +677,8 @@ def test_a_table_into_a_closed_pipe_ends_quietly(account: PlugChatSimulator, com
 
 
 def on_one_terminal(command: list[str], *, columns: int = 80) -> str:
-    """Run a command whose stdout and stderr are the same terminal; give what is left to be seen on it.
-
-    As far as rich draws: it erases a line, goes up, and hides the cursor.
-    """
-    raw = raw_on_terminal(command, stderr=True, COLUMNS=str(columns), NO_COLOR="1", TERM="xterm")
-    lines, row = [""], 0
-    for part in re.findall(r"\x1b\[[?0-9;]*[A-Za-z]|\r|\n|[^\x1b\r\n]+", raw):
-        if part == "\n":
-            row += 1
-            lines += [""] * (row + 1 - len(lines))
-        elif part == "\x1b[1A":
-            row -= 1
-        elif part == "\x1b[2K":
-            lines[row] = ""
-        elif not part.startswith(("\x1b", "\r")):
-            lines[row] += part
-    return "\n".join(lines)
+    """Run a command whose stdout and stderr are the same terminal; give what is left to be seen on it."""
+    return screen_of(raw_on_terminal(command, stderr=True, COLUMNS=str(columns), NO_COLOR="1", TERM="xterm"))
 
 
 @pytest.mark.slow
