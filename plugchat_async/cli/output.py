@@ -150,16 +150,15 @@ async def _write_text(
 
 def chats_table(found: Sequence[Chat]) -> Table:
     """Return a table of chats."""
-    # Rows fit into 80 columns, whatever is in them. rich takes room from columns without a fixed width.
+    # Rows fit into 80 columns, whatever is in them: where room is short, all but the name have their smallest width.
     longest = max((cell_len(chat.id) for chat in found), default=0)
     flags = [_flags_of(chat) for chat in found]
-    flag_width = max(map(len, ["flags", *chain.from_iterable(flags)]))
     table = Table(
-        Column("name", min_width=4, overflow="fold"),
-        Column("id", no_wrap=True) if longest <= _LONG_ID else Column("id", overflow="fold", width=_USUAL_ID),
+        Column("name", min_width=9 if longest <= _USUAL_ID else 4, overflow="fold"),
+        Column("id", overflow="fold", min_width=_USUAL_ID) if longest > _LONG_ID else Column("id", no_wrap=True),
         Column("unread", justify="right", no_wrap=True),
         Column("last message", no_wrap=True, min_width=16),
-        Column("flags", min_width=flag_width, width=flag_width if longest > _USUAL_ID else None),
+        Column("flags", min_width=max(map(len, ["flags", *chain.from_iterable(flags)]))),
         caption="Times are in UTC.",
     )
     for chat, chat_flags in zip(found, flags, strict=True):

@@ -78,14 +78,18 @@ def render_table(table: Table, out: TextIO) -> str:
     """Return a table as text for `out`."""
     # As text, for the same reason.
     console = Console(file=out, width=None if out.isatty() else _WIDTH)
-    # In a very narrow terminal, lines wrap rather than cut off phones. Only columns with "fold" break long words.
-    folding = [column for column in table.columns if column.overflow == "fold"]
-    for column in folding:
-        column.max_width = column.min_width
-    minimum = console.measure(table, options=console.options.update(max_width=_WIDTH)).minimum
-    for column in folding:
-        column.max_width = None
-    console.width = max(console.width, minimum)
+    unlimited = console.options.update(max_width=_WIDTH)
+    if console.measure(table, options=unlimited).maximum > console.width:
+        # rich would take room from all columns alike, and then cut off what has its smallest width.
+        for column in table.columns[1:]:
+            column.width = column.min_width
+    # In a very narrow terminal, lines wrap rather than cut off phones.
+    first = table.columns[0]
+    first.max_width = first.min_width
+    minimum = console.measure(table, options=unlimited).minimum
+    first.max_width = None
+    if minimum > console.width:
+        console.width, first.width = minimum, first.min_width
     with console.capture() as captured:
         console.print(table)
     return captured.get()
