@@ -22,6 +22,7 @@ from plugchat_async.session import BASE_URL_VARIABLE, TOKEN_VARIABLE
 from plugchat_async.testing import PlugChatSimulator, Quirks
 from plugchat_async.testing.dialects import Dialect
 from plugchat_async.testing.quirks import PastEnd, WithoutTime
+from plugchat_async.testing.simulator import LOOPBACK
 
 SIMULATE_EXAMPLES = (
     "Examples: `plugchat simulate`; `plugchat simulate --busy --latency 0.05`; `plugchat simulate --disconnected`; "
@@ -40,7 +41,14 @@ def simulate(
     *,
     chats: Annotated[IntOption, Parameter(help="Number of chats of each account.")] = 1000,
     seed: Annotated[IntOption, Parameter(help="The same seed makes the same chats.")] = 0,
-    port: Annotated[IntOption, Parameter(help="Port to listen on, on loopback; 0: any free port.")] = 8765,
+    port: Annotated[IntOption, Parameter(help="Port to listen on; 0: any free port.")] = 8765,
+    host: Annotated[
+        str,
+        Parameter(
+            help="Address to listen on: 0.0.0.0 for other containers and machines, all of which can then use it. Their "
+            "sessions need this machine's name in base_url, and insecure_http=True."
+        ),
+    ] = LOOPBACK,
     latency: Annotated[float, Parameter(help="Seconds before each response.")] = 0.0,
     dialect: Annotated[
         Dialect, Parameter(help="Chats as the gateway sends them today, or as in the vendor's page of 2021.")
@@ -98,7 +106,7 @@ def simulate(
     )
     connected = not disconnected
     sim = PlugChatSimulator(
-        chats, seed=seed, latency=latency, port=port, dialect=dialect, connected=connected, quirks=quirks
+        chats, seed=seed, latency=latency, port=port, host=host, dialect=dialect, connected=connected, quirks=quirks
     )
     for page, faults in parse_faults(fault).items():
         sim.script(*faults, page=page)
@@ -126,7 +134,7 @@ def simulate(
     per_account = f" each of {accounts} accounts" if accounts > 1 else ""
     state = ", phone not connected" if disconnected else ", syncing" if syncing else ""
     try:
-        run_async(_serve(sim, names, accounts_file, port, f"{chats} chats{per_account}{state}"))
+        run_async(_serve(sim, names, accounts_file, (host, port), f"{chats} chats{per_account}{state}"))
     except KeyboardInterrupt as stop:
         if not is_ctrl_c(stop):  # which is the normal end
             raise
@@ -134,7 +142,7 @@ def simulate(
 
 
 async def _serve(
-    sim: PlugChatSimulator, names: Mapping[str, str], accounts_file: Path | None, port: int, served: str
+    sim: PlugChatSimulator, names: Mapping[str, str], accounts_file: Path | None, address: tuple[str, int], served: str
 ) -> None:
     """Serve accounts until a signal.
 
@@ -142,16 +150,20 @@ async def _serve(
         sim: The simulator.
         names: The tokens of the accounts by their names.
         accounts_file: The file to write them into, if there is one.
-        port: The port that was asked for.
+        address: The host and the port that were asked for.
         served: The description of what is served.
     """
+    host, port = address
     async with AsyncExitStack() as stack:
         try:
             await stack.enter_async_context(sim)
         except OSError as error:
             reason = os.strerror(error.errno) if error.errno else str(error)  # without the event loop's words
             raise InvalidValueError(
-                f"can't listen on port {port}: {reason}", "Choose another --port, or 0 for any."
+                f"can't listen on {'' if host == LOOPBACK else f'{host}, '}port {port}: {reason}",
+                "Choose another --port, or 0 for any."
+                if host == LOOPBACK
+                else "--host must be an address of this machine, and --port one that is free.",
             ) from None
         if accounts_file is not None:
             with open_output(accounts_file) as out:

@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Mapping
 from types import TracebackType
-from typing import Self
+from typing import Final, Self
 
 from aiohttp import hdrs, web
 from attrs import frozen
@@ -43,6 +43,11 @@ class SimulatedRequest:
     page_size: str | None
 
 
+LOOPBACK: Final = "127.0.0.1"
+# Where one that listens on all addresses is reached from this machine.
+_OF_THIS_MACHINE: Final = {"0.0.0.0": LOOPBACK, "::": "::1"}  # noqa: S104 - the keys are asked for
+
+
 class PlugChatSimulator(ChatEvents):
     """A Plug Chat server with one or several accounts of made-up chats, on loopback, in the caller's event loop.
 
@@ -62,6 +67,8 @@ class PlugChatSimulator(ChatEvents):
             is "not connected", as with the gateway. Default True.
         token: The token that requests for the first account send. Default "simulated-token".
         port: The port to listen on. Default 0: any free port.
+        host: The address or host name to listen on, such as "0.0.0.0" for other machines and containers. Anybody who
+            reaches it can use it. Default "127.0.0.1".
         dialect: The kind and spelling of chats. "gateway": as the gateway lists them today. Times are in milliseconds,
             half of the chats have no phone but a lid, more than half have no time, and a person has up to five chats.
             "documented": as in the vendor's page of 2021. Times are in seconds, and each chat has a phone and a time.
@@ -86,11 +93,15 @@ class PlugChatSimulator(ChatEvents):
         connected: bool = True,
         token: str = "simulated-token",  # noqa: S107 - it protects nothing
         port: int = 0,
+        host: str = LOOPBACK,
         dialect: Dialect = "gateway",
         quirks: Quirks | None = None,
     ) -> None:
         check_int("chats", chats, minimum=0)
         check_int("port", port, minimum=0, maximum=65535)
+        check_type("host", host, str)
+        if not host:
+            raise InvalidValueError("host is empty", "Use 127.0.0.1, or 0.0.0.0 for all addresses.")
         check_seconds("latency", latency, zero=True)
         check_type("connected", connected, bool)
         check_choice("dialect", dialect, DIALECTS)
@@ -104,6 +115,7 @@ class PlugChatSimulator(ChatEvents):
         self._accounts = {token: self._account}
         self._latency = latency
         self._port = port
+        self._host = host
         self._script = FaultScript()
         self._runner: web.AppRunner | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -115,14 +127,17 @@ class PlugChatSimulator(ChatEvents):
 
     @property
     def base_url(self) -> str:
-        """The base URL, http://127.0.0.1:port.
+        """The base URL for this machine, http://127.0.0.1:port, or with the `host` that it listens on.
+
+        Others reach one that listens on all addresses by this machine's name, with `insecure_http=True`.
 
         Raises:
             RuntimeError: If the simulator is not running.
         """
         if self._runner is None or not self._runner.addresses:
             raise RuntimeError("the simulator is not running: use `async with PlugChatSimulator() as sim`")
-        return f"http://127.0.0.1:{self._runner.addresses[0][1]}"
+        host = _OF_THIS_MACHINE.get(self._host, self._host)
+        return f"http://{f'[{host}]' if ':' in host else host}:{self._runner.addresses[0][1]}"
 
     @property
     def listed_chats(self) -> tuple[Chat, ...]:
@@ -147,7 +162,7 @@ class PlugChatSimulator(ChatEvents):
         # A client that disconnects cancels its handler, which ends "hang".
         runner = web.AppRunner(app, handler_cancellation=True, access_log=None, shutdown_timeout=0.1)
         await runner.setup()
-        await web.TCPSite(runner, "127.0.0.1", self._port).start()
+        await web.TCPSite(runner, self._host, self._port).start()
         self._runner = runner
         self._loop = asyncio.get_running_loop()
         self._start_ticker()

@@ -542,6 +542,14 @@ def test_simulate_on_a_port_that_is_taken(account: PlugChatSimulator, capsys: py
     assert f"can't listen on port {port}" in capsys.readouterr().err
 
 
+def test_simulate_on_an_address_of_another_machine(capsys: pytest.CaptureFixture[str]) -> None:
+    """Names it. 203.0.113.0/24 is for documentation: no machine has it."""
+    assert cli.run(["simulate", "--host", "203.0.113.9", "--port", "0"]) == 2
+    err = capsys.readouterr().err
+    assert "can't listen on 203.0.113.9, port 0" in err
+    assert "--host must be an address of this machine" in err
+
+
 @pytest.fixture
 def simulated(account: PlugChatSimulator, monkeypatch: pytest.MonkeyPatch) -> Callable[..., PlugChatSimulator]:
     """What `plugchat simulate` would serve with options, if its port were not taken."""

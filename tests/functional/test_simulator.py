@@ -773,3 +773,17 @@ async def test_a_fault_that_lasts() -> None:
             sim.script(Fault.hang().always(), Fault.none())
         with pytest.raises(InvalidValueError, match="page must be at least 0"):
             sim.script(Fault.none(), page=-1)
+
+
+@pytest.mark.parametrize(("host", "shown"), [("0.0.0.0", "127.0.0.1"), ("localhost", "localhost")])
+async def test_a_simulator_listens_where_it_is_told(host: str, shown: str) -> None:
+    """Other containers reach it on all addresses; its own base URL is one that works on this machine."""
+    async with PlugChatSimulator(3, host=host) as sim, PlugChatSession(sim.token, base_url=sim.base_url) as session:
+        assert sim.base_url.startswith(f"http://{shown}:")
+        assert len(await session.list_chats()) == 3
+
+
+def test_a_host_is_a_name_or_an_address() -> None:
+    """Others are refused."""
+    with pytest.raises(InvalidValueError, match="host is empty"):
+        PlugChatSimulator(host="")

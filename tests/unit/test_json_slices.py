@@ -95,6 +95,8 @@ def test_where_pieces_end_changes_nothing(rows: list[Any], piece: int, indent: i
         (b'[1,2,3,"ab\\\\\\"cdef"]', ""),
         (b"[1,2,3,[4,[5,", "CutError"),
         (b"[" * 2000, "RecursionError"),
+        (codecs.BOM_UTF8 + b" [" * 2000 + b"]" * 2000, "RecursionError"),
+        (b"[" + b"[]," * 2000 + b"[]]", ""),
     ],
     ids=repr,
 )
