@@ -53,10 +53,7 @@ CHATS_EXAMPLES: Final = (
 )
 
 # What a signal leaves of an output that is complete or not there, and of one that is not.
-_NOTHING_WRITTEN: Final = (
-    "nothing was written. Run the same command again; with --format jsonl or csv on standard output and --checkpoint "
-    "FILE, a run can be resumed."
-)
+_NOTHING_WRITTEN: Final = "nothing was written. Run the same command again."
 _INCOMPLETE: Final = "the output is not complete. Run the same command again."
 
 

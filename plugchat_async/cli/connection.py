@@ -47,6 +47,13 @@ class Connection:
             help="Use the proxy of HTTPS_PROXY, HTTP_PROXY and NO_PROXY, if --proxy is not given.",
         ),
     ] = False
+    insecure_http: Annotated[
+        bool,
+        Parameter(
+            negative=(),
+            help="Accept a base URL with http on another machine, for a test server. It sends the token in clear text.",
+        ),
+    ] = False
     verbose: VerboseOption = 0
 
     def session_options(self, base_url: str, on_bad_value: OnBadValue = "warn") -> SessionOptions:
@@ -67,8 +74,7 @@ class Connection:
         options: dict[str, Any] = {"timeout": self.timeout, "proxy": self.proxy or None}
         if self.ca_file is not None:
             options["ssl_context"] = trusting(self.ca_file)
-        if self.trust_env:
-            options["trust_env"] = True
+        options |= {name: True for name in ("trust_env", "insecure_http") if getattr(self, name)}
         if RequestLog.is_shown():
             options["telemetry"] = RequestLog()
         return cast("RequestOptions", options)

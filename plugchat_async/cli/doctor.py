@@ -89,6 +89,7 @@ def doctor(
                 proxy=connection.proxy or None,
                 ssl_context=options.get("ssl_context"),
                 trust_env=connection.trust_env,
+                insecure_http=connection.insecure_http,
                 quotes=not as_json,
                 on_finding=None if as_json else show,
             )

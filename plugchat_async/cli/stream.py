@@ -95,7 +95,7 @@ class ChatStream:
         try:
             if not self._file.begun:
                 self._file.remove()  # there is nothing to resume from
-                return "nothing was written."
+                return "nothing was written. Run the same command again."
             if self._walk is not None:  # else the checkpoint is as it was
                 self._file.save(self._walk, running=False)
         except OutputError as problem:

@@ -90,6 +90,7 @@ async def examine(
     timeout: float = 30.0,  # noqa: ASYNC109 - limits each step, not all of them
     proxy: str | None = None,
     trust_env: bool = False,
+    insecure_http: bool = False,
     ssl_context: ssl.SSLContext | None = None,
     clock: Clock = Clock(),  # noqa: B008 - frozen
     quotes: bool = True,
@@ -104,6 +105,7 @@ async def examine(
         timeout: The limit in seconds for one request, one DNS look-up, or one TLS handshake. Default 30.0.
         proxy: As for `PlugChatSession`. With a proxy, DNS and TLS are not checked.
         trust_env: As for `PlugChatSession`. Default False.
+        insecure_http: As for `PlugChatSession`. Default False.
         ssl_context: As for `PlugChatSession`.
         clock: As for `PlugChatSession`.
         quotes: Whether findings may quote the server's texts, such as an error message. Default True. If False,
@@ -120,12 +122,13 @@ async def examine(
     problem = token_problem(token)
     checked_token = problem or Secret(str.__str__(token))
     url, name = FromEnvironment().base_url() if base_url is None else (base_url, "base_url")
-    checked_base_url, problem = parse_base_url(url, name=name), proxy_problem(proxy)
+    checked_base_url, problem = parse_base_url(url, name=name, insecure_http=insecure_http), proxy_problem(proxy)
     secret_proxy = None if proxy is None else Secret(proxy)
     del token, base_url, url, proxy
     if problem is not None:
         raise problem
     check_type("trust_env", trust_env, bool)
+    check_type("insecure_http", insecure_http, bool)
     environment = environment_proxies() if trust_env and secret_proxy is None else {}
     if isinstance(environment, PlugChatError):
         raise environment

@@ -43,7 +43,11 @@ def test_a_file_that_is_not_complete_does_not_appear(
     assert len(list(tmp_path.iterdir())) == 1
     process.send_signal(number)
     out, err = process.communicate(timeout=30)
-    assert (process.returncode, out, err) == (128 + number, "", f"{said(number)}: nothing was written.\n")
+    assert (process.returncode, out, err) == (
+        128 + number,
+        "",
+        f"{said(number)}: nothing was written. Run the same command again.\n",
+    )
     assert list(tmp_path.iterdir()) == []
 
 
@@ -182,7 +186,10 @@ def test_what_was_written_to_a_pipe_is_not_called_nothing(
         wait_until(lambda: len(account.requests) == 3)
         process.send_signal(signal.SIGTERM)
         _, err = process.communicate(timeout=30)
-    assert (process.returncode, err) == (143, "stopped by SIGTERM: the output is not complete.\n")
+    assert (process.returncode, err) == (
+        143,
+        "stopped by SIGTERM: the output is not complete. Run the same command again.\n",
+    )
 
 
 def test_a_file_that_appears_meanwhile_is_told_of(account: PlugChatSimulator, tmp_path: Path) -> None:

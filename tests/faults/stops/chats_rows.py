@@ -153,12 +153,12 @@ CHATS = [
     ),
     Row(ONTO_FILE, "a second run meanwhile", beside(OntoFile), Ended(2, IN_USE, "50 lines, `c`", NONE)),
     Row(INTO_PIPE, "a closed pipe", closed_pipe, Ended(141, "", "`c`", NONE)),
-    to_file(INT, 130, "interrupted: nothing was written."),
-    to_file(INT_TWICE, 130, "interrupted: nothing was written."),
-    to_file(TERM, 143, "stopped by SIGTERM: nothing was written."),
-    to_file(HUP, 129, "stopped by SIGHUP: nothing was written."),
+    to_file(INT, 130, "interrupted: nothing was written. Run the same command again."),
+    to_file(INT_TWICE, 130, "interrupted: nothing was written. Run the same command again."),
+    to_file(TERM, 143, "stopped by SIGTERM: nothing was written. Run the same command again."),
+    to_file(HUP, 129, "stopped by SIGHUP: nothing was written. Run the same command again."),
     to_file(KILL, 137, "", "the old `x.csv`, a hidden part"),
-    to_file(BACKGROUND, 143, "stopped by SIGTERM: nothing was written."),
+    to_file(BACKGROUND, 143, "stopped by SIGTERM: nothing was written. Run the same command again."),
     to_file(FULL, 1, f"error: can't write x.csv: File too large {CHECK_DISK}"),
     to_file(
         READ_ONLY, 1, f"error: can't write x.csv: Permission denied {CHECK_DISK}", "the old `x.csv`, a hidden part"
