@@ -2,15 +2,16 @@
 
 import json
 import sys
+import time
 from typing import Annotated, Final
 
 from attrs import asdict
 from cyclopts import Parameter
 
 from plugchat_async import AccountStatus, NotConnectedError, PlugChatSession
-from plugchat_async._http.urls import DEFAULT_BASE_URL
+from plugchat_async._http.urls import DEFAULT_BASE_URL, STATUS_PATH
 from plugchat_async.cli.connection import Connection, ConnectionOption
-from plugchat_async.cli.log import be_verbose
+from plugchat_async.cli.log import be_verbose, logger
 from plugchat_async.cli.options import EXIT_OK, EXIT_SERVICE, BaseURLOption, TokenOption, require_token
 from plugchat_async.cli.progress import waiting
 from plugchat_async.cli.signals import run_async
@@ -41,8 +42,13 @@ def status(
 
     async def fetch() -> AccountStatus:
         async with session:
+            started = time.monotonic()
             with waiting("asking for the account's status"):
-                return await session.fetch_status()
+                found = await session.fetch_status()
+            # Telemetry is of pages only.
+            seconds = time.monotonic() - started
+            logger.info("GET %s%s: HTTP 200 in %.3f s", session.base_url, STATUS_PATH, seconds)
+            return found
 
     found = run_async(fetch())
     if as_json:

@@ -181,6 +181,18 @@ def test_each_request_is_logged(account: PlugChatSimulator, logged: Run) -> None
     assert logged() == "", "the next command is quiet"
 
 
+@pytest.mark.parametrize("command", [["doctor"], ["status"], ["watch", "--max-polls", "1"]])
+def test_each_command_logs_its_requests(
+    account: PlugChatSimulator, capsys: pytest.CaptureFixture[str], command: list[str]
+) -> None:
+    """In the same way."""
+    assert cli.run([*command, "-v"]) == 0
+    lines = re.findall(
+        r"^\d\d:\d\d:\d\d GET http://\S+: HTTP \d+ in \d\.\d{3} s$", capsys.readouterr().err, re.MULTILINE
+    )
+    assert len(lines) == len(account.requests)
+
+
 @pytest.mark.parametrize(
     ("options", "level"), [(["-vv"], ""), (["--verbose", "-v"], ""), ([], "debug"), (["-v"], "DEBUG")]
 )
