@@ -35,7 +35,7 @@ VerboseOption = Annotated[
 ]
 
 logger = logging.getLogger("plugchat_async.cli")
-_package_logger: Final = logging.getLogger("plugchat_async")
+_package_logger: Final = logging.root.getChild("plugchat_async")
 
 
 class _Handler(logging.Handler):
@@ -83,7 +83,7 @@ def be_verbose(count: int) -> None:
 class RequestLog:
     """A `Telemetry` that logs each request when it has ended."""
 
-    _prefix: str = ""
+    _account: str | None = None
 
     @staticmethod
     def is_shown() -> bool:
@@ -92,11 +92,11 @@ class RequestLog:
 
     def walk(self, *, consistency: str, page_size: int, prefetch: int, account: str | None) -> "RequestLog":  # noqa: ARG002 - of the protocol
         """Begin a walk."""
-        return RequestLog("" if account is None else f"{account}: ")
+        return RequestLog(account)
 
     def page(self, number: int, size: int) -> "_PageLog":  # noqa: ARG002 - of the protocol
         """Begin a page."""
-        return _PageLog(self._prefix)
+        return _PageLog(self._account)
 
     def end(self, report: WalkReport, error: PlugChatError | None) -> None:
         """End a walk: its report has a record of its own."""
@@ -104,16 +104,17 @@ class RequestLog:
 
 @frozen
 class _PageLog:
-    _prefix: str
+    _account: str | None
 
     def attempt(self, *, url: str, path: str, server: str, port: int, resends: int) -> "_AttemptLog":  # noqa: ARG002 - of the protocol
-        return _AttemptLog(f"{self._prefix}GET {url}")
+        return _AttemptLog(url, self._account)
 
     def resend(self, reason: Reason, error: PlugChatError, *, wait: float, repair: str) -> None:
         """A resend has a record of its own."""
 
     def hold(self, seconds: float) -> None:
-        logger.info("%srate limited: the next request is sent in %.1f s", self._prefix, seconds)
+        text, prefix = "%srate limited: the next request is sent in %.1f s", _prefix(self._account)
+        logger.info(text, prefix, seconds, extra={"plugchat_account": self._account, "plugchat_wait": seconds})
 
     def end(self, chats: int | None, error: BaseException | None) -> None:
         """A page ends with its last attempt."""
@@ -121,8 +122,19 @@ class _PageLog:
 
 @frozen
 class _AttemptLog:
-    _request: str
+    _url: str
+    _account: str | None
 
     def end(self, status: int | None, error: BaseException | None, seconds: float) -> None:
-        outcome = f"HTTP {status}" if status else type(error).__name__
-        logger.info("%s: %s in %.3f s", self._request, outcome, seconds)
+        log_request(self._url, status, type(error).__name__, seconds, account=self._account)
+
+
+def log_request(url: str, status: int | None, error: str, seconds: float, *, account: str | None = None) -> None:
+    """Log a request that has ended, with its status or the name of its error."""
+    fields = {"plugchat_account": account, "plugchat_status": status, "plugchat_elapsed": seconds}
+    outcome = f"HTTP {status}" if status else error
+    logger.info("%sGET %s: %s in %.3f s", _prefix(account), url, outcome, seconds, extra=fields)
+
+
+def _prefix(account: str | None) -> str:
+    return "" if account is None else f"{account}: "

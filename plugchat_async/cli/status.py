@@ -11,7 +11,7 @@ from cyclopts import Parameter
 from plugchat_async import AccountStatus, NotConnectedError, PlugChatSession
 from plugchat_async._http.urls import DEFAULT_BASE_URL, STATUS_PATH
 from plugchat_async.cli.connection import Connection, ConnectionOption
-from plugchat_async.cli.log import be_verbose, logger
+from plugchat_async.cli.log import be_verbose, log_request
 from plugchat_async.cli.options import EXIT_OK, EXIT_SERVICE, BaseURLOption, TokenOption, require_token
 from plugchat_async.cli.progress import waiting
 from plugchat_async.cli.signals import run_async
@@ -46,8 +46,7 @@ def status(
             with waiting("asking for the account's status"):
                 found = await session.fetch_status()
             # Telemetry is of pages only.
-            seconds = time.monotonic() - started
-            logger.info("GET %s%s: HTTP 200 in %.3f s", session.base_url, STATUS_PATH, seconds)
+            log_request(f"{session.base_url}{STATUS_PATH}", 200, "", time.monotonic() - started)
             return found
 
     found = run_async(fetch())

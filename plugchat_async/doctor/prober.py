@@ -229,8 +229,10 @@ class Prober:
         outcome = await self.transport.send(request, timeout=self.timeout)
         self.sent += 1
         seconds = self.clock.monotonic() - started
-        result = outcome.error.message if isinstance(outcome, AttemptFailed) else f"HTTP {outcome.status}"
-        logger.info("GET %s: %s in %.3f s", request.url, result, seconds)
+        status = None if isinstance(outcome, AttemptFailed) else outcome.status
+        result = outcome.error.message if isinstance(outcome, AttemptFailed) else f"HTTP {status}"
+        fields = {"plugchat_status": status, "plugchat_elapsed": seconds}
+        logger.info("GET %s: %s in %.3f s", request.url, result, seconds, extra=fields)
         return outcome, seconds
 
     def _read(self, outcome: Response | AttemptFailed, number: int, size: int, seconds: float) -> ProbeResult:

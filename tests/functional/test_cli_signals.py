@@ -14,7 +14,7 @@ import pytest
 
 from plugchat_async import WatchState
 from plugchat_async.testing import Fault, PlugChatSimulator
-from support.commands import after, handles_sigterm, said, start, wait_until
+from support.commands import after, after_greeting, handles_sigterm, said, start, wait_until
 from support.fakes import served
 from support.terminal import PLUGCHAT
 
@@ -111,7 +111,7 @@ def test_a_watch_in_the_background_of_a_script_can_be_ended(
     os.kill(pid, number)
     out, err = shell.communicate(timeout=30)
     assert (shell.returncode, out) == (128 + number, "")
-    assert err == f"stopped by {number.name}: run the same command again to resume.\n"
+    assert after_greeting(err) == f"stopped by {number.name}: run the same command again to resume.\n"
     assert WatchState.load(state).chats == account.chats
     assert not (tmp_path / "s.lock").exists()
 
@@ -124,7 +124,9 @@ def test_a_watch_without_a_state_says_what_it_would_have_saved(account: PlugChat
     process.send_signal(signal.SIGTERM)
     _, err = process.communicate(timeout=30)
     assert process.returncode == 143
-    assert err == "stopped by SIGTERM: what happens now is not printed later; with --state FILE it is.\n"
+    assert (
+        after_greeting(err) == "stopped by SIGTERM: what happens now is not printed later; with --state FILE it is.\n"
+    )
 
 
 @pytest.mark.parametrize("command", ["status", "doctor", "simulate"])
