@@ -129,7 +129,7 @@ async def examine(
         raise problem
     check_type("trust_env", trust_env, bool)
     check_type("insecure_http", insecure_http, bool)
-    environment = environment_proxies() if trust_env and secret_proxy is None else {}
+    environment = environment_proxies() if trust_env and secret_proxy is None else None
     if isinstance(environment, PlugChatError):
         raise environment
     check_type("quotes", quotes, bool)
