@@ -113,8 +113,7 @@ class _PageLog:
         """A resend has a record of its own."""
 
     def hold(self, seconds: float) -> None:
-        text, prefix = "%srate limited: the next request is sent in %.1f s", _prefix(self._account)
-        logger.info(text, prefix, seconds, extra={"plugchat_account": self._account, "plugchat_wait": seconds})
+        """The record of the 429 has said it."""
 
     def end(self, chats: int | None, error: BaseException | None) -> None:
         """A page ends with its last attempt."""
@@ -133,8 +132,5 @@ def log_request(url: str, status: int | None, error: str, seconds: float, *, acc
     """Log a request that has ended, with its status or the name of its error."""
     fields = {"plugchat_account": account, "plugchat_status": status, "plugchat_elapsed": seconds}
     outcome = f"HTTP {status}" if status else error
-    logger.info("%sGET %s: %s in %.3f s", _prefix(account), url, outcome, seconds, extra=fields)
-
-
-def _prefix(account: str | None) -> str:
-    return "" if account is None else f"{account}: "
+    prefix = "" if account is None else f"{account}: "
+    logger.info("%sGET %s: %s in %.3f s", prefix, url, outcome, seconds, extra=fields)

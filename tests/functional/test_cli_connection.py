@@ -10,7 +10,6 @@ from typing import Any, Self
 import pytest
 import trustme
 
-from plugchat_async import PlugChatSession
 from plugchat_async.cli import app as cli
 from plugchat_async.testing import Fault, PlugChatSimulator, Quirks
 from support.fakes import RawServer, answering, http, served
@@ -106,14 +105,6 @@ def test_a_certificate_of_the_company_is_not_trusted_unasked(
     """The error says so."""
     assert cli.run(["chats", "--proxy", company.proxy.url()]) != 0
     assert "certificate" in capsys.readouterr().err
-
-
-def test_other_authorities_stay_trusted(company: Company) -> None:
-    """Those of --ca-file come in addition."""
-    from plugchat_async.cli.connection import trusting
-
-    before = ssl.create_default_context().cert_store_stats()["x509_ca"]
-    assert trusting(Path("ca.pem")).cert_store_stats()["x509_ca"] == before + 1
 
 
 @pytest.mark.parametrize(
@@ -224,23 +215,6 @@ def test_what_a_server_sends_can_not_steer_the_log(account: PlugChatSimulator, l
     """Its words are shown without control characters."""
     account.script(Fault.status(503, body="\x1b[2J\x07", headers={"Retry-After": "0"}))
     assert not {"\x1b", "\x07"} & set(logged("-v"))
-
-
-async def test_the_log_of_a_rate_limit(account: PlugChatSimulator, caplog: pytest.LogCaptureFixture) -> None:
-    """Which request waits, and for how long."""
-    from plugchat_async.cli.log import RequestLog, logger
-
-    caplog.set_level("INFO", logger.name)
-    page = RequestLog().walk(consistency="exact", page_size=1, prefetch=0, account="Ana").page(1, 1)
-    page.hold(2.5)
-    page.attempt(url="http://x", path="/", server="x", port=80, resends=0).end(None, TimeoutError(), 0.25)
-    assert caplog.messages == [
-        "Ana: rate limited: the next request is sent in 2.5 s",
-        "Ana: GET http://x: TimeoutError in 0.250 s",
-    ]
-    async with PlugChatSession(TOKEN, base_url=account.base_url, telemetry=RequestLog()) as session:
-        await session.fetch_page(1, 10)
-    assert caplog.messages[-1].startswith(f"GET {account.base_url}/")
 
 
 @pytest.mark.parametrize(

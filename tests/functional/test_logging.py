@@ -30,7 +30,7 @@ from plugchat_async import (
     WatchState,
     fetch_many,
 )
-from plugchat_async.cli.log import RequestLog
+from plugchat_async.cli import app as cli
 from plugchat_async.doctor import examine
 from plugchat_async.integrations.fastapi import add_problem_handlers
 from plugchat_async.testing import Fault, PlugChatSimulator, Quirks
@@ -187,9 +187,8 @@ class Scene:
         await examine(TOKEN, base_url=self.sim.base_url)
 
     async def command(self) -> None:
-        async with PlugChatSession(TOKEN, base_url=self.sim.base_url, telemetry=RequestLog()) as session:
-            await session.fetch_page(1, 10)
-        RequestLog().page(1, 10).hold(1.0)
+        options = ["--token", TOKEN, "--base-url", self.sim.base_url, "-v"]
+        assert await asyncio.to_thread(cli.run, ["status", *options]) == 0
 
     async def failing_telemetry(self) -> None:
         class Broken:
