@@ -10,6 +10,7 @@ from attrs import frozen
 
 from plugchat_async._http.secret import Secret
 from plugchat_async._http.urls import DEFAULT_BASE_URL, proxy_problem
+from plugchat_async._internal.validation import check_type
 from plugchat_async.errors import InvalidTypeError, InvalidValueError
 
 PREFIX: Final = "PLUGCHAT_"
@@ -32,8 +33,7 @@ class FromEnvironment:
     prefix: str = PREFIX
 
     def __attrs_post_init__(self) -> None:
-        if not isinstance(self.prefix, str):
-            raise InvalidTypeError(f"prefix must be a str, got {type(self.prefix).__name__}")
+        check_type("prefix", self.prefix, str)
         if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", self.prefix):
             raise InvalidValueError(
                 f"prefix must be letters, digits and underscores, got {self.prefix!r}", "Use one such as SALES_."

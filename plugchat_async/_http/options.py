@@ -190,7 +190,9 @@ class HiddenOptions:
             return problem
         if proxy is not None:
             return Address(origin, Secret(str(proxy)), {})
-        environment = environment_proxies() if options.get("trust_env") is True else {}
+        if options.get("trust_env") is not True:
+            return Address(origin, None, {})
+        environment = environment_proxies()
         return environment if isinstance(environment, PlugChatError) else Address(origin, None, environment)
 
 

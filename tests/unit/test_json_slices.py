@@ -97,6 +97,7 @@ def test_where_pieces_end_changes_nothing(rows: list[Any], piece: int, indent: i
         (b"[" * 2000, "RecursionError"),
         (codecs.BOM_UTF8 + b" [" * 2000 + b"]" * 2000, "RecursionError"),
         (b"[" + b"[]," * 2000 + b"[]]", ""),
+        (b'{"a":' + b"[" * 2000 + b"]" * 2000 + b"}", "ValidationError"),
     ],
     ids=repr,
 )
