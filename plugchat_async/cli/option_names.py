@@ -35,5 +35,8 @@ def name_options(
         return spelled(found[0]) or found[0]
 
     text = re.sub(r"""\b(?P<name>[a-z_]+)=["'](?P<value>\w+)["']""", with_value, text)
+    text = re.sub(
+        r"\b(?P<name>[a-z]+(?:_[a-z]+)+)=True\b(?! in Python)", lambda found: spelled(found["name"]) or found[0], text
+    )
     text = re.sub(r"\A[a-z_]+(?= (?:must|does|is|contains|has|cannot)\b)", alone, text)
     return re.sub(r"(?<![\w.-])[a-z]+(?:_[a-z]+)+\b(?![=(])", alone, text)

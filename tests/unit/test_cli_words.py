@@ -59,7 +59,16 @@ async def test_conditions_add_up(wanted: ChatFilter, found: list[Chat]) -> None:
     assert wanted.seen == (wanted.limit if wanted.limit is not None else 3)
 
 
-OPTIONS = {"--page-size", "--limit", "--base-url", "--consistency", "--ca-file", "--timeout", "--account"}
+OPTIONS = {
+    "--insecure-http",
+    "--page-size",
+    "--limit",
+    "--base-url",
+    "--consistency",
+    "--ca-file",
+    "--timeout",
+    "--account",
+}
 
 
 @pytest.mark.parametrize(
@@ -73,6 +82,8 @@ OPTIONS = {"--page-size", "--limit", "--base-url", "--consistency", "--ca-file",
         ("base_url is not a URL", ["--base-url", "x"], "--base-url is not a URL"),
         ('consistency="plain" proves nothing', [], "--consistency plain proves nothing"),
         ("pass an ssl_context", [], "pass an --ca-file"),
+        ("pass insecure_http=True.", [], "pass --insecure-http."),
+        ("use --allow-empty (insecure_http=True in Python)", [], "use --allow-empty (insecure_http=True in Python)"),
         ("page_size=100 is not it", [], "page_size=100 is not it"),
         ("max_pages must be at least 1", [], "max_pages must be at least 1"),
         ("a.page_size and account", [], "a.page_size and account"),

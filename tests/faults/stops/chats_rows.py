@@ -149,7 +149,7 @@ CHATS = [
         ONTO_FILE,
         "a disk that takes nothing (`/dev/full`)",
         stopped(OntoFullDevice, evolve(FULL, prefix=())),
-        Ended(1, f"{NO_SPACE} Nothing was written.", "0 lines", NONE),
+        Ended(1, f"{NO_SPACE} Nothing was written. Run the same command again.", "0 lines", NONE),
     ),
     Row(ONTO_FILE, "a second run meanwhile", beside(OntoFile), Ended(2, IN_USE, "50 lines, `c`", NONE)),
     Row(INTO_PIPE, "a closed pipe", closed_pipe, Ended(141, "", "`c`", NONE)),
@@ -163,5 +163,7 @@ CHATS = [
     to_file(
         READ_ONLY, 1, f"error: can't write x.csv: Permission denied {CHECK_DISK}", "the old `x.csv`, a hidden part"
     ),
-    Row(TO_FILE, "a second run meanwhile", beside(ToFile), Ended(0, "", "the new `x.csv`", NONE)),
+    Row(
+        TO_FILE, "a second run meanwhile", beside(ToFile), Ended(0, "wrote 250 chats to x.csv", "the new `x.csv`", NONE)
+    ),
 ]
