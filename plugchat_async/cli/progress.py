@@ -1,6 +1,5 @@
 """Live lines at the bottom of a terminal: what a command waits for, pages, accounts and rates."""
 
-import io
 import os
 import stat
 import sys
@@ -70,7 +69,7 @@ def _console() -> Console | None:
 def _writes_into_a_pipe() -> bool:
     try:
         mode = os.fstat(sys.stdout.fileno()).st_mode
-    except (OSError, io.UnsupportedOperation):
+    except (OSError, ValueError):  # ValueError: it is no file, or closed
         return False
     return stat.S_ISFIFO(mode) or stat.S_ISSOCK(mode)
 
