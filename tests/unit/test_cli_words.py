@@ -84,6 +84,7 @@ OPTIONS = {
         ("pass an ssl_context", [], "pass an --ca-file"),
         ("pass insecure_http=True.", [], "pass --insecure-http."),
         ("use --allow-empty (insecure_http=True in Python)", [], "use --allow-empty (insecure_http=True in Python)"),
+        ("a.csv: line 2: 'Ana': base_url must be https", [], "a.csv: line 2: 'Ana': base_url must be https"),
         ("page_size=100 is not it", [], "page_size=100 is not it"),
         ("max_pages must be at least 1", [], "max_pages must be at least 1"),
         ("a.page_size and account", [], "a.page_size and account"),
