@@ -46,7 +46,7 @@ def simulate(
         str,
         Parameter(
             help="Address to listen on: 0.0.0.0 for other containers and machines, all of which can then use it. Their "
-            "sessions need this machine's name in base_url, and insecure_http=True."
+            "sessions need this machine's name in base_url, and insecure_http=True or --insecure-http."
         ),
     ] = LOOPBACK,
     latency: Annotated[float, Parameter(help="Seconds before each response.")] = 0.0,
@@ -81,6 +81,7 @@ def simulate(
         tuple[str, ...],
         Parameter(
             negative=(),
+            show_default=False,
             help="Answer with a fault: a status such as 503, or close, empty, hang, html, partial, reset, truncate. "
             "503@page=2 is for one page, 503@times=3 for the first three requests; both: 503@page=2,times=3. Can be "
             "repeated.",
