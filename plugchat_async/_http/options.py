@@ -3,7 +3,7 @@
 import ssl
 from collections.abc import Mapping
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypedDict
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeAlias, TypedDict
 
 import aiohttp
 from attrs import field, frozen
@@ -23,6 +23,8 @@ from plugchat_async.server_traits import ServerTraits
 
 if TYPE_CHECKING:
     from yarl import URL
+
+Timeout: TypeAlias = float | timedelta | aiohttp.ClientTimeout
 
 __all__ = ["RequestOptions", "SessionOptions"]  # the public ones
 
@@ -55,7 +57,7 @@ class RequestOptions(TypedDict, total=False):
         clock: Time, sleep and randomness, for tests.
     """
 
-    timeout: float | timedelta | aiohttp.ClientTimeout
+    timeout: Timeout
     retry: RetryPolicy
     repair: bool
     on_bad_value: OnBadValue
@@ -92,7 +94,7 @@ class SessionOptions(RequestOptions, total=False):
 _OTHER_TIMEOUTS: Final = ("connect", "sock_connect", "sock_read")
 
 
-def _attempt_seconds(timeout: float | timedelta | aiohttp.ClientTimeout) -> float:
+def _attempt_seconds(timeout: Timeout) -> float:
     """Return the seconds of a timeout, still to be checked.
 
     Raises:

@@ -68,7 +68,7 @@ def split_slices(body: bytes) -> Generator[None, None, list[bytes]]:
         CutError: It is the beginning of a JSON array.
         TooLargeError: It has more elements, a larger element, or more brackets, than a body of its size may have.
         msgspec.ValidationError, RecursionError: It is not an array, or nested too deeply.
-        ValueError: It is not JSON.
+        msgspec.DecodeError, ValueError: It is not JSON.
     """
     if len(body) <= 2 * PIECE_BYTES:
         yield from _check_depth(body)

@@ -65,14 +65,15 @@ that is one of the two documented ones, to both.
 """
 
 import ssl
+from typing import TYPE_CHECKING, cast
 
 from plugchat_async._http.environment import FromEnvironment, environment_proxies
-from plugchat_async._http.options import RequestSettings
+from plugchat_async._http.options import RequestSettings, Timeout
 from plugchat_async._http.proxy import Proxies
-from plugchat_async._http.secret import Secret
+from plugchat_async._http.secret import Secret, SecretText, reveal
 from plugchat_async._http.token import token_problem
 from plugchat_async._http.transport import Transport
-from plugchat_async._http.urls import parse_base_url, proxy_problem
+from plugchat_async._http.urls import parse_base_url, plain_url, proxy_problem
 from plugchat_async._internal.clock import Clock
 from plugchat_async._internal.validation import check_function, check_type
 from plugchat_async.doctor.check_runner import CheckRunner, OnFinding
@@ -80,15 +81,18 @@ from plugchat_async.doctor.findings import CHECKS, Category, Check, Fact, Findin
 from plugchat_async.doctor.prober import MAX_REQUESTS
 from plugchat_async.errors import PlugChatError
 
+if TYPE_CHECKING:
+    from yarl import URL
+
 __all__ = ["CHECKS", "MAX_REQUESTS", "Category", "Check", "Fact", "Finding", "Report", "Status", "Value", "examine"]
 
 
 async def examine(
-    token: str,
+    token: str | SecretText,
     *,
-    base_url: str | None = None,
-    timeout: float = 30.0,  # noqa: ASYNC109 - limits each step, not all of them
-    proxy: str | None = None,
+    base_url: "str | URL | None" = None,
+    timeout: Timeout = 30.0,  # noqa: ASYNC109 - limits each step, not all of them
+    proxy: "str | URL | SecretText | None" = None,
     trust_env: bool = False,
     insecure_http: bool = False,
     ssl_context: ssl.SSLContext | None = None,
@@ -119,12 +123,13 @@ async def examine(
         InvalidTypeError: Such an argument has the wrong type.
     """
     # Delete locals that may contain secrets: tracebacks can show the locals of this frame.
-    problem = token_problem(token)
-    checked_token = problem or Secret(str.__str__(token))
+    given, through = reveal(token), plain_url(reveal(proxy))
+    problem = token_problem(given)
+    checked_token = problem or Secret(str.__str__(cast("str", given)))
     url, name = FromEnvironment().base_url() if base_url is None else (base_url, "base_url")
-    checked_base_url, problem = parse_base_url(url, name=name, insecure_http=insecure_http), proxy_problem(proxy)
-    secret_proxy = None if proxy is None else Secret(proxy)
-    del token, base_url, url, proxy
+    checked_base_url, problem = parse_base_url(url, name=name, insecure_http=insecure_http), proxy_problem(through)
+    secret_proxy = None if through is None else Secret(str(through))
+    del token, given, base_url, url, proxy, through
     if problem is not None:
         raise problem
     check_type("trust_env", trust_env, bool)

@@ -112,7 +112,8 @@ async def test_chats_are_no_objects_that_grow() -> None:
     before = Sample.take(0, 0).objects
     kept = [Chat(str(number)) for number in range(1000)]
     reports = [WalkReport(1, 1, 5, 0, 0, 1, verified=True, reason="", elapsed=0.1) for _ in range(100)]
-    assert 100 <= Sample.take(0, 0).objects - before < len(kept)
+    # A few others may be gone since.
+    assert 0.9 * len(reports) <= Sample.take(0, 0).objects - before < len(kept)
     del reports
 
 

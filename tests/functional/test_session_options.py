@@ -149,6 +149,18 @@ async def test_a_token_may_be_a_secret_str(sim: PlugChatSimulator) -> None:
     assert [result.error for result in results] == [None]
 
 
+async def test_the_doctor_takes_the_same_types(sim: PlugChatSimulator) -> None:
+    """Token, base URL and timeout; a proxy is not used for this machine."""
+    report = await examine(
+        SecretStr(sim.token),
+        base_url=URL(sim.base_url),
+        timeout=timedelta(seconds=9),
+        proxy=SecretStr("http://u:p@p.example:3128"),
+    )
+    assert report.base_url == sim.base_url
+    assert report.healthy
+
+
 async def test_secrets_that_are_no_texts_are_refused(sim: PlugChatSimulator) -> None:
     """Without being shown."""
     wrong: Any = SecretBytes(b"s3cret")
