@@ -3,6 +3,7 @@
 import csv
 import io
 import os
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, cast
@@ -22,6 +23,8 @@ _HINT: Final = (
     "Use a CSV file in UTF-8. Its first line names the columns: name, token or token_env (the name of an environment "
     "variable with the token), and optionally base_url."
 )
+# A name that no token looks like: words of capitals, with an underscore.
+_VARIABLE: Final = re.compile(r"(?=.{3,64}\Z)[A-Z]{2,20}[0-9]{0,4}(?:_(?:[A-Z]{1,20}[0-9]{0,4}|[0-9]{1,4}))+")
 _PROBLEMS_SHOWN: Final = 10
 
 
@@ -149,8 +152,9 @@ class _Reader:
         if variable:
             token = self._environment.get(variable, "")
             if not token:
-                # The name is not shown: someone may have put the token itself there.
-                return "", "the environment variable in token_env is not set"
+                # Other names are not shown: someone may have put the token itself there.
+                shown = f"{variable} of token_env" if _VARIABLE.fullmatch(variable) else "in token_env"
+                return "", f"the environment variable {shown} is not set"
         problem = token_problem(token)
         return token, "" if problem is None else problem.message
 

@@ -1,7 +1,6 @@
 """PlugChatSimulator: a server of the vendor's calls for lists and status, with made-up accounts."""
 
 import asyncio
-from collections import defaultdict, deque
 from collections.abc import Mapping
 from types import TracebackType
 from typing import Final, Self
@@ -21,7 +20,8 @@ from plugchat_async.testing.events import ChatEvents
 from plugchat_async.testing.faults import Fault
 from plugchat_async.testing.listing import listed_chats
 from plugchat_async.testing.quirks import RETRY_AFTER, Quirks
-from plugchat_async.testing.responses import refusal, response_to
+from plugchat_async.testing.responses import number_in, refusal, response_to
+from plugchat_async.testing.script import FaultScript
 from plugchat_async.testing.traffic import Traffic
 
 
@@ -120,7 +120,7 @@ class PlugChatSimulator(ChatEvents):
         self._latency = latency
         self._port = port
         self._host = host
-        self._scripts: defaultdict[str | None, deque[Fault]] = defaultdict(deque)
+        self._script = FaultScript()
         self._runner: web.AppRunner | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._interval: float | None = None
@@ -208,14 +208,23 @@ class PlugChatSimulator(ChatEvents):
             chats, contacts, seed=seed, token=token, dialect=self._dialect, pinned=self._quirks.pinned
         )
 
-    def script(self, *faults: Fault, token: str | None = None) -> None:
+    def script(self, *faults: Fault, token: str | None = None, page: int | None = None) -> None:
         """Script the next requests, one fault each, in order. Later requests get correct responses.
 
         Args:
-            faults: The faults. `Fault.none()` stands for a request without a fault.
+            faults: The faults. `Fault.none()` stands for a request without a fault. `Fault.status(503).always()` lasts:
+                each later request gets it, until the next call for the same account and page, which may be without
+                faults.
             token: The account whose requests are scripted. Default None: all accounts that have no script of their own.
+            page: The page whose requests are scripted, as they name it. Default None: all requests for which no page is
+                scripted, also those for the status.
+
+        Raises:
+            InvalidValueError: A fault comes after one that lasts, or `page` is negative.
+            InvalidTypeError: `page` is not an int.
         """
-        self._scripts[token].extend(faults)
+        check_optional_int("page", page, minimum=0)
+        self._script.add(faults, token, page)
 
     def traffic(
         self,
@@ -309,8 +318,7 @@ class PlugChatSimulator(ChatEvents):
         )
         # Faults are taken in the order of arrival, so before the first await.
         token = request.headers.get(hdrs.AUTHORIZATION)
-        script = self._scripts[token if self._scripts.get(token) else None]
-        fault = script.popleft() if script else Fault.none()
+        fault = self._script.next(token, number_in(request.query.get("page")))
         if self._latency:
             await asyncio.sleep(self._latency)
         account = self._accounts.get(token or "")
