@@ -351,7 +351,7 @@ def test_a_walk_that_must_be_verified(account: PlugChatSimulator, capsys: pytest
         (["chats", "--token", "s3cret", "--format", "xml"], "format"),
         (["chats", "--token", "s3cret", "--frob"], "--frob"),
         (["chats", "--token", "s3cret", "--limit", "1.5"], "limit"),
-        (["chats", "--token", "s3cret", "-o", "chats.xlsx"], "unknown format .xlsx"),
+        (["chats", "--token", "s3cret", "-o", "chats.xls"], "unknown format .xls"),
         (["chats", "s3cret"], "unexpected argument"),
         (["simulate", "--port", "99999"], "port must be at most 65535"),
         (["simulate", "--chats", "-3"], "chats must be at least 0"),
@@ -433,7 +433,18 @@ def test_help_and_version(capsys: pytest.CaptureFixture[str]) -> None:
     text = " ".join(capsys.readouterr().out.split())
     for word in ("PLUGCHAT_TOKEN", "--page-size", "--limit", "--format", "--output", "plugchat chats -o"):
         assert word in text
-    for command in ("chats", "bulk", "watch", "status", "doctor", "simulate", "demo", "completion"):
+    for command in (
+        "chats",
+        "contacts",
+        "pending",
+        "bulk",
+        "watch",
+        "status",
+        "doctor",
+        "simulate",
+        "demo",
+        "completion",
+    ):
         assert cli.run([command, "--help"]) == 0
         assert "Exit codes" not in capsys.readouterr().out
     assert cli.run(["--help"]) == 0

@@ -53,6 +53,8 @@ def company(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Company
 
 COMMANDS = {
     "chats": ["chats", "--limit", "1"],
+    "contacts": ["contacts", "--limit", "1"],
+    "pending": ["pending", "--limit", "1"],
     "bulk": ["bulk", "accounts.csv", "-o", "out", "--limit", "1"],
     "watch": ["watch", "--max-polls", "1"],
     "status": ["status"],
@@ -97,6 +99,16 @@ def test_the_environments_proxy_is_not_used_unasked(
     monkeypatch.setenv("HTTPS_PROXY", company.proxy.url())
     assert cli.run([*command, "--ca-file", "ca.pem", "--timeout", "1"]) != 0
     assert company.proxy.heads == []
+
+
+def test_http_in_a_file_of_accounts(company: Company, capsys: pytest.CaptureFixture[str]) -> None:
+    """As for --base-url, only with --insecure-http."""
+    Path("accounts.csv").write_text(f"name,token,base_url\nAna,{TOKEN},http://mock:8765\n")
+    command = ["bulk", "accounts.csv", "-o", "out", "--limit", "0"]  # nothing is requested
+    assert cli.run(command) == 2
+    assert "base_url must be https" in capsys.readouterr().err
+    assert cli.run([*command, "--insecure-http"]) == 0
+    assert "the token is sent to http://mock:8765 in clear text" in capsys.readouterr().err
 
 
 def test_a_certificate_of_the_company_is_not_trusted_unasked(
@@ -172,7 +184,7 @@ def test_each_request_is_logged(account: PlugChatSimulator, logged: Run) -> None
     assert logged() == "", "the next command is quiet"
 
 
-@pytest.mark.parametrize("command", [["doctor"], ["status"], ["watch", "--max-polls", "1"]])
+@pytest.mark.parametrize("command", [["contacts"], ["pending"], ["doctor"], ["status"], ["watch", "--max-polls", "1"]])
 def test_each_command_logs_its_requests(
     account: PlugChatSimulator, capsys: pytest.CaptureFixture[str], command: list[str]
 ) -> None:

@@ -58,7 +58,10 @@ def assert_fits(lines: Sequence[str], columns: int) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("columns", [80, 120])
-@pytest.mark.parametrize("command", [["chats"], ["demo"], ["demo", "--busy"], ["bulk", "accounts.csv", "-o", "out"]])
+@pytest.mark.parametrize(
+    "command",
+    [["chats"], ["contacts"], ["pending"], ["demo"], ["demo", "--busy"], ["bulk", "accounts.csv", "-o", "out"]],
+)
 def test_tables_fit(
     account: PlugChatSimulator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, command: list[str], columns: int
 ) -> None:
@@ -146,6 +149,9 @@ def test_no_live_line_beside_a_pipe(account: PlugChatSimulator, style: str) -> N
         (["chats"], "chats/s"),
         (["chats", "--format", "jsonl"], "chats/s"),
         (["chats", "--format", "csv", "--merge-people"], "chats/s"),
+        (["contacts"], "contacts/s"),
+        (["contacts", "--format", "jsonl"], "contacts/s"),
+        (["pending"], "pending chats/s"),
         (["watch", "--max-polls", "1"], "reading the list of chats"),
         (["demo", "--busy"], "strict: reading a list that changes"),
         (["bulk", "accounts.csv", "-o", "out"], "1 accounts, 0 failed"),
@@ -189,6 +195,10 @@ def test_a_file_is_named(account: PlugChatSimulator, tmp_path: Path, capsys: pyt
     file = tmp_path / "chats.csv"
     for options, told in (([], "250 chats"), (["--limit", "1"], "1 chat"), (["--limit", "0"], "0 chats")):
         assert cli.run(["chats", "-o", str(file), *options]) == 0
+        assert capsys.readouterr() == ("", f"wrote {told} to {file}\n")
+    for command, told in (("contacts", f"{len(account.contacts)} contacts"), ("pending", "1 pending chat")):
+        limit = [] if command == "contacts" else ["--limit", "1"]
+        assert cli.run([command, "-o", str(file), *limit]) == 0
         assert capsys.readouterr() == ("", f"wrote {told} to {file}\n")
 
 
