@@ -32,6 +32,7 @@ from plugchat_async.cli.options import (
     PrefetchOption,
     RequireVerifiedOption,
 )
+from plugchat_async.cli.output import check_excel
 from plugchat_async.cli.problems import ProblemCollector, collect_problems, print_problems
 from plugchat_async.cli.progress import bulk_progress
 from plugchat_async.cli.signals import run_async, shielded
@@ -137,8 +138,9 @@ def bulk(
         "isolate_connections": isolate_connections,
     }
     options = cast("ExportOptions", {**connection.request_options(), **options})
-    if csv == "excel" and format is None:
-        format = "csv"  # noqa: A001 - the option's name
+    if csv == "excel":
+        format = format or "csv"  # noqa: A001 - the option's name
+        check_excel(format)
     if dask is not None and format not in (None, "parquet"):
         raise InvalidValueError(f"--dask writes Parquet, not {format}", "Omit --format, or --dask.")
     listed = read_accounts(accounts, insecure_http=connection.insecure_http)

@@ -40,8 +40,8 @@ class ListRun:
     _output: Path | None
     _call: Call[Any] = CHATS
     _columns: Columns = CHAT_COLUMNS
-    _wanted: ChatFilter = field(factory=ChatFilter)
-    _merge_people: bool = False
+    _wanted: ChatFilter = field(factory=ChatFilter, alias="wanted")
+    _merge_people: bool = field(default=False, alias="merge_people")
     written: str = field(init=False, default=_NOTHING_WRITTEN)
 
     async def fetch(self, stream: ChatStream | None = None) -> None:

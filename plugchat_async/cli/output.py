@@ -69,8 +69,7 @@ def choose_format(given: OutputFormat | None, output: Path | None, dialect: CsvD
             raise InvalidValueError(f"unknown format {output.suffix}", "Use --format.")
     assert given is not None, "both cases are handled above"
     if dialect == "excel":
-        if given != "csv":
-            raise InvalidValueError(f"--csv excel is for csv, not for {given}", "Use --format csv, or omit --csv.")
+        check_excel(given)
         return "excel"
     if given in ("parquet", "xlsx"):
         if output is None:
@@ -78,6 +77,12 @@ def choose_format(given: OutputFormat | None, output: Path | None, dialect: CsvD
             raise InvalidValueError(f"{name} can't be written to standard output", "Use --output.")
         require_library(given)
     return given
+
+
+def check_excel(given: str) -> None:
+    """Raise InvalidValueError if the format that goes with `--csv excel` is not CSV."""
+    if given != "csv":
+        raise InvalidValueError(f"--csv excel is for csv, not for {given}", "Use --format csv, or omit --csv.")
 
 
 def line_format(style: OutputStyle) -> LineFormat | None:
