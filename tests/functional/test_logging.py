@@ -190,6 +190,9 @@ class Scene:
         options = ["--token", TOKEN, "--base-url", self.sim.base_url, "-v"]
         assert await asyncio.to_thread(cli.run, ["status", *options]) == 0
 
+    async def insecure_http(self) -> None:
+        PlugChatSession(TOKEN, base_url="http://mock:8765", insecure_http=True)
+
     async def failing_telemetry(self) -> None:
         class Broken:
             def walk(self, **_: object) -> Any:
@@ -220,6 +223,7 @@ SCENES: dict[str, Callable[[Scene], Awaitable[None]]] = {
     "problems": Scene.problems,
     "doctor": Scene.doctor,
     "command": Scene.command,
+    "insecure http": Scene.insecure_http,
     "failing telemetry": Scene.failing_telemetry,
 }
 
