@@ -166,7 +166,7 @@ def account(monkeypatch: pytest.MonkeyPatch) -> Iterator[Gateway]:
 
 
 def test_it_is_printed(account: Gateway, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
-    """By `plugchat chats` as lines and as a table, by rows and by people, and by `plugchat watch`; stderr has one warning."""
+    """By `plugchat chats` as lines and as a table, by rows and by people, and `plugchat watch`; one warning."""
     monkeypatch.setenv("COLUMNS", "100")
     assert cli.run(["chats", "--on-bad-value", "raise"]) == 0
     assert [Chat.from_dict(json.loads(line)) for line in capsys.readouterr().out.splitlines()] == CHATS
