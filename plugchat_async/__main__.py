@@ -1,6 +1,5 @@
 """The `plugchat` command, also as `python -m plugchat_async`."""
 
-import atexit
 import os
 import sys
 
@@ -20,7 +19,7 @@ def main() -> None:
         from plugchat_async.cli.signals import end_with  # noqa: PLC0415
 
         code = run(sys.argv[1:])
-        atexit.register(end_with, code)
+        end_with(code)
         sys.exit(code)
     except ModuleNotFoundError as missing:
         if missing.name not in ("cyclopts", "rich"):

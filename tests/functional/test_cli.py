@@ -483,11 +483,14 @@ def test_without_the_extra_the_command_says_how_to_install_it(monkeypatch: pytes
 
 
 def test_main_exits_with_the_commands_code(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    """The entry point hands on arguments and exit code."""
+    """The entry point hands on arguments and exit code, also to what ends the process if a signal comes then."""
     monkeypatch.setattr(sys, "argv", ["plugchat", "frob"])
+    codes: list[int] = []
+    monkeypatch.setattr("plugchat_async.cli.signals.end_with", codes.append)
     with pytest.raises(SystemExit) as caught:
         main_module.main()
     assert caught.value.code == 2
+    assert codes == [2]
     assert "frob" in capsys.readouterr().err
 
 

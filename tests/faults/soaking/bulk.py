@@ -33,13 +33,18 @@ async def bulk(ground: Ground, chance: random.Random) -> None:
 
 @define(eq=False)
 class Fetcher:
-    """One `fetch_many`, as planned. walks: those that have begun and had no result so far, by token."""
+    """One `fetch_many`, as planned.
+
+    walks: those that have begun and had no result so far, by token. is_over: whether they were counted; one that was
+    left may still ask for an account, until it is collected.
+    """
 
     ground: Ground
     chance: random.Random
     plan: Plan
     leased: list[Known]
     walks: dict[str, Walk] = field(factory=dict[str, Walk])
+    is_over: bool = False
 
     async def fetch(self) -> None:
         """Fetch, and count the walks of all accounts that were begun."""
@@ -50,6 +55,7 @@ class Fetcher:
             await asyncio.wait([task], timeout=min(self.chance.expovariate(0.5), self.ground.left))
             task.cancel()
         await asyncio.wait([task])
+        self.is_over = True
         error = None if task.cancelled() else task.exception()
         for walk in self.walks.values():
             # Those that had no result when it was left.
@@ -62,6 +68,8 @@ class Fetcher:
 
     def accounts(self) -> Iterator[Account]:
         for known in self.leased:
+            if self.is_over:
+                return
             self.walks[known.spec.token] = self.ground.tally.begin(known, self.plan.consistency)
             # A name is shown: it holds no token.
             yield Account(f"account {known.spec.seed}", known.spec.token, self.ground.base_url)

@@ -13,7 +13,7 @@ from faults.soaking.growth import Sample, grown
 from faults.soaking.listening import complaint
 from faults.soaking.process import Server
 from faults.soaking.sessions import SHARED_WIDTH, alone, share
-from faults.soaking.stopped import stop_exports, stop_walks
+from faults.soaking.stopped import stop_exports, stop_walks, warm_up
 from plugchat_async import PlugChatSession
 
 
@@ -31,6 +31,7 @@ class Soak:
         loop = asyncio.get_running_loop()
         loop.set_exception_handler(lambda _, context: violated(f"the event loop complains: {complaint(context)}"))
         self.ground.base_url = server.base_url
+        await warm_up()
         gc.collect()
         tasks_before, descriptors_before = asyncio.all_tasks(), descriptors()
         began = time.monotonic()

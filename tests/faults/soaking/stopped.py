@@ -16,7 +16,7 @@ from attrs import frozen
 
 from faults.soaking.accounts import MARK, Known
 from faults.soaking.ground import POLICY, Ground
-from plugchat_async import Account, export_many
+from plugchat_async import Account, Chat, export_many, write_parquet
 from support.commands import after, handles_sigterm
 from support.exports import MANIFEST, Style, rows
 from support.terminal import PLUGCHAT
@@ -31,6 +31,14 @@ SIGNALS: Final = {number.name: number for number in (signal.SIGINT, signal.SIGTE
 # With these no part of a file may be left.
 TIDY: Final = ("cancelled", "SIGINT", "SIGTERM", "SIGHUP", "a full disk")
 PAGES: Final = ("--page-size", "5")
+
+
+async def warm_up() -> None:
+    """Write and read a Parquet file. The libraries that this loads take 60 MB, which would look like growth."""
+    with TemporaryDirectory() as folder:
+        file = Path(folder) / "x.parquet"
+        await write_parquet([Chat("1")], file)
+        rows(file)
 
 
 async def stop_exports(ground: Ground, chance: random.Random) -> None:
