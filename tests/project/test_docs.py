@@ -14,7 +14,6 @@ import sys
 import tomllib
 from collections.abc import Callable, Collection, Iterator, Mapping
 from html.parser import HTMLParser
-from importlib.util import find_spec
 from pathlib import Path
 from typing import NamedTuple
 from urllib.parse import unquote, urlsplit
@@ -28,10 +27,9 @@ import plugchat_async
 from plugchat_async import PlugChatError, errors, testing
 from plugchat_async.testing import PlugChatSimulator
 from support.fakes import served
+from support.pages import BLOCKS, DOCS, PAGES, PROGRAMS, Block, marked
 
-ROOT = Path(__file__).parents[2]
-DOCS = ROOT / "docs"
-PAGES = sorted(page for page in DOCS.rglob("*.md") if "_build" not in page.parts)
+ROOT = DOCS.parent
 
 # Whom the pages may name. Links are followed by `sphinx-build -b linkcheck`, which needs a network.
 HOSTS = {
@@ -49,8 +47,10 @@ HOSTS = {
 # Languages of blocks that are no programs.
 READ = {
     "text": "what a file holds, or a program prints",
+    "ini": "a unit of systemd, which test_larger_program reads",
+    "dockerfile": "which test_larger_program reads",
     "toml": "settings, which are parsed",
-    "{container}": "a directive of MyST, as all in braces; its text is the page's",
+    "{grid}": "a directive of MyST, as all in braces; its text is the page's",
 }
 # Commands that are not run here: how they begin, and why.
 NOT_RUN = {
@@ -78,41 +78,6 @@ STAND_INS: Mapping[str, Stand] = {
     "watch_chats(state": lambda *_: "watch_chats(max_polls=3, interval=0.1, state",
     "watch_chats(on_outage": lambda *_: "watch_chats(max_polls=3, interval=0.1, on_outage",
 }
-
-
-class Block(NamedTuple):
-    """A fenced block of a page."""
-
-    page: Path
-    number: int
-    language: str
-    text: str
-
-    @property
-    def id(self) -> str:
-        return f"{self.page.relative_to(DOCS)}-{self.number}"
-
-    @property
-    def is_test_module(self) -> bool:
-        return re.search(r"^ *(async )?def test_", self.text, re.MULTILINE) is not None
-
-    @property
-    def is_application(self) -> bool:
-        return "app = FastAPI(" in self.text and not self.is_test_module
-
-
-def blocks_of(page: Path) -> Iterator[Block]:
-    fences = re.finditer(r"^(`{3,}|:{3,})(\S+)[^\n]*\n(.*?)^\1$", page.read_text(), re.DOTALL | re.MULTILINE)
-    for number, found in enumerate(fences, 1):
-        yield Block(page, number, found[2], found[3])
-
-
-BLOCKS = [block for page in PAGES for block in blocks_of(page)]
-PROGRAMS = [block for block in BLOCKS if block.language == "python"]
-
-
-def marked(blocks: Collection[Block]) -> pytest.MarkDecorator:
-    return pytest.mark.parametrize("block", blocks, ids=lambda block: block.id)
 
 
 # What is built
@@ -409,7 +374,7 @@ def run(command: Collection[str], environment: Mapping[str, str], folder: Path) 
 
 
 @pytest.mark.slow
-@marked([block for block in PROGRAMS if not block.is_test_module and not block.is_application])
+@marked([block for block in PROGRAMS if block.is_program])
 def test_a_program_runs(block: Block, sim: PlugChatSimulator, folder: Path, environment: dict[str, str]) -> None:
     """As it is shown, in a process of its own, warnings being errors; it prints something, and no complaint."""
     if block.page.stem == "read-an-export":
@@ -425,9 +390,8 @@ def test_a_program_runs(block: Block, sim: PlugChatSimulator, folder: Path, envi
 
 def read_what_is_written(block: Block, environment: Mapping[str, str], folder: Path) -> None:
     """Run the command that is shown last before a program, which reads what that has written."""
-    for library in re.findall(r"^import (\w+)", block.text, re.MULTILINE):
-        if find_spec(library) is None:
-            pytest.skip(f"needs {library}")
+    if block.missing:
+        pytest.skip(f"needs {', '.join(block.missing)}")
     consoles = [other for other in BLOCKS if other.page == block.page and other.language == "console"]
     [command] = commands_of([other for other in consoles if other.number < block.number][-1])
     run(["bash", "-c", command.text], environment, folder)
@@ -451,8 +415,10 @@ with TestClient(app) as client:
 
 @pytest.mark.slow
 def test_test_modules_pass(folder: Path, environment: dict[str, str]) -> None:
-    """Each with the settings that the page gives, and none is skipped."""
-    blocks = [block for block in PROGRAMS if block.is_test_module]
+    """Each with the settings and the conftest.py that pages give, and none is skipped but for a missing library."""
+    blocks = [block for block in PROGRAMS if block.is_test_module and not block.missing]
+    [conftest] = [block.text for block in PROGRAMS if block.is_conftest]
+    (folder / "conftest.py").write_text(conftest)
     for number, block in enumerate(blocks):
         (folder / f"test_{number}.py").write_text(block.text)
     settings = [tomllib.loads(block.text) for block in BLOCKS if block.language == "toml"]
