@@ -24,6 +24,7 @@ import pytest
 import trustme
 
 import plugchat_async
+import terminal_svg
 from plugchat_async import PlugChatError, errors, testing
 from plugchat_async.testing import PlugChatSimulator
 from support.fakes import served
@@ -269,7 +270,7 @@ def test_every_reason_is_explained() -> None:
     assert [row for row in shown if not any(row.startswith(reason.strip(": ")) for reason in known)] == []
 
 
-@pytest.mark.parametrize("name", ["jump", "whole"])
+@pytest.mark.parametrize("name", ["jump", "overview", "whole"])
 def test_drawings_say_what_they_show(name: str) -> None:
     """They have a title and a description, and the page's colours, also in the dark; nothing is outside of them."""
     text = (DOCS / "_static" / f"{name}.svg").read_text("utf-8")
@@ -288,6 +289,38 @@ def test_drawings_say_what_they_show(name: str) -> None:
         assert y + high <= height
     for line in root.iter(f"{namespace}text"):
         assert len(line.text or "") <= (64 if line.get("class") == "small" else 55)
+
+
+@pytest.mark.slow
+def test_the_recording_is_what_the_command_prints() -> None:
+    """docs/_static/demo.svg is `python tests/terminal_svg.py`. It fits into 80 columns, and loads nothing."""
+    drawing = terminal_svg.drawing_of(terminal_svg.recorded())
+    assert (DOCS / "_static" / "demo.svg").read_text("utf-8") == drawing
+    root = ET.fromstring(drawing)
+    width, height = map(float, (root.get("viewBox") or "").split()[2:])
+    for row in root.iter("{http://www.w3.org/2000/svg}text"):
+        assert float(row.get("y", "0")) < height
+        for piece in row:
+            assert float(piece.get("x", "0")) + float(piece.get("textLength", "0")) <= width
+    assert "url(" not in drawing
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(180)
+def test_the_first_page_leads_to_the_pages_and_code_can_be_copied(built: Mapping[Path, Built], site: Path) -> None:
+    """Its cards are links as a whole; each page loads the button; what happens when stands under Reference."""
+    first = (site / "index.html").read_text("utf-8")
+    cards = re.findall(r'class="[^"]*sd-stretched-link[^"]*" href="([^"]*)"', first)
+    assert len(cards) > 12
+    for name in ("larger-program", "notebook", "disconnected"):
+        assert f"how-to/{name}.html" in cards
+    assert 'class="demo"' in first
+    assert 'class="overview"' in first
+    for path, page in built.items():
+        assert [source for source in page.sources if "copybutton.js" in source], path.name
+    reference = first.partition(">Reference</span>")[2].partition('<p class="caption"')[0]
+    assert "what-happens-when.html" in reference
+    assert "when-things-stop.html" in reference
 
 
 def test_the_page_in_portuguese_has_all_fields_and_the_new_errors() -> None:
