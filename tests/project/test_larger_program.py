@@ -58,8 +58,8 @@ async def running(text: str, sim: PlugChatSimulator, folder: Path, variables: Ma
             yield str(printed)
             process.send_signal(signal.SIGTERM)
             await asyncio.wait_for(process.wait(), 20)
-        except BaseException:
-            pytest.fail(f"{printed.read_text()}\n{process.returncode}")
+        except TimeoutError:
+            pytest.fail(f"{process.returncode}: {printed.read_text()}")
         finally:
             if process.returncode is None:
                 process.kill()
@@ -80,7 +80,7 @@ async def test_a_watch_in_the_background_goes_on_after_a_refusal(tmp_path: Path)
     """What a watch raises is logged, and it begins again; its state is saved, and the signal ends it in order."""
     async with PlugChatSimulator(50, seed=7, dialect="documented") as sim:
         async with running(shown("python", "asyncio.Event()").text, sim, tmp_path, {}) as file:
-            await until(lambda: (tmp_path / "shop.state").exists())
+            await until((tmp_path / "shop.state").exists)
             sim.script(Fault.status(403), Fault.status(403))
             await until(lambda: "the watch has stopped: " in Path(file).read_text())
             sim.traffic(every=0.1, bumps=2.0)
@@ -151,4 +151,4 @@ def test_the_dockerfile_lets_signals_through() -> None:
     """Its command is a list: a shell would keep SIGTERM to itself."""
     lines = shown("dockerfile").text.splitlines()
     assert json.loads(lines[-1].removeprefix("CMD ")) == ["python", "/app/shop.py"]
-    assert {line.split(" ", 1)[0] for line in lines} <= {"FROM", "RUN", "COPY", "USER", "WORKDIR", "VOLUME", "ENV", "CMD"}
+    assert {line.split(" ", 1)[0] for line in lines} <= set("FROM RUN COPY USER WORKDIR VOLUME ENV CMD".split())

@@ -1,4 +1,4 @@
-"""Stand-ins for Telegram and Discord on this machine: as much of them as a bot needs to start, and to send a message."""
+"""Stand-ins for Telegram and Discord on this machine: what a bot needs to start, and to send a message."""
 
 import asyncio
 import json
@@ -80,7 +80,7 @@ class Discord:
 
     async def _application(self, _: web.Request) -> web.Response:
         fields = {"id": "42", "name": "shop", "description": "", "icon": None, "verify_key": "", "flags": 0}
-        more = {"bot_public": False, "bot_require_code_grant": False, "rpc_origins": [], "owner": self._user, "team": None}
+        more = {"bot_public": False, "bot_require_code_grant": False, "owner": self._user, "team": None}
         return reply({**fields, **more})
 
     async def _send(self, request: web.Request) -> web.Response:
@@ -88,7 +88,7 @@ class Discord:
         lists = ("mentions", "mention_roles", "attachments", "embeds", "components")
         return reply(
             {
-                **dict.fromkeys(lists, []),
+                **{name: [] for name in lists},
                 **dict.fromkeys(("tts", "mention_everyone", "pinned"), False),
                 "id": "1",
                 "type": 0,
