@@ -312,6 +312,7 @@ def test_the_first_page_leads_to_the_pages_and_code_can_be_copied(built: Mapping
     first = (site / "index.html").read_text("utf-8")
     cards = re.findall(r'class="[^"]*sd-stretched-link[^"]*" href="([^"]*)"', first)
     assert len(cards) > 12
+    assert ":link" not in first
     for name in ("larger-program", "notebook", "disconnected"):
         assert f"how-to/{name}.html" in cards
     assert 'class="demo"' in first
