@@ -101,5 +101,4 @@ def _kinds(style: Style) -> str:
 
 
 if __name__ == "__main__":
-    sys.stdout.reconfigure(encoding="utf-8")  # type: ignore[union-attr]
-    sys.stdout.write(drawing_of(recorded()))
+    sys.stdout.buffer.write(drawing_of(recorded()).encode())

@@ -131,7 +131,6 @@ def test_the_unit_of_systemd_is_one(tmp_path: Path) -> None:
     """It can be parsed, and systemd finds nothing wrong, where it is there."""
     text = shown("ini").text
     unit = configparser.ConfigParser(interpolation=None)
-    unit.optionxform = str  # type: ignore[assignment,method-assign]
     unit.read_string(text)
     assert unit.sections() == ["Unit", "Service", "Install"]
     if shutil.which("systemd-analyze"):
