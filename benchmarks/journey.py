@@ -19,6 +19,7 @@ from benchmarks.measure import Result, Value, in_a_process, interleaved, spread
 from benchmarks.server import running
 from benchmarks.walkers import TOKEN, Walk, floor, ours
 from plugchat_async import PlugChatSession
+from plugchat_async._http.proxy import Proxies
 from plugchat_async._http.request import RequestBuilder, RequestTemplate
 from plugchat_async._http.secret import Secret
 from plugchat_async._http.transport import Transport
@@ -47,7 +48,7 @@ def sending(*, decode: bool) -> Layer:
 
     async def layer(base_url: str, size: int, pages: int) -> None:
         requests, template = RequestBuilder(), RequestTemplate(base_url, bare=True)
-        transport = Transport(borrowed=None, proxy=None, ssl_context=None, max_response_bytes=2**24)
+        transport = Transport(borrowed=None, proxies=Proxies(), ssl_context=None, max_response_bytes=2**24)
         transport.open()
         for page in range(1, pages + 1):
             outcome = await transport.send(requests.build(template, SECRET, page, size), timeout=30.0)

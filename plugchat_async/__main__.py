@@ -4,6 +4,8 @@ import atexit
 import os
 import sys
 
+from plugchat_async.errors import MissingExtraError
+
 
 def main() -> None:
     """Run the command line and exit with its code. Without the `cli` extra, exit with a hint how to install it."""
@@ -24,6 +26,8 @@ def main() -> None:
         if missing.name not in ("cyclopts", "rich"):
             raise
         sys.exit("plugchat: the command line needs the extra 'cli': pip install 'plugchat-async[cli]'")
+    except MissingExtraError as missing:  # aiohttp is too old
+        sys.exit(f"plugchat: {missing}")
     except KeyboardInterrupt:  # while the libraries are loading
         sys.exit(130)
 

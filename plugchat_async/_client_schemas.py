@@ -36,7 +36,7 @@ PAGE: Final = ClientSchema(
         "problems": "The values that could not be read. In its chat such a value has its default.",
         "problem_count": "The number of values that could not be read, also of those that are not in problems.",
     },
-    hidden={"raw": b"", "unreadable_keys": ()},
+    hidden={"raw": b"", "unreadable_keys": (), "raw_headers": (), "status": 200},
     variables={"ItemT": "Chat"},
 )
 

@@ -1,10 +1,37 @@
-"""What errors carry apart from text: the requests that were sent, the values that could not be read."""
+"""What errors and pages carry apart from text: requests that were sent, values that could not be read, headers."""
+
+from collections.abc import Iterable, Mapping
 
 import attrs
 from attrs import frozen
 
 from plugchat_async._client_schemas import PROBLEM
 from plugchat_async._pydantic_schema import described_by
+
+# Enough of a body to recognise a gateway's error page, too little to flood a log.
+EXCERPT_CHARS = 200
+PROBLEMS_SHOWN = 10
+
+# Those of gateways, proxies and content networks, in lower case. The first that is there counts.
+_REQUEST_ID_HEADERS = ("x-request-id", "request-id", "x-correlation-id", "x-amzn-requestid", "x-trace-id", "cf-ray")
+
+
+# No header that is read is longer; a hundred lines of one may be.
+_HEADER_CHARS = 2048
+
+
+def read_headers(lines: Iterable[tuple[bytes, bytes]]) -> dict[str, str]:
+    """Return the lines of headers, names in lower case; lines of one name joined by ", " (RFC 9110, 5.2)."""
+    headers: dict[str, str] = {}
+    for name, raw in lines:
+        key, value = name.decode("utf-8", "replace").lower(), raw.decode("utf-8", "replace")
+        headers[key] = (f"{headers[key]}, {value}" if key in headers else value)[:_HEADER_CHARS]
+    return headers
+
+
+def request_id_of(headers: Mapping[str, str]) -> str | None:
+    """Return the id that a service gave a request, from the response's headers, or None if there is none."""
+    return next((headers[name] for name in _REQUEST_ID_HEADERS if headers.get(name)), None)
 
 
 @frozen

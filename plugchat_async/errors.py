@@ -35,16 +35,14 @@ PlugChatError
 and each one survives pickling: fields are positional, and all of them are plain values.
 """
 
+from collections.abc import Mapping
 from typing import ClassVar
 
 from attrs import define, field, fields
 
-from plugchat_async._error_details import Attempt, Problem
+from plugchat_async._error_details import PROBLEMS_SHOWN, Attempt, Problem
 
 DOCS_URL = "https://plugchat-async.readthedocs.io/en/stable/"
-# Enough of a body to recognise a gateway's error page, too little to flood a log.
-EXCERPT_CHARS = 200
-PROBLEMS_SHOWN = 10
 
 
 # `slots=False` throughout: exceptions keep a __dict__, which pickling and `add_note` rely on. Fields stay positional,
@@ -65,6 +63,8 @@ class PlugChatError(Exception):
         checkpoint: Pass it as `resume` to continue the walk. It holds no token, but, unless the walk's consistency is
             "plain", ids and names of chats.
         account: The name of the account, where many are fetched.
+        headers: The response's headers, names in lower case, without cookies; empty if there was no response.
+        request_id: The id that the service gave the request, for its support.
         docs_url: The address of the class's documentation.
     """
 
@@ -81,6 +81,8 @@ class PlugChatError(Exception):
     elapsed: float | None = None
     checkpoint: str | None = field(default=None, repr=False)
     account: str | None = None
+    headers: Mapping[str, str] = field(factory=dict[str, str], repr=False)
+    request_id: str | None = None
 
     def __init_subclass__(cls) -> None:
         super().__init_subclass__()
@@ -110,6 +112,7 @@ class PlugChatError(Exception):
             (f"{len(self.attempts)} requests", repeated),
             (f"{self.elapsed or 0.0:.1f} s", repeated and self.elapsed is not None),
             (f"{self.url}", self.url is not None),
+            (f"request id {self.request_id}", self.request_id is not None),
         )
         context = ", ".join(text for text, is_known in known if is_known)
         return f"{self.message}{f' ({context})' if context else ''}"
@@ -134,7 +137,7 @@ class InvalidTypeError(ConfigurationError, TypeError):
 
 
 class MissingExtraError(ConfigurationError, ImportError):
-    """A library is not installed. Raised by the import, or the call, that needs it."""
+    """A library is not installed, or too old. Raised by the import, or the call, that needs it."""
 
     advice: ClassVar[str] = "Install the named extra."
 
@@ -186,11 +189,7 @@ class MethodNotAllowedError(ConfigurationError):
 
 @define(slots=False, repr=False)
 class UnsupportedMediaTypeError(ConfigurationError):
-    """415, and no repair helped.
-
-    `sent_content_type`: the Content-Type header of the last request, or None without one. `accept`: the Accept header
-    of the response (RFC 9110, 15.5.16), or None without one.
-    """
+    """415, and no repair helped. `sent_content_type`: the last request's; `accept`: the response's; or None."""
 
     advice: ClassVar[str] = (
         "The vendor documents a missing Content-Type: application/json as the cause: check that no proxy, middleware "

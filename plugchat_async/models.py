@@ -18,7 +18,7 @@ from plugchat_async._client_schemas import (
     PAGE,
     WALK_REPORT,
 )
-from plugchat_async._error_details import Problem
+from plugchat_async._error_details import Problem, read_headers, request_id_of
 from plugchat_async._internal.html import html_table
 from plugchat_async._internal.lenient_json import parse_rows
 from plugchat_async._items import ItemT, ListItem, columns_of, getter_of
@@ -119,6 +119,8 @@ class Page(Generic[ItemT]):
         problems: The values that could not be read, a thousand at most. In its chat such a value is the field's
             default.
         problem_count: How many values could not be read in all (default 0).
+        raw_headers: The lines of the response's headers, without cookies.
+        status: The HTTP status of the response, which is 200.
     """
 
     number: int
@@ -129,6 +131,18 @@ class Page(Generic[ItemT]):
     unreadable_keys: tuple[str, ...] = field(default=(), repr=False)
     problems: tuple[Problem, ...] = ()
     problem_count: int = 0
+    raw_headers: tuple[tuple[bytes, bytes], ...] = field(default=(), repr=False, eq=False)
+    status: int = 200
+
+    @cached_property
+    def headers(self) -> Mapping[str, str]:
+        """The response's headers, names in lower case, without cookies. Lines of one name are joined by ", "."""
+        return read_headers(self.raw_headers)
+
+    @property
+    def request_id(self) -> str | None:
+        """The id that the service gave the request, such as its X-Request-ID header; None without one."""
+        return request_id_of(self.headers)
 
     @property
     def items(self) -> tuple[ItemT, ...]:

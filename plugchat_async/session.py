@@ -1,15 +1,15 @@
 """PlugChatSession: a session with one account. It fetches pages, walks the list, and watches it."""
 
-import os
 from collections.abc import AsyncGenerator
 from functools import partial
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Final, Self, Unpack, cast
+from typing import TYPE_CHECKING, Any, Self, Unpack, cast
 
+from plugchat_async._http.environment import BASE_URL_VARIABLE, PREFIX, TOKEN_VARIABLE, FromEnvironment
 from plugchat_async._http.options import HiddenOptions, RequestSettings, SessionOptions
+from plugchat_async._http.secret import SecretText
 from plugchat_async._http.shared_resources import SharedResources
 from plugchat_async._http.token import TokenFunction, fingerprint, hidden_token
-from plugchat_async._http.urls import DEFAULT_BASE_URL
 from plugchat_async._internal.validation import check_int, check_type
 from plugchat_async._items import ItemT
 from plugchat_async._pagination.account_list import AccountList, items_of, list_of, pages_of
@@ -17,15 +17,14 @@ from plugchat_async._pagination.account_mark import Fingerprint
 from plugchat_async._pagination.chat_walk import ChatWalk
 from plugchat_async._pagination.options import WalkOptions, WalkSettings
 from plugchat_async.calls import CHATS, CONTACTS, PENDING_CHATS, Call, Contact, PendingChat
-from plugchat_async.errors import InvalidValueError, PlugChatError
+from plugchat_async.errors import PlugChatError
 from plugchat_async.models import AccountStatus, Chat, ChatEvent, Page
 from plugchat_async.server_traits import ServerTraits
 
 if TYPE_CHECKING:
     from plugchat_async.watch import WatchOptions
 
-TOKEN_VARIABLE: Final = "PLUGCHAT_TOKEN"  # noqa: S105 - the name of the variable
-BASE_URL_VARIABLE: Final = "PLUGCHAT_BASE_URL"
+__all__ = ["BASE_URL_VARIABLE", "TOKEN_VARIABLE", "PlugChatSession"]
 
 
 class PlugChatSession:
@@ -39,14 +38,19 @@ class PlugChatSession:
     `await open()` and `await close()`. It belongs to the event loop in which it was opened.
     """
 
-    def __init__(self, token: str | TokenFunction, **options: Unpack[SessionOptions]) -> None:
+    def __init__(
+        self,
+        token: str | SecretText | TokenFunction | FromEnvironment = FromEnvironment(),  # noqa: B008 - frozen
+        **options: Unpack[SessionOptions],
+    ) -> None:
         """Check the arguments.
 
         Args:
-            token: The account's raw token, as the Authorization header takes it. It is never printed. For tokens that
-                change, a function, plain or async, that returns the current one. It is called before each request, one
-                call at a time, and once more for a page after 401 or 403, unless the gateway says that another token
-                does not help. If it fails, or takes longer than `timeout`, a TokenError is raised.
+            token: The account's raw token, as the Authorization header takes it, also as pydantic's SecretStr (default:
+                that of the environment variable PLUGCHAT_TOKEN). It is never printed. For tokens that change, a
+                function, plain or async, that returns the current one. It is called before each request, one call at
+                a time, and once more for a page after 401 or 403, unless the gateway says that another token does not
+                help. If it fails, or takes longer than `timeout`, a TokenError is raised.
             **options: See `SessionOptions`.
 
         Raises:
@@ -56,47 +60,55 @@ class PlugChatSession:
         # First, since a traceback that shows locals asks even a half-made session for its repr.
         self._origin = ""
         # Secrets must not be locals of this frame when an error is raised: a traceback may show them.
+        environment = token if isinstance(token, FromEnvironment) else FromEnvironment()
         hidden, unchecked = hidden_token(token), HiddenOptions(cast("dict[str, Any]", options))
         del token, options
-        address = unchecked.take_address()
+        address = unchecked.take_address(environment)
         if isinstance(hidden, PlugChatError):
             raise hidden
         if isinstance(address, PlugChatError):
             raise address
-        self._origin, proxy = address
+        self._origin = address.origin
         client_session = unchecked.options.pop("client_session", None)
         traits = unchecked.options.pop("server_traits", None)
         check_type("server_traits", traits, ServerTraits, optional=True)
-        resources = SharedResources(RequestSettings(proxy=proxy, **unchecked.options), client_session)
+        settings = RequestSettings(proxy=address.proxy, environment=address.environment, **unchecked.options)
+        resources = SharedResources(settings, client_session)
         self._transport = resources.transport()
         self._fetcher = resources.page_fetcher(self._transport, hidden, self._origin)
         self._traits = ServerTraits() if traits is None else traits.copy()
         self._lists: dict[Call[Any], AccountList] = {CHATS: AccountList(self._fetcher, self._traits)}
 
     @classmethod
-    def from_env(cls, **options: Unpack[SessionOptions]) -> Self:
-        """Return a session with the token of PLUGCHAT_TOKEN and, if it is set, the base URL of PLUGCHAT_BASE_URL.
+    def from_env(cls, *, prefix: str = PREFIX, **options: Unpack[SessionOptions]) -> Self:
+        """Return a session with the token and the base URL of environment variables.
 
         Args:
+            prefix: What the names of the variables begin with (default `PLUGCHAT_`). With `SALES_`, the token is that
+                of SALES_TOKEN, and the base URL that of SALES_BASE_URL or, if it is not set, of PLUGCHAT_BASE_URL.
             **options: See `SessionOptions`.
 
         Raises:
-            InvalidValueError: PLUGCHAT_TOKEN is not set, or an option has a wrong value.
+            InvalidValueError: The variable with the token is not set, or an option has a wrong value.
             InvalidTypeError: An option has a wrong type.
         """
-        options.setdefault("base_url", os.environ.get(BASE_URL_VARIABLE) or DEFAULT_BASE_URL)
         hidden = HiddenOptions(cast("dict[str, Any]", options))
         del options  # a traceback may show this frame, and the proxy's URL may hold a password
-        if not os.environ.get(TOKEN_VARIABLE):
-            raise InvalidValueError(
-                f"the environment variable {TOKEN_VARIABLE} is not set",
-                f"Set {TOKEN_VARIABLE} to the account's token.",
-            )
-        return cls(os.environ[TOKEN_VARIABLE], **hidden.options)
+        return cls(FromEnvironment(prefix), **hidden.options)
 
     def __repr__(self) -> str:
         state = self._transport.state if "_transport" in vars(self) else "new"
         return f"<PlugChatSession {self._origin} {state}>"
+
+    @property
+    def base_url(self) -> str:
+        """The checked base URL, without a trailing slash. A repair may send requests to the other documented host."""
+        return self._origin
+
+    @property
+    def closed(self) -> bool:
+        """Whether `close` was called. A session that is not open yet is not closed."""
+        return self._transport.state == "closed"
 
     @property
     def server_traits(self) -> ServerTraits:

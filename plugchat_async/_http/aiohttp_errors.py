@@ -6,6 +6,7 @@ from urllib.parse import urlsplit
 
 import aiohttp
 
+from plugchat_async._http.aiohttp_version import check_aiohttp
 from plugchat_async._http.proxy import NoProxyError, Proxy, ProxyRefusedError
 from plugchat_async._http.request import Request
 from plugchat_async._http.response import status_line
@@ -15,6 +16,9 @@ from plugchat_async.errors import (
     PlugChatError,
     ProxyAuthenticationError,
 )
+
+# Here, since all modules that use more of aiohttp than a ClientSession import this one first.
+check_aiohttp(aiohttp.__version__)
 
 
 class DroppedError(Exception):

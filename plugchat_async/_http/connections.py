@@ -10,7 +10,7 @@ from aiohttp.connector import Connection
 from aiohttp.tracing import Trace
 
 from plugchat_async._http.aiohttp_errors import DroppedError
-from plugchat_async._http.proxy import NoProxyError, Proxy
+from plugchat_async._http.proxy import NoProxyError, Proxies, Proxy
 from plugchat_async.errors import PlugChatError
 
 
@@ -23,12 +23,12 @@ class TrackedRequest(aiohttp.ClientRequest):
 class TrackingConnector(aiohttp.TCPConnector):
     """Notes which requests reuse a connection, and closes connections on which something came unasked.
 
-    `through`: the proxy of the requests, or None.
+    `through`: the proxies of the requests, or None.
 
     aiohttp's tracing would report the first as well, but takes 12 µs a request for it, whether anything fails or not.
     """
 
-    through: Proxy | None = None
+    through: Proxies | None = None
 
     @cached_property
     def _used(self) -> WeakSet[ResponseHandler]:
@@ -42,10 +42,11 @@ class TrackingConnector(aiohttp.TCPConnector):
         timeout: aiohttp.ClientTimeout,  # noqa: ASYNC109 - aiohttp's argument
     ) -> Connection:
         while True:
-            if self.through is None or req.proxy is None:
+            proxy = None if self.through is None or req.proxy is None else self.through.at(req.proxy)
+            if proxy is None:
                 connection = await super().connect(req, traces, timeout)
             else:
-                connection = await self._connect_through(self.through, req, traces, timeout)
+                connection = await self._connect_through(proxy, req, traces, timeout)
             protocol = connection.protocol
             assert protocol is not None, "it was not released yet"
             if protocol not in self._used:

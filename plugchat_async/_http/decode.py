@@ -250,7 +250,7 @@ def _error_of(cause: Exception, body: bytes, token: Secret) -> ResponseError:
         case RecursionError():
             return NotJSONError(
                 f"the body is nested too deeply: {excerpt(body, token)}",
-                "A value with a thousand nested arrays or objects can't be read: check base_url.",
+                "More than a thousand nested arrays or objects can't be read: check base_url.",
             )
         case msgspec.ValidationError():
             return NotAListError(f"the body is not a JSON array: {excerpt(body, token)}")

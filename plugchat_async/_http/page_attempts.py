@@ -17,8 +17,8 @@ from plugchat_async.errors import NotConnectedError, PlugChatError, SessionState
 T = TypeVar("T")
 # How often a page is asked for again because this process did not run.
 _MAX_PAUSES: Final = 3
-# Reads the body of a response with the status 200, in steps. It returns an error instead of raising it.
-ReadBody = Callable[[bytes, Secret], Generator[None, None, T | PlugChatError]]
+# Reads a response with the status 200, in steps. It returns an error instead of raising it.
+ReadResponse = Callable[[Response, Secret], Generator[None, None, T | PlugChatError]]
 
 
 @define(eq=False, repr=False)
@@ -26,7 +26,7 @@ class PageRequest(Generic[T]):
     """A page that is being fetched, or the result of a call that has no pages.
 
     Attributes:
-        read: Reads the result from a body.
+        read: Reads the result from a response.
         number: The number of the page, or None.
         size: Its size, or None.
         account: The name of the account, where many are fetched.
@@ -44,7 +44,7 @@ class PageRequest(Generic[T]):
         observer: Notified of what happens, or None.
     """
 
-    read: ReadBody[T]
+    read: ReadResponse[T]
     number: int | None
     size: int | None
     account: str | None

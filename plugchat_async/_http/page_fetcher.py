@@ -17,7 +17,7 @@ from plugchat_async._http.page_attempts import PageRequest
 from plugchat_async._http.rate_limit import Limits
 from plugchat_async._http.request import Request, RequestBuilder, RequestTemplate
 from plugchat_async._http.request_repair import Repair, next_repair
-from plugchat_async._http.response import Response, status_error
+from plugchat_async._http.response import Response, shown_headers, status_error, with_headers
 from plugchat_async._http.retry import GiveUp, RetryBudget, RetryPolicy, next_wait, parse_wait
 from plugchat_async._http.secret import Secret
 from plugchat_async._http.telemetry import Dispatcher, WalkObserver
@@ -129,12 +129,12 @@ class PageFetcher:
             PlugChatError: As `fetch` does. Its `page` is None.
         """
 
-        def read_body(body: bytes, token: Secret) -> Generator[None, None, T | PlugChatError]:
+        def read_response(response: Response, token: Secret) -> Generator[None, None, T | PlugChatError]:
             yield from ()
-            return read(body, token)
+            return read(response.body, token)
 
         self.transport.check()
-        return self._complete(PageRequest(read_body, None, None, self.account, self.template, self.template))
+        return self._complete(PageRequest(read_response, None, None, self.account, self.template, self.template))
 
     async def fetch_status(self) -> AccountStatus:
         """Fetch the account's status, by the rules of a page.
@@ -280,32 +280,34 @@ class PageFetcher:
             return outcome.error
         if outcome.status != 200:
             wait = parse_wait(outcome.status, outcome.headers, now=self.clock.time())
-            return gateway_error(outcome, token, status_error(outcome, token, wait))
+            return with_headers(gateway_error(outcome, token, status_error(outcome, token, wait)), outcome, token)
         result: T | PlugChatError
         if not outcome.complete:
             limit = self.transport.max_response_bytes
             result = ResponseTooLargeError(f"the body is larger than max_response_bytes={limit}", limit=limit)
         else:
-            result = await finish_in_turns(work.read(outcome.body, token))
+            result = await finish_in_turns(work.read(outcome, token))
         if not isinstance(result, PlugChatError):
             return result
         result.status, result.url = outcome.status, token.redact(outcome.sent_url)
-        return gateway_error(outcome, token, result)
+        return with_headers(gateway_error(outcome, token, result), outcome, token)
 
     def _read_page(
-        self, number: int, size: int, body: bytes, token: Secret
+        self, number: int, size: int, response: Response, token: Secret
     ) -> Generator[None, None, Page | PlugChatError]:
-        decoded = yield from converter.decode_slices(body, token, self.item, self.on_bad_value)
+        decoded = yield from converter.decode_slices(response.body, token, self.item, self.on_bad_value)
         if not isinstance(decoded, Decoded):
             return decoded
         return Page(
             number,
             size,
             decoded.items,
-            body,
+            response.body,
             unreadable_keys=decoded.unreadable,
             problems=decoded.problems,
             problem_count=decoded.problem_count,
+            raw_headers=shown_headers(response, token),
+            status=response.status,
         )
 
     def _next_repair(self, work: PageRequest[Any], outcome: Response | AttemptFailed) -> Repair | None:

@@ -1,15 +1,18 @@
-"""The proxy of a session, or of all accounts of a call: its address, its password, and whether it accepts that."""
+"""The proxies of a session, or of all accounts of a call: address, password, and whether they accept that."""
 
 import asyncio
 from base64 import b64encode
 from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from typing import Final
+from urllib.parse import urlsplit
+from urllib.request import proxy_bypass
 
 import aiohttp
 from yarl import URL
 
 from plugchat_async._http.secret import Secret
+from plugchat_async._http.urls import is_loopback_url
 from plugchat_async.errors import PlugChatError, ProxyAuthenticationError
 
 _HEADER: Final = "Proxy-Authorization"
@@ -103,6 +106,43 @@ class Proxy:
             async with self.connecting():
                 answer = await stack.enter_async_context(begin())
             yield answer
+
+
+class Proxies:
+    """Which proxy each base URL is reached through: one for all, or those of the environment.
+
+    Args:
+        proxy: The one for all, or None.
+        environment: Where there is none: proxies by scheme ("https", "http", "all").
+    """
+
+    def __init__(self, proxy: Secret | None = None, environment: Mapping[str, Secret] | None = None) -> None:
+        addresses = {"all": proxy} if proxy is not None else environment or {}
+        self._bypass = proxy is None
+        by_address: dict[str, Proxy] = {}
+        self._by_scheme = {
+            scheme: by_address.setdefault(address.value, Proxy(address)) for scheme, address in addresses.items()
+        }
+        self._by_base_url: dict[str, Proxy | None] = {}
+
+    def for_url(self, base_url: str) -> Proxy | None:
+        """Return the proxy for a base URL, or None. This machine needs none, which would get the token."""
+        if not self._by_scheme:
+            return None
+        if base_url not in self._by_base_url:
+            # Once for each: the environment is searched for NO_PROXY.
+            self._by_base_url[base_url] = self._find(base_url)
+        return self._by_base_url[base_url]
+
+    def at(self, address: URL) -> Proxy | None:
+        """Return the proxy with this address, or None."""
+        return next((proxy for proxy in self._by_scheme.values() if proxy.url == address), None)
+
+    def _find(self, base_url: str) -> Proxy | None:
+        parts = urlsplit(base_url)
+        if is_loopback_url(base_url) or (self._bypass and proxy_bypass(parts.netloc)):
+            return None
+        return self._by_scheme.get(parts.scheme) or self._by_scheme.get("all")
 
 
 def _encode(credentials: str) -> str:

@@ -1,5 +1,6 @@
 """The requests that are sent. Rules from the vendor's "get chats" page unless an RFC is named. Pure."""
 
+import re
 from collections.abc import Mapping
 from typing import Final
 
@@ -7,11 +8,33 @@ from attrs import evolve, field, frozen
 
 from plugchat_async._http.secret import Secret
 from plugchat_async._http.urls import CHATS_PATH, DOCUMENTED_ORIGINS
+from plugchat_async.errors import InvalidTypeError, InvalidValueError
 
 __version__ = "0.1.0"
 
 JSON_TYPE: Final = "application/json"
 USER_AGENT: Final = f"plugchat-async/{__version__}"
+_MAX_USER_AGENT: Final = 200
+# RFC 9110, 10.1.5: products and comments. Visible ASCII and single blanks, which no server takes for another header.
+_PRODUCTS: Final = re.compile(r"[!-~]+(?: [!-~]+)*")
+
+
+def check_user_agent(value: object) -> None:
+    """Raise unless `value` is None or can be sent before our own User-Agent."""
+    if value is None:
+        return
+    if not isinstance(value, str):
+        raise InvalidTypeError(f"user_agent must be a str, got {type(value).__name__}")
+    if not _PRODUCTS.fullmatch(value) or len(value) > _MAX_USER_AGENT:
+        raise InvalidValueError(
+            f"user_agent must be 1 to {_MAX_USER_AGENT} visible ASCII characters and single blanks: {value[:99]!r}",
+            "Use a name and a version, such as shop-bot/2.1.",
+        )
+
+
+def full_user_agent(before: str | None) -> str:
+    """Return the User-Agent header, with an application's own products before ours: the more important ones first."""
+    return USER_AGENT if before is None else f"{before} {USER_AGENT}"
 
 
 @frozen
@@ -23,12 +46,14 @@ class RequestTemplate:
         path: The path of the call, below the base URL.
         content_type: The Content-Type header, or None to send none.
         bare: Whether requests bypass what an injected client session adds: default headers and middlewares.
+        user_agent: The User-Agent header.
     """
 
     base_url: str
     path: str = CHATS_PATH
     content_type: str | None = JSON_TYPE
     bare: bool = False
+    user_agent: str = USER_AGENT
 
     def with_other_origin(self) -> "RequestTemplate | None":
         """Return the documented template for the other documented host, or None if this host is not documented."""
@@ -49,7 +74,7 @@ class RequestTemplate:
             **content_type,
             "Accept": JSON_TYPE,
             "Accept-Encoding": "gzip, deflate",
-            "User-Agent": USER_AGENT,
+            "User-Agent": self.user_agent,
         }
 
 

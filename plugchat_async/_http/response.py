@@ -5,15 +5,15 @@ Rules from the vendor's "get chats" page unless an RFC is named.
 
 from collections.abc import Mapping
 from http import HTTPStatus
-from typing import Final
+from typing import Final, TypeAlias, TypeVar
 from urllib.parse import urljoin, urlsplit
 
 from attrs import define, field
 
+from plugchat_async._error_details import EXCERPT_CHARS, read_headers, request_id_of
 from plugchat_async._http.request import JSON_TYPE
 from plugchat_async._http.secret import Secret
 from plugchat_async.errors import (
-    EXCERPT_CHARS,
     AuthenticationError,
     MethodNotAllowedError,
     PlugChatError,
@@ -25,6 +25,9 @@ from plugchat_async.errors import (
     UnexpectedStatusError,
     UnsupportedMediaTypeError,
 )
+
+RawHeaders: TypeAlias = tuple[tuple[bytes, bytes], ...]
+_Error = TypeVar("_Error", bound=PlugChatError)
 
 # Enough for 200 characters, and so many blanks may be before them; a body may have megabytes.
 _EXCERPT_BYTES: Final = 4096
@@ -67,6 +70,7 @@ class Response:
         sent_url: The URL that was really sent.
         sent_content_type: The Content-Type header that was really sent, or None.
         altered: Whether method or URL differed from the request's.
+        raw_headers: The lines of all headers, as they came.
     """
 
     status: int
@@ -77,12 +81,35 @@ class Response:
     sent_url: str = field(default="", repr=False)
     sent_content_type: str | None = JSON_TYPE
     altered: bool = False
+    raw_headers: RawHeaders = field(default=(), repr=False)
 
     @property
     def allow(self) -> tuple[str, ...] | None:
         """The methods of the Allow header, upper case; None without one; empty if no method is allowed."""
         value = self.headers.get("allow")
         return None if value is None else tuple(m.strip().upper() for m in value.split(",") if m.strip())
+
+
+def shown_headers(response: Response, token: Secret) -> RawHeaders:
+    """Return the lines of a response's headers that callers get: without cookies and without the token."""
+    lines = tuple(line for line in response.raw_headers if line[0].lower() != b"set-cookie")
+    # All at once, since this is done for each page, and next to never is the token there.
+    if not token.may_be_in(b"\n".join([b"%b: %b" % line for line in lines]).decode("utf-8", "replace")):
+        return lines
+    # In the names, too: a server may send anything.
+    return tuple((_redact(name, token), _redact(value, token)) for name, value in lines)
+
+
+def with_headers(error: _Error, response: Response, token: Secret) -> _Error:
+    """Return the error, with the headers of its response and the id of its request."""
+    error.headers = read_headers(shown_headers(response, token))
+    request_id = request_id_of(error.headers)
+    error.request_id = None if request_id is None else one_line(request_id, token)
+    return error
+
+
+def _redact(text: bytes, token: Secret) -> bytes:
+    return token.redact(text.decode("utf-8", "replace")).encode()
 
 
 def status_line(status: int) -> str:

@@ -12,7 +12,7 @@ from typing import Final
 from attrs import define, field, frozen
 from msgspec import Struct
 
-from plugchat_async._internal.validation import check_int, check_seconds
+from plugchat_async._internal.validation import check_int, check_seconds, to_seconds
 from plugchat_async.errors import (
     ConnectionFailedError,
     NotJSONError,
@@ -147,10 +147,10 @@ class RetryPolicy:
     """
 
     attempts: int = 3
-    initial_delay: float = 0.5
-    max_delay: float = 8.0
-    deadline: float = 60.0
-    max_retry_after: float = 60.0
+    initial_delay: float = field(default=0.5, converter=to_seconds)
+    max_delay: float = field(default=8.0, converter=to_seconds)
+    deadline: float = field(default=60.0, converter=to_seconds)
+    max_retry_after: float = field(default=60.0, converter=to_seconds)
 
     def __attrs_post_init__(self) -> None:
         check_int("RetryPolicy attempts", self.attempts, minimum=1)

@@ -6,7 +6,7 @@ Pure.
 import html
 import json
 import re
-from typing import Final
+from typing import Final, Protocol
 from urllib.parse import quote
 
 from attrs import field, frozen
@@ -22,8 +22,21 @@ _ESCAPE: Final = re.compile(
     r"|&#x0{0,4}(?P<hex>[0-9a-f]{1,2});|&(?:amp|lt|gt|quot|apos);",
     re.IGNORECASE,
 )
-# What servers put between the characters of a long text: they fold it, and escape quotes.
-_FILLERS: Final = re.compile(r"[\s\\]+")
+_ESCAPE_MARKS: Final = ("\\", "%", "&")
+
+
+class SecretText(Protocol):
+    """A text that other libraries hide, such as pydantic's SecretStr."""
+
+    def get_secret_value(self) -> str:
+        """Return the text."""
+        ...
+
+
+def reveal(value: object) -> object:
+    """Return the text that a `SecretText` hides; anything else as it is."""
+    get = None if isinstance(value, type) else getattr(value, "get_secret_value", None)
+    return get() if callable(get) else value
 
 
 @frozen(repr=False, eq=False)
@@ -45,6 +58,10 @@ class Secret:
     def following(self, *others: "Secret") -> "Secret":
         """Return the same secret, which takes out those others as well."""
         return Secret(self.value, tuple({*self.former, *(other.value for other in others)} - {self.value}))
+
+    def may_be_in(self, text: str) -> bool:
+        """Return whether a text has the first characters of the secret, in any spelling. It takes some microseconds."""
+        return _shows(text, [value for value in (self.value, *self.former) if value])
 
     def redact(self, text: str) -> str:
         """Return `text` without the secret.
@@ -73,6 +90,8 @@ def _shows(text: str, values: list[str]) -> bool:
         plain = _plain(text)
         if any(head in plain or head in text for head in heads):
             return True
+        if not any(mark in text for mark in _ESCAPE_MARKS):
+            break  # next to always: this is done for the headers of each page
         text, before = _ESCAPE.sub(_unescape, text), text
         if text == before:
             break
@@ -80,7 +99,8 @@ def _shows(text: str, values: list[str]) -> bool:
 
 
 def _plain(text: str) -> str:
-    return _FILLERS.sub("", text).casefold()
+    """Return a text without what servers put into a long one: they fold it, and escape quotes."""
+    return "".join(text.split()).replace("\\", "").casefold()
 
 
 def _unescape(escape: re.Match[str]) -> str:

@@ -10,8 +10,9 @@ from typing import Final, TypeAlias, cast
 
 from attrs import define
 
+from plugchat_async._http.environment import FromEnvironment
 from plugchat_async._http.pauses import Pauses
-from plugchat_async._http.secret import Secret
+from plugchat_async._http.secret import Secret, SecretText, reveal
 from plugchat_async.errors import InvalidTypeError, InvalidValueError, TokenError
 
 _CALLABLE: Final = "the token callable"
@@ -19,7 +20,7 @@ _CALLABLE: Final = "the token callable"
 _MAX_FORMER: Final = 3
 _VISIBLE_ASCII: Final = re.compile(r"[!-~]+")
 
-TokenFunction: TypeAlias = Callable[[], str | Awaitable[str]]
+TokenFunction: TypeAlias = Callable[[], str | SecretText | Awaitable[str | SecretText]]
 
 
 def token_problem(token: object) -> InvalidValueError | InvalidTypeError | None:
@@ -95,7 +96,7 @@ class TokenProvider:
         return self._wrap(returned)
 
     def _wrap(self, returned: object) -> Secret | TokenError:
-        value = _plain_text(returned)
+        value = _plain_text(reveal(returned))
         problem = token_problem(value)
         if problem is not None:
             return TokenError(f"{_CALLABLE} returned an invalid token: {problem.message}")
@@ -110,6 +111,9 @@ def hidden_token(token: object) -> Secret | TokenProvider | InvalidValueError | 
     """Return a user's token, wrapped so that nothing prints it, or the error if it can't be used."""
     if callable(token):
         return TokenProvider(cast("TokenFunction", token))
+    token = token.token() if isinstance(token, FromEnvironment) else reveal(token)
+    if isinstance(token, InvalidValueError):
+        return token
     if not isinstance(token, str):
         return InvalidTypeError(f"token must be a str, or a function that returns one, got {type(token).__name__}")
     value = _plain_text(token)

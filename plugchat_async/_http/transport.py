@@ -17,10 +17,11 @@ import aiohttp
 from msgspec import Struct
 from yarl import URL
 
+from plugchat_async._error_details import read_headers
 from plugchat_async._http.aiohttp_errors import DroppedError, translate
 from plugchat_async._http.connections import MiddlewareError, TrackedRequest, TrackingConnector, send_once
 from plugchat_async._http.pauses import Pauses
-from plugchat_async._http.proxy import NoProxyError, Proxy, ProxyRefusedError
+from plugchat_async._http.proxy import NoProxyError, Proxies, Proxy, ProxyRefusedError
 from plugchat_async._http.request import Request
 from plugchat_async._http.response import Response
 from plugchat_async._http.secret import Secret
@@ -41,8 +42,7 @@ ERROR_BODY_BYTES: Final = 64 * 1024
 # After so many bytes of a body other tasks run between its chunks.
 _UNPAUSED_BYTES: Final = 192 * 1024
 
-# No header that is read here is longer; a hundred lines of one may be.
-_HEADER_CHARS: Final = 2048
+_OPEN_HINT: Final = "Use it inside `async with PlugChatSession(...)`, or call `await session.open()` before."
 
 # `timeout` bounds an attempt as a whole. aiohttp's own clocks would count the wait for a connection, restart at each
 # byte, and round up beyond five seconds.
@@ -77,7 +77,7 @@ class Transport:
 
     Args:
         borrowed: The session to borrow, or None.
-        proxy: The proxy, or None. Requests to this machine don't go through it.
+        proxies: The proxies. Requests to this machine don't go through them.
         ssl_context: Verifies servers, or None for Python's default.
         max_response_bytes: The largest body of a 200 that is read, after decompression.
         keep_headers: Whether to keep the headers of every response (default False: not of a 200).
@@ -91,13 +91,13 @@ class Transport:
         self,
         *,
         borrowed: aiohttp.ClientSession | None,
-        proxy: Proxy | None,
+        proxies: Proxies,
         ssl_context: ssl.SSLContext | None,
         max_response_bytes: int,
         keep_headers: bool = False,
     ) -> None:
         self._borrowed = borrowed
-        self._proxy = proxy
+        self._proxies = proxies
         self._ssl_context = ssl_context
         self.max_response_bytes = max_response_bytes
         self._keep_headers = keep_headers
@@ -122,7 +122,7 @@ class Transport:
         if self._borrowed is None:
             # The session limits what is in flight, so the connector need not.
             own = TrackingConnector(limit=0, ssl=self._ssl_context or True)
-            own.through = self._proxy
+            own.through = self._proxies
             connector: aiohttp.BaseConnector | None = own
         else:
             loop, proxy, auth = (getattr(self._borrowed, name, None) for name in (_LOOP, _PROXY, _PROXY_AUTH))
@@ -154,7 +154,7 @@ class Transport:
         if self.state == "closed":
             raise _closed()
         if self.state == "new":
-            raise SessionStateError("the session is not open")
+            raise SessionStateError("the session is not open", _OPEN_HINT)
         if self._loop is not asyncio.get_running_loop():
             raise SessionStateError(
                 "the session belongs to another event loop",
@@ -249,15 +249,14 @@ class Transport:
         return None
 
     def _proxy_for(self, request: Request) -> Proxy | None:
-        """Return the proxy of a request. A request to this machine needs none, which would get its token."""
-        if self._proxy is not None and not is_loopback_url(request.template.base_url):
-            return self._proxy
-        return self._borrowed_proxy
+        """Return the proxy of a request."""
+        return self._proxies.for_url(request.template.base_url) or self._borrowed_proxy
 
     def _proxy_error(self, request: Request, proxy: Proxy | None) -> ConfigurationError | None:
         if proxy is not None and proxy.refused:
             return proxy.refusal()
-        if self._borrowed is None or not request.url.startswith("http:"):
+        http = request.url.startswith("http:") and is_loopback_url(request.template.base_url)
+        if self._borrowed is None or not http:
             return None
         # aiohttp can't send a request of such a session without its proxy.
         if proxy is None and not (self._borrowed.trust_env and _environment_proxy(request.template.base_url)):
@@ -289,7 +288,7 @@ class Transport:
             )
 
         async with begin() if proxy is None or self._borrowed is None else proxy.answering(begin) as answer:
-            response.status = answer.status
+            response.status, response.raw_headers = answer.status, answer.raw_headers
             if answer.status != 200 or self._keep_headers:
                 _fill_in_headers(response, answer, url)
             response.body, response.complete = await self._read_body(answer)
@@ -335,13 +334,7 @@ def _closed() -> SessionStateError:
 def _fill_in_headers(response: Response, answer: aiohttp.ClientResponse, url: URL) -> None:
     """Fill in the response's headers, and what was really sent."""
     sent = answer.request_info
-    headers: dict[str, str] = {}
-    for name, raw in answer.headers.items():
-        key = name.lower()
-        # aiohttp keeps bytes that are not UTF-8 as surrogates, which can't be printed.
-        value = raw.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
-        headers[key] = (f"{headers[key]}, {value}" if key in headers else value)[:_HEADER_CHARS]
-    response.headers = headers
+    response.headers = read_headers(answer.raw_headers)
     response.sent_method, response.sent_url = sent.method, str(sent.url)
     response.sent_content_type = sent.headers.get("Content-Type")
     response.altered = sent.method != "GET" or sent.url != url

@@ -22,6 +22,8 @@ DEFAULT_BASE_URL: Final = DOCUMENTED_ORIGINS[0]
 _DOCUMENTED_PATHS: Final = (*(call.path for call in CALLS), *(call.path.rpartition("/")[0] for call in CALLS))
 
 _BASE_URL_HINT: Final = f"Use an origin such as {DOCUMENTED_ORIGINS[0]}, optionally with a path prefix."
+# Not imported for this: who passes such a URL has loaded its package.
+_URL_PACKAGES: Final = ("yarl", "pydantic", "pydantic_core")
 _PROXY_HINT: Final = "Use a URL such as http://127.0.0.1:3128."
 # Stricter than RFC 3986: parsers read backslashes, quotes, and text after a bracket in different ways.
 _BASE_URL: Final = re.compile(
@@ -33,40 +35,52 @@ _BASE_URL: Final = re.compile(
 )
 
 
-def parse_base_url(base_url: object) -> str | InvalidValueError | InvalidTypeError:
+def parse_base_url(
+    base_url: object, *, insecure_http: bool = False, name: str = "base_url"
+) -> str | InvalidValueError | InvalidTypeError:
     """Return a base URL without a trailing slash and without the call's path, or the error if it can't be used.
 
     A path prefix stays, for gateways. `http` is for loopback only: the token would travel in clear text.
+
+    Args:
+        base_url: A text, or a URL of yarl or pydantic.
+        insecure_http: Whether `http` is allowed for any host (default False).
+        name: What the error calls it (default "base_url").
     """
+    base_url = plain_url(base_url)
     if not isinstance(base_url, str):
-        return InvalidTypeError(f"base_url must be a str, got {type(base_url).__name__}")
+        return InvalidTypeError(f"{name} must be a str or a URL, got {type(base_url).__name__}")
     text = base_url.strip()
     # Not shown: passwords and queries, which may hold a secret, and texts that are not URLs, which may be tokens.
     if not text.lower().startswith(("https://", "http://")):
-        return InvalidValueError("base_url does not begin with https://", _BASE_URL_HINT)
+        return InvalidValueError(f"{name} does not begin with https://", _BASE_URL_HINT)
     for mark, what in (("@", "user information"), ("?", "a query"), ("#", "a fragment")):
         if mark in text:
-            return InvalidValueError(f"base_url contains {what}", _BASE_URL_HINT)
+            return InvalidValueError(f"{name} contains {what}", _BASE_URL_HINT)
     parts = _BASE_URL.fullmatch(text)
     if parts is None or not _is_host(parts["host"]) or int(parts["port"] or 1) not in range(1, 65536):
-        return InvalidValueError(f"base_url is not a URL: {base_url!r}", _BASE_URL_HINT)
+        return InvalidValueError(f"{name} is not a URL: {base_url!r}", _BASE_URL_HINT)
     scheme, host = parts["scheme"].lower(), parts["host"].lower()
-    if scheme == "http" and not _is_loopback(host):
+    if scheme == "http" and not insecure_http and not _is_loopback(host):
         return InvalidValueError(
-            f"base_url must be https, except on loopback: {base_url!r}", "Use https: http would expose the token."
+            f"{name} must be https, except on loopback: {base_url!r}",
+            "Use https: http would expose the token. For a test server in your own network, pass insecure_http=True.",
         )
     is_default = parts["port"] in (None, {"https": "443", "http": "80"}[scheme])
     return f"{scheme}://{host}{'' if is_default else ':' + parts['port']}{_trim_path(parts['path'])}"
 
 
-def proxy_problem(proxy: object) -> InvalidValueError | InvalidTypeError | None:
-    """Return the error if `proxy` is not the URL of an HTTP proxy. It does not show the URL: it may hold a password."""
+def proxy_problem(proxy: object, name: str = "proxy") -> InvalidValueError | InvalidTypeError | None:
+    """Return the error if `proxy` is not the URL of an HTTP proxy. It does not show the URL: it may hold a password.
+
+    `name`: what the error calls it (default "proxy").
+    """
     if proxy is None:
         return None
     if not isinstance(proxy, str):
-        return InvalidTypeError(f"proxy must be a str, got {type(proxy).__name__}")
+        return InvalidTypeError(f"{name} must be a str or a URL, got {type(proxy).__name__}")
     if not re.match(r"https?://[^/?#\s]", proxy, re.IGNORECASE):
-        return InvalidValueError("proxy must begin with http:// or https:// and name a host", _PROXY_HINT)
+        return InvalidValueError(f"{name} must begin with http:// or https:// and name a host", _PROXY_HINT)
     from yarl import URL  # noqa: PLC0415 - only who has a proxy needs it here
 
     try:
@@ -76,13 +90,18 @@ def proxy_problem(proxy: object) -> InvalidValueError | InvalidTypeError | None:
         valid = is_host and url.port != 0 and not re.search(r"[\s\x00-\x1f\x7f]", proxy)
     except ValueError:
         valid = False
-    return None if valid else InvalidValueError("proxy has no valid host and port", _PROXY_HINT)
+    return None if valid else InvalidValueError(f"{name} has no valid host and port", _PROXY_HINT)
 
 
 @lru_cache(maxsize=64)
 def is_loopback_url(base_url: str) -> bool:
     """Return whether a checked base URL names this machine."""
     return _is_loopback(urlsplit(base_url).hostname or "")
+
+
+def plain_url(url: object) -> object:
+    """Return the text of a URL of yarl or pydantic; anything else as it is."""
+    return str(url) if type(url).__module__.partition(".")[0] in _URL_PACKAGES else url
 
 
 def _trim_path(path: str) -> str:

@@ -28,13 +28,14 @@ _ELEMENT_BYTES: Final = 64
 _MAX_STEPS: Final = 1_000_000
 _STEP_BYTES: Final = 8
 _PAUSE_STEPS: Final = 2048
-# The parser itself allows no more.
+# The parser itself allows no more up to CPython 3.13; since then, as much as the stack of the thread has room for.
 _MAX_DEPTH: Final = 1024
 # How many guesses of an element's end may be wrong before ends are looked for.
 _MAX_MISSES: Final = 16
 
 # Between two objects of an array, or in a string that looks like it.
 _BETWEEN: Final = re.compile(rb"\}[ \t\r\n]*,[ \t\r\n]*\{")
+_ARRAY: Final = re.compile(rb"(?:%b)?[ \t\r\n]*+\[" % codecs.BOM_UTF8)
 _BLANKS: Final = re.compile(rb"[ \t\r\n]*+")
 _STRING: Final = rb'"(?:[^"\\]++|\\.)*+"'
 # Up to the next bracket (between elements: or comma), or to a string that does not end here.
@@ -67,9 +68,10 @@ def split_slices(body: bytes) -> Generator[None, None, list[bytes]]:
         CutError: It is the beginning of a JSON array.
         TooLargeError: It has more elements, a larger element, or more brackets, than a body of its size may have.
         msgspec.ValidationError, RecursionError: It is not an array, or nested too deeply.
-        ValueError: It is not JSON.
+        msgspec.DecodeError, ValueError: It is not JSON.
     """
     if len(body) <= 2 * PIECE_BYTES:
+        yield from _check_depth(body)
         return _split(body)
     try:
         return (yield from read_slices(body, _split_array, PIECE_BYTES))
@@ -145,6 +147,15 @@ def _check_count(elements: Sized, size: int) -> None:
     most = max(_MAX_ELEMENTS, size // _ELEMENT_BYTES)
     if len(elements) > most:
         raise TooLargeError(f"more than {most:,} rows")
+
+
+def _check_depth(body: bytes) -> Generator[None, None, None]:
+    """Raise RecursionError if an array is nested too deeply for any version of Python."""
+    if body.count(b"[") + body.count(b"{") <= _MAX_DEPTH:
+        return
+    start = _ARRAY.match(body)
+    if start is not None:
+        yield from _ElementEnds(body, start.end()).next(len(body))
 
 
 def _split(body: bytes) -> list[bytes]:

@@ -4,6 +4,7 @@ All checks raise InvalidTypeError or InvalidValueError.
 """
 
 import inspect
+from datetime import timedelta
 
 from plugchat_async.errors import InvalidTypeError, InvalidValueError
 
@@ -27,6 +28,11 @@ def check_int(name: str, value: object, *, minimum: int, maximum: int = _MAX) ->
 def check_optional_int(name: str, value: object, *, minimum: int) -> int | None:
     """Return `value` if it is None or passes `check_int`."""
     return None if value is None else check_int(name, value, minimum=minimum)
+
+
+def to_seconds(value: float | timedelta) -> float:
+    """Return the seconds of a timedelta; anything else as it is, still to be checked."""
+    return value.total_seconds() if isinstance(value, timedelta) else value
 
 
 def check_seconds(name: str, value: object, *, zero: bool) -> float:

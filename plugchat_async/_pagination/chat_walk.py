@@ -163,7 +163,7 @@ class ChatWalk(Generic[ItemT]):
         If it fails, its error has no `checkpoint`, but the walk has: it yields all chats that you have not got.
         """
         # A notebook shows chats as a table.
-        chats: list[Any] = ChatList() if self._source.item is Chat else []
+        chats = cast("list[ItemT]", ChatList() if self._source.item is Chat else list[ItemT]())
         try:
             while (page := await self.next_page()) is not None:
                 chats += page.chats

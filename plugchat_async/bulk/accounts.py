@@ -3,22 +3,33 @@
 import csv
 import io
 import os
+import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final, cast
 
 from attrs import define, field, frozen
 
+from plugchat_async._http.secret import SecretText
 from plugchat_async._http.token import TokenFunction, token_problem
-from plugchat_async._http.urls import parse_base_url
+from plugchat_async._http.urls import parse_base_url, plain_url
 from plugchat_async.bulk.names import name_key
 from plugchat_async.errors import InvalidValueError, PlugChatError
+
+if TYPE_CHECKING:
+    from yarl import URL
 
 _HINT: Final = (
     "Use a CSV file in UTF-8. Its first line names the columns: name, token or token_env (the name of an environment "
     "variable with the token), and optionally base_url."
 )
+# A name that no token looks like: words of capitals, with an underscore.
+_VARIABLE: Final = re.compile(r"(?=.{3,64}\Z)[A-Z]{2,20}[0-9]{0,4}(?:_(?:[A-Z]{1,20}[0-9]{0,4}|[0-9]{1,4}))+")
 _PROBLEMS_SHOWN: Final = 10
+
+
+def _url_text(url: "str | URL | None") -> str | None:
+    return cast("str | None", plain_url(url))  # checked when the account is fetched
 
 
 @frozen
@@ -33,22 +44,26 @@ class Account:
     """
 
     name: str
-    token: str | TokenFunction = field(repr=False)
-    base_url: str | None = None
+    token: str | SecretText | TokenFunction = field(repr=False)
+    base_url: str | None = field(default=None, converter=_url_text)
 
 
-def read_accounts(file: str | os.PathLike[str]) -> list[Account]:
+def read_accounts(file: str | os.PathLike[str], *, insecure_http: bool = False) -> list[Account]:
     """Read accounts from a CSV file.
 
     The first line names the columns, in any order: `name`, `token` and `base_url`, and `token_env` for environment
     variables that hold the tokens. Other columns are ignored. Commas, semicolons or tabs separate the cells.
+
+    Args:
+        file: The file.
+        insecure_http: Whether a base URL may be http on hosts other than loopback, as for `fetch_many` (default False).
 
     Raises:
         InvalidValueError: The file is not valid. The message lists the problems with the numbers of their lines. It
             shows names, but no other values.
     """
     path = Path(file)
-    reader = _Reader(os.environ)
+    reader = _Reader(os.environ, insecure_http)
     problem = ""
     # Raised here and not while reading: tracebacks can show the values in those frames.
     try:
@@ -76,6 +91,7 @@ class _Reader:
     """Reads the lines, and collects their problems."""
 
     _environment: Mapping[str, str] = field(repr=False)
+    _insecure_http: bool
     accounts: list[Account] = field(factory=list[Account], init=False)
     problems: list[str] = field(factory=list[str], init=False)
     _lines_by_name: dict[str, int] = field(factory=dict[str, int], init=False)
@@ -116,7 +132,7 @@ class _Reader:
         name, base_url = row["name"], row.get("base_url") or None
         token, problem = self._token_of(row)
         before = self._lines_by_name.setdefault(name_key(name), line) if name else line
-        parsed = None if base_url is None else parse_base_url(base_url)
+        parsed = None if base_url is None else parse_base_url(base_url, insecure_http=self._insecure_http)
         if not name:
             return "no name"
         if before != line:
@@ -136,8 +152,9 @@ class _Reader:
         if variable:
             token = self._environment.get(variable, "")
             if not token:
-                # The name is not shown: someone may have put the token itself there.
-                return "", "the environment variable in token_env is not set"
+                # Other names are not shown: someone may have put the token itself there.
+                shown = f"{variable} of token_env" if _VARIABLE.fullmatch(variable) else "in token_env"
+                return "", f"the environment variable {shown} is not set"
         problem = token_problem(token)
         return token, "" if problem is None else problem.message
 

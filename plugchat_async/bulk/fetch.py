@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import AsyncGenerator, AsyncIterable, Callable, Iterable
-from typing import Any, Literal, TypeAlias, Unpack, cast, overload
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias, Unpack, cast, overload
 
 from attrs import AttrsInstance, field, fields, frozen
 
@@ -18,6 +18,9 @@ from plugchat_async.calls import CHATS, Call
 from plugchat_async.errors import PlugChatError
 from plugchat_async.models import Page
 from plugchat_async.server_traits import ServerTraits
+
+if TYPE_CHECKING:
+    from yarl import URL
 
 logger = logging.getLogger("plugchat_async.bulk")
 
@@ -47,7 +50,7 @@ class BulkOptions(CommonWalkOptions, RequestOptions, total=False):
 
     call: Call[Any]
     page_size: int
-    base_url: str
+    base_url: "str | URL | None"
     account_requests_per_second: float | None
     isolate_connections: bool
     server_traits: ServerTraits | None
@@ -90,7 +93,6 @@ def settings_of(options: BulkOptions) -> BulkSettings:
     address = hidden.take_address()
     if isinstance(address, PlugChatError):
         raise address
-    origin, proxy = address
     unknown = options.keys() - BulkOptions.__optional_keys__
     if unknown:
         raise TypeError(f"unexpected keyword arguments: {', '.join(sorted(unknown))}")
@@ -99,8 +101,8 @@ def settings_of(options: BulkOptions) -> BulkSettings:
     walk: dict[str, Any] = {"consistency": call.consistency, **_options_of(WalkSettings, options)}
     return BulkSettings(
         WalkSettings(**walk),
-        RequestSettings(proxy=proxy, **_options_of(RequestSettings, options)),
-        origin,
+        RequestSettings(proxy=address.proxy, environment=address.environment, **_options_of(RequestSettings, options)),
+        address.origin,
         options.get("isolate_connections", False),
         options.get("server_traits"),
         call,

@@ -214,7 +214,9 @@ class WorkerPool:
         return AccountResult(account, (), error, report)
 
     def _start(self, account: Account, transport: Transport) -> ChatWalk:
-        origin = self._origin if account.base_url is None else parse_base_url(account.base_url)
+        origin: str | PlugChatError = self._origin
+        if account.base_url is not None:
+            origin = parse_base_url(account.base_url, insecure_http=self._resources.insecure_http)
         token = hidden_token(account.token)
         if isinstance(token, PlugChatError):
             raise token

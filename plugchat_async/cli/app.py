@@ -4,16 +4,19 @@ import io
 import os
 import sys
 from collections.abc import Sequence
-from typing import Annotated, Literal, cast
+from typing import Annotated, Final, Literal, cast
 
 from cyclopts import App, CycloptsError, Parameter, UnusedCliTokensError
 
-from plugchat_async import PlugChatError, __version__
+from plugchat_async import InvalidTypeError, InvalidValueError, PlugChatError, __version__
 from plugchat_async.cli.bulk import BULK_EXAMPLES, add_dask_value, bulk
 from plugchat_async.cli.chats import CHATS_EXAMPLES, chats
 from plugchat_async.cli.clip import clip_tokens
+from plugchat_async.cli.connection import CA_FILE_VARIABLE, PROXY_VARIABLE
 from plugchat_async.cli.doctor import DOCTOR_EXAMPLES, doctor
 from plugchat_async.cli.lists import CONTACTS_EXAMPLES, PENDING_EXAMPLES, contacts, pending
+from plugchat_async.cli.log import log_on_stderr
+from plugchat_async.cli.option_names import name_options
 from plugchat_async.cli.options import (
     EXIT_BROKEN_PIPE,
     EXIT_CODES,
@@ -27,13 +30,21 @@ from plugchat_async.cli.simulate import DEMO_EXAMPLES, SIMULATE_EXAMPLES, demo, 
 from plugchat_async.cli.status import STATUS_EXAMPLES, status
 from plugchat_async.cli.terminal import discard, print_failure
 from plugchat_async.cli.watch import WATCH_EXAMPLES, watch
-from plugchat_async.session import TOKEN_VARIABLE
+from plugchat_async.session import BASE_URL_VARIABLE, TOKEN_VARIABLE
 
 _COMPLETION_EXAMPLES = (
     "Examples: `source <(plugchat completion bash)` in ~/.bashrc; "
     "`plugchat completion zsh > ~/.zfunc/_plugchat`, with ~/.zfunc in fpath; "
     "`plugchat completion fish > ~/.config/fish/completions/plugchat.fish`."
 )
+
+# The options that are also read from the environment.
+_VARIABLES: Final = {
+    "--token": TOKEN_VARIABLE,
+    "--base-url": BASE_URL_VARIABLE,
+    "--proxy": PROXY_VARIABLE,
+    "--ca-file": CA_FILE_VARIABLE,
+}
 
 # cyclopts' script only defines a function. zsh autoloads it by the name of the file, or users source it.
 _ZSH_CALL = """
@@ -52,13 +63,13 @@ app = App(
     suppress_keyboard_interrupt=False,
     result_action="return_value",
 )
-app.command(chats, help_epilogue=f"{CHATS_EXAMPLES}\n\n{EXIT_CODES}")
-app.command(contacts, help_epilogue=f"{CONTACTS_EXAMPLES}\n\n{EXIT_CODES}")
-app.command(pending, help_epilogue=f"{PENDING_EXAMPLES}\n\n{EXIT_CODES}")
-app.command(bulk, help_epilogue=f"{BULK_EXAMPLES}\n\n{EXIT_CODES}")
-app.command(watch, help_epilogue=f"{WATCH_EXAMPLES}\n\n{EXIT_CODES}")
-app.command(status, help_epilogue=f"{STATUS_EXAMPLES}\n\n{EXIT_CODES}")
-app.command(doctor, help_epilogue=f"{DOCTOR_EXAMPLES}\n\n{EXIT_CODES}")
+app.command(chats, help_epilogue=CHATS_EXAMPLES)
+app.command(contacts, help_epilogue=CONTACTS_EXAMPLES)
+app.command(pending, help_epilogue=PENDING_EXAMPLES)
+app.command(bulk, help_epilogue=BULK_EXAMPLES)
+app.command(watch, help_epilogue=WATCH_EXAMPLES)
+app.command(status, help_epilogue=STATUS_EXAMPLES)
+app.command(doctor, help_epilogue=DOCTOR_EXAMPLES)
 app.command(simulate, help_epilogue=SIMULATE_EXAMPLES)
 app.command(demo, help_epilogue=DEMO_EXAMPLES)
 
@@ -76,6 +87,7 @@ def run(arguments: Sequence[str]) -> int:
     """Run a command and return its exit code. Signals and a closed pipe end it without a traceback."""
     try:
         with ended_by_signals():
+            _prepare_output()
             return _run(arguments)
     except KeyboardInterrupt as stop:
         code = print_stop(stop)
@@ -90,9 +102,9 @@ def _run(arguments: Sequence[str]) -> int:
     def clip(text: str, *, names: bool = True) -> str:
         return clip_tokens(text, arguments, os.environ.get(TOKEN_VARIABLE), _option_names(), names=names)
 
-    _prepare_output()
     try:
-        code: object = app(add_dask_value(arguments), exit_on_error=False, print_error=False)
+        with log_on_stderr():
+            code: object = app(add_dask_value(arguments), exit_on_error=False, print_error=False)
         sys.stdout.flush()  # here, so that a closed pipe is handled below
     except UnusedCliTokensError:
         # The argument is not printed: it may be a token without its option.
@@ -103,7 +115,10 @@ def _run(arguments: Sequence[str]) -> int:
         code = EXIT_CONFIGURATION
     except PlugChatError as error:
         hint = " ".join((error.hint, *getattr(error, "__notes__", ())))
-        print_failure(clip(error.what_happened), clip(hint))
+        what_happened = error.what_happened
+        if isinstance(error, (InvalidValueError, InvalidTypeError)):
+            what_happened, hint = (_named(text, arguments) for text in (what_happened, hint))
+        print_failure(clip(what_happened), clip(hint))
         code = exit_code_of(error)
     except BrokenPipeError:
         discard(sys.stdout)
@@ -115,6 +130,10 @@ def _run(arguments: Sequence[str]) -> int:
         discard(sys.stdout)
         code = EXIT_LOCAL
     return code if isinstance(code, int) else EXIT_OK
+
+
+def _named(text: str, arguments: Sequence[str]) -> str:
+    return name_options(text, _option_names(), arguments, {o: v for o, v in _VARIABLES.items() if os.environ.get(v)})
 
 
 def _option_names() -> set[str]:

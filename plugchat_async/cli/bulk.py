@@ -5,7 +5,7 @@ import sys
 from collections.abc import Sequence
 from contextlib import ExitStack, nullcontext
 from pathlib import Path
-from typing import Annotated, Final
+from typing import Annotated, Final, cast
 
 from cyclopts import Parameter
 from rich.table import Column, Table
@@ -13,7 +13,10 @@ from rich.text import Text
 
 from plugchat_async._http.urls import DEFAULT_BASE_URL
 from plugchat_async.bulk.accounts import Account, read_accounts
+from plugchat_async.cli.connection import Connection, ConnectionOption
+from plugchat_async.cli.log import be_verbose
 from plugchat_async.cli.options import (
+    EXIT_ALL_FAILED,
     EXIT_OK,
     EXIT_SOME_FAILED,
     BaseURLOption,
@@ -29,10 +32,11 @@ from plugchat_async.cli.options import (
     PrefetchOption,
     RequireVerifiedOption,
 )
+from plugchat_async.cli.output import check_excel
 from plugchat_async.cli.problems import ProblemCollector, collect_problems, print_problems
 from plugchat_async.cli.progress import bulk_progress
 from plugchat_async.cli.signals import run_async, shielded
-from plugchat_async.cli.terminal import printable, render_table, tell
+from plugchat_async.cli.terminal import marked_line, printable, render_table, tell
 from plugchat_async.errors import InvalidValueError, NotConnectedError
 from plugchat_async.export.accounts import export_many
 from plugchat_async.export.folder import FAILURES, remove_parts
@@ -46,6 +50,8 @@ BULK_EXAMPLES: Final = (
 )
 # The value of --dask for a cluster on this machine, for this run.
 _LOCAL: Final = "local"
+# How many failed accounts are shown with their reasons. A file lists all of them.
+_FAILURES_SHOWN: Final = 3
 _ADDRESS: Final = re.compile(r"[a-z]+://.+|[A-Za-z0-9_.-]+:[0-9]+")
 
 
@@ -104,12 +110,14 @@ def bulk(
             "with one process per core. All workers must see the folder at the same path.",
         ),
     ] = None,
+    connection: ConnectionOption = Connection(),  # noqa: B008 - frozen
 ) -> int:
     """Fetch the chats of many accounts into a folder, one file per account; with --dask, one file per batch.
 
     If the same command is run again, accounts that are finished are skipped. Accounts that failed, or were empty and
     kept as they were, are listed in .plugchat/failures.ndjson in the folder, with the reason and what to do.
     """
+    be_verbose(connection.verbose)
     options: ExportOptions = {
         "concurrency": concurrency,
         "restart": restart,
@@ -129,24 +137,30 @@ def bulk(
         "account_requests_per_second": account_requests_per_second,
         "isolate_connections": isolate_connections,
     }
-    if csv == "excel" and format is None:
-        format = "csv"  # noqa: A001 - the option's name
+    options = cast("ExportOptions", {**connection.request_options(), **options})
+    if csv == "excel":
+        format = format or "csv"  # noqa: A001 - the option's name
+        check_excel(format)
     if dask is not None and format not in (None, "parquet"):
         raise InvalidValueError(f"--dask writes Parquet, not {format}", "Omit --format, or --dask.")
-    listed = read_accounts(accounts)
+    listed = read_accounts(accounts, insecure_http=connection.insecure_http)
     problems = ProblemCollector()
     done = 0
+    first_failures: list[AccountExport] = []
     try:
         with collect_problems(problems), bulk_progress(len(listed)) as show:
 
             def on_result(export: AccountExport) -> None:
                 nonlocal done
                 done += export.error is None
+                if export.error is not None and len(first_failures) < _FAILURES_SHOWN:
+                    first_failures.append(export)
                 if show is not None:
                     show(export)
 
             options["on_result"] = on_result
             if dask is not None:
+                options.pop("telemetry", None)  # it would log in the workers
                 summary = _with_dask(dask, listed, output, options)
             else:
                 summary = run_async(export_many(listed, output, format=format or "jsonl", dialect=csv, **options))
@@ -157,15 +171,36 @@ def bulk(
             f"{done} of {len(listed)} accounts are finished. Run the same command again {again}to fetch the others."
         )
         raise
+    return _print_results(summary, first_failures, problems.first)
+
+
+def _print_results(summary: ExportSummary, first_failures: Sequence[AccountExport], first_problem: str) -> int:
+    """Print the table on stdout, and on stderr what there is to know about it. Return the exit code."""
     sys.stdout.write(render_table(_summary_table(summary), sys.stdout))
-    print_problems(summary.problems, problems.first)
+    _print_failures(first_failures, summary.failed)
+    print_problems(summary.problems, first_problem)
     if summary.skipped:
         tell("Accounts that an earlier run finished were skipped; use --restart to fetch them again.\n")
     if summary.failed or summary.kept:
         kept = " or were kept" if summary.kept else ""
-        tell(f"See {output / FAILURES} for the accounts that failed{kept}: the reasons, and what to do.\n")
-        return EXIT_SOME_FAILED
+        tell(f"See {summary.folder / FAILURES} for the accounts that failed{kept}: the reasons, and what to do.\n")
+        good = summary.finished or summary.skipped or summary.kept
+        return EXIT_SOME_FAILED if good else EXIT_ALL_FAILED
     return EXIT_OK
+
+
+def _print_failures(failures: Sequence[AccountExport], total: int) -> None:
+    """Print on stderr why the first of all failed accounts failed, and what to do: once where that is the same."""
+    hints: dict[str, list[str]] = {}
+    for failure in failures:
+        if failure.error is not None:
+            hints.setdefault(failure.error.hint, []).append(f"{failure.account}: {failure.error.message}")
+    for hint, reasons in hints.items():
+        for reason in reasons:
+            tell(marked_line("failed:", "bold red", reason, sys.stderr))
+        tell(marked_line("what to do:", "bold", hint, sys.stderr))
+    if more := total - len(failures):
+        tell(f"{more} more {'account' if more == 1 else 'accounts'} failed\n")
 
 
 def _summary_table(summary: ExportSummary) -> Table:

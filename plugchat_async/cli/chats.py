@@ -1,16 +1,24 @@
 """`plugchat chats`: all chats of an account."""
 
-import sys
-from collections.abc import AsyncGenerator, AsyncIterable, Callable, Sequence
-from contextlib import ExitStack, nullcontext
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Annotated, Final
 
 from cyclopts import Parameter
 
-from plugchat_async import Chat, InvalidValueError, PlugChatError, PlugChatSession, WalkOptions, WalkReport
+from plugchat_async import (
+    InvalidValueError,
+    PlugChatError,
+    PlugChatSession,
+    WalkOptions,
+    WalkReport,
+)
 from plugchat_async._http.urls import DEFAULT_BASE_URL
-from plugchat_async._internal.files import appears_whole
+from plugchat_async._internal.validation import check_optional_int
+from plugchat_async.cli.chat_filter import ChatFilter
+from plugchat_async.cli.connection import Connection, ConnectionOption
+from plugchat_async.cli.list_run import ListRun, print_reports, warn_if_empty
+from plugchat_async.cli.log import be_verbose
 from plugchat_async.cli.options import (
     EXIT_OK,
     BaseURLOption,
@@ -28,16 +36,14 @@ from plugchat_async.cli.options import (
     TokenOption,
     require_token,
 )
-from plugchat_async.cli.output import OutputFormat, choose_format, line_format, write_chats
-from plugchat_async.cli.problems import ProblemCollector, collect_problems, print_problems
-from plugchat_async.cli.progress import walk_progress
+from plugchat_async.cli.output import OutputFormat, choose_format, line_format
+from plugchat_async.cli.problems import ProblemCollector, collect_problems
 from plugchat_async.cli.signals import run_async
-from plugchat_async.cli.stream import ChatStream, open_stream
-from plugchat_async.cli.terminal import tell, warn
-from plugchat_async.export.people import merge_people as merge_rows
+from plugchat_async.cli.stream import open_stream
 
 CHATS_EXAMPLES: Final = (
-    "Examples: `plugchat chats --limit 20`; `plugchat chats -o chats.csv`; `plugchat chats | jq -r .name`."
+    "Examples: `plugchat chats --limit 20`; `plugchat chats --unread --people`; `plugchat chats --search ana`; "
+    "`plugchat chats -o chats.csv`; `plugchat chats | jq -r .name`."
 )
 
 
@@ -49,6 +55,15 @@ def chats(
     max_page_size: MaxPageSizeOption = 1000,
     start_page: Annotated[IntOption, Parameter(help="The first page to fetch; only with --consistency plain.")] = 1,
     limit: LimitOption = None,
+    search: Annotated[
+        str | None,
+        Parameter(
+            help="Only chats with this text in their name, phone or lid, in any case and with or without accents."
+        ),
+    ] = None,
+    unread: Annotated[bool, Parameter(negative=(), help="Only chats with unread messages.")] = False,
+    groups: Annotated[bool, Parameter(negative=(), help="Only groups; with --people: groups and people.")] = False,
+    people: Annotated[bool, Parameter(negative=(), help="Only people; with --groups: groups and people.")] = False,
     consistency: ConsistencyOption = "exact",
     prefetch: PrefetchOption = 0,
     require_verified: RequireVerifiedOption = False,
@@ -78,14 +93,25 @@ def chats(
         Path | None,
         Parameter(name=["--output", "-o"], help="Write to this file, which appears complete or not at all."),
     ] = None,
+    connection: ConnectionOption = Connection(),  # noqa: B008 - frozen
 ) -> int:
-    """Fetch the account's chats, in the service's order."""
+    """Fetch the account's chats, in the service's order.
+
+    --search, --unread, --groups and --people choose among the fetched chats: the whole list is read, unless --limit
+    chats match before its end.
+    """
+    be_verbose(connection.verbose)
     known_token = require_token(token)
     style = choose_format(format, output, csv)
-    session = PlugChatSession(known_token, base_url=base_url or DEFAULT_BASE_URL, on_bad_value=on_bad_value)
+    session = PlugChatSession(known_token, **connection.session_options(base_url, on_bad_value))
+    check_optional_int("limit", limit, minimum=0)
+    wanted = ChatFilter(search, unread, groups, people)
+    if wanted.is_active:
+        wanted.limit, limit = limit, None  # it counts what is shown
     line_style = None if output is not None or merge_people else line_format(style)
     if checkpoint is not None:
-        _check_combination(streams=line_style is not None, merge_people=merge_people, limit=limit)
+        is_limited = (limit, wanted.limit) != (None, None)
+        _check_combination(streams=line_style is not None, merge_people=merge_people, is_limited=is_limited)
     reports: list[WalkReport] = []
     problems = ProblemCollector()
     options: WalkOptions = {
@@ -98,32 +124,14 @@ def chats(
         "account": account,
         "on_report": reports.append,
     }
-
-    written = "nothing was written." if output is not None and appears_whole(output) else "the output is not complete."
-
-    async def fetch(stream: ChatStream | None) -> None:
-        nonlocal written
-        # No display while lines stream to the same terminal: they would overwrite each other.
-        shown = stream is None or not sys.stdout.isatty()
-        async with session:
-            with ExitStack() as display:
-                options["on_page"] = display.enter_context(walk_progress(shown=shown))
-                async with session.walk_chats(page_size, **options) as walk:
-                    if stream is not None:
-                        await stream.write(walk)
-                        return
-                    chats = _merged(walk, display.close) if merge_people else walk
-                    await write_chats(style, chats, output, when_read=display.close)
-                    sys.stdout.flush()
-                    written = "all chats were written."
-
+    run = ListRun(session, options, page_size, style, output, wanted=wanted, merge_people=merge_people)
     opened = nullcontext() if line_style is None else open_stream(line_style, checkpoint, sync=not no_sync)
     with opened as stream:
         options["resume"] = None if stream is None else stream.resume
         try:
             try:
                 with collect_problems(problems):
-                    run_async(fetch(stream))
+                    run_async(run.fetch(stream))
             finally:
                 print_reports(reports, problems, report=report)  # after the display is removed
             if stream is not None:
@@ -133,13 +141,14 @@ def chats(
                 error.add_note(hint)
             raise
         except (KeyboardInterrupt, OSError) as stop:
-            stop.add_note(written if stream is None else stream.keep())
+            stop.add_note(run.written if stream is None else stream.keep())
             raise
+    run.print_result()
     warn_if_empty(reports, options)
     return EXIT_OK
 
 
-def _check_combination(*, streams: bool, merge_people: bool, limit: int | None) -> None:
+def _check_combination(*, streams: bool, merge_people: bool, is_limited: bool) -> None:
     """Raise InvalidValueError for an option that can't be combined with --checkpoint."""
     if merge_people:
         raise InvalidValueError(
@@ -150,41 +159,5 @@ def _check_combination(*, streams: bool, merge_people: bool, limit: int | None) 
             "--checkpoint works only with jsonl or csv on standard output",
             "Omit it, or use --format jsonl or csv, and no --output.",
         )
-    if limit is not None:
+    if is_limited:
         raise InvalidValueError("--limit can't be combined with --checkpoint", "Omit one of them.")
-
-
-async def _merged(walk: AsyncIterable[Chat], when_read: Callable[[], object]) -> AsyncGenerator[Chat, None]:
-    """Yield one chat for each person, after the whole walk. `when_read` is called before the first one."""
-    people = merge_rows([chat async for chat in walk])
-    when_read()
-    for person in people:
-        yield person
-
-
-def print_reports(reports: Sequence[WalkReport], problems: ProblemCollector, *, report: bool) -> None:
-    """Print on stderr how many values could not be read in a walk that has ended, and with `report` a summary of it."""
-    for finished in reports:
-        print_problems(finished.problems, problems.first)
-        if report:
-            _print_report(finished)
-
-
-def _print_report(report: WalkReport) -> None:
-    """Print a summary of a walk on stderr."""
-    verdict = "verified" if report.verified else f"not verified: {report.reason}"
-    tell(
-        f"report: rows read {report.chats}, pages {report.pages}, requests {report.requests}, passes {report.passes}, "
-        f"duplicates skipped {report.duplicates}, recovered {report.recovered}, "
-        f"values that could not be read {report.problems}, seconds {report.elapsed:.2f}; {verdict}\n"
-    )
-
-
-def warn_if_empty(reports: Sequence[WalkReport], options: WalkOptions) -> None:
-    """Warn on stderr if a walk from the beginning found no chats: it may not be known if the phone is connected."""
-    from_beginning = options.get("resume") is None and options.get("start_page") == 1
-    for report in reports:
-        if from_beginning and report.requests and not report.chats:
-            # Verified means that the gateway says so: else the error would have said that it is not.
-            connected = "the phone is connected" if report.verified else "see `plugchat status`"
-            warn(f"the list is empty: {connected}")

@@ -13,6 +13,8 @@ _FOUND_CHARS: Final = 12
 # The shortest text that is taken for a token because of its place: a shorter one is in many words.
 _MIN_CHARS: Final = 4
 _SEPARATORS: Final = re.compile(r"[\s/\\]+")
+# The user name and password of a URL, such as a proxy's.
+_LOGIN: Final = re.compile(r"//[^\s/@\"']+@")
 # The rest of it, without the punctuation of the message.
 _REST: Final = r"[^\s/\\\"']*(?<![.,:;])"
 # Spellings of the option for the token, and what is behind them.
@@ -35,6 +37,7 @@ def clip_tokens(
         names: Whether to leave what is rather the name of a host, a file or a folder, such as plugchat.example.com,
             all-chats-of-ana.jsonl and exports/november_2026_monday (default False).
     """
+    text = _LOGIN.sub("//***@", text)
     given = set(_values_of_token(arguments)).difference(options)
     secrets = {secret for secret in (token, *given) if secret and len(secret) >= _MIN_CHARS}
     for secret in sorted(secrets, key=len, reverse=True):

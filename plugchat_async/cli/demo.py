@@ -11,6 +11,7 @@ from plugchat_async import PlugChatSession, WalkReport
 from plugchat_async._pagination.walk_state import Consistency
 from plugchat_async._pagination.walk_steps import key_of
 from plugchat_async.cli.output import chats_table
+from plugchat_async.cli.progress import waiting
 from plugchat_async.cli.terminal import render_table
 from plugchat_async.session import TOKEN_VARIABLE
 from plugchat_async.testing import Fault, PlugChatSimulator
@@ -31,7 +32,7 @@ async def show_quiet(chats: int, *, seed: int, page_size: int) -> None:
             raise AssertionError("the demo's chats are not the simulator's")
         lines = [f"A simulated account with {len(sim.chats)} chats at {sim.base_url}. The requests:"]
         for number, request in enumerate(sim.requests, 1):
-            scripted = " (answered 503 on purpose, then retried)" if number == 1 else ""
+            scripted = " (answered 503 on purpose, retried)" if number == 1 else ""
             lines.append(
                 f"  {request.method} {request.path}?page={request.page}&pageSize={request.page_size}{scripted}"
             )
@@ -39,7 +40,7 @@ async def show_quiet(chats: int, *, seed: int, page_size: int) -> None:
         lines.append(render_table(chats_table(shown), sys.stdout).rstrip())
         unread = sum(chat.unread for chat in found)
         lines.append(
-            f"{len(found)} chats, {unread} unread messages, {len(sim.requests)} requests, {seconds:.2f} s. "
+            f"{len(found)} chats, {unread} unread messages, {len(sim.requests)} requests, {seconds:.2f} s.\n"
             f"The table shows the first {len(shown)}."
         )
     lines.append(f"With your own token: {TOKEN_VARIABLE}=... plugchat chats")
@@ -57,20 +58,24 @@ class _Outcome:
 
 async def show_busy(chats: int, *, seed: int, page_size: int) -> None:
     """Walk over the same changing list with each consistency, and print the results side by side."""
-    columns = ("requests", "chats", "missed", "twice", "recovered", "seconds")
+    columns = ("requests", "chats", "missed", "twice", "recovered")
     table = Table("consistency", *(Column(name, justify="right") for name in columns), "verified")
+    reasons: list[str] = []
     kinds: tuple[Consistency, ...] = ("plain", "exact", "strict")
     for consistency in kinds:
-        outcome = await _walk_over_busy(chats, seed, page_size, consistency)
+        with waiting(f"{consistency}: reading a list that changes"):
+            outcome = await _walk_over_busy(chats, seed, page_size, consistency)
         report = outcome.report
         numbers = (report.requests, report.chats, outcome.missed, outcome.twice, report.recovered)
-        verified = "yes" if report.verified else f"no: {report.reason}"
-        table.add_row(consistency, *map(str, numbers), f"{report.elapsed:.2f}", verified)
+        table.add_row(consistency, *map(str, numbers), "yes" if report.verified else "no")
+        if not report.verified:
+            reasons.append(f"{consistency} is not verified: {report.reason}.\n")
     sys.stdout.write(
-        f"An account with {chats} chats is read in pages of {page_size}. Between two requests, {_BUMPS:g} chats get a\n"
-        f"message on average, and {_INSERTS:g} are new. Missed chats existed for the whole walk, but were not found.\n"
-        f"Each chat has a time, as in the vendor's page of 2021: if some have none, walks can prove less.\n"
-        f"{render_table(table, sys.stdout)}"
+        f"An account with {chats} chats is read in pages of {page_size}. Between two requests,\n"
+        f"{_BUMPS:g} chats get a message on average, and {_INSERTS:g} are new. Missed chats existed for the\n"
+        f"whole walk, but were not found. Each chat has a time, as in the vendor's page\n"
+        f"of 2021: if some have none, walks can prove less.\n"
+        f"{render_table(table, sys.stdout)}{''.join(reasons)}"
     )
 
 

@@ -8,6 +8,8 @@ from typing import Annotated, Final, TextIO
 from cyclopts import Parameter
 
 from plugchat_async._http.urls import DEFAULT_BASE_URL
+from plugchat_async.cli.connection import Connection, ConnectionOption
+from plugchat_async.cli.log import be_verbose
 from plugchat_async.cli.options import (
     EXIT_ANSWER,
     EXIT_CONFIGURATION,
@@ -16,6 +18,7 @@ from plugchat_async.cli.options import (
     BaseURLOption,
     TokenOption,
 )
+from plugchat_async.cli.progress import waiting
 from plugchat_async.cli.signals import run_async
 from plugchat_async.cli.terminal import marked_line
 from plugchat_async.doctor import Category, Finding, Report, Status, examine
@@ -46,12 +49,12 @@ def doctor(
     *,
     token: TokenOption = None,
     base_url: BaseURLOption = DEFAULT_BASE_URL,
-    timeout: Annotated[float, Parameter(help="Limit of one request, DNS look-up or TLS handshake, in seconds.")] = 30.0,
     as_json: Annotated[
         bool, Parameter(name="--json", negative=(), help="Print one JSON object at the end, for programs.")
     ] = False,
+    connection: ConnectionOption = Connection(),  # noqa: B008 - frozen
 ) -> int:
-    """Check token, DNS, TLS, host, headers, phone, pages and rows of the list, and print what is wrong and what to do.
+    """Check token, proxy, DNS, TLS, host, headers, phone, pages and rows, and print what is wrong and what to do.
 
     Each check prints a tick, an exclamation mark (a warning), a cross (a failure), or a dash (skipped). At most 16
     requests are sent, one after the other, and nothing is changed. The token is not printed.
@@ -64,24 +67,33 @@ def doctor(
     It contains shapes and counts only, without names, phones and texts of the gateway, so you can attach it to a bug
     report. It contains the rows' keys that look like identifiers: check that none is private, such as a key "ana".
     """
+    be_verbose(connection.verbose)
+    options = connection.request_options()
     marks = _MARKS if _can_show(sys.stdout, "".join(_MARKS.values())) else _PLAIN_MARKS
 
-    def show(finding: Finding) -> None:
-        line = f"{finding.check}: {finding.found}"
-        sys.stdout.write(marked_line(marks[finding.status], _STYLES[finding.status], line, sys.stdout))
-        if finding.advice:
-            sys.stdout.write(marked_line(" ", "", finding.advice, sys.stdout))
-        sys.stdout.flush()  # the next check may take long
+    with waiting("checking") as line:
 
-    report = run_async(
-        examine(
-            token or "",
-            base_url=base_url or DEFAULT_BASE_URL,
-            timeout=timeout,
-            quotes=not as_json,
-            on_finding=None if as_json else show,
+        def show(finding: Finding) -> None:
+            with line.hidden():
+                text = f"{finding.check}: {finding.found}"
+                sys.stdout.write(marked_line(marks[finding.status], _STYLES[finding.status], text, sys.stdout))
+                if finding.advice:
+                    sys.stdout.write(marked_line(" ", "", finding.advice, sys.stdout))
+                sys.stdout.flush()  # the next check may take long
+
+        report = run_async(
+            examine(
+                token or "",
+                base_url=base_url or DEFAULT_BASE_URL,
+                timeout=connection.timeout,
+                proxy=connection.proxy or None,
+                ssl_context=options.get("ssl_context"),
+                trust_env=connection.trust_env,
+                insecure_http=connection.insecure_http,
+                quotes=not as_json,
+                on_finding=None if as_json else show,
+            )
         )
-    )
     print(_to_json(report) if as_json else _verdict(report))
     failures: list[Category] = [finding.category for finding in report.findings if finding.category is not None]
     return _EXIT_CODES[failures[0]] if failures else EXIT_OK

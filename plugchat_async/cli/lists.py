@@ -1,8 +1,6 @@
 """`plugchat contacts` and `plugchat pending`: the vendor's other lists, with the options and formats of `chats`."""
 
-import sys
 from collections.abc import Callable, Sequence
-from contextlib import ExitStack
 from pathlib import Path
 from typing import Annotated, Any, Final
 
@@ -23,9 +21,10 @@ from plugchat_async import (
     WalkReport,
 )
 from plugchat_async._http.urls import DEFAULT_BASE_URL
-from plugchat_async._internal.files import appears_whole
 from plugchat_async._pagination.walk_state import Consistency
-from plugchat_async.cli.chats import print_reports, warn_if_empty
+from plugchat_async.cli.connection import Connection, ConnectionOption
+from plugchat_async.cli.list_run import ListRun, print_reports, warn_if_empty
+from plugchat_async.cli.log import be_verbose
 from plugchat_async.cli.options import (
     EXIT_OK,
     BaseURLOption,
@@ -38,9 +37,8 @@ from plugchat_async.cli.options import (
     TokenOption,
     require_token,
 )
-from plugchat_async.cli.output import Columns, OutputFormat, choose_format, line_format, write_chats
+from plugchat_async.cli.output import Columns, OutputFormat, choose_format, flags_column, id_columns
 from plugchat_async.cli.problems import ProblemCollector, collect_problems
-from plugchat_async.cli.progress import walk_progress
 from plugchat_async.cli.signals import run_async
 from plugchat_async.cli.terminal import printable
 
@@ -85,22 +83,31 @@ class ListOptions:
 _DEFAULTS: Final = ListOptions()
 
 
-def contacts(*, options: ListOptions = _DEFAULTS) -> int:
+def contacts(
+    *,
+    options: ListOptions = _DEFAULTS,
+    connection: ConnectionOption = Connection(),  # noqa: B008 - frozen
+) -> int:
     """Fetch the account's contacts, in the service's order."""
-    return _write_list(CONTACTS, contacts_table, options)
+    return _write_list(CONTACTS, contacts_table, options, connection)
 
 
-def pending(*, options: ListOptions = _DEFAULTS) -> int:
+def pending(
+    *,
+    options: ListOptions = _DEFAULTS,
+    connection: ConnectionOption = Connection(),  # noqa: B008 - frozen
+) -> int:
     """Fetch the account's chats with unread messages, in the service's order."""
-    return _write_list(PENDING_CHATS, pending_table, options)
+    return _write_list(PENDING_CHATS, pending_table, options, connection)
 
 
-def _write_list(call: Call[Any], table: Callable[[Sequence[Any]], Table], options: ListOptions) -> int:
-    output = options.output
+def _write_list(
+    call: Call[Any], table: Callable[[Sequence[Any]], Table], options: ListOptions, connection: Connection
+) -> int:
+    be_verbose(connection.verbose)
     token = require_token(options.token)
-    style = choose_format(options.format, output, options.csv)
-    base_url = options.base_url or DEFAULT_BASE_URL
-    session = PlugChatSession(token, base_url=base_url, on_bad_value=options.on_bad_value)
+    style = choose_format(options.format, options.output, options.csv)
+    session = PlugChatSession(token, **connection.session_options(options.base_url, options.on_bad_value))
     reports: list[WalkReport] = []
     problems = ProblemCollector()
     walk_options: WalkOptions = {
@@ -112,33 +119,20 @@ def _write_list(call: Call[Any], table: Callable[[Sequence[Any]], Table], option
         "on_report": reports.append,
         "start_page": 1,
     }
-    written = "nothing was written." if output is not None and appears_whole(output) else "the output is not complete."
-    # No display while lines stream to the same terminal: they would overwrite each other.
-    streams = output is None and line_format(style) is not None
-    shown = not (streams and sys.stdout.isatty())
-
-    async def fetch() -> None:
-        nonlocal written
-        async with session:
-            with ExitStack() as display:
-                walk_options["on_page"] = display.enter_context(walk_progress(shown=shown))
-                async with session.walk(call, options.page_size, **walk_options) as walk:
-                    columns = Columns(call.item, table)
-                    await write_chats(style, walk, output, when_read=display.close, columns=columns)
-                    sys.stdout.flush()
-                    written = "all items were written."
-
+    columns = Columns(call.item, table)
+    run = ListRun(session, walk_options, options.page_size, style, options.output, call, columns)
     try:
         try:
             with collect_problems(problems):
-                run_async(fetch())
+                run_async(run.fetch())
         finally:
             print_reports(reports, problems, report=options.report)  # after the display is removed
     except PlugChatError:  # some are also an OSError
         raise
     except (KeyboardInterrupt, OSError) as stop:
-        stop.add_note(written)
+        stop.add_note(run.written)
         raise
+    run.print_result()
     warn_if_empty(reports, walk_options)
     return EXIT_OK
 
@@ -146,8 +140,7 @@ def _write_list(call: Call[Any], table: Callable[[Sequence[Any]], Table], option
 def contacts_table(found: Sequence[Contact]) -> Table:
     """Return a table of contacts."""
     table = Table(
-        Column("name", min_width=9, overflow="fold"),
-        Column("id", no_wrap=True),
+        *id_columns([contact.id for contact in found]),
         Column("own name", min_width=9, overflow="fold"),
         Column("vCard", min_width=9, overflow="fold"),
     )
@@ -160,22 +153,26 @@ def contacts_table(found: Sequence[Contact]) -> Table:
 
 def pending_table(found: Sequence[PendingChat]) -> Table:
     """Return a table of pending chats."""
+    flags = [_flags_of(chat) for chat in found]
     table = Table(
-        Column("name", min_width=4, overflow="fold"),  # fits into 80 columns with the id of an old group
-        Column("id", no_wrap=True),
+        *id_columns([chat.id for chat in found]),
         Column("unread", justify="right", no_wrap=True),
         Column("last message", no_wrap=True, min_width=16),
-        Column("flags", min_width=5),
+        flags_column(flags),
         caption="Times are in UTC.",
     )
-    for chat in found:
+    for chat, chat_flags in zip(found, flags, strict=True):
         time = chat.last_message_time
-        flags = (("marked", chat.is_marked_as_unread), ("muted", chat.is_muted))
         table.add_row(
             Text(printable(chat.name or "")),
             Text(printable(chat.id)),
             str(chat.unread_messages_count),
             "" if time is None else f"{time:%Y-%m-%d %H:%M}",
-            " ".join(name for name, on in flags if on),
+            " ".join(chat_flags),
         )
     return table
+
+
+def _flags_of(chat: PendingChat) -> list[str]:
+    flags = (("marked", chat.is_marked_as_unread), ("muted", chat.is_muted))
+    return [name for name, on in flags if on]

@@ -4,10 +4,12 @@ import io
 import sys
 from collections.abc import AsyncIterable, Callable, Generator, Sequence
 from contextlib import contextmanager
+from itertools import chain
 from pathlib import Path
 from typing import Any, Final, Literal, TextIO
 
 from attrs import AttrsInstance, frozen
+from rich.cells import cell_len
 from rich.table import Column, Table
 from rich.text import Text
 
@@ -22,6 +24,9 @@ OutputFormat = Literal["table", "json", "jsonl", "csv", "parquet", "xlsx"]
 LineFormat = Literal["jsonl", "csv", "excel"]
 OutputStyle = Literal[OutputFormat, "excel"]
 
+# The ids of groups, today's and old ones. Longer ones are broken.
+_USUAL_ID: Final = 24
+_LONG_ID: Final = 29
 _BY_SUFFIX: Final[dict[str, OutputFormat]] = {
     "": "jsonl",
     ".jsonl": "jsonl",
@@ -64,8 +69,7 @@ def choose_format(given: OutputFormat | None, output: Path | None, dialect: CsvD
             raise InvalidValueError(f"unknown format {output.suffix}", "Use --format.")
     assert given is not None, "both cases are handled above"
     if dialect == "excel":
-        if given != "csv":
-            raise InvalidValueError(f"--csv excel is for csv, not for {given}", "Use --format csv, or omit --csv.")
+        check_excel(given)
         return "excel"
     if given in ("parquet", "xlsx"):
         if output is None:
@@ -73,6 +77,12 @@ def choose_format(given: OutputFormat | None, output: Path | None, dialect: CsvD
             raise InvalidValueError(f"{name} can't be written to standard output", "Use --output.")
         require_library(given)
     return given
+
+
+def check_excel(given: str) -> None:
+    """Raise InvalidValueError if the format that goes with `--csv excel` is not CSV."""
+    if given != "csv":
+        raise InvalidValueError(f"--csv excel is for csv, not for {given}", "Use --format csv, or omit --csv.")
 
 
 def line_format(style: OutputStyle) -> LineFormat | None:
@@ -133,7 +143,7 @@ async def write_chats(
     output: Path | None,
     *,
     when_read: Callable[[], object],
-    columns: Columns | None = None,
+    columns: Columns,
 ) -> None:
     """Write chats, or items of another list: lines while they come, json and table when all are there.
 
@@ -142,9 +152,8 @@ async def write_chats(
         walk: The chats.
         output: The file, None for stdout.
         when_read: Called when the walk is complete, before json and table are written, to remove a progress display.
-        columns: The class of the items, and their table (default: chats).
+        columns: The class of the items, and their table.
     """
-    columns = columns or Columns(Chat, chats_table)
     if style == "parquet":
         assert output is not None, "`choose_format` checks it"
         await write_parquet(walk, output, item=columns.item)
@@ -165,12 +174,18 @@ async def _write_text(
     *,
     when_read: Callable[[], object],
 ) -> None:
+    begun = False
     match style:
         case "jsonl" | "csv" | "excel":
             line_of = line_maker(style, terminal=out.isatty())
-            out.write(header_line(style, columns.item))
+            head = header_line(style, columns.item)
             async for chat in walk:
-                out.write(line_of(chat))
+                if out is sys.stdout and not begun:
+                    when_read()  # merged chats, which come after the whole walk
+                begun = True
+                out.write(head + line_of(chat))
+                head = ""
+            out.write(head)
         case "json":
             # If the walk fails, nothing is written: half of an array is not JSON.
             line_of = line_maker("jsonl", terminal=out.isatty())
@@ -183,18 +198,34 @@ async def _write_text(
             out.write(render_table(columns.table(found), out))
 
 
+def id_columns(ids: Sequence[str]) -> tuple[Column, Column]:
+    """Return the columns for names and ids, so that rows fit into 80 columns, whatever is in them.
+
+    Where room is short, all columns but the name have their smallest width.
+    """
+    longest = max(map(cell_len, ids), default=0)
+    name = Column("name", min_width=9 if longest <= _USUAL_ID else 4, overflow="fold")
+    if longest > _LONG_ID:
+        return name, Column("id", overflow="fold", min_width=_USUAL_ID)
+    return name, Column("id", no_wrap=True)
+
+
+def flags_column(flags: Sequence[Sequence[str]]) -> Column:
+    """Return the column for the flags of some items, which breaks no word."""
+    return Column("flags", min_width=max(map(len, ["flags", *chain.from_iterable(flags)])))
+
+
 def chats_table(found: Sequence[Chat]) -> Table:
     """Return a table of chats."""
+    flags = [_flags_of(chat) for chat in found]
     table = Table(
-        # A row fits into 80 columns, also with a group's id of 24 characters and the longest flag.
-        Column("name", min_width=9, overflow="fold"),
-        Column("id", no_wrap=True),
+        *id_columns([chat.id for chat in found]),
         Column("unread", justify="right", no_wrap=True),
         Column("last message", no_wrap=True, min_width=16),
-        Column("flags", min_width=5),
+        flags_column(flags),
         caption="Times are in UTC.",
     )
-    for chat in found:
+    for chat, chat_flags in zip(found, flags, strict=True):
         time_ = chat.last_message_time
         # Text, not str: a name in brackets is not markup.
         table.add_row(
@@ -202,9 +233,12 @@ def chats_table(found: Sequence[Chat]) -> Table:
             Text(printable(chat.id)),
             str(chat.unread),
             "" if time_ is None else f"{time_:%Y-%m-%d %H:%M}",
-            " ".join(_flags_of(chat)),
+            " ".join(chat_flags),
         )
     return table
+
+
+CHAT_COLUMNS: Final = Columns(Chat, chats_table)
 
 
 def _flags_of(chat: Chat) -> list[str]:

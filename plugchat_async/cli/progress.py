@@ -1,63 +1,137 @@
-"""Progress displays on a terminal: pages, accounts and rates."""
+"""Live lines at the bottom of a terminal: what a command waits for, pages, accounts and rates."""
 
-from collections.abc import Callable, Generator
+import os
+import stat
+import sys
+from collections.abc import Generator
 from contextlib import contextmanager
 
 from rich.console import Console
-from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    Progress,
+    ProgressColumn,
+    SpinnerColumn,
+    Task,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+from rich.text import Text
 
 from plugchat_async import Page
+from plugchat_async.cli.terminal import live_line
 from plugchat_async.export.results import AccountExport, OnExport
 
 
-def _display() -> Console | None:
-    """Return stderr, if it is a terminal that can show a display."""
+class LiveLine:
+    """A live line, or nothing where none can be shown."""
+
+    def __init__(self, display: Progress | None = None) -> None:
+        self._display = display
+
+    def close(self) -> None:
+        """Remove it."""
+        if self._display is not None:
+            self._display.stop()
+
+    @contextmanager
+    def hidden(self) -> Generator[None]:
+        """Remove it in this block, which writes to stdout: that may be the same terminal."""
+        if self._display is None or not self._display.live.is_started or not sys.stdout.isatty():
+            yield
+            return
+        self._display.stop()
+        yield
+        self._display.start()
+
+
+class WalkLine(LiveLine):
+    """A live line with the pages and chats of a walk."""
+
+    def on_page(self, page: Page) -> None:
+        """Count a page."""
+        if self._display is not None:
+            [task] = self._display.tasks
+            seen = task.completed + len(page.chats)
+            rate = seen / elapsed if (elapsed := task.elapsed) else 0.0
+            self._display.update(task.id, completed=seen, pages=task.fields["pages"] + 1, rate=rate)
+
+
+def _console() -> Console | None:
+    """Return stderr, if it is a terminal that can show a live line."""
     console = Console(stderr=True)
-    # If FORCE_COLOR is set, such as for coloured logs of CI, rich takes anything for a terminal.
-    return console if console.is_terminal and console.file.isatty() else None
+    # If FORCE_COLOR is set, such as for coloured logs of CI, rich takes anything for a terminal. What reads a pipe
+    # usually writes to the same terminal, and its lines would be mixed with ours.
+    return console if console.is_interactive and console.file.isatty() and not _writes_into_a_pipe() else None
+
+
+def _writes_into_a_pipe() -> bool:
+    try:
+        mode = os.fstat(sys.stdout.fileno()).st_mode
+    except (OSError, ValueError):  # ValueError: it is no file, or closed
+        return False
+    return stat.S_ISFIFO(mode) or stat.S_ISSOCK(mode)
 
 
 @contextmanager
-def walk_progress(*, shown: bool) -> Generator[Callable[[Page], object] | None]:
-    """Show pages, chats and rate on stderr while a walk runs, if stderr is a terminal and `shown` is true."""
-    console = _display()
-    if console is None or not shown:
+def _shown(*columns: ProgressColumn) -> Generator[Progress | None]:
+    console = _console()
+    if console is None:
         yield None
         return
-    columns = (
-        SpinnerColumn(),
-        TextColumn("{task.fields[pages]} pages, {task.completed:.0f} chats, {task.fields[rate]:,.0f} chats/s"),
-        TimeElapsedColumn(),
-    )
     # Without this, rich would redirect stdout, which is for data.
-    with Progress(*columns, console=console, transient=True, redirect_stdout=False, redirect_stderr=False) as display:
-        task_id = display.add_task("", total=None, pages=0, rate=0.0)
-        task = display.tasks[0]
+    display = Progress(
+        SpinnerColumn(), *columns, console=console, transient=True, redirect_stdout=False, redirect_stderr=False
+    )
+    with live_line(console), display:
+        yield display
 
-        def on_page(page: Page) -> None:
-            seen = task.completed + len(page.chats)
-            rate = seen / elapsed if (elapsed := task.elapsed) else 0.0
-            display.update(task_id, completed=seen, pages=task.fields["pages"] + 1, rate=rate)
 
-        yield on_page
+@contextmanager
+def waiting(text: str) -> Generator[LiveLine]:
+    """Show on stderr what the command waits for, and for how long, if stderr is a terminal."""
+    # Text, not markup: it may contain a URL or a name.
+    with _shown(_PlainColumn(), TimeElapsedColumn()) as display:
+        if display is not None:
+            display.add_task(text, total=None)
+        yield LiveLine(display)
+
+
+class _PlainColumn(ProgressColumn):
+    def render(self, task: Task) -> Text:
+        """Return the task's description."""
+        return Text(task.description)
+
+
+@contextmanager
+def walk_progress(noun: str = "chat") -> Generator[WalkLine]:
+    """Show pages, items and rate on stderr while a walk runs, if stderr is a terminal.
+
+    Args:
+        noun: The name of an item, in the singular (default "chat").
+    """
+    text = f"{{task.fields[pages]}} pages, {{task.completed:.0f}} {noun}s, {{task.fields[rate]:,.0f}} {noun}s/s"
+    with _shown(TextColumn(text), TimeElapsedColumn()) as display:
+        if display is not None:
+            display.add_task("", total=None, pages=0, rate=0.0)
+        yield WalkLine(display)
 
 
 @contextmanager
 def bulk_progress(accounts: int) -> Generator[OnExport | None]:
     """Show finished and failed accounts, chats per second and the remaining time on stderr, if it is a terminal."""
-    console = _display()
-    if console is None:
-        yield None
-        return
     columns = (
-        SpinnerColumn(),
         TextColumn("{task.completed:.0f} of {task.total:.0f} accounts, {task.fields[failed]} failed"),
-        BarColumn(),
+        BarColumn(bar_width=10),
         TextColumn("{task.fields[rate]:,.0f} chats/s,"),
         TimeRemainingColumn(elapsed_when_finished=True),
         TextColumn("left"),
     )
-    with Progress(*columns, console=console, transient=True, redirect_stdout=False, redirect_stderr=False) as display:
+    with _shown(*columns) as display:
+        if display is None:
+            yield None
+            return
         task_id = display.add_task("", total=accounts, failed=0, rate=0.0)
         task = display.tasks[0]
         chats = 0

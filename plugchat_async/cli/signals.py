@@ -113,9 +113,13 @@ def ended_by_signals() -> Generator[None]:
 
 def end_with(code: int) -> None:
     """Let a signal end this process at once from now on, with the exit code of a command that is done."""
+
+    def end(*_: object) -> None:
+        os._exit(code)
+
     for number in _ENDING:
         if signal.getsignal(number) not in (signal.SIG_IGN, None):
-            signal.signal(number, lambda *_: os._exit(code))
+            signal.signal(number, end)
 
 
 @contextmanager

@@ -3,6 +3,7 @@
 import asyncio
 import os
 import sys
+from collections.abc import Mapping
 from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Annotated, Final
@@ -12,16 +13,20 @@ from cyclopts import Parameter
 from plugchat_async import InvalidValueError
 from plugchat_async._internal.validation import check_int
 from plugchat_async.cli.demo import show_busy, show_quiet
+from plugchat_async.cli.fault_option import parse_faults
 from plugchat_async.cli.options import EXIT_OK, IntOption, PageSizeOption
 from plugchat_async.cli.output import open_output
+from plugchat_async.cli.progress import waiting
 from plugchat_async.cli.signals import is_ctrl_c, run_async
 from plugchat_async.session import BASE_URL_VARIABLE, TOKEN_VARIABLE
 from plugchat_async.testing import PlugChatSimulator, Quirks
 from plugchat_async.testing.dialects import Dialect
 from plugchat_async.testing.quirks import PastEnd, WithoutTime
+from plugchat_async.testing.simulator import LOOPBACK
 
 SIMULATE_EXAMPLES = (
     "Examples: `plugchat simulate`; `plugchat simulate --busy --latency 0.05`; `plugchat simulate --disconnected`; "
+    "`plugchat simulate --fault 503@page=2`; "
     "`plugchat simulate --syncing`; `plugchat simulate --hidden-share 0.01 --past-end error`; "
     "`plugchat simulate --accounts 50 --accounts-file accounts.csv`."
 )
@@ -36,7 +41,14 @@ def simulate(
     *,
     chats: Annotated[IntOption, Parameter(help="Number of chats of each account.")] = 1000,
     seed: Annotated[IntOption, Parameter(help="The same seed makes the same chats.")] = 0,
-    port: Annotated[IntOption, Parameter(help="Port to listen on, on loopback; 0: any free port.")] = 8765,
+    port: Annotated[IntOption, Parameter(help="Port to listen on; 0: any free port.")] = 8765,
+    host: Annotated[
+        str,
+        Parameter(
+            help="Address to listen on: 0.0.0.0 for other containers and machines, all of which can then use it. Their "
+            "sessions need this machine's name in base_url, and insecure_http=True or --insecure-http."
+        ),
+    ] = LOOPBACK,
     latency: Annotated[float, Parameter(help="Seconds before each response.")] = 0.0,
     dialect: Annotated[
         Dialect, Parameter(help="Chats as the gateway sends them today, or as in the vendor's page of 2021.")
@@ -65,6 +77,16 @@ def simulate(
     lagging_share: Annotated[
         float, Parameter(help="Share of responses from an older state of the list, from 0 to 1; use it with --busy.")
     ] = 0.0,
+    fault: Annotated[
+        tuple[str, ...],
+        Parameter(
+            negative=(),
+            show_default=False,
+            help="Answer with a fault: a status such as 503, or close, empty, hang, html, partial, reset, truncate. "
+            "503@page=2 is for one page, 503@times=3 for the first three requests; both: 503@page=2,times=3. Can be "
+            "repeated.",
+        ),
+    ] = (),
     accounts: Annotated[IntOption, Parameter(help="Number of accounts.")] = 1,
     accounts_file: Annotated[
         Path | None, Parameter(help="Write the accounts into this file, for `plugchat bulk`.")
@@ -85,15 +107,18 @@ def simulate(
     )
     connected = not disconnected
     sim = PlugChatSimulator(
-        chats, seed=seed, latency=latency, port=port, dialect=dialect, connected=connected, quirks=quirks
+        chats, seed=seed, latency=latency, port=port, host=host, dialect=dialect, connected=connected, quirks=quirks
     )
+    for page, faults in parse_faults(fault).items():
+        sim.script(*faults, page=page)
     names = {"account-1": sim.token}
-    for number in range(2, accounts + 1):
-        account = sim.add_account(f"{sim.token}-{number}", chats, seed=seed + number)
-        account.connected = connected
-        if syncing:
-            account.start_sync(_FIRST_SYNCED)
-        names[f"account-{number}"] = account.token
+    with waiting(f"making {accounts} accounts"):
+        for number in range(2, accounts + 1):
+            account = sim.add_account(f"{sim.token}-{number}", chats, seed=seed + number)
+            account.connected = connected
+            if syncing:
+                account.start_sync(_FIRST_SYNCED)
+            names[f"account-{number}"] = account.token
 
     if syncing:
         sim.start_sync(_FIRST_SYNCED)
@@ -107,32 +132,48 @@ def simulate(
             every=1.0,
         )
 
-    async def serve() -> None:
-        async with AsyncExitStack() as stack:
-            try:
-                await stack.enter_async_context(sim)
-            except OSError as error:
-                reason = os.strerror(error.errno) if error.errno else str(error)  # without the event loop's words
-                raise InvalidValueError(
-                    f"can't listen on port {port}: {reason}", "Choose another --port, or 0 for any."
-                ) from None
-            if accounts_file is not None:
-                with open_output(accounts_file) as out:
-                    out.write("name,token,base_url\n")
-                    out.writelines(f"{name},{token},{sim.base_url}\n" for name, token in names.items())
-            print(f"export {BASE_URL_VARIABLE}={sim.base_url}")
-            print(f"export {TOKEN_VARIABLE}={sim.token}", flush=True)
-            per_account = f" each of {accounts} accounts" if accounts > 1 else ""
-            state = ", phone not connected" if disconnected else ", syncing" if syncing else ""
-            print(f"serving {chats} chats{per_account}{state}; press Ctrl-C to stop", file=sys.stderr)
-            await asyncio.Event().wait()
-
+    per_account = f" each of {accounts} accounts" if accounts > 1 else ""
+    state = ", phone not connected" if disconnected else ", syncing" if syncing else ""
     try:
-        run_async(serve())
+        run_async(_serve(sim, names, accounts_file, (host, port), f"{chats} chats{per_account}{state}"))
     except KeyboardInterrupt as stop:
         if not is_ctrl_c(stop):  # which is the normal end
             raise
     return EXIT_OK
+
+
+async def _serve(
+    sim: PlugChatSimulator, names: Mapping[str, str], accounts_file: Path | None, address: tuple[str, int], served: str
+) -> None:
+    """Serve accounts until a signal.
+
+    Args:
+        sim: The simulator.
+        names: The tokens of the accounts by their names.
+        accounts_file: The file to write them into, if there is one.
+        address: The host and the port that were asked for.
+        served: The description of what is served.
+    """
+    host, port = address
+    async with AsyncExitStack() as stack:
+        try:
+            await stack.enter_async_context(sim)
+        except OSError as error:
+            reason = os.strerror(error.errno) if error.errno else str(error)  # without the event loop's words
+            raise InvalidValueError(
+                f"can't listen on {'' if host == LOOPBACK else f'{host}, '}port {port}: {reason}",
+                "Choose another --port, or 0 for any."
+                if host == LOOPBACK
+                else "--host must be an address of this machine, and --port one that is free.",
+            ) from None
+        if accounts_file is not None:
+            with open_output(accounts_file) as out:
+                out.write("name,token,base_url\n")
+                out.writelines(f"{name},{token},{sim.base_url}\n" for name, token in names.items())
+        print(f"export {BASE_URL_VARIABLE}={sim.base_url}")
+        print(f"export {TOKEN_VARIABLE}={sim.token}", flush=True)
+        print(f"serving {served}; press Ctrl-C to stop", file=sys.stderr)
+        await asyncio.Event().wait()
 
 
 def demo(

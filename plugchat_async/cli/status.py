@@ -2,14 +2,18 @@
 
 import json
 import sys
+import time
 from typing import Annotated, Final
 
 from attrs import asdict
 from cyclopts import Parameter
 
 from plugchat_async import AccountStatus, NotConnectedError, PlugChatSession
-from plugchat_async._http.urls import DEFAULT_BASE_URL
+from plugchat_async._http.urls import DEFAULT_BASE_URL, STATUS_PATH
+from plugchat_async.cli.connection import Connection, ConnectionOption
+from plugchat_async.cli.log import be_verbose, log_request
 from plugchat_async.cli.options import EXIT_OK, EXIT_SERVICE, BaseURLOption, TokenOption, require_token
+from plugchat_async.cli.progress import waiting
 from plugchat_async.cli.signals import run_async
 from plugchat_async.cli.terminal import escape_json, marked_line
 
@@ -26,17 +30,24 @@ def status(
     as_json: Annotated[
         bool, Parameter(name="--json", negative=(), help="Print one JSON object, for programs.")
     ] = False,
+    connection: ConnectionOption = Connection(),  # noqa: B008 - frozen
 ) -> int:
     """Print whether the account's phone is connected to WhatsApp.
 
     The exit code is 0 if it is, else 3. --json prints the keys connected, session, smartphone_connected (true, false,
     or null if unknown) and error (the service's text, or null).
     """
-    session = PlugChatSession(require_token(token), base_url=base_url or DEFAULT_BASE_URL)
+    be_verbose(connection.verbose)
+    session = PlugChatSession(require_token(token), **connection.session_options(base_url))
 
     async def fetch() -> AccountStatus:
         async with session:
-            return await session.fetch_status()
+            started = time.monotonic()
+            with waiting("asking for the account's status"):
+                found = await session.fetch_status()
+            # Telemetry is of pages only.
+            log_request(f"{session.base_url}{STATUS_PATH}", 200, "", time.monotonic() - started)
+            return found
 
     found = run_async(fetch())
     if as_json:

@@ -7,9 +7,11 @@ from pathlib import Path
 from plugchat_async import Chat, ConsistencyError, OutputError, PlugChatError
 from plugchat_async._pagination.chat_walk import ChatWalk
 from plugchat_async._pagination.walk_state import Consistency
+from plugchat_async.cli.chat_filter import ChatFilter
 from plugchat_async.cli.checkpoint import CheckpointFile, locked_checkpoint
 from plugchat_async.cli.line_output import LineOutput
 from plugchat_async.cli.output import LineFormat, header_line, line_maker
+from plugchat_async.cli.progress import LiveLine
 from plugchat_async.cli.signals import shielded
 
 
@@ -32,8 +34,13 @@ class ChatStream:
         """The checkpoint to resume the walk with, None to start it."""
         return None if self._file is None else self._file.resume
 
-    async def write(self, walk: ChatWalk) -> None:
+    async def write(self, walk: ChatWalk, wanted: ChatFilter, line: LiveLine) -> None:
         """Write the chats of a walk. Where the checkpoint can't be saved, nothing is requested.
+
+        Args:
+            walk: The walk.
+            wanted: The chats to write.
+            line: The live line to hide while chats go out.
 
         Raises:
             OSError: Standard output can't be written.
@@ -45,24 +52,28 @@ class ChatStream:
         head = [header_line(self._style)] if self._style != "jsonl" and not (self._file and self._file.begun) else []
         if self._file is not None:
             self._file.save(walk)
-        more = True
+        more = not wanted.is_done
         while more:
             chats: tuple[Chat, ...] = ()
+            places: list[int] = []
             self._output.written = 0
             try:
                 with shielded():  # the walk takes a page for yielded before its chats are here
                     page = await walk.next_page()
                     more = page is not None
                     chats = () if page is None else page.chats
-                self._output.write([*head, *map(line_of, chats)])
+                    places = [i for i, chat in enumerate(chats) if not wanted.is_done and wanted.matches(chat)]
+                with line.hidden():
+                    self._output.write([*head, *(line_of(chats[place]) for place in places)])
             finally:
                 out = max(0, self._output.written - len(head))
                 self.chats += out
-                if out < len(chats):
-                    walk.put_back(chats[out:])
+                if out < len(places):
+                    walk.put_back(chats[places[out] :])
                 if self._file is not None and self._output.written:
                     self._file.begun = True
             head = []
+            more = more and not wanted.is_done
             if self._file is not None and more:
                 self._file.save_if_due(walk)
 
@@ -83,7 +94,7 @@ class ChatStream:
         try:
             if not self._file.begun:
                 self._file.remove()  # there is nothing to resume from
-                return "nothing was written."
+                return "nothing was written. Run the same command again."
             if self._walk is not None:  # else the checkpoint is as it was
                 self._file.save(self._walk, running=False)
         except OutputError as problem:

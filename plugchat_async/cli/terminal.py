@@ -4,7 +4,8 @@ import io
 import json
 import os
 import sys
-from contextlib import suppress
+from collections.abc import Generator
+from contextlib import contextmanager, suppress
 from typing import Final, TextIO
 
 from rich.console import Console
@@ -27,10 +28,28 @@ def escape_json(text: str) -> str:
     return "".join(c if c.isprintable() or c in f"{_JOINERS}\n" else json.dumps(c)[1:-1] for c in text)
 
 
-def tell(text: str) -> None:
-    """Write on stderr. If nobody reads it, what the command does for stdout and files goes on."""
+# The console of the live line at the bottom of the terminal, while there is one.
+_live: Console | None = None
+
+
+@contextmanager
+def live_line(console: Console) -> Generator[None]:
+    """Keep a live line of this console below all that is told in this block."""
+    global _live  # noqa: PLW0603 - a process has one stderr
+    _live = console
     try:
-        sys.stderr.write(text)
+        yield
+    finally:
+        _live = None
+
+
+def tell(text: str) -> None:
+    """Write on stderr, above a live line. If nobody reads it, what the command does for stdout and files goes on."""
+    try:
+        if _live is None:
+            sys.stderr.write(text)
+        else:
+            _live.out(text, end="", highlight=False)
     except OSError:
         discard(sys.stderr)
 
@@ -69,14 +88,18 @@ def render_table(table: Table, out: TextIO) -> str:
     """Return a table as text for `out`."""
     # As text, for the same reason.
     console = Console(file=out, width=None if out.isatty() else _WIDTH)
-    # In a narrow terminal, lines wrap rather than cut off phones. Only columns with "fold" break long words.
-    folding = [column for column in table.columns if column.overflow == "fold"]
-    for column in folding:
-        column.max_width = column.min_width
-    minimum = console.measure(table, options=console.options.update(max_width=_WIDTH)).minimum
-    for column in folding:
-        column.max_width = None
-    console.width = max(console.width, minimum)
+    unlimited = console.options.update(max_width=_WIDTH)
+    if console.measure(table, options=unlimited).maximum > console.width:
+        # rich would take room from all columns alike, and then cut off what has its smallest width.
+        for column in table.columns[1:]:
+            column.width = column.min_width
+    # In a very narrow terminal, lines wrap rather than cut off phones.
+    first = table.columns[0]
+    first.max_width = first.min_width
+    minimum = console.measure(table, options=unlimited).minimum
+    first.max_width = None
+    if minimum > console.width:
+        console.width, first.width = minimum, first.min_width
     with console.capture() as captured:
         console.print(table)
     return captured.get()

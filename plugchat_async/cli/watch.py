@@ -22,7 +22,9 @@ from plugchat_async import (
     WatchState,
 )
 from plugchat_async._http.urls import DEFAULT_BASE_URL
+from plugchat_async.cli.connection import Connection, ConnectionOption
 from plugchat_async.cli.line_output import LineOutput
+from plugchat_async.cli.log import be_verbose
 from plugchat_async.cli.options import (
     EXIT_OK,
     BaseURLOption,
@@ -34,8 +36,9 @@ from plugchat_async.cli.options import (
     require_token,
 )
 from plugchat_async.cli.problems import ProblemCollector, collect_problems
+from plugchat_async.cli.progress import waiting
 from plugchat_async.cli.signals import is_ctrl_c, run_async, shielded
-from plugchat_async.cli.terminal import escape_json, marked_line, warn
+from plugchat_async.cli.terminal import escape_json, marked_line, tell, warn
 from plugchat_async.export.csv_and_json import event_to_json
 
 # Within a poll, the state is saved again after this many times the duration of the last save.
@@ -78,12 +81,14 @@ def watch(
     format: Annotated[  # noqa: A002 - the option's name
         Literal["text", "jsonl"] | None, Parameter(help="Default: text on a terminal, jsonl in a pipe.")
     ] = None,
+    connection: ConnectionOption = Connection(),  # noqa: B008 - frozen
 ) -> int:
     """Print added, changed and removed chats of the account as it happens, until Ctrl-C.
 
     During an outage it keeps polling, and prints a warning on stderr. In a pipe, each line is a JSON object.
     """
-    session = PlugChatSession(require_token(token), base_url=base_url or DEFAULT_BASE_URL, on_bad_value=on_bad_value)
+    be_verbose(connection.verbose)
+    session = PlugChatSession(require_token(token), **connection.session_options(base_url, on_bad_value))
     as_text = format == "text" or (format is None and sys.stdout.isatty())
     # Locked before it is read: another process may be writing to it.
     with nullcontext(WatchState()) if state is None else WatchState.locked(state) as known:
@@ -98,6 +103,8 @@ def watch(
         )
         line_of = _line if as_text else _json_line
         printer = _EventPrinter(known, state, line_of, sync=not no_sync)
+        if max_polls is None or sys.stderr.isatty():  # not in a mail of cron
+            tell(f"watching {session.base_url}: a poll every {interval:g} s; press Ctrl-C to stop\n")
         return _print_events(session, options, printer, saved=state is not None)
 
 
@@ -122,15 +129,22 @@ class _EventPrinter:
 
     async def print_events(self, session: PlugChatSession, options: WatchOptions) -> None:
         """Print events until the watch ends."""
-        wanted: WatchOptions = {**options, "on_poll": self.save}  # the state also changes without an event
-        async with session, aclosing(session.watch_chats(**wanted)) as events:
-            async for event in events:
-                self._printed = False
-                self._output.write([self._line_of(event)])
-                self._printed = True
-                # For thousands of events at once, saving after each would take most of the time.
-                if time.monotonic() - self._saved_at >= _SAVE_PAUSE * self._save_duration:
-                    self.save()
+        with waiting("reading the list of chats") as line:
+
+            def on_poll(state: WatchState) -> None:
+                line.close()
+                self.save(state)  # it also changes without an event
+
+            wanted: WatchOptions = {**options, "on_poll": on_poll}
+            async with session, aclosing(session.watch_chats(**wanted)) as events:
+                async for event in events:
+                    line.close()
+                    self._printed = False
+                    self._output.write([self._line_of(event)])
+                    self._printed = True
+                    # For thousands of events at once, saving after each would take most of the time.
+                    if time.monotonic() - self._saved_at >= _SAVE_PAUSE * self._save_duration:
+                        self.save()
 
     def save(self, _: WatchState | None = None) -> None:
         """Save the state. If an event could not be printed, the state contains it; the last saved one does not."""

@@ -11,6 +11,7 @@ The checks, in order, with the names of their facts:
 |---|---|---|
 | `token` | can it be sent | |
 | `base_url` | is it valid | |
+| `proxy` | which one do requests go through, or is one of the environment not used | `used`; `variable`: its name |
 | `dns` | does the host have addresses (once for each host) | `host`, `addresses` |
 | `tls` | is its certificate trusted, and for how long (once for each host) | `host`, `version`, `days_left` |
 | `host` | which of the documented hosts answers, or does the given one | `answering`, `use`: base URLs |
@@ -64,28 +65,36 @@ that is one of the two documented ones, to both.
 """
 
 import ssl
+from typing import TYPE_CHECKING, cast
 
-from plugchat_async._http.options import RequestSettings
-from plugchat_async._http.proxy import Proxy
-from plugchat_async._http.secret import Secret
+from plugchat_async._http.environment import FromEnvironment, environment_proxies
+from plugchat_async._http.options import RequestSettings, Timeout
+from plugchat_async._http.proxy import Proxies
+from plugchat_async._http.secret import Secret, SecretText, reveal
 from plugchat_async._http.token import token_problem
 from plugchat_async._http.transport import Transport
-from plugchat_async._http.urls import DEFAULT_BASE_URL, parse_base_url, proxy_problem
+from plugchat_async._http.urls import parse_base_url, plain_url, proxy_problem
 from plugchat_async._internal.clock import Clock
 from plugchat_async._internal.validation import check_function, check_type
 from plugchat_async.doctor.check_runner import CheckRunner, OnFinding
 from plugchat_async.doctor.findings import CHECKS, Category, Check, Fact, Finding, Report, Status, Value
 from plugchat_async.doctor.prober import MAX_REQUESTS
+from plugchat_async.errors import PlugChatError
+
+if TYPE_CHECKING:
+    from yarl import URL
 
 __all__ = ["CHECKS", "MAX_REQUESTS", "Category", "Check", "Fact", "Finding", "Report", "Status", "Value", "examine"]
 
 
 async def examine(
-    token: str,
+    token: str | SecretText,
     *,
-    base_url: str = DEFAULT_BASE_URL,
-    timeout: float = 30.0,  # noqa: ASYNC109 - limits each step, not all of them
-    proxy: str | None = None,
+    base_url: "str | URL | None" = None,
+    timeout: Timeout = 30.0,  # noqa: ASYNC109 - limits each step, not all of them
+    proxy: "str | URL | SecretText | None" = None,
+    trust_env: bool = False,
+    insecure_http: bool = False,
     ssl_context: ssl.SSLContext | None = None,
     clock: Clock = Clock(),  # noqa: B008 - frozen
     quotes: bool = True,
@@ -95,9 +104,12 @@ async def examine(
 
     Args:
         token: The account's raw token. It appears in no finding, even if a server echoes it.
-        base_url: As for `PlugChatSession`. Default https://app.plugchat.com.br.
+        base_url: As for `PlugChatSession`. Default None: that of PLUGCHAT_BASE_URL, or
+            https://app.plugchat.com.br.
         timeout: The limit in seconds for one request, one DNS look-up, or one TLS handshake. Default 30.0.
         proxy: As for `PlugChatSession`. With a proxy, DNS and TLS are not checked.
+        trust_env: As for `PlugChatSession`. Default False.
+        insecure_http: As for `PlugChatSession`. Default False.
         ssl_context: As for `PlugChatSession`.
         clock: As for `PlugChatSession`.
         quotes: Whether findings may quote the server's texts, such as an error message. Default True. If False,
@@ -106,29 +118,39 @@ async def examine(
             ends the examination. Default None.
 
     Raises:
-        InvalidValueError: An argument other than `token` and `base_url` is out of range. Raised before any I/O.
+        InvalidValueError: An argument other than `token` and `base_url` is out of range, or a proxy of the environment
+            is not valid. Raised before any I/O.
         InvalidTypeError: Such an argument has the wrong type.
     """
     # Delete locals that may contain secrets: tracebacks can show the locals of this frame.
-    problem = token_problem(token)
-    checked_token = problem or Secret(str.__str__(token))
-    checked_base_url, problem = parse_base_url(base_url), proxy_problem(proxy)
-    secret_proxy = None if proxy is None else Secret(proxy)
-    del token, base_url, proxy
+    given, through = reveal(token), plain_url(reveal(proxy))
+    problem = token_problem(given)
+    checked_token = problem or Secret(str.__str__(cast("str", given)))
+    url, name = FromEnvironment().base_url() if base_url is None else (base_url, "base_url")
+    checked_base_url, problem = parse_base_url(url, name=name, insecure_http=insecure_http), proxy_problem(through)
+    secret_proxy = None if through is None else Secret(str(through))
+    del token, given, base_url, url, proxy, through
     if problem is not None:
         raise problem
+    check_type("trust_env", trust_env, bool)
+    check_type("insecure_http", insecure_http, bool)
+    environment = environment_proxies() if trust_env and secret_proxy is None else None
+    if isinstance(environment, PlugChatError):
+        raise environment
     check_type("quotes", quotes, bool)
     check_function("on_finding", on_finding, "a Finding")
     options = RequestSettings(timeout=timeout, proxy=secret_proxy, ssl_context=ssl_context, clock=clock)
+    proxies = Proxies(options.proxy, environment)
     transport = Transport(
         borrowed=None,
-        proxy=None if options.proxy is None else Proxy(options.proxy),
+        proxies=proxies,
         ssl_context=options.ssl_context,
         max_response_bytes=options.max_response_bytes,
         keep_headers=True,
     )
+    runner = CheckRunner(options, transport, proxies, checked_token, checked_base_url, quotes=quotes)
     transport.open()
     try:
-        return await CheckRunner(options, transport, checked_token, checked_base_url, quotes=quotes).run(on_finding)
+        return await runner.run(on_finding)
     finally:
         await transport.close()

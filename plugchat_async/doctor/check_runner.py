@@ -9,12 +9,14 @@ from typing import Final
 from attrs import evolve
 
 from plugchat_async._http.options import RequestSettings
+from plugchat_async._http.proxy import Proxies
 from plugchat_async._http.request import RequestTemplate
 from plugchat_async._http.secret import Secret
 from plugchat_async._http.transport import Transport
 from plugchat_async._http.urls import DOCUMENTED_ORIGINS
 from plugchat_async.doctor.check_order import check_latency, check_rate_limit
 from plugchat_async.doctor.check_phone import check_answer, check_phone
+from plugchat_async.doctor.check_proxy import check_proxy
 from plugchat_async.doctor.findings import (
     Check,
     Fact,
@@ -45,7 +47,8 @@ class CheckRunner:
 
     Args:
         options: The settings of the requests.
-        transport: An open transport.
+        transport: A transport, open when it runs.
+        proxies: The proxies of the transport.
         token: The token, or the error if it is not valid.
         base_url: The base URL, or the error if it is not valid.
         quotes: Whether findings may quote the server's texts.
@@ -55,12 +58,14 @@ class CheckRunner:
         self,
         options: RequestSettings,
         transport: Transport,
+        proxies: Proxies,
         token: Secret | PlugChatError,
         base_url: str | PlugChatError,
         *,
         quotes: bool,
     ) -> None:
         self._options = options
+        self._proxies = proxies
         self._token = token
         self._base_url = base_url
         # Without a valid token no request is sent, so the placeholder never leaves.
@@ -70,6 +75,7 @@ class CheckRunner:
         # The reason why the remaining requests are useless, "" while they are not.
         self._blocked = ""
         self._is_not_a_list = False
+        self._through_proxy = False
         # The request in the vendor's form, and in the form that the server accepts.
         self._documented = self._accepted = RequestTemplate("", bare=True)
 
@@ -94,6 +100,7 @@ class CheckRunner:
     async def _findings(self) -> AsyncGenerator[Finding, None]:
         yield self._check_token()
         yield self._check_base_url()
+        yield self._check_proxy()
         for check in (self._check_dns, self._check_tls):
             for finding in await check():
                 yield finding
@@ -162,6 +169,13 @@ class CheckRunner:
         self._hosts = [Host.of(url) for url in sorted(urls, key=base_url.__ne__)]  # the given one first
         return ok("base_url", f"{base_url}, one of the two documented hosts" if is_documented else base_url)
 
+    def _check_proxy(self) -> Finding:
+        if not isinstance(self._base_url, str):
+            return skipped("proxy", self._blocked)
+        finding = check_proxy(self._base_url, self._proxies, is_given=self._options.proxy is not None)
+        self._through_proxy = finding.fact("used") is True
+        return finding
+
     async def _check_dns(self) -> list[Finding]:
         return await self._for_each_host("dns", partial(check_dns, timeout=self._options.timeout))
 
@@ -178,7 +192,7 @@ class CheckRunner:
         """Check each host. Those that can't be reached get no requests."""
         if self._blocked:
             return [skipped(check, self._blocked)]
-        if self._options.proxy is not None:
+        if self._through_proxy:
             return [skipped(check, "requests go through a proxy, which connects to the host")]
         findings = [await check_host(host) for host in self._hosts]
         self._hosts = [host for host, found in zip(self._hosts, findings, strict=True) if found.status != "failed"]

@@ -11,6 +11,7 @@ from plugchat_async.server_traits import ServerTraits
 Check = Literal[
     "token",
     "base_url",
+    "proxy",
     "dns",
     "tls",
     "host",

@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 from attrs import frozen
 
 from plugchat_async._http.aiohttp_errors import FILES_HINT, files_problem
+from plugchat_async._http.urls import is_loopback_url
 from plugchat_async.doctor.findings import Finding, failed, ok, skipped, warning
 
 # Automatic renewal replaces a certificate some weeks before it expires. Later than that, nobody may have noticed.
@@ -93,7 +94,10 @@ async def check_tls(
         now: The current time in epoch seconds. The certificate's remaining days are counted from it.
     """
     if not host.secure:
-        return skipped("tls", f"{host.base_url} is http on this machine, without TLS", host=host.name)
+        if is_loopback_url(host.base_url):
+            return skipped("tls", f"{host.base_url} is http on this machine, without TLS", host=host.name)
+        found = f"{host.base_url} is http: the token is sent in clear text"
+        return warning("tls", found, "Use https, unless this is a test server in your own network.", host=host.name)
     advice = _CONNECTION_ADVICE
     try:
         async with asyncio.timeout(timeout):

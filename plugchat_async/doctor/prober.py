@@ -1,5 +1,6 @@
 """Send single requests and keep their results. Nothing is repaired or retried."""
 
+import logging
 import re
 from collections.abc import Mapping
 from typing import Final
@@ -32,6 +33,8 @@ from plugchat_async.errors import (
     UnexpectedStatusError,
 )
 from plugchat_async.models import AccountStatus, Chat
+
+logger = logging.getLogger("plugchat_async.doctor")
 
 # The page size of requests where the size does not matter.
 SAMPLE_SIZE: Final = 10
@@ -225,7 +228,12 @@ class Prober:
         started = self.clock.monotonic()
         outcome = await self.transport.send(request, timeout=self.timeout)
         self.sent += 1
-        return outcome, self.clock.monotonic() - started
+        seconds = self.clock.monotonic() - started
+        status = None if isinstance(outcome, AttemptFailed) else outcome.status
+        result = outcome.error.message if isinstance(outcome, AttemptFailed) else f"HTTP {status}"
+        fields = {"plugchat_status": status, "plugchat_elapsed": seconds}
+        logger.info("GET %s: %s in %.3f s", request.url, result, seconds, extra=fields)
+        return outcome, seconds
 
     def _read(self, outcome: Response | AttemptFailed, number: int, size: int, seconds: float) -> ProbeResult:
         if isinstance(outcome, AttemptFailed):

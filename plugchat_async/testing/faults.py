@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Literal, Self
 
 from aiohttp import web
-from attrs import field, frozen
+from attrs import evolve, field, frozen
 
 from plugchat_async._internal.validation import check_number
 
@@ -16,7 +16,7 @@ Kind = Literal["none", "answer", "delay", "hang", "close", "reset", "truncate", 
 
 @frozen
 class Fault:
-    """A fault of one request. Create it with a class method, and pass it to `PlugChatSimulator.script`."""
+    """A fault of one request, or with `always` of each. Make it with a class method, for `PlugChatSimulator.script`."""
 
     kind: Kind
     code: int = 200
@@ -24,6 +24,11 @@ class Fault:
     body: bytes = b""
     seconds: float = 0.0
     share: float = 1.0
+    lasts: bool = False
+
+    def always(self) -> Self:
+        """Return this fault for each request from now on, until the next call of `script` for the same requests."""
+        return evolve(self, lasts=True)
 
     @classmethod
     def none(cls) -> Self:

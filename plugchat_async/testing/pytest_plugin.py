@@ -31,8 +31,9 @@ T = TypeVar("T")
 Decorator = Callable[[Callable[..., object]], object]
 
 _MARKERS = {
-    "plugchat_faults(*faults)": "faults of the first requests to plugchat_simulator, one each, in order, such as "
-    "plugchat_async.testing.Fault.status(503). Several markers add up: the module's, the class's, then the test's.",
+    "plugchat_faults(*faults, page=None)": "faults of the first requests to plugchat_simulator, one each, in order, "
+    "such as plugchat_async.testing.Fault.status(503); with page=2, of the first requests for that page. Several "
+    "markers add up: the module's, the class's, then the test's.",
     "plugchat_simulator(**options)": "options of PlugChatSimulator for the fixture plugchat_simulator, such as "
     "chats=1000. Several markers add up; the test's own options override the class's and the module's.",
     "plugchat_session(**options)": "options of PlugChatSession for the fixture plugchat_session, such as timeout=5.0 "
@@ -163,10 +164,14 @@ def _registered(config: pytest.Config, ending: str, fixture: Callable[..., Decor
 
 
 def _make_simulator(item: pytest.Item) -> "testing.PlugChatSimulator":
-    faults = _faults(item)
+    scripts = _scripts(item)
     known = inspect.signature(testing.PlugChatSimulator).parameters
     simulator = _make(testing.PlugChatSimulator, item, "plugchat_simulator", {}, known)
-    simulator.script(*faults)
+    for faults, page in scripts:
+        try:
+            simulator.script(*faults, page=page)
+        except plugchat_async.ConfigurationError as error:
+            raise _misuse("plugchat_faults", str(error)) from None
     return simulator
 
 
@@ -190,16 +195,19 @@ def _make(cls: type[T], item: pytest.Item, name: str, defaults: Mapping[str, obj
         raise _misuse(name, str(error)) from None
 
 
-def _faults(item: pytest.Item) -> "list[testing.Fault]":
-    faults: list[testing.Fault] = []
+def _scripts(item: pytest.Item) -> "list[tuple[tuple[testing.Fault, ...], Any]]":
+    """Return the faults of each marker, with their page."""
+    scripts: list[tuple[tuple[testing.Fault, ...], Any]] = []
     for marker in _markers(item, "plugchat_faults"):
-        wrong = [one for one in (*marker.args, *marker.kwargs) if not isinstance(one, testing.Fault)]
+        wrong = [
+            one for one in (*marker.args, *(marker.kwargs.keys() - {"page"})) if not isinstance(one, testing.Fault)
+        ]
         if wrong or not marker.args:
             got = repr(wrong[0]) if wrong else "none"
             example = "plugchat_faults(Fault.status(503), Fault.reset())"
             raise _misuse("plugchat_faults", f"use one or more Faults, as in {example}. Got {got}.")
-        faults += marker.args
-    return faults
+        scripts.append((marker.args, marker.kwargs.get("page")))
+    return scripts
 
 
 def _markers(item: pytest.Item, name: str) -> list[pytest.Mark]:

@@ -51,7 +51,7 @@ def _page(
     request: web.Request, account: SimulatedAccount, quirks: Quirks, turn: int, share: float
 ) -> Sequence[Row] | web.Response:
     """Return the rows of the requested page, or the response that refuses it."""
-    page, size = _number(request.query.get("page")), _number(request.query.get("pageSize"))
+    page, size = number_in(request.query.get("page")), number_in(request.query.get("pageSize"))
     if page is None or page < quirks.first_page or not size:
         return refusal(400, "page and pageSize must be positive integers")
     if quirks.refuse_page_size_above is not None and size > quirks.refuse_page_size_above:
@@ -79,6 +79,7 @@ def _refuse_type(request: web.Request, quirks: Quirks) -> web.Response | None:
             return None
 
 
-def _number(text: str | None) -> int | None:
+def number_in(text: str | None) -> int | None:
+    """Return the number that a parameter holds, None if it holds none."""
     # 18 digits suffice for any page; Python refuses to convert thousands of digits.
     return int(text) if text and text.isascii() and text.isdigit() and len(text) <= 18 else None

@@ -1,10 +1,9 @@
 """PlugChatSimulator: a server of the vendor's calls for lists and status, with made-up accounts."""
 
 import asyncio
-from collections import defaultdict, deque
 from collections.abc import Mapping
 from types import TracebackType
-from typing import Self
+from typing import Final, Self
 
 from aiohttp import hdrs, web
 from attrs import frozen
@@ -21,7 +20,8 @@ from plugchat_async.testing.events import ChatEvents
 from plugchat_async.testing.faults import Fault
 from plugchat_async.testing.listing import listed_chats
 from plugchat_async.testing.quirks import RETRY_AFTER, Quirks
-from plugchat_async.testing.responses import refusal, response_to
+from plugchat_async.testing.responses import number_in, refusal, response_to
+from plugchat_async.testing.script import FaultScript
 from plugchat_async.testing.traffic import Traffic
 
 
@@ -44,6 +44,11 @@ class SimulatedRequest:
     page_size: str | None
 
 
+LOOPBACK: Final = "127.0.0.1"
+# Where one that listens on all addresses is reached from this machine.
+_OF_THIS_MACHINE: Final = {"0.0.0.0": LOOPBACK, "::": "::1"}  # noqa: S104 - the keys are asked for
+
+
 class PlugChatSimulator(ChatEvents):
     """A Plug Chat server with one or several accounts of made-up chats, on loopback, in the caller's event loop.
 
@@ -63,6 +68,8 @@ class PlugChatSimulator(ChatEvents):
             is "not connected", as with the gateway. Default True.
         token: The token that requests for the first account send. Default "simulated-token".
         port: The port to listen on. Default 0: any free port.
+        host: The address or host name to listen on, such as "0.0.0.0" for other machines and containers. Anybody who
+            reaches it can use it. Default "127.0.0.1".
         dialect: The kind and spelling of chats. "gateway": as the gateway lists them today. Times are in milliseconds,
             half of the chats have no phone but a lid, more than half have no time, and a person has up to five chats.
             "documented": as in the vendor's page of 2021. Times are in seconds, and each chat has a phone and a time.
@@ -88,6 +95,7 @@ class PlugChatSimulator(ChatEvents):
         connected: bool = True,
         token: str = "simulated-token",  # noqa: S107 - it protects nothing
         port: int = 0,
+        host: str = LOOPBACK,
         dialect: Dialect = "gateway",
         quirks: Quirks | None = None,
         contacts: int | None = None,
@@ -95,6 +103,9 @@ class PlugChatSimulator(ChatEvents):
         check_int("chats", chats, minimum=0)
         check_optional_int("contacts", contacts, minimum=0)
         check_int("port", port, minimum=0, maximum=65535)
+        check_type("host", host, str)
+        if not host:
+            raise InvalidValueError("host is empty", "Use 127.0.0.1, or 0.0.0.0 for all addresses.")
         check_seconds("latency", latency, zero=True)
         check_type("connected", connected, bool)
         check_choice("dialect", dialect, DIALECTS)
@@ -108,7 +119,8 @@ class PlugChatSimulator(ChatEvents):
         self._accounts = {token: self._account}
         self._latency = latency
         self._port = port
-        self._scripts: defaultdict[str | None, deque[Fault]] = defaultdict(deque)
+        self._host = host
+        self._script = FaultScript()
         self._runner: web.AppRunner | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._interval: float | None = None
@@ -119,14 +131,17 @@ class PlugChatSimulator(ChatEvents):
 
     @property
     def base_url(self) -> str:
-        """The base URL, http://127.0.0.1:port.
+        """The base URL for this machine, http://127.0.0.1:port, or with the `host` that it listens on.
+
+        Others reach one that listens on all addresses by this machine's name, with `insecure_http=True`.
 
         Raises:
             RuntimeError: If the simulator is not running.
         """
         if self._runner is None or not self._runner.addresses:
             raise RuntimeError("the simulator is not running: use `async with PlugChatSimulator() as sim`")
-        return f"http://127.0.0.1:{self._runner.addresses[0][1]}"
+        host = _OF_THIS_MACHINE.get(self._host, self._host)
+        return f"http://{f'[{host}]' if ':' in host else host}:{self._runner.addresses[0][1]}"
 
     @property
     def listed_chats(self) -> tuple[Chat, ...]:
@@ -151,7 +166,7 @@ class PlugChatSimulator(ChatEvents):
         # A client that disconnects cancels its handler, which ends "hang".
         runner = web.AppRunner(app, handler_cancellation=True, access_log=None, shutdown_timeout=0.1)
         await runner.setup()
-        await web.TCPSite(runner, "127.0.0.1", self._port).start()
+        await web.TCPSite(runner, self._host, self._port).start()
         self._runner = runner
         self._loop = asyncio.get_running_loop()
         self._start_ticker()
@@ -193,14 +208,23 @@ class PlugChatSimulator(ChatEvents):
             chats, contacts, seed=seed, token=token, dialect=self._dialect, pinned=self._quirks.pinned
         )
 
-    def script(self, *faults: Fault, token: str | None = None) -> None:
+    def script(self, *faults: Fault, token: str | None = None, page: int | None = None) -> None:
         """Script the next requests, one fault each, in order. Later requests get correct responses.
 
         Args:
-            faults: The faults. `Fault.none()` stands for a request without a fault.
+            faults: The faults. `Fault.none()` stands for a request without a fault. `Fault.status(503).always()` lasts:
+                each later request gets it, until the next call for the same account and page, which may be without
+                faults.
             token: The account whose requests are scripted. Default None: all accounts that have no script of their own.
+            page: The page whose requests are scripted, as they name it. Default None: all requests for which no page is
+                scripted, also those for the status.
+
+        Raises:
+            InvalidValueError: A fault comes after one that lasts, or `page` is negative.
+            InvalidTypeError: `page` is not an int.
         """
-        self._scripts[token].extend(faults)
+        check_optional_int("page", page, minimum=0)
+        self._script.add(faults, token, page)
 
     def traffic(
         self,
@@ -294,8 +318,7 @@ class PlugChatSimulator(ChatEvents):
         )
         # Faults are taken in the order of arrival, so before the first await.
         token = request.headers.get(hdrs.AUTHORIZATION)
-        script = self._scripts[token if self._scripts.get(token) else None]
-        fault = script.popleft() if script else Fault.none()
+        fault = self._script.next(token, number_in(request.query.get("page")))
         if self._latency:
             await asyncio.sleep(self._latency)
         account = self._accounts.get(token or "")

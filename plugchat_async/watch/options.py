@@ -1,9 +1,11 @@
 """The options of a watch, and the outages that it reports."""
 
 from collections.abc import Awaitable, Callable, Collection
+from datetime import timedelta
 from typing import TypedDict
 
-from attrs import frozen
+from attrs import field, frozen
+from attrs.converters import optional
 
 from plugchat_async._internal.validation import (
     check_choice,
@@ -12,6 +14,7 @@ from plugchat_async._internal.validation import (
     check_optional_int,
     check_seconds,
     check_type,
+    to_seconds,
 )
 from plugchat_async._pagination.account_mark import check_account_name
 from plugchat_async.errors import InvalidTypeError, PlugChatError
@@ -71,14 +74,14 @@ class WatchOptions(TypedDict, total=False):
             time the same: the state is marked with that instead.
     """
 
-    interval: float
+    interval: float | timedelta
     page_size: int
     state: WatchState | None
-    full_scan_interval: float
+    full_scan_interval: float | timedelta
     emit_existing: bool
     ignore: Collection[str]
     max_polls: int | None
-    max_outage: float | None
+    max_outage: float | timedelta | None
     on_outage: OnOutage | None
     on_poll: OnPoll | None
     account: str | None
@@ -93,14 +96,14 @@ class WatchSettings:
         InvalidTypeError: A value has the wrong type.
     """
 
-    interval: float = 30.0
+    interval: float = field(default=30.0, converter=to_seconds)
     page_size: int = 100
     state: WatchState | None = None
-    full_scan_interval: float = 600.0
+    full_scan_interval: float = field(default=600.0, converter=to_seconds)
     emit_existing: bool = False
     ignore: Collection[str] = ()
     max_polls: int | None = None
-    max_outage: float | None = None
+    max_outage: float | None = field(default=None, converter=optional(to_seconds))
     on_outage: OnOutage | None = None
     on_poll: OnPoll | None = None
     account: str | None = None

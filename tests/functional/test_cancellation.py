@@ -541,7 +541,7 @@ async def run(
             with pytest.raises(SessionStateError):
                 await here.session.fetch_page(1, 10)
         else:
-            here.sim._scripts.clear()  # what the call did not come to
+            here.sim._script.faults.clear()  # what the call did not come to
             await here.check()
             if again:
                 async with asyncio.timeout(20):

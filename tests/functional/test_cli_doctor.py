@@ -200,11 +200,11 @@ def test_the_timeout_reaches_the_requests(
 
 
 def test_help_tells_all(capsys: pytest.CaptureFixture[str]) -> None:
-    """Options, variables, keys, examples, exit codes, and how many requests it sends at most."""
+    """Options, variables, keys, examples, and how many requests it sends at most."""
     assert cli.run(["doctor", "--help"]) == 0
     text = " ".join(re.sub(r"[│\s]+", " ", capsys.readouterr().out).split())
     for word in (
-        *("--json", "--timeout", "PLUGCHAT_TOKEN", "PLUGCHAT_BASE_URL", "Examples: plugchat doctor", "Exit codes"),
+        *("--json", "--timeout", "PLUGCHAT_TOKEN", "PLUGCHAT_BASE_URL", "Examples: plugchat doctor"),
         *("healthy, base_url, requests, elapsed", f"At most {MAX_REQUESTS} requests"),
     ):
         assert word in text

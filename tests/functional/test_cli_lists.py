@@ -146,6 +146,6 @@ def test_a_signal_ends_it(account: PlugChatSimulator, tmp_path: Path, target: st
     wait_until(lambda: len(account.requests) == 2)
     process.send_signal(signal.SIGTERM)
     _, err = process.communicate(timeout=30)
-    written = "the output is not complete." if target is None else "nothing was written."
-    assert (process.returncode, err) == (143, f"{said(signal.SIGTERM)}: {written}\n")
+    written = "the output is not complete" if target is None else "nothing was written"
+    assert (process.returncode, err) == (143, f"{said(signal.SIGTERM)}: {written}. Run the same command again.\n")
     assert list(tmp_path.iterdir()) == []

@@ -14,7 +14,7 @@ import pytest
 
 from plugchat_async import WatchState
 from plugchat_async.testing import Fault, PlugChatSimulator
-from support.commands import after, handles_sigterm, said, start, wait_until
+from support.commands import after, after_greeting, handles_sigterm, said, start, wait_until
 from support.exports import MANIFEST
 from support.fakes import served
 from support.terminal import PLUGCHAT
@@ -44,7 +44,11 @@ def test_a_file_that_is_not_complete_does_not_appear(
     assert len(list(tmp_path.iterdir())) == 1
     process.send_signal(number)
     out, err = process.communicate(timeout=30)
-    assert (process.returncode, out, err) == (128 + number, "", f"{said(number)}: nothing was written.\n")
+    assert (process.returncode, out, err) == (
+        128 + number,
+        "",
+        f"{said(number)}: nothing was written. Run the same command again.\n",
+    )
     assert list(tmp_path.iterdir()) == []
 
 
@@ -108,7 +112,7 @@ def test_a_watch_in_the_background_of_a_script_can_be_ended(
     os.kill(pid, number)
     out, err = shell.communicate(timeout=30)
     assert (shell.returncode, out) == (128 + number, "")
-    assert err == f"stopped by {number.name}: run the same command again to resume.\n"
+    assert after_greeting(err) == f"stopped by {number.name}: run the same command again to resume.\n"
     assert WatchState.load(state).chats == account.chats
     assert not (tmp_path / "s.lock").exists()
 
@@ -121,7 +125,9 @@ def test_a_watch_without_a_state_says_what_it_would_have_saved(account: PlugChat
     process.send_signal(signal.SIGTERM)
     _, err = process.communicate(timeout=30)
     assert process.returncode == 143
-    assert err == "stopped by SIGTERM: what happens now is not printed later; with --state FILE it is.\n"
+    assert (
+        after_greeting(err) == "stopped by SIGTERM: what happens now is not printed later; with --state FILE it is.\n"
+    )
 
 
 @pytest.mark.parametrize("command", ["status", "doctor", "simulate"])
@@ -198,7 +204,10 @@ def test_what_was_written_to_a_pipe_is_not_called_nothing(
         wait_until(lambda: len(account.requests) == 3)
         process.send_signal(signal.SIGTERM)
         _, err = process.communicate(timeout=30)
-    assert (process.returncode, err) == (143, "stopped by SIGTERM: the output is not complete.\n")
+    assert (process.returncode, err) == (
+        143,
+        "stopped by SIGTERM: the output is not complete. Run the same command again.\n",
+    )
 
 
 def test_a_file_that_appears_meanwhile_is_told_of(account: PlugChatSimulator, tmp_path: Path) -> None:

@@ -50,7 +50,7 @@ def test_csv_for_excel_is_csv(sim: PlugChatSimulator, tmp_path: Path, capsys: py
     accounts = tmp_path / "accounts.csv"
     accounts.write_text("name,token\nana,s3cret-token\n")
     assert cli.run(["bulk", str(accounts), "-o", str(tmp_path / "out"), "--format", "jsonl", "--csv", "excel"]) == 2
-    assert "dialect='excel' is one of CSV, not of jsonl" in capsys.readouterr().err
+    assert "--csv excel is for csv, not for jsonl" in capsys.readouterr().err
     assert cli.run(["bulk", str(accounts), "-o", str(tmp_path / "out"), "--dask", "--csv", "excel"]) == 2
     assert "--dask writes Parquet, not csv" in capsys.readouterr().err
     assert sim.requests == []

@@ -15,6 +15,7 @@ import pytest
 from plugchat_async import Chat, OutputError, WatchState
 from plugchat_async.cli import app as cli
 from plugchat_async.testing import Fault, PlugChatSimulator
+from support.commands import after_greeting
 from support.fakes import served
 from support.rows import objects_of
 from support.terminal import PLUGCHAT, STEERING, STEERING_NAMES, on_terminal, run_onto
@@ -103,7 +104,8 @@ def test_a_bad_value_is_told_once(account: PlugChatSimulator, capsys: pytest.Cap
     )
     out, err = capsys.readouterr()
     assert len(out.splitlines()) == 2
-    assert err == "warning: a value could not be read: page 1, chat 0, unread: expected a count, got '\\x1b[2J'\n"
+    told = "warning: a value could not be read: page 1, chat 0, unread: expected a count, got '\\x1b[2J'\n"
+    assert err == told + "warning: the list is not sorted by time: each poll reads all of it\n"
     assert "\x1b" not in err
     account.script(*[Fault.answer('[{"phone":"1","unread":"x"}]')] * 6)
     assert cli.run(["watch", "--max-polls", "1", "--on-bad-value", "raise"]) == 4
@@ -181,7 +183,7 @@ def test_ctrl_c_ends_it(account: PlugChatSimulator, tmp_path: Path) -> None:
     printed = [process.stdout.readline() for _ in range(30)]
     process.send_signal(signal.SIGINT)
     rest, err = process.communicate(timeout=30)
-    assert (process.returncode, rest, err) == (0, "", "")
+    assert (process.returncode, rest, after_greeting(err)) == (0, "", "")
     assert len(printed) == 30
     assert cli.run(["watch", "--state", str(state), "--max-polls", "1"]) == 0
 
@@ -197,7 +199,8 @@ def test_sigterm_ends_it_and_the_first_look_is_kept(account: PlugChatSimulator, 
         assert time.monotonic() < deadline
         time.sleep(0.01)
     process.send_signal(signal.SIGTERM)
-    assert process.communicate(timeout=30) == ("", "stopped by SIGTERM: run the same command again to resume.\n")
+    out, err = process.communicate(timeout=30)
+    assert (out, after_greeting(err)) == ("", "stopped by SIGTERM: run the same command again to resume.\n")
     assert process.returncode == 143
     assert WatchState.load(state).chats == account.chats
 

@@ -954,7 +954,7 @@ async def test_no_name_no_tls_no_requests(resolve: Resolve) -> None:
     """Each check says why it was skipped."""
     report = await examine(TOKEN, base_url="https://nowhere.example")
     assert report.finding("dns").status == "failed"
-    assert {f.status for f in report.findings[3:]} == {"skipped"}
+    assert {f.status for f in report.findings[4:]} == {"skipped"}
     assert report.finding("tls").found == report.finding("page").found == "the host can't be reached"
     assert report.requests == 0
 

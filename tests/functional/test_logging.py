@@ -30,6 +30,8 @@ from plugchat_async import (
     WatchState,
     fetch_many,
 )
+from plugchat_async.cli import app as cli
+from plugchat_async.doctor import examine
 from plugchat_async.integrations.fastapi import add_problem_handlers
 from plugchat_async.testing import Fault, PlugChatSimulator, Quirks
 from support.fakes import FakeTime, served
@@ -181,6 +183,13 @@ class Scene:
             for kind in ("theirs", "ours"):
                 await client.get(f"/{kind}")
 
+    async def doctor(self) -> None:
+        await examine(TOKEN, base_url=self.sim.base_url)
+
+    async def command(self) -> None:
+        options = ["--token", TOKEN, "--base-url", self.sim.base_url, "-v"]
+        assert await asyncio.to_thread(cli.run, ["status", *options]) == 0
+
     async def failing_telemetry(self) -> None:
         class Broken:
             def walk(self, **_: object) -> Any:
@@ -209,6 +218,8 @@ SCENES: dict[str, Callable[[Scene], Awaitable[None]]] = {
     "watch of an unsorted list": Scene.watch_of_an_unsorted_list,
     "damaged state of a watch": Scene.damaged_state_of_a_watch,
     "problems": Scene.problems,
+    "doctor": Scene.doctor,
+    "command": Scene.command,
     "failing telemetry": Scene.failing_telemetry,
 }
 

@@ -90,7 +90,11 @@ def test_pytest_finds_the_plugin() -> None:
 def test_the_markers_are_told(run: Run) -> None:
     """`pytest --markers` explains all three."""
     told = run("", "--markers").stdout.str()
-    for marker in ("plugchat_faults(*faults)", "plugchat_simulator(**options)", "plugchat_session(**options)"):
+    for marker in (
+        "plugchat_faults(*faults, page=None)",
+        "plugchat_simulator(**options)",
+        "plugchat_session(**options)",
+    ):
         assert f"@pytest.mark.{marker}: " in told
 
 
@@ -200,6 +204,19 @@ def test_afterwards_too():
     result = run(code)
     result.assert_outcomes(passed=2, failed=2)
     result.stdout.fnmatch_lines(["E * AssertionError: on purpose"] * 2)
+
+
+def test_faults_of_a_page(run: Run) -> None:
+    """Requests for other pages are answered."""
+    code = """
+@pytest.mark.plugchat_faults(Fault.status(501).always(), page=2)
+async def test_it(plugchat_session):
+    assert (await plugchat_session.fetch_page(1, 10)).chats
+    for _ in range(2):
+        with pytest.raises(ServerError):
+            await plugchat_session.fetch_page(2, 10)
+"""
+    run(code).assert_outcomes(passed=1)
 
 
 def test_waits_between_retries_take_no_time(run: Run) -> None:
@@ -340,6 +357,8 @@ async def test_it(plugchat_session):
         ("plugchat_faults([Fault.reset()])", "use one or more Faults, as in *. Got [[]Fault(*"),
         ("plugchat_faults(Fault.reset(), token='x')", "use one or more Faults, as in *. Got 'token'."),
         ("plugchat_faults", "use one or more Faults, as in *. Got none."),
+        ("plugchat_faults(Fault.reset(), page='x')", "page must be an int, got 'x'*"),
+        ("plugchat_faults(Fault.hang().always(), Fault.none())", "*would never happen*"),
         ("plugchat_simulator(1000)", "use options of PlugChatSimulator, by name: chats, seed,*. Got 1000."),
         ("plugchat_simulator(chat=1)", "use options of PlugChatSimulator, by name: chats, seed,*. Got 'chat'."),
         ("plugchat_simulator(chats=-1)", "chats must be at least 0, got -1. Use 0 or more."),

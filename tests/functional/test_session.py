@@ -425,7 +425,7 @@ def id_of(chat: Chat) -> str:
             "clock must be of type plugchat_async.Clock, got NoneType",
         ),
         ({"repair": "no"}, InvalidTypeError, "repair must be of type bool, got str"),
-        ({"proxy": 1}, InvalidTypeError, "proxy must be a str, got int"),
+        ({"proxy": 1}, InvalidTypeError, "proxy must be a str or a URL, got int"),
         ({"proxy": "socks5://u:hunter2@x"}, InvalidValueError, "proxy must begin with http"),
     ],
 )

@@ -182,10 +182,10 @@ async def test_faults_are_one_a_request_in_order(sim: PlugChatSimulator) -> None
 @pytest.mark.parametrize("fault", [Fault.reset(), Fault.close(), Fault.truncate(), Fault.raw(b"\x16\x03\x01")])
 async def test_faults_of_the_connection(sim: PlugChatSimulator, fault: Fault) -> None:
     """A plain client fails on each, and is served again afterwards."""
-    sim.script(fault, fault)
+    sim.script(fault.always())  # aiohttp asks again on another connection
     with pytest.raises((aiohttp.ClientError, OSError)):
         await ask(sim)
-    sim._scripts.clear()
+    sim.script()
     assert (await ask(sim))[0] == 200
 
 
@@ -732,3 +732,58 @@ async def test_more_accounts_are_served_by_their_tokens(sim: PlugChatSimulator) 
         await asyncio.sleep(0.1)
         assert len(late.chats) > 5
         assert len(sim.chats) > before[0]
+
+
+async def statuses_of(sim: PlugChatSimulator, *pages: int, token: str | None = None) -> list[int]:
+    """The statuses of requests for pages."""
+    headers = {"Authorization": token or sim.token, "Content-Type": "application/json"}
+    found: list[int] = []
+    async with aiohttp.ClientSession(sim.base_url, headers=headers) as client:
+        for page in pages:
+            async with client.get("/api/whatsapp/chats", params={"page": page, "pageSize": 10}) as response:
+                found.append(response.status)
+    return found
+
+
+async def test_a_fault_of_a_page() -> None:
+    """It waits for a request for that page, of that account; the account's own comes first."""
+    async with PlugChatSimulator(100) as sim:
+        other = sim.add_account("other")
+        sim.script(Fault.status(503), page=2)
+        sim.script(Fault.status(502), page=2, token=other.token)
+        sim.script(Fault.status(500), token=other.token)
+        assert await statuses_of(sim, 2, 1, 2, 1, token=other.token) == [502, 500, 503, 200]
+        assert await statuses_of(sim, 2) == [200]
+
+
+async def test_a_fault_that_lasts() -> None:
+    """Until the next call for the same page; after it no other can come."""
+    async with PlugChatSimulator(100) as sim:
+        sim.script(Fault.none(), Fault.status(503).always(), page=2)
+        assert await statuses_of(sim, 2, 2, 1, 2, 2) == [200, 503, 200, 503, 503]
+        sim.script(page=3)
+        assert await statuses_of(sim, 2) == [503]
+        sim.script(Fault.status(502), page=2)
+        assert await statuses_of(sim, 2, 2) == [502, 200]
+        sim.script(Fault.status(503).always())
+        assert await statuses_of(sim, 1, 9) == [503, 503]
+        sim.script()
+        assert await statuses_of(sim, 1, 9) == [200, 200]
+        with pytest.raises(InvalidValueError, match="would never happen"):
+            sim.script(Fault.hang().always(), Fault.none())
+        with pytest.raises(InvalidValueError, match="page must be at least 0"):
+            sim.script(Fault.none(), page=-1)
+
+
+@pytest.mark.parametrize(("host", "shown"), [("0.0.0.0", "127.0.0.1"), ("localhost", "localhost")])
+async def test_a_simulator_listens_where_it_is_told(host: str, shown: str) -> None:
+    """Other containers reach it on all addresses; its own base URL is one that works on this machine."""
+    async with PlugChatSimulator(3, host=host) as sim, PlugChatSession(sim.token, base_url=sim.base_url) as session:
+        assert sim.base_url.startswith(f"http://{shown}:")
+        assert len(await session.list_chats()) == 3
+
+
+def test_a_host_is_a_name_or_an_address() -> None:
+    """Others are refused."""
+    with pytest.raises(InvalidValueError, match="host is empty"):
+        PlugChatSimulator(host="")

@@ -416,7 +416,7 @@ async def test_a_list_that_is_empty_for_a_moment_removes_nobody(
         [event] = await poll(session, state)
         assert event.chat == changed
         assert len(state.chats) == 250
-        assert not sim._scripts[None]
+        assert not sim._script.faults[None, None]
 
 
 async def test_a_capped_page_is_not_taken_for_the_list(clock: WatchTime) -> None:

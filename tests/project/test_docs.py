@@ -69,9 +69,8 @@ STAND_INS: Mapping[str, Stand] = {
     "import dask.dataframe": lambda *_: (
         "import warnings\n\nwarnings.filterwarnings('ignore', 'The inplace keyword')\nimport dask.dataframe"
     ),
-    # The one place where the base URL is not the environment's.
-    "PlugChatSession(newest_token)": lambda sim, _: f"PlugChatSession(newest_token, base_url={sim.base_url!r})",
-    'examine(os.environ["PLUGCHAT_TOKEN"]': lambda sim, _: f"examine({sim.token!r}, base_url={sim.base_url!r}",
+    # The name of another container.
+    "http://mock:8765": lambda sim, _: sim.base_url,
     # The simulator takes what is sent to a proxy, too.
     "127.0.0.1:3128": lambda sim, _: urlsplit(sim.base_url).netloc,
     # A watch has no end.
@@ -377,6 +376,7 @@ def environment(sim: PlugChatSimulator, folder: Path) -> dict[str, str]:
         **os.environ,
         "PATH": f"{folder / 'bin'}{os.pathsep}{os.environ['PATH']}",
         "PLUGCHAT_TOKEN": sim.token,
+        "SALES_TOKEN": "second",
         "SUPPORT_TOKEN": sim.token,
         "PLUGCHAT_BASE_URL": sim.base_url,
         "PYTHONPATH": str(ROOT),

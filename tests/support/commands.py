@@ -31,6 +31,13 @@ def run(*command: str, out: int | IO[str] = subprocess.PIPE, prefix: Sequence[st
     return process.returncode, err
 
 
+def after_greeting(err: str) -> str:
+    """What `plugchat watch` says on stderr after it has said that it watches."""
+    greeting, _, rest = err.partition("\n")
+    assert re.fullmatch(r"watching http://\S+: a poll every \S+ s; press Ctrl-C to stop", greeting), err
+    return rest
+
+
 def wait_until(condition: Callable[[], object]) -> None:
     deadline = time.monotonic() + PATIENCE
     while not condition():

@@ -26,8 +26,8 @@ def emulated_task_factory(
     return task
 
 
-# The emulation of this module, and the real one where there is one.
-EAGER_TASK_FACTORIES: list[Any] = [emulated_task_factory]
+# The emulation of this module, which needs an inner part of asyncio that 3.14 does not have any more, and the real one.
+EAGER_TASK_FACTORIES: list[Any] = [emulated_task_factory] if sys.version_info < (3, 14) else []
 if sys.version_info >= (3, 12):
     EAGER_TASK_FACTORIES.append(asyncio.eager_task_factory)
 

@@ -3,6 +3,7 @@
 import contextlib
 import os
 import pty
+import re
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -37,6 +38,22 @@ def raw_on_terminal(arguments: Sequence[str], *, stderr: bool, **environment: st
     os.close(terminal)
     assert process.wait(30) == 0
     return raw.decode()
+
+
+def screen_of(raw: str) -> str:
+    """What is left to be seen, as far as rich draws: it erases a line, goes up, and hides the cursor."""
+    lines, row = [""], 0
+    for part in re.findall(r"\x1b\[[?0-9;]*[A-Za-z]|\r|\n|[^\x1b\r\n]+", raw):
+        if part == "\n":
+            row += 1
+            lines += [""] * (row + 1 - len(lines))
+        elif part == "\x1b[1A":
+            row -= 1
+        elif part == "\x1b[2K":
+            lines[row] = ""
+        elif not part.startswith(("\x1b", "\r")):
+            lines[row] += part
+    return "\n".join(lines)
 
 
 def on_terminal(arguments: Sequence[str]) -> str:

@@ -48,7 +48,7 @@ def test_the_options_are_those_that_are_told() -> None:
     """Each name of the dictionary is an option of walks, of requests or of the settings, and no other is taken."""
     told = {name for kind in (WalkSettings, RequestSettings, BulkSettings) for name in attrs.fields_dict(kind)}
     one_walks = {"start_page", "resume", "account", "on_page", "on_report"}
-    assert BulkOptions.__optional_keys__ == told - one_walks - {"walk", "requests"}
+    assert BulkOptions.__optional_keys__ == told - one_walks - {"walk", "requests", "environment"}
     unknown: Any = {"start_page": 2}
     with pytest.raises(TypeError, match="start_page"):
         fetch_many([], **unknown)

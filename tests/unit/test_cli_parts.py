@@ -3,6 +3,7 @@
 import io
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -17,11 +18,23 @@ import pytest
 from rich.console import Console
 from rich.progress import Progress
 
-from plugchat_async import FOREVER, AccountExport, Chat, ChatAdded, ChatChanged, ChatRemoved, PlugChatError
+from plugchat_async import (
+    FOREVER,
+    AccountExport,
+    Chat,
+    ChatAdded,
+    ChatChanged,
+    ChatRemoved,
+    Contact,
+    PendingChat,
+    PlugChatError,
+)
 from plugchat_async._internal.parts import temporary_name
 from plugchat_async.cli import app as cli
 from plugchat_async.cli.bulk import add_dask_value
+from plugchat_async.cli.lists import contacts_table, pending_table
 from plugchat_async.cli.progress import bulk_progress
+from plugchat_async.cli.terminal import render_table
 from plugchat_async.cli.watch import _line
 from plugchat_async.export.csv_and_json import event_to_json, to_json
 
@@ -154,3 +167,22 @@ def test_a_cluster_of_the_command_is_ended_well(tmp_path: Path, monkeypatch: pyt
     assert cli.run(["bulk", str(tmp_path / "a.csv"), "-o", str(tmp_path), "--dask"]) == 143
     assert done == ["started", "ended"]
     assert [path.name for path in tmp_path.iterdir()] == ["a.csv"]
+
+
+@pytest.mark.parametrize("digits", [15, 29, 60])
+def test_tables_of_other_lists_fit(monkeypatch: pytest.MonkeyPatch, digits: int) -> None:
+    """Into 80 columns, with whole borders; an id stays in one piece if it can, and no other word is broken."""
+    monkeypatch.setenv("COLUMNS", "80")
+    monkeypatch.setenv("TERM", "xterm")
+    phone, long = "1" * digits, "Comunicados da Administração " * 3
+    terminal: Any = io.StringIO()
+    terminal.isatty = lambda: True
+    time = datetime(2021, 6, 6, 15, 1, tzinfo=UTC)
+    pending = PendingChat(phone, long, 99999, is_marked_as_unread=True, last_message_time=time, is_muted=True)
+    for table in (contacts_table([Contact(phone, long, None, long, long)]), pending_table([pending])):
+        lines = re.sub(r"\x1b\[[0-9;]*m", "", render_table(table, terminal)).rstrip().splitlines()
+        assert max(map(len, lines)) <= 80
+        assert len({len(line) for line in lines if line[0] in "┏┡│└┃┌"}) == 1
+        assert (phone in "".join(lines)) is (digits < 30)
+    for whole in ("2021-06-06 15:01", "99999", "marked", "muted"):
+        assert whole in "".join(lines)

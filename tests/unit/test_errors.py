@@ -125,7 +125,7 @@ def test_a_repr_tells_all_fields_but_checkpoints() -> None:
     error = ServerError("HTTP 503", status=503, retry_after=2.0, checkpoint="long")
     assert repr(error) == (
         f"ServerError(message='HTTP 503', hint={error.hint!r}, status=503, url=None, page=None, page_size=None, "
-        "attempts=(), elapsed=None, account=None, retry_after=2.0)"
+        "attempts=(), elapsed=None, account=None, request_id=None, retry_after=2.0)"
     )
     assert repr(DecodeError("bad", problems=(Problem(0, "phone", "a", "b"),))).endswith(
         "problems=(Problem(index=0, field='phone', expected='a', got='b'),))"

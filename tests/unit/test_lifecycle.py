@@ -319,7 +319,7 @@ class Lifecycle(RuleBasedStateMachine):
         # Pages that another walk asks for ahead would meet it, too, and nobody cancels them.
         hangs = hangs and not any(other.name == walk.name and other.options["prefetch"] for other in self.walks)
         if hangs:
-            self.sim._scripts[TOKENS[walk.name]].appendleft(Fault.hang())
+            self.sim._script.faults[TOKENS[walk.name], None].appendleft(Fault.hang())
 
         async def go_on() -> None:
             async for chat in walk.chats:
@@ -336,8 +336,10 @@ class Lifecycle(RuleBasedStateMachine):
             await walk.chats.aclose()
             await self.quiet()
             if hangs:  # nobody else shall wait for it
-                script = self.sim._scripts[TOKENS[walk.name]]
-                self.sim._scripts[TOKENS[walk.name]] = type(script)(fault for fault in script if fault.kind != "hang")
+                script = self.sim._script.faults[TOKENS[walk.name], None]
+                self.sim._script.faults[TOKENS[walk.name], None] = type(script)(
+                    fault for fault in script if fault.kind != "hang"
+                )
 
         self.run(cancel_())
 
@@ -380,7 +382,7 @@ class Lifecycle(RuleBasedStateMachine):
     @rule()
     def recover(self) -> None:
         """All is well again."""
-        self.sim._scripts.clear()
+        self.sim._script.faults.clear()
 
     @rule(name=NAMES, place=st.integers(0, 22), new=st.booleans())
     def message(self, name: str, place: int, new: bool) -> None:

@@ -14,7 +14,8 @@ def test_each_option_is_in_both() -> None:
     assert fields_dict(WalkSettings).keys() == WalkOptions.__optional_keys__ | {"page_size"}
     assert fields_dict(WatchSettings).keys() == WatchOptions.__optional_keys__
     of_many = {"account_requests_per_second"}
-    assert fields_dict(RequestSettings).keys() == RequestOptions.__optional_keys__ | of_many
+    read = {"environment"}  # by `trust_env`
+    assert fields_dict(RequestSettings).keys() == RequestOptions.__optional_keys__ | of_many | read
     of_a_session = {"base_url", "client_session", "server_traits"}
     assert SessionOptions.__optional_keys__ == RequestOptions.__optional_keys__ | of_a_session
     assert BulkOptions.__optional_keys__ >= RequestOptions.__optional_keys__ | of_many

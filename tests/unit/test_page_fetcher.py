@@ -16,6 +16,7 @@ from plugchat_async import (
     UnsupportedMediaTypeError,
 )
 from plugchat_async._http.page_fetcher import PageFetcher
+from plugchat_async._http.proxy import Proxies
 from plugchat_async._http.rate_limit import Limits
 from plugchat_async._http.request import Request, RequestTemplate
 from plugchat_async._http.response import Response
@@ -33,7 +34,7 @@ class Player(Transport):
     """Gives the next outcome for each request, each taking `seconds` of fake time."""
 
     def __init__(self, *outcomes: Response | AttemptFailed, fake: FakeTime, seconds: float = 0.0) -> None:
-        super().__init__(borrowed=None, proxy=None, ssl_context=None, max_response_bytes=1)
+        super().__init__(borrowed=None, proxies=Proxies(), ssl_context=None, max_response_bytes=1)
         self.outcomes = list(outcomes)
         self.fake = fake
         self.seconds = seconds

@@ -16,6 +16,7 @@ from plugchat_async import Clock, ConnectionFailedError, PlugChatSession, Reques
 from plugchat_async._http import pauses as pauses_module
 from plugchat_async._http.page_attempts import _MAX_PAUSES
 from plugchat_async._http.pauses import Pauses
+from plugchat_async._http.proxy import Proxies
 from plugchat_async._http.request import Request, RequestBuilder, RequestTemplate
 from plugchat_async._http.response import Response
 from plugchat_async._http.secret import Secret
@@ -47,7 +48,7 @@ class Answers(Transport):
     def __init__(
         self, loop: StoppedLoop, seconds: float, *stops: tuple[float, float], error: OSError | None = None
     ) -> None:
-        super().__init__(borrowed=None, proxy=None, ssl_context=None, max_response_bytes=1000)
+        super().__init__(borrowed=None, proxies=Proxies(), ssl_context=None, max_response_bytes=1000)
         self._stops = list(stops)
         self._seconds, self._error, self._virtual = seconds, error, loop
         self.requests = 0

@@ -48,7 +48,7 @@ VALUES = [
     *EVENTS,
 ]
 # Fields that clients do not see: what the vendor's server sent, and digests of it.
-HIDDEN = {"raw", "unreadable_keys"}
+HIDDEN = {"raw", "unreadable_keys", "raw_headers", "status"}
 
 
 def of_class(value: object) -> str:

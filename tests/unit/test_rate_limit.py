@@ -24,6 +24,7 @@ from plugchat_async import (
     fetch_many,
 )
 from plugchat_async._http.page_fetcher import PageFetcher
+from plugchat_async._http.proxy import Proxies
 from plugchat_async._http.rate_limit import Limits, rate_limiter
 from plugchat_async._http.request import Request, RequestTemplate
 from plugchat_async._http.response import Response
@@ -52,7 +53,7 @@ class Clocked(Transport):
         """It is open."""
 
     def __init__(self, *outcomes: Response, seconds: float = 0.0) -> None:
-        super().__init__(borrowed=None, proxy=None, ssl_context=None, max_response_bytes=1)
+        super().__init__(borrowed=None, proxies=Proxies(), ssl_context=None, max_response_bytes=1)
         self.outcomes = list(outcomes)
         self.seconds = seconds
         self.asked: list[float] = []

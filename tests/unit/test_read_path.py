@@ -36,6 +36,7 @@ from plugchat_async import (
     RetryPolicy,
     SessionStateError,
 )
+from plugchat_async._http.proxy import Proxies
 from plugchat_async._http.request import Request
 from plugchat_async._http.response import Response
 from plugchat_async._http.transport import AttemptFailed, Transport
@@ -505,7 +506,7 @@ class Player(Transport):
     """Gives these outcomes one after the other, each after some seconds of fake time, then pages."""
 
     def __init__(self, outcomes: list[tuple[Response | AttemptFailed, float]], fake: FakeTime) -> None:
-        super().__init__(borrowed=None, proxy=None, ssl_context=None, max_response_bytes=LIMIT)
+        super().__init__(borrowed=None, proxies=Proxies(), ssl_context=None, max_response_bytes=LIMIT)
         self._outcomes = list(outcomes)
         self._fake = fake
         self.sent: list[Request] = []

@@ -37,6 +37,7 @@ from plugchat_async import (
     UnexpectedStatusError,
 )
 from plugchat_async._http.aiohttp_errors import FILES_HINT, translate
+from plugchat_async._http.proxy import Proxies
 from plugchat_async._http.request import Request, RequestBuilder, RequestTemplate
 from plugchat_async._http.response import Response
 from plugchat_async._http.secret import Secret
@@ -790,7 +791,7 @@ class Slow(Transport):
     """Takes some seconds for each attempt, without a network."""
 
     def __init__(self, seconds: float) -> None:
-        super().__init__(borrowed=None, proxy=None, ssl_context=None, max_response_bytes=1)
+        super().__init__(borrowed=None, proxies=Proxies(), ssl_context=None, max_response_bytes=1)
         self.seconds = seconds
 
     async def _ask(self, client: aiohttp.ClientSession, request: Request, response: Response) -> None:

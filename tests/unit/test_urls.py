@@ -84,7 +84,7 @@ def test_a_base_url_is_a_str() -> None:
     """Another type is named."""
     problem = parse_base_url(b"https://x.example")
     assert isinstance(problem, InvalidTypeError)
-    assert "base_url must be a str, got bytes" in str(problem)
+    assert "base_url must be a str or a URL, got bytes" in str(problem)
 
 
 @pytest.mark.parametrize(
@@ -93,7 +93,7 @@ def test_a_base_url_is_a_str() -> None:
         (None, None),
         ("http://proxy.example:8080", None),
         ("HTTPS://user:hunter2@proxy.example/", None),
-        (7, "proxy must be a str, got int. Correct the argument."),
+        (7, "proxy must be a str or a URL, got int. Correct the argument."),
         *[
             (
                 proxy,

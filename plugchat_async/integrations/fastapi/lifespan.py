@@ -1,6 +1,5 @@
 """The application's sessions: opened and closed by its lifespan."""
 
-import os
 from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, nullcontext
 from typing import Any, TypeAlias, Unpack
@@ -9,19 +8,20 @@ from attrs import field, frozen
 from fastapi import FastAPI
 
 from plugchat_async._http.options import SessionOptions
+from plugchat_async._http.secret import SecretText
 from plugchat_async._http.token import TokenFunction
 from plugchat_async._internal.validation import check_type
 from plugchat_async.bulk.accounts import Account
 from plugchat_async.integrations.fastapi.dependencies import ACCOUNTS, SESSION
 from plugchat_async.integrations.fastapi.openapi import describe
-from plugchat_async.session import BASE_URL_VARIABLE, PlugChatSession
+from plugchat_async.session import PlugChatSession
 
 AppLifespan: TypeAlias = Callable[[FastAPI], AbstractAsyncContextManager[Mapping[str, Any] | None]]
-Accounts: TypeAlias = Mapping[str, str | TokenFunction | Account]
+Accounts: TypeAlias = Mapping[str, str | SecretText | TokenFunction | Account]
 
 
 def plugchat_lifespan(
-    token: str | TokenFunction | None = None,
+    token: str | SecretText | TokenFunction | None = None,
     *,
     accounts: Accounts | Callable[[], Accounts] | None = None,
     lifespan: AppLifespan | None = None,
@@ -32,8 +32,8 @@ def plugchat_lifespan(
     At startup it raises the errors of `PlugChatSession` and `PlugChatSession.from_env`.
 
     Args:
-        token: The token, as for `PlugChatSession` (default None: PLUGCHAT_TOKEN, and PLUGCHAT_BASE_URL if it is set; no
-            such session if there are `accounts`). The environment is read at startup.
+        token: The token, as for `PlugChatSession` (default None: that of PLUGCHAT_TOKEN; no such session if there are
+            `accounts`). The environment is read at startup.
         accounts: The tokens of several accounts by their names, or `Account`s (default None), or a function that
             returns them, which is called at startup. Each gets a session of its own, for `plugchat_account` and
             `PlugChatAccountDep`.
@@ -78,7 +78,7 @@ def _set_state(app: FastAPI, values: Mapping[str, object]) -> None:
 class _SessionFactory:
     """Makes the sessions. Frames in tracebacks hold this object, not a token or a proxy's password."""
 
-    token: str | TokenFunction | None = field(repr=False)
+    token: str | SecretText | TokenFunction | None = field(repr=False)
     accounts: Accounts | Callable[[], Accounts] | None = field(repr=False)
     options: SessionOptions = field(repr=False)
 
@@ -98,8 +98,6 @@ class _SessionFactory:
         check_type("the name of an account", name, str)
         options = _Hidden(dict(self.options))
         token = _Hidden(accounts.value[name])
-        if os.environ.get(BASE_URL_VARIABLE):
-            options.value.setdefault("base_url", os.environ[BASE_URL_VARIABLE])
         if isinstance(token.value, Account):
             if token.value.base_url is not None:
                 options.value["base_url"] = token.value.base_url

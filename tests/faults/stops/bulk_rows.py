@@ -27,6 +27,7 @@ from faults.stops.work import (
     shell_code,
     stopped,
 )
+from plugchat_async import AuthenticationError
 from plugchat_async.testing import Fault, SimulatedAccount
 from support.commands import PATIENCE, wait_until
 from support.exports import MANIFEST, Style, ids
@@ -202,7 +203,10 @@ def restarted(name: str, play: Callable[[Place], Ended], code: int, said: str, r
 
 
 IN_USE = "error: another run is exporting to out / what to do: Wait until it has ended, or use another folder."
-FAILED = "See out/.plugchat/failures.ndjson for the accounts that failed: the reasons, and what to do."
+FAILED = (
+    f"failed: eva: HTTP 401 Unauthorized: an empty body / what to do: {AuthenticationError.advice} / "
+    "See out/.plugchat/failures.ndjson for the accounts that failed: the reasons, and what to do."
+)
 ALL = "`ana.jsonl`, `bia.jsonl`, `eva.jsonl`"
 GO_ON = "2 of 3 accounts are finished. Run the same command again to fetch the others."
 PART = "`ana.jsonl`, `bia.jsonl`, a hidden part"

@@ -37,8 +37,9 @@ class Place:
         return code, self.plain(err.getvalue())
 
     def plain(self, text: str) -> str:
-        """Give a text in one line, without what differs from run to run."""
-        return " / ".join(text.replace(f"{self.folder}/", "").splitlines())
+        """Give a text in one line, without what differs from run to run, and what each watch says at first."""
+        lines = text.replace(f"{self.folder}/", "").splitlines()
+        return " / ".join(line for line in lines if not line.startswith("watching "))
 
 
 @frozen

@@ -149,19 +149,21 @@ CHATS = [
         ONTO_FILE,
         "a disk that takes nothing (`/dev/full`)",
         stopped(OntoFullDevice, evolve(FULL, prefix=())),
-        Ended(1, f"{NO_SPACE} Nothing was written.", "0 lines", NONE),
+        Ended(1, f"{NO_SPACE} Nothing was written. Run the same command again.", "0 lines", NONE),
     ),
     Row(ONTO_FILE, "a second run meanwhile", beside(OntoFile), Ended(2, IN_USE, "50 lines, `c`", NONE)),
     Row(INTO_PIPE, "a closed pipe", closed_pipe, Ended(141, "", "`c`", NONE)),
-    to_file(INT, 130, "interrupted: nothing was written."),
-    to_file(INT_TWICE, 130, "interrupted: nothing was written."),
-    to_file(TERM, 143, "stopped by SIGTERM: nothing was written."),
-    to_file(HUP, 129, "stopped by SIGHUP: nothing was written."),
+    to_file(INT, 130, "interrupted: nothing was written. Run the same command again."),
+    to_file(INT_TWICE, 130, "interrupted: nothing was written. Run the same command again."),
+    to_file(TERM, 143, "stopped by SIGTERM: nothing was written. Run the same command again."),
+    to_file(HUP, 129, "stopped by SIGHUP: nothing was written. Run the same command again."),
     to_file(KILL, 137, "", "the old `x.csv`, a hidden part"),
-    to_file(BACKGROUND, 143, "stopped by SIGTERM: nothing was written."),
+    to_file(BACKGROUND, 143, "stopped by SIGTERM: nothing was written. Run the same command again."),
     to_file(FULL, 1, f"error: can't write x.csv: File too large {CHECK_DISK}"),
     to_file(
         READ_ONLY, 1, f"error: can't write x.csv: Permission denied {CHECK_DISK}", "the old `x.csv`, a hidden part"
     ),
-    Row(TO_FILE, "a second run meanwhile", beside(ToFile), Ended(0, "", "the new `x.csv`", NONE)),
+    Row(
+        TO_FILE, "a second run meanwhile", beside(ToFile), Ended(0, "wrote 250 chats to x.csv", "the new `x.csv`", NONE)
+    ),
 ]
