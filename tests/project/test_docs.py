@@ -14,7 +14,6 @@ import sys
 import tomllib
 from collections.abc import Callable, Collection, Iterator, Mapping
 from html.parser import HTMLParser
-from importlib.util import find_spec
 from pathlib import Path
 from typing import NamedTuple
 from urllib.parse import unquote, urlsplit
@@ -25,13 +24,13 @@ import pytest
 import trustme
 
 import plugchat_async
+import terminal_svg
 from plugchat_async import PlugChatError, errors, testing
 from plugchat_async.testing import PlugChatSimulator
 from support.fakes import served
+from support.pages import BLOCKS, DOCS, PAGES, PROGRAMS, Block, marked
 
-ROOT = Path(__file__).parents[2]
-DOCS = ROOT / "docs"
-PAGES = sorted(page for page in DOCS.rglob("*.md") if "_build" not in page.parts)
+ROOT = DOCS.parent
 
 # Whom the pages may name. Links are followed by `sphinx-build -b linkcheck`, which needs a network.
 HOSTS = {
@@ -49,8 +48,10 @@ HOSTS = {
 # Languages of blocks that are no programs.
 READ = {
     "text": "what a file holds, or a program prints",
+    "ini": "a unit of systemd, which test_larger_program reads",
+    "dockerfile": "which test_larger_program reads",
     "toml": "settings, which are parsed",
-    "{container}": "a directive of MyST, as all in braces; its text is the page's",
+    "{grid}": "a directive of MyST, as all in braces; its text is the page's",
 }
 # Commands that are not run here: how they begin, and why.
 NOT_RUN = {
@@ -77,41 +78,6 @@ STAND_INS: Mapping[str, Stand] = {
     "watch_chats(state": lambda *_: "watch_chats(max_polls=3, interval=0.1, state",
     "watch_chats(on_outage": lambda *_: "watch_chats(max_polls=3, interval=0.1, on_outage",
 }
-
-
-class Block(NamedTuple):
-    """A fenced block of a page."""
-
-    page: Path
-    number: int
-    language: str
-    text: str
-
-    @property
-    def id(self) -> str:
-        return f"{self.page.relative_to(DOCS)}-{self.number}"
-
-    @property
-    def is_test_module(self) -> bool:
-        return re.search(r"^ *(async )?def test_", self.text, re.MULTILINE) is not None
-
-    @property
-    def is_application(self) -> bool:
-        return "app = FastAPI(" in self.text and not self.is_test_module
-
-
-def blocks_of(page: Path) -> Iterator[Block]:
-    fences = re.finditer(r"^(`{3,}|:{3,})(\S+)[^\n]*\n(.*?)^\1$", page.read_text(), re.DOTALL | re.MULTILINE)
-    for number, found in enumerate(fences, 1):
-        yield Block(page, number, found[2], found[3])
-
-
-BLOCKS = [block for page in PAGES for block in blocks_of(page)]
-PROGRAMS = [block for block in BLOCKS if block.language == "python"]
-
-
-def marked(blocks: Collection[Block]) -> pytest.MarkDecorator:
-    return pytest.mark.parametrize("block", blocks, ids=lambda block: block.id)
 
 
 # What is built
@@ -303,7 +269,7 @@ def test_every_reason_is_explained() -> None:
     assert [row for row in shown if not any(row.startswith(reason.strip(": ")) for reason in known)] == []
 
 
-@pytest.mark.parametrize("name", ["jump", "whole"])
+@pytest.mark.parametrize("name", ["jump", "overview", "whole"])
 def test_drawings_say_what_they_show(name: str) -> None:
     """They have a title and a description, and the page's colours, also in the dark; nothing is outside of them."""
     text = (DOCS / "_static" / f"{name}.svg").read_text("utf-8")
@@ -322,6 +288,39 @@ def test_drawings_say_what_they_show(name: str) -> None:
         assert y + high <= height
     for line in root.iter(f"{namespace}text"):
         assert len(line.text or "") <= (64 if line.get("class") == "small" else 55)
+
+
+@pytest.mark.slow
+def test_the_recording_is_what_the_command_prints() -> None:
+    """docs/_static/demo.svg is `python tests/terminal_svg.py`. It fits into 80 columns, and loads nothing."""
+    drawing = terminal_svg.drawing_of(terminal_svg.recorded())
+    assert (DOCS / "_static" / "demo.svg").read_text("utf-8") == drawing
+    root = ET.fromstring(drawing)
+    width, height = map(float, (root.get("viewBox") or "").split()[2:])
+    for row in root.iter("{http://www.w3.org/2000/svg}text"):
+        assert float(row.get("y", "0")) < height
+        for piece in row:
+            assert float(piece.get("x", "0")) + float(piece.get("textLength", "0")) <= width
+    assert "url(" not in drawing
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(180)
+def test_the_first_page_leads_to_the_pages_and_code_can_be_copied(built: Mapping[Path, Built], site: Path) -> None:
+    """Its cards are links as a whole; each page loads the button; what happens when stands under Reference."""
+    first = (site / "index.html").read_text("utf-8")
+    cards = re.findall(r'class="[^"]*sd-stretched-link[^"]*" href="([^"]*)"', first)
+    assert len(cards) > 12
+    assert ":link" not in first
+    for name in ("larger-program", "notebook", "disconnected"):
+        assert f"how-to/{name}.html" in cards
+    assert 'class="demo"' in first
+    assert 'class="overview"' in first
+    for path, page in built.items():
+        assert [source for source in page.sources if "copybutton.js" in source], path.name
+    reference = first.partition(">Reference</span>")[2].partition('<p class="caption"')[0]
+    assert "what-happens-when.html" in reference
+    assert "when-things-stop.html" in reference
 
 
 def test_the_page_in_portuguese_has_all_fields_and_the_new_errors() -> None:
@@ -409,7 +408,7 @@ def run(command: Collection[str], environment: Mapping[str, str], folder: Path) 
 
 
 @pytest.mark.slow
-@marked([block for block in PROGRAMS if not block.is_test_module and not block.is_application])
+@marked([block for block in PROGRAMS if block.is_program])
 def test_a_program_runs(block: Block, sim: PlugChatSimulator, folder: Path, environment: dict[str, str]) -> None:
     """As it is shown, in a process of its own, warnings being errors; it prints something, and no complaint."""
     if block.page.stem == "read-an-export":
@@ -425,9 +424,8 @@ def test_a_program_runs(block: Block, sim: PlugChatSimulator, folder: Path, envi
 
 def read_what_is_written(block: Block, environment: Mapping[str, str], folder: Path) -> None:
     """Run the command that is shown last before a program, which reads what that has written."""
-    for library in re.findall(r"^import (\w+)", block.text, re.MULTILINE):
-        if find_spec(library) is None:
-            pytest.skip(f"needs {library}")
+    if block.missing:
+        pytest.skip(f"needs {', '.join(block.missing)}")
     consoles = [other for other in BLOCKS if other.page == block.page and other.language == "console"]
     [command] = commands_of([other for other in consoles if other.number < block.number][-1])
     run(["bash", "-c", command.text], environment, folder)
@@ -451,8 +449,10 @@ with TestClient(app) as client:
 
 @pytest.mark.slow
 def test_test_modules_pass(folder: Path, environment: dict[str, str]) -> None:
-    """Each with the settings that the page gives, and none is skipped."""
-    blocks = [block for block in PROGRAMS if block.is_test_module]
+    """Each with the settings and the conftest.py that pages give, and none is skipped but for a missing library."""
+    blocks = [block for block in PROGRAMS if block.is_test_module and not block.missing]
+    [conftest] = [block.text for block in PROGRAMS if block.is_conftest]
+    (folder / "conftest.py").write_text(conftest)
     for number, block in enumerate(blocks):
         (folder / f"test_{number}.py").write_text(block.text)
     settings = [tomllib.loads(block.text) for block in BLOCKS if block.language == "toml"]
