@@ -38,8 +38,8 @@ smartquotes = False  # an apostrophe after a piece of code would become an openi
 nitpick_ignore_regex = [
     ("py:.*", r"(abc|asyncio|collections|contextlib|datetime|os|pathlib|ssl|types|typing)(\..*)?"),
     ("py:.*", r"(aiohttp|distributed|fastapi|opentelemetry|pa|pandas|pd|pl|polars|pyarrow|pytest|starlette)(\..*)?"),
-    ("py:.*", r"plugchat_async\.(converter\.T|_items\.(ItemT(_co)?|T))"),
-    ("py:.*", r"[A-Za-z]+(_co)?"),  # builtins, and parts of types such as "None" or "Path"
+    ("py:.*", r"(plugchat_async\.(converter|_items)\.)?(ItemT(_co)?|T)"),
+    ("py:.*", r"[A-Za-z]+"),  # builtins, and parts of types such as "None" or "Path"
 ]
 
 copybutton_selector = "div:not(.highlight-text) > div.highlight > pre"  # what a program prints is not to be run

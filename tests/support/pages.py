@@ -8,8 +8,11 @@ from typing import NamedTuple
 
 import pytest
 
-DOCS = Path(__file__).parents[2] / "docs"
+ROOT = Path(__file__).parents[2]
+DOCS = ROOT / "docs"
 PAGES = sorted(page for page in DOCS.rglob("*.md") if "_build" not in page.parts)
+# `test_readme` runs the code of the README in English.
+README_IN_PORTUGUESE = ROOT / "README.pt-BR.md"
 
 
 class Block(NamedTuple):
@@ -22,7 +25,7 @@ class Block(NamedTuple):
 
     @property
     def id(self) -> str:
-        return f"{self.page.relative_to(DOCS)}-{self.number}"
+        return f"{self.page.relative_to(ROOT)}-{self.number}"
 
     @property
     def is_test_module(self) -> bool:
@@ -65,7 +68,7 @@ def blocks_of(page: Path) -> Iterator[Block]:
         yield Block(page, number, found[2], found[3])
 
 
-BLOCKS = [block for page in PAGES for block in blocks_of(page)]
+BLOCKS = [block for page in [*PAGES, README_IN_PORTUGUESE] for block in blocks_of(page)]
 PROGRAMS = [block for block in BLOCKS if block.language == "python"]
 
 
