@@ -84,8 +84,9 @@ class Remembered:
             new = self._new_chats(page, keys, known)
             if known:
                 self.unconfirmed.sift(page, keys, known, set(map(id, new)))
-        if state.delivered > _COMPARED:
+        if state.delivered > _COMPARED and not self._is_long:
             self._is_long = True
+            self._later = LaterStates()
             state.yielded.clear()
             state.labels.clear()
         self._keep(new)
@@ -205,17 +206,26 @@ class Remembered:
 
     def _take_out_labelled(self, key: str, rows: list[Chat]) -> int:
         """Take out the rows that were yielded before the walk was resumed: by their label, else by their name."""
-        labels = list(self._state.labels.get(key, ()))
-        count = len(labels)
+        labels = self._state.labels.get(key, [])
+        count = len(rows)
         for part_of in (int, name_label):
-            for label in labels.copy():
-                same = [row for row in rows if part_of(label_of(row)) == part_of(label)]
+            if not labels:
+                break
+            like: dict[int, list[Chat]] = {}
+            for row in reversed(rows):
+                like.setdefault(part_of(label_of(row)), []).append(row)
+            taken, left = set[int](), list[int]()
+            for label in labels:
+                same = like.get(part_of(label))
                 if same:
-                    rows.remove(same[0])
-                    labels.remove(label)
-                    if part_of is name_label:
-                        self.guessed.add(key)  # one that got a message since, or another one of that name
-        return count - len(labels)
+                    taken.add(id(same.pop()))
+                else:
+                    left.append(label)
+            if taken and part_of is name_label:
+                self.guessed.add(key)  # they got a message since, or are other ones of that name
+            rows[:] = [row for row in rows if id(row) not in taken]
+            labels = left
+        return count - len(rows)
 
     def _note_doubt(self, key: str, best: Chat, chat: Chat, rows: list[Chat]) -> None:
         """Note that another row may as well be a chat that was yielded: both have got a message since."""

@@ -1,4 +1,4 @@
-"""Whether a row is a chat of its key that was yielded: all that can be told from what rows look like."""
+"""Whether a row is a chat of its key that was yielded: what rows look like tells, and what is read after them."""
 
 from collections.abc import Collection, Sequence
 
@@ -17,13 +17,7 @@ def was_yielded(state: WalkState, row: Chat, key: str) -> bool:
 
 def may_be_another(row: Chat, yielded: Sequence[Chat]) -> bool:
     """Return whether a row is no later state of any chat that was yielded: it is older, or has another name."""
-    time = row.last_message_time
-    return bool(yielded) and not any(
-        row == chat
-        or (time == chat.last_message_time and getattr(row, "name", None) == getattr(chat, "name", None))
-        or (time is not None and (chat.last_message_time is None or time > chat.last_message_time))
-        for chat in yielded
-    )
+    return bool(yielded) and not any(_is_same(row, chat) or _is_newer(row, chat) for chat in yielded)
 
 
 def likeness_of(row: Chat, chat: Chat) -> tuple[bool, bool, bool, bool]:

@@ -1,5 +1,6 @@
 """A row that looks like a later state of a chat that was yielded: what is read after it may deny that."""
 
+import gc
 from datetime import timedelta
 from typing import Any
 
@@ -110,6 +111,34 @@ def test_a_window_scan_whose_persons_move_is_not_verified() -> None:
     walked = walk_over(read, 8, "strict")
     assert len(walked.got) == 31
     assert (walked.stats.verified, walked.stats.reason) == (False, AMBIGUOUS)
+
+
+@pytest.mark.parametrize(("rows", "doubtful"), [([row("A", 12)], True), ([row("A", 9)], False)])
+def test_a_list_that_stands_still_ends_the_doubt_of_what_it_shows(rows: list[Chat], *, doubtful: bool) -> None:
+    """Not that of a chat which it does not show as it was yielded."""
+    remembered, _ = reading()
+    remembered.read(page(row("A", 9)))
+    remembered.unconfirmed.doubtful.add(KEY)
+    remembered.begin_pass()
+    remembered.read(page(*rows))
+    assert list(remembered.yield_rest()) == []
+    assert remembered.unconfirmed.doubtful == ({KEY} if doubtful else set())
+
+
+def test_a_list_that_becomes_long_forgets_what_its_rows_looked_like(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else a walk of a million chats would keep them."""
+    monkeypatch.setattr(remember, "_COMPARED", 2)
+    remembered, _ = reading()
+    remembered.read(page(row("A")))
+    later = row("B", 9)
+
+    def is_kept() -> bool:
+        return any(isinstance(found, dict) and KEY in found for found in gc.get_referrers(later))
+
+    remembered.read(page(later))
+    assert is_kept()
+    remembered.read(page(row("", 1, "2@lid"), row("", 1, "3@lid"), number=2))
+    assert not is_kept()
 
 
 # Walks that are resumed.
