@@ -94,7 +94,9 @@ class PlugChatError(Exception):
             self.hint = self.advice
 
     def __str__(self) -> str:
-        return f"{self.what_happened}. {self.hint}"
+        happened = self.what_happened
+        stop = "" if happened.endswith((".", "!", "?")) else "."  # it may end in the gateway's own sentence
+        return f"{happened}{stop} {self.hint}"
 
     def __repr__(self) -> str:
         # One for all: attrs would write one for each class, which is most of the time that importing them takes.

@@ -5,6 +5,7 @@ from typing import Final
 from urllib.parse import urlsplit
 
 import aiohttp
+from yarl import URL
 
 from plugchat_async._http.aiohttp_version import check_aiohttp
 from plugchat_async._http.proxy import NoProxyError, Proxy, ProxyRefusedError
@@ -61,6 +62,10 @@ _HINTS: Final = {
     "files": FILES_HINT,
     "proxy": "Check the address in the proxy option, and that the proxy may connect to this host.",
 }
+_PROXY_TLS_HINT: Final = (
+    "Check the proxy option: many proxies are reached by http://. If the proxy's certificate is from your own CA, pass "
+    "an ssl_context that trusts it."
+)
 
 
 def translate(cause: Exception, request: Request, proxy: Proxy | None = None) -> PlugChatError:
@@ -74,7 +79,7 @@ def translate(cause: Exception, request: Request, proxy: Proxy | None = None) ->
     files = files_problem(cause)
     if files:
         return _connection_failed(request, "files", files)
-    error = _proxy_error(cause, request, proxy)
+    error = _proxy_error(cause, request, proxy) or _proxy_tls_error(cause, request)
     if error is not None:
         return error
     match cause:
@@ -82,11 +87,7 @@ def translate(cause: Exception, request: Request, proxy: Proxy | None = None) ->
             reason, message = _CLOSED if cause.closed else _RESET
         # Before ValueError, its base class.
         case aiohttp.ClientConnectorCertificateError():
-            # Only OpenSSL's own errors have the reason.
-            verify_message: str = getattr(
-                cause.certificate_error, "verify_message", "the server's certificate can't be verified"
-            )
-            reason, message = "certificate", verify_message
+            reason, message = "certificate", _why_not_trusted(cause)
         # aiohttp.InvalidURL, or an injected session's auth beside our Authorization.
         case ValueError():
             return ConfigurationError(
@@ -133,6 +134,25 @@ def _proxy_error(cause: Exception, request: Request, proxy: Proxy | None) -> Plu
         case _:
             return None
     return _connection_failed(request, "proxy", message)
+
+
+def _proxy_tls_error(cause: Exception, request: Request) -> PlugChatError | None:
+    """Return the error of a proxy that is reached by https, or None if it has nothing to do with that."""
+    if not isinstance(cause, aiohttp.ClientConnectorCertificateError | aiohttp.ClientConnectorSSLError):
+        return None
+    url, address = URL(request.url), f"{cause.host}:{cause.port}"
+    if (cause.host, cause.port) == (url.raw_host, url.port):
+        return None
+    if isinstance(cause, aiohttp.ClientConnectorCertificateError):
+        message = f"the certificate of the proxy {address}: {_why_not_trusted(cause)}"
+        return _connection_failed(request, "certificate", message, _PROXY_TLS_HINT)
+    return _connection_failed(request, "proxy", f"the TLS handshake with the proxy {address} failed", _PROXY_TLS_HINT)
+
+
+def _why_not_trusted(cause: aiohttp.ClientConnectorCertificateError) -> str:
+    """Return why a certificate was refused. Only OpenSSL's own errors have the reason."""
+    message: str = getattr(cause.certificate_error, "verify_message", "the server's certificate can't be verified")
+    return message
 
 
 def files_problem(cause: Exception) -> str:

@@ -214,7 +214,13 @@ def confirm_empty(state: WalkState, context: WalkContext) -> Generator[Step, Pag
     status = CheckConnection()
     yield status
     if status.connected is False:
-        said = f": {status.error}" if status.error else ""
-        raise NotConnectedError(f"the list is empty, and the phone is not connected to WhatsApp{said}")
+        raise empty_list_error(status.error)
     context.stats.reason = EMPTY
     return "end" if confirmed and status.connected else "unproven"
+
+
+def empty_list_error(said: str | None) -> NotConnectedError:
+    """Return the error of an empty list whose phone is not connected, with the gateway's own text if there is any."""
+    return NotConnectedError(
+        f"the list is empty, and the phone is not connected to WhatsApp{f': {said}' if said else ''}"
+    )

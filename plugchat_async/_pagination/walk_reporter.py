@@ -91,4 +91,4 @@ class WalkReporter:
             raise error
         if unverified:
             fields = account | {"plugchat_reason": report.reason}
-            logger.warning("the walk is not verified, chats may have been missed: %s", report.reason, extra=fields)
+            logger.warning("the walk is not verified, items may have been missed: %s", report.reason, extra=fields)

@@ -112,7 +112,7 @@ MergePeopleOption = Annotated[
     ),
 ]
 RequireVerifiedOption = Annotated[
-    bool, Parameter(negative=(), help="Fail at the end of the list if chats may have been missed.")
+    bool, Parameter(negative=(), help="Fail at the end of the list if items may have been missed.")
 ]
 
 

@@ -26,7 +26,7 @@ from plugchat_async.watch.state import WatchState
 class Outage:
     """A poll of a watch has failed, or polls work again.
 
-    A list that has become empty since the phone is not connected is an outage, too: its error is a NotConnectedError.
+    A list that is empty since the phone is not connected is an outage, too: its error is a NotConnectedError.
     A watch retries after a ServiceError or a ResponseError. After a first successful poll it also retries after a 4xx,
     except for a refused token or address. All other errors are raised at once. The wait doubles with each failure, up
     to the longer of `interval` and five minutes; it is never shorter than the server's Retry-After.

@@ -27,6 +27,7 @@ from plugchat_async.errors import (
 )
 from plugchat_async.models import AccountStatus, Chat, ChatEvent, Page
 from plugchat_async.server_traits import ServerTraits
+from plugchat_async.watch import phone
 from plugchat_async.watch.identity import Matched, sorted_by_time, time_of
 from plugchat_async.watch.losses import NO_LOSSES, Losses
 from plugchat_async.watch.options import WatchSettings
@@ -166,6 +167,8 @@ class Watch:
         # A short page may come from a server that caps the page size: a full scan finds out.
         cut = page.length > 0 and may_be_cut(traits, page)
         front.is_whole_list = page.is_short and self._short_ends and not cut
+        if not (page.length or self._snapshot.chats):
+            await phone.refuse_empty_list(self._deps.fetch_status)
         while front.add(page):
             page = await self._fetch(front.pages + 1)
         return front
@@ -223,16 +226,9 @@ class Watch:
         if isinstance(scan, FullScan) and not scan.is_proven:
             seen = self._snapshot.with_other_rows(seen)
         losses = self._snapshot.note_missing(seen, proven=scan.is_proven, now=scan.started)
-        if losses.if_connected and not await self._is_connected():
+        if losses.if_connected and not await phone.is_connected(self._deps.fetch_status):
             return evolve(losses, if_connected=())
         return losses
-
-    async def _is_connected(self) -> bool:
-        """Return whether the phone is connected, True if that can't be known."""
-        try:
-            return (await self._deps.fetch_status()).connected
-        except PlugChatError:
-            return True
 
     def _events_of_front(
         self, front: FrontScan, seen: Mapping[str, Chat], old_before: datetime | None, losses: Losses

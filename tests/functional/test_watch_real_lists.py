@@ -104,13 +104,13 @@ async def test_a_few_chats_are_removed_by_the_second_poll(shown: Shown) -> None:
 
 @pytest.mark.parametrize("left", [0, 1, 36])
 async def test_many_chats_are_removed_after_ten_minutes(shown: Shown, left: int) -> None:
-    """All of them, or more than a tenth; the phone is asked for once, and when a list is empty for the first time."""
+    """All of them, or more than a tenth; the phone is asked for once, and where a list without chats is empty."""
     assert await shown.poll(MANY, MANY[:left], times=20) == []
     assert shown.status_requests() == (not left)
     assert await shown.poll(MANY[:left]) == [ChatRemoved(gone) for gone in reversed(MANY[left:])]
     assert shown.status_requests() == 1
     assert await shown.poll(MANY[:left]) == []
-    assert shown.status_requests() == 0
+    assert shown.status_requests() == (not left)
 
 
 async def test_nobody_is_removed_while_the_phone_is_not_connected(
@@ -156,6 +156,27 @@ async def test_a_watch_goes_on_while_the_phone_is_lost(shown: Shown) -> None:
     watch = shown.session.watch_chats(state=shown.state, max_polls=20, on_outage=told)
     assert [event.chat async for event in watch] == [wrote]
     assert [type(outage.error) for outage in outages] == [NotConnectedError] * 3 + [type(None)]
+
+
+async def test_a_watch_that_begins_while_the_phone_is_lost_tells_it(shown: Shown) -> None:
+    """It would wait for its first chat for ever, and take all that the phone sends afterwards for new chats."""
+    shown.sim.connected = False
+    assert await shown.poll([], times=3) == []
+    assert shown.not_connected == 3
+    shown.sim.connected = True
+    assert await shown.poll(MANY, times=2) == []
+    assert shown.state.chats == tuple(MANY)
+
+
+async def test_an_account_without_chats_may_lose_its_phone(shown: Shown) -> None:
+    """The chat that comes when it is back is new."""
+    assert await shown.poll([], times=2) == []
+    shown.sim.connected = False
+    assert await shown.poll([], times=2) == []
+    assert shown.not_connected == 2
+    shown.sim.connected = True
+    new = chat("3", 3700)
+    assert await shown.poll([new]) == [ChatAdded(new)]
 
 
 async def test_time_alone_decides_where_no_status_is_to_be_had(shown: Shown) -> None:

@@ -25,11 +25,12 @@ def tls_of(authority: trustme.CA, host: str = HOST) -> tuple[ssl.SSLContext, ssl
 class TcpServer:
     """A server on loopback, at `port`, whose connections are served each in a task, and end with it."""
 
-    def __init__(self) -> None:
+    def __init__(self, ssl_context: ssl.SSLContext | None = None) -> None:
+        self._ssl_context = ssl_context
         self._tasks: set[asyncio.Task[None]] = set()
 
     async def __aenter__(self) -> Self:
-        self._server = await asyncio.start_server(self._accept, "127.0.0.1", 0)
+        self._server = await asyncio.start_server(self._accept, "127.0.0.1", 0, ssl=self._ssl_context)
         self.port: int = self._server.sockets[0].getsockname()[1]
         return self
 
@@ -65,10 +66,18 @@ class ConnectProxy(TcpServer):
         port: The port on loopback that tunnels lead to.
         credentials: The user name and the password that it wants, or None.
         refuse: The status line to refuse all tunnels with, or None.
+        ssl_context: The TLS settings of a proxy that is reached by https, or None.
     """
 
-    def __init__(self, port: int = 0, *, credentials: str | None = CREDENTIALS, refuse: str | None = None) -> None:
-        super().__init__()
+    def __init__(
+        self,
+        port: int = 0,
+        *,
+        credentials: str | None = CREDENTIALS,
+        refuse: str | None = None,
+        ssl_context: ssl.SSLContext | None = None,
+    ) -> None:
+        super().__init__(ssl_context)
         self._upstream = port
         self.credentials = credentials
         self.refuse = refuse
@@ -79,8 +88,8 @@ class ConnectProxy(TcpServer):
     def address(self) -> str:
         return f"127.0.0.1:{self.port}"
 
-    def url(self, credentials: str = CREDENTIALS) -> str:
-        return f"http://{credentials}@{self.address}"
+    def url(self, credentials: str = CREDENTIALS, scheme: str = "http") -> str:
+        return f"{scheme}://{credentials}@{self.address}"
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Serve a connection: its first request, and the tunnel."""

@@ -10,6 +10,7 @@ from plugchat_async import (
     Attempt,
     ConnectionFailedError,
     DecodeError,
+    NotConnectedError,
     PlugChatError,
     Problem,
     RequestTimeoutError,
@@ -97,6 +98,12 @@ def test_the_text_gives_the_context() -> None:
     assert str(error) == (
         f"HTTP 503 (page 2, page_size 50, 3 requests, 1.2 s, https://x.example/). {ServerError.advice}"
     )
+
+
+def test_a_message_that_ends_in_a_sentence_gets_no_second_full_stop() -> None:
+    """Such as one with the gateway's own words."""
+    assert str(NotConnectedError("it says: You are not connected.", "Connect it.")).endswith("connected. Connect it.")
+    assert str(NotConnectedError("not connected", "Connect it.")) == "not connected. Connect it."
 
 
 def test_many_requests_without_a_time_are_counted_all_the_same() -> None:

@@ -682,7 +682,7 @@ async def test_a_walk_that_must_be_verified(
     caplog.clear()
     await plugchat.list_chats(5, max_page_size=None)
     assert [record.levelname for record in caplog.records] == ["WARNING"]
-    assert "the walk is not verified, chats may have been missed" in caplog.messages[0]
+    assert "the walk is not verified, items may have been missed" in caplog.messages[0]
 
 
 async def test_what_a_callback_raises_comes_out(plugchat: PlugChatSession) -> None:

@@ -22,7 +22,7 @@ from plugchat_async import (
 from plugchat_async._http.proxy import Proxy
 from plugchat_async._http.secret import Secret
 from support.fakes import FakeTime, RawServer, answering, http, what_frames_show
-from support.proxies import BASE_URL, HOST, ConnectProxy, tls_of
+from support.proxies import BASE_URL, HOST, ConnectProxy, TcpServer, tls_of
 from support.seen import texts
 
 TOKEN = "s3cr3t-t0ken"
@@ -122,6 +122,51 @@ async def test_a_wrong_password_is_sent_once_by_a_session(server: RawServer) -> 
     for text in (*texts(error), what_frames_show(error), repr(pickle.loads(pickle.dumps(error)))):
         assert "wr0ng" not in text
         assert ENCODED not in text
+
+
+@pytest.mark.parametrize("trusted", [True, False])
+async def test_a_proxy_by_https_is_blamed_for_its_own_certificate(server: RawServer, trusted: bool) -> None:
+    """Not the service, whose certificate may be right. Nothing changes while one waits."""
+    own = trustme.CA()
+    served, trusting = tls_of(own, "127.0.0.1")
+    AUTHORITY.configure_trust(trusting)
+    async with (
+        ConnectProxy(server.port, ssl_context=served) as proxy,
+        through(proxy.url(scheme="https"), ssl_context=trusting if trusted else TRUSTING) as session,
+    ):
+        if trusted:
+            assert len((await session.fetch_page(1, 10)).chats) == 1
+            return
+        with pytest.raises(ConnectionFailedError) as caught:
+            await session.fetch_page(1, 10)
+    error = caught.value
+    assert error.reason == "certificate"
+    assert f"the certificate of the proxy {proxy.address}: unable to get local issuer" in error.message
+    assert "proxy option" in error.hint
+    assert "base_url" not in error.hint
+    assert len(error.attempts) == 1
+    assert "hunter2" not in repr(texts(error))
+
+
+class PlainProxy(TcpServer):
+    """Answers a TLS handshake as a proxy without TLS does."""
+
+    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """Serve a connection: its first bytes are no request."""
+        await reader.read(1)
+        writer.write(b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n")
+        await writer.drain()
+
+
+async def test_a_proxy_that_speaks_no_tls_is_reached_by_http() -> None:
+    """The usual mistake: the scheme of a proxy is taken for the one of the requests that go through it."""
+    policy = RetryPolicy(attempts=1)
+    async with PlainProxy() as proxy, through(f"https://127.0.0.1:{proxy.port}", retry=policy) as session:
+        with pytest.raises(ConnectionFailedError) as caught:
+            await session.fetch_page(1, 10)
+    assert caught.value.reason == "proxy"
+    assert f"the TLS handshake with the proxy 127.0.0.1:{proxy.port} failed" in caught.value.message
+    assert "http://" in caught.value.hint
 
 
 @pytest.mark.parametrize("whose", ["option", "injected"])
