@@ -42,6 +42,13 @@ class ChatFilter:
         return bool(self.search) or self.unread or self.groups or self.people
 
     @property
+    def options(self) -> str:
+        """The options that make its conditions, "" without any."""
+        flags = [("--unread", self.unread), ("--groups", self.groups), ("--people", self.people)]
+        search = [f"--search {self.search!r}"] if self.search else []
+        return " ".join([*search, *(name for name, on in flags if on)])
+
+    @property
     def is_done(self) -> bool:
         """Whether no more chats can match, because of the limit."""
         return self.limit is not None and self.found >= self.limit

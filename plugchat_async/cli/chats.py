@@ -125,7 +125,7 @@ def chats(
         "on_report": reports.append,
     }
     run = ListRun(session, options, page_size, style, output, wanted=wanted, merge_people=merge_people)
-    opened = nullcontext() if line_style is None else open_stream(line_style, checkpoint, sync=not no_sync)
+    opened = nullcontext() if line_style is None else open_stream(line_style, checkpoint, wanted, sync=not no_sync)
     with opened as stream:
         options["resume"] = None if stream is None else stream.resume
         try:

@@ -33,6 +33,7 @@ class _Saved:
         begun: Whether lines have gone out.
         running: Whether the walk went on after this was saved, so that more may have gone out.
         place: Where the lines end in the output, if that is a regular file.
+        wanted: The options that choose among the chats, "" for all of them.
     """
 
     walk: str
@@ -40,6 +41,7 @@ class _Saved:
     begun: bool = True
     running: bool = False
     place: FilePlace | None = None
+    wanted: str = ""
 
     def dumps(self) -> str:
         place = None if self.place is None else asdict(self.place)
@@ -58,6 +60,7 @@ class _Saved:
             bool(values.get("begun", True)),
             bool(values.get("running")),
             None if place is None else FilePlace(*(int(place[name]) for name in ("device", "inode", "size"))),
+            str(values.get("wanted", "")),
         )
 
 
@@ -71,7 +74,7 @@ class CheckpointFile:
         begun: Whether lines have gone out.
     """
 
-    def __init__(self, path: Path, style: str, output: LineOutput, *, sync: bool) -> None:
+    def __init__(self, path: Path, style: str, output: LineOutput, wanted: str, *, sync: bool) -> None:
         """Read the file, and cut from the output what is not covered, if an earlier run was killed.
 
         Raises:
@@ -80,6 +83,7 @@ class CheckpointFile:
         self._path = path
         self._style = style
         self._output = output
+        self._wanted = wanted
         self._sync = sync
         self._saved_at = self._duration = 0.0
         saved = _read(path)
@@ -102,7 +106,7 @@ class CheckpointFile:
         with shielded():
             if self._sync:
                 self._output.sync()
-            saved = _Saved(walk.checkpoint, self._style, self.begun, running, self._output.place)
+            saved = _Saved(walk.checkpoint, self._style, self.begun, running, self._output.place, self._wanted)
             write_private(self._path, saved.dumps(), sync=self._sync)  # it contains phones, lids and names
         self._saved_at = time.monotonic()
         self._duration = self._saved_at - started
@@ -130,6 +134,11 @@ class CheckpointFile:
                 f"the checkpoint {self._path} is of lines in the format {saved.format}",
                 f"Use --format {options}, or delete the checkpoint to begin again.",
             )
+        if saved.wanted != self._wanted:
+            raise InvalidValueError(
+                f"the checkpoint {self._path} is of a run {f'with {saved.wanted}' if saved.wanted else 'for all chats'}",
+                "Choose the same chats, or delete the checkpoint to begin again.",
+            )
         end = self._output.place
         if saved.place is None or end is None or not end.is_in(saved.place):
             return
@@ -146,7 +155,9 @@ class CheckpointFile:
 
 
 @contextmanager
-def locked_checkpoint(path: Path, style: str, output: LineOutput, *, sync: bool) -> Generator[CheckpointFile]:
+def locked_checkpoint(
+    path: Path, style: str, output: LineOutput, wanted: str, *, sync: bool
+) -> Generator[CheckpointFile]:
     """Read the file of `--checkpoint`, which no other process can use until the end of the block.
 
     Raises:
@@ -157,7 +168,7 @@ def locked_checkpoint(path: Path, style: str, output: LineOutput, *, sync: bool)
             raise InvalidValueError(
                 f"the checkpoint {path} is in use by another process", "Wait until it has ended, or use another file."
             )
-        yield CheckpointFile(path, style, output, sync=sync)
+        yield CheckpointFile(path, style, output, wanted, sync=sync)
 
 
 def _read(path: Path) -> _Saved | None:

@@ -51,7 +51,7 @@ class ListRun:
                 options: WalkOptions = {**self._options, "on_page": line.on_page}
                 async with self._session.walk(self._call, self._page_size, **options) as walk:
                     if stream is not None:
-                        await stream.write(walk, self._wanted, line)
+                        await stream.write(walk, line)
                     else:
                         await self._write(walk, line)
 

@@ -22,11 +22,13 @@ class ChatStream:
         chats: The number of chats that have gone out.
     """
 
-    def __init__(self, style: LineFormat, output: LineOutput, file: CheckpointFile | None) -> None:
+    def __init__(self, style: LineFormat, output: LineOutput, file: CheckpointFile | None, wanted: ChatFilter) -> None:
         self.chats = 0
+        self._passed = 0
         self._style: LineFormat = style
         self._output = output
         self._file = file
+        self._wanted = wanted
         self._walk: ChatWalk | None = None
 
     @property
@@ -34,12 +36,11 @@ class ChatStream:
         """The checkpoint to resume the walk with, None to start it."""
         return None if self._file is None else self._file.resume
 
-    async def write(self, walk: ChatWalk, wanted: ChatFilter, line: LiveLine) -> None:
+    async def write(self, walk: ChatWalk, line: LiveLine) -> None:
         """Write the chats of a walk. Where the checkpoint can't be saved, nothing is requested.
 
         Args:
             walk: The walk.
-            wanted: The chats to write.
             line: The live line to hide while chats go out.
 
         Raises:
@@ -48,11 +49,14 @@ class ChatStream:
             PlugChatError: The walk has failed.
         """
         self._walk = walk
+        wanted = self._wanted
         line_of = line_maker(self._style, terminal=self._output.is_terminal)
         head = [header_line(self._style)] if self._style != "jsonl" and not (self._file and self._file.begun) else []
         if self._file is not None:
             self._file.save(walk)
         more = not wanted.is_done
+        if not more:
+            self._output.write(head)
         while more:
             chats: tuple[Chat, ...] = ()
             places: list[int] = []
@@ -68,8 +72,10 @@ class ChatStream:
             finally:
                 out = max(0, self._output.written - len(head))
                 self.chats += out
-                if out < len(places):
-                    walk.put_back(chats[places[out] :])
+                passed = places[out] if out < len(places) else len(chats)
+                self._passed += passed
+                if passed < len(chats):
+                    walk.put_back(chats[passed:])
                 if self._file is not None and self._output.written:
                     self._file.begun = True
             head = []
@@ -92,14 +98,19 @@ class ChatStream:
         if self._file is None:
             return f"{written}; with --checkpoint FILE, a run can be resumed."
         try:
-            if not self._file.begun:
-                self._file.remove()  # there is nothing to resume from
+            if not self._can_resume:
+                self._file.remove()
                 return "nothing was written. Run the same command again."
             if self._walk is not None:  # else the checkpoint is as it was
                 self._file.save(self._walk, running=False)
         except OutputError as problem:
             return f"{written}, but the checkpoint could not be saved: {problem.message}."
         return f"{written}. Run the same command again to resume."
+
+    @property
+    def _can_resume(self) -> bool:
+        """Whether a checkpoint saves something: lines that went out, or chats that were read and are not wanted."""
+        return self._file is not None and (self._file.begun or self._file.resume is not None or self._passed > 0)
 
     def keep_after(self, error: PlugChatError, consistency: Consistency) -> str:
         """Do the same after an error of the walk, and return a hint how to resume it, perhaps ""."""
@@ -110,7 +121,7 @@ class ChatStream:
             return ""
         if self._file is not None:
             kept = self.keep()
-            return f"{kept[0].upper()}{kept[1:]}" if self._file.begun else ""
+            return f"{kept[0].upper()}{kept[1:]}" if self._can_resume else ""
         if error.page is None or error.page == 1:
             return ""
         if consistency == "plain":
@@ -122,12 +133,15 @@ class ChatStream:
 
 
 @contextmanager
-def open_stream(style: LineFormat, checkpoint: Path | None, *, sync: bool) -> Generator[ChatStream]:
+def open_stream(
+    style: LineFormat, checkpoint: Path | None, wanted: ChatFilter, *, sync: bool
+) -> Generator[ChatStream]:
     """Open stdout for the lines of a walk, and lock and read the checkpoint.
 
     Args:
         style: The format.
         checkpoint: The file of `--checkpoint`, if given.
+        wanted: The chats to write.
         sync: Whether to flush the lines to the disk before the checkpoint that covers them.
 
     Raises:
@@ -135,7 +149,7 @@ def open_stream(style: LineFormat, checkpoint: Path | None, *, sync: bool) -> Ge
     """
     output = LineOutput()
     if checkpoint is None:
-        yield ChatStream(style, output, None)
+        yield ChatStream(style, output, None, wanted)
         return
-    with locked_checkpoint(checkpoint, style, output, sync=sync) as file:
-        yield ChatStream(style, output, file)
+    with locked_checkpoint(checkpoint, style, output, wanted.options, sync=sync) as file:
+        yield ChatStream(style, output, file, wanted)

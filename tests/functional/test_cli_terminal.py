@@ -16,6 +16,7 @@ import pytest
 from rich.cells import cell_len
 
 from plugchat_async.cli import app as cli
+from plugchat_async.cli.stream import ChatStream
 from plugchat_async.testing import Fault, PlugChatSimulator
 from support.fakes import served
 from support.gateway import Gateway
@@ -218,7 +219,12 @@ def test_filters(
         assert sorted(found) == expected
         assert (f"wrote {len(found)} chats" in err) is into_file
     asked = len(account.requests)
-    assert cli.run([*command, "--limit", "0"]) == 0
+    without: list[str] = []
+    for shown in (command, ["chats", "--format", style, *command[5:]]):
+        assert cli.run([*shown, "--limit", "0"]) == 0
+        out = capsys.readouterr().out
+        without.append(file.read_text() if into_file else out)
+    assert without[0] == without[1], "a filter does not change what is there without chats"
     assert len(account.requests) == asked
     assert cli.run([*command, "--search", "nobody of that name"]) == 0
     assert "none of the 250 chats matches" in capsys.readouterr().err
@@ -245,6 +251,79 @@ def test_a_filter_and_a_checkpoint(
     assert sorted(found) == sorted(chat.id for chat in account.chats if chat.unread)
     assert cli.run([*command, "--limit", "3"]) == 2
     assert "--limit can't be combined with --checkpoint" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("style", ["jsonl", "csv"])
+@pytest.mark.parametrize("is_signal", [False, True])
+def test_a_search_that_found_nothing_yet_is_gone_on_with(
+    account: PlugChatSimulator,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    style: str,
+    is_signal: bool,
+) -> None:
+    """The pages that were read are not read again."""
+    last, file = account.chats[-1], tmp_path / "walk"
+    options = ["--format", style, "--page-size", "20", "--max-page-size", "0", "--checkpoint", str(file)]
+    command = ["chats", "--search", last.name or last.id, "--people", *options]
+    if is_signal:
+        save = ChatStream.write
+
+        async def stopped(stream: ChatStream, walk: Any, line: Any) -> None:
+            monkeypatch.setattr(walk, "next_page", stop_after(walk.next_page, 8))
+            await save(stream, walk, line)
+
+        with monkeypatch.context() as patch:
+            patch.setattr(ChatStream, "write", stopped)
+            assert cli.run(command) == 143
+    else:
+        account.script(*[Fault.none()] * 8, Fault.status(401))
+        assert cli.run(command) == 2
+    out, err = capsys.readouterr()
+    assert ids_in(style, out) == []
+    assert "0 chats were written. Run the same command again to resume." in err
+    assert [request.page for request in account.requests][:8] == [str(page) for page in range(1, 9)]
+    before = len(account.requests)
+    assert cli.run(command) == 0
+    assert last.id in ids_in(style, out + capsys.readouterr().out)
+    assert account.requests[before].page not in {str(page) for page in range(1, 8)}
+    assert not file.exists()
+
+
+def stop_after(next_page: Any, pages: int) -> Any:
+    """A walk's `next_page` that a signal ends after some pages."""
+    left = pages
+
+    async def page() -> Any:
+        nonlocal left
+        if not left:
+            signal.raise_signal(signal.SIGTERM)
+        left -= 1
+        return await next_page()
+
+    return page
+
+
+def test_a_checkpoint_is_of_one_choice(
+    account: PlugChatSimulator, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """With other filters, its output would be half of each."""
+    file = tmp_path / "walk"
+    options = ["--format", "jsonl", "--page-size", "20", "--checkpoint", str(file)]
+    account.script(*[Fault.none()] * 4, Fault.status(401))
+    assert cli.run(["chats", "--unread", "--search", "a", *options]) == 2
+    asked = len(account.requests)
+    capsys.readouterr()
+    for other in ([], ["--unread"], ["--unread", "--search", "b"], ["--unread", "--search", "a", "--people"]):
+        assert cli.run(["chats", *other, *options]) == 2
+        assert f"the checkpoint {file} is of a run with --search 'a' --unread" in capsys.readouterr().err
+    assert len(account.requests) == asked
+    assert cli.run(["chats", "--search", "a", "--unread", *options]) == 0
+    account.script(*[Fault.none()] * 4, Fault.status(401))
+    assert cli.run(["chats", *options]) == 2
+    assert cli.run(["chats", "--groups", *options]) == 2
+    assert f"the checkpoint {file} is of a run for all chats" in capsys.readouterr().err
 
 
 def test_the_first_failures_are_shown(accounts: Path, capsys: pytest.CaptureFixture[str]) -> None:
