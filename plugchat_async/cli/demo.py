@@ -33,9 +33,8 @@ async def show_quiet(chats: int, *, seed: int, page_size: int) -> None:
         lines = [f"A simulated account with {len(sim.chats)} chats at {sim.base_url}. The requests:"]
         for number, request in enumerate(sim.requests, 1):
             scripted = " (answered 503 on purpose, retried)" if number == 1 else ""
-            lines.append(
-                f"  {request.method} {request.path}?page={request.page}&pageSize={request.page_size}{scripted}"
-            )
+            query = "" if request.page is None else f"?page={request.page}&pageSize={request.page_size}"
+            lines.append(f"  {request.method} {request.path}{query}{scripted}")
         shown = found[:10]
         lines.append(render_table(chats_table(shown), sys.stdout).rstrip())
         unread = sum(chat.unread for chat in found)

@@ -36,14 +36,16 @@ def parse_faults(texts: Iterable[str]) -> Mapping[int | None, Sequence[Fault]]:
     for text in texts:
         parts = _FAULT.fullmatch(text.strip().lower())
         kind = parts["kind"] if parts else ""
-        conditions = dict(each.split("=") for each in (parts["conditions"] or "").split(",") if each) if parts else {}
-        if not (kind.isdecimal() or kind in _WORDS) or not conditions.keys() <= {"page", "times"}:
+        given = [each.split("=") for each in (parts["conditions"] or "").split(",") if each] if parts else []
+        conditions = {name: int(value) for name, value in given}
+        is_clear = len(conditions) == len(given) and conditions.keys() <= {"page", "times"}
+        if not (kind.isdecimal() or kind in _WORDS) or not is_clear or conditions.get("times") == 0:
             raise InvalidValueError(f"--fault {text!r} is not a fault", _HINT)
         fault = Fault.status(int(kind)) if kind.isdecimal() else _WORDS[kind]()
-        page = int(conditions["page"]) if "page" in conditions else None
+        page = conditions.get("page")
         if faults[page] and faults[page][-1].lasts:
             raise InvalidValueError(
                 f"--fault {text} never happens: the one before it lasts", "Add @times= to that one."
             )
-        faults[page] += [fault] * int(conditions["times"]) if "times" in conditions else [fault.always()]
+        faults[page] += [fault] * conditions["times"] if "times" in conditions else [fault.always()]
     return faults

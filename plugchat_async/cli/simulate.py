@@ -2,7 +2,7 @@
 
 import asyncio
 import os
-import sys
+import socket
 from collections.abc import Mapping
 from contextlib import AsyncExitStack
 from pathlib import Path
@@ -18,6 +18,7 @@ from plugchat_async.cli.options import EXIT_OK, IntOption, PageSizeOption
 from plugchat_async.cli.output import open_output
 from plugchat_async.cli.progress import waiting
 from plugchat_async.cli.signals import is_ctrl_c, run_async
+from plugchat_async.cli.terminal import tell
 from plugchat_async.session import BASE_URL_VARIABLE, TOKEN_VARIABLE
 from plugchat_async.testing import PlugChatSimulator, Quirks
 from plugchat_async.testing.dialects import Dialect
@@ -158,8 +159,8 @@ async def _serve(
     async with AsyncExitStack() as stack:
         try:
             await stack.enter_async_context(sim)
-        except OSError as error:
-            reason = os.strerror(error.errno) if error.errno else str(error)  # without the event loop's words
+        except (OSError, UnicodeError) as error:
+            reason = _reason(error)
             raise InvalidValueError(
                 f"can't listen on {'' if host == LOOPBACK else f'{host}, '}port {port}: {reason}",
                 "Choose another --port, or 0 for any."
@@ -172,8 +173,17 @@ async def _serve(
                 out.writelines(f"{name},{token},{sim.base_url}\n" for name, token in names.items())
         print(f"export {BASE_URL_VARIABLE}={sim.base_url}")
         print(f"export {TOKEN_VARIABLE}={sim.token}", flush=True)
-        print(f"serving {served}; press Ctrl-C to stop", file=sys.stderr)
+        tell(f"serving {served}; press Ctrl-C to stop\n")
         await asyncio.Event().wait()
+
+
+def _reason(error: OSError | UnicodeError) -> str:
+    """Return why a server can't listen, without the event loop's words."""
+    if isinstance(error, UnicodeError):
+        return "it is not a host name"  # IDNA can't encode it
+    if isinstance(error, socket.gaierror):
+        return error.strerror or str(error)  # its number is not one of the system's errors
+    return os.strerror(error.errno) if error.errno else str(error)
 
 
 def demo(

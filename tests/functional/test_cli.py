@@ -7,10 +7,12 @@ import pty
 import re
 import select
 import signal
+import socket
 import subprocess
 import sys
 import threading
 import time
+import urllib.request
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -24,6 +26,7 @@ from plugchat_async import PlugChatSession, __version__
 from plugchat_async import __main__ as main_module
 from plugchat_async.cli import app as cli
 from plugchat_async.testing import Fault, PlugChatSimulator, Quirks
+from support.commands import handles_sigterm, wait_until
 from support.fakes import move_too_fast, served
 from support.gateway import Gateway
 from support.peers import program
@@ -396,6 +399,14 @@ def test_the_demo_runs_without_token_or_network(
     assert "250 chats" in out
 
 
+def test_the_demo_of_an_empty_account(capsys: pytest.CaptureFixture[str]) -> None:
+    """The request for the status has no page."""
+    assert cli.run(["demo", "--chats", "0"]) == 0
+    out = capsys.readouterr().out
+    assert "  GET /api/whatsapp/status\n" in out
+    assert "None" not in out
+
+
 def test_the_demo_checks_what_it_shows(monkeypatch: pytest.MonkeyPatch) -> None:
     """If a chat were lost, it would not pass in silence."""
 
@@ -562,6 +573,49 @@ def test_simulate_on_an_address_of_another_machine(capsys: pytest.CaptureFixture
     err = capsys.readouterr().err
     assert "can't listen on 203.0.113.9, port 0" in err
     assert "--host must be an address of this machine" in err
+
+
+@pytest.mark.parametrize(
+    ("host", "reason"), [("a..b", "it is not a host name"), ("b" * 70, "it is not a host name"), ("nowhere", "no name")]
+)
+def test_simulate_on_what_is_no_host(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], host: str, reason: str
+) -> None:
+    """Names it, with the reason of the look-up."""
+
+    def look_up(name: str, *args: Any, **kwargs: Any) -> Any:
+        if name == "nowhere":
+            raise socket.gaierror(socket.EAI_NONAME, "no name")
+        return known(name, *args, **kwargs)
+
+    known = socket.getaddrinfo
+    monkeypatch.setattr(socket, "getaddrinfo", look_up)
+    monkeypatch.setitem(sys.modules, "uvloop", None)  # it has a look-up of its own
+    assert cli.run(["simulate", "--host", host, "--port", "0"]) == 2
+    assert f"can't listen on {host}, port 0: {reason}\n" in capsys.readouterr().err
+
+
+@pytest.mark.slow
+def test_simulate_serves_though_nobody_reads_what_it_says() -> None:
+    """Its stderr is a pipe without a reader."""
+    reader, writer = os.pipe()
+    os.close(reader)
+    process = subprocess.Popen([*PLUGCHAT, "simulate", "--port", "0"], stdout=subprocess.PIPE, stderr=writer, text=True)
+    os.close(writer)
+    assert process.stdout is not None
+    line = process.stdout.readline()
+    sim_url = line.strip().partition("=")[2]
+    process.stdout.readline()
+    wait_until(lambda: handles_sigterm(process.pid))
+    request = urllib.request.Request(
+        f"{sim_url}/api/whatsapp/status",
+        headers={"Authorization": "simulated-token", "Content-Type": "application/json"},
+    )
+    with urllib.request.urlopen(request) as response:
+        assert response.status == 200
+    process.send_signal(signal.SIGTERM)
+    process.communicate(timeout=30)
+    assert process.returncode == 143
 
 
 @pytest.fixture
