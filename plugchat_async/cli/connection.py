@@ -1,11 +1,12 @@
 """The options of each command that sends requests: timeout, proxy, certificates, and what is logged."""
 
 import ssl
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, Final, cast
 
 from attrs import field, frozen
-from cyclopts import Group, Parameter
+from cyclopts import Group, Parameter, Token, convert
 
 from plugchat_async import InvalidValueError, RequestOptions, SessionOptions
 from plugchat_async._http.decode import OnBadValue
@@ -15,6 +16,17 @@ from plugchat_async.cli.log import RequestLog, VerboseOption
 PROXY_VARIABLE: Final = "PLUGCHAT_PROXY"
 CA_FILE_VARIABLE: Final = "PLUGCHAT_CA_FILE"
 TRUST_ENV_VARIABLE: Final = "PLUGCHAT_TRUST_ENV"
+
+
+# A variable that is empty, such as one that a compose file passes on, is not set: as for texts.
+def _to_path(_: object, tokens: Sequence[Token]) -> Path | None:
+    [token] = tokens
+    return Path(token.value) if token.value else None
+
+
+def _to_bool(_: object, tokens: Sequence[Token]) -> bool:
+    [token] = tokens
+    return bool(token.value) and convert(bool, tokens)
 
 
 @Parameter(name="*", group=Group("Connection", sort_key=1))
@@ -36,6 +48,7 @@ class Connection:
         Path | None,
         Parameter(
             env_var=CA_FILE_VARIABLE,
+            converter=_to_path,
             help="A PEM file with certificates of your own CAs, which are trusted in addition to this machine's.",
         ),
     ] = None
@@ -43,6 +56,7 @@ class Connection:
         bool,
         Parameter(
             env_var=TRUST_ENV_VARIABLE,
+            converter=_to_bool,
             negative=(),
             help="Use the proxy of HTTPS_PROXY, HTTP_PROXY and NO_PROXY, if --proxy is not given.",
         ),
@@ -101,5 +115,5 @@ def trusting(ca_file: Path) -> ssl.SSLContext:
     else:
         return context
     raise InvalidValueError(
-        f"--ca-file can't be used: {reason}", "Use the path of a file with -----BEGIN CERTIFICATE----- in it."
+        f"ca_file can't be used: {reason}", "Use the path of a file with -----BEGIN CERTIFICATE----- in it."
     )

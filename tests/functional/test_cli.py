@@ -575,9 +575,7 @@ def test_simulate_on_an_address_of_another_machine(capsys: pytest.CaptureFixture
     assert "--host must be an address of this machine" in err
 
 
-@pytest.mark.parametrize(
-    ("host", "reason"), [("a..b", "it is not a host name"), ("b" * 70, "it is not a host name"), ("nowhere", "no name")]
-)
+@pytest.mark.parametrize(("host", "reason"), [("a..b", "it is not a host name"), ("nowhere", "no name")])
 def test_simulate_on_what_is_no_host(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], host: str, reason: str
 ) -> None:

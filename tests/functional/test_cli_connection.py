@@ -63,7 +63,7 @@ COMMANDS = {
 
 
 @pytest.mark.parametrize("command", COMMANDS.values(), ids=COMMANDS)
-@pytest.mark.parametrize("way", ["options", "variables", "environment"])
+@pytest.mark.parametrize("way", ["options", "variables", "environment", "all by variables"])
 def test_requests_go_through_the_proxy(
     company: Company,
     monkeypatch: pytest.MonkeyPatch,
@@ -78,6 +78,10 @@ def test_requests_go_through_the_proxy(
             options += ["--proxy", company.proxy.url(), "--ca-file", "ca.pem"]
         case "variables":
             monkeypatch.setenv("PLUGCHAT_PROXY", company.proxy.url())
+            monkeypatch.setenv("PLUGCHAT_CA_FILE", "ca.pem")
+        case "all by variables":
+            monkeypatch.setenv("HTTPS_PROXY", company.proxy.url())
+            monkeypatch.setenv("PLUGCHAT_TRUST_ENV", "1")
             monkeypatch.setenv("PLUGCHAT_CA_FILE", "ca.pem")
         case _:
             monkeypatch.setenv("HTTPS_PROXY", company.proxy.url())
@@ -109,6 +113,22 @@ def test_http_in_a_file_of_accounts(company: Company, capsys: pytest.CaptureFixt
     assert "base_url must be https" in capsys.readouterr().err
     assert cli.run([*command, "--insecure-http"]) == 0
     assert "the token is sent to http://mock:8765 in clear text" in capsys.readouterr().err
+
+
+def test_empty_variables_are_not_set(
+    account: PlugChatSimulator, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """As a compose file passes them on; and a wrong one is named."""
+    names = ("PLUGCHAT_CA_FILE", "PLUGCHAT_PROXY", "PLUGCHAT_TRUST_ENV", "PLUGCHAT_LOG")
+    for name in names:
+        monkeypatch.setenv(name, "")
+    assert cli.run(["chats", "--limit", "1"]) == 0
+    assert capsys.readouterr().err == ""
+    for name, told in zip(names, ("can't be used: ", "must begin with", "", "is not a level"), strict=True):
+        with monkeypatch.context() as patch:
+            patch.setenv(name, "nowhere")
+            assert cli.run(["chats", "--limit", "1"]) == 2
+            assert f"{name} {told}".strip() in capsys.readouterr().err
 
 
 def test_a_certificate_of_the_company_is_not_trusted_unasked(
