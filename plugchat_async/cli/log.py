@@ -41,14 +41,17 @@ _package_logger: Final = logging.root.getChild("plugchat_async")
 class _Handler(logging.Handler):
     """Writes records on stderr in the manner of the command's other text."""
 
-    _formatter = logging.Formatter("%(asctime)s %(message)s", "%H:%M:%S")
+    _formatter = logging.Formatter(datefmt="%H:%M:%S")
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Write a record. What a server sent must not control the terminal."""
+        """Write a record, with its account where there are many. What a server sent must not control the terminal."""
+        account = vars(record).get("plugchat_account")
+        text = f"{'' if account is None else f'{account}: '}{record.getMessage()}"
         if record.levelno >= logging.WARNING:
-            warn(record.getMessage())
+            warn(text)
         else:
-            tell(f"{printable(self._formatter.format(record))}\n")
+            time = self._formatter.formatTime(record, self._formatter.datefmt)
+            tell(f"{printable(f'{time} {text}')}\n")
 
 
 @contextmanager
@@ -132,5 +135,4 @@ def log_request(url: str, status: int | None, error: str, seconds: float, *, acc
     """Log a request that has ended, with its status or the name of its error."""
     fields = {"plugchat_account": account, "plugchat_status": status, "plugchat_elapsed": seconds}
     outcome = f"HTTP {status}" if status else error
-    prefix = "" if account is None else f"{account}: "
-    logger.info("%sGET %s: %s in %.3f s", prefix, url, outcome, seconds, extra=fields)
+    logger.info("GET %s: %s in %.3f s", url, outcome, seconds, extra=fields)

@@ -8,7 +8,7 @@ from typing import Annotated, Final
 from attrs import asdict
 from cyclopts import Parameter
 
-from plugchat_async import AccountStatus, NotConnectedError, PlugChatSession
+from plugchat_async import AccountStatus, NotConnectedError, PlugChatError, PlugChatSession
 from plugchat_async._http.urls import DEFAULT_BASE_URL, STATUS_PATH
 from plugchat_async.cli.connection import Connection, ConnectionOption
 from plugchat_async.cli.log import be_verbose, log_request
@@ -43,11 +43,19 @@ def status(
     async def fetch() -> AccountStatus:
         async with session:
             started = time.monotonic()
+            result: AccountStatus | PlugChatError
             with waiting("asking for the account's status"):
-                found = await session.fetch_status()
-            # Telemetry is of pages only.
-            log_request(f"{session.base_url}{STATUS_PATH}", 200, "", time.monotonic() - started)
-            return found
+                try:
+                    result = await session.fetch_status()
+                except PlugChatError as error:
+                    result = error
+            # Telemetry is of pages only. A request that is sent again has a record of its own.
+            status = result.status if isinstance(result, PlugChatError) else 200
+            seconds = time.monotonic() - started
+            log_request(f"{session.base_url}{STATUS_PATH}", status, type(result).__name__, seconds)
+            if isinstance(result, PlugChatError):
+                raise result
+            return result
 
     found = run_async(fetch())
     if as_json:

@@ -216,6 +216,39 @@ def test_each_command_logs_its_requests(
     assert len(lines) == len(account.requests)
 
 
+@pytest.mark.parametrize(("fault", "outcome"), [(401, "HTTP 401"), (None, "ConnectionFailedError")])
+def test_a_status_that_fails_is_logged(
+    account: PlugChatSimulator,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    fault: int | None,
+    outcome: str,
+) -> None:
+    """With the status, or the name of the error."""
+    if fault is None:
+        monkeypatch.setenv("PLUGCHAT_BASE_URL", "http://127.0.0.1:1")
+    else:
+        account.script(Fault.status(fault))
+    assert cli.run(["status", "-v"]) != 0
+    err = capsys.readouterr().err
+    assert re.search(rf"^\d\d:\d\d:\d\d GET http://\S+/status: {outcome} in \d\.\d{{3}} s$", err, re.MULTILINE)
+
+
+def test_each_line_of_the_log_names_its_account(
+    account: PlugChatSimulator, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Requests, retries, walks and warnings of `bulk`: there are many accounts at a time."""
+    file = tmp_path / "accounts.csv"
+    file.write_text(f"name,token\nAna\x1b,{TOKEN}\nBia,other\n")
+    account.add_account("other", 30)
+    account.script(Fault.status(503, headers={"Retry-After": "0"}), Fault.status(415), token="other")
+    assert cli.run(["bulk", str(file), "-o", str(tmp_path / "out"), "-vv"]) == 0
+    lines = [line.removeprefix("warning: ") for line in capsys.readouterr().err.splitlines()]
+    assert {re.sub(r"^[\d:]{8} ", "", line).partition(": ")[0] for line in lines} == {"Ana\ufffd", "Bia"}
+    for word in ("GET http", "retrying in", "WalkReport(", "kept for this session"):
+        assert any(word in line for line in lines), word
+
+
 @pytest.mark.parametrize(
     ("options", "level"), [(["-vv"], ""), (["--verbose", "-v"], ""), ([], "debug"), (["-v"], "DEBUG")]
 )

@@ -23,11 +23,12 @@ def test_other_authorities_stay_trusted(tmp_path: Path) -> None:
 
 
 async def test_the_log_of_requests(sim: PlugChatSimulator, caplog: pytest.LogCaptureFixture) -> None:
-    """The account, where there are many, the address, and the status or the error."""
+    """The address, and the status or the error; the account, where there are many, is a field."""
     caplog.set_level("INFO", logger.name)
     page = RequestLog().walk(consistency="exact", page_size=1, prefetch=0, account="Ana").page(1, 1)
     page.attempt(url="http://x", path="/", server="x", port=80, resends=0).end(None, TimeoutError(), 0.25)
-    assert caplog.messages == ["Ana: GET http://x: TimeoutError in 0.250 s"]
+    assert caplog.messages == ["GET http://x: TimeoutError in 0.250 s"]
+    assert vars(caplog.records[0])["plugchat_account"] == "Ana"
     async with PlugChatSession(sim.token, base_url=sim.base_url, telemetry=RequestLog()) as session:
         await session.fetch_page(1, 10)
     assert caplog.messages[-1].startswith(f"GET {sim.base_url}/")
