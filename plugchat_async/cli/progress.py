@@ -4,7 +4,7 @@ import os
 import stat
 import sys
 from collections.abc import Generator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 
 from rich.console import Console
 from rich.progress import (
@@ -20,6 +20,7 @@ from rich.progress import (
 from rich.text import Text
 
 from plugchat_async import Page
+from plugchat_async.cli.signals import is_stopping, shielded
 from plugchat_async.cli.terminal import live_line
 from plugchat_async.export.results import AccountExport, OnExport
 
@@ -33,7 +34,7 @@ class LiveLine:
     def close(self) -> None:
         """Remove it."""
         if self._display is not None:
-            self._display.stop()
+            _stop(self._display)
 
     @contextmanager
     def hidden(self) -> Generator[None]:
@@ -41,9 +42,10 @@ class LiveLine:
         if self._display is None or not self._display.live.is_started or not sys.stdout.isatty():
             yield
             return
-        self._display.stop()
+        _stop(self._display)
         yield
-        self._display.start()
+        with shielded():
+            self._display.start()
 
 
 class WalkLine(LiveLine):
@@ -84,8 +86,20 @@ def _shown(*columns: ProgressColumn) -> Generator[Progress | None]:
     display = Progress(
         SpinnerColumn(), *columns, console=console, transient=True, redirect_stdout=False, redirect_stderr=False
     )
-    with live_line(console), display:
-        yield display
+    with live_line(console):
+        try:
+            # In its middle, a signal would leave a terminal without a cursor.
+            with shielded():
+                display.start()
+            yield display
+        finally:
+            _stop(display)
+
+
+def _stop(display: Progress) -> None:
+    # A second signal waits for nothing, such as a terminal that has stopped its output.
+    with nullcontext() if is_stopping() else shielded():
+        display.stop()
 
 
 @contextmanager

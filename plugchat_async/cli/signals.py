@@ -137,6 +137,11 @@ def shielded() -> Generator[None]:
         handler.end_shield()
 
 
+def is_stopping() -> bool:
+    """Return whether a signal has come that ends the command."""
+    return _handler is not None and _handler.first is not None
+
+
 def run_async(main: Coroutine[Any, Any, T]) -> T:
     """Run a coroutine, on uvloop if the extra `speed` is installed, and return its result.
 

@@ -33,19 +33,50 @@ from plugchat_async._internal.parts import temporary_name
 from plugchat_async.cli import app as cli
 from plugchat_async.cli.bulk import add_dask_value
 from plugchat_async.cli.lists import contacts_table, pending_table
-from plugchat_async.cli.progress import bulk_progress
+from plugchat_async.cli.progress import bulk_progress, waiting
+from plugchat_async.cli.signals import StoppedError, ended_by_signals
 from plugchat_async.cli.terminal import render_table
 from plugchat_async.cli.watch import _line
 from plugchat_async.export.csv_and_json import event_to_json, to_json
 
 
+class Terminal(io.StringIO):
+    """A file that says that it is one."""
+
+    def isatty(self) -> bool:
+        return True
+
+
+@pytest.mark.parametrize("when", ["begins", "ends", "has been ended"])
+def test_a_signal_leaves_the_cursor(monkeypatch: pytest.MonkeyPatch, when: str) -> None:
+    """In whatever moment of a live line it comes: one that ends half would leave a terminal without a cursor."""
+    shown = Terminal()
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setattr("plugchat_async.cli.progress.Console", lambda **_: Console(file=shown))
+    show_cursor, end = Console.show_cursor, Progress.stop
+
+    def show(console: Console, show: bool = True) -> bool:
+        done = show_cursor(console, show)
+        if not show and when == "begins":
+            signal.raise_signal(signal.SIGTERM)
+        return done
+
+    def stop(display: Progress) -> None:
+        if when == "ends":
+            signal.raise_signal(signal.SIGTERM)
+        end(display)
+
+    monkeypatch.setattr(Console, "show_cursor", show)
+    monkeypatch.setattr(Progress, "stop", stop)
+    with pytest.raises(StoppedError), ended_by_signals(), waiting("a while"):
+        if when == "has been ended":
+            signal.raise_signal(signal.SIGTERM)
+    hidden, visible = "\x1b[?25l", "\x1b[?25h"
+    assert shown.getvalue().rfind(visible) > shown.getvalue().rfind(hidden) >= 0
+
+
 def test_accounts_of_an_earlier_run_do_not_count_as_progress(monkeypatch: pytest.MonkeyPatch) -> None:
     """What is left, and how fast it goes, is said of the others."""
-
-    class Terminal(io.StringIO):
-        def isatty(self) -> bool:
-            return True
-
     monkeypatch.setattr("plugchat_async.cli.progress.Console", lambda **_: Console(file=Terminal()))
     made: list[Progress] = []
 
