@@ -14,6 +14,7 @@ from plugchat_async.cli.chats import CHATS_EXAMPLES, chats
 from plugchat_async.cli.clip import clip_tokens
 from plugchat_async.cli.connection import CA_FILE_VARIABLE, PROXY_VARIABLE
 from plugchat_async.cli.doctor import DOCTOR_EXAMPLES, doctor
+from plugchat_async.cli.help_panels import OPTIONS
 from plugchat_async.cli.lists import CONTACTS_EXAMPLES, PENDING_EXAMPLES, contacts, pending
 from plugchat_async.cli.log import log_on_stderr
 from plugchat_async.cli.option_names import name_options
@@ -60,6 +61,7 @@ app = App(
     help="All chats of a Plug Chat account.",
     version=__version__,
     help_epilogue=EXIT_CODES,
+    group_parameters=OPTIONS,
     suppress_keyboard_interrupt=False,
     result_action="return_value",
 )

@@ -25,7 +25,6 @@ from plugchat_async.cli.options import (
     ConsistencyOption,
     CsvOption,
     IntOption,
-    LimitOption,
     MaxPageSizeOption,
     MergePeopleOption,
     NoSyncOption,
@@ -54,7 +53,13 @@ def chats(
     page_size: PageSizeOption = 100,
     max_page_size: MaxPageSizeOption = 1000,
     start_page: Annotated[IntOption, Parameter(help="The first page to fetch; only with --consistency plain.")] = 1,
-    limit: LimitOption = None,
+    limit: Annotated[
+        IntOption | None,
+        Parameter(
+            help="Maximum number of chats; default: all. With --search and its like, of chats that match; else, with "
+            "--merge-people, of rows that are merged."
+        ),
+    ] = None,
     search: Annotated[
         str | None,
         Parameter(

@@ -135,8 +135,9 @@ class CheckpointFile:
                 f"Use --format {options}, or delete the checkpoint to begin again.",
             )
         if saved.wanted != self._wanted:
+            chosen = f"with {saved.wanted}" if saved.wanted else "for all chats"
             raise InvalidValueError(
-                f"the checkpoint {self._path} is of a run {f'with {saved.wanted}' if saved.wanted else 'for all chats'}",
+                f"the checkpoint {self._path} is of a run {chosen}",
                 "Choose the same chats, or delete the checkpoint to begin again.",
             )
         end = self._output.place

@@ -26,7 +26,7 @@ def _to_path(_: object, tokens: Sequence[Token]) -> Path | None:
 
 def _to_bool(_: object, tokens: Sequence[Token]) -> bool:
     [token] = tokens
-    return bool(token.value) and convert(bool, tokens)
+    return bool(token.value) and convert(bool, tokens) is True
 
 
 @Parameter(name="*", group=Group("Connection", sort_key=1))

@@ -133,9 +133,7 @@ class ChatStream:
 
 
 @contextmanager
-def open_stream(
-    style: LineFormat, checkpoint: Path | None, wanted: ChatFilter, *, sync: bool
-) -> Generator[ChatStream]:
+def open_stream(style: LineFormat, checkpoint: Path | None, wanted: ChatFilter, *, sync: bool) -> Generator[ChatStream]:
     """Open stdout for the lines of a walk, and lock and read the checkpoint.
 
     Args:

@@ -438,6 +438,21 @@ def test_the_demo_says_what_is_wrong_with_its_options(capsys: pytest.CaptureFixt
     assert "--page-size must be at least 1, got 0" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("columns", [80, 120])
+def test_help_breaks_no_name_of_an_option(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], columns: int
+) -> None:
+    """So that it can be copied; and the panels keep their order."""
+    monkeypatch.setenv("COLUMNS", str(columns))
+    for command in ("chats", "contacts", "pending", "bulk", "watch", "status", "doctor", "simulate", "demo"):
+        assert cli.run([command, "--help"]) == 0
+        text = capsys.readouterr().out
+        assert max(map(len, text.splitlines())) <= columns
+        known = {name for found in cli.app[command].assemble_argument_collection() for name in found.names} - {"*"}
+        assert known <= set(text.split()), known.difference(text.split())
+        assert -1 < text.find("─ Parameters ─") < text.find("─ Connection ─") or command in ("simulate", "demo")
+
+
 def test_help_and_version(capsys: pytest.CaptureFixture[str]) -> None:
     """Options, environment variables, examples; exit codes only in the command's own help."""
     assert cli.run(["chats", "--help"]) == 0

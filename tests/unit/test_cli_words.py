@@ -105,7 +105,10 @@ def test_faults_of_pages() -> None:
     }
 
 
-@pytest.mark.parametrize("text", ["", "99", "nothing", "503@", "503@page", "503@size=2", "503@page=x", "199", "503@times=0", "503@page=2,page=3"])
+@pytest.mark.parametrize(
+    "text",
+    ["", "99", "nothing", "503@", "503@page", "503@size=2", "503@page=x", "199", "503@times=0", "503@page=2,page=3"],
+)
 def test_what_is_no_fault(text: str) -> None:
     """The message shows what can be written."""
     with pytest.raises(InvalidValueError, match="is not a fault") as caught:

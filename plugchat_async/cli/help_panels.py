@@ -1,0 +1,28 @@
+"""The panels of options in `--help`: names of options stay in one piece."""
+
+import math
+from collections.abc import Sequence
+from typing import Final
+
+from cyclopts import Group
+from cyclopts.help import ColumnSpec, DefaultFormatter, HelpEntry, NameRenderer
+from cyclopts.help.specs import AsteriskColumn, DescriptionColumn
+from rich.console import Console, ConsoleOptions
+
+# The share of a terminal that cyclopts gives to names. At 80 columns, our longest one needs a little more.
+_SHARE: Final = 0.35
+
+
+def _columns(
+    console: Console,
+    options: ConsoleOptions,  # noqa: ARG001 - of cyclopts' protocol
+    entries: Sequence[HelpEntry],
+) -> tuple[ColumnSpec, ...]:
+    longest = max(len(name) for entry in entries for name in entry.names)
+    width = max(math.ceil(console.width * _SHARE), min(longest, console.width // 2))
+    names = ColumnSpec(renderer=NameRenderer(max_width=width), header="Option", style="cyclopts.name", max_width=width)
+    marks = (AsteriskColumn,) if any(entry.required for entry in entries) else ()
+    return (*marks, names, DescriptionColumn)
+
+
+OPTIONS: Final = Group("Parameters", sort_key=0, help_formatter=DefaultFormatter(column_specs=_columns))
