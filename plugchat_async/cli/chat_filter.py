@@ -11,6 +11,8 @@ from plugchat_async import Chat
 
 # Fewer digits than this are in too many phones.
 _MIN_DIGITS: Final = 4
+# Whether the character before is shown as an emoji: keyboards differ in it.
+_EMOJI_STYLES: Final = "\ufe0e\ufe0f"
 
 
 @define
@@ -83,5 +85,6 @@ async def filtered(chats: AsyncIterable[Chat], wanted: ChatFilter) -> AsyncGener
 
 
 def _folded(text: str) -> str:
-    """Return a text without case and accents: people type "joao" for "João"."""
-    return "".join(c for c in unicodedata.normalize("NFKD", text.casefold()) if not unicodedata.combining(c))
+    """Return a text without case and accents: people type "joao" for "João", and letters for those of mathematics."""
+    plain = unicodedata.normalize("NFKD", unicodedata.normalize("NFKD", text).casefold())
+    return "".join(c for c in plain if not unicodedata.combining(c) and c not in _EMOJI_STYLES)

@@ -10,7 +10,7 @@ from plugchat_async.cli.fault_option import parse_faults
 from plugchat_async.cli.option_names import name_options
 from plugchat_async.testing import Fault
 
-ANA = Chat("5511987654321", "Ana João", unread=2, lid="77@lid")
+ANA = Chat("5511987654321", "Ana João \U0001d4d1\U0001d4f2\U0001d4ea ❤", unread=2, lid="77@lid")
 GROUP = Chat("120363-group", "Vendas", is_group=True)
 CHANNEL = Chat("120363@newsletter", "Notícias", unread=1)
 
@@ -25,7 +25,9 @@ CHANNEL = Chat("120363@newsletter", "Notícias", unread=1)
         ("7654", True),
         ("77@", True),
         ("", True),
-        ("bia", False),
+        ("bia", True),
+        ("❤\ufe0f", True),
+        ("eva", False),
         ("1 1", False),
     ],
 )
@@ -42,7 +44,7 @@ def test_a_text_is_found_as_people_type_it(search: str, found: bool) -> None:
         (ChatFilter(groups=True), [GROUP]),
         (ChatFilter(people=True), [ANA]),
         (ChatFilter(groups=True, people=True), [ANA, GROUP]),
-        (ChatFilter(people=True, unread=True, search="bia"), []),
+        (ChatFilter(people=True, unread=True, search="eva"), []),
         (ChatFilter(limit=1), [ANA]),
         (ChatFilter(limit=0), []),
     ],
