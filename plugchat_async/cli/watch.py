@@ -103,8 +103,6 @@ def watch(
         )
         line_of = _line if as_text else _json_line
         printer = _EventPrinter(known, state, line_of, sync=not no_sync)
-        if max_polls is None or sys.stderr.isatty():  # not in a mail of cron
-            tell(f"watching {session.base_url}: a poll every {interval:g} s; press Ctrl-C to stop\n")
         return _print_events(session, options, printer, saved=state is not None)
 
 
@@ -137,6 +135,9 @@ class _EventPrinter:
 
             wanted: WatchOptions = {**options, "on_poll": on_poll}
             async with session, aclosing(session.watch_chats(**wanted)) as events:
+                if options.get("max_polls") is None or sys.stderr.isatty():  # not in a mail of cron
+                    interval = options.get("interval")
+                    tell(f"watching {session.base_url}: a poll every {interval:g} s; press Ctrl-C to stop\n")
                 async for event in events:
                     line.close()
                     self._printed = False

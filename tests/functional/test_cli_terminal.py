@@ -187,6 +187,9 @@ def test_watch_says_that_it_watches(account: PlugChatSimulator, capsys: pytest.C
     told = f"watching {account.base_url}: a poll every 30 s; press Ctrl-C to stop"
     assert cli.run(["watch", "--max-polls", "1"]) == 0
     assert capsys.readouterr().err == ""
+    for wrong in ("--interval", "--page-size"):
+        assert cli.run(["watch", wrong, "0"]) == 2
+        assert "watching" not in capsys.readouterr().err
     shown = on_terminal(["watch"], stop_after="reading the list")
     assert told in shown
 
