@@ -14,7 +14,7 @@ from plugchat_async.cli.chats import CHATS_EXAMPLES, chats
 from plugchat_async.cli.clip import clip_tokens
 from plugchat_async.cli.connection import CA_FILE_VARIABLE, PROXY_VARIABLE
 from plugchat_async.cli.doctor import DOCTOR_EXAMPLES, doctor
-from plugchat_async.cli.help_panels import OPTIONS
+from plugchat_async.cli.help_panels import OPTIONS, HelpConsole
 from plugchat_async.cli.lists import CONTACTS_EXAMPLES, PENDING_EXAMPLES, contacts, pending
 from plugchat_async.cli.log import log_on_stderr
 from plugchat_async.cli.option_names import name_options
@@ -106,7 +106,7 @@ def _run(arguments: Sequence[str]) -> int:
 
     try:
         with log_on_stderr():
-            code: object = app(add_dask_value(arguments), exit_on_error=False, print_error=False)
+            code: object = app(add_dask_value(arguments), console=HelpConsole(), exit_on_error=False, print_error=False)
         sys.stdout.flush()  # here, so that a closed pipe is handled below
     except UnusedCliTokensError:
         # The argument is not printed: it may be a token without its option.

@@ -1,8 +1,8 @@
-"""The panels of options in `--help`: names of options stay in one piece."""
+"""How `--help` is shown: names of options stay in one piece, and a closed pipe ends it as other output."""
 
 import math
 from collections.abc import Sequence
-from typing import Final
+from typing import Final, NoReturn
 
 from cyclopts import Group
 from cyclopts.help import ColumnSpec, DefaultFormatter, HelpEntry, NameRenderer
@@ -23,6 +23,14 @@ def _columns(
     names = ColumnSpec(renderer=NameRenderer(max_width=width), header="Option", style="cyclopts.name", max_width=width)
     marks = (AsteriskColumn,) if any(entry.required for entry in entries) else ()
     return (*marks, names, DescriptionColumn)
+
+
+class HelpConsole(Console):
+    """Stdout for help. If nobody reads it, this is told as for other output."""
+
+    def on_broken_pipe(self) -> NoReturn:
+        """Raise the error itself: rich would end the process with code 1."""
+        raise BrokenPipeError
 
 
 OPTIONS: Final = Group("Parameters", sort_key=0, help_formatter=DefaultFormatter(column_specs=_columns))

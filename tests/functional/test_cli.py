@@ -453,6 +453,17 @@ def test_help_breaks_no_name_of_an_option(
         assert -1 < text.find("─ Parameters ─") < text.find("─ Connection ─") or command in ("simulate", "demo")
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("command", [["--help"], ["chats", "--help"], ["--version"]])
+def test_help_that_nobody_reads(command: list[str]) -> None:
+    """Ends as other output into a closed pipe, and says nothing."""
+    reader, writer = os.pipe()
+    os.close(reader)
+    ended = subprocess.run([*PLUGCHAT, *command], check=False, stdout=writer, stderr=subprocess.PIPE, timeout=30)
+    os.close(writer)
+    assert (ended.returncode, ended.stderr) == (141, b"")
+
+
 def test_help_and_version(capsys: pytest.CaptureFixture[str]) -> None:
     """Options, environment variables, examples; exit codes only in the command's own help."""
     assert cli.run(["chats", "--help"]) == 0
