@@ -56,8 +56,8 @@ def chats(
     limit: Annotated[
         IntOption | None,
         Parameter(
-            help="Maximum number of chats; default: all. With --search and its like, of chats that match; else, with "
-            "--merge-people, of rows that are merged."
+            help="Maximum number of chats; default: all. With --merge-people it limits the rows that are merged, with "
+            "--search and its like the chats that match."
         ),
     ] = None,
     search: Annotated[
