@@ -26,7 +26,6 @@ from plugchat_async import PlugChatSession, __version__
 from plugchat_async import __main__ as main_module
 from plugchat_async.cli import app as cli
 from plugchat_async.testing import Fault, PlugChatSimulator, Quirks
-from support.commands import handles_sigterm, wait_until
 from support.fakes import move_too_fast, served
 from support.gateway import Gateway
 from support.peers import program
@@ -624,21 +623,20 @@ def test_simulate_serves_though_nobody_reads_what_it_says() -> None:
     """Its stderr is a pipe without a reader."""
     reader, writer = os.pipe()
     os.close(reader)
-    process = subprocess.Popen([*PLUGCHAT, "simulate", "--port", "0"], stdout=subprocess.PIPE, stderr=writer, text=True)
-    os.close(writer)
-    assert process.stdout is not None
-    line = process.stdout.readline()
-    sim_url = line.strip().partition("=")[2]
-    process.stdout.readline()
-    wait_until(lambda: handles_sigterm(process.pid))
-    request = urllib.request.Request(
-        f"{sim_url}/api/whatsapp/status",
-        headers={"Authorization": "simulated-token", "Content-Type": "application/json"},
-    )
-    with urllib.request.urlopen(request) as response:
-        assert response.status == 200
-    process.send_signal(signal.SIGTERM)
-    process.communicate(timeout=30)
+    command = [*PLUGCHAT, "simulate", "--port", "0"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=writer, text=True) as process:
+        os.close(writer)
+        assert process.stdout is not None
+        sim_url = process.stdout.readline().strip().partition("=")[2]
+        process.stdout.readline()  # the token; what it says on stderr comes next
+        with pytest.raises(subprocess.TimeoutExpired):
+            process.wait(0.5)
+        headers = {"Authorization": "simulated-token", "Content-Type": "application/json"}
+        with urllib.request.urlopen(
+            urllib.request.Request(f"{sim_url}/api/whatsapp/status", headers=headers)
+        ) as answer:
+            assert answer.status == 200
+        process.terminate()
     assert process.returncode == 143
 
 

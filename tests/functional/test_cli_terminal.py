@@ -6,6 +6,7 @@ import re
 import signal
 import subprocess
 import termios
+import threading
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
@@ -16,8 +17,8 @@ import pytest
 from rich.cells import cell_len
 
 from plugchat_async.cli import app as cli
-from plugchat_async.cli.stream import ChatStream
 from plugchat_async.testing import Fault, PlugChatSimulator
+from support.commands import wait_until
 from support.fakes import served
 from support.gateway import Gateway
 from support.rows import ids_in
@@ -257,55 +258,39 @@ def test_a_filter_and_a_checkpoint(
 
 
 @pytest.mark.parametrize("style", ["jsonl", "csv"])
-@pytest.mark.parametrize("is_signal", [False, True])
+@pytest.mark.parametrize(("fault", "code"), [(Fault.status(401), 2), (Fault.hang(), 143)], ids=["error", "signal"])
 def test_a_search_that_found_nothing_yet_is_gone_on_with(
     account: PlugChatSimulator,
     tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
     style: str,
-    is_signal: bool,
+    fault: Fault,
+    code: int,
 ) -> None:
-    """The pages that were read are not read again."""
+    """The pages that were read are not read again, whether an error or a signal ended the run."""
     last, file = account.chats[-1], tmp_path / "walk"
     options = ["--format", style, "--page-size", "20", "--max-page-size", "0", "--checkpoint", str(file)]
     command = ["chats", "--search", last.name or last.id, "--people", *options]
-    if is_signal:
-        save = ChatStream.write
+    account.script(*[Fault.none()] * 8, fault)
 
-        async def stopped(stream: ChatStream, walk: Any, line: Any) -> None:
-            monkeypatch.setattr(walk, "next_page", stop_after(walk.next_page, 8))
-            await save(stream, walk, line)
+    def stop_ninth_request() -> None:
+        wait_until(lambda: len(account.requests) > 8)
+        os.kill(os.getpid(), signal.SIGTERM)
 
-        with monkeypatch.context() as patch:
-            patch.setattr(ChatStream, "write", stopped)
-            assert cli.run(command) == 143
-    else:
-        account.script(*[Fault.none()] * 8, Fault.status(401))
-        assert cli.run(command) == 2
+    stopper = threading.Thread(target=stop_ninth_request)
+    if code == 143:
+        stopper.start()
+    assert cli.run(command) == code
+    if code == 143:
+        stopper.join()
     out, err = capsys.readouterr()
     assert ids_in(style, out) == []
     assert "0 chats were written. Run the same command again to resume." in err
-    assert [request.page for request in account.requests][:8] == [str(page) for page in range(1, 9)]
     before = len(account.requests)
     assert cli.run(command) == 0
     assert last.id in ids_in(style, out + capsys.readouterr().out)
     assert account.requests[before].page not in {str(page) for page in range(1, 8)}
     assert not file.exists()
-
-
-def stop_after(next_page: Any, pages: int) -> Any:
-    """A walk's `next_page` that a signal ends after some pages."""
-    left = pages
-
-    async def page() -> Any:
-        nonlocal left
-        if not left:
-            signal.raise_signal(signal.SIGTERM)
-        left -= 1
-        return await next_page()
-
-    return page
 
 
 def test_a_checkpoint_is_of_one_choice(
