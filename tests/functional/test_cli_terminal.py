@@ -178,9 +178,10 @@ def test_the_log_goes_above_the_live_line(account: PlugChatSimulator) -> None:
     """Neither is in the middle of the other."""
     account.script(*[Fault.delay(0.3)] * 2)
     shown = on_terminal(["chats", "-v", "-o", os.devnull, "--format", "csv"])
-    records = re.findall(r"\d\d:\d\d:\d\d GET http://\S+: HTTP 200 in \d\.\d{3} s\r\n", shown)
-    assert len(records) == len(account.requests)
+    record = r"^\d\d:\d\d:\d\d GET http://\S+: HTTP 200 in \d\.\d{3} s$"
+    assert len(re.findall(record, screen_of(shown), re.MULTILINE)) == len(account.requests)
     assert "chats/s" in shown
+    assert "chats/s" not in screen_of(shown)
 
 
 def test_watch_says_that_it_watches(account: PlugChatSimulator, capsys: pytest.CaptureFixture[str]) -> None:
