@@ -91,7 +91,7 @@ def pending_chats(chats: Sequence[Chat]) -> Sequence[PendingChat]:
 
 
 def _first_word(name: str | None) -> str | None:
-    return name.split()[0] if name else None
+    return next(iter((name or "").split()), None)
 
 
 def _place_of(contact: Contact) -> tuple[bool, str, str]:

@@ -192,6 +192,15 @@ def _rename_one(sim: PlugChatSimulator, rnd: random.Random, _: object) -> None:
     sim.rename_contact(rnd.choice(sim.contacts), rnd.choice(("Aaron", "Mia", "Zeca")))
 
 
+@pytest.mark.parametrize(("name", "short"), [("Mia Souza", "Mia"), ("  ", None), ("", None), (None, None)])
+async def test_a_contact_is_renamed(name: str | None, short: str | None) -> None:
+    """To any name, and its short form is the first word; it is listed so."""
+    async with PlugChatSimulator(5) as sim, PlugChatSession(sim.token, base_url=sim.base_url) as session:
+        renamed = sim.rename_contact(sim.contacts[2], name)
+        assert (renamed.name, renamed.short) == (name, short)
+        assert [contact.short async for contact in session.iter_contacts() if contact.id == renamed.id] == [short]
+
+
 async def test_a_contact_is_deleted() -> None:
     """The deleted one is in the list no more, and is unknown after that."""
     async with PlugChatSimulator(0, contacts=3) as sim, session(sim) as plugchat:
