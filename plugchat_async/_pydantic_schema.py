@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast, get_args, get_type_hints
 from attrs import NOTHING, Factory, field, fields, frozen
 
 if TYPE_CHECKING:
-    from pydantic import GetCoreSchemaHandler
+    from pydantic import GetCoreSchemaHandler, GetJsonSchemaHandler, SerializerFunctionWrapHandler
     from pydantic_core import CoreSchema, SchemaSerializer
 
 _Class = TypeVar("_Class", bound=type[Any])
@@ -136,18 +136,25 @@ def _core_schema(
             members[member] = core_schema.typed_dict_field(
                 inner, required=sent or not optional, metadata={"pydantic_js_updates": described}
             )
-        title = cls.__name__ + (f"[{', '.join(kind.__name__ for kind in arguments)}]" if arguments else "")
-        about = {"title": title, "description": client.description}
-        return core_schema.typed_dict_schema(members, metadata={"pydantic_js_updates": about})
+        return core_schema.typed_dict_schema(members)
 
+    title = cls.__name__ + (f"[{', '.join(kind.__name__ for kind in arguments)}]" if arguments else "")
+    about = {"title": title, "description": client.description}
     return core_schema.no_info_wrap_validator_function(
         _reader(cls, attributes, client.hidden),
         object_schema(sent=False),
         ref=_reference(cls) + (f"[{','.join(map(_reference, arguments))}]" if arguments else ""),
-        serialization=core_schema.plain_serializer_function_ser_schema(
-            _writer(cls, attributes, client.constants), return_schema=object_schema(sent=True)
+        metadata={"pydantic_js_functions": [_object_of], "pydantic_js_updates": about},
+        # Not a plain function with a return schema, to which pydantic passes no `include` and `exclude`.
+        serialization=core_schema.wrap_serializer_function_ser_schema(
+            _writer(cls, attributes, client.constants), schema=object_schema(sent=True)
         ),
     )
+
+
+def _object_of(schema: Any, handler: "GetJsonSchemaHandler") -> dict[str, Any]:
+    """Return JSON's schema of a class: that of the object which is sent, or of the one which is received."""
+    return handler(schema["serialization"]["schema"] if handler.mode == "serialization" else schema["schema"])
 
 
 def _reference(cls: type[Any]) -> str:
@@ -192,16 +199,18 @@ def _reader(
 
 def _writer(
     cls: type[Any], attributes: Mapping[str, str | None], constants: Mapping[str, str]
-) -> Callable[[Any], dict[str, Any]]:
-    """Return the function that makes the members of a value."""
+) -> Callable[[Any, "SerializerFunctionWrapHandler"], Any]:
+    """Return the function that writes the members of a value."""
     from pydantic_core import PydanticSerializationUnexpectedValue  # noqa: PLC0415 - see above
 
-    def write(value: Any) -> dict[str, Any]:
+    def write(value: Any, serialize: "SerializerFunctionWrapHandler") -> Any:
         if not isinstance(value, cls):  # so that pydantic tries the next class of a union
             raise PydanticSerializationUnexpectedValue(f"expected {cls.__name__}, got {type(value).__name__}")
-        return {
-            member: constants[member] if attribute is None else getattr(value, attribute)
-            for member, attribute in attributes.items()
-        }
+        return serialize(
+            {
+                member: constants[member] if attribute is None else getattr(value, attribute)
+                for member, attribute in attributes.items()
+            }
+        )
 
     return write
