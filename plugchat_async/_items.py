@@ -5,10 +5,10 @@ from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from functools import cache
 from operator import attrgetter
-from typing import TYPE_CHECKING, Any, Final, Self, cast, get_args
+from typing import TYPE_CHECKING, Any, Final, Self, cast, get_args, get_type_hints
 
 import msgspec
-from attrs import asdict, evolve, fields, resolve_types
+from attrs import asdict, evolve, fields
 
 from plugchat_async.errors import InvalidValueError
 
@@ -120,4 +120,6 @@ def _checked(item: T) -> T:
 @cache
 def _times_of(item: Any) -> tuple[str, ...]:
     """Return the names of the fields of a class that are times."""
-    return tuple(a.name for a in fields(resolve_types(item)) if datetime in (a.type, *get_args(a.type)))
+    hints = get_type_hints(item)  # without what Annotated adds
+    types = {a.name: hints.get(a.name, a.type) for a in fields(item)}
+    return tuple(name for name, kind in types.items() if datetime in (kind, *get_args(kind)))

@@ -3,8 +3,10 @@
 import dataclasses
 import sys
 from collections.abc import Callable, Mapping
+from contextvars import ContextVar
 from functools import cache
-from typing import TYPE_CHECKING, Any, TypeVar, cast, get_args, get_type_hints
+from types import UnionType
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar, Union, cast, get_args, get_origin, get_type_hints
 
 from attrs import NOTHING, Factory, field, fields, frozen
 
@@ -13,6 +15,8 @@ if TYPE_CHECKING:
     from pydantic_core import CoreSchema, SchemaSerializer
 
 _Class = TypeVar("_Class", bound=type[Any])
+# The references of the schemas that are being made, from the outermost to the innermost.
+_being_made: ContextVar[frozenset[str]] = ContextVar("_being_made", default=frozenset())
 
 
 @frozen
@@ -116,6 +120,10 @@ def _core_schema(
     """Return the schema of a class: its values are taken as they are, and objects of JSON become values."""
     from pydantic_core import core_schema  # noqa: PLC0415 - see above
 
+    reference = _reference(cls) + (f"[{','.join(map(_reference, arguments))}]" if arguments else "")
+    outer = _being_made.get()
+    if reference in outer:  # a class with a field of its own type
+        return core_schema.definition_reference_schema(reference)
     attributes = client.attributes_of(cls)
     hints = _hints_of(cls, arguments, client.variables)
     known = {a.name: a for a in fields(cls)}
@@ -138,16 +146,21 @@ def _core_schema(
             )
         return core_schema.typed_dict_schema(members)
 
-    title = cls.__name__ + (f"[{', '.join(kind.__name__ for kind in arguments)}]" if arguments else "")
+    title = cls.__name__ + (f"[{', '.join(map(_name_of, arguments))}]" if arguments else "")
     about = {"title": title, "description": client.description}
+    token = _being_made.set(outer | {reference})
+    try:
+        received, sent = object_schema(sent=False), object_schema(sent=True)
+    finally:
+        _being_made.reset(token)
     return core_schema.no_info_wrap_validator_function(
         _reader(cls, attributes, client.hidden),
-        object_schema(sent=False),
-        ref=_reference(cls) + (f"[{','.join(map(_reference, arguments))}]" if arguments else ""),
+        received,
+        ref=reference,
         metadata={"pydantic_js_functions": [_object_of], "pydantic_js_updates": about},
         # Not a plain function with a return schema, to which pydantic passes no `include` and `exclude`.
         serialization=core_schema.wrap_serializer_function_ser_schema(
-            _writer(cls, attributes, client.constants), schema=object_schema(sent=True)
+            _writer(cls, attributes, client.constants), schema=sent
         ),
     )
 
@@ -157,9 +170,20 @@ def _object_of(schema: Any, handler: "GetJsonSchemaHandler") -> dict[str, Any]:
     return handler(schema["serialization"]["schema"] if handler.mode == "serialization" else schema["schema"])
 
 
-def _reference(cls: type[Any]) -> str:
-    """Return the name of a class in the form in which pydantic makes names for JSON's schema of it."""
-    return f"{cls.__module__}.{cls.__qualname__}:{id(cls)}"
+def _reference(kind: Any) -> str:
+    """Return the name of a class or of a type in the form in which pydantic makes names for JSON's schema of it."""
+    name = f"{kind.__module__}.{kind.__qualname__}" if isinstance(kind, type) else _name_of(kind)
+    return f"{name}:{id(kind)}"
+
+
+def _name_of(kind: Any) -> str:
+    """Return the name of a class or of a type, which may be a union, a type variable, or one that is named ahead."""
+    if get_origin(kind) is Annotated:
+        return _name_of(get_args(kind)[0])
+    if get_origin(kind) in (Union, UnionType):
+        return " | ".join(map(_name_of, get_args(kind)))
+    name: str = getattr(kind, "__forward_arg__", None) or kind.__name__
+    return name
 
 
 def _hints_of(cls: type[Any], arguments: tuple[Any, ...], defaults: Mapping[str, str]) -> dict[str, Any]:
@@ -168,7 +192,7 @@ def _hints_of(cls: type[Any], arguments: tuple[Any, ...], defaults: Mapping[str,
     variables = getattr(cls, "__parameters__", ())
     given: dict[Any, Any] = {variable: module.get(defaults.get(variable.__name__, ""), Any) for variable in variables}
     given |= zip(variables, arguments, strict=False)
-    hints = get_type_hints(cls)
+    hints = get_type_hints(cls, include_extras=True)  # pydantic's Field is one
     for name, hint in hints.items():
         parameters = getattr(hint, "__parameters__", ())
         hints[name] = hint[tuple(map(given.get, parameters))] if parameters else given.get(hint, hint)
@@ -181,13 +205,15 @@ def _reader(
     """Return the function that makes a value of what a client sends."""
     from pydantic_core import PydanticCustomError  # noqa: PLC0415 - see above
 
+    aliases = {a.name: a.alias for a in fields(cls)}
+
     def read(value: Any, validate: Callable[[Any], Any]) -> Any:
         if isinstance(value, cls):
             return value
         members = validate(value)
         values = {name: members[member] for member, name in attributes.items() if name and member in members}
         if not hasattr(cls, "from_dict"):
-            return cls(**hidden, **values)
+            return cls(**hidden, **{aliases[name]: value for name, value in values.items()})
         try:
             return cls.from_dict(values)  # it checks more than types
         except ValueError as error:
