@@ -185,7 +185,8 @@ class HiddenOptions:
         options = self.options
         base_url, proxy = options.pop("base_url", None), plain_url(reveal(options.pop("proxy", None)))
         url, name = (account or FromEnvironment()).base_url() if base_url is None else (base_url, "base_url")
-        origin = parse_base_url(url, insecure_http=options.get("insecure_http") is True, name=name)
+        insecure_http = options.get("insecure_http") is True
+        origin = parse_base_url(url, insecure_http=insecure_http, name=name)
         if isinstance(origin, PlugChatError):
             return origin
         if (problem := proxy_problem(proxy)) is not None:
@@ -194,7 +195,7 @@ class HiddenOptions:
             return Address(origin, Secret(str(proxy)), {})
         if options.get("trust_env") is not True:
             return Address(origin, None, {})
-        environment = environment_proxies()
+        environment = environment_proxies(insecure_http=insecure_http)
         return environment if isinstance(environment, PlugChatError) else Address(origin, None, environment)
 
 

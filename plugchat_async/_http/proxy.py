@@ -115,7 +115,7 @@ class Proxies:
 
     Args:
         proxy: The one for all, or None.
-        environment: Where there is none: proxies by scheme ("https", "http", "all").
+        environment: Where there is none: proxies by scheme ("https", "http").
     """
 
     def __init__(self, proxy: Secret | None = None, environment: Mapping[str, Secret] | None = None) -> None:

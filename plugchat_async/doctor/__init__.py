@@ -134,7 +134,8 @@ async def examine(
         raise problem
     check_type("trust_env", trust_env, bool)
     check_type("insecure_http", insecure_http, bool)
-    environment = environment_proxies() if trust_env and secret_proxy is None else None
+    use_environment = trust_env and secret_proxy is None
+    environment = environment_proxies(insecure_http=insecure_http) if use_environment else None
     if isinstance(environment, PlugChatError):
         raise environment
     check_type("quotes", quotes, bool)
