@@ -12,7 +12,7 @@ from attrs import define, field, frozen
 
 from plugchat_async._http.secret import SecretText
 from plugchat_async._http.token import TokenFunction, token_problem
-from plugchat_async._http.urls import parse_base_url, plain_url
+from plugchat_async._http.urls import UrlText, parse_base_url, plain_url
 from plugchat_async.bulk.names import name_key
 from plugchat_async.errors import InvalidValueError, PlugChatError
 
@@ -28,7 +28,7 @@ _VARIABLE: Final = re.compile(r"(?=.{3,64}\Z)[A-Z]{2,20}[0-9]{0,4}(?:_(?:[A-Z]{1
 _PROBLEMS_SHOWN: Final = 10
 
 
-def _url_text(url: "str | URL | None") -> str | None:
+def _url_text(url: "str | URL | UrlText | None") -> str | None:
     return cast("str | None", plain_url(url))  # checked when the account is fetched
 
 

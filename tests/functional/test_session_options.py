@@ -139,7 +139,11 @@ def test_a_prefix_begins_names(prefix: Any, error: type[Exception]) -> None:
 # Types of other libraries.
 
 
-@pytest.mark.parametrize("kind", [URL, HttpUrl])
+class GatewayUrl(HttpUrl):
+    """A class of a user's own, as pydantic's documentation has it."""
+
+
+@pytest.mark.parametrize("kind", [URL, HttpUrl, GatewayUrl])
 async def test_urls_of_others_are_taken(sim: PlugChatSimulator, kind: Any) -> None:
     """By a session, and by accounts of many."""
     address = kind(sim.base_url)
