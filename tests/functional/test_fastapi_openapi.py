@@ -198,6 +198,22 @@ def test_a_stream_has_chats_as_items(document: Any, path: str) -> None:
     assert response["content"] == {"application/x-ndjson": {"itemSchema": {"$ref": "#/components/schemas/Chat-Output"}}}
 
 
+def test_a_streams_own_description_stays() -> None:
+    """Such as an example, beside the schema of its lines."""
+    app = FastAPI()
+    own = {"description": "Mine.", "content": {"application/x-ndjson": {"example": "{}"}}}
+    add_problem_handlers(app)
+
+    @app.get("/stream", response_class=ChatStream, responses={200: own})
+    async def stream(plugchat: PlugChatDep) -> ChatStream:
+        return ChatStream(plugchat.iter_pages())
+
+    response = app.openapi()["paths"]["/stream"]["get"]["responses"]["200"]
+    items = {"$ref": "#/components/schemas/Chat"}
+    assert response["description"] == "Mine."
+    assert response["content"] == {"application/x-ndjson": {"example": "{}", "itemSchema": items}}
+
+
 def test_streams_alone_have_a_schema_too(account: PlugChatSimulator) -> None:
     """Where nothing else has brought that of a chat, or an own class has its name; handlers are not needed."""
 
