@@ -273,6 +273,19 @@ for kind in (Chat, Page):
     subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
 
 
+def test_without_pydantic_a_class_has_no_serializer(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As if there was no such attribute: here for a class that nobody has asked before."""
+
+    @attrs.frozen
+    class Lead(Chat):
+        score: int = 0
+
+    monkeypatch.setitem(sys.modules, "pydantic", None)
+    assert not hasattr(Lead, "__pydantic_serializer__")
+    monkeypatch.undo()
+    assert hasattr(Lead, "__pydantic_serializer__")
+
+
 ItemT = typing.TypeVar("ItemT")
 
 
