@@ -32,6 +32,11 @@ def _url_text(url: "str | URL | UrlText | None") -> str | None:
     return cast("str | None", plain_url(url))  # checked when the account is fetched
 
 
+def _shown(base_url: str | None) -> str:
+    """Return the repr of a base URL. One with a password is refused, but later."""
+    return "***" if "@" in str(base_url) else repr(base_url)
+
+
 @frozen
 class Account:
     """One account of many.
@@ -45,7 +50,7 @@ class Account:
 
     name: str
     token: str | SecretText | TokenFunction = field(repr=False)
-    base_url: str | None = field(default=None, converter=_url_text)
+    base_url: str | None = field(default=None, converter=_url_text, repr=_shown)
 
 
 def read_accounts(file: str | os.PathLike[str], *, insecure_http: bool = False) -> list[Account]:

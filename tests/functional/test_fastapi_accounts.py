@@ -153,17 +153,17 @@ def test_it_is_overridden_as_any_dependency() -> None:
 
 
 @pytest.mark.parametrize(
-    "accounts",
+    ("accounts", "named"),
     [
-        ["sales"],
-        {1: SALES},
-        {"sales": 5, "support": SUPPORT},
-        {"sales": SALES, "support": f"{SUPPORT}\n"},
-        {"sales": Account("sales", SALES, "ftp://u:s3cret-pw@localhost")},
+        (["sales"], None),
+        ({1: SALES}, None),
+        ({"sales": 5, "support": SUPPORT}, "sales"),
+        ({"sales": SALES, "support": f"{SUPPORT}\n"}, "support"),
+        ({"sales": Account("sales", SALES, "ftp://u:s3cret-pw@localhost")}, "sales"),
     ],
 )
-def test_wrong_accounts_end_the_start(accounts: Any) -> None:
-    """With an error that says why, and no token in any frame."""
+def test_wrong_accounts_end_the_start(accounts: Any, named: str | None) -> None:
+    """With an error that says why and names the account, and no token in any frame."""
     lifespan: Callable[[FastAPI], Any] = plugchat_lifespan(accounts=accounts)
     del accounts
 
@@ -174,6 +174,7 @@ def test_wrong_accounts_end_the_start(accounts: Any) -> None:
     with pytest.raises(ConfigurationError) as caught:
         asyncio.run(run())
     assert isinstance(caught.value, InvalidTypeError | ValueError)
+    assert caught.value.account == named
     assert "s3cret" not in what_frames_show(caught.value)
 
 
