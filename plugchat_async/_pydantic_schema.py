@@ -103,8 +103,9 @@ class _Serializer:
     def __get__(self, instance: object, owner: Any) -> "SchemaSerializer":
         try:
             return _serializer_of(owner)
-        except ModuleNotFoundError as error:  # somebody asks who looks at all attributes
-            raise AttributeError(str(error)) from None
+        # Somebody may ask who looks at all attributes: without pydantic, or where a field's class has no schema.
+        except Exception as error:
+            raise AttributeError(str(error)) from error
 
 
 @cache

@@ -1,6 +1,7 @@
 """Chats, pages, events and reports in pydantic: as fields of models, as JSON, and in schemas that clients read."""
 
 import dataclasses
+import inspect
 import re
 import subprocess
 import sys
@@ -10,7 +11,7 @@ from typing import Annotated, Any
 
 import attrs
 import pytest
-from pydantic import BaseModel, Field, TypeAdapter, ValidationError
+from pydantic import BaseModel, Field, PydanticSchemaGenerationError, TypeAdapter, ValidationError
 from pydantic_core import to_json
 
 from plugchat_async import (
@@ -284,6 +285,22 @@ def test_without_pydantic_a_class_has_no_serializer(monkeypatch: pytest.MonkeyPa
     assert not hasattr(Lead, "__pydantic_serializer__")
     monkeypatch.undo()
     assert hasattr(Lead, "__pydantic_serializer__")
+
+
+def test_a_class_without_a_schema_can_be_looked_at() -> None:
+    """One of its fields is of a class that pydantic does not know."""
+
+    class Unknown:
+        pass
+
+    @attrs.frozen
+    class Lead(Chat):
+        owner: Unknown | None = None
+
+    assert not hasattr(Lead, "__pydantic_serializer__")
+    assert dict(inspect.getmembers(Lead))
+    with pytest.raises(PydanticSchemaGenerationError, match="Unknown"):
+        TypeAdapter(Lead)
 
 
 ItemT = typing.TypeVar("ItemT")
