@@ -6,7 +6,7 @@ from contextlib import asynccontextmanager
 from typing import Annotated, Any
 
 import pytest
-from fastapi import Depends, FastAPI, WebSocket
+from fastapi import Depends, FastAPI, WebSocket, WebSocketDisconnect
 from fastapi.testclient import TestClient
 
 from plugchat_async import Account, Chat, ConfigurationError, InvalidTypeError, PlugChatSession
@@ -90,6 +90,9 @@ def test_an_unknown_account_is_not_found(simulator: PlugChatSimulator) -> None:
         answer = client.get("/accounts/nobody/count")
         assert (answer.status_code, answer.json()) == (404, {"detail": "There is no account of this name."})
         assert client.get("/support").status_code == 500
+        with pytest.raises(WebSocketDisconnect) as closed, client.websocket_connect("/accounts/nobody/socket"):
+            pytest.fail("it was accepted")
+        assert (closed.value.code, closed.value.reason) == (1008, "There is no account of this name.")
         parameters = client.get("/openapi.json").json()["paths"]["/accounts/{account}/count"]["get"]["parameters"]
     assert [(known["name"], known["in"], known["required"]) for known in parameters] == [("account", "path", True)]
     assert not simulator.requests
