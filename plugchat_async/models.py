@@ -136,7 +136,10 @@ class Page(Generic[ItemT]):
 
     @cached_property
     def headers(self) -> Mapping[str, str]:
-        """The response's headers, names in lower case, without cookies. Lines of one name are joined by ", "."""
+        """The response's headers, names in lower case, without cookies. Lines of one name are joined by ", ".
+
+        A value is cut after 2,048 characters; `raw_headers` are whole.
+        """
         return read_headers(self.raw_headers)
 
     @property
