@@ -170,7 +170,7 @@ def test_the_fields_of_a_derived_class_are_pydantics() -> None:
 
     @attrs.frozen
     class Marked(Page):
-        _mark: int = 0
+        _mark: int = attrs.field(default=0, alias="mark")
 
     lead, marked = TypeAdapter(Lead), TypeAdapter(Marked)
     assert lead.json_schema()["properties"]["score"]["maximum"] == 10
