@@ -119,8 +119,12 @@ def _core_schema(
     cls: type[Any], arguments: tuple[Any, ...], client: ClientSchema, handler: "GetCoreSchemaHandler"
 ) -> "CoreSchema":
     """Return the schema of a class: its values are taken as they are, and objects of JSON become values."""
+    from pydantic import PydanticUserError  # noqa: PLC0415 - see above
     from pydantic_core import core_schema  # noqa: PLC0415 - see above
 
+    if any("__dataclass_fields__" in (own := vars(base)) and "__attrs_attrs__" not in own for base in cls.__mro__):
+        # attrs does not know its fields, so they would be left out without a word.
+        raise PydanticUserError(f"{cls.__name__} is derived by dataclass: use attrs.frozen instead", code=None)
     reference = _reference(cls) + (f"[{','.join(map(_reference, arguments))}]" if arguments else "")
     outer = _being_made.get()
     if reference in outer:  # a class with a field of its own type

@@ -11,7 +11,14 @@ from typing import Annotated, Any
 
 import attrs
 import pytest
-from pydantic import BaseModel, Field, PydanticSchemaGenerationError, TypeAdapter, ValidationError
+from pydantic import (
+    BaseModel,
+    Field,
+    PydanticSchemaGenerationError,
+    PydanticUserError,
+    TypeAdapter,
+    ValidationError,
+)
 from pydantic_core import to_json
 
 from plugchat_async import (
@@ -253,11 +260,13 @@ def test_a_chat_passes_for_a_dataclass() -> None:
         note: str = ""
 
     # Type checkers do not see it.
+    with pytest.raises(PydanticUserError, match="Noted is derived by dataclass: use attrs.frozen instead"):
+        TypeAdapter(Noted)
     chat, lead, noted, page = (typing.cast("Any", of) for of in (CHAT, Lead, Noted, Page))
     assert Chat(**dataclasses.asdict(chat)) == CHAT
     assert dataclasses.replace(chat, unread=4) == attrs.evolve(CHAT, unread=4)
     assert [field.name for field in dataclasses.fields(lead)] == [a.name for a in attrs.fields(Lead)]
-    assert noted("1", note="x").note == "x"
+    assert b'"note":"x"' in to_json(noted("1", note="x"))
     assert not dataclasses.is_dataclass(page)
 
 
