@@ -96,14 +96,15 @@ class FastLane:
 def fast_lane(cls: Any) -> FastLane | None:
     """Return the fast lane of a class, or None if only the converter can read it.
 
-    That is a class with a field of a type that `Chat` has not, or with code that runs when an object is made.
+    That is a class with a field of a type that `Chat` has not, with two fields of one key, or with code that runs when
+    an object is made.
     """
     called = ("__attrs_pre_init__", "__attrs_post_init__", "__attrs_init__", "_attrs_cached_hash")
     if any(hasattr(cls, name) for name in called) or not all(map(_is_plain, attrs.fields(cls))):
         return None
     try:
         return FastLane(cls)
-    except KeyError:
+    except (KeyError, ValueError):
         return None
 
 
@@ -136,12 +137,14 @@ def _compile_build(cls: Any, members: "Sequence[attrs.Attribute[Any]]") -> Calla
     """
     draft = type(f"_{cls.__name__}Draft", (cls,), _DRAFT_BODY)
     ids = [a.name for a in members if a.name in ID_FIELDS]
-    times = [a.name for a in members if a.type == datetime | None and a.name != "muted_until"]
+    # Not under their own names, which may be those of other variables.
+    names = [a.name for a in members if a.type == datetime | None and a.name != "muted_until"]
+    times = {name: f"time{number}" for number, name in enumerate(names)}
     columns = [f"times([row.{name} for row in rows])" for name in times]
     lines = [
         "def build(rows):",
         " items = list(map(new, repeat(draft, len(rows))))",
-        f" for {', '.join(['item', 'row', *times])} in zip({', '.join(['items', 'rows', *columns])}):",
+        f" for {', '.join(['item', 'row', *times.values()])} in zip({', '.join(['items', 'rows', *columns])}):",
     ]
     for a in members:
         if a.name in ids and a.type == str | None:
@@ -149,7 +152,7 @@ def _compile_build(cls: Any, members: "Sequence[attrs.Attribute[Any]]") -> Calla
         elif a.name == "muted_until":
             lines.append(f"  item.{a.name} = mute_end(row.{a.name}) if row.{a.name} else None")
         elif a.name in times:
-            lines.append(f"  item.{a.name} = {a.name}")
+            lines.append(f"  item.{a.name} = {times[a.name]}")
         else:
             lines.append(f"  item.{a.name} = row.{a.name}")
     if ids and all(a.type == str | None for a in members if a.name in ids):

@@ -96,6 +96,14 @@ def structure_time(value: object, _: object = datetime) -> datetime | None:
     raise MalformedValueError(_EXPECTED_TIME)
 
 
+def required_time(read: Callable[[Any, Any], object], value: object, of: object) -> object:
+    """Return a time that may not be None: as a hook `read` reads it, but 0, "none", can't be read."""
+    time = read(value, of)
+    if time is None:
+        raise MalformedValueError(_EXPECTED_TIME)
+    return time
+
+
 def structure_mute_end(value: object, _: object = datetime) -> datetime | None:
     """Return the end of a muting: a time, or -1, "forever"."""
     return FOREVER if _number(value) == -1 else structure_time(value)

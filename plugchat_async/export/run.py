@@ -15,13 +15,14 @@ from plugchat_async._internal.clock import Clock
 from plugchat_async._internal.files import flush_folder, flush_to_disk, output_errors
 from plugchat_async._internal.links import resolve
 from plugchat_async._internal.validation import check_function, check_int, check_type
+from plugchat_async._items import columns_of
 from plugchat_async.bulk.accounts import Account
 from plugchat_async.bulk.fetch import BulkOptions, BulkSettings, settings_of
 from plugchat_async.bulk.names import AccountNames
 from plugchat_async.bulk.workers import MAX_CONCURRENCY
 from plugchat_async.calls import CHATS, Call
 from plugchat_async.errors import InvalidValueError
-from plugchat_async.export.csv_and_json import CsvDialect, json_line
+from plugchat_async.export.csv_and_json import ACCOUNT, CsvDialect, json_line
 from plugchat_async.export.folder import FAILURES, parts_folder, remove_parts
 from plugchat_async.export.manifest import Manifest
 from plugchat_async.export.manifest_lines import Layout, ManifestEntry
@@ -94,6 +95,12 @@ def check_export_options(options: ExportOptions) -> tuple[ExportSettings, BulkSe
     settings = ExportSettings(**own)
     if settings.merge_people and bulk.call != CHATS:
         raise InvalidValueError("merge_people merges chats, not the items of another call", "Leave out merge_people.")
+    item: Any = bulk.call.item
+    if ACCOUNT in columns_of(item):
+        raise InvalidValueError(
+            f"{item.__name__} has a field `{ACCOUNT}`, the name of the column with the account's name",
+            "Rename the field, or write one account with write_jsonl, write_csv or write_parquet.",
+        )
     return settings, bulk
 
 

@@ -388,6 +388,25 @@ async def test_files_of_a_class_of_your_own(tmp_path: Path) -> None:
     assert list(read_jsonl(file, item=OnlyPhone)) == [OnlyPhone("1")]
 
 
+@attrs.frozen
+class Owned:
+    """An item whose field has the name of a column of exports."""
+
+    phone: str
+    account: str | None = None
+    last_message_time: datetime | None = None
+
+
+async def test_an_export_has_one_column_account(tmp_path: Path) -> None:
+    """A field of that name would be a second one, or hide it; files of one account have no such column."""
+    with pytest.raises(InvalidValueError, match="Owned has a field `account`") as caught:
+        await export_many([], tmp_path, call=Call("/x", Owned))
+    assert caught.value.hint.startswith("Rename the field")
+    assert not list(tmp_path.iterdir())
+    await write_csv([Owned("1", "x")], tmp_path / "x.csv", item=Owned)
+    assert (tmp_path / "x.csv").read_text() == "phone,account,last_message_time\n1,x,\n"
+
+
 async def test_an_export(tmp_path: Path) -> None:
     """Its folder is of one call: a run with another is refused, and the same goes on."""
     async with PlugChatSimulator(30, contacts=40) as sim:
