@@ -3,7 +3,8 @@
 import csv
 import io
 import re
-from datetime import datetime
+from contextlib import suppress
+from datetime import UTC, datetime
 from typing import Any, Final, Literal
 
 import msgspec
@@ -19,6 +20,8 @@ ACCOUNT = "account"
 CsvDialect = Literal["rfc4180", "excel"]
 # Excel takes a file for UTF-8 if it begins so.
 _BOM: Final = "\ufeff"
+# From here on, a spreadsheet does not keep all digits of a number.
+MAX_CELL_NUMBER: Final = 10**15
 # What a spreadsheet would take for a number, a date or a time, and show as another: 5.512E+12 for a phone.
 _NUMBER_LIKE: Final = re.compile(r"(?=.*[0-9])[-+0-9 .,:/()%$eE]{1,255}")
 
@@ -111,7 +114,8 @@ def to_csv(chat: AttrsInstance, account: str | None = None, dialect: CsvDialect 
         chat: The chat, or an item of another call.
         account: The name of its account, for a first cell (default None: no such cell).
         dialect: "rfc4180" (default), or "excel": cells are separated by semicolons, times are such as
-            `2021-06-06 15:01:27`, and a text of digits is a formula whose value is that text, such as `="5511…"`.
+            `2021-06-06 15:01:27`, and a text of digits is a formula whose value is that text, such as `="5511…"`, as is
+            a number of more than 15 digits.
     """
     line = io.StringIO()
     item: Any = type(chat)
@@ -127,11 +131,21 @@ def to_csv(chat: AttrsInstance, account: str | None = None, dialect: CsvDialect 
 def _excel_cell(value: object) -> object:
     match value:
         case datetime():
-            return value.replace(tzinfo=None).isoformat(" ", "seconds")
+            return naive_utc(value).isoformat(" ", "seconds")
+        case int() if abs(value) >= MAX_CELL_NUMBER:
+            return f'="{value}"'
         case str() if _NUMBER_LIKE.fullmatch(value):
             return f'="{value}"'
         case _:
             return _cell(value)
+
+
+def naive_utc(time: datetime) -> datetime:
+    """Return a time as spreadsheets know them: in UTC, and without saying so."""
+    # One at the end of the calendar, such as FOREVER in another zone, can't be moved.
+    with suppress(OverflowError):
+        time = time if time.tzinfo is None else time.astimezone(UTC)
+    return time.replace(tzinfo=None)
 
 
 def _cell(value: object) -> object:

@@ -3,7 +3,7 @@
 # pyright: reportUnknownMemberType=false, reportMissingTypeStubs=false
 # The types of pyarrow are incomplete, and pandas has none.
 
-from collections.abc import AsyncIterable, Awaitable, Callable, Iterable, Sequence
+from collections.abc import AsyncIterable, Awaitable, Callable, Generator, Iterable, Sequence
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, TypeVar, overload
 
@@ -98,7 +98,11 @@ def _converted(chats: Items, item: type[Any], convert: Callable[[Sequence[Any]],
     source: Source[AttrsInstance] = Source("chats", chats, item)
     if isinstance(chats, AsyncIterable):
         return _when_read(source, chats, convert)
-    return convert(source.take_all())
+    try:
+        return convert(source.take_all())
+    finally:
+        if isinstance(chats, Generator):
+            chats.close()
 
 
 async def _when_read(source: Source[AttrsInstance], chats: Items, convert: Callable[[Sequence[Any]], T]) -> T:

@@ -17,6 +17,7 @@ from plugchat_async import (
     InvalidTypeError,
     InvalidValueError,
     MissingExtraError,
+    PendingChat,
     PlugChatSession,
     WalkReport,
     export_many,
@@ -73,8 +74,18 @@ async def test_a_walk_that_fails_is_closed(
     with pytest.raises(Exception, match="401"):
         await to(walk)
     assert walk.ended
-    with pytest.raises(InvalidValueError, match="more than 64 bits"):
+    with pytest.raises(InvalidValueError, match="a chat's unread or messages_unread has more than 64 bits"):
         to([Chat("1", unread=2**63)])
+    pending = [PendingChat("1", unread_messages_count=2**63)]
+    with pytest.raises(
+        InvalidValueError, match="a pending chat's unread_messages_count has more than 64 bits"
+    ) as caught:
+        to_arrow(pending, item=PendingChat)
+    assert caught.value.hint == "Leave that pending chat out, or write jsonl or csv instead."
+    things: Any = (thing for thing in [Chat("1"), 5])
+    with pytest.raises(InvalidTypeError):
+        to(things)
+    assert things.gi_frame is None  # closed
 
 
 async def test_what_is_no_chat_is_refused(to: Callable[[Any], Any]) -> None:
