@@ -1,5 +1,6 @@
 """The folder of an export is read as a folder by the usual libraries: all chats, nothing else, phones as text."""
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,8 +12,11 @@ import pyarrow.dataset as ds
 import pyarrow.parquet as pq
 import pytest
 
-from plugchat_async import export_many
+from plugchat_async import FOREVER, Chat, export_many, to_polars
+from plugchat_async.export.folder import make_bookkeeping
+from plugchat_async.export.writers import open_writer
 from plugchat_async.testing import Fault, PlugChatSimulator
+from support.chats import TIME
 from support.exports import FAILURES, MANIFEST, Style, account, only
 
 pytestmark = [
@@ -56,7 +60,7 @@ def with_arrow(folder: Path, style: Style) -> Any:
 def with_polars(folder: Path, style: Style) -> Any:
     read: dict[str, Callable[..., pl.DataFrame]] = {
         "parquet": pl.read_parquet,
-        "jsonl": lambda files: pl.read_ndjson(files, schema_overrides=TEXT),
+        "jsonl": lambda files: pl.read_ndjson(files, schema={"account": pl.String} | to_polars([]).schema),
         "csv": lambda files: pl.read_csv(files, schema_overrides=TEXT),
     }
     return read[style](folder / f"*.{style}").select("account", "phone").iter_rows()
@@ -109,6 +113,33 @@ async def test_a_folder_is_read_as_one(
     """Neither failed accounts nor half files are among its rows."""
     whole = await export(tmp_path / "out", sim, style)
     assert in_order(read(tmp_path / "out", style)) == whole
+
+
+PAGE = Path(__file__).parents[2] / "docs/how-to/read-an-export.md"
+PROGRAMS = re.findall(r"```python\n(.*?)```", PAGE.read_text("utf-8"), re.DOTALL)
+
+
+@pytest.mark.parametrize("program", PROGRAMS, ids=lambda program: program.split()[1])
+def test_columns_may_hold_nothing_at_first(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], program: str
+) -> None:
+    """What the page shows reads accounts without chats, and chats without a name, a time or a phone before others."""
+    for library in ("pandas", "duckdb", "dask.dataframe"):
+        if f"import {library}" in program:
+            pytest.importorskip(library)
+    whole = Chat("0055", "Ana", 3, TIME, messages_unread=3, lid="012@lid", is_pinned=True, muted_until=FOREVER)
+    accounts: dict[str, list[Chat]] = {"a": [], "b": [Chat("077")] * 200 + [Chat(lid="1@lid")], "c": [whole], "d": []}
+    styles: tuple[Style, ...] = ("parquet", "jsonl", "csv")
+    for folder, style in zip(("out", "lines", "cells"), styles, strict=True):
+        (tmp_path / folder).mkdir()
+        make_bookkeeping(tmp_path / folder, sync=False)
+        for name, chats in accounts.items():
+            writer = open_writer(style, tmp_path / folder / f"{name}.{style}", name)
+            writer.write(chats)
+            writer.commit()
+    monkeypatch.chdir(tmp_path)
+    exec(program, {})
+    assert capfd.readouterr().out
 
 
 async def test_a_folder_of_parquet_needs_no_pattern(tmp_path: Path, sim: PlugChatSimulator) -> None:
