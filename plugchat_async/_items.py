@@ -8,9 +8,9 @@ from operator import attrgetter
 from typing import TYPE_CHECKING, Any, Final, Self, cast, get_args
 
 import msgspec
-from attrs import asdict, evolve, fields, resolve_types
+from attrs import asdict, evolve, fields, has, resolve_types
 
-from plugchat_async.errors import InvalidValueError
+from plugchat_async.errors import InvalidTypeError, InvalidValueError
 
 # The class of what a list holds. Type checkers take `Page` for `Page[Chat]`; Python 3.11 and 3.12 know no such default.
 if TYPE_CHECKING:
@@ -67,6 +67,15 @@ class ListItem:
 
         """
         return item_from_dict(cls, values)
+
+
+def check_item(item: object) -> None:
+    """Raise InvalidTypeError unless something is a class of items."""
+    if not isinstance(item, type) or not has(item):
+        got = item.__name__ if isinstance(item, type) else repr(item)
+        raise InvalidTypeError(
+            f"item must be an attrs class, got {got[:80]}", "Pass the class of the items, such as Contact."
+        )
 
 
 @cache

@@ -344,8 +344,16 @@ async def test_a_file_of_chats_takes_no_contacts(tmp_path: Path) -> None:
     """The columns would be other ones."""
     with pytest.raises(InvalidTypeError, match="chats must yield Chat, got Contact"):
         await write_csv([Contact("1")], tmp_path / "x.csv")
-    with pytest.raises(InvalidTypeError, match="item must be of type type, got str"):
-        await write_csv([], tmp_path / "x.csv", item=cast("Any", "Contact"))
+    wrong: list[Any] = ["Contact", int, Contact("1")]
+    for item in wrong:
+        for write in (write_jsonl, write_csv, write_xlsx, write_parquet):
+            with pytest.raises(InvalidTypeError, match="item must be an attrs class, got "):
+                await write([], tmp_path / "x", item=item)
+        for to in (to_arrow, to_polars):
+            with pytest.raises(InvalidTypeError, match="item must be an attrs class, got "):
+                to([], item=item)
+        with pytest.raises(InvalidTypeError, match="item must be an attrs class, got "):
+            list(read_jsonl(tmp_path / "x", item=item))
     assert not list(tmp_path.iterdir())
     (tmp_path / "x.jsonl").write_text('{"name":"x"}\n')
     with pytest.raises(InvalidValueError, match="line 1 of .*: not a contact: there is neither a phone nor a lid"):

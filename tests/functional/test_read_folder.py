@@ -60,7 +60,7 @@ def with_arrow(folder: Path, style: Style) -> Any:
 def with_polars(folder: Path, style: Style) -> Any:
     read: dict[str, Callable[..., pl.DataFrame]] = {
         "parquet": pl.read_parquet,
-        "jsonl": lambda files: pl.read_ndjson(files, schema={"account": pl.String} | to_polars([]).schema),
+        "jsonl": lambda files: pl.read_ndjson(files, schema={"account": pl.String, **to_polars([]).schema}),
         "csv": lambda files: pl.read_csv(files, schema_overrides=TEXT),
     }
     return read[style](folder / f"*.{style}").select("account", "phone").iter_rows()
