@@ -62,7 +62,7 @@ class Manifest:
         limit: The largest number of chats for each account (default None: no limit).
         dialect: That of CSV (default "rfc4180").
         merge_people: Whether there is one chat for each person (default False).
-        call: The path of what is listed (default: that of chats).
+        call: What is listed: the path (default: that of chats), with the class if that is one of the user's.
         restart: Whether to fetch all accounts again. The earlier files are kept until all of their accounts have new
             ones.
         sync: Whether each line is on disk when it is written (default True).

@@ -20,6 +20,7 @@ from plugchat_async import (
     PENDING_CHATS,
     Account,
     Call,
+    Chat,
     Contact,
     InvalidTypeError,
     InvalidValueError,
@@ -441,5 +442,14 @@ async def test_an_export(tmp_path: Path) -> None:
         held = "holds all items of /api/whatsapp/contacts of each account as csv for excel"
         with pytest.raises(InvalidValueError, match=held):
             await export_many(accounts, folder, call=CONTACTS, format="csv")
+        mine = Call(CONTACTS.path, OnlyPhone)
+        held = "holds all items of /api/whatsapp/contacts of each account .*/contacts as OnlyPhone of each"
+        with pytest.raises(InvalidValueError, match=held):  # its columns are other ones
+            await export_many(accounts, folder, call=mine, format="csv", dialect="excel")
+        assert (await export_many(accounts, tmp_path / "mine", call=mine)).finished == 1
+        same = Call(CONTACTS.path, Contact, consistency="strict")
+        assert (await export_many(accounts, folder, call=same, format="csv", dialect="excel")).skipped == 1
+        chats = Call("/api/whatsapp/chats", Chat, consistency="strict")
+        assert (await export_many(accounts, tmp_path / "people", call=chats, merge_people=True)).finished == 1
         with pytest.raises(InvalidValueError, match="merge_people merges chats, not the items of another call"):
             await export_many(accounts, tmp_path, call=CONTACTS, merge_people=True)
