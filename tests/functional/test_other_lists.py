@@ -193,6 +193,25 @@ def _rename_one(sim: PlugChatSimulator, rnd: random.Random, _: object) -> None:
     sim.rename_contact(rnd.choice(sim.contacts), rnd.choice(("Aaron", "Mia", "Zeca")))
 
 
+async def test_contacts_are_listed_by_name() -> None:
+    """Those without a name last, also after a change; quirks turn the list around."""
+
+    def place(contact: Contact) -> tuple[bool, str, str]:
+        return contact.name is None, (contact.name or "").casefold(), contact.id
+
+    for order in ("newest", "oldest"):
+        async with PlugChatSimulator(contacts=50, quirks=Quirks(order=order)) as sim, session(sim) as plugchat:
+            first, last = sim.contacts[0], sim.contacts[-1]
+            renamed = sim.rename_contact(first, None)
+            sim.rename_contact(last, "AAA")
+            sim.new_contact()
+            assert list(sim.contacts) == sorted(sim.contacts, key=place)
+            assert sim.contacts[0].id == last.id
+            assert renamed in sim.contacts[30:]
+            found = await plugchat.list_contacts()
+            assert found == list(sim.contacts if order == "newest" else sim.contacts[::-1])
+
+
 async def test_a_contact_is_deleted() -> None:
     """The deleted one is in the list no more, and is unknown after that."""
     async with PlugChatSimulator(0, contacts=3) as sim, session(sim) as plugchat:
@@ -270,6 +289,9 @@ async def test_many_accounts() -> None:
         assert {request.path for request in sim.requests} == {CONTACTS.path}
         async for _, page in fetch_many(accounts, call=PENDING_CHATS, stream=True):
             assert {type(item).__name__ for item in page.items} == {"PendingChat"}
+        # Strict by default, as in a session: a walk begins with a page that may hold all.
+        first = next(request for request in sim.requests if request.path == PENDING_CHATS.path)
+        assert first.page_size == "1000"
     with pytest.raises(InvalidTypeError, match="call must be of type plugchat_async.Call, got str"):
         fetch_many([], call=cast("Any", "/api/whatsapp/contacts"))
 

@@ -82,6 +82,19 @@ async def test_a_walk_that_fails_is_closed(
     ) as caught:
         to_arrow(pending, item=PendingChat)
     assert caught.value.hint == "Leave that pending chat out, or write jsonl or csv instead."
+    closed: list[bool] = []
+
+    async def things_that_come() -> AsyncIterator[Any]:
+        try:
+            for thing in (Chat("1"), 5):
+                yield thing
+        finally:
+            closed.append(True)
+
+    coming = things_that_come()
+    with pytest.raises(InvalidTypeError):
+        await to(coming)
+    assert closed == [True]
     things: Any = (thing for thing in [Chat("1"), 5])
     with pytest.raises(InvalidTypeError):
         to(things)
