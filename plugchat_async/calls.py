@@ -34,7 +34,9 @@ class Call(Generic[ItemT_co]):
     """A call of the vendor that lists something page by page. `PlugChatSession.walk` reads it.
 
     The name of a field is snake_case; on the wire it is camelCase, and its type chooses how it is read: str, int, bool
-    or datetime, each also `| None`. `phone` (and `lid`, if there is one) identifies an item.
+    or datetime, each also `| None`. As in `Chat`, `is_pinned`, `is_archived` and `muted_until` are `pinned`, `archived`
+    and `muteEndTime` on the wire; a name without an underscore, such as `isPinned`, is the same there. `phone` (and
+    `lid`, if there is one) identifies an item.
 
         @frozen
         class Tag:

@@ -120,10 +120,10 @@ def open_writer(
     """
     match file_format:
         case "jsonl":
-            return LineWriter(path, to_json, "", account, **options)
+            return LineWriter(path, partial(to_json, item=item), "", account, **options)
         case "csv":
             header = csv_header(item, account=account is not None, dialect=dialect) + "\n"
-            return LineWriter(path, partial(to_csv, dialect=dialect), header, account, **options)
+            return LineWriter(path, partial(to_csv, dialect=dialect, item=item), header, account, **options)
         case "parquet":
             require_library("parquet")
             from plugchat_async.export.parquet import ParquetChatWriter  # noqa: PLC0415 - needs the extra

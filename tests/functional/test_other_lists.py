@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Any, cast
+from zipfile import ZipFile
 
 import attrs
 import pyarrow.parquet as pq
@@ -401,6 +402,31 @@ class OnlyPhone:
     @property
     def last_message_time(self) -> None:
         """It has none."""
+
+
+@attrs.frozen
+class Customer(Contact):
+    """A contact, and more than that."""
+
+    number: int = 0
+
+
+@pytest.mark.parametrize("file_format", ["jsonl", "csv", "parquet", "xlsx"])
+async def test_a_file_has_the_columns_of_its_class(file_format: Any, tmp_path: Path) -> None:
+    """Those of `item`, whatever its subclasses have besides: in each format the same."""
+    write: Any = {"jsonl": write_jsonl, "csv": write_csv, "parquet": write_parquet, "xlsx": write_xlsx}[file_format]
+    if file_format == "xlsx":
+        pytest.importorskip("xlsxwriter")
+    files = tmp_path / f"a.{file_format}", tmp_path / f"b.{file_format}"
+    await write([Customer("1", "Ana", number=5), Contact("2")], files[0], item=Contact)
+    await write([Contact("1", "Ana"), Contact("2")], files[1], item=Contact)
+    if file_format == "parquet":
+        assert pq.read_table(files[0]) == pq.read_table(files[1])
+    elif file_format == "xlsx":
+        sheets = [ZipFile(file).read("xl/worksheets/sheet1.xml") for file in files]
+        assert sheets[0] == sheets[1]
+    else:
+        assert files[0].read_text() == files[1].read_text()
 
 
 async def test_files_of_a_class_of_your_own(tmp_path: Path) -> None:

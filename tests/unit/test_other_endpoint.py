@@ -99,6 +99,7 @@ class Order:
 class Pinned:
     phone: str
     pinned: bool = False
+    isPinned: bool = False  # noqa: N815 - the gateway's own name
     is_pinned: bool = False
     last_message_time: datetime | None = None
 
@@ -112,12 +113,19 @@ class Paid:
 
 async def test_fields_may_have_any_names() -> None:
     """Those of what reads them, and two for one key of the gateway."""
-    row = {"phone": "1", "times": "1768497607000", "rows": 0, "pinned": "1", "lastMessageTime": 1768497607}
+    row = {
+        "phone": "1",
+        "times": "1768497607000",
+        "rows": 0,
+        "pinned": "1",
+        "isPinned": 1,
+        "lastMessageTime": 1768497607,
+    }
     time = datetime(2026, 1, 15, 17, 20, 7, tzinfo=UTC)
     rows = answer(row)
     for item, expected in (
         (Order, Order("1", times=time, last_message_time=time)),
-        (Pinned, Pinned("1", pinned=True, is_pinned=True, last_message_time=time)),
+        (Pinned, Pinned("1", pinned=True, isPinned=True, is_pinned=True, last_message_time=time)),
     ):
         async with RawServer(answering(rows, *[answer()] * 3, close=False)) as server, session(server) as plugchat:
             assert await plugchat.walk(Call("/x", item)).to_list() == [expected]
