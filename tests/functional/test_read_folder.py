@@ -5,6 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import attrs
 import polars as pl
 import pyarrow as pa
 import pyarrow.csv
@@ -12,9 +13,7 @@ import pyarrow.dataset as ds
 import pyarrow.parquet as pq
 import pytest
 
-from plugchat_async import FOREVER, Chat, export_many, to_polars
-from plugchat_async.export.folder import make_bookkeeping
-from plugchat_async.export.writers import open_writer
+from plugchat_async import FOREVER, Chat, export_many, to_polars, write_csv, write_jsonl, write_parquet
 from plugchat_async.testing import Fault, PlugChatSimulator
 from support.chats import TIME
 from support.exports import FAILURES, MANIFEST, Style, account, only
@@ -119,24 +118,30 @@ PAGE = Path(__file__).parents[2] / "docs/how-to/read-an-export.md"
 PROGRAMS = re.findall(r"```python\n(.*?)```", PAGE.read_text("utf-8"), re.DOTALL)
 
 
+@attrs.frozen
+class Row(Chat):
+    """A row of an export."""
+
+    account: str = ""
+
+
 @pytest.mark.parametrize("program", PROGRAMS, ids=lambda program: program.split()[1])
-def test_columns_may_hold_nothing_at_first(
+async def test_columns_may_hold_nothing_at_first(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], program: str
 ) -> None:
     """What the page shows reads accounts without chats, and chats without a name, a time or a phone before others."""
     for library in ("pandas", "duckdb", "dask.dataframe"):
         if f"import {library}" in program:
             pytest.importorskip(library)
-    whole = Chat("0055", "Ana", 3, TIME, messages_unread=3, lid="012@lid", is_pinned=True, muted_until=FOREVER)
-    accounts: dict[str, list[Chat]] = {"a": [], "b": [Chat("077")] * 200 + [Chat(lid="1@lid")], "c": [whole], "d": []}
-    styles: tuple[Style, ...] = ("parquet", "jsonl", "csv")
-    for folder, style in zip(("out", "lines", "cells"), styles, strict=True):
-        (tmp_path / folder).mkdir()
-        make_bookkeeping(tmp_path / folder, sync=False)
+    whole = Row(
+        "0055", "Ana", 3, TIME, messages_unread=3, lid="012@lid", is_pinned=True, muted_until=FOREVER, account="c"
+    )
+    accounts = {"a": [], "b": [Row("077", account="b")] * 200 + [Row(lid="1@lid", account="b")], "c": [whole], "d": []}
+    writers: dict[str, Callable[..., Any]] = {"parquet": write_parquet, "jsonl": write_jsonl, "csv": write_csv}
+    for folder, (style, write) in zip(("out", "lines", "cells"), writers.items(), strict=True):
+        (tmp_path / folder / ".plugchat").mkdir(parents=True)
         for name, chats in accounts.items():
-            writer = open_writer(style, tmp_path / folder / f"{name}.{style}", name)
-            writer.write(chats)
-            writer.commit()
+            await write(chats, tmp_path / folder / f"{name}.{style}", item=Row)
     monkeypatch.chdir(tmp_path)
     exec(program, {})
     assert capfd.readouterr().out
