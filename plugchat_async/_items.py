@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from datetime import UTC, datetime
 from functools import cache
 from operator import attrgetter
@@ -124,6 +125,14 @@ def _checked(item: T) -> T:
     if times:
         changed = evolve(changed, **times)
     return cast("T", changed)
+
+
+def naive_utc(time: datetime) -> datetime:
+    """Return a time as spreadsheets and tables show them: in UTC, and without saying so."""
+    # One at the end of the calendar, such as FOREVER in another zone, can't be moved.
+    with suppress(OverflowError):
+        time = time if time.tzinfo is None else time.astimezone(UTC)
+    return time.replace(tzinfo=None)
 
 
 @cache

@@ -3,14 +3,13 @@
 import csv
 import io
 import re
-from contextlib import suppress
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any, Final, Literal
 
 import msgspec
 from attrs import AttrsInstance
 
-from plugchat_async._items import T, columns_of, getter_of, item_from_dict
+from plugchat_async._items import T, columns_of, getter_of, item_from_dict, naive_utc
 from plugchat_async.errors import InvalidValueError
 from plugchat_async.models import Chat, ChatAdded, ChatChanged, ChatEvent
 
@@ -139,14 +138,6 @@ def _excel_cell(value: object) -> object:
             return f'="{value}"'
         case _:
             return _cell(value)
-
-
-def naive_utc(time: datetime) -> datetime:
-    """Return a time as spreadsheets know them: in UTC, and without saying so."""
-    # One at the end of the calendar, such as FOREVER in another zone, can't be moved.
-    with suppress(OverflowError):
-        time = time if time.tzinfo is None else time.astimezone(UTC)
-    return time.replace(tzinfo=None)
 
 
 def _cell(value: object) -> object:

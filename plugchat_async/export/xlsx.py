@@ -15,9 +15,9 @@ from xlsxwriter import Workbook
 from xlsxwriter.exceptions import XlsxWriterException
 
 from plugchat_async._internal.files import UNICODE_HINT, AtomicFile, FileOptions, output_errors
-from plugchat_async._items import columns_of, getter_of, noun_of
+from plugchat_async._items import columns_of, getter_of, naive_utc, noun_of
 from plugchat_async.errors import InvalidValueError
-from plugchat_async.export.csv_and_json import ACCOUNT, MAX_CELL_NUMBER, naive_utc
+from plugchat_async.export.csv_and_json import ACCOUNT, MAX_CELL_NUMBER
 from plugchat_async.models import Chat
 
 # The limits of Excel: rows of a sheet, UTF-16 units of its name and of a text, its first whole year.

@@ -3,7 +3,7 @@
 import pickle
 import sys
 from collections.abc import AsyncIterator, Callable
-from datetime import UTC, datetime
+from datetime import datetime, timedelta, timezone
 from typing import Any, cast
 
 import polars as pl
@@ -153,7 +153,8 @@ async def test_lists_are_shown_as_tables(plugchat: PlugChatSession) -> None:
     shown = found._repr_html_()
     assert shown.count("<tr>") == 61
     assert shown.endswith("<p>250 chats, the first 60 are shown</p>")
-    chat = Chat("5", "<b>&", 2, datetime(2021, 6, 6, 15, 1, 27, tzinfo=UTC))
+    # Made by hand, in another zone.
+    chat = Chat("5", "<b>&", 2, datetime(2021, 6, 6, 12, 1, 27, tzinfo=timezone(timedelta(hours=-3))))
     assert ChatList([chat, Chat(lid="7@lid")])._repr_html_() == (
         "<table><thead><tr><th>name</th><th>id</th><th>kind</th><th>unread</th><th>last message (UTC)</th></tr></thead>"
         "<tbody><tr><td>&lt;b&gt;&amp;</td><td>5</td><td>person</td><td>2</td><td>2021-06-06 15:01</td></tr>"
