@@ -218,6 +218,10 @@ async def test_a_contact_is_deleted() -> None:
     async with PlugChatSimulator(0, contacts=3) as sim, session(sim) as plugchat:
         gone = sim.delete_contact(sim.contacts[1].id)
         assert gone not in await plugchat.list_contacts()
+        before = sim.contacts[0]
+        sim.rename_contact(before, "Zeca")
+        assert sim.delete_contact(before).name == "Zeca"  # found by its address, as a chat is
+        assert len(sim.contacts) == 1
         with pytest.raises(KeyError):
             sim.delete_contact(gone)
 
