@@ -1,7 +1,6 @@
 """The contacts of a simulated account, and its pending chats."""
 
 from collections.abc import Sequence
-from typing import cast
 
 from attrs import evolve
 
@@ -36,10 +35,10 @@ class ContactList:
         return contact
 
     def remove(self, contact: Contact | str) -> Contact:
-        """Remove a contact, given itself, as it is or was, or its id, and return it. Raise KeyError if there is none."""
+        """Remove a contact, given itself or its id, and return it. Raise KeyError if there is none."""
         contacts = self._contacts()
-        if contact in contacts:
-            return contacts.pop(contacts.index(cast("Contact", contact)))
+        if isinstance(contact, Contact) and contact in contacts:
+            return contacts.pop(contacts.index(contact))
         # By its address: since it was read, it may have another name.
         wanted = contact if isinstance(contact, str) else (contact.phone, contact.lid)
         for index, known in enumerate(contacts):
