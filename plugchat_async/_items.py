@@ -2,15 +2,16 @@
 
 import re
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from datetime import UTC, datetime
 from functools import cache
 from operator import attrgetter
-from typing import TYPE_CHECKING, Any, Final, Self, cast, get_args
+from typing import TYPE_CHECKING, Any, Final, Self, cast, get_args, get_type_hints
 
 import msgspec
-from attrs import asdict, evolve, fields, resolve_types
+from attrs import asdict, evolve, fields, has
 
-from plugchat_async.errors import InvalidValueError
+from plugchat_async.errors import InvalidTypeError, InvalidValueError
 
 # The class of what a list holds. Type checkers take `Page` for `Page[Chat]`; Python 3.11 and 3.12 know no such default.
 if TYPE_CHECKING:
@@ -69,6 +70,15 @@ class ListItem:
         return item_from_dict(cls, values)
 
 
+def check_item(item: object) -> None:
+    """Raise InvalidTypeError unless something is a class of items."""
+    if not isinstance(item, type) or not has(item):
+        got = item.__name__ if isinstance(item, type) else repr(item)
+        raise InvalidTypeError(
+            f"item must be an attrs class, got {got[:80]}", "Pass the class of the items, such as Contact."
+        )
+
+
 @cache
 def columns_of(item: Any) -> tuple[str, ...]:
     """Return the names of the fields of a class of items, in order: the columns of an export."""
@@ -117,7 +127,17 @@ def _checked(item: T) -> T:
     return cast("T", changed)
 
 
+def naive_utc(time: datetime) -> datetime:
+    """Return a time as spreadsheets and tables show them: in UTC, and without saying so."""
+    # One at the end of the calendar, such as FOREVER in another zone, can't be moved.
+    with suppress(OverflowError):
+        time = time if time.tzinfo is None else time.astimezone(UTC)
+    return time.replace(tzinfo=None)
+
+
 @cache
 def _times_of(item: Any) -> tuple[str, ...]:
     """Return the names of the fields of a class that are times."""
-    return tuple(a.name for a in fields(resolve_types(item)) if datetime in (a.type, *get_args(a.type)))
+    hints = get_type_hints(item)  # without what Annotated adds
+    types = {a.name: hints.get(a.name, a.type) for a in fields(item)}
+    return tuple(name for name, kind in types.items() if datetime in (kind, *get_args(kind)))

@@ -3,16 +3,20 @@
 import dataclasses
 import sys
 from collections.abc import Callable, Mapping
+from contextvars import ContextVar
 from functools import cache
-from typing import TYPE_CHECKING, Any, TypeVar, cast, get_args, get_type_hints
+from types import UnionType
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar, Union, cast, get_args, get_origin, get_type_hints
 
 from attrs import NOTHING, Factory, field, fields, frozen
 
 if TYPE_CHECKING:
-    from pydantic import GetCoreSchemaHandler
+    from pydantic import GetCoreSchemaHandler, GetJsonSchemaHandler, SerializerFunctionWrapHandler
     from pydantic_core import CoreSchema, SchemaSerializer
 
 _Class = TypeVar("_Class", bound=type[Any])
+# The references of the schemas that are being made, from the outermost to the innermost.
+_being_made: ContextVar[frozenset[str]] = ContextVar("_being_made", default=frozenset())
 
 
 @frozen
@@ -99,8 +103,9 @@ class _Serializer:
     def __get__(self, instance: object, owner: Any) -> "SchemaSerializer":
         try:
             return _serializer_of(owner)
-        except ModuleNotFoundError as error:  # somebody asks who looks at all attributes
-            raise AttributeError(str(error)) from None
+        # Somebody may ask who looks at all attributes: without pydantic, or where a field's class has no schema.
+        except Exception as error:
+            raise AttributeError(str(error)) from error
 
 
 @cache
@@ -114,8 +119,16 @@ def _core_schema(
     cls: type[Any], arguments: tuple[Any, ...], client: ClientSchema, handler: "GetCoreSchemaHandler"
 ) -> "CoreSchema":
     """Return the schema of a class: its values are taken as they are, and objects of JSON become values."""
+    from pydantic import PydanticUserError  # noqa: PLC0415 - see above
     from pydantic_core import core_schema  # noqa: PLC0415 - see above
 
+    if any("__dataclass_fields__" in (own := vars(base)) and "__attrs_attrs__" not in own for base in cls.__mro__):
+        # attrs does not know its fields, so they would be left out without a word.
+        raise PydanticUserError(f"{cls.__name__} is derived by dataclass: use attrs.frozen instead", code=None)
+    reference = _reference(cls) + (f"[{','.join(map(_reference, arguments))}]" if arguments else "")
+    outer = _being_made.get()
+    if reference in outer:  # a class with a field of its own type
+        return core_schema.definition_reference_schema(reference)
     attributes = client.attributes_of(cls)
     hints = _hints_of(cls, arguments, client.variables)
     known = {a.name: a for a in fields(cls)}
@@ -136,23 +149,46 @@ def _core_schema(
             members[member] = core_schema.typed_dict_field(
                 inner, required=sent or not optional, metadata={"pydantic_js_updates": described}
             )
-        title = cls.__name__ + (f"[{', '.join(kind.__name__ for kind in arguments)}]" if arguments else "")
-        about = {"title": title, "description": client.description}
-        return core_schema.typed_dict_schema(members, metadata={"pydantic_js_updates": about})
+        return core_schema.typed_dict_schema(members)
 
+    title = cls.__name__ + (f"[{', '.join(map(_name_of, arguments))}]" if arguments else "")
+    about = {"title": title, "description": client.description}
+    token = _being_made.set(outer | {reference})
+    try:
+        received, sent = object_schema(sent=False), object_schema(sent=True)
+    finally:
+        _being_made.reset(token)
     return core_schema.no_info_wrap_validator_function(
         _reader(cls, attributes, client.hidden),
-        object_schema(sent=False),
-        ref=_reference(cls) + (f"[{','.join(map(_reference, arguments))}]" if arguments else ""),
-        serialization=core_schema.plain_serializer_function_ser_schema(
-            _writer(cls, attributes, client.constants), return_schema=object_schema(sent=True)
+        received,
+        ref=reference,
+        metadata={"pydantic_js_functions": [_object_of], "pydantic_js_updates": about},
+        # Not a plain function with a return schema, to which pydantic passes no `include` and `exclude`.
+        serialization=core_schema.wrap_serializer_function_ser_schema(
+            _writer(cls, attributes, client.constants), schema=sent
         ),
     )
 
 
-def _reference(cls: type[Any]) -> str:
-    """Return the name of a class in the form in which pydantic makes names for JSON's schema of it."""
-    return f"{cls.__module__}.{cls.__qualname__}:{id(cls)}"
+def _object_of(schema: Any, handler: "GetJsonSchemaHandler") -> dict[str, Any]:
+    """Return JSON's schema of a class: that of the object which is sent, or of the one which is received."""
+    return handler(schema["serialization"]["schema"] if handler.mode == "serialization" else schema["schema"])
+
+
+def _reference(kind: Any) -> str:
+    """Return the name of a class or of a type in the form in which pydantic makes names for JSON's schema of it."""
+    name = f"{kind.__module__}.{kind.__qualname__}" if isinstance(kind, type) else _name_of(kind)
+    return f"{name}:{id(kind)}"
+
+
+def _name_of(kind: Any) -> str:
+    """Return the name of a class or of a type, which may be a union, a type variable, or one that is named ahead."""
+    if get_origin(kind) is Annotated:
+        return _name_of(get_args(kind)[0])
+    if get_origin(kind) in (Union, UnionType):
+        return " | ".join(map(_name_of, get_args(kind)))
+    name: str = getattr(kind, "__forward_arg__", None) or kind.__name__
+    return name
 
 
 def _hints_of(cls: type[Any], arguments: tuple[Any, ...], defaults: Mapping[str, str]) -> dict[str, Any]:
@@ -161,7 +197,7 @@ def _hints_of(cls: type[Any], arguments: tuple[Any, ...], defaults: Mapping[str,
     variables = getattr(cls, "__parameters__", ())
     given: dict[Any, Any] = {variable: module.get(defaults.get(variable.__name__, ""), Any) for variable in variables}
     given |= zip(variables, arguments, strict=False)
-    hints = get_type_hints(cls)
+    hints = get_type_hints(cls, include_extras=True)  # pydantic's Field is one
     for name, hint in hints.items():
         parameters = getattr(hint, "__parameters__", ())
         hints[name] = hint[tuple(map(given.get, parameters))] if parameters else given.get(hint, hint)
@@ -174,13 +210,15 @@ def _reader(
     """Return the function that makes a value of what a client sends."""
     from pydantic_core import PydanticCustomError  # noqa: PLC0415 - see above
 
+    aliases = {a.name: a.alias for a in fields(cls)}
+
     def read(value: Any, validate: Callable[[Any], Any]) -> Any:
         if isinstance(value, cls):
             return value
         members = validate(value)
         values = {name: members[member] for member, name in attributes.items() if name and member in members}
         if not hasattr(cls, "from_dict"):
-            return cls(**hidden, **values)
+            return cls(**hidden, **{aliases[name]: value for name, value in values.items()})
         try:
             return cls.from_dict(values)  # it checks more than types
         except ValueError as error:
@@ -192,16 +230,18 @@ def _reader(
 
 def _writer(
     cls: type[Any], attributes: Mapping[str, str | None], constants: Mapping[str, str]
-) -> Callable[[Any], dict[str, Any]]:
-    """Return the function that makes the members of a value."""
+) -> Callable[[Any, "SerializerFunctionWrapHandler"], Any]:
+    """Return the function that writes the members of a value."""
     from pydantic_core import PydanticSerializationUnexpectedValue  # noqa: PLC0415 - see above
 
-    def write(value: Any) -> dict[str, Any]:
+    def write(value: Any, serialize: "SerializerFunctionWrapHandler") -> Any:
         if not isinstance(value, cls):  # so that pydantic tries the next class of a union
             raise PydanticSerializationUnexpectedValue(f"expected {cls.__name__}, got {type(value).__name__}")
-        return {
-            member: constants[member] if attribute is None else getattr(value, attribute)
-            for member, attribute in attributes.items()
-        }
+        return serialize(
+            {
+                member: constants[member] if attribute is None else getattr(value, attribute)
+                for member, attribute in attributes.items()
+            }
+        )
 
     return write

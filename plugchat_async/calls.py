@@ -9,9 +9,9 @@ own reads any other list of the gateway.
 
 import re
 from datetime import datetime
-from typing import Any, Final, Generic, Literal
+from typing import Any, Final, Generic, Literal, get_args, get_origin
 
-from attrs import field, fields_dict, frozen, has
+from attrs import field, fields, fields_dict, frozen, has, resolve_types
 
 from plugchat_async._client_schemas import CONTACT, PENDING_CHAT
 from plugchat_async._internal.validation import check_choice, check_type
@@ -26,6 +26,7 @@ _ITEM_HINT: Final = (
     "Use a frozen attrs class with a field `phone`, and with `last_message_time`: a field, or a property that returns "
     "None if the list has no times."
 )
+_TYPE_HINT: Final = "Use str, int, bool or datetime, each also `| None`, and import them where the class is defined."
 
 
 @frozen
@@ -33,7 +34,9 @@ class Call(Generic[ItemT_co]):
     """A call of the vendor that lists something page by page. `PlugChatSession.walk` reads it.
 
     The name of a field is snake_case; on the wire it is camelCase, and its type chooses how it is read: str, int, bool
-    or datetime, each also `| None`. `phone` (and `lid`, if there is one) identifies an item.
+    or datetime, each also `| None`. As in `Chat`, `is_pinned`, `is_archived` and `muted_until` are `pinned`, `archived`
+    and `muteEndTime` on the wire; a name without an underscore, such as `isPinned`, is the same there. `phone` (and
+    `lid`, if there is one) identifies an item.
 
         @frozen
         class Tag:
@@ -53,7 +56,8 @@ class Call(Generic[ItemT_co]):
 
     Raises:
         InvalidValueError: The path is not a plain one, the class lacks what a walk needs, or the consistency is none.
-        InvalidTypeError: The path is not a str, or the class is not an attrs class.
+        InvalidTypeError: The path is not a str, the class is not an attrs class, or a field is of a type that makes the
+            items unhashable, such as a list.
     """
 
     path: str
@@ -74,6 +78,28 @@ class Call(Generic[ItemT_co]):
                 raise InvalidValueError(f"{item.__name__} has no {name}", _ITEM_HINT)
         if getattr(item, "__hash__", None) is None:
             raise InvalidValueError(f"{item.__name__} is not hashable", _ITEM_HINT)
+        if item.__eq__ is object.__eq__:
+            raise InvalidValueError(f"two equal {item.__name__} would be different ones", _ITEM_HINT)
+        _check_types(item)
+
+
+def _check_types(item: Any) -> None:
+    """Raise InvalidTypeError if the type of a field is not known, or makes the items unhashable."""
+    problem = ""
+    try:
+        members = fields(resolve_types(item))
+    except NameError as error:
+        problem = f"the types of {item.__name__} are not known: {error}"
+    else:
+        for member in members:
+            if member.eq and _is_mutable(member.type):
+                problem = f"{item.__name__}.{member.name} is of type {member.type}, which is not hashable"
+    if problem:
+        raise InvalidTypeError(problem, _TYPE_HINT)
+
+
+def _is_mutable(kind: Any) -> bool:
+    return getattr(get_origin(kind) or kind, "__hash__", None) is None or any(map(_is_mutable, get_args(kind)))
 
 
 @like_dataclass

@@ -23,6 +23,7 @@ your own, such as for an attrs class with a field of type Chat.
 
 from collections.abc import Callable, Generator, Mapping
 from datetime import datetime
+from functools import partial
 from typing import Any, Final, TypeVar, cast, get_args, overload
 
 import attrs
@@ -36,6 +37,8 @@ from plugchat_async._http.decode_values import (
     READ_BY_NAME,
     WRITTEN_BY_NAME,
     MalformedValueError,
+    may_be_none,
+    required_time,
     structure_count,
     structure_flag,
     structure_text,
@@ -55,23 +58,35 @@ def _structure_class(cls: Any, converter: Converter) -> Callable[[object, object
     """Return a hook that reads the vendor's objects into an attrs class."""
     members = attrs.fields(attrs.resolve_types(cls))
     spelled: dict[str, Any] = {
-        a.name: override(rename=wire_name(a.name), struct_hook=READ_BY_NAME.get(a.name)) for a in members
+        a.name: override(rename=wire_name(a.name), struct_hook=_hook_of(a, converter)) for a in members
     }
     structure = make_dict_structure_fn(cls, converter, **spelled)
     is_text = {wire_name(a.name): str in (a.type, *get_args(a.type)) for a in members}
     ids = [a.name for a in members if a.name in ID_FIELDS]
+    optional = [a.name for a in members if a.default is attrs.NOTHING and may_be_none(a.type)]
 
     def structure_object(row: object, _: object) -> object:
         if not isinstance(row, Mapping):
             raise MalformedValueError("an object")
         rows = cast("Mapping[str, object]", row)
         present = {name: value for name, text in is_text.items() if not _is_absent(value := rows.get(name), text=text)}
+        for name in optional:
+            present.setdefault(wire_name(name), None)
         item = structure(present, cls)
         if ids and not any(getattr(item, name) for name in ids):
             raise MalformedValueError("a phone or a lid")
         return item
 
     return structure_object
+
+
+def _hook_of(member: "attrs.Attribute[Any]", converter: Converter) -> Callable[[Any, Any], object] | None:
+    """Return the hook of a field that is not read by its type alone, else None."""
+    is_time = datetime in (member.type, *get_args(member.type))
+    read: Callable[[Any, Any], object] | None = READ_BY_NAME.get(member.name) if is_time else None
+    if member.type is not datetime:
+        return read
+    return partial(required_time, read or converter.get_structure_hook(datetime))
 
 
 def _is_absent(value: object, *, text: bool) -> bool:

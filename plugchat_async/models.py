@@ -21,7 +21,7 @@ from plugchat_async._client_schemas import (
 from plugchat_async._error_details import Problem, read_headers, request_id_of
 from plugchat_async._internal.html import html_table
 from plugchat_async._internal.lenient_json import parse_rows
-from plugchat_async._items import ItemT, ListItem, columns_of, getter_of
+from plugchat_async._items import ItemT, ListItem, columns_of, getter_of, naive_utc
 from plugchat_async._pydantic_schema import described_by, like_dataclass
 
 ChatKind: TypeAlias = Literal["person", "group", "broadcast", "channel", "status"]
@@ -136,7 +136,10 @@ class Page(Generic[ItemT]):
 
     @cached_property
     def headers(self) -> Mapping[str, str]:
-        """The response's headers, names in lower case, without cookies. Lines of one name are joined by ", "."""
+        """The response's headers, names in lower case, without cookies. Lines of one name are joined by ", ".
+
+        A value is cut after 2,048 characters; `raw_headers` are whole.
+        """
         return read_headers(self.raw_headers)
 
     @property
@@ -199,7 +202,7 @@ _SHOWN_CHATS: Final = 60
 
 def _minute(chat: Chat) -> str | None:
     time = chat.last_message_time
-    return None if time is None else time.replace(tzinfo=None).isoformat(" ", "minutes")
+    return None if time is None else naive_utc(time).isoformat(" ", "minutes")
 
 
 @described_by(ACCOUNT_STATUS)

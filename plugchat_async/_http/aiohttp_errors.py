@@ -1,7 +1,7 @@
 """aiohttp's errors, translated into ours. Their text is not used: it may hold headers."""
 
 import errno
-from typing import Final
+from typing import Any, Final
 from urllib.parse import urlsplit
 
 import aiohttp
@@ -140,8 +140,9 @@ def _proxy_tls_error(cause: Exception, request: Request) -> PlugChatError | None
     """Return the error of a proxy that is reached by https, or None if it has nothing to do with that."""
     if not isinstance(cause, aiohttp.ClientConnectorCertificateError | aiohttp.ClientConnectorSSLError):
         return None
-    url, address = URL(request.url), f"{cause.host}:{cause.port}"
-    if (cause.host, cause.port) == (url.raw_host, url.port):
+    reached: Any = cause  # its types are incomplete
+    url, address = URL(request.url), f"{reached.host}:{reached.port}"
+    if (reached.host, reached.port) == (url.raw_host, url.port):
         return None
     if isinstance(cause, aiohttp.ClientConnectorCertificateError):
         message = f"the certificate of the proxy {address}: {_why_not_trusted(cause)}"

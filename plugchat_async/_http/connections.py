@@ -42,7 +42,9 @@ class TrackingConnector(aiohttp.TCPConnector):
         timeout: aiohttp.ClientTimeout,  # noqa: ASYNC109 - aiohttp's argument
     ) -> Connection:
         while True:
-            proxy = None if self.through is None or req.proxy is None else self.through.at(req.proxy)
+            proxy = None
+            if self.through is not None and req.proxy is not None and req.is_ssl():  # http has no tunnel to ask for
+                proxy = self.through.at(req.proxy)
             if proxy is None:
                 connection = await super().connect(req, traces, timeout)
             else:

@@ -7,6 +7,7 @@ large page does not block the event loop.
 
 from collections.abc import Callable, Generator, Iterator
 from contextlib import suppress
+from datetime import datetime
 from functools import cache
 from hashlib import blake2b
 from typing import Any, Final, Literal, TypedDict, cast
@@ -18,7 +19,7 @@ from msgspec import Raw, Struct
 
 from plugchat_async._error_details import Problem
 from plugchat_async._http.decode_fast import FastLane, fast_lane
-from plugchat_async._http.decode_values import MalformedValueError, wire_name
+from plugchat_async._http.decode_values import ID_FIELDS, MalformedValueError, wire_name
 from plugchat_async._http.response import excerpt, one_line
 from plugchat_async._http.secret import Secret
 from plugchat_async._internal.json_slices import CutError, RefusedError, TooLargeError, read_slices, split_slices
@@ -47,7 +48,8 @@ MAX_PROBLEMS: Final = 1000
 # A page with more than these is an error even where they are only reported: it would take many seconds.
 _MAX_BAD_VALUES: Final = 100_000
 
-_EXPECTED: Final = "a text"
+# What is expected where a field is not there that must be.
+_EXPECTED: Final[dict[Any, str]] = {str: "a text", int: "a count", bool: "true or false", datetime: "a time"}
 
 
 class Decoded(Struct, frozen=True):
@@ -143,8 +145,7 @@ def _read_rows(
         if len(unreadable) > most_unreadable or count > most_bad:
             break  # it is an error in any case
     if len(unreadable) > most_unreadable:
-        ids = f"at least {len(unreadable)} have neither a phone nor a lid"
-        message = f"not a page of {reader.noun}s: of {len(rows)} rows, {ids}"
+        message = f"not a page of {reader.noun}s: of {len(rows)} rows, at least {len(unreadable)} {reader.lack}"
     elif count > most_bad or (problems and on_bad_value == "raise"):
         at_least = "at least " if count > most_bad else ""
         message = f"{at_least}{count} value{'' if count == 1 else 's'} can't be read"
@@ -172,6 +173,7 @@ class _RowReader:
 
     Attributes:
         noun: What a row is, in words.
+        lack: What is wrong with a row that can't be read.
     """
 
     def __init__(self, using: Converter, item: Any, token: Secret) -> None:
@@ -180,6 +182,8 @@ class _RowReader:
         self._structure = detailed.get_structure_hook(item)
         self._item = item
         self.noun = noun_of(item)
+        is_by_id = set(ID_FIELDS) <= attrs.fields_dict(item).keys()
+        self.lack = "have neither a phone nor a lid" if is_by_id else "can't be read"
         self._token = token
         self._decode_values, self._decode_raws = _row_decoders(item)
 
@@ -197,15 +201,15 @@ class _RowReader:
             except MalformedValueError as error:
                 return None, [*problems, Problem(index, "", error.expected, "neither", self.noun)]
             except ClassValidationError as group:
-                causes = {wire_name(name): cause for name, cause in _causes(group)}
+                causes = dict(_causes(group))
                 if not causes:  # the class itself refuses the values, as by a validator
                     shown = _shown(row, self._token)
                     return None, [*problems, Problem(index, "", "values that the class takes", shown, self.noun)]
                 raws = self._decode_raws(row)
-                for key, cause in causes.items():
+                for key, expected in causes.items():
                     if key not in unread:
                         got = _shown(bytes(raws[key]), self._token) if key in raws else "nothing"
-                        problems.append(Problem(index, key, _expected(cause), got, self.noun))
+                        problems.append(Problem(index, key, expected, got, self.noun))
                 if causes.keys() & unread or not causes.keys() <= raws.keys():
                     return None, problems  # a field without a default
                 # The row is read again without the values that can't be read.
@@ -233,15 +237,13 @@ def _row_decoders(item: Any) -> tuple[Callable[[bytes], dict[str, Any]], Callabl
     return msgspec.json.Decoder(values).decode, msgspec.json.Decoder(raws).decode
 
 
-def _causes(group: ClassValidationError) -> Iterator[tuple[str, Exception]]:
-    """Return the names of the fields that can't be read, each with its error."""
+def _causes(group: ClassValidationError) -> Iterator[tuple[str, str]]:
+    """Return the keys of the fields that can't be read, each with what is expected there."""
     for error, note in group.group_exceptions()[0]:
-        yield cast("Any", note).name, error
-
-
-def _expected(error: Exception) -> str:
-    # cattrs raises a KeyError for a field that must be there.
-    return error.expected if isinstance(error, MalformedValueError) else _EXPECTED
+        member = cast("Any", note)
+        # cattrs raises a KeyError for a field that must be there.
+        expected = error.expected if isinstance(error, MalformedValueError) else _EXPECTED.get(member.type)
+        yield wire_name(member.name), expected or f"a value of {member.type}"
 
 
 def _error_of(cause: Exception, body: bytes, token: Secret) -> ResponseError:

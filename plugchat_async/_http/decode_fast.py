@@ -23,6 +23,7 @@ from plugchat_async._http.decode_values import (
     MAX_COUNT,
     MAX_TIME,
     MIN_MILLISECONDS,
+    may_be_none,
     structure_mute_end,
     time_from_epoch,
     wire_name,
@@ -64,7 +65,7 @@ class FastLane:
     def __init__(self, cls: Any) -> None:
         members = sorted(attrs.fields(attrs.resolve_types(cls)), key=_place)
         wire_types = [(a.name, _wire_type(a)) for a in members]
-        defaults = [() if a.default is attrs.NOTHING else (a.default,) for a in members]
+        defaults = [_default_of(a) for a in members]
         row = msgspec.defstruct(
             "_Row",
             [(*wire_type, *default) for wire_type, default in zip(wire_types, defaults, strict=True)],
@@ -96,14 +97,15 @@ class FastLane:
 def fast_lane(cls: Any) -> FastLane | None:
     """Return the fast lane of a class, or None if only the converter can read it.
 
-    That is a class with a field of a type that `Chat` has not, or with code that runs when an object is made.
+    That is a class with a field of a type that `Chat` has not, with two fields of one key, or with code that runs when
+    an object is made.
     """
     called = ("__attrs_pre_init__", "__attrs_post_init__", "__attrs_init__", "_attrs_cached_hash")
     if any(hasattr(cls, name) for name in called) or not all(map(_is_plain, attrs.fields(cls))):
         return None
     try:
         return FastLane(cls)
-    except KeyError:
+    except (KeyError, ValueError):
         return None
 
 
@@ -119,10 +121,21 @@ def _place(member: "attrs.Attribute[Any]") -> int:
     return _KEYS.index(key) if key in _KEYS else len(_KEYS)
 
 
+def _default_of(member: "attrs.Attribute[Any]") -> tuple[Any, ...]:
+    """Return the default of a field, () if it must be there. What may be None need not, as in the converter."""
+    if member.default is not attrs.NOTHING:
+        return (member.default,)
+    return (None,) if may_be_none(member.type) else ()
+
+
+def _is_mute_end(member: "attrs.Attribute[Any]") -> bool:
+    return member.name == "muted_until" and member.type == datetime | None
+
+
 def _wire_type(member: "attrs.Attribute[Any]") -> Any:
     if member.name in ID_FIELDS and member.type == str | None:
         return str | None  # "" as a rule, not as an exception
-    if member.name == "muted_until":
+    if _is_mute_end(member):
         return _MUTE_END | None
     return _WIRE_TYPES[member.type]
 
@@ -136,24 +149,28 @@ def _compile_build(cls: Any, members: "Sequence[attrs.Attribute[Any]]") -> Calla
     """
     draft = type(f"_{cls.__name__}Draft", (cls,), _DRAFT_BODY)
     ids = [a.name for a in members if a.name in ID_FIELDS]
-    times = [a.name for a in members if a.type == datetime | None and a.name != "muted_until"]
+    # Not under their own names, which may be those of other variables.
+    names = [a.name for a in members if a.type == datetime | None and not _is_mute_end(a)]
+    times = {name: f"time{number}" for number, name in enumerate(names)}
     columns = [f"times([row.{name} for row in rows])" for name in times]
     lines = [
         "def build(rows):",
         " items = list(map(new, repeat(draft, len(rows))))",
-        f" for {', '.join(['item', 'row', *times])} in zip({', '.join(['items', 'rows', *columns])}):",
+        f" for {', '.join(['item', 'row', *times.values()])} in zip({', '.join(['items', 'rows', *columns])}):",
     ]
     for a in members:
         if a.name in ids and a.type == str | None:
             lines.append(f"  item.{a.name} = {a.name} = row.{a.name} or None")
-        elif a.name == "muted_until":
+        elif _is_mute_end(a):
             lines.append(f"  item.{a.name} = mute_end(row.{a.name}) if row.{a.name} else None")
         elif a.name in times:
-            lines.append(f"  item.{a.name} = {a.name}")
+            lines.append(f"  item.{a.name} = {times[a.name]}")
         else:
             lines.append(f"  item.{a.name} = row.{a.name}")
     if ids and all(a.type == str | None for a in members if a.name in ids):
         lines.append(f"  if {' is None and '.join(ids)} is None: raise ValueError('it has no id')")
+    elif ids:
+        lines.append(f"  if not ({' or '.join(f'row.{name}' for name in ids)}): raise ValueError('it has no id')")
     lines += ["  item.__class__ = cls", " return items"]
     scope = {"new": object.__new__, "draft": draft, "cls": cls, "repeat": repeat}
     scope |= {"times": _times_from_epoch, "mute_end": structure_mute_end}

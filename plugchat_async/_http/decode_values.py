@@ -7,7 +7,8 @@ import re
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
 from functools import cache
-from typing import Any, Final
+from types import NoneType
+from typing import Any, Final, get_args
 
 from plugchat_async.models import FOREVER
 
@@ -96,8 +97,23 @@ def structure_time(value: object, _: object = datetime) -> datetime | None:
     raise MalformedValueError(_EXPECTED_TIME)
 
 
+def may_be_none(kind: Any) -> bool:
+    """Return whether a field of a type may be None."""
+    return NoneType in get_args(kind)
+
+
+def required_time(read: Callable[[Any, Any], object], value: object, of: object) -> object:
+    """Return a time that may not be None: as a hook `read` reads it, but 0, "none", can't be read."""
+    time = read(value, of)
+    if time is None:
+        raise MalformedValueError(_EXPECTED_TIME)
+    return time
+
+
 def structure_mute_end(value: object, _: object = datetime) -> datetime | None:
-    """Return the end of a muting: a time, or -1, "forever"."""
+    """Return the end of a muting: a time, or -1, "forever"; None is none."""
+    if value is None:
+        return None
     return FOREVER if _number(value) == -1 else structure_time(value)
 
 

@@ -17,8 +17,6 @@ PREFIX: Final = "PLUGCHAT_"
 TOKEN_VARIABLE: Final = f"{PREFIX}TOKEN"
 BASE_URL_VARIABLE: Final = f"{PREFIX}BASE_URL"
 
-_SCHEMES: Final = ("https", "http", "all")
-
 
 @frozen(repr=False)
 class FromEnvironment:
@@ -62,18 +60,23 @@ class FromEnvironment:
         return DEFAULT_BASE_URL, "base_url"
 
 
-def environment_proxies() -> Mapping[str, Secret] | InvalidValueError | InvalidTypeError:
-    """Return the proxies of the environment by scheme ("https", "http", or "all" for both), or the first's error.
+def environment_proxies(*, insecure_http: bool) -> Mapping[str, Secret] | InvalidValueError | InvalidTypeError:
+    """Return the proxies of the environment by scheme, or the first's error.
 
     The error is returned instead of raised: a traceback could show the passwords in this frame.
+
+    Args:
+        insecure_http: Whether requests may be for http as well. What is not used is not checked: many have an ALL_PROXY
+            of SOCKS beside an HTTPS_PROXY.
     """
     found = getproxies()
     proxies: dict[str, Secret] = {}
-    for scheme in _SCHEMES:
-        if address := found.get(scheme):
+    for scheme in ("https", "http") if insecure_http else ("https",):
+        name = scheme if found.get(scheme) else "all"
+        if address := found.get(name):
             # Most programs take a variable without a scheme.
             url = address if "://" in address else f"http://{address}"
-            if (problem := proxy_problem(url, f"{scheme.upper()}_PROXY")) is not None:
+            if (problem := proxy_problem(url, f"{name.upper()}_PROXY")) is not None:
                 return problem
             proxies[scheme] = Secret(url)
     return proxies

@@ -15,7 +15,7 @@ from plugchat_async._http.request import check_user_agent
 from plugchat_async._http.retry import RetryPolicy
 from plugchat_async._http.secret import Secret, SecretText, reveal
 from plugchat_async._http.telemetry import Telemetry
-from plugchat_async._http.urls import parse_base_url, plain_url, proxy_problem
+from plugchat_async._http.urls import UrlText, parse_base_url, plain_url, proxy_problem
 from plugchat_async._internal.clock import Clock
 from plugchat_async._internal.validation import check_choice, check_int, check_seconds, check_type, to_seconds
 from plugchat_async.errors import InvalidTypeError, InvalidValueError, PlugChatError
@@ -64,7 +64,7 @@ class RequestOptions(TypedDict, total=False):
     max_concurrency: int
     requests_per_second: float | None
     max_response_bytes: int
-    proxy: "str | URL | SecretText | None"
+    proxy: "str | URL | UrlText | SecretText | None"
     trust_env: bool
     insecure_http: bool
     user_agent: str | None
@@ -86,7 +86,7 @@ class SessionOptions(RequestOptions, total=False):
             None: nothing). It is copied; the session learns more while it walks.
     """
 
-    base_url: "str | URL | None"
+    base_url: "str | URL | UrlText | None"
     client_session: aiohttp.ClientSession | None
     server_traits: ServerTraits | None
 
@@ -185,7 +185,8 @@ class HiddenOptions:
         options = self.options
         base_url, proxy = options.pop("base_url", None), plain_url(reveal(options.pop("proxy", None)))
         url, name = (account or FromEnvironment()).base_url() if base_url is None else (base_url, "base_url")
-        origin = parse_base_url(url, insecure_http=options.get("insecure_http") is True, name=name)
+        insecure_http = options.get("insecure_http") is True
+        origin = parse_base_url(url, insecure_http=insecure_http, name=name)
         if isinstance(origin, PlugChatError):
             return origin
         if (problem := proxy_problem(proxy)) is not None:
@@ -194,7 +195,7 @@ class HiddenOptions:
             return Address(origin, Secret(str(proxy)), {})
         if options.get("trust_env") is not True:
             return Address(origin, None, {})
-        environment = environment_proxies()
+        environment = environment_proxies(insecure_http=insecure_http)
         return environment if isinstance(environment, PlugChatError) else Address(origin, None, environment)
 
 

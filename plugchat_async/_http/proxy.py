@@ -92,7 +92,7 @@ class Proxy:
             except aiohttp.ClientHttpProxyError as error:
                 self.refused = error.status == 407
                 raise
-            self._accepted = True
+            self._accepted = not self.refused
 
     @asynccontextmanager
     async def answering(
@@ -100,11 +100,13 @@ class Proxy:
     ) -> AsyncGenerator[aiohttp.ClientResponse]:
         """Enter the response of `begin()`, held back as in `connecting`.
 
-        For connectors of others, which don't tell when they connect.
+        For connectors of others, which don't tell when they connect, and for http, where no tunnel is asked for: the
+        proxy refuses the request itself.
         """
         async with AsyncExitStack() as stack:
             async with self.connecting():
                 answer = await stack.enter_async_context(begin())
+                self.refused |= answer.status == 407
             yield answer
 
 
@@ -113,7 +115,7 @@ class Proxies:
 
     Args:
         proxy: The one for all, or None.
-        environment: Where there is none: proxies by scheme ("https", "http", "all").
+        environment: Where there is none: proxies by scheme ("https", "http").
     """
 
     def __init__(self, proxy: Secret | None = None, environment: Mapping[str, Secret] | None = None) -> None:

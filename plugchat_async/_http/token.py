@@ -23,23 +23,25 @@ _VISIBLE_ASCII: Final = re.compile(r"[!-~]+")
 TokenFunction: TypeAlias = Callable[[], str | SecretText | Awaitable[str | SecretText]]
 
 
-def token_problem(token: object) -> InvalidValueError | InvalidTypeError | None:
+def token_problem(token: object, name: str = "token") -> InvalidValueError | InvalidTypeError | None:
     """Return the error if `token` can't be sent in a header, or None if it can.
 
     The error is returned instead of raised: then no frame of a traceback holds the token.
+
+    `name`: what the error calls it (default "token").
     """
     if not isinstance(token, str):
-        return InvalidTypeError(f"token must be a str, got {type(token).__name__}")
+        return InvalidTypeError(f"{name} must be a str, got {type(token).__name__}")
     if not token:
-        return InvalidValueError("token is empty", "Copy the token from the Plug Chat panel.")
+        return InvalidValueError(f"{name} is empty", "Copy the token from the Plug Chat panel.")
     if token.lower().startswith("bearer "):
         return InvalidValueError(
-            "token begins with 'Bearer'", "Plug Chat takes the raw token: pass it without 'Bearer'."
+            f"{name} begins with 'Bearer'", "Plug Chat takes the raw token: pass it without 'Bearer'."
         )
     # RFC 9110, 5.5 allows blanks inside a field's value; no token has them, a bad copy does.
     if not _VISIBLE_ASCII.fullmatch(token):
         return InvalidValueError(
-            "token contains spaces, control characters or non-ASCII characters",
+            f"{name} contains spaces, control characters or non-ASCII characters",
             "Copy the token again, without the space around it.",
         )
     return None
@@ -111,13 +113,16 @@ def hidden_token(token: object) -> Secret | TokenProvider | InvalidValueError | 
     """Return a user's token, wrapped so that nothing prints it, or the error if it can't be used."""
     if callable(token):
         return TokenProvider(cast("TokenFunction", token))
-    token = token.token() if isinstance(token, FromEnvironment) else reveal(token)
+    name = "token"
+    if isinstance(token, FromEnvironment):
+        name, token = repr(token), token.token()
+    token = reveal(token)
     if isinstance(token, InvalidValueError):
         return token
     if not isinstance(token, str):
         return InvalidTypeError(f"token must be a str, or a function that returns one, got {type(token).__name__}")
     value = _plain_text(token)
-    return token_problem(value) or Secret(str(value))
+    return token_problem(value, name) or Secret(str(value))
 
 
 def fingerprint(token: Secret | TokenProvider, base_url: str, name: str | None, key: str) -> str | None:

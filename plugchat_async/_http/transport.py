@@ -271,12 +271,15 @@ class Transport:
         """Send the request, and fill in the response. aiohttp's objects stay in this frame, which no error leads to."""
         url = URL(request.url, encoded=True)
         proxy = self._proxy_for(request)
+        headers, tunnel = request.headers, url.scheme == "https"
+        if proxy is not None and proxy.headers and not tunnel:
+            headers = {**headers, **proxy.headers}  # aiohttp sends the others with CONNECT only
 
         def begin() -> AbstractAsyncContextManager[aiohttp.ClientResponse]:
             return client.request(
                 "GET",
                 url,
-                headers=request.headers,
+                headers=headers,
                 allow_redirects=False,
                 raise_for_status=False,
                 auto_decompress=True,
@@ -287,7 +290,8 @@ class Transport:
                 middlewares=None if client is self._own else (send_once, *getattr(client, _MIDDLEWARES, ())),
             )
 
-        async with begin() if proxy is None or self._borrowed is None else proxy.answering(begin) as answer:
+        held_back = tunnel and self._borrowed is None  # by our own connector
+        async with begin() if proxy is None or held_back else proxy.answering(begin) as answer:
             response.status, response.raw_headers = answer.status, answer.raw_headers
             if answer.status != 200 or self._keep_headers:
                 _fill_in_headers(response, answer, url)

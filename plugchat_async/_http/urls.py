@@ -6,7 +6,7 @@ Checks return their error instead of raising it: then no frame of a traceback ho
 import ipaddress
 import re
 from functools import lru_cache
-from typing import Final
+from typing import Final, Protocol
 from urllib.parse import urlsplit
 
 from plugchat_async.calls import CALLS, CHATS
@@ -22,8 +22,6 @@ DEFAULT_BASE_URL: Final = DOCUMENTED_ORIGINS[0]
 _DOCUMENTED_PATHS: Final = (*(call.path for call in CALLS), *(call.path.rpartition("/")[0] for call in CALLS))
 
 _BASE_URL_HINT: Final = f"Use an origin such as {DOCUMENTED_ORIGINS[0]}, optionally with a path prefix."
-# Not imported for this: who passes such a URL has loaded its package.
-_URL_PACKAGES: Final = ("yarl", "pydantic", "pydantic_core")
 _PROXY_HINT: Final = "Use a URL such as http://127.0.0.1:3128."
 # Stricter than RFC 3986: parsers read backslashes, quotes, and text after a bracket in different ways.
 _BASE_URL: Final = re.compile(
@@ -33,6 +31,14 @@ _BASE_URL: Final = re.compile(
         (?P<path> (?: / [!$%&'()*+,./0-9:;=a-z_~-]* )? )""",
     re.IGNORECASE | re.VERBOSE | re.ASCII,
 )
+
+
+class UrlText(Protocol):
+    """A URL of pydantic."""
+
+    def unicode_string(self) -> str:
+        """Return the text."""
+        ...
 
 
 def parse_base_url(
@@ -101,7 +107,11 @@ def is_loopback_url(base_url: str) -> bool:
 
 def plain_url(url: object) -> object:
     """Return the text of a URL of yarl or pydantic; anything else as it is."""
-    return str(url) if type(url).__module__.partition(".")[0] in _URL_PACKAGES else url
+    text = None if isinstance(url, type) else getattr(url, "unicode_string", None)
+    if callable(text):
+        return text()
+    # yarl is not imported for this: who passes such a URL has done it.
+    return str(url) if type(url).__module__.partition(".")[0] == "yarl" else url
 
 
 def _trim_path(path: str) -> str:

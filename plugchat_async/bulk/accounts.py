@@ -12,7 +12,7 @@ from attrs import define, field, frozen
 
 from plugchat_async._http.secret import SecretText
 from plugchat_async._http.token import TokenFunction, token_problem
-from plugchat_async._http.urls import parse_base_url, plain_url
+from plugchat_async._http.urls import UrlText, parse_base_url, plain_url
 from plugchat_async.bulk.names import name_key
 from plugchat_async.errors import InvalidValueError, PlugChatError
 
@@ -28,8 +28,13 @@ _VARIABLE: Final = re.compile(r"(?=.{3,64}\Z)[A-Z]{2,20}[0-9]{0,4}(?:_(?:[A-Z]{1
 _PROBLEMS_SHOWN: Final = 10
 
 
-def _url_text(url: "str | URL | None") -> str | None:
+def _url_text(url: "str | URL | UrlText | None") -> str | None:
     return cast("str | None", plain_url(url))  # checked when the account is fetched
+
+
+def _shown(base_url: str | None) -> str:
+    """Return the repr of a base URL. One with a password is refused, but later."""
+    return "***" if "@" in str(base_url) else repr(base_url)
 
 
 @frozen
@@ -45,7 +50,7 @@ class Account:
 
     name: str
     token: str | SecretText | TokenFunction = field(repr=False)
-    base_url: str | None = field(default=None, converter=_url_text)
+    base_url: str | None = field(default=None, converter=_url_text, repr=_shown)
 
 
 def read_accounts(file: str | os.PathLike[str], *, insecure_http: bool = False) -> list[Account]:

@@ -8,7 +8,7 @@ from attrs import AttrsInstance, field, fields, frozen
 
 from plugchat_async._http.options import HiddenOptions, RequestOptions, RequestSettings
 from plugchat_async._http.shared_resources import SharedResources
-from plugchat_async._http.urls import DEFAULT_BASE_URL
+from plugchat_async._http.urls import DEFAULT_BASE_URL, UrlText
 from plugchat_async._internal.iterables import Source
 from plugchat_async._internal.validation import check_choice, check_function, check_type
 from plugchat_async._pagination.options import CommonWalkOptions, WalkSettings
@@ -50,7 +50,7 @@ class BulkOptions(CommonWalkOptions, RequestOptions, total=False):
 
     call: Call[Any]
     page_size: int
-    base_url: "str | URL | None"
+    base_url: "str | URL | UrlText | None"
     account_requests_per_second: float | None
     isolate_connections: bool
     server_traits: ServerTraits | None

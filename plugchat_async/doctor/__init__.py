@@ -73,7 +73,7 @@ from plugchat_async._http.proxy import Proxies
 from plugchat_async._http.secret import Secret, SecretText, reveal
 from plugchat_async._http.token import token_problem
 from plugchat_async._http.transport import Transport
-from plugchat_async._http.urls import parse_base_url, plain_url, proxy_problem
+from plugchat_async._http.urls import UrlText, parse_base_url, plain_url, proxy_problem
 from plugchat_async._internal.clock import Clock
 from plugchat_async._internal.validation import check_function, check_type
 from plugchat_async.doctor.check_runner import CheckRunner, OnFinding
@@ -90,9 +90,9 @@ __all__ = ["CHECKS", "MAX_REQUESTS", "Category", "Check", "Fact", "Finding", "Re
 async def examine(
     token: str | SecretText,
     *,
-    base_url: "str | URL | None" = None,
+    base_url: "str | URL | UrlText | None" = None,
     timeout: Timeout = 30.0,  # noqa: ASYNC109 - limits each step, not all of them
-    proxy: "str | URL | SecretText | None" = None,
+    proxy: "str | URL | UrlText | SecretText | None" = None,
     trust_env: bool = False,
     insecure_http: bool = False,
     ssl_context: ssl.SSLContext | None = None,
@@ -134,7 +134,8 @@ async def examine(
         raise problem
     check_type("trust_env", trust_env, bool)
     check_type("insecure_http", insecure_http, bool)
-    environment = environment_proxies() if trust_env and secret_proxy is None else None
+    use_environment = trust_env and secret_proxy is None
+    environment = environment_proxies(insecure_http=insecure_http) if use_environment else None
     if isinstance(environment, PlugChatError):
         raise environment
     check_type("quotes", quotes, bool)

@@ -39,10 +39,10 @@ def check_proxy(base_url: str, proxies: Proxies, *, is_given: bool) -> Finding:
 
 def _variable(base_url: str) -> str | None:
     """Return the name of the variable with the environment's proxy for a base URL, None if there is none."""
-    known = environment_proxies()
+    scheme = urlsplit(base_url).scheme
+    known = environment_proxies(insecure_http=scheme == "http")
     if not isinstance(known, PlugChatError) and Proxies(environment=known).for_url(base_url) is None:
         return None
-    scheme = urlsplit(base_url).scheme
     names = [spelled for name in (f"{scheme}_proxy", "all_proxy") for spelled in (name, name.upper())]
     # On Windows and macOS, the settings of the system count as well.
     return next((name for name in names if os.environ.get(name)), "a proxy of the system's settings")

@@ -9,7 +9,7 @@ from typing import Any, Final, Literal
 import msgspec
 from attrs import AttrsInstance
 
-from plugchat_async._items import T, columns_of, getter_of, item_from_dict
+from plugchat_async._items import T, columns_of, getter_of, item_from_dict, naive_utc
 from plugchat_async.errors import InvalidValueError
 from plugchat_async.models import Chat, ChatAdded, ChatChanged, ChatEvent
 
@@ -19,6 +19,8 @@ ACCOUNT = "account"
 CsvDialect = Literal["rfc4180", "excel"]
 # Excel takes a file for UTF-8 if it begins so.
 _BOM: Final = "\ufeff"
+# From here on, a spreadsheet does not keep all digits of a number.
+MAX_CELL_NUMBER: Final = 10**15
 # What a spreadsheet would take for a number, a date or a time, and show as another: 5.512E+12 for a phone.
 _NUMBER_LIKE: Final = re.compile(r"(?=.*[0-9])[-+0-9 .,:/()%$eE]{1,255}")
 
@@ -53,7 +55,7 @@ def from_json(line: str | bytes, item: type[T]) -> T:
 _decode_object = msgspec.json.Decoder(dict[str, Any]).decode
 
 
-def to_json(chat: AttrsInstance, account: str | None = None) -> str:
+def to_json(chat: AttrsInstance, account: str | None = None, item: Any = None) -> str:
     """Return a chat, or another item, as a JSON object on one line: the names of its class, times in RFC 3339 and UTC.
 
     Other line ends in a name, such as U+2028, are escapes, so that all programs take the line for one.
@@ -61,10 +63,11 @@ def to_json(chat: AttrsInstance, account: str | None = None) -> str:
     Args:
         chat: The chat, or an item of another call.
         account: The name of its account, for a first member `account` (default None: no such member).
+        item: The class whose fields are written (default None: its own, which may have more).
     """
     # msgspec could encode the chat itself, but not put the account before it.
     fields = {} if account is None else {ACCOUNT: account}
-    item: Any = type(chat)
+    item = item or type(chat)
     fields |= zip(columns_of(item), getter_of(item)(chat), strict=True)
     return json_line(fields)
 
@@ -100,7 +103,7 @@ def csv_header(item: Any = Chat, *, account: bool = False, dialect: CsvDialect =
     return _BOM + ";".join(columns) if dialect == "excel" else ",".join(columns)
 
 
-def to_csv(chat: AttrsInstance, account: str | None = None, dialect: CsvDialect = "rfc4180") -> str:
+def to_csv(chat: AttrsInstance, account: str | None = None, dialect: CsvDialect = "rfc4180", item: Any = None) -> str:
     """Return a chat, or another item, as a line of CSV, without its line end.
 
     None is an empty cell, times are in RFC 3339 and UTC, booleans are `true` and `false`. A cell that a spreadsheet
@@ -111,11 +114,12 @@ def to_csv(chat: AttrsInstance, account: str | None = None, dialect: CsvDialect 
         chat: The chat, or an item of another call.
         account: The name of its account, for a first cell (default None: no such cell).
         dialect: "rfc4180" (default), or "excel": cells are separated by semicolons, times are such as
-            `2021-06-06 15:01:27`, and a text of digits is a formula whose value is that text, such as `="5511…"`.
+            `2021-06-06 15:01:27`, and a text of digits is a formula whose value is that text, such as `="5511…"`, as is
+            a number of more than 15 digits.
+        item: The class whose fields are written, as in the header (default None: its own).
     """
     line = io.StringIO()
-    item: Any = type(chat)
-    values = getter_of(item)(chat)
+    values = getter_of(item or type(chat))(chat)
     if account is not None:
         values = (account, *values)
     cell_of, delimiter = (_excel_cell, ";") if dialect == "excel" else (_cell, ",")
@@ -127,7 +131,9 @@ def to_csv(chat: AttrsInstance, account: str | None = None, dialect: CsvDialect 
 def _excel_cell(value: object) -> object:
     match value:
         case datetime():
-            return value.replace(tzinfo=None).isoformat(" ", "seconds")
+            return naive_utc(value).isoformat(" ", "seconds")
+        case int() if abs(value) >= MAX_CELL_NUMBER:
+            return f'="{value}"'
         case str() if _NUMBER_LIKE.fullmatch(value):
             return f'="{value}"'
         case _:

@@ -62,7 +62,7 @@ class Manifest:
         limit: The largest number of chats for each account (default None: no limit).
         dialect: That of CSV (default "rfc4180").
         merge_people: Whether there is one chat for each person (default False).
-        call: The path of what is listed (default: that of chats).
+        call: What is listed: the path (default: that of chats), with the class if that is one of the user's.
         restart: Whether to fetch all accounts again. The earlier files are kept until all of their accounts have new
             ones.
         sync: Whether each line is on disk when it is written (default True).
@@ -101,11 +101,13 @@ class Manifest:
         make_bookkeeping(folder, sync=sync)
         self._file = self._open_file(self._path)
         try:
-            self._take_over_older(restart=restart)
+            older = self._take_over_older(restart=restart)
             header = ManifestHeader(
                 VERSION, file_format, layout, limit, token_hex(4), merge_people, dialect=dialect, call=call
             )
-            self._open(header, restart=restart)
+            self._open(header, older or (), restart=restart)
+            if older is not None:
+                self._remove_older()
         except BaseException:
             self._file.close()
             raise
@@ -120,37 +122,64 @@ class Manifest:
             )
         return file
 
-    def _take_over_older(self, *, restart: bool) -> None:
-        """Move the manifest of an older version, and remove its log of failures.
+    def _take_over_older(self, *, restart: bool) -> list[ManifestEntry] | None:
+        """Copy the manifest of an older version.
 
         It is copied before it is removed, so that at no time there is none, also if the power fails. If both are there,
-        the older one is of no use any more.
+        the older one is of no use any more, unless an older version has written parts since: their accounts may be in
+        parts of this manifest, too.
+
+        Returns:
+            The lines of such parts, which a restart replaces; None if there is no such manifest.
+
+        Raises:
+            InvalidValueError: There are such parts, or the file is not a manifest.
         """
         path = self._folder / OLDER_MANIFEST
         if not path.is_file():
-            return
+            return None
         with self._open_file(path) as older:  # no run of an older version writes to it
             with output_errors(path):
                 complete = _complete_lines(older)
-            if complete and parse(complete.splitlines())[0] is None:  # another file of the user's
+            found, entries, _ = parse(complete.splitlines())
+            if complete and found is None:  # another file of the user's
                 if restart or _complete_lines(self._file):
-                    return
+                    return None
                 raise InvalidValueError(f"line 1 of {path} is not part of an export manifest", _OTHER_EXPORT_HINT)
             with output_errors(self._path):
-                is_empty = not _complete_lines(self._file)
-            if complete and is_empty:
+                known = _complete_lines(self._file)
+            if complete and not known:
                 self._replace(complete, sync=True)
+            others = self._parts_of_another(found, entries, known)
+            if others and not restart:
+                problem = f"an older version has exported to {self._folder} since: it has written {others[0].file}"
+                raise InvalidValueError(problem, _OTHER_EXPORT_HINT)
+        return others
+
+    def _remove_older(self) -> None:
+        """Remove the manifest and the log of failures of an older version."""
+        path = self._folder / OLDER_MANIFEST
         with output_errors(path):
             (self._folder / OLDER_FAILURES).unlink(missing_ok=True)
             # `.plugchat` is there, and the log is not, before the sign goes that there is more to do.
             flush_folder(self._folder)
             path.unlink(missing_ok=True)
 
-    def _open(self, header: ManifestHeader, *, restart: bool) -> None:
-        """Read the lines of earlier runs, and write the header if there is none."""
+    def _parts_of_another(
+        self, older: ManifestHeader | None, entries: Sequence[ManifestEntry], known: bytes
+    ) -> list[ManifestEntry]:
+        """Return the lines of an older version's parts that are there, and not in this manifest, if it has lines."""
+        if not known or older is None or older.layout != "parts":
+            return []
+        listed = {entry.file for entry in parse(known.splitlines())[1]}
+        return [entry for entry in entries if entry.file not in listed and (self._folder / entry.file).is_file()]
+
+    def _open(self, header: ManifestHeader, others: Sequence[ManifestEntry], *, restart: bool) -> None:
+        """Read the lines of earlier runs, those of `others` first, and write the header if there is none."""
         with output_errors(self._path):
             complete = _complete_lines(self._file)
         found, entries, bad_line = parse(complete.splitlines())
+        entries = [*others, *entries]
         self.existed = found is not None
         self.id = header.id if found is None else found.id
         problem = f"line {bad_line} of {self._path} is not part of an export manifest" if bad_line else ""

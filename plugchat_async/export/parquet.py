@@ -15,7 +15,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from plugchat_async._internal.files import UNICODE_HINT, AtomicFile, FileOptions, output_errors
-from plugchat_async._items import columns_of, getter_of
+from plugchat_async._items import columns_of, getter_of, noun_of
 from plugchat_async.errors import InvalidTypeError, InvalidValueError
 from plugchat_async.export.csv_and_json import ACCOUNT
 from plugchat_async.models import Chat
@@ -68,14 +68,16 @@ def batch_of(chats: Sequence[Any], account: str | None, item: Any = Chat) -> pa.
     schema = schema_of(item)
     types: list[Any] = schema.types
     columns = list(zip(*map(getter_of(item), chats), strict=True)) or [()] * len(columns_of(item))
-    problem, hint = "", "Leave that chat out, or write jsonl or csv instead."
+    noun = noun_of(item)
+    problem, hint = "", f"Leave that {noun} out, or write jsonl or csv instead."
     arrays: list[pa.Array[Any]] = []
     try:
         arrays = [pa.array(column, of) for column, of in zip(columns, types, strict=True)]
     except UnicodeEncodeError:
-        problem, hint = "a chat's text is not valid Unicode: it holds half of a surrogate pair", UNICODE_HINT
+        problem, hint = f"a {noun}'s text is not valid Unicode: it holds half of a surrogate pair", UNICODE_HINT
     except (OverflowError, pa.ArrowInvalid):
-        problem = "a chat's unread or messages_unread has more than 64 bits"
+        counts = " or ".join(name for name, of in zip(columns_of(item), types, strict=True) if of == pa.int64())
+        problem = f"a {noun}'s {counts} has more than 64 bits"
     if problem:
         raise InvalidValueError(problem, hint)
     if account is None:

@@ -3,7 +3,7 @@
 # pyright: reportUnknownMemberType=false, reportMissingTypeStubs=false
 # The types of pyarrow are incomplete, and pandas has none.
 
-from collections.abc import AsyncIterable, Awaitable, Callable, Iterable, Sequence
+from collections.abc import AsyncIterable, Awaitable, Callable, Generator, Iterable, Sequence
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, TypeVar, overload
 
@@ -11,7 +11,7 @@ from attrs import AttrsInstance
 
 from plugchat_async._internal.iterables import Source
 from plugchat_async._internal.threads import finish_in_thread
-from plugchat_async._internal.validation import check_type
+from plugchat_async._items import check_item
 from plugchat_async._optional_extras import needing
 from plugchat_async.export.writers import Items, close_chats
 from plugchat_async.models import Chat
@@ -94,11 +94,15 @@ def _table_maker(extra: str, what: str, item: type[Any]) -> "Callable[[Sequence[
 
 def _converted(chats: Items, item: type[Any], convert: Callable[[Sequence[Any]], T]) -> T | Awaitable[T]:
     """Convert chats, at once or when they have come."""
-    check_type("item", item, type)
+    check_item(item)
     source: Source[AttrsInstance] = Source("chats", chats, item)
     if isinstance(chats, AsyncIterable):
         return _when_read(source, chats, convert)
-    return convert(source.take_all())
+    try:
+        return convert(source.take_all())
+    finally:
+        if isinstance(chats, Generator):
+            chats.close()
 
 
 async def _when_read(source: Source[AttrsInstance], chats: Items, convert: Callable[[Sequence[Any]], T]) -> T:

@@ -13,8 +13,8 @@ from attrs import AttrsInstance
 from plugchat_async._internal.files import AtomicFile, FileOptions, open_files_hint, output_errors
 from plugchat_async._internal.iterables import Source
 from plugchat_async._internal.threads import Threads
-from plugchat_async._internal.validation import check_choice, check_type
-from plugchat_async._items import T
+from plugchat_async._internal.validation import check_choice
+from plugchat_async._items import T, check_item
 from plugchat_async._optional_extras import needing
 from plugchat_async._pagination.chat_walk import ChatWalk
 from plugchat_async.errors import InvalidValueError
@@ -120,10 +120,10 @@ def open_writer(
     """
     match file_format:
         case "jsonl":
-            return LineWriter(path, to_json, "", account, **options)
+            return LineWriter(path, partial(to_json, item=item), "", account, **options)
         case "csv":
             header = csv_header(item, account=account is not None, dialect=dialect) + "\n"
-            return LineWriter(path, partial(to_csv, dialect=dialect), header, account, **options)
+            return LineWriter(path, partial(to_csv, dialect=dialect, item=item), header, account, **options)
         case "parquet":
             require_library("parquet")
             from plugchat_async.export.parquet import ParquetChatWriter  # noqa: PLC0415 - needs the extra
@@ -212,6 +212,7 @@ def read_jsonl(path: PathLike, *, item: type[Any] = Chat) -> Generator[Any, None
     Raises:
         InvalidValueError: The file can't be read, or a line is not a chat; the message has the line's number.
     """
+    check_item(item)
     path = Path(path)
     try:
         with path.open("rb") as lines:
@@ -276,7 +277,7 @@ async def write_parquet(chats: Items, file: PathLike, *, item: type[Any] = Chat)
 async def _write(
     chats: Items, file_format: FileFormat, file: PathLike, item: type[Any], dialect: CsvDialect = "rfc4180"
 ) -> int:
-    check_type("item", item, type)
+    check_item(item)
     source: Source[AttrsInstance] = Source("chats", chats, item)
     threads = Threads(1)
     try:

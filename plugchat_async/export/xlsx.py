@@ -15,17 +15,15 @@ from xlsxwriter import Workbook
 from xlsxwriter.exceptions import XlsxWriterException
 
 from plugchat_async._internal.files import UNICODE_HINT, AtomicFile, FileOptions, output_errors
-from plugchat_async._items import columns_of, getter_of, noun_of
+from plugchat_async._items import columns_of, getter_of, naive_utc, noun_of
 from plugchat_async.errors import InvalidValueError
-from plugchat_async.export.csv_and_json import ACCOUNT
+from plugchat_async.export.csv_and_json import ACCOUNT, MAX_CELL_NUMBER
 from plugchat_async.models import Chat
 
-# The limits of Excel: rows of a sheet, UTF-16 units of its name and of a text, numbers that keep all digits, its first
-# whole year.
+# The limits of Excel: rows of a sheet, UTF-16 units of its name and of a text, its first whole year.
 _MAX_ROWS: Final = 1_048_576
 _MAX_NAME: Final = 30  # and the plural's "s"
 _MAX_TEXT: Final = 32_767
-_MAX_NUMBER: Final = 10**15
 _FIRST_YEAR: Final = 1901
 
 _SHEET: Final = "xl/worksheets/sheet1.xml"
@@ -91,13 +89,12 @@ class XlsxChatWriter:
                     pass
                 case bool():
                     self._sheet.write_boolean(row, column, value)
-                case int() if abs(value) < _MAX_NUMBER:
+                case int() if abs(value) < MAX_CELL_NUMBER:
                     self._sheet.write_number(row, column, value)
                 case datetime() if value.year >= _FIRST_YEAR:
-                    local = value.replace(tzinfo=None, microsecond=0)
-                    self._sheet.write_datetime(row, column, local, self._time_format)
+                    self._sheet.write_datetime(row, column, naive_utc(value).replace(microsecond=0), self._time_format)
                 case datetime():
-                    self._sheet.write_string(row, column, value.replace(tzinfo=None).isoformat(" ", "seconds"))
+                    self._sheet.write_string(row, column, naive_utc(value).isoformat(" ", "seconds"))
                 case _:
                     self._sheet.write_string(row, column, _checked(str(value)))
 

@@ -35,12 +35,16 @@ class ContactList:
         return contact
 
     def remove(self, contact: Contact | str) -> Contact:
-        """Remove a contact, and return it. Raise KeyError if there is none."""
+        """Remove a contact, given itself or its id, and return it. Raise KeyError if there is none."""
         contacts = self._contacts()
+        if isinstance(contact, Contact) and contact in contacts:
+            return contacts.pop(contacts.index(contact))
+        # By its address: since it was read, it may have another name.
+        wanted = contact if isinstance(contact, str) else (contact.phone, contact.lid)
         for index, known in enumerate(contacts):
-            if contact in (known, known.id):
+            if wanted in (known.id, (known.phone, known.lid)):
                 return contacts.pop(index)
-        raise KeyError(contact)
+        raise KeyError(contact if isinstance(contact, str) else contact.id)
 
     def rename(self, contact: Contact | str, name: str | None) -> Contact:
         """Rename a contact, which moves to the place of its new name. Raise KeyError if there is none."""

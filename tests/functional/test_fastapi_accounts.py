@@ -6,7 +6,7 @@ from contextlib import asynccontextmanager
 from typing import Annotated, Any
 
 import pytest
-from fastapi import Depends, FastAPI, WebSocket
+from fastapi import Depends, FastAPI, WebSocket, WebSocketDisconnect
 from fastapi.testclient import TestClient
 
 from plugchat_async import Account, Chat, ConfigurationError, InvalidTypeError, PlugChatSession
@@ -90,6 +90,9 @@ def test_an_unknown_account_is_not_found(simulator: PlugChatSimulator) -> None:
         answer = client.get("/accounts/nobody/count")
         assert (answer.status_code, answer.json()) == (404, {"detail": "There is no account of this name."})
         assert client.get("/support").status_code == 500
+        with pytest.raises(WebSocketDisconnect) as closed, client.websocket_connect("/accounts/nobody/socket"):
+            pytest.fail("it was accepted")
+        assert (closed.value.code, closed.value.reason) == (1008, "There is no account of this name.")
         parameters = client.get("/openapi.json").json()["paths"]["/accounts/{account}/count"]["get"]["parameters"]
     assert [(known["name"], known["in"], known["required"]) for known in parameters] == [("account", "path", True)]
     assert not simulator.requests
@@ -153,17 +156,17 @@ def test_it_is_overridden_as_any_dependency() -> None:
 
 
 @pytest.mark.parametrize(
-    "accounts",
+    ("accounts", "named"),
     [
-        ["sales"],
-        {1: SALES},
-        {"sales": 5, "support": SUPPORT},
-        {"sales": SALES, "support": f"{SUPPORT}\n"},
-        {"sales": Account("sales", SALES, "ftp://u:s3cret-pw@localhost")},
+        (["sales"], None),
+        ({1: SALES}, None),
+        ({"sales": 5, "support": SUPPORT}, "sales"),
+        ({"sales": SALES, "support": f"{SUPPORT}\n"}, "support"),
+        ({"sales": Account("sales", SALES, "ftp://u:s3cret-pw@localhost")}, "sales"),
     ],
 )
-def test_wrong_accounts_end_the_start(accounts: Any) -> None:
-    """With an error that says why, and no token in any frame."""
+def test_wrong_accounts_end_the_start(accounts: Any, named: str | None) -> None:
+    """With an error that says why and names the account, and no token in any frame."""
     lifespan: Callable[[FastAPI], Any] = plugchat_lifespan(accounts=accounts)
     del accounts
 
@@ -174,6 +177,7 @@ def test_wrong_accounts_end_the_start(accounts: Any) -> None:
     with pytest.raises(ConfigurationError) as caught:
         asyncio.run(run())
     assert isinstance(caught.value, InvalidTypeError | ValueError)
+    assert caught.value.account == named
     assert "s3cret" not in what_frames_show(caught.value)
 
 

@@ -8,12 +8,25 @@ import aiohttp
 import attrs
 import pytest
 import uvicorn
-from fastapi import APIRouter, Depends, FastAPI
+from fastapi import APIRouter, Body, Depends, FastAPI
 from fastapi.testclient import TestClient
 from openapi_spec_validator import validate
-from pydantic import BaseModel
+from pydantic import BaseModel, TypeAdapter
 
-from plugchat_async import AccountStatus, Chat, ChatEvent, ChatRemoved, Page, PlugChatSession, WalkReport
+from plugchat_async import (
+    AccountStatus,
+    Chat,
+    ChatAdded,
+    ChatChanged,
+    ChatEvent,
+    ChatRemoved,
+    Contact,
+    Page,
+    PendingChat,
+    PlugChatSession,
+    Problem,
+    WalkReport,
+)
 from plugchat_async.integrations.fastapi import (
     ChatStream,
     PlugChatAccountDep,
@@ -30,6 +43,18 @@ if TYPE_CHECKING:
     from decimal import Decimal
 
 CHAT = Chat("5511999999999", "Ana", 3)
+VALUES = [
+    CHAT,
+    Contact("1", short="A"),
+    PendingChat("1", is_muted=True),
+    Page(1, 10, (CHAT,), b""),
+    Problem(0, "unread", "a number", "'x'"),
+    AccountStatus(connected=True),
+    WalkReport(1, 2, 3, 4, 5, 6, verified=True, reason="", elapsed=0.5),
+    ChatAdded(CHAT),
+    ChatChanged(CHAT, CHAT, ("unread",)),
+    ChatRemoved(CHAT),
+]
 FIELDS = [a.name for a in attrs.fields(Chat)]
 PROBLEMS = {"429", "502", "503", "504"}
 
@@ -173,6 +198,22 @@ def test_a_stream_has_chats_as_items(document: Any, path: str) -> None:
     assert response["content"] == {"application/x-ndjson": {"itemSchema": {"$ref": "#/components/schemas/Chat-Output"}}}
 
 
+def test_a_streams_own_description_stays() -> None:
+    """Such as an example, beside the schema of its lines."""
+    app = FastAPI()
+    own = {"description": "Mine.", "content": {"application/x-ndjson": {"example": "{}"}}}
+    add_problem_handlers(app)
+
+    @app.get("/stream", response_class=ChatStream, responses={200: own})
+    async def stream(plugchat: PlugChatDep) -> ChatStream:
+        return ChatStream(plugchat.iter_pages())
+
+    response = app.openapi()["paths"]["/stream"]["get"]["responses"]["200"]
+    items = {"$ref": "#/components/schemas/Chat"}
+    assert response["description"] == "Mine."
+    assert response["content"] == {"application/x-ndjson": {"example": "{}", "itemSchema": items}}
+
+
 def test_streams_alone_have_a_schema_too(account: PlugChatSimulator) -> None:
     """Where nothing else has brought that of a chat, or an own class has its name; handlers are not needed."""
 
@@ -239,6 +280,39 @@ def test_an_own_document_is_described_too(app: FastAPI) -> None:
     add_problem_handlers(app)
     assert app.openapi()["x-own"] is True
     assert app.openapi()["paths"]["/chats"]["get"]["responses"].keys() >= PROBLEMS
+
+
+@pytest.mark.parametrize("value", VALUES, ids=lambda value: type(value).__name__)
+def test_each_class_is_returned_without_a_type_and_received_as_a_body(value: Any) -> None:
+    """Received with `Body()` in each case."""
+    app = FastAPI()
+
+    @app.get("/")
+    async def give():  # type: ignore[no-untyped-def]  # noqa: ANN202 - as many write it
+        return {"values": [value]}
+
+    async def take(received: Any) -> str:
+        assert received == value
+        return "taken"
+
+    take.__annotations__["received"] = Annotated[type(value), Body()]
+    app.post("/")(take)
+    client = TestClient(app)
+    [given] = client.get("/").json()["values"]
+    assert TypeAdapter[Any](type(value)).validate_python(given) == value
+    assert client.post("/", json=given).json() == "taken"
+
+
+def test_an_endpoint_chooses_members() -> None:
+    """What it leaves out is not sent."""
+    app = FastAPI()
+
+    @app.get("/", response_model_exclude={"chats": {"__all__": {"name"}}})
+    async def give() -> Page:
+        return Page(1, 10, (CHAT,), b"")
+
+    [chat] = TestClient(app).get("/").json()["chats"]
+    assert list(chat) == [name for name in FIELDS if name != "name"]
 
 
 def test_the_problem_that_comes_is_the_one_described(app: FastAPI, account: PlugChatSimulator) -> None:

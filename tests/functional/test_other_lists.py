@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Any, cast
+from zipfile import ZipFile
 
 import attrs
 import pyarrow.parquet as pq
@@ -20,6 +21,7 @@ from plugchat_async import (
     PENDING_CHATS,
     Account,
     Call,
+    Chat,
     Contact,
     InvalidTypeError,
     InvalidValueError,
@@ -195,10 +197,29 @@ def _rename_one(sim: PlugChatSimulator, rnd: random.Random, _: object) -> None:
 @pytest.mark.parametrize(("name", "short"), [("Mia Souza", "Mia"), ("  ", None), ("", None), (None, None)])
 async def test_a_contact_is_renamed(name: str | None, short: str | None) -> None:
     """To any name, and its short form is the first word; it is listed so."""
-    async with PlugChatSimulator(5) as sim, PlugChatSession(sim.token, base_url=sim.base_url) as session:
+    async with PlugChatSimulator(5) as sim, session(sim) as plugchat:
         renamed = sim.rename_contact(sim.contacts[2], name)
         assert (renamed.name, renamed.short) == (name, short)
-        assert [contact.short async for contact in session.iter_contacts() if contact.id == renamed.id] == [short]
+        assert [contact.short async for contact in plugchat.iter_contacts() if contact.id == renamed.id] == [short]
+
+
+async def test_contacts_are_listed_by_name() -> None:
+    """Those without a name last, also after a change; quirks turn the list around."""
+
+    def place(contact: Contact) -> tuple[bool, str, str]:
+        return contact.name is None, (contact.name or "").casefold(), contact.id
+
+    for order in ("newest", "oldest"):
+        async with PlugChatSimulator(contacts=50, quirks=Quirks(order=order)) as sim, session(sim) as plugchat:
+            first, last = sim.contacts[0], sim.contacts[-1]
+            renamed = sim.rename_contact(first, None)
+            sim.rename_contact(last, "AAA")
+            sim.new_contact()
+            assert list(sim.contacts) == sorted(sim.contacts, key=place)
+            assert sim.contacts[0].id == last.id
+            assert renamed in sim.contacts[30:]
+            found = await plugchat.list_contacts()
+            assert found == list(sim.contacts if order == "newest" else sim.contacts[::-1])
 
 
 async def test_a_contact_is_deleted() -> None:
@@ -206,6 +227,10 @@ async def test_a_contact_is_deleted() -> None:
     async with PlugChatSimulator(0, contacts=3) as sim, session(sim) as plugchat:
         gone = sim.delete_contact(sim.contacts[1].id)
         assert gone not in await plugchat.list_contacts()
+        before = sim.contacts[0]
+        sim.rename_contact(before, "Zeca")
+        assert sim.delete_contact(before).name == "Zeca"  # found by its address, as a chat is
+        assert len(sim.contacts) == 1
         with pytest.raises(KeyError):
             sim.delete_contact(gone)
 
@@ -278,6 +303,9 @@ async def test_many_accounts() -> None:
         assert {request.path for request in sim.requests} == {CONTACTS.path}
         async for _, page in fetch_many(accounts, call=PENDING_CHATS, stream=True):
             assert {type(item).__name__ for item in page.items} == {"PendingChat"}
+        # Strict by default, as in a session: a walk begins with a page that may hold all.
+        first = next(request for request in sim.requests if request.path == PENDING_CHATS.path)
+        assert first.page_size == "1000"
     with pytest.raises(InvalidTypeError, match="call must be of type plugchat_async.Call, got str"):
         fetch_many([], call=cast("Any", "/api/whatsapp/contacts"))
 
@@ -353,8 +381,16 @@ async def test_a_file_of_chats_takes_no_contacts(tmp_path: Path) -> None:
     """The columns would be other ones."""
     with pytest.raises(InvalidTypeError, match="chats must yield Chat, got Contact"):
         await write_csv([Contact("1")], tmp_path / "x.csv")
-    with pytest.raises(InvalidTypeError, match="item must be of type type, got str"):
-        await write_csv([], tmp_path / "x.csv", item=cast("Any", "Contact"))
+    wrong: list[Any] = ["Contact", int, Contact("1")]
+    for item in wrong:
+        for write in (write_jsonl, write_csv, write_xlsx, write_parquet):
+            with pytest.raises(InvalidTypeError, match="item must be an attrs class, got "):
+                await write([], tmp_path / "x", item=item)
+        for to in (to_arrow, to_polars):
+            with pytest.raises(InvalidTypeError, match="item must be an attrs class, got "):
+                to([], item=item)
+        with pytest.raises(InvalidTypeError, match="item must be an attrs class, got "):
+            list(read_jsonl(tmp_path / "x", item=item))
     assert not list(tmp_path.iterdir())
     (tmp_path / "x.jsonl").write_text('{"name":"x"}\n')
     with pytest.raises(InvalidValueError, match="line 1 of .*: not a contact: there is neither a phone nor a lid"):
@@ -381,6 +417,31 @@ class OnlyPhone:
         """It has none."""
 
 
+@attrs.frozen
+class Customer(Contact):
+    """A contact, and more than that."""
+
+    number: int = 0
+
+
+@pytest.mark.parametrize("file_format", ["jsonl", "csv", "parquet", "xlsx"])
+async def test_a_file_has_the_columns_of_its_class(file_format: Any, tmp_path: Path) -> None:
+    """Those of `item`, whatever its subclasses have besides: in each format the same."""
+    write: Any = {"jsonl": write_jsonl, "csv": write_csv, "parquet": write_parquet, "xlsx": write_xlsx}[file_format]
+    if file_format == "xlsx":
+        pytest.importorskip("xlsxwriter")
+    files = tmp_path / f"a.{file_format}", tmp_path / f"b.{file_format}"
+    await write([Customer("1", "Ana", number=5), Contact("2")], files[0], item=Contact)
+    await write([Contact("1", "Ana"), Contact("2")], files[1], item=Contact)
+    if file_format == "parquet":
+        assert pq.read_table(files[0]) == pq.read_table(files[1])
+    elif file_format == "xlsx":
+        sheets = [ZipFile(file).read("xl/worksheets/sheet1.xml") for file in files]
+        assert sheets[0] == sheets[1]
+    else:
+        assert files[0].read_text() == files[1].read_text()
+
+
 async def test_files_of_a_class_of_your_own(tmp_path: Path) -> None:
     """Arrow needs a type for each column, JSON does not."""
     file = tmp_path / "list"
@@ -395,6 +456,25 @@ async def test_files_of_a_class_of_your_own(tmp_path: Path) -> None:
     assert file.read_bytes() == b'\xef\xbb\xbfphone\n"=""1"""\n'
     await write_jsonl([OnlyPhone("1")], file, item=OnlyPhone)
     assert list(read_jsonl(file, item=OnlyPhone)) == [OnlyPhone("1")]
+
+
+@attrs.frozen
+class Owned:
+    """An item whose field has the name of a column of exports."""
+
+    phone: str
+    account: str | None = None
+    last_message_time: datetime | None = None
+
+
+async def test_an_export_has_one_column_account(tmp_path: Path) -> None:
+    """A field of that name would be a second one, or hide it; files of one account have no such column."""
+    with pytest.raises(InvalidValueError, match="Owned has a field `account`") as caught:
+        await export_many([], tmp_path, call=Call("/x", Owned))
+    assert caught.value.hint.startswith("Rename the field")
+    assert not list(tmp_path.iterdir())
+    await write_csv([Owned("1", "x")], tmp_path / "x.csv", item=Owned)
+    assert (tmp_path / "x.csv").read_text() == "phone,account,last_message_time\n1,x,\n"
 
 
 async def test_an_export(tmp_path: Path) -> None:
@@ -423,5 +503,14 @@ async def test_an_export(tmp_path: Path) -> None:
         held = "holds all items of /api/whatsapp/contacts of each account as csv for excel"
         with pytest.raises(InvalidValueError, match=held):
             await export_many(accounts, folder, call=CONTACTS, format="csv")
+        mine = Call(CONTACTS.path, OnlyPhone)
+        held = "holds all items of /api/whatsapp/contacts of each account .*/contacts as OnlyPhone of each"
+        with pytest.raises(InvalidValueError, match=held):  # its columns are other ones
+            await export_many(accounts, folder, call=mine, format="csv", dialect="excel")
+        assert (await export_many(accounts, tmp_path / "mine", call=mine)).finished == 1
+        same = Call(CONTACTS.path, Contact, consistency="strict")
+        assert (await export_many(accounts, folder, call=same, format="csv", dialect="excel")).skipped == 1
+        chats = Call("/api/whatsapp/chats", Chat, consistency="strict")
+        assert (await export_many(accounts, tmp_path / "people", call=chats, merge_people=True)).finished == 1
         with pytest.raises(InvalidValueError, match="merge_people merges chats, not the items of another call"):
             await export_many(accounts, tmp_path, call=CONTACTS, merge_people=True)

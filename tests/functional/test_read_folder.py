@@ -1,9 +1,11 @@
 """The folder of an export is read as a folder by the usual libraries: all chats, nothing else, phones as text."""
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import attrs
 import polars as pl
 import pyarrow as pa
 import pyarrow.csv
@@ -11,8 +13,9 @@ import pyarrow.dataset as ds
 import pyarrow.parquet as pq
 import pytest
 
-from plugchat_async import export_many
+from plugchat_async import FOREVER, Chat, export_many, to_polars, write_csv, write_jsonl, write_parquet
 from plugchat_async.testing import Fault, PlugChatSimulator
+from support.chats import TIME
 from support.exports import FAILURES, MANIFEST, Style, account, only
 
 pytestmark = [
@@ -56,7 +59,7 @@ def with_arrow(folder: Path, style: Style) -> Any:
 def with_polars(folder: Path, style: Style) -> Any:
     read: dict[str, Callable[..., pl.DataFrame]] = {
         "parquet": pl.read_parquet,
-        "jsonl": lambda files: pl.read_ndjson(files, schema_overrides=TEXT),
+        "jsonl": lambda files: pl.read_ndjson(files, schema={"account": pl.String, **to_polars([]).schema}),
         "csv": lambda files: pl.read_csv(files, schema_overrides=TEXT),
     }
     return read[style](folder / f"*.{style}").select("account", "phone").iter_rows()
@@ -109,6 +112,39 @@ async def test_a_folder_is_read_as_one(
     """Neither failed accounts nor half files are among its rows."""
     whole = await export(tmp_path / "out", sim, style)
     assert in_order(read(tmp_path / "out", style)) == whole
+
+
+PAGE = Path(__file__).parents[2] / "docs/how-to/read-an-export.md"
+PROGRAMS = re.findall(r"```python\n(.*?)```", PAGE.read_text("utf-8"), re.DOTALL)
+
+
+@attrs.frozen
+class Row(Chat):
+    """A row of an export."""
+
+    account: str = ""
+
+
+@pytest.mark.parametrize("program", PROGRAMS, ids=lambda program: program.split()[1])
+async def test_columns_may_hold_nothing_at_first(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], program: str
+) -> None:
+    """What the page shows reads accounts without chats, and chats without a name, a time or a phone before others."""
+    for library in ("pandas", "duckdb", "dask.dataframe"):
+        if f"import {library}" in program:
+            pytest.importorskip(library)
+    whole = Row(
+        "0055", "Ana", 3, TIME, messages_unread=3, lid="012@lid", is_pinned=True, muted_until=FOREVER, account="c"
+    )
+    accounts = {"a": [], "b": [Row("077", account="b")] * 200 + [Row(lid="1@lid", account="b")], "c": [whole], "d": []}
+    writers: dict[str, Callable[..., Any]] = {"parquet": write_parquet, "jsonl": write_jsonl, "csv": write_csv}
+    for folder, (style, write) in zip(("out", "lines", "cells"), writers.items(), strict=True):
+        (tmp_path / folder / ".plugchat").mkdir(parents=True)
+        for name, chats in accounts.items():
+            await write(chats, tmp_path / folder / f"{name}.{style}", item=Row)
+    monkeypatch.chdir(tmp_path)
+    exec(program, {})
+    assert capfd.readouterr().out
 
 
 async def test_a_folder_of_parquet_needs_no_pattern(tmp_path: Path, sim: PlugChatSimulator) -> None:

@@ -68,6 +68,15 @@ def test_without_a_token_anywhere_the_variable_is_named() -> None:
         PlugChatSession()
 
 
+def test_a_bad_token_of_the_environment_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    """By its variable, of which there may be several, and not shown."""
+    monkeypatch.setenv("PLUGCHAT_TOKEN", "0ther")
+    monkeypatch.setenv("SALES_TOKEN", "s3cret\n")
+    with pytest.raises(InvalidValueError, match="^SALES_TOKEN contains spaces") as caught:
+        PlugChatSession.from_env(prefix="SALES_")
+    assert "s3cret" not in what_frames_show(caught.value) + str(caught.value)
+
+
 def test_none_is_no_token(monkeypatch: pytest.MonkeyPatch) -> None:
     """A variable that is not set must not lead to another account's chats."""
     monkeypatch.setenv("PLUGCHAT_TOKEN", "other")
@@ -130,7 +139,11 @@ def test_a_prefix_begins_names(prefix: Any, error: type[Exception]) -> None:
 # Types of other libraries.
 
 
-@pytest.mark.parametrize("kind", [URL, HttpUrl])
+class GatewayUrl(HttpUrl):
+    """A class of a user's own, as pydantic's documentation has it."""
+
+
+@pytest.mark.parametrize("kind", [URL, HttpUrl, GatewayUrl])
 async def test_urls_of_others_are_taken(sim: PlugChatSimulator, kind: Any) -> None:
     """By a session, and by accounts of many."""
     address = kind(sim.base_url)

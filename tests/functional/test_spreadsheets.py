@@ -8,7 +8,7 @@ import os
 import sys
 import tracemalloc
 from collections.abc import Iterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
 from tempfile import gettempdir
 from typing import Any
@@ -74,6 +74,22 @@ async def test_csv_for_excel_keeps_phones_and_formulas_texts(tmp_path: Path) -> 
     ]
 
 
+def of_another_zone() -> list[Chat]:
+    """Chats that were made by hand: their times are not in UTC, or not anywhere."""
+    zone = timezone(timedelta(hours=-3))
+    time = datetime(2021, 6, 6, 12, 1, 27, tzinfo=zone)
+    times = time, datetime.max.replace(tzinfo=zone), time.replace(tzinfo=None)
+    return [Chat(str(number), last_message_time=time) for number, time in enumerate(times)]
+
+
+async def test_csv_for_excel_has_times_in_utc_and_whole_numbers(tmp_path: Path) -> None:
+    """Whatever zone they have; a spreadsheet would round a number of more than 15 digits."""
+    _, *rows = await excel_rows(tmp_path, of_another_zone())
+    assert [row[3] for row in rows] == ["2021-06-06 15:01:27", "9999-12-31 23:59:59", "2021-06-06 12:01:27"]
+    _, *rows = await excel_rows(tmp_path, [Chat("1", unread=10**15 - 1), Chat("1", unread=10**15)])
+    assert [row[2] for row in rows] == ["999999999999999", '="1000000000000000"']
+
+
 async def test_a_dialect_is_one_of_csv(tmp_path: Path, sim: PlugChatSimulator) -> None:
     """For a file and for a folder, which has one of them."""
     wrong: Any = "tabs"
@@ -136,6 +152,13 @@ async def test_a_workbook_has_texts_numbers_times_and_flags(openpyxl: Any, tmp_p
     sheet = openpyxl.load_workbook(tmp_path / "x.xlsx")["chats"]
     assert {sheet.cell(row, 1).data_type for row in (2, 3, 8)} == {"s"}
     assert sheet.freeze_panes == "A2"
+
+
+async def test_a_workbook_has_times_in_utc(openpyxl: Any, tmp_path: Path) -> None:
+    """Whatever zone they have."""
+    await write_xlsx(of_another_zone(), tmp_path / "x.xlsx")
+    _, *rows = sheet_rows(openpyxl, tmp_path / "x.xlsx")
+    assert [str(row[3]) for row in rows] == ["2021-06-06 15:01:27", "9999-12-31 23:59:59", "2021-06-06 12:01:27"]
 
 
 @pytest.mark.slow

@@ -3,7 +3,7 @@
 import pickle
 import sys
 from collections.abc import AsyncIterator, Callable
-from datetime import UTC, datetime
+from datetime import datetime, timedelta, timezone
 from typing import Any, cast
 
 import polars as pl
@@ -17,6 +17,7 @@ from plugchat_async import (
     InvalidTypeError,
     InvalidValueError,
     MissingExtraError,
+    PendingChat,
     PlugChatSession,
     WalkReport,
     export_many,
@@ -73,8 +74,31 @@ async def test_a_walk_that_fails_is_closed(
     with pytest.raises(Exception, match="401"):
         await to(walk)
     assert walk.ended
-    with pytest.raises(InvalidValueError, match="more than 64 bits"):
+    with pytest.raises(InvalidValueError, match="a chat's unread or messages_unread has more than 64 bits"):
         to([Chat("1", unread=2**63)])
+    pending = [PendingChat("1", unread_messages_count=2**63)]
+    with pytest.raises(
+        InvalidValueError, match="a pending chat's unread_messages_count has more than 64 bits"
+    ) as caught:
+        to_arrow(pending, item=PendingChat)
+    assert caught.value.hint == "Leave that pending chat out, or write jsonl or csv instead."
+    closed: list[bool] = []
+
+    async def things_that_come() -> AsyncIterator[Any]:
+        try:
+            for thing in (Chat("1"), 5):
+                yield thing
+        finally:
+            closed.append(True)
+
+    coming = things_that_come()
+    with pytest.raises(InvalidTypeError):
+        await to(coming)
+    assert closed == [True]
+    things: Any = (thing for thing in [Chat("1"), 5])
+    with pytest.raises(InvalidTypeError):
+        to(things)
+    assert things.gi_frame is None  # closed
 
 
 async def test_what_is_no_chat_is_refused(to: Callable[[Any], Any]) -> None:
@@ -129,7 +153,8 @@ async def test_lists_are_shown_as_tables(plugchat: PlugChatSession) -> None:
     shown = found._repr_html_()
     assert shown.count("<tr>") == 61
     assert shown.endswith("<p>250 chats, the first 60 are shown</p>")
-    chat = Chat("5", "<b>&", 2, datetime(2021, 6, 6, 15, 1, 27, tzinfo=UTC))
+    # Made by hand, in another zone.
+    chat = Chat("5", "<b>&", 2, datetime(2021, 6, 6, 12, 1, 27, tzinfo=timezone(timedelta(hours=-3))))
     assert ChatList([chat, Chat(lid="7@lid")])._repr_html_() == (
         "<table><thead><tr><th>name</th><th>id</th><th>kind</th><th>unread</th><th>last message (UTC)</th></tr></thead>"
         "<tbody><tr><td>&lt;b&gt;&amp;</td><td>5</td><td>person</td><td>2</td><td>2021-06-06 15:01</td></tr>"

@@ -1,6 +1,8 @@
 """Rows of contacts and pending chats: the accelerator changes nothing, and a bad value costs only itself."""
 
 import json
+from contextlib import suppress
+from datetime import datetime
 from typing import Any
 
 import attrs
@@ -63,6 +65,59 @@ def test_the_accelerator_changes_nothing(case: tuple[type[Any], list[dict[str, A
     item, rows = case
     body = json.dumps(rows).encode()
     assert read(body, item, converter) == read(body, item, SLOW)
+
+
+def class_of_your_own(fields: dict[str, tuple[Any, list[Any]]]) -> type[Any]:
+    """Return a class with a phone and other fields, by name: their type, and their default if they have one."""
+    members = {
+        name: attrs.field(type=kind, kw_only=True, **({"default": default[0]} if default else {}))
+        for name, (kind, default) in fields.items()
+    }
+    return attrs.make_class("Mine", members, frozen=True)
+
+
+NONE_OR: st.SearchStrategy[list[Any]] = st.just([None]) | st.just([])
+OTHER_FIELDS: st.SearchStrategy[Any] = (
+    st.tuples(st.sampled_from([str | None, int | None, bool | None, datetime | None]), NONE_OR)
+    | st.tuples(st.just(str), st.sampled_from([[], [""]]))
+    | st.tuples(st.just(int), st.sampled_from([[], [7]]))
+    | st.tuples(st.just(bool), st.sampled_from([[], [True]]))
+    | st.tuples(st.just(datetime), st.just([]))
+)
+PHONES: st.SearchStrategy[Any] = st.tuples(st.just(str | None), NONE_OR) | st.tuples(
+    st.just(str), st.sampled_from([[], [""]])
+)
+NAMES = ["last_message_time", "muted_until", "is_pinned", "a_b", "rows"]
+VALUES = TEXTS | FLAGS | COUNTS | TIMES
+
+
+@pytest.mark.slow
+@settings(max_examples=400)
+@given(
+    st.fixed_dictionaries({"phone": PHONES}, optional=dict.fromkeys(NAMES, OTHER_FIELDS) | {"lid": PHONES}),
+    st.lists(
+        st.fixed_dictionaries({}, optional={wire_name(name): VALUES for name in ("phone", "lid", *NAMES)}), max_size=4
+    ),
+)
+@example({"phone": (str, [""])}, [{"phone": "1"}, {"phone": ""}, {}, {"phone": "2"}])
+@example({"phone": (str, []), "a_b": (bool | None, []), "rows": (int, [7])}, [{"phone": "1", "aB": None, "rows": "x"}])
+@example({"phone": (str, []), "muted_until": (datetime, [])}, [{"phone": "1", "muteEndTime": 0}] * 2)
+@example(
+    {"phone": (str, []), "muted_until": (datetime | None, [])}, [{"phone": "1", "muteEndTime": None}, {"phone": ""}]
+)
+@example({"phone": (str, []), "muted_until": (str | None, [None])}, [{"phone": "1", "muteEndTime": 5}])
+def test_the_accelerator_changes_no_class_of_your_own(
+    fields: dict[str, tuple[Any, list[Any]]], rows: list[dict[str, Any]]
+) -> None:
+    """Whatever types and defaults its fields have; and a value is of its field's type."""
+    item = class_of_your_own(fields)
+    body = json.dumps(rows).encode()
+    assert read(body, item, converter) == read(body, item, SLOW)
+    with suppress(ResponseError):
+        for found in converter.loads(body, item, problems=[]):
+            assert found.phone or getattr(found, "lid", None)
+            for name, (kind, _) in fields.items():
+                assert isinstance(getattr(found, name), kind)
 
 
 @pytest.mark.slow

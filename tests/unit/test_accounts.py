@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic import HttpUrl
 
 from plugchat_async import Account, InvalidValueError, PlugChatError, read_accounts
 from plugchat_async.bulk.names import AccountNames, file_name, name_key
@@ -189,3 +190,10 @@ def test_what_is_no_text_is_no_name(name: object) -> None:
     """Nor is half a surrogate pair."""
     with pytest.raises(InvalidValueError, match="invalid account name"):
         AccountNames().add(name)
+
+
+def test_an_account_shows_no_secret() -> None:
+    """Neither its token nor the password of a base URL, which is refused only when the account is fetched."""
+    account = Account("Ana", "s3cret", HttpUrl("https://ana:s3cret@x.example"))
+    assert repr(account) == "Account(name='Ana', base_url=***)"
+    assert repr(Account("Ana", "s3cret", "https://x.example")) == "Account(name='Ana', base_url='https://x.example')"

@@ -1,6 +1,7 @@
 """The folder of an export: bookkeeping and parts are below `.plugchat/`, and that of older versions is moved there."""
 
 import asyncio
+import json
 import os
 import sys
 from pathlib import Path
@@ -90,6 +91,32 @@ def test_an_older_manifest_that_is_there_again_is_removed(tmp_path: Path, older:
     manifest.close()
     assert set(manifest.finished) == {"account 0"}
     assert OLDER_MANIFEST not in only(tmp_path)
+
+
+def test_parts_that_an_older_version_has_written_since_are_not_beside_others(tmp_path: Path) -> None:
+    """A folder with both would have the chats of an account twice: it is told, and a restart replaces both."""
+    with_parts = HEADING.replace("accounts", "parts").replace("jsonl", "parquet")
+
+    def entry(name: str, **chats: int) -> str:
+        (tmp_path / name).write_text("x")
+        return json.dumps({"file": name, "chats": chats, "unverified": [], "size": 1}) + "\n"
+
+    make_bookkeeping(tmp_path, sync=False)
+    ours, theirs, third = (f"part-{number * 8}-0123456789abcdef-01234567.parquet" for number in "123")
+    (tmp_path / MANIFEST).write_text(with_parts.replace("01234567", "1" * 8) + entry(ours, a=1, b=1))
+    older = with_parts.replace("01234567", "2" * 8) + entry(theirs, b=1, c=1) + entry(third, a=1)
+    (tmp_path / OLDER_MANIFEST).write_text(older)
+    for _ in range(2):
+        with pytest.raises(InvalidValueError, match=f"an older version has exported to .* has written {theirs}"):
+            Manifest(tmp_path, "parquet", "parts", restart=False)
+    assert only(tmp_path) == [MANIFEST, OLDER_MANIFEST, ours, theirs, third]
+    Manifest(tmp_path, "parquet", "parts", restart=True).close()
+    assert only(tmp_path) == [MANIFEST, ours, theirs]  # nothing is lost before it is fetched again
+    manifest = Manifest(tmp_path, "parquet", "parts", restart=False)
+    assert manifest.kept == {"a": ours, "b": ours, "c": theirs}
+    manifest.remove_kept(["a", "b", "c"])
+    manifest.close()
+    assert only(tmp_path) == [MANIFEST]
 
 
 def test_a_file_of_the_users_is_not_taken_for_a_manifest(tmp_path: Path) -> None:

@@ -84,6 +84,71 @@ async def test_its_bad_values_are_told() -> None:
     assert str(caught.value.problems[1]) == "business 1, phone: expected a text, got nothing"
 
 
+@frozen
+class Order:
+    """A class whose fields have names of what reads them, and two of them one key."""
+
+    phone: str
+    times: datetime | None = None
+    rows: datetime | None = None
+    new: datetime | None = None
+    last_message_time: datetime | None = None
+
+
+@frozen
+class Pinned:
+    phone: str
+    pinned: bool = False
+    isPinned: bool = False  # noqa: N815 - the gateway's own name
+    is_pinned: bool = False
+    last_message_time: datetime | None = None
+
+
+@frozen
+class Paid:
+    phone: str
+    paid_at: datetime
+    last_message_time: datetime | None = None
+
+
+async def test_fields_may_have_any_names() -> None:
+    """Those of what reads them, and two for one key of the gateway."""
+    row = {
+        "phone": "1",
+        "times": "1768497607000",
+        "rows": 0,
+        "pinned": "1",
+        "isPinned": 1,
+        "lastMessageTime": 1768497607,
+    }
+    time = datetime(2026, 1, 15, 17, 20, 7, tzinfo=UTC)
+    rows = answer(row)
+    for item, expected in (
+        (Order, Order("1", times=time, last_message_time=time)),
+        (Pinned, Pinned("1", pinned=True, isPinned=True, is_pinned=True, last_message_time=time)),
+    ):
+        async with RawServer(answering(rows, *[answer()] * 3, close=False)) as server, session(server) as plugchat:
+            assert await plugchat.walk(Call("/x", item)).to_list() == [expected]
+
+
+async def test_a_time_that_must_be_there() -> None:
+    """0, "none", is not a time: such a row can't be read, and is counted, as one without the key."""
+    rows = answer({"phone": "1", "paidAt": 1768497607}, {"phone": "2", "paidAt": 0}, {"phone": "3", "paidAt": "1"})
+    call = Call("/x", Paid)
+    async with RawServer(answering(rows, *[answer()] * 3, close=False)) as server, session(server) as plugchat:
+        [page] = [page async for page in plugchat.walk(call).pages()]
+    assert [item.phone for item in page.items] == ["1", "3"]
+    assert [(problem.index, problem.field, problem.got) for problem in page.problems] == [(1, "paidAt", "0")]
+    assert page.problems[0].expected.startswith("a time: epoch seconds")
+    async with RawServer(answering(answer({"phone": "1"}), close=False)) as server, session(server) as plugchat:
+        with pytest.raises(DecodeError) as caught:
+            await plugchat.walk(call).to_list()
+    told = (
+        "not a page of paids: of 1 rows, at least 1 can't be read: page 1, paid 0, paidAt: expected a time, got nothing"
+    )
+    assert str(caught.value).startswith(told)
+
+
 @pytest.mark.parametrize(("call", "noun"), [(CHATS, "chats"), (CONTACTS, "contacts"), (PENDING_CHATS, "pending chats")])
 async def test_an_error_names_what_is_listed(call: Call[Any], noun: str) -> None:
     """A page of pending chats is not a page of chats."""
@@ -200,6 +265,26 @@ class NotHashable:
     last_message_time: datetime | None = None
 
 
+@frozen
+class WithTags:
+    phone: str
+    tags: list[str] | None = None
+    last_message_time: datetime | None = None
+
+
+@frozen
+class Unknown:
+    phone: str
+    colour: "Colour | None" = None  # type: ignore[name-defined]  # noqa: F821 - meant  # pyright: ignore[reportUndefinedVariable]
+    last_message_time: datetime | None = None
+
+
+@frozen(eq=False)
+class NotEqual:
+    phone: str
+    last_message_time: datetime | None = None
+
+
 @attrs.frozen(slots=False)
 class WithoutSlots:
     phone: str
@@ -223,6 +308,9 @@ class WithoutSlots:
         ("/x", NoPhone, "NoPhone has no phone"),
         ("/x", NoTime, "NoTime has no last_message_time"),
         ("/x", NotHashable, "NotHashable is not hashable"),
+        ("/x", NotEqual, "two equal NotEqual would be different ones"),
+        ("/x", WithTags, r"WithTags.tags is of type list\[str\] \| None, which is not hashable"),
+        ("/x", Unknown, "the types of Unknown are not known: name 'Colour' is not defined"),
     ],
 )
 def test_a_wrong_call_is_refused(path: Any, item: Any, message: str) -> None:

@@ -2,6 +2,7 @@
 
 import asyncio
 import pickle
+from base64 import b64encode
 from collections.abc import AsyncIterator
 from contextlib import nullcontext
 from typing import Any
@@ -14,6 +15,7 @@ from plugchat_async import (
     Account,
     ConfigurationError,
     ConnectionFailedError,
+    Page,
     PlugChatSession,
     ProxyAuthenticationError,
     RetryPolicy,
@@ -204,6 +206,46 @@ async def test_a_wrong_password_is_sent_once_for_many_accounts(server: RawServer
         results = [result async for result in many]
     assert [type(result.error) for result in results] == [ProxyAuthenticationError] * 50
     assert len(proxy.heads) == 1
+
+
+class ForwardingProxy(TcpServer):
+    """Answers requests for http itself, as the server behind it would, but those with wrong credentials with 407."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.refused = 0
+        self.heads: list[str] = []
+
+    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """Serve a connection: one request after the other."""
+        while True:
+            head = (await reader.readuntil(b"\r\n\r\n")).decode()
+            self.heads.append(head)
+            right = f"Proxy-Authorization: Basic {b64encode(b'user:hunter2').decode()}\r\n" in head
+            self.refused += not right
+            writer.write(ONE_CHAT if right else http(b"", status="407 Proxy Authentication Required"))
+            await writer.drain()
+
+
+@pytest.mark.parametrize("injected", [False, True])
+@pytest.mark.parametrize("credentials", ["user:hunter2", WRONG])
+async def test_the_password_is_sent_with_each_request_for_http(credentials: str, injected: bool) -> None:
+    """There is no CONNECT to send it with. A wrong one is sent once all the same."""
+    async with ForwardingProxy() as proxy, aiohttp.ClientSession() as client:
+        session = PlugChatSession(
+            TOKEN,
+            base_url="http://mock.test:8765",
+            insecure_http=True,
+            proxy=f"http://{credentials}@127.0.0.1:{proxy.port}",
+            client_session=client if injected else None,
+        )
+        async with session:
+            found = await asyncio.gather(*(session.fetch_page(n, 10) for n in range(1, 9)), return_exceptions=True)
+    wrong = credentials == WRONG
+    assert {type(result) for result in found} == {ProxyAuthenticationError if wrong else Page}
+    assert (len(proxy.heads), proxy.refused) == ((1, 1) if wrong else (8, 0))
+    assert proxy.heads[0].startswith("GET http://mock.test:8765/api/whatsapp/chats?page=")
+    assert ENCODED not in repr([what_frames_show(error) for error in found if isinstance(error, Exception)])
 
 
 async def test_a_watch_ends_with_a_wrong_password(server: RawServer) -> None:

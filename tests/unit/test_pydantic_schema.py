@@ -1,16 +1,24 @@
 """Chats, pages, events and reports in pydantic: as fields of models, as JSON, and in schemas that clients read."""
 
 import dataclasses
+import inspect
 import re
 import subprocess
 import sys
 import typing
 from datetime import UTC, datetime
-from typing import Any
+from typing import Annotated, Any
 
 import attrs
 import pytest
-from pydantic import BaseModel, TypeAdapter, ValidationError
+from pydantic import (
+    BaseModel,
+    Field,
+    PydanticSchemaGenerationError,
+    PydanticUserError,
+    TypeAdapter,
+    ValidationError,
+)
 from pydantic_core import to_json
 
 from plugchat_async import (
@@ -101,6 +109,17 @@ def test_they_are_fields_of_models() -> None:
     assert board.model_dump(mode="json", exclude_defaults=True)["chats"][1] == {"phone": "1"}
 
 
+def test_a_caller_chooses_members() -> None:
+    """With `include` and `exclude`, also of what is further inside; FastAPI's `response_model_exclude` is one."""
+    chats = TypeAdapter(list[Chat])
+    assert chats.dump_python([CHAT], include={0: {"phone", "unread"}}) == [{"phone": CHAT.phone, "unread": 3}]
+    assert b"lid" not in chats.dump_json([CHAT], exclude={"__all__": {"lid"}})
+    page = TypeAdapter(Page).dump_python(PAGE, include={"chats": {0: {"name"}}})
+    assert page == {"chats": ({"name": "Ana"},)}
+    removed = TypeAdapter(ChatRemoved).dump_json(ChatRemoved(CHAT), include={"chat": {"name"}})
+    assert removed == b'{"chat":{"name":"Ana"}}'
+
+
 @pytest.mark.parametrize("value", VALUES, ids=of_class)
 def test_they_are_written_without_a_type(value: Any) -> None:
     """In a dict, or where the annotation is Any."""
@@ -146,6 +165,46 @@ def test_a_derived_class_has_a_schema_of_its_own() -> None:
     assert TypeAdapter(Lead).json_schema()["properties"]["score"] == {"default": 0, "title": "Score", "type": "integer"}
     assert b'"score":7' in to_json(lead)
     assert b"score" not in to_json(CHAT)
+
+
+def test_the_fields_of_a_derived_class_are_pydantics() -> None:
+    """With their limits; a time needs an offset there as well; a private name is that of its argument."""
+
+    @attrs.frozen
+    class Lead(Chat):
+        score: Annotated[int, Field(ge=0, le=10, description="The score.")] = 0
+        seen: Annotated[datetime | None, Field(description="When.")] = None
+
+    @attrs.frozen
+    class Marked(Page):
+        _mark: int = attrs.field(default=0, alias="mark")
+
+    lead, marked = TypeAdapter(Lead), TypeAdapter(Marked)
+    assert lead.json_schema()["properties"]["score"]["maximum"] == 10
+    with pytest.raises(ValidationError, match="less than or equal to 10"):
+        lead.validate_python({"phone": "1", "score": 99})
+    with pytest.raises(ValidationError, match="seen has no offset from UTC"):
+        lead.validate_python({"phone": "1", "seen": "2021-06-06T00:00:00"})
+    page = Marked(1, 10, (), b"", mark=7)
+    assert marked.validate_json(marked.dump_json(page)) == page
+
+
+@attrs.frozen
+class Referred(Chat):
+    """A chat of somebody whom others have sent."""
+
+    by: "Referred | None" = None
+    others: "list[Referred]" = attrs.field(factory=list)
+
+
+def test_a_class_may_have_fields_of_its_own_type() -> None:
+    """As a tree."""
+    adapter = TypeAdapter(Referred)
+    tree = Referred("1", by=Referred("2"), others=[Referred("3", by=Referred("4"))])
+    assert adapter.validate_json(adapter.dump_json(tree)) == tree
+    for mode in ("validation", "serialization"):
+        members = adapter.json_schema(mode=mode)["$defs"]["Referred"]["properties"]
+        assert members["others"]["items"] == {"$ref": "#/$defs/Referred"}
 
 
 @pytest.mark.parametrize("value", VALUES, ids=of_class)
@@ -201,11 +260,13 @@ def test_a_chat_passes_for_a_dataclass() -> None:
         note: str = ""
 
     # Type checkers do not see it.
+    with pytest.raises(PydanticUserError, match="Noted is derived by dataclass: use attrs.frozen instead"):
+        TypeAdapter(Noted)
     chat, lead, noted, page = (typing.cast("Any", of) for of in (CHAT, Lead, Noted, Page))
     assert Chat(**dataclasses.asdict(chat)) == CHAT
     assert dataclasses.replace(chat, unread=4) == attrs.evolve(CHAT, unread=4)
     assert [field.name for field in dataclasses.fields(lead)] == [a.name for a in attrs.fields(Lead)]
-    assert noted("1", note="x").note == "x"
+    assert b'"note":"x"' in to_json(noted("1", note="x"))
     assert not dataclasses.is_dataclass(page)
 
 
@@ -222,7 +283,42 @@ for kind in (Chat, Page):
     subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
 
 
+def test_without_pydantic_a_class_has_no_serializer(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As if there was no such attribute: here for a class that nobody has asked before."""
+
+    @attrs.frozen
+    class Lead(Chat):
+        score: int = 0
+
+    monkeypatch.setitem(sys.modules, "pydantic", None)
+    assert not hasattr(Lead, "__pydantic_serializer__")
+    monkeypatch.undo()
+    assert hasattr(Lead, "__pydantic_serializer__")
+
+
+def test_a_class_without_a_schema_can_be_looked_at() -> None:
+    """One of its fields is of a class that pydantic does not know."""
+
+    class Unknown:
+        pass
+
+    @attrs.frozen
+    class Lead(Chat):
+        owner: Unknown | None = None
+
+    assert not hasattr(Lead, "__pydantic_serializer__")
+    assert dict(inspect.getmembers(Lead))
+    with pytest.raises(PydanticSchemaGenerationError, match="Unknown"):
+        TypeAdapter(Lead)
+
+
 ItemT = typing.TypeVar("ItemT")
+
+
+class Envelope(BaseModel, typing.Generic[ItemT]):
+    """A generic model of a user's own."""
+
+    page: Page[ItemT]
 
 
 @described_by(ClientSchema("A box.", {"things": "The things."}, variables={"ItemT": "Chat"}))
@@ -240,6 +336,8 @@ class Box(typing.Generic[ItemT]):
         (Box, "Box", "Chat"),
         (Box[Chat], "Box[Chat]", "Chat"),
         (Box[AccountStatus], "Box[AccountStatus]", "AccountStatus"),
+        (Box["Contact"], "Box[Contact]", "Contact"),
+        (Box[Annotated[Contact, "a note"]], "Box[Contact]", "Contact"),
     ],
     ids=str,
 )
@@ -260,3 +358,14 @@ def test_generic_classes_are_read_back() -> None:
     boxes = Boxes(chats=Box((CHAT,), OLD), states=Box((), AccountStatus(connected=True)))
     assert Boxes.model_validate_json(boxes.model_dump_json()) == boxes
     assert {"Box_Chat_", "Box_AccountStatus_"} <= Boxes.model_json_schema()["$defs"].keys()
+
+
+def test_a_generic_class_may_stand_in_another_one() -> None:
+    """With a type variable of a model, or with a union."""
+    chat_members = TypeAdapter(Chat).dump_python(CHAT)
+    both, mixed = TypeAdapter[Any](Page[Chat | Contact]), Page[Any](1, 10, (Contact("1", short="A"), CHAT), b"")
+    assert both.json_schema()["title"] == "Page[Chat | Contact]"
+    assert both.dump_python(mixed)["chats"] == (TypeAdapter(Contact).dump_python(mixed.chats[0]), chat_members)
+    envelope = Envelope[Contact](page=Page(1, 10, (Contact("1", short="A"),), b""))
+    assert Envelope[Contact].model_validate_json(envelope.model_dump_json()) == envelope
+    assert "Page_Contact_" in Envelope[Contact].model_json_schema()["$defs"]

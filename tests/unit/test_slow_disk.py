@@ -24,6 +24,7 @@ class SlowDisk:
 
     Attributes:
         seconds: How long one takes.
+        held: Whether it takes until `release` is called, but ten seconds at most.
         threads: The threads that have written.
         busy: How many are being written now.
         most: How many were being written at a time, at most.
@@ -37,7 +38,18 @@ class SlowDisk:
         self.threads: set[int] = set()
         self.busy = self.most = self.turns = self.stuck = 0
         self.error: OSError | None = None
+        self.held = False
+        self._released = threading.Event()
         self._lock = threading.Lock()
+
+    def release(self) -> None:
+        self._released.set()
+
+    async def is_writing(self, count: int, task: asyncio.Task[Any]) -> None:
+        """Wait until so many writes are held at a time. The task must not end before."""
+        while self.most < count:
+            assert not task.done()
+            await asyncio.sleep(0.001)
 
     def work(self) -> None:
         with self._lock:
@@ -46,6 +58,8 @@ class SlowDisk:
         self.threads.add(threading.get_ident())
         before = self.turns
         try:
+            if self.held:
+                self._released.wait(10)
             time.sleep(self.seconds)
             self.stuck += self.turns == before
             if self.error is not None:
@@ -138,17 +152,17 @@ async def test_a_single_file_leaves_the_event_loop_alone(tmp_path: Path, slow: S
 @pytest.mark.slow
 async def test_few_chats_are_in_memory(tmp_path: Path, sim: PlugChatSimulator, slow: SlowDisk) -> None:
     """A disk that can't follow holds up the requests."""
-    slow.seconds = 0.5
+    slow.held, slow.seconds = True, 0.0
     one = account(0, sim, 3000)
     accounts = [evolve(one, name=f"account {number}") for number in range(40)]
     exporting = asyncio.create_task(export_many(accounts, tmp_path, page_size=500, concurrency=40))
-    while slow.most < 16:
-        await asyncio.sleep(0.001)
+    await slow.is_writing(16, exporting)
     pages = len(sim.requests)
     await asyncio.sleep(0.1)
     # Those that are written, the one that waits, those of the workers, and what they ask for next.
     assert len(sim.requests) - pages <= 2 * (40 + 1) + 16
     exporting.cancel()
+    slow.release()
     await asyncio.wait([exporting])
 
 
@@ -158,11 +172,12 @@ async def test_cancelling_waits_for_what_is_being_written(
     tmp_path: Path, sim: PlugChatSimulator, slow: SlowDisk, style: Style
 ) -> None:
     """Nothing is half-written, no thread is left, and what is finished is written down."""
+    slow.held = True
     accounts = [account(number, sim, 600) for number in range(6)]
     exporting = asyncio.create_task(export_many(accounts, tmp_path, format=style, page_size=600))
-    while slow.most < 3:
-        await asyncio.sleep(0.001)
+    await slow.is_writing(3, exporting)
     exporting.cancel()
+    slow.release()
     with pytest.raises(asyncio.CancelledError):
         await exporting
     assert slow.busy == 0

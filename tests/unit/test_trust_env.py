@@ -66,14 +66,24 @@ def test_a_bad_variable_is_named_and_not_shown(monkeypatch: pytest.MonkeyPatch, 
     """Its password is in no frame."""
     monkeypatch.setenv(variable, "socks5://u:s3cret@p.example")
     with pytest.raises(InvalidValueError, match=f"^{variable} must begin with http") as caught:
-        PlugChatSession("t", trust_env=True)
+        PlugChatSession("t", trust_env=True, insecure_http=True)
     assert "s3cret" not in what_frames_show(caught.value) + str(caught.value)
+
+
+@pytest.mark.parametrize("unused", ["HTTP_PROXY", "ALL_PROXY"])
+def test_a_variable_that_is_not_used_may_be_anything(monkeypatch: pytest.MonkeyPatch, unused: str) -> None:
+    """Many have all three, and the one for everything else is of SOCKS."""
+    monkeypatch.setenv("HTTPS_PROXY", "http://p.example:3128")
+    monkeypatch.setenv(unused, "socks5://p.example:1080")
+    PlugChatSession("t", trust_env=True)
+    monkeypatch.setenv("HTTP_PROXY", "http://p.example:3128")
+    PlugChatSession("t", trust_env=True, insecure_http=True)
 
 
 def test_a_variable_without_a_scheme_is_http(monkeypatch: pytest.MonkeyPatch) -> None:
     """As curl and others take it."""
     monkeypatch.setenv("HTTPS_PROXY", "p.example:3128")
-    proxies = environment_proxies()
+    proxies = environment_proxies(insecure_http=True)
     assert isinstance(proxies, dict)
     assert {scheme: secret.value for scheme, secret in proxies.items()} == {"https": "http://p.example:3128"}
 
@@ -81,7 +91,10 @@ def test_a_variable_without_a_scheme_is_http(monkeypatch: pytest.MonkeyPatch) ->
 def test_which_base_url_goes_through_which(monkeypatch: pytest.MonkeyPatch) -> None:
     """By scheme, else that of all; not those of NO_PROXY, and not this machine."""
     monkeypatch.setenv("NO_PROXY", "inside.example,port.example:8443")
-    both = {"https": Secret("http://u:p@s.example:1"), "all": Secret("http://all.example:2")}
+    monkeypatch.setenv("HTTPS_PROXY", "http://u:p@s.example:1")
+    monkeypatch.setenv("ALL_PROXY", "http://all.example:2")
+    both = environment_proxies(insecure_http=True)
+    assert isinstance(both, dict)
     proxies = Proxies(environment=both)
 
     def host(base_url: str) -> str | None:

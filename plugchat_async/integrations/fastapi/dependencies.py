@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Annotated, Any, Final
 
 from attrs import frozen
-from fastapi import Depends, HTTPException, Path
+from fastapi import Depends, HTTPException, Path, WebSocketException
 from starlette.requests import HTTPConnection
 
 from plugchat_async.errors import InvalidValueError, SessionStateError
@@ -13,6 +13,8 @@ from plugchat_async.session import PlugChatSession
 # The names of the session and of the accounts' sessions in the state of the application and in that of its lifespan.
 SESSION: Final = "plugchat"
 ACCOUNTS: Final = "plugchat_accounts"
+# RFC 6455, for refusals without a code of their own.
+_POLICY_VIOLATION: Final = 1008
 NO_ACCOUNT: Final = "There is no account of this name."
 
 
@@ -46,10 +48,14 @@ def get_plugchat_account(
 
     Raises:
         HTTPException: 404, there is no account of this name.
+        WebSocketException: 1008, the same for a websocket: older versions of Starlette leave that without an answer
+            after an HTTPException.
         SessionStateError: The application has no accounts.
     """
     sessions = _sessions(connection)
     if account not in sessions:
+        if connection.scope["type"] == "websocket":
+            raise WebSocketException(_POLICY_VIOLATION, NO_ACCOUNT)
         raise HTTPException(404, NO_ACCOUNT)
     return sessions[account]
 

@@ -5,10 +5,11 @@ from typing import Any
 from fastapi.encoders import ENCODERS_BY_TYPE, encoders_by_class_tuples
 from pydantic_core import to_jsonable_python
 
+from plugchat_async._error_details import Problem
 from plugchat_async.models import AccountStatus, ChatAdded, ChatChanged, ChatRemoved, Page, WalkReport
 
-# FastAPI encodes a Chat as a dataclass.
-_CLASSES = (AccountStatus, ChatAdded, ChatChanged, ChatRemoved, Page, WalkReport)
+# FastAPI encodes a Chat as a dataclass, and the items of other calls.
+_CLASSES = (AccountStatus, ChatAdded, ChatChanged, ChatRemoved, Page, Problem, WalkReport)
 
 
 def add_encoders() -> None:

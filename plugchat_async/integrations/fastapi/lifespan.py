@@ -12,6 +12,7 @@ from plugchat_async._http.secret import SecretText
 from plugchat_async._http.token import TokenFunction
 from plugchat_async._internal.validation import check_type
 from plugchat_async.bulk.accounts import Account
+from plugchat_async.errors import PlugChatError
 from plugchat_async.integrations.fastapi.dependencies import ACCOUNTS, SESSION
 from plugchat_async.integrations.fastapi.openapi import describe
 from plugchat_async.session import PlugChatSession
@@ -102,7 +103,11 @@ class _SessionFactory:
             if token.value.base_url is not None:
                 options.value["base_url"] = token.value.base_url
             token = _Hidden(token.value.token)
-        return PlugChatSession(token.value, **options.value)
+        try:
+            return PlugChatSession(token.value, **options.value)
+        except PlugChatError as error:
+            error.account = name
+            raise
 
 
 @frozen(repr=False)

@@ -115,10 +115,12 @@ def _gives_session(call: Callable[..., Any]) -> bool:
 
 
 def _describe_stream(document: dict[str, Any], operation: dict[str, Any]) -> None:
-    """Replace what FastAPI says of the response by the chats of its lines, as it describes streams of its own."""
+    """Replace FastAPI's schema of the response by that of its lines, as it describes streams of its own."""
     for status, response in operation["responses"].items():
         if status.startswith("2"):
-            response["content"] = {ChatStream.media_type: {"itemSchema": _chat_schema(document)}}
+            described = response.get("content", {}).get(ChatStream.media_type, {})
+            described = {name: value for name, value in described.items() if name != "schema"}
+            response["content"] = {ChatStream.media_type: {**described, "itemSchema": _chat_schema(document)}}
 
 
 def _chat_schema(document: dict[str, Any]) -> dict[str, Any]:

@@ -2,17 +2,20 @@
 
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import assert_type
 
 import aiohttp
 import polars as pl
 import pyarrow as pa
 from attrs import frozen
+from pydantic import BaseModel, HttpUrl, SecretStr
+from yarl import URL
 
 from plugchat_async import (
     CHATS,
     CONTACTS,
+    Account,
     Attempt,
     Call,
     Chat,
@@ -33,6 +36,7 @@ from plugchat_async import (
     SessionOptions,
     WalkOptions,
     WalkReport,
+    fetch_many,
     read_jsonl,
     to_arrow,
     to_polars,
@@ -122,6 +126,23 @@ async def sessions(client: aiohttp.ClientSession) -> None:
     assert_type(PlugChatSession("token", server_traits=traits).server_traits, ServerTraits)
     assert_type(PlugChatSession.from_env(repair=False), PlugChatSession)
     assert_type(await PlugChatSession("token").open(), PlugChatSession)
+
+
+class Settings(BaseModel):
+    """The settings of a program, as pydantic reads them."""
+
+    token: SecretStr
+    base_url: HttpUrl | None = None
+    proxy: SecretStr | None = None
+    timeout: timedelta = timedelta(seconds=20)
+
+
+def types_of_others(settings: Settings) -> None:
+    """What a session takes as it is."""
+    PlugChatSession(settings.token, base_url=settings.base_url, proxy=settings.proxy, timeout=settings.timeout)
+    PlugChatSession(lambda: settings.token, base_url=URL("https://localhost"), timeout=aiohttp.ClientTimeout(total=5))
+    Account("sales", settings.token, settings.base_url)
+    fetch_many([Account("sales", "token", URL("https://localhost"))], base_url=settings.base_url)
 
 
 def wrong_calls(plugchat: PlugChatSession, page: Page, chat: Chat) -> None:
