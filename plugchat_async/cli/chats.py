@@ -13,8 +13,9 @@ from plugchat_async import (
     WalkOptions,
     WalkReport,
 )
-from plugchat_async._http.urls import DEFAULT_BASE_URL
+from plugchat_async._http.urls import CHATS_PATH, DEFAULT_BASE_URL
 from plugchat_async._internal.validation import check_optional_int
+from plugchat_async._pagination.walk_state import WalkConfig
 from plugchat_async.cli.chat_filter import ChatFilter
 from plugchat_async.cli.connection import Connection, ConnectionOption
 from plugchat_async.cli.list_run import ListRun, print_reports, warn_if_empty
@@ -130,7 +131,16 @@ def chats(
         "on_report": reports.append,
     }
     run = ListRun(session, options, page_size, style, output, wanted=wanted, merge_people=merge_people)
-    opened = nullcontext() if line_style is None else open_stream(line_style, checkpoint, wanted, sync=not no_sync)
+    asked = WalkConfig(
+        path=CHATS_PATH,
+        page_size=page_size,
+        consistency=consistency,
+        start_page=start_page,
+        max_page_size=max_page_size or None,
+    )
+    opened = (
+        nullcontext() if line_style is None else open_stream(line_style, checkpoint, wanted, asked, sync=not no_sync)
+    )
     with opened as stream:
         options["resume"] = None if stream is None else stream.resume
         try:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Final, Self
 
 from attrs import asdict, frozen
+from attrs.filters import exclude
 
 from plugchat_async import InvalidValueError
 from plugchat_async._http.urls import CHATS_PATH
@@ -15,12 +16,21 @@ from plugchat_async._internal.files import output_errors, write_private
 from plugchat_async._internal.locks import lock_beside
 from plugchat_async._pagination.chat_walk import ChatWalk
 from plugchat_async._pagination.checkpoint import unpack
-from plugchat_async.cli.line_output import FilePlace, LineOutput
+from plugchat_async._pagination.walk_state import WalkConfig
+from plugchat_async.cli.line_output import FilePlace, LineOutput, Target
 from plugchat_async.cli.signals import shielded
-from plugchat_async.cli.terminal import warn
+from plugchat_async.cli.terminal import tell, warn
 
 # While a walk runs, it is saved again after this many times the duration of the last save.
 SAVE_PAUSE: Final = 20
+# What a walk is begun with; arguments of Python, and options.
+_OPTIONS: Final = ("page_size", "consistency", "start_page")
+# What the lines of an earlier run went to, and how to go on with it.
+_TARGETS: Final = {
+    "file": ("a file", "Append to that file with >>"),
+    "pipe": ("a pipe", "Write into a pipe, as before"),
+    "terminal": ("a terminal", "Write to the terminal, as before"),
+}
 
 
 @frozen
@@ -34,6 +44,9 @@ class _Saved:
         running: Whether the walk went on after this was saved, so that more may have gone out.
         place: Where the lines end in the output, if that is a regular file.
         wanted: The options that choose among the chats, "" for all of them.
+        target: What the lines went to, None if it is not known.
+        lines: The number of chats that have gone out, None if it is not known.
+        config: How the walk reads the list, which the checkpoint says. Not in the second line.
     """
 
     walk: str
@@ -42,18 +55,20 @@ class _Saved:
     running: bool = False
     place: FilePlace | None = None
     wanted: str = ""
+    target: Target | None = None
+    lines: int | None = None
+    config: WalkConfig | None = None
 
     def dumps(self) -> str:
-        place = None if self.place is None else asdict(self.place)
-        return f"{self.walk}\n{json.dumps({**asdict(self), 'walk': None, 'place': place})}\n"
+        return f"{self.walk}\n{json.dumps(asdict(self, filter=exclude('walk', 'config')))}\n"
 
     @classmethod
     def loads(cls, text: str) -> Self:
         """Return what `dumps` has written, or an earlier version, which wrote the first line only."""
         walk, _, more = text.partition("\n")
-        unpack(walk.strip(), CHATS_PATH)
+        config = unpack(walk.strip(), CHATS_PATH).config
         values: dict[str, Any] = json.loads(more) if more.strip() else {}
-        place = values.get("place")
+        place, target, lines = values.get("place"), values.get("target"), values.get("lines")
         return cls(
             walk.strip(),
             values.get("format"),
@@ -61,6 +76,9 @@ class _Saved:
             bool(values.get("running")),
             None if place is None else FilePlace(*(int(place[name]) for name in ("device", "inode", "size"))),
             str(values.get("wanted", "")),
+            None if target is None else Target(target["kind"], int(target["inode"])),
+            None if lines is None else int(lines),
+            config,
         )
 
 
@@ -72,6 +90,7 @@ class CheckpointFile:
     Attributes:
         resume: The checkpoint to resume the walk with, None to start it.
         begun: Whether lines have gone out.
+        lines: The number of chats that have gone out, with those of earlier runs. None if that is not known.
     """
 
     def __init__(self, path: Path, style: str, output: LineOutput, wanted: str, *, sync: bool) -> None:
@@ -89,8 +108,13 @@ class CheckpointFile:
         saved = _read(path)
         self.resume = None if saved is None else saved.walk
         self.begun = saved is not None and saved.begun
+        self.lines = 0 if saved is None else saved.lines
+        self._config = None if saved is None else saved.config
         if saved is not None:
             self._continue(saved)
+        elif output.place is not None and output.place.size:
+            found = f"the {output.place.size} bytes that the output has"
+            warn(f"there is no checkpoint {path}, so all chats are fetched, and come behind {found}")
 
     def save(self, walk: ChatWalk, *, running: bool = True) -> None:
         """Save what the walk has yielded, which must have gone out.
@@ -106,7 +130,10 @@ class CheckpointFile:
         with shielded():
             if self._sync:
                 self._output.sync()
-            saved = _Saved(walk.checkpoint, self._style, self.begun, running, self._output.place, self._wanted)
+            output = self._output
+            saved = _Saved(
+                walk.checkpoint, self._style, self.begun, running, output.place, self._wanted, output.target, self.lines
+            )
             write_private(self._path, saved.dumps(), sync=self._sync)  # it contains phones, lids and names
         self._saved_at = time.monotonic()
         self._duration = self._saved_at - started
@@ -115,6 +142,27 @@ class CheckpointFile:
         """Save the walk, unless that would take too much of the time: a checkpoint grows with the list."""
         if time.monotonic() - self._saved_at >= SAVE_PAUSE * self._duration:
             self.save(walk)
+
+    def tell_resumed(self, asked: WalkConfig) -> None:
+        """Say on stderr that an earlier run goes on, if so, and which options are its own, not those of the command.
+
+        Args:
+            asked: How the command would read the list.
+        """
+        config = self._config
+        if config is None:
+            return
+        tell(f"resumed behind {_chats(self.lines)} of an earlier run\n")
+        names = [name for name in _OPTIONS if getattr(config, name) != getattr(asked, name)]
+        # A smaller one is used, and any one by a walk of an older version, which has 0.
+        if config.max_page_size != 0 and (asked.max_page_size or 0) > (config.max_page_size or 0):
+            names.append("max_page_size")
+        if names:
+            kept, dropped = (
+                " ".join(f"--{name.replace('_', '-')} {getattr(each, name) or 0}" for name in names)
+                for each in (config, asked)
+            )
+            warn(f"{kept} of the earlier run still holds, not {dropped}: delete {self._path} to begin again")
 
     def remove(self) -> None:
         """Remove the file, which is of no use any more: the output has all that it was for, also on the disk.
@@ -140,6 +188,7 @@ class CheckpointFile:
                 f"the checkpoint {self._path} is of a run {chosen}",
                 "Choose the same chats, or delete the checkpoint to begin again.",
             )
+        self._check_target(saved)
         end = self._output.place
         if saved.place is None or end is None or not end.is_in(saved.place):
             return
@@ -153,6 +202,22 @@ class CheckpointFile:
         if more and saved.running:
             self._output.cut(saved.place)
             warn(f"the last {more} bytes of the output were cut, and come again: the earlier run was killed")
+
+    def _check_target(self, saved: _Saved) -> None:
+        """Raise InvalidValueError if the chats of the earlier run are elsewhere: the output would be half of a list."""
+        before, now = saved.target, self._output.target
+        if before is None or before == now or not saved.begun:
+            return
+        what, hint = _TARGETS[before.kind]
+        raise InvalidValueError(
+            f"the checkpoint {self._path} is of {_chats(saved.lines)} that went to {what}, and this is "
+            f"{'another file' if before.kind == now.kind else _TARGETS[now.kind][0]}",
+            f"{hint}, or delete the checkpoint to begin again.",
+        )
+
+
+def _chats(count: int | None) -> str:
+    return "the chats" if count is None else "1 chat" if count == 1 else f"{count} chats"
 
 
 @contextmanager

@@ -7,9 +7,10 @@ import sys
 from collections.abc import Generator, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Final
+from typing import Final, Literal
 
-from attrs import evolve, frozen
+from attrs import evolve, field, frozen
+from attrs.validators import in_
 
 from plugchat_async import OutputError
 from plugchat_async._internal.files import flush_to_disk, output_errors
@@ -42,6 +43,19 @@ class FilePlace:
         return (self.device, self.inode) == (other.device, other.inode)
 
 
+@frozen
+class Target:
+    """What lines go to.
+
+    Attributes:
+        kind: What it is; anything else that is no terminal counts as a pipe.
+        inode: The number of a file on its device, 0 of all else. Devices have other numbers after a restart.
+    """
+
+    kind: Literal["file", "pipe", "terminal"] = field(validator=in_(("file", "pipe", "terminal")))
+    inode: int = 0
+
+
 class LineOutput:
     """Standard output, for lines.
 
@@ -51,6 +65,7 @@ class LineOutput:
     Attributes:
         written: The number of lines of the last `write` that have gone out.
         place: The end of the lines in a regular file. None if stdout is none, or if others write to it, too.
+        target: What stdout is.
         is_terminal: Whether it is a terminal.
     """
 
@@ -62,12 +77,20 @@ class LineOutput:
         self.is_terminal = sys.stdout.isatty()
         # A terminal has its own encoding.
         self._descriptor = None if self.is_terminal else _descriptor_of_stdout()
+        self.target = Target("terminal" if self.is_terminal else "pipe")
         if self._descriptor is not None:
             sys.stdout.flush()
-            self._is_file = stat.S_ISREG(os.fstat(self._descriptor).st_mode)
+            found = os.fstat(self._descriptor)
+            self._is_file = stat.S_ISREG(found.st_mode)
             if self._is_file:
+                self.target = Target("file", found.st_ino)
                 _seek_if_appending(self._descriptor)
                 self.place = self._find_place()
+
+    @property
+    def is_empty_file(self) -> bool:
+        """Whether it is a file that has nothing in it."""
+        return self.place is not None and self.place.size == 0
 
     def write(self, lines: Sequence[str]) -> None:
         """Write lines, which include their ends, and flush them.

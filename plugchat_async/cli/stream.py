@@ -6,7 +6,7 @@ from pathlib import Path
 
 from plugchat_async import Chat, ConsistencyError, OutputError, PlugChatError
 from plugchat_async._pagination.chat_walk import ChatWalk
-from plugchat_async._pagination.walk_state import Consistency
+from plugchat_async._pagination.walk_state import Consistency, WalkConfig
 from plugchat_async.cli.chat_filter import ChatFilter
 from plugchat_async.cli.checkpoint import CheckpointFile, locked_checkpoint
 from plugchat_async.cli.line_output import LineOutput
@@ -22,13 +22,21 @@ class ChatStream:
         chats: The number of chats that have gone out.
     """
 
-    def __init__(self, style: LineFormat, output: LineOutput, file: CheckpointFile | None, wanted: ChatFilter) -> None:
+    def __init__(
+        self,
+        style: LineFormat,
+        output: LineOutput,
+        file: CheckpointFile | None,
+        wanted: ChatFilter,
+        asked: WalkConfig,
+    ) -> None:
         self.chats = 0
         self._passed = 0
         self._style: LineFormat = style
         self._output = output
         self._file = file
         self._wanted = wanted
+        self._asked = asked
         self._walk: ChatWalk | None = None
 
     @property
@@ -51,9 +59,11 @@ class ChatStream:
         self._walk = walk
         wanted = self._wanted
         line_of = line_maker(self._style, terminal=self._output.is_terminal)
-        head = [header_line(self._style)] if self._style != "jsonl" and not (self._file and self._file.begun) else []
+        goes_on = self._file is not None and self._file.begun and not self._output.is_empty_file
+        head = [] if self._style == "jsonl" or goes_on else [header_line(self._style)]
         if self._file is not None:
             self._file.save(walk)
+            self._file.tell_resumed(self._asked)
         more = not wanted.is_done
         if not more:
             self._output.write(head)
@@ -78,6 +88,7 @@ class ChatStream:
                     walk.put_back(chats[passed:])
                 if self._file is not None and self._output.written:
                     self._file.begun = True
+                    self._file.lines = None if self._file.lines is None else self._file.lines + out
             head = []
             more = more and not wanted.is_done
             if self._file is not None and more:
@@ -133,13 +144,16 @@ class ChatStream:
 
 
 @contextmanager
-def open_stream(style: LineFormat, checkpoint: Path | None, wanted: ChatFilter, *, sync: bool) -> Generator[ChatStream]:
+def open_stream(
+    style: LineFormat, checkpoint: Path | None, wanted: ChatFilter, asked: WalkConfig, *, sync: bool
+) -> Generator[ChatStream]:
     """Open stdout for the lines of a walk, and lock and read the checkpoint.
 
     Args:
         style: The format.
         checkpoint: The file of `--checkpoint`, if given.
         wanted: The chats to write.
+        asked: How to read the list, unless an earlier run goes on.
         sync: Whether to flush the lines to the disk before the checkpoint that covers them.
 
     Raises:
@@ -147,7 +161,7 @@ def open_stream(style: LineFormat, checkpoint: Path | None, wanted: ChatFilter, 
     """
     output = LineOutput()
     if checkpoint is None:
-        yield ChatStream(style, output, None, wanted)
+        yield ChatStream(style, output, None, wanted, asked)
         return
     with locked_checkpoint(checkpoint, style, output, wanted.options, sync=sync) as file:
-        yield ChatStream(style, output, file, wanted)
+        yield ChatStream(style, output, file, wanted, asked)

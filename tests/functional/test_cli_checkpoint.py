@@ -234,7 +234,7 @@ def test_a_full_disk_leaves_no_half_line(account: PlugChatSimulator, tmp_path: P
     assert 0 < len(lines) < 100
     assert len(lines) % 10 == 0
     with target.open("a") as out:
-        assert run(*command, out=out) == (0, "")
+        assert run(*command, out=out) == (0, f"resumed behind {len(lines)} chats of an earlier run\n")
     assert_each_once(account, target.read_text())
 
 
@@ -283,19 +283,15 @@ def test_an_output_that_is_shorter_than_the_checkpoint_says(
     capsys: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """As with > in place of >>: an error, before anything is requested. Another file is no error."""
+    """As with > in place of >>: an error, before anything is requested."""
     target = tmp_path / "all.jsonl"
-    account.script(*[Fault.none()] * 2, *[Fault.status(401)] * 2)
+    account.script(*[Fault.none()] * 2, Fault.status(401))
     assert run_onto(target, command, monkeypatch) == 2
     first = target.read_text()
     account.requests.clear()
     assert run_onto(target, command, monkeypatch, mode="w") == 2
     assert f"the output has 0 bytes, but {len(first.encode())} of the checkpoint" in capsys.readouterr().err
     assert account.requests == []
-    rest = tmp_path / "rest.jsonl"
-    assert run_onto(rest, command, monkeypatch) == 2
-    assert run_onto(rest, command, monkeypatch) == 0
-    assert_each_once(account, first + rest.read_text())
 
 
 def test_a_checkpoint_of_another_format(
@@ -499,3 +495,146 @@ def test_an_error_before_the_walk_has_no_hint_of_it(
     assert "another account" in err
     assert "were written" not in err
     assert checkpoint.read_text() == before
+
+
+TARGETS = {
+    "file": ("a file", "Append to that file with >>"),
+    "pipe": ("a pipe", "Write into a pipe, as before"),
+    "terminal": ("a terminal", "Write to the terminal, as before"),
+}
+
+
+@pytest.mark.parametrize("first", TARGETS)
+@pytest.mark.parametrize("then", TARGETS)
+def test_a_checkpoint_is_of_one_target(
+    account: PlugChatSimulator,
+    checkpoint: Path,
+    command: list[str],
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    first: str,
+    then: str,
+) -> None:
+    """Each would have a half of the list; two pipes can't be told apart. Nothing is requested, and nothing is lost."""
+
+    def run_into(target: str, name: str) -> int:
+        if target == "file":
+            return run_onto(tmp_path / name, command, monkeypatch)
+        monkeypatch.setattr(sys.stdout, "isatty", lambda: target == "terminal")
+        return cli.run(command)
+
+    account.script(*[Fault.none()] * 2, Fault.status(401))
+    assert run_into(first, "all.jsonl") == 2
+    saved, asked = checkpoint.read_text(), len(account.requests)
+    capsys.readouterr()
+    code = run_into(then, "other.jsonl")
+    err = capsys.readouterr().err
+    if first == then != "file":
+        assert code == 0
+        assert err == "resumed behind 20 chats of an earlier run\n"
+        return
+    assert code == 2
+    this = "another file" if first == then else TARGETS[then][0]
+    assert f"the checkpoint {checkpoint} is of 20 chats that went to {TARGETS[first][0]}, and this is {this}" in err
+    assert f"{TARGETS[first][1]}, or delete the checkpoint to begin again." in err
+    assert (checkpoint.read_text(), len(account.requests)) == (saved, asked)
+    assert run_into(first, "all.jsonl") == 0
+
+
+def test_a_file_that_was_moved_away(
+    account: PlugChatSimulator,
+    checkpoint: Path,
+    command: list[str],
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The rest is not put into a new one; with the first line of the checkpoint alone it is, behind a header."""
+    command = ["csv" if word == "jsonl" else word for word in command]
+    file, moved = tmp_path / "all.csv", tmp_path / "all.1.csv"
+    account.script(*[Fault.none()] * 2, Fault.status(401))
+    assert run_onto(file, command, monkeypatch) == 2
+    file.rename(moved)
+    assert run_onto(file, command, monkeypatch) == 2
+    assert file.read_text() == ""
+    checkpoint.write_text(checkpoint.read_text().splitlines()[0] + "\n")
+    capsys.readouterr()
+    assert run_onto(file, command, monkeypatch) == 0
+    assert capsys.readouterr().err == "resumed behind the chats of an earlier run\n"
+    parts = [path.read_text() for path in (moved, file)]
+    assert [part.count("phone,") for part in parts] == [1, 1]
+    found = [id_ for part in parts for id_ in ids_in("csv", part)]
+    assert sorted(found) == sorted(chat.id for chat in account.chats)
+
+
+def test_a_target_is_free_before_the_first_line(
+    account: PlugChatSimulator,
+    checkpoint: Path,
+    command: list[str],
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Of a run that was stopped so early, nothing is elsewhere."""
+    search = [*command, "--search", account.chats[-1].id]
+    account.script(*[Fault.none()] * 2, Fault.status(401))
+    assert run_onto(tmp_path / "first", search, monkeypatch) == 2
+    capsys.readouterr()
+    assert run_onto(tmp_path / "other", search, monkeypatch) == 0
+    assert capsys.readouterr().err == "resumed behind 0 chats of an earlier run\n"
+
+
+def test_chats_of_several_runs_are_counted(
+    account: PlugChatSimulator, command: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Each run says behind how many it goes on."""
+    account.script(Fault.none(), Fault.status(401), Fault.none(), Fault.none(), Fault.status(401))
+    told = [cli.run(command) and capsys.readouterr().err for _ in range(2)]
+    assert "resumed" not in str(told[0])
+    assert "resumed behind 10 chats of an earlier run\n" in str(told[1])
+    assert "20 chats were written" in str(told[1])
+    assert cli.run(command) == 0
+    assert capsys.readouterr().err == "resumed behind 30 chats of an earlier run\n"
+
+
+def test_options_of_the_earlier_run_hold(
+    account: PlugChatSimulator, checkpoint: Path, command: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What the command would have is not dropped without a word."""
+    other = ["chats", "--format", "jsonl", "--checkpoint", str(checkpoint)]
+    for options, kept, dropped in (
+        (
+            ["--page-size", "500", "--consistency", "strict", "--max-page-size", "0"],
+            "--page-size 10 --consistency exact",
+            "--page-size 500 --consistency strict",
+        ),
+        (["--page-size", "10"], "--max-page-size 0", "--max-page-size 1000"),
+    ):
+        account.script(*[Fault.none()] * 2, Fault.status(401))
+        assert cli.run(command) == 2
+        capsys.readouterr()
+        assert cli.run([*other, *options]) == 0
+        told = f"{kept} of the earlier run still holds, not {dropped}: delete {checkpoint} to begin again"
+        assert f"warning: {told}\n" in capsys.readouterr().err
+
+
+def test_a_new_walk_behind_an_earlier_one_is_told(
+    account: PlugChatSimulator,
+    checkpoint: Path,
+    command: list[str],
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The first run is complete, so there is nothing to resume, and >> doubles the file."""
+    file = tmp_path / "all.jsonl"
+    assert run_onto(file, command, monkeypatch) == 0
+    assert capsys.readouterr().err == ""
+    size = file.stat().st_size
+    assert run_onto(file, command, monkeypatch) == 0
+    assert capsys.readouterr().err == (
+        f"warning: there is no checkpoint {checkpoint}, so all chats are fetched, and come behind the {size} bytes "
+        "that the output has\n"
+    )
+    assert len(file.read_text().splitlines()) == 500
