@@ -6,7 +6,7 @@ import sys
 from collections.abc import Sequence
 from typing import Annotated, Final, Literal, cast
 
-from cyclopts import App, CycloptsError, Parameter, UnusedCliTokensError
+from cyclopts import App, CycloptsError, Parameter
 
 from plugchat_async import InvalidTypeError, InvalidValueError, PlugChatError, __version__
 from plugchat_async.cli.bulk import BULK_EXAMPLES, add_dask_value, bulk
@@ -30,6 +30,7 @@ from plugchat_async.cli.signals import ended_by_signals, print_stop
 from plugchat_async.cli.simulate import DEMO_EXAMPLES, SIMULATE_EXAMPLES, demo, simulate
 from plugchat_async.cli.status import STATUS_EXAMPLES, status
 from plugchat_async.cli.terminal import discard, print_failure
+from plugchat_async.cli.usage import explain
 from plugchat_async.cli.watch import WATCH_EXAMPLES, watch
 from plugchat_async.session import BASE_URL_VARIABLE, TOKEN_VARIABLE
 
@@ -108,12 +109,9 @@ def _run(arguments: Sequence[str]) -> int:
         with log_on_stderr():
             code: object = app(add_dask_value(arguments), console=HelpConsole(), exit_on_error=False, print_error=False)
         sys.stdout.flush()  # here, so that a closed pipe is handled below
-    except UnusedCliTokensError:
-        # The argument is not printed: it may be a token without its option.
-        print_failure("unexpected argument", "Options have names: see plugchat COMMAND --help.")
-        code = EXIT_CONFIGURATION
     except CycloptsError as error:
-        print_failure(clip(str(error).rstrip("."), names=False), "See plugchat COMMAND --help.")
+        what_happened, hint = explain(error, arguments, _options_by_command())
+        print_failure(clip(what_happened, names=False), hint)
         code = EXIT_CONFIGURATION
     except PlugChatError as error:
         hint = " ".join((error.hint, *getattr(error, "__notes__", ())))
@@ -140,8 +138,15 @@ def _named(text: str, arguments: Sequence[str]) -> str:
 
 def _option_names() -> set[str]:
     """Return the names of the options of all commands."""
-    commands = [app[name] for name in app if not name.startswith("-")]
-    return {name for command in commands for found in command.assemble_argument_collection() for name in found.names}
+    return {name for names in _options_by_command().values() for name in names}
+
+
+def _options_by_command() -> dict[str, list[str]]:
+    return {
+        command: [name for found in app[command].assemble_argument_collection() for name in found.names]
+        for command in app
+        if not command.startswith("-")
+    }
 
 
 def _prepare_output() -> None:

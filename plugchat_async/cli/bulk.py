@@ -32,7 +32,7 @@ from plugchat_async.cli.options import (
     PrefetchOption,
     RequireVerifiedOption,
 )
-from plugchat_async.cli.output import check_excel
+from plugchat_async.cli.output import check_excel, check_folder
 from plugchat_async.cli.problems import ProblemCollector, collect_problems, print_problems
 from plugchat_async.cli.progress import bulk_progress
 from plugchat_async.cli.signals import run_async, shielded
@@ -143,6 +143,7 @@ def bulk(
         check_excel(format)
     if dask is not None and format not in (None, "parquet"):
         raise InvalidValueError(f"--dask writes Parquet, not {format}", "Omit --format, or --dask.")
+    check_folder(output)
     listed = read_accounts(accounts, insecure_http=connection.insecure_http)
     problems = ProblemCollector()
     done = 0

@@ -66,8 +66,8 @@ class ChatFilter:
     def _has_text(self, chat: Chat) -> bool:
         if not self.search:
             return True
-        text = _folded(self.search)
-        if any(value is not None and text in _folded(value) for value in (chat.name, chat.phone, chat.lid)):
+        text = folded(self.search)
+        if any(value is not None and text in folded(value) for value in (chat.name, chat.phone, chat.lid)):
             return True
         digits = re.sub(r"[\s()+./-]", "", self.search)
         return len(digits) >= _MIN_DIGITS and digits.isdecimal() and digits in (chat.phone or "")
@@ -84,7 +84,7 @@ async def filtered(chats: AsyncIterable[Chat], wanted: ChatFilter) -> AsyncGener
                 return
 
 
-def _folded(text: str) -> str:
+def folded(text: str) -> str:
     """Return a text without case and accents: people type "joao" for "João", and letters for those of mathematics."""
     plain = unicodedata.normalize("NFKD", unicodedata.normalize("NFKD", text).casefold())
     return "".join(c for c in plain if not unicodedata.combining(c) and c not in _EMOJI_STYLES)

@@ -16,7 +16,7 @@ from plugchat_async import (
 from plugchat_async._http.urls import CHATS_PATH, DEFAULT_BASE_URL
 from plugchat_async._internal.validation import check_optional_int
 from plugchat_async._pagination.walk_state import WalkConfig
-from plugchat_async.cli.chat_filter import ChatFilter
+from plugchat_async.cli.chat_filter import ChatFilter, folded
 from plugchat_async.cli.connection import Connection, ConnectionOption
 from plugchat_async.cli.list_run import ListRun, print_reports, warn_if_empty
 from plugchat_async.cli.log import be_verbose
@@ -111,6 +111,10 @@ def chats(
     style = choose_format(format, output, csv)
     session = PlugChatSession(known_token, **connection.session_options(base_url, on_bad_value))
     check_optional_int("limit", limit, minimum=0)
+    if search is not None and not folded(search):
+        raise InvalidValueError("--search has no text", "Omit it for all chats.")
+    if account is not None and checkpoint is None:
+        raise InvalidValueError("--account is for --checkpoint only", "Add --checkpoint FILE, or omit --account.")
     wanted = ChatFilter(search, unread, groups, people)
     if wanted.is_active:
         wanted.limit, limit = limit, None  # it counts what is shown

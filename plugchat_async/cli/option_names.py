@@ -39,5 +39,6 @@ def name_options(
         r"\b(?P<name>[a-z]+(?:_[a-z]+)+)=True\b(?! in Python)", lambda found: spelled(found["name"]) or found[0], text
     )
     text = re.sub(r"\A[a-z_]+(?= (?:must|does|is|contains|has|cannot|can't)\b)", alone, text)
+    text = re.sub(r"\bas `(?P<name>[a-z]+)`", lambda found: f"as {spelled(found['name']) or found[0][3:]}", text)
     # "base_url" in the middle is the column of a file of accounts.
     return re.sub(r"(?<![\w.-])(?!base_url\b)[a-z]+(?:_[a-z]+)+\b(?![=(])", alone, text)

@@ -1,5 +1,6 @@
 """Options and exit codes that the commands share."""
 
+import os
 import re
 from collections.abc import Sequence
 from typing import Annotated, Final
@@ -62,7 +63,10 @@ def require_token(token: str | None) -> str:
     Raises:
         InvalidValueError: There is none.
     """
-    if not token:
+    if token == "":
+        name = TOKEN_VARIABLE if os.environ.get(TOKEN_VARIABLE) == "" else "--token"
+        raise InvalidValueError(f"{name} is empty", f"Set {TOKEN_VARIABLE} to the account's token, or use --token.")
+    if token is None:
         raise InvalidValueError("no token", f"Set {TOKEN_VARIABLE}, or use --token.")
     return token
 

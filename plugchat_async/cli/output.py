@@ -6,7 +6,7 @@ from collections.abc import AsyncIterable, Callable, Generator, Sequence
 from contextlib import contextmanager
 from itertools import chain
 from pathlib import Path
-from typing import Any, Final, Literal, TextIO
+from typing import Any, Final, Literal, TextIO, get_args
 
 from attrs import AttrsInstance, frozen
 from rich.cells import cell_len
@@ -36,6 +36,13 @@ _BY_SUFFIX: Final[dict[str, OutputFormat]] = {
     ".parquet": "parquet",
     ".xlsx": "xlsx",
 }
+# Formats that are often found under the suffix of another one.
+_ALSO_FITS: Final[dict[str, tuple[OutputFormat, ...]]] = {
+    "": ("table", "json", "csv", "parquet", "xlsx"),
+    ".txt": ("jsonl", "json", "csv"),
+    ".json": ("jsonl",),
+}
+_COMPRESSED: Final = (".gz", ".bz2", ".xz", ".zst", ".zip")
 
 
 @frozen
@@ -55,18 +62,16 @@ def choose_format(given: OutputFormat | None, output: Path | None, dialect: CsvD
     """Return the given format, or the one that fits the dialect of CSV, the file's name or stdout.
 
     Raises:
-        InvalidValueError: The file's name has an unknown suffix, the format can't go to stdout, or the dialect is one
-            of another format.
+        InvalidValueError: The file's name has an unknown suffix or that of another format, the format can't go to
+            stdout, or the dialect is one of another format.
         MissingExtraError: The format's library is not installed.
     """
     if given is None and output is None and dialect == "excel":
         return "excel"
     if given is None and output is None:
         return "table" if sys.stdout.isatty() else "jsonl"
-    if given is None and output is not None:
-        given = _BY_SUFFIX.get(output.suffix.lower())
-        if given is None:
-            raise InvalidValueError(f"unknown format {output.suffix}", "Use --format.")
+    if output is not None:
+        given = _format_of_file(given, output)
     assert given is not None, "both cases are handled above"
     if dialect == "excel":
         check_excel(given)
@@ -77,6 +82,41 @@ def choose_format(given: OutputFormat | None, output: Path | None, dialect: CsvD
             raise InvalidValueError(f"{name} can't be written to standard output", "Use --output.")
         require_library(given)
     return given
+
+
+def _format_of_file(given: OutputFormat | None, output: Path) -> OutputFormat:
+    suffix = output.suffix.lower()
+    if suffix in _COMPRESSED:
+        raise InvalidValueError(
+            f"{output.name} would not be compressed",
+            f"Use -o {output.stem}, or omit -o and compress what comes: plugchat ... --format csv | gzip > FILE.",
+        )
+    fitting = _BY_SUFFIX.get(suffix)
+    if given is None and fitting is None:
+        known = ", ".join(filter(None, _BY_SUFFIX))
+        raise InvalidValueError(
+            f"unknown format {output.suffix}",
+            f"Use a file with a suffix of {known}, or --format {'|'.join(get_args(OutputFormat))}.",
+        )
+    if given is not None and fitting not in (None, given) and given not in _ALSO_FITS.get(suffix, ()):
+        raise InvalidValueError(
+            f"--format {given} does not fit the name {output.name}", "Omit --format, or use another suffix."
+        )
+    found = given or fitting
+    assert found is not None, "one of them is there"
+    return found
+
+
+def check_folder(output: Path) -> None:
+    """Raise InvalidValueError if a folder that is not there yet has the name of a file.
+
+    "chats.parquet" may be one: so the parts of one table are often called.
+    """
+    suffix = output.suffix.lower()
+    if suffix and suffix != ".parquet" and (suffix in _BY_SUFFIX or suffix in _COMPRESSED) and not output.exists():
+        raise InvalidValueError(
+            f"--output is a folder, and {output.name} is the name of a file", f"Use a folder, such as {output.stem}."
+        )
 
 
 def check_excel(given: str) -> None:

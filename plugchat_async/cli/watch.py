@@ -16,6 +16,7 @@ from plugchat_async import (
     ChatAdded,
     ChatChanged,
     ChatEvent,
+    InvalidValueError,
     OutputError,
     PlugChatSession,
     WatchOptions,
@@ -88,6 +89,8 @@ def watch(
     During an outage it keeps polling, and prints a warning on stderr. In a pipe, each line is a JSON object.
     """
     be_verbose(connection.verbose)
+    if account is not None and state is None:
+        raise InvalidValueError("--account is for --state only", "Add --state FILE, or omit --account.")
     session = PlugChatSession(require_token(token), **connection.session_options(base_url, on_bad_value))
     as_text = format == "text" or (format is None and sys.stdout.isatty())
     # Locked before it is read: another process may be writing to it.

@@ -146,7 +146,7 @@ def test_a_certificate_of_the_company_is_not_trusted_unasked(
         (["--ca-file", "accounts.csv"], "--ca-file can't be used: it holds no certificates in PEM format"),
         (["--ca-file", "a\0b"], "--ca-file can't be used: "),
         (["--proxy", "socks://ana:hunter2@x"], "--proxy must begin with http:// or https://"),
-        (["--proxi", "http://ana:hunter2@x:3128"], "Unknown option"),
+        (["--proxi", "http://ana:hunter2@x:3128"], "unknown option --proxi"),
         (["--proxy", "http://ana:hunter2@x:3128", "http://ana:hunter2@y"], "unexpected argument"),
         (["--timeout=http://ana:hunter2@x"], "--timeout: unable to convert"),
         (["--timeout", "0"], "--timeout must be a finite number of at least"),

@@ -89,6 +89,8 @@ OPTIONS = {
         ("a.csv: line 2: 'Ana': base_url must be https", [], "a.csv: line 2: 'Ana': base_url must be https"),
         ("page_size=100 is not it", [], "page_size=100 is not it"),
         ("max_pages must be at least 1", [], "max_pages must be at least 1"),
+        ("pass a name as `account`, each time", [], "pass a name as --account, each time"),
+        ("pass a name as `elsewhere`", [], "pass a name as `elsewhere`"),
         ("a.page_size and account", [], "a.page_size and account"),
     ],
 )

@@ -36,8 +36,8 @@ be there, half of it, or not at all.
 _INTROS = {
     "plugchat chats --checkpoint c >>": "The list has 250 chats in pages of 10. It is stopped at the sixth page.",
     "plugchat chats --checkpoint c |": (
-        "The chats count that the readers of both pipes got and kept. What a reader takes and drops, as `head` does, is\n"
-        "missing afterwards: see [Resume](how-to/resume.md#on-the-command-line)."
+        "The chats count that the readers of both pipes got and kept. What a reader takes and drops, as `head` does,\n"
+        "is missing afterwards: see [Resume](how-to/resume.md#on-the-command-line)."
     ),
     "plugchat chats -o": "There is an older `x.csv`. It is stopped at the second page.",
     "plugchat bulk": "There are three accounts, one after the other. It is stopped in the middle of the third one.",
