@@ -24,8 +24,8 @@ EXIT_ALL_FAILED: Final = 6
 EXIT_BROKEN_PIPE: Final = 141
 
 EXIT_CODES: Final = (
-    "Exit codes: 0 success; 1 the output can't be written; 2 wrong configuration or command; "
-    "3 the service or the network failed, try again later; 4 unexpected response from the service; "
+    "Exit codes: 0 success; 1 the output can't be written; 2 wrong configuration or command, or another run uses the "
+    "file or folder; 3 the service or the network failed, try again later; 4 unexpected response from the service; "
     "5 some accounts failed, or were empty and kept as they were; 6 all accounts failed; 129 stopped by SIGHUP; "
     "130 interrupted (0 if Ctrl-C is the normal end); 141 broken pipe; 143 stopped by SIGTERM."
 )

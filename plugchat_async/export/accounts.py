@@ -55,10 +55,10 @@ async def export_many(
 
     Raises:
         InvalidValueError: An option is wrong; two accounts have the same name, or names that some file system does not
-            distinguish; or the folder holds an export of another `call`, in another format or dialect, or with another
-            `limit` or `merge_people`.
+            distinguish; the folder holds an export of another `call`, in another format or dialect, or with another
+            `limit` or `merge_people`; or another run is writing to it.
         InvalidTypeError: An option has the wrong type.
-        OutputError: The folder can't be written, as when the disk is full, or another run is writing to it.
+        OutputError: The folder can't be written, as when the disk is full.
         MissingExtraError: The extra that the format needs is not installed.
     """
     settings, bulk = check_export_options(options)

@@ -19,7 +19,7 @@ from plugchat_async._internal.files import (
 from plugchat_async._internal.links import resolve
 from plugchat_async._internal.locks import open_locked
 from plugchat_async.calls import CHATS
-from plugchat_async.errors import InvalidValueError, OutputError
+from plugchat_async.errors import InvalidValueError
 from plugchat_async.export.csv_and_json import CsvDialect
 from plugchat_async.export.folder import BOOKKEEPING, MANIFEST, OLDER_FAILURES, OLDER_MANIFEST, make_bookkeeping
 from plugchat_async.export.manifest_lines import VERSION, Layout, ManifestEntry, ManifestHeader, describe, encode, parse
@@ -74,8 +74,9 @@ class Manifest:
         kept: The names of files of earlier runs by the names of their accounts, which must be fetched again.
 
     Raises:
-        InvalidValueError: The folder holds another kind of export, or the file is not a manifest.
-        OutputError: The file can't be written, or another run is writing it.
+        InvalidValueError: The folder holds another kind of export, another run is writing the file, or it is not a
+            manifest.
+        OutputError: The file can't be written.
     """
 
     def __init__(
@@ -116,9 +117,8 @@ class Manifest:
         with output_errors(path):
             file = open_locked(resolve(path))
         if file is None:
-            folder = str(self._folder)
-            raise OutputError(
-                f"another run is exporting to {folder}", "Wait until it has ended, or use another folder.", path=folder
+            raise InvalidValueError(
+                f"another run is exporting to {self._folder}", "Wait until it has ended, or use another folder."
             )
         return file
 

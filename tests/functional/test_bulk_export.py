@@ -184,7 +184,7 @@ async def test_two_runs_do_not_write_into_one_folder(tmp_path: Path, sim: PlugCh
     sim.script(Fault.delay(0.3))
     first = asyncio.create_task(export_many(accounts, tmp_path))
     await asyncio.sleep(0.1)
-    with pytest.raises(OutputError, match="another run is exporting to"):
+    with pytest.raises(InvalidValueError, match="another run is exporting to"):
         await export_many(accounts, tmp_path)
     assert (await first).finished == 2
 

@@ -75,7 +75,7 @@ def test_a_run_of_an_older_version_keeps_this_one_out(tmp_path: Path) -> None:
     make_older(tmp_path)
     older = open_locked(tmp_path / OLDER_MANIFEST)
     assert older is not None
-    with older, pytest.raises(OutputError, match="another run is exporting to"):
+    with older, pytest.raises(InvalidValueError, match="another run is exporting to"):
         Manifest(tmp_path, "jsonl", "accounts", restart=False)
     Manifest(tmp_path, "jsonl", "accounts", restart=False).close()
     assert OLDER_MANIFEST not in only(tmp_path)

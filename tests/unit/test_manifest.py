@@ -12,6 +12,7 @@ import pytest
 
 from plugchat_async import (
     Chat,
+    InvalidValueError,
     OutputError,
     export_many,
 )
@@ -31,7 +32,7 @@ async def test_a_run_that_is_refused_leaves_the_other_ones_files_alone(tmp_path:
     name = temporary_name(tmp_path / "x.jsonl").name.replace(str(os.getpid()), "999999999")
     for path in (tmp_path / name, tmp_path / ".y.jsonl.01234567-1-01234567.part"):
         path.touch()
-    with pytest.raises(OutputError, match="another run is exporting to"):
+    with pytest.raises(InvalidValueError, match="another run is exporting to"):
         await export_many([account(1, sim)], tmp_path)
     assert (tmp_path / name).exists()
     manifest.close()
@@ -196,7 +197,7 @@ def test_starting_over_replaces_the_manifest_at_once(
 
     def fail(_: Path, target: Path) -> None:
         if replaceable:
-            with pytest.raises(OutputError, match="another run"):
+            with pytest.raises(InvalidValueError, match="another run"):
                 Manifest(tmp_path, "jsonl", "accounts", restart=False)
         raise OSError(errno.EIO, os.strerror(errno.EIO), str(target))
 
@@ -206,7 +207,7 @@ def test_starting_over_replaces_the_manifest_at_once(
     assert (only(tmp_path), (tmp_path / MANIFEST).read_bytes()) == ([MANIFEST, "x"], before)
     manifest = Manifest(tmp_path, "jsonl", "accounts", restart=True)
     assert manifest.kept == {"a": "x"}
-    with pytest.raises(OutputError, match="another run"):
+    with pytest.raises(InvalidValueError, match="another run"):
         Manifest(tmp_path, "jsonl", "accounts", restart=False)
     manifest.close()
 

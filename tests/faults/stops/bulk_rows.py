@@ -222,7 +222,7 @@ BULK = [
     bulk(FULL, 1, unwritable("eva.jsonl")),
     bulk(READ_ONLY, 1, unwritable("eva.jsonl", "Permission denied")),
     other("a closed pipe, for the summary", closed_pipe, 141, "", ALL, "nothing"),
-    other("a second run meanwhile", beside(Bulk), 1, IN_USE, "`ana.jsonl`, `bia.jsonl`", "eva"),
+    other("a second run meanwhile", beside(Bulk), 2, IN_USE, "`ana.jsonl`, `bia.jsonl`", "eva"),
     other("a machine that sleeps for longer than `timeout`", paused, 0, "", ALL, "nothing"),
     *(bulk(how, code, said, style="csv") for how, code, said in [(TERM, 143, f"stopped by SIGTERM: {GO_ON}")]),
     bulk(KILL, 137, "", re.sub("jsonl", "csv", PART), style="csv"),
