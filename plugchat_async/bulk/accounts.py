@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, cast
 
-from attrs import define, field, frozen
+from attrs import define, evolve, field, frozen
 
 from plugchat_async._http.secret import SecretText
 from plugchat_async._http.token import TokenFunction, token_problem
@@ -19,10 +19,16 @@ from plugchat_async.errors import InvalidValueError, PlugChatError
 if TYPE_CHECKING:
     from yarl import URL
 
-_HINT: Final = (
+_COLUMNS_HINT: Final = (
     "Use a CSV file in UTF-8. Its first line names the columns: name, token or token_env (the name of an environment "
     "variable with the token), and optionally base_url."
 )
+_FILE_HINT: Final = "Check the path and the permissions."
+_UTF8_HINT: Final = 'Save the file in UTF-8; in Excel, as "CSV UTF-8".'
+_CELLS_HINT: Final = "Give each line as many cells as the first one, and put cells with a comma or a quote into quotes."
+_NAMES_HINT: Final = "Give each account a name of its own."
+_TOKEN_HINT: Final = "Fill in token or token_env, one of them."  # noqa: S105 - no token
+_VARIABLE_HINT: Final = "Set the variable in the environment of this process; token_env holds its name, not the token."
 # A name that no token looks like: words of capitals, with an underscore.
 _VARIABLE: Final = re.compile(r"(?=.{3,64}\Z)[A-Z]{2,20}[0-9]{0,4}(?:_(?:[A-Z]{1,20}[0-9]{0,4}|[0-9]{1,4}))+")
 _PROBLEMS_SHOWN: Final = 10
@@ -69,26 +75,37 @@ def read_accounts(file: str | os.PathLike[str], *, insecure_http: bool = False) 
     """
     path = Path(file)
     reader = _Reader(os.environ, insecure_http)
-    problem = ""
+    problem = None
     # Raised here and not while reading: tracebacks can show the values in those frames.
     try:
         data = path.read_bytes()
         reader.read(data.decode("utf-8-sig"))
     except OSError as error:
-        problem = f"can't read the file: {error.strerror}"
+        problem = _Problem(f"can't read the file: {error.strerror}", _FILE_HINT)
     except UnicodeDecodeError as error:
-        problem = f"line {error.object[: error.start].count(bytes([10])) + 1}: not UTF-8"
+        line = error.object[: error.start].count(bytes([10])) + 1
+        problem = _Problem(f"line {line}: not UTF-8", _UTF8_HINT)
     except ValueError:
-        problem = "not a valid path"
+        problem = _Problem("not a valid path", _FILE_HINT)
     data = b""
-    problems = [problem] if problem else reader.problems
+    problems = reader.problems if problem is None else [problem]
     if not problems and not reader.accounts:
-        problems = ["the file has no accounts"]
+        problems = [_Problem("the file has no accounts", _COLUMNS_HINT)]
     if problems:
         more = len(problems) - _PROBLEMS_SHOWN
-        shown = "; ".join(problems[:_PROBLEMS_SHOWN])
-        raise InvalidValueError(f"{path}: {shown}{f'; and {more} more' if more > 0 else ''}", _HINT)
+        shown = problems[:_PROBLEMS_SHOWN]
+        text = "; ".join(each.text for each in shown)
+        hints = " ".join(dict.fromkeys(each.hint for each in shown))
+        raise InvalidValueError(f"{path}: {text}{f'; and {more} more' if more > 0 else ''}", hints)
     return reader.accounts
+
+
+@frozen
+class _Problem:
+    """A problem of a file, and what to do about it."""
+
+    text: str
+    hint: str
 
 
 @define
@@ -98,7 +115,7 @@ class _Reader:
     _environment: Mapping[str, str] = field(repr=False)
     _insecure_http: bool
     accounts: list[Account] = field(factory=list[Account], init=False)
-    problems: list[str] = field(factory=list[str], init=False)
+    problems: list[_Problem] = field(factory=list[_Problem], init=False)
     _lines_by_name: dict[str, int] = field(factory=dict[str, int], init=False)
 
     def read(self, text: str) -> None:
@@ -113,7 +130,7 @@ class _Reader:
             columns = [name.strip().lower() for name in cells]
             problem = _header_problem(columns)
             if problem:
-                self.problems.append(f"line 1 {problem}")
+                self.problems.append(_Problem(f"line 1 {problem}", _COLUMNS_HINT))
                 return
             rows = csv.reader(lines, delimiter=delimiter, strict=True)
             line = 2
@@ -122,46 +139,47 @@ class _Reader:
                     self._read_record(line, columns, record)
                 line = 2 + rows.line_num  # where the next record begins
         except csv.Error as error:
-            self.problems.append(f"line {line}: not valid CSV: {error}")
+            self.problems.append(_Problem(f"line {line}: not valid CSV: {error}", _CELLS_HINT))
 
     def _read_record(self, line: int, columns: list[str], record: list[str]) -> None:
         if len(record) == len(columns):
             problem = self._add(line, dict(zip(columns, (cell.strip() for cell in record), strict=True)))
         else:
-            problem = f"expected {len(columns)} cells, found {len(record)}"
-        if problem:
-            self.problems.append(f"line {line}: {problem}")
+            problem = _Problem(f"expected {len(columns)} cells, found {len(record)}", _CELLS_HINT)
+        if problem is not None:
+            self.problems.append(evolve(problem, text=f"line {line}: {problem.text}"))
 
-    def _add(self, line: int, row: dict[str, str]) -> str:
-        """Add the account of a line. Return its problem, or ""."""
+    def _add(self, line: int, row: dict[str, str]) -> _Problem | None:
+        """Add the account of a line. Return its problem, if there is one."""
         name, base_url = row["name"], row.get("base_url") or None
         token, problem = self._token_of(row)
         before = self._lines_by_name.setdefault(name_key(name), line) if name else line
         parsed = None if base_url is None else parse_base_url(base_url, insecure_http=self._insecure_http)
         if not name:
-            return "no name"
+            return _Problem("no name", _NAMES_HINT)
         if before != line:
-            return f"{name!r} is also in line {before}"
-        if problem:
-            return f"{name!r}: {problem}"
+            return _Problem(f"{name!r} is also in line {before}", _NAMES_HINT)
+        if problem is not None:
+            return evolve(problem, text=f"{name!r}: {problem.text}")
         if isinstance(parsed, PlugChatError):
-            return f"{name!r}: {parsed.message}"
+            return _Problem(f"{name!r}: {parsed.message}", parsed.hint)
         self.accounts.append(Account(name, token, base_url))
-        return ""
+        return None
 
-    def _token_of(self, row: dict[str, str]) -> tuple[str, str]:
-        """Return the token of a line, and its problem, or ""."""
+    def _token_of(self, row: dict[str, str]) -> tuple[str, _Problem | None]:
+        """Return the token of a line, and its problem, if there is one."""
         token, variable = row.get("token", ""), row.get("token_env", "")
         if bool(token) == bool(variable):
-            return "", "both token and token_env" if token else "no token"
+            return "", _Problem("both token and token_env" if token else "no token", _TOKEN_HINT)
         if variable:
             token = self._environment.get(variable, "")
             if not token:
                 # Other names are not shown: someone may have put the token itself there.
                 shown = f"{variable} of token_env" if _VARIABLE.fullmatch(variable) else "in token_env"
-                return "", f"the environment variable {shown} is not set"
+                state = "empty" if variable in self._environment else "not set"
+                return "", _Problem(f"the environment variable {shown} is {state}", _VARIABLE_HINT)
         problem = token_problem(token)
-        return token, "" if problem is None else problem.message
+        return token, None if problem is None else _Problem(problem.message, problem.hint)
 
 
 def _header_problem(columns: list[str]) -> str:

@@ -79,13 +79,47 @@ def test_a_malformed_file_is_refused_with_its_lines(tmp_path: Path, text: str | 
     with pytest.raises(InvalidValueError, match=message) as caught:
         read_accounts(written(tmp_path, text))
     assert str(tmp_path / "accounts.csv") in str(caught.value)
-    assert "first line names the columns" in caught.value.hint
+
+
+@pytest.mark.parametrize(
+    ("text", "hints"),
+    [
+        ("Ana,t-1\n", ["Its first line names the columns"]),
+        ("name,token\n", ["Its first line names the columns"]),
+        (b"name,token\nJos\xe9,t\n", ['in Excel, as "CSV UTF-8"']),
+        ("name,token\nAna\n", ["as many cells as the first one"]),
+        ('name,token\nAna,"t"x\n', ["into quotes"]),
+        ("name,token\nAna,t\nAna,t\n", ["a name of its own"]),
+        ("name,token\n,t\n", ["a name of its own"]),
+        ("name,token\nAna,\n", ["Fill in token or token_env"]),
+        ("name,token_env\nAna,NO_SUCH_VARIABLE\n", ["Set the variable in the environment"]),
+        ("name,token\nAna,Bearer t\n", ["pass it without 'Bearer'"]),
+        ("name,token,base_url\nAna,t,http://x.example\n", ["Use https"]),
+        ("name,token\nAna,\nBia,\nAna,t t\n", ["Fill in token or token_env", "a name of its own"]),
+    ],
+)
+def test_each_problem_says_what_to_do(tmp_path: Path, text: str | bytes, hints: list[str]) -> None:
+    """Once for each kind, in the order of the lines."""
+    with pytest.raises(InvalidValueError) as caught:
+        read_accounts(written(tmp_path, text))
+    hint = caught.value.hint
+    places = [hint.index(each) for each in hints]
+    assert places == sorted(places)
+    assert sum(hint.count(each) for each in hints) == len(hints)
+    assert ("Its first line" in hint) is ("Its first line names the columns" in hints)
+
+
+def test_a_variable_that_is_empty_is_called_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is there, so its name need not be looked for."""
+    monkeypatch.setenv("ANA_TOKEN", "")
+    with pytest.raises(InvalidValueError, match="the environment variable ANA_TOKEN of token_env is empty"):
+        read_accounts(written(tmp_path, "name,token_env\nAna,ANA_TOKEN\n"))
 
 
 def test_a_file_that_can_not_be_read_is_refused(tmp_path: Path) -> None:
     """A folder, or none."""
     for path in (tmp_path, tmp_path / "none.csv"):
-        with pytest.raises(InvalidValueError, match="can't read the file"):
+        with pytest.raises(InvalidValueError, match=r"can't read the file.*Check the path and the permissions\."):
             read_accounts(path)
     with pytest.raises(InvalidValueError, match="not a valid path"):
         read_accounts("a\0b")
