@@ -8,6 +8,7 @@ from collections.abc import Generator
 from contextlib import contextmanager, suppress
 from typing import Final, TextIO
 
+from rich.cells import cell_len
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
@@ -79,9 +80,24 @@ def marked_line(mark: str, style: str, text: str, out: TextIO) -> str:
 def _marked(mark: str, style: str, text: str, out: TextIO) -> str:
     # Text, because if rich wrote to a closed pipe itself, it would end the process with code 1.
     console = Console(file=out, soft_wrap=True, highlight=False)
+    line = mark + text
+    shown = Text(_broken(line, console.width) if out.isatty() else line)
+    shown.stylize(style, 0, len(mark))
     with console.capture() as captured:
-        console.print(Text.assemble((mark, style), text))
+        console.print(shown)
     return captured.get()
+
+
+def _broken(line: str, width: int) -> str:
+    """Return a line broken between words, where terminals break it anywhere. A long URL stays whole, to be copied."""
+    first, *words = line.split(" ")
+    lines = [first]
+    for word in words:
+        if cell_len(lines[-1]) + 1 + cell_len(word) <= width:
+            lines[-1] += f" {word}"
+        else:
+            lines.append(f"  {word}")
+    return "\n".join(lines)
 
 
 def render_table(table: Table, out: TextIO) -> str:
