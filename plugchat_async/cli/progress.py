@@ -139,7 +139,7 @@ def bulk_progress(accounts: int) -> Generator[OnExport | None]:
         TextColumn("{task.completed:.0f} of {task.total:.0f} accounts, {task.fields[failed]} failed"),
         BarColumn(bar_width=10),
         TextColumn("{task.fields[rate]:,.0f} chats/s,"),
-        TimeRemainingColumn(elapsed_when_finished=True),
+        TimeRemainingColumn(),
         TextColumn("left"),
     )
     with _shown(*columns) as display:

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Annotated, Final
+from urllib.parse import urlsplit
 
 from cyclopts import Parameter
 
@@ -173,6 +174,9 @@ async def _serve(
                 out.writelines(f"{name},{token},{sim.base_url}\n" for name, token in names.items())
         print(f"export {BASE_URL_VARIABLE}={sim.base_url}")
         print(f"export {TOKEN_VARIABLE}={sim.token}", flush=True)
+        if urlsplit(sim.base_url).hostname != host.lower():
+            machine = f"http://{socket.gethostname()}:{urlsplit(sim.base_url).port}"
+            tell(f"listening on {host}: other machines use {machine}, and --insecure-http\n")
         tell(f"serving {served}; press Ctrl-C to stop\n")
         await asyncio.Event().wait()
 

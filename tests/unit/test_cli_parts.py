@@ -1,10 +1,12 @@
 """Parts of the command line: progress, arguments, lines of text and JSON."""
 
+import asyncio
 import io
 import json
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
 from collections.abc import Generator
@@ -16,7 +18,7 @@ from typing import Any
 
 import pytest
 from rich.console import Console
-from rich.progress import Progress
+from rich.progress import Progress, TimeRemainingColumn
 
 from plugchat_async import (
     FOREVER,
@@ -35,9 +37,11 @@ from plugchat_async.cli.bulk import add_dask_value
 from plugchat_async.cli.lists import contacts_table, pending_table
 from plugchat_async.cli.progress import bulk_progress, waiting
 from plugchat_async.cli.signals import StoppedError, ended_by_signals
+from plugchat_async.cli.simulate import _serve
 from plugchat_async.cli.terminal import render_table
 from plugchat_async.cli.watch import _line
 from plugchat_async.export.csv_and_json import event_to_json, to_json
+from plugchat_async.testing import PlugChatSimulator
 
 
 class Terminal(io.StringIO):
@@ -94,6 +98,12 @@ def test_accounts_of_an_earlier_run_do_not_count_as_progress(monkeypatch: pytest
         [task] = made[0].tasks
         assert (task.total, task.completed, task.fields["failed"]) == (4, 2, 1)
         assert task.fields["rate"] > 0
+        for _ in range(2):
+            on_result(AccountExport("d", Path("d"), 7))
+        assert task.finished
+        task.finished_time = 11.0
+        shown = [column.render(task) for column in made[0].columns if isinstance(column, TimeRemainingColumn)]
+        assert [str(text) for text in shown] == ["0:00:00"], "it stands before the word left"
 
 
 @pytest.mark.parametrize(
@@ -217,3 +227,24 @@ def test_tables_of_other_lists_fit(monkeypatch: pytest.MonkeyPatch, digits: int)
         assert (phone in "".join(lines)) is (digits < 30)
     for whole in ("2021-06-06 15:01", "99999", "marked", "muted"):
         assert whole in "".join(lines)
+
+
+@pytest.mark.parametrize(("host", "told"), [("0.0.0.0", True), ("::", True), ("127.0.0.1", False)])
+async def test_who_serves_other_machines_is_told_its_address(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], host: str, told: bool
+) -> None:
+    """That of this machine is of no use there."""
+    monkeypatch.setattr(socket, "gethostname", lambda: "builder")
+    sim = PlugChatSimulator(1)
+    serving = asyncio.create_task(_serve(sim, {}, None, (host, 0), "1 chat"))
+    err = ""
+    async with asyncio.timeout(30):
+        while "press Ctrl-C" not in err:
+            await asyncio.sleep(0.01)
+            err += capsys.readouterr().err
+    port = sim.base_url.rpartition(":")[2]
+    serving.cancel()
+    expected = f"listening on {host}: other machines use http://builder:{port}, and --insecure-http\n" if told else ""
+    assert err == f"{expected}serving 1 chat; press Ctrl-C to stop\n"
+    with pytest.raises(asyncio.CancelledError):
+        await serving
