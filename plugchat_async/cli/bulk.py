@@ -1,5 +1,6 @@
 """`plugchat bulk`: the chats of many accounts, one file per account."""
 
+import json
 import re
 import sys
 from collections.abc import Sequence
@@ -7,6 +8,7 @@ from contextlib import ExitStack, nullcontext
 from pathlib import Path
 from typing import Annotated, Final, cast
 
+from attrs import asdict
 from cyclopts import Parameter
 from rich.table import Column, Table
 from rich.text import Text
@@ -36,7 +38,7 @@ from plugchat_async.cli.output import check_excel, check_folder
 from plugchat_async.cli.problems import ProblemCollector, collect_problems, print_problems
 from plugchat_async.cli.progress import bulk_progress
 from plugchat_async.cli.signals import run_async, shielded
-from plugchat_async.cli.terminal import marked_line, printable, render_table, tell
+from plugchat_async.cli.terminal import escape_json, marked_line, printable, render_table, tell
 from plugchat_async.errors import InvalidValueError, NotConnectedError
 from plugchat_async.export.accounts import export_many
 from plugchat_async.export.folder import FAILURES, remove_parts
@@ -46,7 +48,9 @@ from plugchat_async.export.writers import FileFormat
 
 BULK_EXAMPLES: Final = (
     "Examples: `plugchat bulk accounts.csv -o out/`; `plugchat bulk accounts.csv -o out/ --format parquet "
-    "--requests-per-second 50`; `plugchat bulk accounts.csv -o out/ --format parquet --dask`."
+    "--requests-per-second 50`; `plugchat bulk accounts.csv -o out/ --json | jq .failed`; "
+    "every night: `plugchat bulk accounts.csv -o out/ --restart`; "
+    "`plugchat bulk accounts.csv -o out/ --format parquet --dask`."
 )
 # The value of --dask for a cluster on this machine, for this run.
 _LOCAL: Final = "local"
@@ -110,12 +114,19 @@ def bulk(
             "with one process per core. All workers must see the folder at the same path.",
         ),
     ] = None,
+    as_json: Annotated[
+        bool, Parameter(name="--json", negative=(), help="Print the summary as one JSON object, for programs.")
+    ] = False,
     connection: ConnectionOption = Connection(),  # noqa: B008 - frozen
 ) -> int:
     """Fetch the chats of many accounts into a folder, one file per account; with --dask, one file per batch.
 
     If the same command is run again, accounts that are finished are skipped. Accounts that failed, or were empty and
     kept as they were, are listed in .plugchat/failures.ndjson in the folder, with the reason and what to do.
+
+    --json prints the keys folder, finished, failed, skipped (finished by an earlier run), chats, unverified, errors
+    (the number of failed accounts by the name of the error), elapsed (seconds), problems (values that could not be
+    read), empty, kept and not_connected. The chats are in the folder's files.
     """
     be_verbose(connection.verbose)
     options: ExportOptions = {
@@ -172,12 +183,13 @@ def bulk(
             f"{done} of {len(listed)} accounts are finished. Run the same command again {again}to fetch the others."
         )
         raise
+    text = _to_json(summary) if as_json else render_table(_summary_table(summary), sys.stdout)
+    sys.stdout.write(text)
     return _print_results(summary, first_failures, problems.first)
 
 
 def _print_results(summary: ExportSummary, first_failures: Sequence[AccountExport], first_problem: str) -> int:
-    """Print the table on stdout, and on stderr what there is to know about it. Return the exit code."""
-    sys.stdout.write(render_table(_summary_table(summary), sys.stdout))
+    """Print on stderr what there is to know about the summary. Return the exit code."""
     _print_failures(first_failures, summary.failed)
     print_problems(summary.problems, first_problem)
     if summary.skipped:
@@ -202,6 +214,12 @@ def _print_failures(failures: Sequence[AccountExport], total: int) -> None:
         tell(marked_line("what to do:", "bold", hint, sys.stderr))
     if more := total - len(failures):
         tell(f"{more} more {'account' if more == 1 else 'accounts'} failed\n")
+
+
+def _to_json(summary: ExportSummary) -> str:
+    content = {**asdict(summary), "folder": str(summary.folder), "not_connected": summary.not_connected}
+    text = json.dumps({**content, "elapsed": round(summary.elapsed, 6)}, ensure_ascii=False, indent=2) + "\n"
+    return escape_json(text) if sys.stdout.isatty() else text
 
 
 def _summary_table(summary: ExportSummary) -> Table:

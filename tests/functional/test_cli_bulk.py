@@ -304,6 +304,21 @@ def test_a_terminal_shows_progress(accounts: Path) -> None:
     assert SECRET not in text
 
 
+def test_a_summary_for_programs(
+    sim: PlugChatSimulator, accounts: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """One JSON object on stdout; all else stays on stderr."""
+    accounts.write_text(f"{accounts.read_text()}wrong,no-such-token,\n")
+    assert cli.run(["bulk", str(accounts), "-o", str(tmp_path / "out"), "--json"]) == 5
+    out, err = capsys.readouterr()
+    found = json.loads(out)
+    assert (found.pop("elapsed") > 0, found.pop("folder")) == (True, str(tmp_path / "out"))
+    told = {"finished": 10, "failed": 1, "chats": 300, "errors": {"AuthenticationError": 1}}
+    assert found == {**dict.fromkeys(found, 0), **told}
+    assert set(found) >= {"skipped", "unverified", "problems", "empty", "kept", "not_connected"}
+    assert "failed: wrong: " in err
+
+
 def test_a_folder_whose_name_looks_like_markup(accounts: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """It is shown as it is."""
     out = accounts.parent / "o[/b]ut[red]"
