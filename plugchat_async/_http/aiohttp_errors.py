@@ -60,6 +60,10 @@ _HINTS: Final = {
     ),
     "dns": "Check the host name in base_url, and this machine's DNS.",
     "files": FILES_HINT,
+    "tls": (
+        "Check the port in base_url, and whether it speaks https at all: a test server is often reached by http://. If "
+        "it does, look for a firewall or proxy in between that interrupts TLS, and try again later."
+    ),
     "proxy": "Check the address in the proxy option, and that the proxy may connect to this host.",
 }
 _PROXY_TLS_HINT: Final = (

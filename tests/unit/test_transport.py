@@ -714,7 +714,7 @@ def test_each_of_aiohttps_errors_has_its_reason(cause: Exception, reason: str) -
     assert isinstance(error, ConnectionFailedError)
     assert error.reason == reason
     assert error.message.startswith("x.example: ")
-    assert (error.hint != ConnectionFailedError.advice) == (reason in ("certificate", "dns", "files", "proxy"))
+    assert (error.hint != ConnectionFailedError.advice) == (reason in ("certificate", "dns", "files", "proxy", "tls"))
 
 
 @pytest.mark.slow
