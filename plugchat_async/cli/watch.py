@@ -17,6 +17,8 @@ from plugchat_async import (
     ChatChanged,
     ChatEvent,
     InvalidValueError,
+    NotConnectedError,
+    Outage,
     OutputError,
     PlugChatSession,
     WatchOptions,
@@ -103,6 +105,7 @@ def watch(
             emit_existing=emit_existing,
             max_polls=max_polls,
             account=account,
+            on_outage=_tell_what_to_do,
         )
         line_of = _line if as_text else _json_line
         printer = _EventPrinter(known, state, line_of, sync=not no_sync)
@@ -193,6 +196,12 @@ def _print_events(session: PlugChatSession, options: WatchOptions, printer: _Eve
     finally:
         printer.save()
     return EXIT_OK
+
+
+def _tell_what_to_do(outage: Outage) -> None:
+    """Say once in an outage what to do about it, if it is for the user to do: other ones pass."""
+    if outage.failures == 1 and isinstance(outage.error, NotConnectedError):
+        tell(marked_line("what to do:", "bold", outage.error.hint, sys.stderr))
 
 
 def _warn_of_changes() -> Callable[[str], None]:

@@ -174,6 +174,23 @@ def test_the_last_look_failed(account: PlugChatSimulator, capsys: pytest.Capture
 
 
 @pytest.mark.slow
+def test_a_phone_that_is_not_connected(account: PlugChatSimulator, capsys: pytest.CaptureFixture[str]) -> None:
+    """What to do is said at the first poll, and with the error at the end. Other outages pass by themselves."""
+    account.connected = False
+    assert cli.run(["watch", "--max-polls", "3", "--interval", "0.01"]) == 3
+    lines = capsys.readouterr().err.splitlines()
+    kinds = [line.partition(":")[0] for line in lines]
+    assert kinds == ["warning", "what to do", "warning", "error", "what to do"]
+    assert lines[1] == lines[4] == "what to do: Connect the phone again in the Plug Chat panel, then try again."
+    account.connected = True
+    account.script(*[Fault.status(503)] * 20)
+    assert cli.run(["watch", "--max-polls", "2", "--interval", "0.01"]) in (0, 3)
+    lines = capsys.readouterr().err.splitlines()
+    assert lines[0].startswith("warning: could not fetch the chats (HTTP 503")
+    assert not lines[1].startswith("what to do")
+
+
+@pytest.mark.slow
 def test_ctrl_c_ends_it(account: PlugChatSimulator, tmp_path: Path) -> None:
     """With exit code 0, and all that was printed is in the state."""
     state = tmp_path / "s"
