@@ -342,5 +342,5 @@ class Watch:
         if is_last and error is not None:
             raise error
         postponed = self._full_scan_postponed
-        wait = self._outages.wait_after(error, started, full_scan=full_scan, full_scan_postponed=postponed)
+        wait = await self._outages.wait_after(error, started, full_scan=full_scan, full_scan_postponed=postponed)
         return None if is_last else wait

@@ -33,6 +33,7 @@ from plugchat_async import (
     DecodeError,
     InvalidTypeError,
     InvalidValueError,
+    NotConnectedError,
     NotJSONError,
     Outage,
     OutputError,
@@ -689,6 +690,41 @@ async def test_an_outage_is_survived_and_told(
     assert all(record.levelno == logging.WARNING for record in caplog.records if record.name == "plugchat_async.watch")
 
 
+async def test_an_outage_is_new_once_for_each_reason(sim: PlugChatSimulator, session: PlugChatSession) -> None:
+    """So a phone that is found disconnected in the middle of an outage is told, and each thing only once."""
+    busy, gone = Fault.status(503), Fault.status(400, body='{"error": "You are not connected."}')
+    sim.script(busy, gone, busy, gone)
+    outages: list[Outage] = []
+    await poll(session, WatchState(), max_polls=6, on_outage=outages.append)
+    assert [(type(outage.error), outage.failures, outage.is_new) for outage in outages] == [
+        (ServerError, 1, True),
+        (NotConnectedError, 2, True),
+        (ServerError, 3, False),
+        (NotConnectedError, 4, False),
+        (type(None), 4, True),
+    ]
+    sim.script(busy)
+    await poll(session, WatchState(), max_polls=2, on_outage=outages.append)
+    assert [outage.is_new for outage in outages[5:]] == [True, True]
+
+
+async def test_an_async_function_is_waited_for_in_an_outage(sim: PlugChatSimulator, session: PlugChatSession) -> None:
+    """Such as one that sends a message. The next poll comes afterwards; what it raises ends the watch."""
+    told: list[tuple[bool, int]] = []
+
+    async def on_outage(outage: Outage) -> None:
+        asked = len(sim.requests)
+        await asyncio.sleep(0)
+        told.append((outage.error is None, len(sim.requests) - asked))
+        if outage.error is None:
+            raise LookupError
+
+    sim.script(Fault.status(503))
+    with pytest.raises(LookupError):
+        await poll(session, WatchState(), max_polls=5, on_outage=on_outage)
+    assert told == [(False, 0), (True, 0)]
+
+
 # The gateway's text, and whether it is waited for at the first poll, and after one that worked: under which statuses.
 REFUSALS: list[tuple[str, set[int], set[int]]] = [
     ("your client-token is not configured", set(), set()),
@@ -1170,7 +1206,7 @@ async def test_chats_without_times_are_watched_too() -> None:
         ({"state": "x"}, InvalidTypeError, "state must be of type plugchat_async.WatchState"),
         ({"full_scan_interval": -1}, InvalidValueError, "full_scan_interval must be"),
         ({"emit_existing": 1}, InvalidTypeError, "emit_existing must be of type bool"),
-        ({"ignore": "name"}, InvalidValueError, "ignore must be 'phone' or 'name'"),
+        ({"ignore": "name"}, InvalidTypeError, "ignore must be a list, got 'name'. Pass ignore=['name']."),
         ({"ignore": None}, InvalidTypeError, "ignore must be of type collections.Collection"),
         ({"ignore": iter(["name"])}, InvalidTypeError, "ignore must be of type collections.Collection"),
         ({"ignore": ["nane"]}, InvalidValueError, "ignore must be 'phone' or 'name'"),
@@ -1179,7 +1215,7 @@ async def test_chats_without_times_are_watched_too() -> None:
         ({"account": 3}, InvalidTypeError, "account must be of type str"),
         ({"account": ""}, InvalidValueError, "account is empty"),
         ({"on_poll": 3}, InvalidTypeError, "on_poll must be a function of a WatchState"),
-        ({"on_outage": 3}, InvalidTypeError, "on_outage must be a plain function of an Outage"),
+        ({"on_outage": 3}, InvalidTypeError, "on_outage must be a function of an Outage"),
         ({"page": 3}, TypeError, "unexpected keyword argument 'page'"),
     ],
 )
