@@ -16,8 +16,9 @@ from plugchat_async import AccountStatus, Chat, ChatAdded, ChatChanged, ChatEven
 from plugchat_async._internal.clock import Clock
 from plugchat_async._pagination.options import WalkSettings
 from plugchat_async.server_traits import ServerTraits
+from plugchat_async.watch.deps import WatchDeps
 from plugchat_async.watch.options import WatchSettings
-from plugchat_async.watch.watcher import Watch, WatchDeps
+from plugchat_async.watch.watcher import Watch
 from support.fakes import run_apart
 
 INTERVAL = 30.0
