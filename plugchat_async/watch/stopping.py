@@ -22,9 +22,11 @@ async def unless_stopped(stop: asyncio.Event | None) -> AsyncGenerator[None]:
         return
 
     limit = asyncio.timeout(None)
+    in_block = True
 
     def end(_: asyncio.Task[Any]) -> None:
-        limit.reschedule(asyncio.get_running_loop().time())
+        if in_block:  # else it has ended in the same step of the loop
+            limit.reschedule(asyncio.get_running_loop().time())
 
     waiting = asyncio.create_task(stop.wait())
     try:
@@ -33,7 +35,7 @@ async def unless_stopped(stop: asyncio.Event | None) -> AsyncGenerator[None]:
             try:
                 yield
             finally:
-                waiting.remove_done_callback(end)
+                in_block = False
                 waiting.cancel()
     except TimeoutError:  # also one of the block
         if not limit.expired():
