@@ -10,6 +10,7 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
+import aiohttp
 import attrs
 import pytest
 import trustme
@@ -27,7 +28,11 @@ from plugchat_async import (
     export_many,
     read_accounts,
 )
+from plugchat_async._http.aiohttp_errors import translate
 from plugchat_async._http.options import RequestSettings
+from plugchat_async._http.request import RequestBuilder, RequestTemplate
+from plugchat_async._http.secret import Secret
+from plugchat_async.cli.options import require_token
 from plugchat_async.session import TOKEN_VARIABLE
 from support.fakes import RawServer, answering
 
@@ -64,6 +69,11 @@ def misused() -> Iterator[PlugChatError]:
         patch.delenv(TOKEN_VARIABLE, raising=False)
         PlugChatSession.from_env()
     yield caught.value
+    with pytest.raises(PlugChatError) as caught:
+        require_token(None)
+    yield caught.value
+    request = RequestBuilder().build(RequestTemplate("https://x"), Secret("token"), 1, 100)
+    yield translate(aiohttp.ClientConnectionError(), request)
     session = PlugChatSession("token")
     with pytest.raises(PlugChatError) as caught:
         asyncio.run(session.list_chats())
