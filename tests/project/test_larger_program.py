@@ -99,14 +99,15 @@ async def test_a_signal_in_the_middle_of_an_event_doubles_nothing(tmp_path: Path
     assert print_it in text
     text = text.replace(print_it, f"{print_it}; await asyncio.sleep(1.0)")
     told: list[str] = []
+    printed = tmp_path / "printed"
     async with PlugChatSimulator(50, seed=7, dialect="documented") as sim:
         async with running(text, sim, tmp_path, {}):
             await until((tmp_path / "shop.state").exists)
         chats = [sim.receive_message(chat).id for chat in sim.chats[10:12]]
         while len(told) < len(chats):
-            async with running(text, sim, tmp_path, {}) as file:
-                await until(lambda file=file: " changed" in Path(file).read_text())
-            told += re.findall("(.*) changed", Path(file).read_text())
+            async with running(text, sim, tmp_path, {}):
+                await until(lambda: " changed" in printed.read_text())
+            told += re.findall("(.*) changed", printed.read_text())
     assert told == chats
 
 
