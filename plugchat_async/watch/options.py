@@ -73,8 +73,8 @@ class WatchOptions(TypedDict, total=False):
         on_outage: A function, plain or async, called with an Outage when a poll has failed, and when polls work again
             (default None). Both are logged as warnings in any case.
         on_poll: A function, plain or async, called with the state after each poll that has read the newest chats, when
-            its events are handled, if there are any (default None). Save here: `WatchState.save` writes only what
-            has changed. To save only here is faster where many chats change; a process that dies during a poll then
+            its events are handled, if there are any (default None). Save here: `WatchState.save` writes only what has
+            changed. To save only here is faster where many chats change; a process that dies during a poll then
             receives the events of that poll again.
         account: A name of your own for the account, such as its number (default None). A state is marked with a hash of
             the base URL and the token, and can't be used for another account. If either changes, pass a name, each

@@ -1248,6 +1248,7 @@ async def test_chats_without_times_are_watched_too() -> None:
         ({"max_outage": -1}, InvalidValueError, "max_outage must be"),
         ({"account": 3}, InvalidTypeError, "account must be of type str"),
         ({"account": ""}, InvalidValueError, "account is empty"),
+        ({"stop": 3}, InvalidTypeError, "stop must be of type asyncio.Event"),
         ({"on_poll": 3}, InvalidTypeError, "on_poll must be a function of a WatchState"),
         ({"on_outage": 3}, InvalidTypeError, "on_outage must be a function of an Outage"),
         ({"page": 3}, TypeError, "unexpected keyword argument 'page'"),

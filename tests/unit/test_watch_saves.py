@@ -68,6 +68,7 @@ async def test_a_state_that_may_not_be_on_disk_is_written_once_more(
     monkeypatch.setattr("plugchat_async.watch.state.write_private", write_private)
     for sync in (False, False, True, True, False):
         state.save(tmp_path / "state", sync=sync)
+        await state.save_async(tmp_path / "state", sync=sync)
     assert synced == [False, True]
 
 
