@@ -259,7 +259,7 @@ class PlugChatSession:
         A poll reads the pages of the chats with new messages, usually one. Changes without a message (deleted, read,
         muted, renamed) are found by a full scan: every `full_scan_interval`, and when a chat is missing from the pages
         that were read. Events come in the order of their messages, oldest first: those of the front of the list, then
-        those of the full scan. A watch ends only at `max_polls`, if that is set.
+        those of the full scan. A watch ends only at `max_polls` or `stop`, if they are set.
 
         A few missing chats are removed by a second poll that proves it, or by a third full scan without proof. If more
         than three are missing, and more than a tenth, or all, they must be missing for ten minutes, and the phone must
@@ -274,8 +274,9 @@ class PlugChatSession:
                 file, or if the state is another account's.
             InvalidTypeError: At once, if an argument has a wrong type.
         """
+        from plugchat_async.watch.deps import WatchDeps  # noqa: PLC0415 - as below
         from plugchat_async.watch.options import WatchSettings  # noqa: PLC0415 - as below
-        from plugchat_async.watch.watcher import Watch, WatchDeps  # noqa: PLC0415 - 6 ms that most programs don't need
+        from plugchat_async.watch.watcher import Watch  # noqa: PLC0415 - 6 ms that most programs don't need
 
         fetcher = self._fetcher
         settings = WatchSettings(**options)
