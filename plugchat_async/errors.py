@@ -238,7 +238,7 @@ class RequestTimeoutError(ServiceError, TimeoutError):
 
 @define(slots=False, repr=False)
 class RateLimitedError(ServiceError):
-    """429. `retry_after`: seconds that the server asks to wait, counted from its answer, or None."""
+    """429, or not sent since an earlier 429 holds the account. `retry_after`: the seconds to wait from now, or None."""
 
     advice: ClassVar[str] = "Wait before you send more requests, or send fewer of them."
 

@@ -6,7 +6,7 @@ A call without pages is fetched in the same way. The pure modules decide what to
 import logging
 from collections.abc import Awaitable, Callable, Coroutine, Generator
 from functools import partial
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
 from attrs import Factory, define, evolve, field
 
@@ -40,6 +40,9 @@ from plugchat_async.models import AccountStatus, Chat, Page
 logger = logging.getLogger("plugchat_async.http")
 
 T = TypeVar("T")
+
+# Seconds. Then one request asks again: a nonsensical Retry-After must not lock the account out.
+_MAX_HOLD: Final = 600.0
 
 
 @define(eq=False, repr=False)
@@ -232,11 +235,14 @@ class PageFetcher:
             work.token = token.following(work.refused) if work.refused else token
 
     async def _wait_for_account(self, work: PageRequest[Any], wait: float) -> None:
-        """Wait as another request's 429 asks, or raise RateLimitedError if that is past the page's deadline."""
-        if work.elapsed + wait >= self.policy.deadline:
-            message = (
-                f"not sent: rate limited for another {wait:.1f} s, past the page's {self.policy.deadline:g} s deadline"
-            )
+        """Wait as another request's 429 asks, or raise RateLimitedError if the policy does not allow that."""
+        refused = ""
+        if wait > self.policy.max_retry_after:
+            refused = f"longer than max_retry_after, {self.policy.max_retry_after:g} s"
+        elif work.elapsed + wait >= self.policy.deadline:
+            refused = f"past the page's {self.policy.deadline:g} s deadline"
+        if refused:
+            message = f"not sent: rate limited for another {wait:.1f} s, {refused}"
             raise work.with_context(RateLimitedError(message, retry_after=wait))
         work.elapsed += wait
         if work.observer is not None:
@@ -330,9 +336,12 @@ class PageFetcher:
         """Hold back all requests of the account for as long as a 429 asks, whether this one is retried or not."""
         if not isinstance(error, RateLimitedError):
             return
-        seconds = error.retry_after if wait is None else wait
-        if seconds is not None and seconds <= self.policy.max_retry_after:
-            self.limits.hold(self.clock.monotonic() + seconds)
+        seconds = 0.0
+        if wait is None:
+            seconds = min(error.retry_after or 0.0, _MAX_HOLD)
+        elif wait <= self.policy.max_retry_after:
+            seconds = wait
+        self.limits.hold(self.clock.monotonic() + seconds)
 
     def _remember_repair(self, work: PageRequest[Any]) -> None:
         """Keep a repair that worked for the rest of the session."""
