@@ -62,7 +62,7 @@ class PlugChatError(Exception):
         elapsed: Seconds spent on the page.
         checkpoint: Pass it as `resume` to continue the walk. It holds no token, but, unless the walk's consistency is
             "plain", ids and names of chats.
-        account: The name of the account, where many are fetched.
+        account: The name of the account, where there are many.
         headers: The response's headers, names in lower case, without cookies; empty if there was no response.
         request_id: The id that the service gave the request, for its support.
         docs_url: The address of the class's documentation.

@@ -271,6 +271,8 @@ class ChatWalk(Generic[ItemT]):
             return False
         except Exception as error:  # the caller's functions may raise anything
             self._error, self._left = error, 0
+            if isinstance(error, PlugChatError) and self._source.account is not None:
+                error.account = self._source.account
             if self._ending is None:  # else it has failed at the end
                 self._ending = f"the walk failed: {type(error).__name__}"
                 await self._end()

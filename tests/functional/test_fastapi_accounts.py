@@ -1,6 +1,7 @@
 """Several accounts in a FastAPI application: a session for each, by its name or by the request's path."""
 
 import asyncio
+import logging
 from collections.abc import AsyncGenerator, Callable, Iterator
 from contextlib import asynccontextmanager
 from typing import Annotated, Any
@@ -17,8 +18,9 @@ from plugchat_async.integrations.fastapi import (
     plugchat_account,
     plugchat_lifespan,
 )
-from plugchat_async.testing import PlugChatSimulator
+from plugchat_async.testing import Fault, PlugChatSimulator
 from support.fakes import served, what_frames_show
+from support.telemetries import Broken
 
 SALES = "s3cret-sales"
 SUPPORT = "s3cret-support"
@@ -82,6 +84,30 @@ def test_each_account_has_a_session_of_its_own(simulator: PlugChatSimulator, for
         assert all("open" in repr(session) for session in sessions.values())
     assert list(sessions) == list(CHATS)
     assert all("closed" in repr(session) for session in sessions.values())
+
+
+def test_the_account_is_named(simulator: PlugChatSimulator, caplog: pytest.LogCaptureFixture) -> None:
+    """In errors, in all log records, and so in telemetry: else nobody knows whose token was refused."""
+    walks: list[object] = []
+
+    class Names(Broken):
+        def walk(self, **known: object) -> Any:
+            walks.append(known["account"])
+            return super().walk(**known)
+
+    caplog.set_level(logging.DEBUG, "plugchat_async")
+    app = application(accounts={"sales": SALES, "support": SUPPORT}, telemetry=Names())
+    simulator.script(Fault.status(503), Fault.status(401), token=SUPPORT)
+    with TestClient(app) as client:
+        assert client.get("/support").status_code == 502
+        assert client.get("/accounts/sales/count").status_code == 200
+    problem = next(record for record in caplog.records if record.name == "plugchat_async.fastapi")
+    assert vars(problem)["plugchat_account"] == "support"
+    assert "account 'support'" in problem.getMessage()
+    named = [(record.name, vars(record).get("plugchat_account")) for record in caplog.records]
+    assert [name for logger, name in named if logger == "plugchat_async.http"] == ["support"]
+    assert {name for logger, name in named if logger == "plugchat_async.walk"} == {"support", "sales"}
+    assert walks == ["support", "sales"]
 
 
 def test_an_unknown_account_is_not_found(simulator: PlugChatSimulator) -> None:

@@ -104,10 +104,20 @@ class _SessionFactory:
                 options.value["base_url"] = token.value.base_url
             token = _Hidden(token.value.token)
         try:
-            return PlugChatSession(token.value, **options.value)
+            session = _NamedSession(token.value, **options.value)
         except PlugChatError as error:
             error.account = name
             raise
+        session.name_account(name)
+        return session
+
+
+class _NamedSession(PlugChatSession):
+    """A session that is one of several."""
+
+    def name_account(self, name: str) -> None:
+        """Name its account in logs, errors and telemetry, before its first request."""
+        self._fetcher.account = name
 
 
 @frozen(repr=False)
