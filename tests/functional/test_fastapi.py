@@ -192,7 +192,7 @@ def test_it_is_overridden_as_any_dependency(app: FastAPI) -> None:
 
 
 def test_without_a_lifespan_it_is_said_what_to_do(caplog: pytest.LogCaptureFixture) -> None:
-    """In the log; the client learns that the service is not ready."""
+    """In the log. It is the application's fault: 503 would make a load balancer ask again and again."""
     app = FastAPI()
     add_problem_handlers(app)
 
@@ -201,7 +201,7 @@ def test_without_a_lifespan_it_is_said_what_to_do(caplog: pytest.LogCaptureFixtu
         return len(await plugchat.list_chats())
 
     answer = TestClient(app).get("/count")
-    assert answer.status_code == 503
+    assert answer.status_code == 500
     assert "Create it with FastAPI(lifespan=plugchat_lifespan())" in caplog.text
     assert "in tests, use `with TestClient(app)`" in caplog.text
 
@@ -330,7 +330,7 @@ def raised_by(app: FastAPI, error: PlugChatError) -> Client:
         (InvalidValueError("page_size must be at least 1"), 500, logging.ERROR),
         (ConfigurationError("x"), 500, logging.ERROR),
         (OutputError("x"), 500, logging.ERROR),
-        (SessionStateError("the session is closed"), 503, logging.ERROR),
+        (SessionStateError("the session is closed"), 500, logging.ERROR),
         (ConsistencyError("x"), 502, logging.WARNING),
         (UnexpectedStatusError("x"), 502, logging.WARNING),
         (PlugChatError("x"), 500, logging.WARNING),
@@ -665,6 +665,44 @@ def test_after_the_end_there_is_no_session(app: FastAPI) -> None:
         assert app.state.plugchat is not None
     assert app.state.plugchat is None
     assert TestClient(app, raise_server_exceptions=False).get("/count").status_code == 503
+
+
+def test_a_request_that_outlasts_the_application_is_told_that_it_stops(app: FastAPI) -> None:
+    """Another server can answer it. While the application runs, a closed session is a mistake."""
+    answers: list[Any] = []
+    going_on = asyncio.Event()
+
+    @app.get("/slow")
+    async def slow(plugchat: PlugChatDep) -> int:
+        await going_on.wait()
+        return len(await plugchat.list_chats())
+
+    @app.get("/mistaken")
+    async def mistaken(plugchat: PlugChatDep) -> int:
+        async with plugchat:
+            """It is the application's, and closed by this."""
+        return len(await plugchat.list_chats())
+
+    async def ask(path: str, state: Any) -> int:
+        async def send(message: Any) -> None:
+            answers.append(message)
+
+        scope = {**SCOPE, "path": path, "query_string": b"", "headers": [], "state": dict(state)}
+        await app(scope, never, send)
+        status: int = answers[-2]["status"]
+        return status
+
+    async def run() -> None:
+        async with app.router.lifespan_context(app) as state:
+            asked = asyncio.create_task(ask("/slow", state))
+            await asyncio.sleep(0)
+        going_on.set()
+        assert await asked == 503
+        assert json.loads(answers[-1]["body"])["title"] == "This service is stopping"
+        async with app.router.lifespan_context(app) as state:
+            assert await ask("/mistaken", state) == 500
+
+    asyncio.run(run())
 
 
 def test_an_application_may_run_twice_at_a_time(app: FastAPI) -> None:

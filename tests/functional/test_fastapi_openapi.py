@@ -266,6 +266,7 @@ def test_other_endpoints_stay_as_they_are(document: Any) -> None:
     described = document["paths"]["/accounts/{account}/chats"]["get"]["responses"]
     assert described["503"] == {"description": "My own."}
     assert described["404"]["description"] == "There is no account of this name."
+    assert described["404"]["content"] == described["429"]["content"]
 
 
 def test_an_own_document_is_described_too(app: FastAPI) -> None:

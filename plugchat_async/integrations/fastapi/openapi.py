@@ -12,7 +12,7 @@ from fastapi.encoders import jsonable_encoder
 from pydantic import TypeAdapter
 
 from plugchat_async.errors import PlugChatError
-from plugchat_async.integrations.fastapi.dependencies import NO_ACCOUNT, get_plugchat_account
+from plugchat_async.integrations.fastapi.dependencies import NO_ACCOUNT, UnknownAccountError, get_plugchat_account
 from plugchat_async.integrations.fastapi.stream import ChatStream
 from plugchat_async.models import Chat
 from plugchat_async.session import PlugChatSession
@@ -30,6 +30,9 @@ _PROBLEM_SCHEMA: Final[Mapping[str, Any]] = {
         "detail": {"type": "string", "title": "Detail", "description": "What can be done."},
     },
     "required": ["type", "title", "status", "detail"],
+}
+_PROBLEM_CONTENT: Final[Mapping[str, Any]] = {
+    "application/problem+json": {"schema": {"$ref": f"{_REFERENCE}{_PROBLEM}"}}
 }
 _RETRY_AFTER: Final[Mapping[str, Any]] = {
     "Retry-After": {"description": "Seconds to wait, if they are known.", "schema": {"type": "integer"}}
@@ -60,14 +63,16 @@ class _DescribedDocument:
 
     def __call__(self) -> dict[str, Any]:
         document = self.original()
-        handled = PlugChatError in self.app.exception_handlers
+        handlers = self.app.exception_handlers
+        handled = PlugChatError in handlers
         for route in _routes(self.app):
             for operation in _operations(document, route):
                 if _is_stream(route):
                     _describe_stream(document, operation)
                 calls = list(_dependencies(route.dependant))
                 if get_plugchat_account in calls:
-                    operation["responses"].setdefault("404", {"description": NO_ACCOUNT})
+                    content = {"content": _PROBLEM_CONTENT} if UnknownAccountError in handlers else {}
+                    operation["responses"].setdefault("404", {"description": NO_ACCOUNT, **deepcopy(content)})
                 if handled and (_is_stream(route) or any(map(_gives_session, calls))):
                     _describe_problems(document, operation)
         return document
@@ -135,6 +140,5 @@ def _chat_schema(document: dict[str, Any]) -> dict[str, Any]:
 def _describe_problems(document: dict[str, Any], operation: dict[str, Any]) -> None:
     """Add the problems, except for statuses that the application describes itself."""
     document.setdefault("components", {}).setdefault("schemas", {}).setdefault(_PROBLEM, deepcopy(_PROBLEM_SCHEMA))
-    for status, described in deepcopy(_PROBLEMS).items():
-        content = {"application/problem+json": {"schema": {"$ref": f"{_REFERENCE}{_PROBLEM}"}}}
-        operation["responses"].setdefault(status, {**described, "content": content})
+    for status, described in _PROBLEMS.items():
+        operation["responses"].setdefault(status, deepcopy({**described, "content": _PROBLEM_CONTENT}))
