@@ -15,6 +15,7 @@ from pydantic import BaseModel, TypeAdapter
 
 from plugchat_async import (
     AccountStatus,
+    Call,
     Chat,
     ChatAdded,
     ChatChanged,
@@ -196,6 +197,39 @@ def test_a_stream_has_chats_as_items(document: Any, path: str) -> None:
     """With and without `response_class`."""
     response = document["paths"][path]["get"]["responses"]["200"]
     assert response["content"] == {"application/x-ndjson": {"itemSchema": {"$ref": "#/components/schemas/Chat-Output"}}}
+
+
+def test_a_stream_of_another_list_has_its_items(account: PlugChatSimulator) -> None:
+    """Also those of an own call, of which only the name is known."""
+
+    class ContactStream(ChatStream):
+        item = Contact
+
+    @attrs.frozen
+    class Tag:
+        phone: str
+        last_message_time: None = None
+
+    class TagStream(ChatStream):
+        item = Tag
+
+    app = FastAPI(lifespan=plugchat_lifespan(account.token, base_url=account.base_url))
+
+    @app.get("/contacts", response_class=ChatStream)
+    async def contacts(plugchat: PlugChatDep) -> ContactStream:
+        return ContactStream(plugchat.iter_contacts())
+
+    @app.get("/tags", response_class=TagStream)
+    async def tags(plugchat: PlugChatDep):  # type: ignore[no-untyped-def]  # noqa: ANN202 - as many write it
+        return TagStream(plugchat.walk(Call("/tags", Tag)))
+
+    with TestClient(app) as client:
+        paths = client.get("/openapi.json").json()["paths"]
+    items = [paths[path]["get"]["responses"]["200"]["content"]["application/x-ndjson"] for path in ("/contacts", "/tags")]
+    assert [item["itemSchema"] for item in items] == [
+        {"$ref": "#/components/schemas/Contact"},
+        {"type": "object", "title": "Tag"},
+    ]
 
 
 def test_a_streams_own_description_stays() -> None:
