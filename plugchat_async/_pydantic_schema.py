@@ -69,7 +69,7 @@ def described_as_list(cls: type[list[Any]], item: type[Any]) -> None:
     def core_schema(_: type[Any], __: object, handler: "GetCoreSchemaHandler") -> "CoreSchema":
         from pydantic_core import core_schema as schemas  # noqa: PLC0415 - see above
 
-        return schemas.no_info_after_validator_function(cls, handler.generate_schema(list[item]))
+        return schemas.no_info_after_validator_function(cls, schemas.list_schema(handler.generate_schema(item)))
 
     setattr(cls, "__get_pydantic_core_schema__", classmethod(core_schema))  # noqa: B010 - a list has no such attribute
 
