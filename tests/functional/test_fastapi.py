@@ -9,6 +9,7 @@ from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, suppress
 from typing import Any
 
+import anyio.from_thread
 import attrs
 import pytest
 from fastapi import APIRouter, BackgroundTasks, FastAPI, WebSocket, WebSocketDisconnect
@@ -182,6 +183,17 @@ def test_mounted_applications_routers_and_websockets_have_it(app: FastAPI) -> No
         assert client.get("/inner/count").json() == client.get("/routed").json() == 250
         with client.websocket_connect("/socket") as websocket:
             assert websocket.receive_json() == 250
+
+
+def test_an_endpoint_in_a_thread_asks_the_event_loop(app: FastAPI) -> None:
+    """As the guide says: the session belongs to the loop."""
+
+    @app.get("/plain")
+    def plain(plugchat: PlugChatDep) -> int:
+        return len(anyio.from_thread.run(plugchat.list_chats))
+
+    with TestClient(app) as client:
+        assert client.get("/plain").json() == 250
 
 
 def test_it_is_overridden_as_any_dependency(app: FastAPI) -> None:

@@ -211,6 +211,7 @@ def test_a_stream_of_another_list_has_its_items(account: PlugChatSimulator) -> N
         last_message_time: None = None
 
     class TagStream(ChatStream):
+        media_type = "application/jsonl"
         item = Tag
 
     app = FastAPI(lifespan=plugchat_lifespan(account.token, base_url=account.base_url))
@@ -225,10 +226,9 @@ def test_a_stream_of_another_list_has_its_items(account: PlugChatSimulator) -> N
 
     with TestClient(app) as client:
         paths = client.get("/openapi.json").json()["paths"]
-    items = [paths[path]["get"]["responses"]["200"]["content"]["application/x-ndjson"] for path in ("/contacts", "/tags")]
-    assert [item["itemSchema"] for item in items] == [
-        {"$ref": "#/components/schemas/Contact"},
-        {"type": "object", "title": "Tag"},
+    assert [paths[path]["get"]["responses"]["200"]["content"] for path in ("/contacts", "/tags")] == [
+        {"application/x-ndjson": {"itemSchema": {"$ref": "#/components/schemas/Contact"}}},
+        {"application/jsonl": {"itemSchema": {"type": "object", "title": "Tag"}}},
     ]
 
 
