@@ -15,6 +15,7 @@ from plugchat_async.integrations.fastapi import (
     PlugChatAccountDep,
     PlugChatDep,
     add_problem_handlers,
+    get_plugchat_account,
     plugchat_account,
     plugchat_lifespan,
 )
@@ -175,7 +176,7 @@ def test_one_account_may_be_beside_the_named_ones(simulator: PlugChatSimulator) 
 
 
 def test_it_is_overridden_as_any_dependency() -> None:
-    """By its name: two of one name are equal."""
+    """By its name, of which two are equal, or by the function for all paths."""
 
     class Two:
         async def list_chats(self) -> list[Chat]:
@@ -183,7 +184,9 @@ def test_it_is_overridden_as_any_dependency() -> None:
 
     app = application(accounts={})
     app.dependency_overrides[plugchat_account("support")] = Two
+    app.dependency_overrides[get_plugchat_account] = Two
     assert TestClient(app).get("/support").json() == 2
+    assert TestClient(app).get("/accounts/any/count").json() == 2
 
 
 @pytest.mark.parametrize(
