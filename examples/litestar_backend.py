@@ -63,7 +63,9 @@ class Problem:
 
 
 PROBLEMS = {
-    status: ResponseSpec(Problem, description=description, media_type="application/problem+json", generate_examples=False)
+    status: ResponseSpec(
+        Problem, description=description, media_type="application/problem+json", generate_examples=False
+    )
     for status, description in {
         429: "Plug Chat limits the number of requests.",
         502: "Plug Chat can't be reached, has failed, or has refused the request.",

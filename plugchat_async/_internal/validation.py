@@ -67,7 +67,9 @@ def check_choice(name: str, value: object, choices: tuple[str, ...]) -> None:
 def check_type(name: str, value: object, wanted: type, *, optional: bool = False) -> None:
     """Raise unless `value` is of type `wanted`, or None if it is optional."""
     if not isinstance(value, wanted) and not (optional and value is None):
-        kind = f"{wanted.__module__.partition('.')[0]}.{wanted.__name__}".removeprefix("builtins.").removeprefix("collections.")
+        kind = f"{wanted.__module__.partition('.')[0]}.{wanted.__name__}".removeprefix("builtins.").removeprefix(
+            "collections."
+        )
         raise InvalidTypeError(f"{name} must be of type {kind}, got {type(value).__name__}")
 
 

@@ -271,8 +271,6 @@ class ChatWalk(Generic[ItemT]):
             return False
         except Exception as error:  # the caller's functions may raise anything
             self._error, self._left = error, 0
-            if isinstance(error, PlugChatError) and self._source.account is not None:
-                error.account = self._source.account
             if self._ending is None:  # else it has failed at the end
                 self._ending = f"the walk failed: {type(error).__name__}"
                 await self._end()
@@ -321,7 +319,7 @@ class ChatWalk(Generic[ItemT]):
                 self._stats.chats += len(page.chats)
                 return page
         if self._failure is not None:
-            self._failure.checkpoint = await self.checkpoint_async()
+            self._failure.account, self._failure.checkpoint = self._source.account, await self.checkpoint_async()
             raise self._failure
         if self._step is None:
             return None

@@ -408,7 +408,10 @@ class TestClass:
 """
     result = run(code)
     result.assert_outcomes(errors=2, passed=1)
-    told = [f"@pytest.mark.plugchat_{name}: this test does not use plugchat_simulator, *" for name in ("faults", "simulator")]
+    told = [
+        f"@pytest.mark.plugchat_{name}: this test does not use plugchat_simulator, *"
+        for name in ("faults", "simulator")
+    ]
     result.stdout.fnmatch_lines(told)
 
 

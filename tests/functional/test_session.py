@@ -430,7 +430,11 @@ def id_of(chat: Chat) -> str:
             InvalidTypeError,
             "insecure_http must be of type bool, got str",
         ),
-        ({"timout": 3}, InvalidTypeError, "unexpected option 'timout': it is none of SessionOptions. Did you mean timeout"),
+        (
+            {"timout": 3},
+            InvalidTypeError,
+            "unexpected option 'timout': it is none of SessionOptions. Did you mean timeout",
+        ),
         ({"proxy": 1}, InvalidTypeError, "proxy must be a str or a URL, got int"),
         ({"proxy": "socks5://u:hunter2@x"}, InvalidValueError, "proxy must begin with http"),
     ],

@@ -298,7 +298,7 @@ def test_a_429_that_is_not_repeated_holds_back_the_others() -> None:
 
 @pytest.mark.parametrize(("retry_after", "held"), [(61, 61.0), (10**9, 600.0), ("9" * 400, 600.0)])
 def test_a_429_that_is_not_waited_for_holds_the_account(retry_after: object, held: float) -> None:
-    """Others are told the seconds left, and nothing is sent. A nonsensical Retry-After does not lock it out for long."""
+    """Others are told the seconds left, and nothing is sent; but no nonsensical Retry-After locks it out for long."""
 
     async def body(work: PageFetcher, transport: Clocked) -> None:
         with pytest.raises(RateLimitedError):

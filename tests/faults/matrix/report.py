@@ -37,8 +37,8 @@ _INTROS = {
         "was tested with all five, unless it names one."
     ),
     "Retry-After": (
-        "The status is 429. The fault is the header's value. The date is Sun, 09 Sep 2001 01:46:40 GMT. A longer wait than\n"
-        "the policy allows holds the account, for ten minutes at most: until then, nothing is sent."
+        "The status is 429. The fault is the header's value. The date is Sun, 09 Sep 2001 01:46:40 GMT. A longer wait\n"
+        "than the policy allows holds the account, for ten minutes at most: until then, nothing is sent."
     ),
     "RateLimit-Reset": "The status is 429, the date is the same. There is no Retry-After, unless the line names one.",
     "Pages": (
