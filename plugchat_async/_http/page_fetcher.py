@@ -6,7 +6,7 @@ A call without pages is fetched in the same way. The pure modules decide what to
 import logging
 from collections.abc import Awaitable, Callable, Coroutine, Generator
 from functools import partial
-from typing import Any, Final, TypeVar
+from typing import Any, TypeVar
 
 from attrs import Factory, define, evolve, field
 
@@ -18,7 +18,15 @@ from plugchat_async._http.rate_limit import Limits
 from plugchat_async._http.request import Request, RequestBuilder, RequestTemplate
 from plugchat_async._http.request_repair import Repair, next_repair
 from plugchat_async._http.response import Response, shown_headers, status_error, with_headers
-from plugchat_async._http.retry import GiveUp, RetryBudget, RetryPolicy, next_wait, parse_wait
+from plugchat_async._http.retry import (
+    GiveUp,
+    RetryBudget,
+    RetryPolicy,
+    hold_problem,
+    hold_seconds,
+    next_wait,
+    parse_wait,
+)
 from plugchat_async._http.secret import Secret
 from plugchat_async._http.telemetry import Dispatcher, WalkObserver
 from plugchat_async._http.token import TokenProvider
@@ -40,9 +48,6 @@ from plugchat_async.models import AccountStatus, Chat, Page
 logger = logging.getLogger("plugchat_async.http")
 
 T = TypeVar("T")
-
-# Seconds. Then one request asks again: a nonsensical Retry-After must not lock the account out.
-_MAX_HOLD: Final = 600.0
 
 
 @define(eq=False, repr=False)
@@ -236,13 +241,9 @@ class PageFetcher:
 
     async def _wait_for_account(self, work: PageRequest[Any], wait: float) -> None:
         """Wait as another request's 429 asks, or raise RateLimitedError if the policy does not allow that."""
-        refused = ""
-        if wait > self.policy.max_retry_after:
-            refused = f"longer than max_retry_after, {self.policy.max_retry_after:g} s"
-        elif work.elapsed + wait >= self.policy.deadline:
-            refused = f"past the page's {self.policy.deadline:g} s deadline"
-        if refused:
-            message = f"not sent: rate limited for another {wait:.1f} s, {refused}"
+        problem = hold_problem(self.policy, wait, elapsed=work.elapsed)
+        if problem:
+            message = f"not sent: rate limited for another {wait:.1f} s, {problem}"
             raise work.with_context(RateLimitedError(message, retry_after=wait))
         work.elapsed += wait
         if work.observer is not None:
@@ -334,14 +335,8 @@ class PageFetcher:
 
     def _pause_account(self, error: PlugChatError, wait: float | None) -> None:
         """Hold back all requests of the account for as long as a 429 asks, whether this one is retried or not."""
-        if not isinstance(error, RateLimitedError):
-            return
-        seconds = 0.0
-        if wait is None:
-            seconds = min(error.retry_after or 0.0, _MAX_HOLD)
-        elif wait <= self.policy.max_retry_after:
-            seconds = wait
-        self.limits.hold(self.clock.monotonic() + seconds)
+        if isinstance(error, RateLimitedError):
+            self.limits.hold(self.clock.monotonic() + hold_seconds(self.policy, error, wait))
 
     def _remember_repair(self, work: PageRequest[Any]) -> None:
         """Keep a repair that worked for the rest of the session."""
