@@ -159,7 +159,8 @@ class _Reader:
             if not token:
                 # Other names are not shown: someone may have put the token itself there.
                 shown = f"{variable} of token_env" if _VARIABLE.fullmatch(variable) else "in token_env"
-                return "", f"the environment variable {shown} is not set"
+                state = "empty" if variable in self._environment else "not set"
+                return "", f"the environment variable {shown} is {state}"
         problem = token_problem(token)
         return token, "" if problem is None else problem.message
 

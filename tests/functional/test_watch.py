@@ -1241,8 +1241,8 @@ async def test_chats_without_times_are_watched_too() -> None:
         ({"full_scan_interval": -1}, InvalidValueError, "full_scan_interval must be"),
         ({"emit_existing": 1}, InvalidTypeError, "emit_existing must be of type bool"),
         ({"ignore": "name"}, InvalidTypeError, "ignore must be a list, got 'name'. Pass ignore=['name']."),
-        ({"ignore": None}, InvalidTypeError, "ignore must be of type collections.Collection"),
-        ({"ignore": iter(["name"])}, InvalidTypeError, "ignore must be of type collections.Collection"),
+        ({"ignore": None}, InvalidTypeError, "ignore must be of type Collection"),
+        ({"ignore": iter(["name"])}, InvalidTypeError, "ignore must be of type Collection"),
         ({"ignore": ["nane"]}, InvalidValueError, "ignore must be 'phone' or 'name'"),
         ({"max_polls": 0}, InvalidValueError, "max_polls must be at least 1"),
         ({"max_outage": -1}, InvalidValueError, "max_outage must be"),
@@ -1251,7 +1251,7 @@ async def test_chats_without_times_are_watched_too() -> None:
         ({"stop": 3}, InvalidTypeError, "stop must be of type asyncio.Event"),
         ({"on_poll": 3}, InvalidTypeError, "on_poll must be a function of a WatchState"),
         ({"on_outage": 3}, InvalidTypeError, "on_outage must be a function of an Outage"),
-        ({"page": 3}, TypeError, "unexpected keyword argument 'page'"),
+        ({"intervall": 3}, InvalidTypeError, "unexpected option 'intervall': it is none of WatchOptions. Did you mean"),
     ],
 )
 async def test_wrong_options_are_refused_at_once(

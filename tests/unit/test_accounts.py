@@ -82,6 +82,13 @@ def test_a_malformed_file_is_refused_with_its_lines(tmp_path: Path, text: str | 
     assert "first line names the columns" in caught.value.hint
 
 
+def test_an_empty_variable_is_told_as_that(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is set."""
+    monkeypatch.setenv("ANAS_TOKEN", "")
+    with pytest.raises(InvalidValueError, match="variable ANAS_TOKEN of token_env is empty"):
+        read_accounts(written(tmp_path, "name,token_env\nAna,ANAS_TOKEN\n"))
+
+
 def test_a_file_that_can_not_be_read_is_refused(tmp_path: Path) -> None:
     """A folder, or none."""
     for path in (tmp_path, tmp_path / "none.csv"):
