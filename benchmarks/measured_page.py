@@ -15,7 +15,7 @@ _START: Final = """\
 <!-- `python -m benchmarks consistency --draw` writes this page from benchmarks/results/consistency.json. -->
 
 These are the results of `python -m benchmarks consistency`: simulated lists, and what walks make of them.
-[](guarantees.md) says what is promised, and why.
+[Guarantees](guarantees.md) says what is promised, and why.
 
 - **verified**: the share of walks that say `verified`.
 - **wrong**: the number of walks that say `verified` although they have missed a chat that was there all the time.

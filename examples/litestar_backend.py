@@ -11,13 +11,16 @@ Try it on a simulated account:
 
 import json
 import logging
+import math
 from collections.abc import AsyncGenerator
 from contextlib import aclosing, asynccontextmanager
+from dataclasses import dataclass
 from typing import Annotated, Any
 
 from litestar import Litestar, Request, Response, get
 from litestar.datastructures import State
 from litestar.di import NamedDependency, Provide
+from litestar.openapi import ResponseSpec
 from litestar.params import Parameter
 from litestar.response import Stream
 
@@ -28,6 +31,7 @@ from plugchat_async import (
     PlugChatSession,
     RateLimitedError,
     RequestTimeoutError,
+    ServerError,
     ServiceError,
 )
 
@@ -48,8 +52,31 @@ async def provide_plugchat(state: State) -> PlugChatSession:
     return session
 
 
-def problem(request: Request[Any, Any, Any], error: PlugChatError) -> Response[dict[str, Any]]:
-    """Answer an error with a problem (RFC 9457). Its text is for the log: it may say what the client must not know."""
+@dataclass
+class Problem:
+    """Why a request could not be answered (RFC 9457)."""
+
+    type: str
+    title: str
+    status: int
+    detail: str
+
+
+PROBLEMS = {
+    status: ResponseSpec(
+        Problem, description=description, media_type="application/problem+json", generate_examples=False
+    )
+    for status, description in {
+        429: "Plug Chat limits the number of requests.",
+        502: "Plug Chat can't be reached, has failed, or has refused the request.",
+        503: "The account's phone is not connected to WhatsApp.",
+        504: "Plug Chat timed out.",
+    }.items()
+}
+
+
+def problem(request: Request[Any, Any, Any], error: PlugChatError) -> Response[Problem]:
+    """Answer an error with a problem. Its text is for the log: it may say what the client must not know."""
     logger.warning("%s %r: %s", request.method, request.url.path, error)
     if isinstance(error, RateLimitedError):
         status, title = 429, "Too many requests to Plug Chat"
@@ -61,11 +88,14 @@ def problem(request: Request[Any, Any, Any], error: PlugChatError) -> Response[d
         status, title = 502, "Plug Chat has failed or refused the request"
     else:
         status, title = 500, "This service has failed"
-    body = {"type": error.docs_url, "title": title, "status": status}
-    return Response(body, status_code=status, media_type="application/problem+json")
+    after = error.retry_after if isinstance(error, RateLimitedError | ServerError) else None
+    headers = {} if after is None else {"Retry-After": str(math.ceil(min(after, 86_400)))}  # a day at most
+    detail = "Try again later." if isinstance(error, ServiceError) else "Details are in the server's log."
+    body = Problem(error.docs_url, title, status, detail)
+    return Response(body, status_code=status, media_type="application/problem+json", headers=headers)
 
 
-@get("/chats")
+@get("/chats", responses=PROBLEMS)
 async def newest(
     plugchat: NamedDependency[PlugChatSession], limit: Annotated[int, Parameter(ge=1, le=1000)] = 20
 ) -> list[Chat]:
@@ -73,7 +103,11 @@ async def newest(
     return await plugchat.list_chats(limit=limit)
 
 
-@get("/chats.ndjson")
+@get(
+    "/chats.ndjson",
+    media_type="application/x-ndjson",
+    responses=PROBLEMS | {200: ResponseSpec(Chat, description="A chat a line.", media_type="application/x-ndjson")},
+)
 async def every_chat(plugchat: NamedDependency[PlugChatSession]) -> Stream:
     """Stream all chats, one a line."""
     pages = plugchat.iter_pages(prefetch=1)

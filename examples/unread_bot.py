@@ -6,12 +6,14 @@ Try it on a simulated account, in which something happens every second:
     export PLUGCHAT_BASE_URL=... PLUGCHAT_TOKEN=... # in another one
     python unread_bot.py --interval 1
 
-Ctrl-C stops it. It keeps its state in a file: after a restart it reports what has happened in between.
+Ctrl-C and SIGTERM stop it, as soon as the owner knows of the event that it handles. It keeps its state in a file: after
+a restart it reports what has happened in between.
 """
 
 import argparse
 import asyncio
-from contextlib import aclosing
+import signal
+from contextlib import aclosing, suppress
 from pathlib import Path
 
 from plugchat_async import ChatAdded, ChatChanged, ChatEvent, Outage, PlugChatError, PlugChatSession, WatchState
@@ -34,16 +36,20 @@ async def notify(text: str) -> None:
     print(text, flush=True)
 
 
-def report_outage(outage: Outage) -> None:
-    """Print that the service can't be reached, and when it works again."""
+async def report_outage(outage: Outage) -> None:
+    """Notify the owner once of each reason why the chats can't be read, and when they can be read again."""
     if outage.error is None:
-        print(f"back after {outage.lasted:.0f} s", flush=True)
-    else:
-        print(f"outage: {outage.error.message}; retrying in {outage.wait:.0f} s", flush=True)
+        await notify(f"back after {outage.lasted:.0f} s")
+    elif outage.is_new:
+        await notify(f"outage: {outage.error.message}; retrying in {outage.wait:.0f} s")
 
 
 async def main(state_file: Path, interval: float) -> None:
     """Watch the account until the process is stopped."""
+    stop = asyncio.Event()
+    with suppress(NotImplementedError):  # on Windows, where Ctrl-C cancels this function
+        for number in (signal.SIGINT, signal.SIGTERM):
+            asyncio.get_running_loop().add_signal_handler(number, stop.set)
     state = WatchState.load(state_file)
 
     def save(known: WatchState) -> None:
@@ -55,6 +61,7 @@ async def main(state_file: Path, interval: float) -> None:
             plugchat.watch_chats(
                 interval=interval,
                 state=state,
+                stop=stop,
                 on_outage=report_outage,
                 on_poll=save,  # a poll may learn something without an event, as the first one does
             )
@@ -64,6 +71,7 @@ async def main(state_file: Path, interval: float) -> None:
             if news := news_of(event):
                 await notify(news)
             save(state)  # after the owner knows it: saved earlier, a crash in between would lose the event
+    print("good night")
 
 
 if __name__ == "__main__":
@@ -73,7 +81,7 @@ if __name__ == "__main__":
     options = parser.parse_args()
     try:
         asyncio.run(main(options.state, options.interval))
-    except KeyboardInterrupt:
+    except KeyboardInterrupt:  # on Windows
         print("good night")
     except PlugChatError as error:  # no outage: something must be fixed
         raise SystemExit(f"unread_bot: {error}") from None

@@ -63,6 +63,17 @@ def described_by(client: ClientSchema) -> Callable[[_Class], _Class]:
     return decorate
 
 
+def described_as_list(cls: type[list[Any]], item: type[Any]) -> None:
+    """Let pydantic take a class for a list of items. What it makes of JSON is of the class again."""
+
+    def core_schema(_: type[Any], __: object, handler: "GetCoreSchemaHandler") -> "CoreSchema":
+        from pydantic_core import core_schema as schemas  # noqa: PLC0415 - see above
+
+        return schemas.no_info_after_validator_function(cls, schemas.list_schema(handler.generate_schema(item)))
+
+    setattr(cls, "__get_pydantic_core_schema__", classmethod(core_schema))  # noqa: B010 - a list has no such attribute
+
+
 def like_dataclass(cls: _Class) -> _Class:
     """Let an attrs class pass for a dataclass: FastAPI takes those for the body of a request, and no other classes."""
     for name in ("__dataclass_fields__", "__dataclass_params__"):

@@ -62,7 +62,7 @@ class PlugChatError(Exception):
         elapsed: Seconds spent on the page.
         checkpoint: Pass it as `resume` to continue the walk. It holds no token, but, unless the walk's consistency is
             "plain", ids and names of chats.
-        account: The name of the account, where many are fetched.
+        account: The name of the account, where there are many.
         headers: The response's headers, names in lower case, without cookies; empty if there was no response.
         request_id: The id that the service gave the request, for its support.
         docs_url: The address of the class's documentation.
@@ -238,7 +238,7 @@ class RequestTimeoutError(ServiceError, TimeoutError):
 
 @define(slots=False, repr=False)
 class RateLimitedError(ServiceError):
-    """429. `retry_after`: seconds that the server asks to wait, counted from its answer, or None."""
+    """429, or not sent since an earlier 429 holds the account. `retry_after`: the seconds to wait from now, or None."""
 
     advice: ClassVar[str] = "Wait before you send more requests, or send fewer of them."
 

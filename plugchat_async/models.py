@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from functools import cached_property
 from itertools import islice
-from typing import Any, Final, Generic, Literal, Self, SupportsIndex, TypeAlias, overload
+from typing import Any, ClassVar, Final, Generic, Literal, Self, SupportsIndex, TypeAlias, overload
 
 from attrs import asdict, field, frozen
 
@@ -22,7 +22,7 @@ from plugchat_async._error_details import Problem, read_headers, request_id_of
 from plugchat_async._internal.html import html_table
 from plugchat_async._internal.lenient_json import parse_rows
 from plugchat_async._items import ItemT, ListItem, columns_of, getter_of, naive_utc
-from plugchat_async._pydantic_schema import described_by, like_dataclass
+from plugchat_async._pydantic_schema import described_as_list, described_by, like_dataclass
 
 ChatKind: TypeAlias = Literal["person", "group", "broadcast", "channel", "status"]
 
@@ -205,6 +205,9 @@ def _minute(chat: Chat) -> str | None:
     return None if time is None else naive_utc(time).isoformat(" ", "minutes")
 
 
+described_as_list(ChatList, Chat)
+
+
 @described_by(ACCOUNT_STATUS)
 @frozen
 class AccountStatus:
@@ -263,9 +266,11 @@ class ChatAdded:
     """A chat is new in the list: somebody has written for the first time.
 
     Attributes:
+        event: "added", as in JSON.
         chat: The new chat.
     """
 
+    event: ClassVar[Literal["added"]] = "added"
     chat: Chat
 
 
@@ -275,11 +280,13 @@ class ChatChanged:
     """A chat has changed: messages have arrived or were read, it was muted or renamed.
 
     Attributes:
+        event: "changed", as in JSON.
         old: The chat at the last poll.
         new: The chat now.
         fields: The names of the fields that differ, in `Chat`'s order.
     """
 
+    event: ClassVar[Literal["changed"]] = "changed"
     old: Chat
     new: Chat
     fields: tuple[str, ...]
@@ -296,9 +303,11 @@ class ChatRemoved:
     """A chat is no longer in the list.
 
     Attributes:
+        event: "removed", as in JSON.
         chat: The chat at the last poll.
     """
 
+    event: ClassVar[Literal["removed"]] = "removed"
     chat: Chat
 
 

@@ -10,7 +10,7 @@ from plugchat_async._http.options import HiddenOptions, RequestSettings, Session
 from plugchat_async._http.secret import SecretText
 from plugchat_async._http.shared_resources import SharedResources
 from plugchat_async._http.token import TokenFunction, fingerprint, hidden_token
-from plugchat_async._internal.validation import check_int, check_type
+from plugchat_async._internal.validation import check_int, check_options, check_type
 from plugchat_async._items import ItemT
 from plugchat_async._pagination.account_list import AccountList, items_of, list_of, pages_of
 from plugchat_async._pagination.account_mark import Fingerprint
@@ -63,6 +63,7 @@ class PlugChatSession:
         environment = token if isinstance(token, FromEnvironment) else FromEnvironment()
         hidden, unchecked = hidden_token(token), HiddenOptions(cast("dict[str, Any]", options))
         del token, options
+        check_options(list(unchecked.options), SessionOptions)
         address = unchecked.take_address(environment)
         if isinstance(hidden, PlugChatError):
             raise hidden
@@ -203,6 +204,7 @@ class PlugChatSession:
             SessionStateError: The session is not open.
         """
         check_type("call", call, Call)
+        check_options(options, WalkOptions)
         options.setdefault("consistency", call.consistency)
         return self._walk(WalkSettings(page_size=page_size, **options), call)
 
@@ -259,7 +261,7 @@ class PlugChatSession:
         A poll reads the pages of the chats with new messages, usually one. Changes without a message (deleted, read,
         muted, renamed) are found by a full scan: every `full_scan_interval`, and when a chat is missing from the pages
         that were read. Events come in the order of their messages, oldest first: those of the front of the list, then
-        those of the full scan. A watch ends only at `max_polls`, if that is set.
+        those of the full scan. A watch ends only at `max_polls` or `stop`, if they are set.
 
         A few missing chats are removed by a second poll that proves it, or by a third full scan without proof. If more
         than three are missing, and more than a tenth, or all, they must be missing for ten minutes, and the phone must
@@ -274,9 +276,11 @@ class PlugChatSession:
                 file, or if the state is another account's.
             InvalidTypeError: At once, if an argument has a wrong type.
         """
-        from plugchat_async.watch.options import WatchSettings  # noqa: PLC0415 - as below
-        from plugchat_async.watch.watcher import Watch, WatchDeps  # noqa: PLC0415 - 6 ms that most programs don't need
+        from plugchat_async.watch.deps import WatchDeps  # noqa: PLC0415 - as below
+        from plugchat_async.watch.options import WatchOptions, WatchSettings  # noqa: PLC0415 - as below
+        from plugchat_async.watch.watcher import Watch  # noqa: PLC0415 - 6 ms that most programs don't need
 
+        check_options(options, WatchOptions)
         fetcher = self._fetcher
         settings = WatchSettings(**options)
         deps = WatchDeps(

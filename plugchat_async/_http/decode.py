@@ -259,7 +259,7 @@ def _error_of(cause: Exception, body: bytes, token: Secret) -> ResponseError:
         case TooLargeError():
             return ResponseTooLargeError(
                 f"the body has {cause.what} in {len(body):,} bytes",
-                "That is no list of chats: check base_url; if it is right, report the response to Plug Chat's support.",
+                "That is no list of Plug Chat's: check base_url; if it is right, report the response to its support.",
             )
         case CutError():
             message = f"the JSON ends in the middle, after {len(body)} bytes"

@@ -41,10 +41,10 @@ class FromEnvironment:
         return f"{self.prefix}TOKEN"
 
     def token(self) -> str | InvalidValueError:
-        """Return the token, or the error if it is not set."""
+        """Return the token, or the error if it is not set or empty."""
         name = f"{self.prefix}TOKEN"
         return os.environ.get(name) or InvalidValueError(
-            f"the environment variable {name} is not set",
+            f"the environment variable {name} is {'empty' if name in os.environ else 'not set'}",
             f"Set {name} to the account's token, or pass the token itself.",
         )
 

@@ -181,11 +181,15 @@ class HiddenOptions:
         Returns:
             The address. Or the error, which shows none of them: it is not raised here, where a traceback could show
             them.
+
+        Raises:
+            InvalidTypeError: `insecure_http` is not a bool.
         """
+        check_type("insecure_http", self.options.get("insecure_http", False), bool)  # else the URL would be blamed
         options = self.options
         base_url, proxy = options.pop("base_url", None), plain_url(reveal(options.pop("proxy", None)))
         url, name = (account or FromEnvironment()).base_url() if base_url is None else (base_url, "base_url")
-        insecure_http = options.get("insecure_http") is True
+        insecure_http = options.get("insecure_http", False)
         origin = parse_base_url(url, insecure_http=insecure_http, name=name)
         if isinstance(origin, PlugChatError):
             return origin

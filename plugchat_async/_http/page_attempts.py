@@ -130,6 +130,6 @@ class PageRequest(Generic[T]):
 
     def with_context(self, error: PlugChatError) -> PlugChatError:
         """Return the error, with what is known of the page and its attempts."""
-        error.page, error.page_size = self.number, self.size
+        error.account, error.page, error.page_size = self.account, self.number, self.size
         error.attempts, error.elapsed = tuple(self.attempts), self.elapsed
         return error

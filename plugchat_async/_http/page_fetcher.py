@@ -18,7 +18,15 @@ from plugchat_async._http.rate_limit import Limits
 from plugchat_async._http.request import Request, RequestBuilder, RequestTemplate
 from plugchat_async._http.request_repair import Repair, next_repair
 from plugchat_async._http.response import Response, shown_headers, status_error, with_headers
-from plugchat_async._http.retry import GiveUp, RetryBudget, RetryPolicy, next_wait, parse_wait
+from plugchat_async._http.retry import (
+    GiveUp,
+    RetryBudget,
+    RetryPolicy,
+    hold_problem,
+    hold_seconds,
+    next_wait,
+    parse_wait,
+)
 from plugchat_async._http.secret import Secret
 from plugchat_async._http.telemetry import Dispatcher, WalkObserver
 from plugchat_async._http.token import TokenProvider
@@ -232,11 +240,10 @@ class PageFetcher:
             work.token = token.following(work.refused) if work.refused else token
 
     async def _wait_for_account(self, work: PageRequest[Any], wait: float) -> None:
-        """Wait as another request's 429 asks, or raise RateLimitedError if that is past the page's deadline."""
-        if work.elapsed + wait >= self.policy.deadline:
-            message = (
-                f"not sent: rate limited for another {wait:.1f} s, past the page's {self.policy.deadline:g} s deadline"
-            )
+        """Wait as another request's 429 asks, or raise RateLimitedError if the policy does not allow that."""
+        problem = hold_problem(self.policy, wait, elapsed=work.elapsed)
+        if problem:
+            message = f"not sent: rate limited for another {wait:.1f} s, {problem}"
             raise work.with_context(RateLimitedError(message, retry_after=wait))
         work.elapsed += wait
         if work.observer is not None:
@@ -328,11 +335,8 @@ class PageFetcher:
 
     def _pause_account(self, error: PlugChatError, wait: float | None) -> None:
         """Hold back all requests of the account for as long as a 429 asks, whether this one is retried or not."""
-        if not isinstance(error, RateLimitedError):
-            return
-        seconds = error.retry_after if wait is None else wait
-        if seconds is not None and seconds <= self.policy.max_retry_after:
-            self.limits.hold(self.clock.monotonic() + seconds)
+        if isinstance(error, RateLimitedError):
+            self.limits.hold(self.clock.monotonic() + hold_seconds(self.policy, error, wait))
 
     def _remember_repair(self, work: PageRequest[Any]) -> None:
         """Keep a repair that worked for the rest of the session."""

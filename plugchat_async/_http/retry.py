@@ -37,6 +37,9 @@ _MIN_EPOCH_SECONDS: Final = 1e9
 _MIN_EPOCH_MILLISECONDS: Final = 1e11
 _MAX_EPOCH_MILLISECONDS: Final = 1e14
 
+# Seconds. Then one request asks again: a nonsensical Retry-After must not lock an account out.
+_MAX_HOLD: Final = 600.0
+
 
 def parse_wait(status: int, headers: Mapping[str, str], *, now: float) -> float | None:
     """Return how long a response asks to wait: its Retry-After or, for a 429 without one, its rate limit's reset.
@@ -187,6 +190,32 @@ def next_wait(
     if elapsed + wait >= policy.deadline:
         return GiveUp(f"the deadline of {policy.deadline:g} s leaves no time for a wait of {wait:.1f} s")
     return wait
+
+
+def hold_seconds(policy: RetryPolicy, error: RateLimitedError, wait: float | None) -> float:
+    """Return for how many seconds a 429 holds all requests of its account.
+
+    Args:
+        policy: The policy.
+        error: The error of the 429.
+        wait: Seconds until the request that got it is retried, or None if it is not.
+    """
+    if wait is None:
+        return min(error.retry_after or 0.0, _MAX_HOLD)
+    return wait if wait <= policy.max_retry_after else 0.0  # a wait of our own, for which others need not fail
+
+
+def hold_problem(policy: RetryPolicy, wait: float, *, elapsed: float) -> str:
+    """Return why a request does not wait until its account is held no more, or "" if it does.
+
+    Args:
+        policy: The policy.
+        wait: Seconds until then.
+        elapsed: Seconds spent on the page.
+    """
+    if wait > policy.max_retry_after:
+        return f"longer than max_retry_after, {policy.max_retry_after:g} s"
+    return f"past the page's {policy.deadline:g} s deadline" if elapsed + wait >= policy.deadline else ""
 
 
 @define(eq=False, repr=False)

@@ -38,11 +38,15 @@ def token_problem(token: object, name: str = "token") -> InvalidValueError | Inv
         return InvalidValueError(
             f"{name} begins with 'Bearer'", "Plug Chat takes the raw token: pass it without 'Bearer'."
         )
+    if token[0] in "\"'" and token[-1] == token[0]:
+        return InvalidValueError(
+            f"{name} is in quotes", "Pass it without them: a shell takes them away, `docker --env-file` keeps them."
+        )
     # RFC 9110, 5.5 allows blanks inside a field's value; no token has them, a bad copy does.
     if not _VISIBLE_ASCII.fullmatch(token):
         return InvalidValueError(
             f"{name} contains spaces, control characters or non-ASCII characters",
-            "Copy the token again, without the space around it.",
+            "Copy the token again: without spaces around it, accents or letters of other alphabets.",
         )
     return None
 

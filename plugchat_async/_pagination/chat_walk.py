@@ -319,7 +319,7 @@ class ChatWalk(Generic[ItemT]):
                 self._stats.chats += len(page.chats)
                 return page
         if self._failure is not None:
-            self._failure.checkpoint = await self.checkpoint_async()
+            self._failure.account, self._failure.checkpoint = self._source.account, await self.checkpoint_async()
             raise self._failure
         if self._step is None:
             return None

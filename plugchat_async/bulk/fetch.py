@@ -10,7 +10,7 @@ from plugchat_async._http.options import HiddenOptions, RequestOptions, RequestS
 from plugchat_async._http.shared_resources import SharedResources
 from plugchat_async._http.urls import DEFAULT_BASE_URL, UrlText
 from plugchat_async._internal.iterables import Source
-from plugchat_async._internal.validation import check_choice, check_function, check_type
+from plugchat_async._internal.validation import check_choice, check_function, check_options, check_type
 from plugchat_async._pagination.options import CommonWalkOptions, WalkSettings
 from plugchat_async.bulk.accounts import Account
 from plugchat_async.bulk.workers import AccountResult, WorkerPool
@@ -89,13 +89,11 @@ class BulkSettings:
 
 def settings_of(options: BulkOptions) -> BulkSettings:
     """Return the settings of options. The proxy is hidden first: tracebacks may show the frames."""
+    check_options(list(options), BulkOptions)
     hidden = HiddenOptions(cast("dict[str, Any]", options))
     address = hidden.take_address()
     if isinstance(address, PlugChatError):
         raise address
-    unknown = options.keys() - BulkOptions.__optional_keys__
-    if unknown:
-        raise TypeError(f"unexpected keyword arguments: {', '.join(sorted(unknown))}")
     call = options.get("call", CHATS)
     check_type("call", call, Call)
     walk: dict[str, Any] = {"consistency": call.consistency, **_options_of(WalkSettings, options)}

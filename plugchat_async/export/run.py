@@ -14,7 +14,7 @@ from attrs import fields, frozen
 from plugchat_async._internal.clock import Clock
 from plugchat_async._internal.files import flush_folder, flush_to_disk, output_errors
 from plugchat_async._internal.links import resolve
-from plugchat_async._internal.validation import check_function, check_int, check_type
+from plugchat_async._internal.validation import check_function, check_int, check_options, check_type
 from plugchat_async._items import columns_of
 from plugchat_async.bulk.accounts import Account
 from plugchat_async.bulk.fetch import BulkOptions, BulkSettings, settings_of
@@ -90,6 +90,7 @@ def check_export_options(options: ExportOptions) -> tuple[ExportSettings, BulkSe
 
     Takes them out of `options`, where they may hold a password: tracebacks may show the caller's frame.
     """
+    check_options(list(options), ExportOptions)
     values = cast("dict[str, Any]", options)
     own = {field.name: values.pop(field.name) for field in fields(ExportSettings) if field.name in values}
     bulk = settings_of(options)

@@ -43,24 +43,45 @@ _MARKERS = {
 # The limit for the thread to start and to stop serving, in seconds.
 _THREAD_TIMEOUT = 10.0
 
+_HAS_SESSION = pytest.StashKey[bool]()
+
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Register the markers."""
+    """Register the markers, and the check of one of them."""
     for marker, meaning in _MARKERS.items():
         config.addinivalue_line("markers", f"{marker}: {meaning}")
+    config.pluginmanager.register(_CheckAfterFixtures())
 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtest_setup(item: pytest.Item) -> None:
     """Refuse a test with faults that would never happen. A class's or module's may be meant for other tests."""
-    own = any(marker.name == "plugchat_faults" for marker in item.own_markers)
     # With `request`, the test may get the simulator while it runs.
-    if own and not {"plugchat_simulator", "request"} & set(getattr(item, "fixturenames", ())):
-        raise _misuse(
-            "plugchat_faults",
-            "this test does not use plugchat_simulator, plugchat_session or plugchat_env, so no fault would happen. "
-            "Add one of them to its arguments.",
-        )
+    if {"plugchat_simulator", "request"} & set(getattr(item, "fixturenames", ())):
+        return
+    for marker in ("plugchat_faults", "plugchat_simulator"):
+        if _is_own(item, marker):
+            raise _misuse(
+                marker,
+                "this test does not use plugchat_simulator, plugchat_session or plugchat_env, so it would do nothing. "
+                "Add one of them to its arguments.",
+            )
+
+
+class _CheckAfterFixtures:
+    """A plugin of its own: a module can have one hook of a name."""
+
+    @pytest.hookimpl(trylast=True)
+    def pytest_runtest_setup(self, item: pytest.Item) -> None:
+        """Refuse a test with options of a session that is not its own, once its fixtures are made."""
+        # A fixture may have asked for it by name; and a project may have one of its own.
+        used = item.stash.get(_HAS_SESSION, False) or "plugchat_session" in getattr(item, "fixturenames", ())
+        if _is_own(item, "plugchat_session") and not used:
+            raise _misuse(
+                "plugchat_session",
+                "this test does not use plugchat_session, whose options these are: with plugchat_env, the session is "
+                "your program's own. Add plugchat_session to its arguments, or pass the options to your program.",
+            )
 
 
 @pytest.fixture
@@ -177,6 +198,7 @@ def _make_simulator(item: pytest.Item) -> "testing.PlugChatSimulator":
 
 def _make_session(item: pytest.Item, simulator: "testing.PlugChatSimulator") -> "plugchat_async.PlugChatSession":
     defaults = {"token": simulator.token, "base_url": simulator.base_url, "clock": _clock_without_waits()}
+    item.stash[_HAS_SESSION] = True
     known = ("token", *plugchat_async.SessionOptions.__annotations__)
     return _make(plugchat_async.PlugChatSession, item, "plugchat_session", defaults, known)
 
@@ -213,6 +235,10 @@ def _scripts(item: pytest.Item) -> "list[tuple[tuple[testing.Fault, ...], Any]]"
 def _markers(item: pytest.Item, name: str) -> list[pytest.Mark]:
     """Return a test's markers with a name: the module's, the class's, then its own from top to bottom."""
     return list(item.iter_markers(name))[::-1]
+
+
+def _is_own(item: pytest.Item, name: str) -> bool:
+    return any(marker.name == name for marker in item.own_markers)
 
 
 def _misuse(marker: str, problem: str) -> BaseException:

@@ -1,5 +1,6 @@
 """The options of a watch, and the outages that it reports."""
 
+import asyncio
 from collections.abc import Awaitable, Callable, Collection
 from datetime import timedelta
 from typing import TypedDict
@@ -9,7 +10,6 @@ from attrs.converters import optional
 
 from plugchat_async._internal.validation import (
     check_choice,
-    check_function,
     check_int,
     check_optional_int,
     check_seconds,
@@ -36,15 +36,18 @@ class Outage:
         failures: The number of polls in a row that have failed.
         lasted: Seconds since the first of these polls began.
         wait: Seconds until the next poll.
+        is_new: Whether there is something to tell: no earlier poll of this outage has failed with an error of this
+            class, or the outage is over (default True).
     """
 
     error: PlugChatError | None
     failures: int
     lasted: float
     wait: float
+    is_new: bool = True
 
 
-OnOutage = Callable[[Outage], object]
+OnOutage = Callable[[Outage], object | Awaitable[object]]
 OnPoll = Callable[[WatchState], object | Awaitable[object]]
 
 
@@ -64,11 +67,15 @@ class WatchOptions(TypedDict, total=False):
         max_polls: The number of polls after which the watch ends (default None: it never ends). If the last one fails,
             its error is raised.
         max_outage: Seconds of an outage after which its error is raised (default None: the watch retries forever).
-        on_outage: A plain function, called with an Outage when a poll has failed, and when polls work again (default
-            None). Both are logged as warnings in any case.
-        on_poll: A function, plain or async, called with the state after you have handled all events of a poll, if the
-            state has changed, with or without events (default None). To save only here is faster where many chats
-            change; a process that dies during a poll then receives the events of that poll again.
+        stop: An asyncio.Event that ends the watch when you set it, as at SIGTERM (default None). Requests and waits are
+            cancelled at once, but never what you do with an event: the watch ends when you ask for the next one. If
+            anything is not saved yet, `on_poll` is called once more.
+        on_outage: A function, plain or async, called with an Outage when a poll has failed, and when polls work again
+            (default None). Both are logged as warnings in any case.
+        on_poll: A function, plain or async, called with the state after each poll that has read the newest chats, when
+            its events are handled, if there are any (default None). Save here: `WatchState.save` writes only what has
+            changed. To save only here is faster where many chats change; a process that dies during a poll then
+            receives the events of that poll again.
         account: A name of your own for the account, such as its number (default None). A state is marked with a hash of
             the base URL and the token, and can't be used for another account. If either changes, pass a name, each
             time the same: the state is marked with that instead.
@@ -82,6 +89,7 @@ class WatchOptions(TypedDict, total=False):
     ignore: Collection[str]
     max_polls: int | None
     max_outage: float | timedelta | None
+    stop: asyncio.Event | None
     on_outage: OnOutage | None
     on_poll: OnPoll | None
     account: str | None
@@ -104,6 +112,7 @@ class WatchSettings:
     ignore: Collection[str] = ()
     max_polls: int | None = None
     max_outage: float | None = field(default=None, converter=optional(to_seconds))
+    stop: asyncio.Event | None = None
     on_outage: OnOutage | None = None
     on_poll: OnPoll | None = None
     account: str | None = None
@@ -115,12 +124,18 @@ class WatchSettings:
         check_seconds("full_scan_interval", self.full_scan_interval, zero=True)
         check_type("emit_existing", self.emit_existing, bool)
         check_type("ignore", self.ignore, Collection)
+        if isinstance(self.ignore, str):
+            raise InvalidTypeError(f"ignore must be a list, got {self.ignore!r}", f"Pass ignore=[{self.ignore!r}].")
         for name in self.ignore:
             check_choice("ignore", name, COLUMNS)
         check_optional_int("max_polls", self.max_polls, minimum=1)
         if self.max_outage is not None:
             check_seconds("max_outage", self.max_outage, zero=True)
-        check_function("on_outage", self.on_outage, "an Outage")
-        if self.on_poll is not None and not callable(self.on_poll):
-            raise InvalidTypeError("on_poll must be a function of a WatchState")
+        check_type("stop", self.stop, asyncio.Event, optional=True)
+        for name, function, argument in (
+            ("on_outage", self.on_outage, "an Outage"),
+            ("on_poll", self.on_poll, "a WatchState"),
+        ):
+            if function is not None and not callable(function):
+                raise InvalidTypeError(f"{name} must be a function of {argument}")
         check_account_name(self.account)

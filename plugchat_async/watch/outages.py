@@ -1,5 +1,6 @@
 """How long a watch waits after a poll, and the outages that it reports."""
 
+import inspect
 import logging
 import math
 from typing import Final
@@ -33,8 +34,9 @@ class Outages:
     full_scan_not_before: float = field(default=0.0, init=False)
     _failures: int = field(default=0, init=False)
     _started: float = field(default=0.0, init=False)
+    _told: set[type[PlugChatError]] = field(factory=set[type[PlugChatError]], init=False)
 
-    def wait_after(
+    async def wait_after(
         self, error: PlugChatError | None, started: float, *, full_scan: bool, full_scan_postponed: bool
     ) -> float:
         """Return how long to wait after a poll, and report outages. An error that lasts too long is raised.
@@ -50,8 +52,9 @@ class Outages:
         rest = max(0.0, self.settings.interval - (now - started))
         if error is None:
             if self._failures and not full_scan_postponed:
-                self._report(Outage(None, self._failures, now - self._started, rest))
+                await self._report(Outage(None, self._failures, now - self._started, rest))
                 self._failures = 0
+                self._told.clear()
             return rest
         if not self._failures:
             self._started = started
@@ -69,13 +72,15 @@ class Outages:
         if retry_after is not None:
             wait = max(wait, min(retry_after, _MAX_RETRY_AFTER))
         wait = min(wait, left)
-        self._report(Outage(error, self._failures, lasted, wait))
+        is_new = type(error) not in self._told
+        self._told.add(type(error))
+        await self._report(Outage(error, self._failures, lasted, wait, is_new))
         if full_scan and retry_after is None:
             self.full_scan_not_before = now + wait
             return min(wait, rest)
         return wait
 
-    def _report(self, outage: Outage) -> None:
+    async def _report(self, outage: Outage) -> None:
         """Log an outage or its end, and call `on_outage`."""
         error = outage.error
         fields = {
@@ -92,4 +97,6 @@ class Outages:
             text = "could not fetch the chats (%s); retrying in %.1f s"
             logger.warning(text, error.message, outage.wait, extra=fields)
         if self.settings.on_outage is not None:
-            self.settings.on_outage(outage)
+            waiting = self.settings.on_outage(outage)
+            if inspect.isawaitable(waiting):
+                await waiting

@@ -59,8 +59,8 @@ class Snapshot:
         salt: The key of `account`.
         account: A keyed hash of the account. None before the first answer, and in states of older versions.
         traits: What is known of the server, as `ServerTraits` saves it.
-        dirty: Whether anything has changed since this was set to False, other than the order of the chats and the time
-            of the last full scan.
+        dirty: Whether anything has changed since the last save, other than the order of the chats and the time of the
+            last full scan.
     """
 
     chats: dict[str, Chat] = field(factory=dict[str, Chat])

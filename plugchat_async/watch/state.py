@@ -8,6 +8,8 @@ from functools import partial
 from pathlib import Path
 from typing import Self
 
+from attrs import frozen
+
 from plugchat_async._internal.files import open_files_hint, previous_of, write_private
 from plugchat_async._internal.locks import lock_beside
 from plugchat_async._internal.steps import finish, finish_in_turns
@@ -19,6 +21,19 @@ from plugchat_async.watch.snapshot import Snapshot
 from plugchat_async.watch.state_text import pack, unpack
 
 logger = logging.getLogger("plugchat_async.watch")
+
+
+@frozen
+class _Written:
+    """How a file was left by a save.
+
+    Attributes:
+        sync: Whether it is on disk.
+        stamp: Which file it is, and its time and size. None if that can't be known.
+    """
+
+    sync: bool
+    stamp: tuple[int, ...] | None
 
 
 class WatchState:
@@ -35,6 +50,7 @@ class WatchState:
         self._in_use = False
         self._path: Path | None = None
         self._saving = asyncio.Lock()
+        self._written: dict[Path, _Written] = {}  # the files that hold the state as it is now
 
     def __repr__(self) -> str:
         return f"<WatchState {len(self._snapshot.chats)} chats>"
@@ -68,7 +84,8 @@ class WatchState:
         """Write the state to a file that only its owner may read. The file is replaced completely or not at all.
 
         The state that the file held before stays beside it, in a file whose name ends with `.previous`. `load` takes it
-        if the file is damaged.
+        if the file is damaged. If nothing has changed since it was saved there, nothing is written. (The time of the
+        last full scan is no change: a restart may read the whole list once more.)
 
         Args:
             path: The file.
@@ -77,7 +94,10 @@ class WatchState:
         Raises:
             OutputError: The file can't be written.
         """
-        _write(Path(path), self.dumps(), sync=sync)
+        path = Path(path)
+        if not self._is_written(path, sync=sync):
+            with self._writing(path, sync=sync):
+                _write(path, self.dumps(), sync=sync)
 
     async def save_async(self, path: str | Path, *, sync: bool = True) -> None:
         """Do what `save` does, without keeping the event loop: in steps of a few milliseconds, and in a thread.
@@ -88,9 +108,33 @@ class WatchState:
         Raises:
             OutputError: The file can't be written.
         """
+        path = Path(path)
         async with self._saving:
-            text = await finish_in_turns(pack(self._snapshot))
-            await finish_in_thread(partial(_write, Path(path), text, sync=sync))
+            if not self._is_written(path, sync=sync):
+                with self._writing(path, sync=sync):
+                    text = await finish_in_turns(pack(self._snapshot))
+                    await finish_in_thread(partial(_write, path, text, sync=sync))
+
+    def _is_written(self, path: Path, *, sync: bool) -> bool:
+        """Return whether a file holds the state as it is now, on disk if `sync`, and is as it was written."""
+        written = self._written.get(path)
+        if written is None or self._snapshot.dirty or sync > written.sync:
+            return False
+        return written.stamp is not None and written.stamp == _stamp_of(path)
+
+    @contextmanager
+    def _writing(self, path: Path, *, sync: bool) -> Generator[None]:
+        """Note which files hold the state as it is now: after a change none, and afterwards this one."""
+        if self._snapshot.dirty:
+            self._snapshot.dirty = False
+            self._written = {}
+        noted = self._written
+        try:
+            yield
+            noted[path] = _Written(sync, _stamp_of(path))
+        finally:
+            if noted is not self._written:  # a later state was written meanwhile, and the file may hold either
+                self._written.pop(path, None)
 
     @classmethod
     def load(cls, path: str | Path) -> Self:
@@ -151,6 +195,14 @@ class WatchState:
                 yield self._snapshot
             finally:
                 self._in_use = False
+
+
+def _stamp_of(path: Path) -> tuple[int, ...] | None:
+    try:
+        stat = path.stat()
+    except OSError:
+        return None
+    return stat.st_dev, stat.st_ino, stat.st_mtime_ns, stat.st_size
 
 
 def _write(path: Path, text: str, *, sync: bool) -> None:

@@ -3,18 +3,15 @@
 import asyncio
 import inspect
 import logging
-from collections.abc import AsyncGenerator, Awaitable, Callable, Collection, Generator, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Collection, Generator, Mapping
+from contextlib import suppress
 from datetime import datetime
 from typing import Final, TypeVar
 
-from attrs import evolve, frozen
+from attrs import evolve
 
-from plugchat_async._internal.clock import Clock
 from plugchat_async._internal.steps import finish_in_turns
-from plugchat_async._pagination.account_mark import Fingerprint
-from plugchat_async._pagination.chat_walk import ChatWalk
 from plugchat_async._pagination.options import WalkSettings
-from plugchat_async._pagination.prefetch import FetchFunction
 from plugchat_async._pagination.server_traits import may_be_cut, size_up_to
 from plugchat_async._pagination.walk_reporter import PROBLEM_WARNING
 from plugchat_async.errors import (
@@ -25,9 +22,9 @@ from plugchat_async.errors import (
     ResponseError,
     ServiceError,
 )
-from plugchat_async.models import AccountStatus, Chat, ChatEvent, Page
-from plugchat_async.server_traits import ServerTraits
+from plugchat_async.models import Chat, ChatEvent, Page
 from plugchat_async.watch import phone
+from plugchat_async.watch.deps import WatchDeps
 from plugchat_async.watch.identity import Matched, sorted_by_time, time_of
 from plugchat_async.watch.losses import NO_LOSSES, Losses
 from plugchat_async.watch.options import WatchSettings
@@ -36,6 +33,7 @@ from plugchat_async.watch.outages import Outages
 from plugchat_async.watch.scan import FrontScan, FullScan
 from plugchat_async.watch.snapshot import Snapshot, datetime_of
 from plugchat_async.watch.state import WatchState
+from plugchat_async.watch.stopping import Stopped, unless_stopped
 
 logger = logging.getLogger("plugchat_async.watch")
 
@@ -47,29 +45,6 @@ _TEMPORARY: Final = (ServiceError, ResponseError)
 _LARGE_LOSS_INTERVAL: Final = 60.0
 # How often in a row the list must go on behind a short page 1. Once, the page may have been a part of it for a moment.
 _MAX_CONTRADICTED: Final = 2
-
-
-@frozen
-class WatchDeps:
-    """The parts of a session that a watch uses.
-
-    Attributes:
-        fetch: Fetches a page.
-        walk: Starts a walk over the whole list.
-        pause: Waits for some seconds, or raises SessionStateError as soon as the session is closed.
-        traits: What the session has learned about the server's page sizes.
-        clock: The session's clock.
-        fetch_status: Fetches the status of the account's phone.
-        fingerprint: Returns a keyed hash of the account. Default None: states are not checked.
-    """
-
-    fetch: FetchFunction
-    walk: Callable[[WalkSettings], ChatWalk]
-    pause: Callable[[float], Awaitable[object]]
-    traits: ServerTraits
-    clock: Clock
-    fetch_status: Callable[[], Awaitable[AccountStatus]]
-    fingerprint: Fingerprint = lambda _: None
 
 
 class Watch:
@@ -95,50 +70,68 @@ class Watch:
         with self._state.borrow() as self._snapshot:
             check_account(self._snapshot, self._deps.fingerprint)
             restore_traits(self._snapshot, self._deps.traits)
-            while True:
-                started = self._deps.clock.monotonic()
-                # Read completely before anything is yielded: no request is in flight while the caller has an event.
-                front = await self._result_or_error(self._scan_front())
-                error = front if isinstance(front, PlugChatError) else None
-                full_scan_due = False
-                if isinstance(front, FrontScan):
-                    old_before = self._old_before(front)
-                    matched = self._match(front)
-                    is_as_known = self._is_as_known(front, matched.seen)
-                    full_scan_due = matched.unsure or self._has_come_back(front, matched.seen)
-                    losses = await self._losses_of(front, matched.seen)
-                    for event in self._events_of_front(front, matched.seen, old_before, losses):
-                        if event is not None:
-                            yield event
-                    full_scan_due = self._is_full_scan_due(
-                        front, matched.seen, needed=full_scan_due, is_as_known=is_as_known
-                    )
-                    if full_scan_due:
-                        full = await self._result_or_error(self._scan_all())
-                        if isinstance(full, FullScan):
-                            self._learn_short_pages(front, full)
-                            seen = (await finish_in_turns(self._snapshot.match(full.rows.items()))).seen
-                            losses = await self._losses_of(full, seen)
-                            for event in self._events_of_full_scan(front, full, seen, old_before, losses):
-                                if event is not None:
-                                    yield event
-                                else:  # a long list takes a second: other tasks run in between
-                                    await asyncio.sleep(0)
-                            del seen
-                        else:
-                            error = full
-                        del full
-                    del matched, losses
-                del front  # not kept in memory during the wait
-                wait = await self._finish_poll(error, started, full_scan=full_scan_due)
-                if wait is None:
-                    return
-                await self._deps.pause(wait)
+            with suppress(Stopped):
+                while not self._is_stopped:
+                    started = self._deps.clock.monotonic()
+                    # Read completely before anything is yielded: no request is in flight while the caller has an event.
+                    front = await self._result_or_error(self._scan_front())
+                    error = front if isinstance(front, PlugChatError) else None
+                    full_scan_due = False
+                    if isinstance(front, FrontScan):
+                        old_before = self._old_before(front)
+                        matched = self._match(front)
+                        is_as_known = self._is_as_known(front, matched.seen)
+                        full_scan_due = matched.unsure or self._has_come_back(front, matched.seen)
+                        losses = await self._losses_of(front, matched.seen)
+                        for event in self._events_of_front(front, matched.seen, old_before, losses):
+                            if event is not None:
+                                yield event
+                                self._go_on()
+                        full_scan_due = self._is_full_scan_due(
+                            front, matched.seen, needed=full_scan_due, is_as_known=is_as_known
+                        )
+                        if full_scan_due:
+                            full = await self._result_or_error(self._scan_all())
+                            if isinstance(full, FullScan):
+                                self._learn_short_pages(front, full)
+                                seen = (await finish_in_turns(self._snapshot.match(full.rows.items()))).seen
+                                losses = await self._losses_of(full, seen)
+                                for event in self._events_of_full_scan(front, full, seen, old_before, losses):
+                                    if event is not None:
+                                        yield event
+                                        self._go_on()
+                                    else:  # a long list takes a second: other tasks run in between
+                                        await asyncio.sleep(0)
+                                del seen
+                            else:
+                                error = full
+                            del full
+                        del matched, losses
+                        save_traits(self._snapshot, self._deps.traits)
+                        await self._call_on_poll()
+                    del front  # not kept in memory during the wait
+                    wait = await self._finish_poll(error, started, full_scan=full_scan_due)
+                    if wait is None:
+                        return
+                    async with unless_stopped(self._settings.stop):
+                        await self._deps.pause(wait)
+            await self._end()
+
+    @property
+    def _is_stopped(self) -> bool:
+        return self._settings.stop is not None and self._settings.stop.is_set()
+
+    def _go_on(self) -> None:
+        """Go on after an event, unless the watch was stopped. What is left of the poll is saved after it."""
+        if self._is_stopped:
+            raise Stopped
+        self._snapshot.dirty = True
 
     async def _result_or_error(self, scan: Awaitable[T]) -> T | PlugChatError:
         """Return the result of a scan, or its error if the watch retries after it."""
         try:
-            return await scan
+            async with unless_stopped(self._settings.stop):
+                return await scan
         except PlugChatError as error:
             if not self._is_retryable(error):
                 raise
@@ -226,8 +219,10 @@ class Watch:
         if isinstance(scan, FullScan) and not scan.is_proven:
             seen = self._snapshot.with_other_rows(seen)
         losses = self._snapshot.note_missing(seen, proven=scan.is_proven, now=scan.started)
-        if losses.if_connected and not await phone.is_connected(self._deps.fetch_status):
-            return evolve(losses, if_connected=())
+        if losses.if_connected:
+            async with unless_stopped(self._settings.stop):
+                if not await phone.is_connected(self._deps.fetch_status):
+                    return evolve(losses, if_connected=())
         return losses
 
     def _events_of_front(
@@ -328,19 +323,23 @@ class Watch:
         snapshot.last_full_scan = None if losses.confirmable else full.started
 
     async def _finish_poll(self, error: PlugChatError | None, started: float, *, full_scan: bool) -> float | None:
-        """Count the poll, call `on_poll` if the state has changed, and return how long to wait, None after the last."""
+        """Count the poll, and return how long to wait, None after the last."""
         self._polls += 1
         self._has_worked = self._has_worked or error is None
-        save_traits(self._snapshot, self._deps.traits)
-        if self._snapshot.dirty:
-            self._snapshot.dirty = False
-            if self._settings.on_poll is not None:
-                waiting = self._settings.on_poll(self._state)
-                if inspect.isawaitable(waiting):
-                    await waiting
         is_last = self._polls == self._settings.max_polls
         if is_last and error is not None:
             raise error
         postponed = self._full_scan_postponed
-        wait = self._outages.wait_after(error, started, full_scan=full_scan, full_scan_postponed=postponed)
+        wait = await self._outages.wait_after(error, started, full_scan=full_scan, full_scan_postponed=postponed)
         return None if is_last else wait
+
+    async def _end(self) -> None:
+        """Let what is not saved yet be saved."""
+        if self._snapshot.dirty:
+            await self._call_on_poll()
+
+    async def _call_on_poll(self) -> None:
+        if self._settings.on_poll is not None:
+            waiting = self._settings.on_poll(self._state)
+            if inspect.isawaitable(waiting):
+                await waiting

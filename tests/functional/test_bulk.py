@@ -398,6 +398,7 @@ async def test_an_iterable_that_answers_cancelling_otherwise_is_left_all_the_sam
         {"proxy": "nowhere"},
         {"max_concurrency": 0},
         {"retry": 3},
+        {"limits": 3},
         {"consistency": "plain", "require_verified": True},
     ],
 )

@@ -554,6 +554,9 @@ async def test_wrong_options_are_refused_before_anything_is_written(tmp_path: Pa
     with pytest.raises((InvalidValueError, InvalidTypeError)):
         await export_many([], tmp_path / "out", **options)
     five: Any = 5
+    mistyped: Any = {"restrat": True}
+    with pytest.raises(InvalidTypeError, match="none of ExportOptions. Did you mean restart?"):
+        await export_many([], tmp_path / "out", **mistyped)
     with pytest.raises(InvalidTypeError):
         await export_many(five, tmp_path / "out")
     assert only(tmp_path) == []

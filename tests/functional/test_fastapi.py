@@ -9,6 +9,7 @@ from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, suppress
 from typing import Any
 
+import anyio.from_thread
 import attrs
 import pytest
 from fastapi import APIRouter, BackgroundTasks, FastAPI, WebSocket, WebSocketDisconnect
@@ -19,9 +20,13 @@ from starlette.responses import Response
 from starlette.types import Message
 
 from plugchat_async import (
+    CONTACTS,
     Chat,
+    ChatList,
     ConfigurationError,
     ConsistencyError,
+    Contact,
+    InvalidTypeError,
     InvalidValueError,
     OutputError,
     Page,
@@ -180,6 +185,17 @@ def test_mounted_applications_routers_and_websockets_have_it(app: FastAPI) -> No
             assert websocket.receive_json() == 250
 
 
+def test_an_endpoint_in_a_thread_asks_the_event_loop(app: FastAPI) -> None:
+    """As the guide says: the session belongs to the loop."""
+
+    @app.get("/plain")
+    def plain(plugchat: PlugChatDep) -> int:
+        return len(anyio.from_thread.run(plugchat.list_chats))
+
+    with TestClient(app) as client:
+        assert client.get("/plain").json() == 250
+
+
 def test_it_is_overridden_as_any_dependency(app: FastAPI) -> None:
     """A test gives another session, or what looks like one; no lifespan is needed then."""
 
@@ -192,7 +208,7 @@ def test_it_is_overridden_as_any_dependency(app: FastAPI) -> None:
 
 
 def test_without_a_lifespan_it_is_said_what_to_do(caplog: pytest.LogCaptureFixture) -> None:
-    """In the log; the client learns that the service is not ready."""
+    """In the log. It is the application's fault: 503 would make a load balancer ask again and again."""
     app = FastAPI()
     add_problem_handlers(app)
 
@@ -201,7 +217,7 @@ def test_without_a_lifespan_it_is_said_what_to_do(caplog: pytest.LogCaptureFixtu
         return len(await plugchat.list_chats())
 
     answer = TestClient(app).get("/count")
-    assert answer.status_code == 503
+    assert answer.status_code == 500
     assert "Create it with FastAPI(lifespan=plugchat_lifespan())" in caplog.text
     assert "in tests, use `with TestClient(app)`" in caplog.text
 
@@ -330,7 +346,7 @@ def raised_by(app: FastAPI, error: PlugChatError) -> Client:
         (InvalidValueError("page_size must be at least 1"), 500, logging.ERROR),
         (ConfigurationError("x"), 500, logging.ERROR),
         (OutputError("x"), 500, logging.ERROR),
-        (SessionStateError("the session is closed"), 503, logging.ERROR),
+        (SessionStateError("the session is closed"), 500, logging.ERROR),
         (ConsistencyError("x"), 502, logging.WARNING),
         (UnexpectedStatusError("x"), 502, logging.WARNING),
         (PlugChatError("x"), 500, logging.WARNING),
@@ -458,6 +474,45 @@ async def test_a_walk_object_can_be_streamed_once(sim: PlugChatSimulator, plugch
         await ChatStream(walk)(scope, receive, send)
 
 
+async def test_what_is_no_walk_is_refused(plugchat: PlugChatSession) -> None:
+    """At once, in the endpoint: a list, or a coroutine without its await."""
+    coroutine = plugchat.list_chats()
+    given: list[Any] = [ChatList(), coroutine, None]
+    for wrong in given:
+        with pytest.raises(InvalidTypeError, match=f"ChatStream takes a walk, got {type(wrong).__name__}. Pass what"):
+            ChatStream(wrong)
+    coroutine.close()
+
+
+class ContactStream(ChatStream):
+    """A stream of another list."""
+
+    item = Contact
+
+
+def test_other_lists_are_streamed_by_a_class_of_their_own(app: FastAPI) -> None:
+    """Whose items the document then has: a stream that says chats has chats."""
+
+    @app.get("/contacts")
+    async def contacts(plugchat: PlugChatDep) -> ContactStream:
+        return ContactStream(plugchat.iter_contacts())
+
+    @app.get("/walked")
+    async def walked(plugchat: PlugChatDep) -> ContactStream:
+        return ContactStream(plugchat.walk(CONTACTS))
+
+    @app.get("/wrong")
+    async def wrong(plugchat: PlugChatDep) -> ChatStream:
+        return ChatStream(plugchat.iter_contacts())
+
+    with TestClient(app) as client:
+        for path in ("/contacts", "/walked"):
+            lines = client.get(path).text.splitlines()
+            assert len(lines) == 250
+            assert json.loads(lines[0]).keys() == {a.name for a in attrs.fields(Contact)}
+        assert client.get("/wrong").status_code == 500
+
+
 async def test_a_client_that_goes_away_ends_the_walk() -> None:
     """At once, while a page is waited for."""
     tasks = asyncio.all_tasks()
@@ -546,8 +601,7 @@ def test_behind_a_middleware_a_broken_stream_has_no_end(app: FastAPI, account: P
     messages: list[Any] = []
 
     async def send(message: Any) -> None:
-        if isinstance(message.get("body"), str):
-            raise TypeError("as of a server")
+        len(message.get("body", b""))  # as a server does
         messages.append(message)
 
     async def run() -> None:
@@ -563,7 +617,7 @@ def test_behind_a_middleware_a_broken_stream_has_no_end(app: FastAPI, account: P
             }
             await app(scope, never, send)
 
-    with suppress(Exception):
+    with pytest.raises(BrokenStreamError, match="HTTP 401"):
         asyncio.run(run())
     assert messages[0]["status"] in (200, 203)
     assert messages[-1]["more_body"]
@@ -638,7 +692,7 @@ async def test_an_error_of_the_walks_own_breaks_it_off() -> None:
         raise TimeoutError("mine")
 
     async def send(message: Any) -> None:
-        assert not isinstance(message.get("body"), str)
+        len(message.get("body", b""))  # as a server does
 
     with pytest.raises(BrokenStreamError, match="TimeoutError"):
         await ChatStream(chats(2))(SCOPE, never, send)
@@ -665,6 +719,44 @@ def test_after_the_end_there_is_no_session(app: FastAPI) -> None:
         assert app.state.plugchat is not None
     assert app.state.plugchat is None
     assert TestClient(app, raise_server_exceptions=False).get("/count").status_code == 503
+
+
+def test_a_request_that_outlasts_the_application_is_told_that_it_stops(app: FastAPI) -> None:
+    """Another server can answer it. While the application runs, a closed session is a mistake."""
+    answers: list[Any] = []
+    going_on = asyncio.Event()
+
+    @app.get("/slow")
+    async def slow(plugchat: PlugChatDep) -> int:
+        await going_on.wait()
+        return len(await plugchat.list_chats())
+
+    @app.get("/mistaken")
+    async def mistaken(plugchat: PlugChatDep) -> int:
+        async with plugchat:
+            """It is the application's, and closed by this."""
+        return len(await plugchat.list_chats())
+
+    async def ask(path: str, state: Any) -> int:
+        async def send(message: Any) -> None:
+            answers.append(message)
+
+        scope = {**SCOPE, "path": path, "query_string": b"", "headers": [], "state": dict(state)}
+        await app(scope, never, send)
+        status: int = answers[-2]["status"]
+        return status
+
+    async def run() -> None:
+        async with app.router.lifespan_context(app) as state:
+            asked = asyncio.create_task(ask("/slow", state))
+            await asyncio.sleep(0)
+        going_on.set()
+        assert await asked == 503
+        assert json.loads(answers[-1]["body"])["title"] == "This service is stopping"
+        async with app.router.lifespan_context(app) as state:
+            assert await ask("/mistaken", state) == 500
+
+    asyncio.run(run())
 
 
 def test_an_application_may_run_twice_at_a_time(app: FastAPI) -> None:

@@ -15,6 +15,7 @@ from pydantic import BaseModel, TypeAdapter
 
 from plugchat_async import (
     AccountStatus,
+    Call,
     Chat,
     ChatAdded,
     ChatChanged,
@@ -198,6 +199,39 @@ def test_a_stream_has_chats_as_items(document: Any, path: str) -> None:
     assert response["content"] == {"application/x-ndjson": {"itemSchema": {"$ref": "#/components/schemas/Chat-Output"}}}
 
 
+def test_a_stream_of_another_list_has_its_items(account: PlugChatSimulator) -> None:
+    """Also those of an own call, of which only the name is known."""
+
+    class ContactStream(ChatStream):
+        item = Contact
+
+    @attrs.frozen
+    class Tag:
+        phone: str
+        last_message_time: None = None
+
+    class TagStream(ChatStream):
+        media_type = "application/jsonl"
+        item = Tag
+
+    app = FastAPI(lifespan=plugchat_lifespan(account.token, base_url=account.base_url))
+
+    @app.get("/contacts", response_class=ChatStream)
+    async def contacts(plugchat: PlugChatDep) -> ContactStream:
+        return ContactStream(plugchat.iter_contacts())
+
+    @app.get("/tags", response_class=TagStream)
+    async def tags(plugchat: PlugChatDep):  # type: ignore[no-untyped-def]  # noqa: ANN202 - as many write it
+        return TagStream(plugchat.walk(Call("/tags", Tag)))
+
+    with TestClient(app) as client:
+        paths = client.get("/openapi.json").json()["paths"]
+    assert [paths[path]["get"]["responses"]["200"]["content"] for path in ("/contacts", "/tags")] == [
+        {"application/x-ndjson": {"itemSchema": {"$ref": "#/components/schemas/Contact"}}},
+        {"application/jsonl": {"itemSchema": {"type": "object", "title": "Tag"}}},
+    ]
+
+
 def test_a_streams_own_description_stays() -> None:
     """Such as an example, beside the schema of its lines."""
     app = FastAPI()
@@ -266,6 +300,7 @@ def test_other_endpoints_stay_as_they_are(document: Any) -> None:
     described = document["paths"]["/accounts/{account}/chats"]["get"]["responses"]
     assert described["503"] == {"description": "My own."}
     assert described["404"]["description"] == "There is no account of this name."
+    assert described["404"]["content"] == described["429"]["content"]
 
 
 def test_an_own_document_is_described_too(app: FastAPI) -> None:

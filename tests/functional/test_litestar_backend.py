@@ -70,6 +70,8 @@ def test_errors_are_problems(
     answer = client.get(path)
     assert (answer.status_code, answer.json()["status"]) == (status, status)
     assert answer.headers["content-type"] == "application/problem+json"
+    assert answer.json().keys() == {"type", "title", "status", "detail"}
+    assert answer.headers.get("retry-after") == ("3600" if status == 429 else None)
     assert account.base_url not in answer.text
     assert any(record.name == "litestar_backend" or "GET" in record.getMessage() for record in caplog.records)
     assert TOKEN not in answer.text + caplog.text
@@ -83,7 +85,15 @@ def test_an_error_in_the_middle_is_no_end(client: Client, account: PlugChatSimul
 
 
 def test_its_document_is_valid(client: Client) -> None:
-    """And has the fields of a chat."""
+    """And has the fields of a chat, and what else an endpoint answers."""
     document = client.get("/schema/openapi.json").json()
     validate(document)
     assert list(document["components"]["schemas"]["Chat"]["properties"]) == [a.name for a in attrs.fields(Chat)]
+    stream = document["paths"]["/chats.ndjson"]["get"]["responses"]
+    chat = {"$ref": "#/components/schemas/Chat"}
+    assert stream["200"]["content"].keys() == {"application/x-ndjson"}
+    assert stream["200"]["content"]["application/x-ndjson"]["schema"] == chat
+    for path in ("/chats", "/chats.ndjson"):
+        responses = document["paths"][path]["get"]["responses"]
+        assert responses.keys() >= {"429", "502", "503", "504"}
+        assert responses["429"]["content"].keys() == {"application/problem+json"}

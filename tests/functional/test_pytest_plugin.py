@@ -397,14 +397,51 @@ def test_faults_that_would_never_happen_are_refused(run: Run) -> None:
 def test_it():
     pass
 
+@pytest.mark.plugchat_simulator(chats=5)
+def test_of_an_option():
+    pass
+
 @pytest.mark.plugchat_faults(Fault.reset())
 class TestClass:
     def test_other(self):
         pass
 """
     result = run(code)
-    result.assert_outcomes(errors=1, passed=1)
-    result.stdout.fnmatch_lines(["@pytest.mark.plugchat_faults: this test does not use plugchat_simulator, *"])
+    result.assert_outcomes(errors=2, passed=1)
+    told = [
+        f"@pytest.mark.plugchat_{name}: this test does not use plugchat_simulator, *"
+        for name in ("faults", "simulator")
+    ]
+    result.stdout.fnmatch_lines(told)
+
+
+def test_options_of_a_session_that_is_not_used_are_refused(run: Run) -> None:
+    """With plugchat_env the program makes its own, which knows nothing of the marker."""
+    code = """
+@pytest.mark.plugchat_session(token="wrong")
+def test_it(plugchat_env):
+    pass
+
+@pytest.mark.plugchat_session(token="wrong")
+async def test_used(plugchat_session):
+    pass
+
+@pytest.fixture
+def looked_up(request):
+    return request.getfixturevalue("plugchat_session")
+
+@pytest.mark.plugchat_session(token="wrong")
+async def test_by_a_fixture(looked_up):
+    pass
+
+@pytest.mark.plugchat_session(token="wrong")
+class TestClass:
+    def test_other(self):
+        pass
+"""
+    result = run(code)
+    result.assert_outcomes(errors=1, passed=3)
+    result.stdout.fnmatch_lines(["@pytest.mark.plugchat_session: this test does not use plugchat_session, *"])
 
 
 def test_the_simulator_may_be_asked_for_later(run: Run) -> None:

@@ -425,6 +425,16 @@ def id_of(chat: Chat) -> str:
             "clock must be of type plugchat_async.Clock, got NoneType",
         ),
         ({"repair": "no"}, InvalidTypeError, "repair must be of type bool, got str"),
+        (
+            {"base_url": "http://mock:8765", "insecure_http": "true"},
+            InvalidTypeError,
+            "insecure_http must be of type bool, got str",
+        ),
+        (
+            {"timout": 3},
+            InvalidTypeError,
+            "unexpected option 'timout': it is none of SessionOptions. Did you mean timeout",
+        ),
         ({"proxy": 1}, InvalidTypeError, "proxy must be a str or a URL, got int"),
         ({"proxy": "socks5://u:hunter2@x"}, InvalidValueError, "proxy must begin with http"),
     ],
@@ -480,6 +490,8 @@ async def test_tls_options_belong_to_a_session_of_our_own() -> None:
         ),
         ({"resume": 3}, InvalidTypeError, "resume must be of type str, got int"),
         ({"resume": "3"}, InvalidValueError, "resume is not a checkpoint"),
+        ({"limits": 3}, InvalidTypeError, "unexpected option 'limits': it is none of WalkOptions. Did you mean limit?"),
+        ({"nothing": 3}, InvalidTypeError, "none of WalkOptions. Use one of account, consistency, limit"),
         ({"on_report": 5}, InvalidTypeError, "on_report must be a plain function of a WalkReport"),
         ({"on_page": 5}, InvalidTypeError, "on_page must be a plain function"),
         ({"on_page": asyncio.sleep}, InvalidTypeError, "on_page must be a plain function"),
@@ -589,13 +601,13 @@ async def test_from_env(sim: PlugChatSimulator, monkeypatch: pytest.MonkeyPatch)
     assert "www" in repr(PlugChatSession.from_env(base_url="https://www.plugchat.com.br"))
 
 
-@pytest.mark.parametrize("value", [None, ""])
-def test_from_env_without_a_token(monkeypatch: pytest.MonkeyPatch, value: str | None) -> None:
+@pytest.mark.parametrize(("value", "told"), [(None, "not set"), ("", "empty")])
+def test_from_env_without_a_token(monkeypatch: pytest.MonkeyPatch, value: str | None, told: str) -> None:
     """The variable is named."""
     monkeypatch.delenv("PLUGCHAT_TOKEN", raising=False)
     if value is not None:
         monkeypatch.setenv("PLUGCHAT_TOKEN", value)
-    with pytest.raises(InvalidValueError, match="PLUGCHAT_TOKEN is not set"):
+    with pytest.raises(InvalidValueError, match=f"PLUGCHAT_TOKEN is {told}"):
         PlugChatSession.from_env()
 
 

@@ -68,6 +68,15 @@ def test_without_a_token_anywhere_the_variable_is_named() -> None:
         PlugChatSession()
 
 
+@pytest.mark.parametrize("quote", ["'", '"'])
+def test_quotes_are_no_part_of_a_token(monkeypatch: pytest.MonkeyPatch, quote: str) -> None:
+    """`docker --env-file` keeps them, and each request would be refused."""
+    monkeypatch.setenv("PLUGCHAT_TOKEN", f"{quote}s3cret{quote}")
+    with pytest.raises(InvalidValueError, match=r"^PLUGCHAT_TOKEN is in quotes.*docker") as caught:
+        PlugChatSession()
+    assert "s3cret" not in what_frames_show(caught.value) + str(caught.value)
+
+
 def test_a_bad_token_of_the_environment_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     """By its variable, of which there may be several, and not shown."""
     monkeypatch.setenv("PLUGCHAT_TOKEN", "0ther")

@@ -18,7 +18,7 @@ BOT = Path(__file__).parents[2] / "examples" / "unread_bot.py"
 
 @contextmanager
 def bot(environment: dict[str, str], folder: Path, *options: str) -> Iterator[subprocess.Popen[str]]:
-    """The bot, stopped with Ctrl-C at the end."""
+    """The bot, stopped at the end as a container is."""
     process = subprocess.Popen(
         [sys.executable, "-X", "dev", "-W", "error", str(BOT), "--interval", "0.1", *options],
         stdout=subprocess.PIPE,
@@ -31,8 +31,11 @@ def bot(environment: dict[str, str], folder: Path, *options: str) -> Iterator[su
         yield process
     finally:
         if process.poll() is None:
-            process.send_signal(signal.SIGINT)
-        process.communicate(timeout=30)
+            process.send_signal(signal.SIGTERM)
+        out, err = process.communicate(timeout=30)
+    if process.returncode == 0:
+        assert out.endswith("good night\n")
+        assert "Traceback" not in err
 
 
 def line_of(process: subprocess.Popen[str]) -> str:

@@ -33,6 +33,7 @@ from plugchat_async import (
     DecodeError,
     InvalidTypeError,
     InvalidValueError,
+    NotConnectedError,
     NotJSONError,
     Outage,
     OutputError,
@@ -518,8 +519,8 @@ async def test_a_restart_in_the_first_poll_hides_nobody_who_comes_meanwhile(
     assert [event for event in told if isinstance(event, ChatAdded)] == [ChatAdded(chat) for chat in new]
 
 
-async def test_a_poll_that_has_learnt_anything_says_so(sim: PlugChatSimulator, session: PlugChatSession) -> None:
-    """With the state, when its events are dealt with: after the first one, and then if something has changed."""
+async def test_each_poll_says_so(sim: PlugChatSimulator, session: PlugChatSession) -> None:
+    """With the state, when its events are dealt with; not if it could read nothing, so that it is a sign of life."""
     known: list[int] = []
     dealt_with: list[ChatEvent] = []
 
@@ -532,15 +533,49 @@ async def test_a_poll_that_has_learnt_anything_says_so(sim: PlugChatSimulator, s
         sim.script(Fault.none())
         async for event in events:
             dealt_with.append(event)
-    assert known == [0]
+    assert known == [0] * 5
     for chat in sim.chats[30:33]:
         sim.receive_message(chat.id)
-    async for event in session.watch_chats(state=state, page_size=20, max_polls=3, on_poll=on_poll):
+    sim.script(Fault.status(503), Fault.status(503))
+    async for event in session.watch_chats(state=state, page_size=20, max_polls=4, on_poll=on_poll):
         dealt_with.append(event)
-    assert known == [0, 3]
-    sim.mark_read(sim.chats[0].id)
-    assert await poll(session, state, ignore=["unread"], on_poll=on_poll) == []
-    assert known == [0, 3, 3]  # no event, and yet it has learnt something
+    assert known == [0] * 5 + [3] * 2
+
+
+async def test_a_poll_whose_full_scan_fails_says_so(sim: PlugChatSimulator, session: PlugChatSession) -> None:
+    """Its messages were told, and are to be saved."""
+    state = WatchState()
+    await poll(session, state, max_polls=2)
+    sim.receive_message(sim.chats[30].id)
+    sim.script(Fault.none(), Fault.status(503).always())
+    polls: list[WatchState] = []
+    with pytest.raises(ServerError):
+        await poll(session, state, full_scan_interval=0.0, on_poll=polls.append)
+    assert polls == [state]
+
+
+async def test_a_state_is_written_only_if_it_has_changed(
+    sim: PlugChatSimulator, session: PlugChatSession, tmp_path: Path
+) -> None:
+    """To save it after each poll costs nothing, and the file has all of it in the end, also what follows an event."""
+    file = tmp_path / "state"
+    written: list[tuple[int, int]] = []
+
+    def save(state: WatchState) -> None:
+        state.save(file)
+        found = file.stat()
+        if written[-1:] != [(found.st_ino, found.st_mtime_ns)]:
+            written.append((found.st_ino, found.st_mtime_ns))
+
+    state = WatchState()
+    await poll(session, state, max_polls=4, on_poll=save)
+    assert len(written) == 1
+    for number in (30, 60):
+        sim.receive_message(sim.chats[number].id)
+    async for _ in session.watch_chats(state=state, page_size=20, max_polls=2, on_poll=save):
+        save(state)
+    assert len(written) == 4  # after each event, and after their poll
+    assert file.read_text().strip() == state.dumps()
 
 
 async def test_an_async_function_is_waited_for_after_a_poll(
@@ -566,7 +601,7 @@ async def test_a_poll_gives_the_state_that_nobody_gave(session: PlugChatSession)
     """To save one there, none need be made."""
     states: list[WatchState] = []
     assert [event async for event in session.watch_chats(max_polls=2, on_poll=states.append)] == []
-    assert [len(state.chats) for state in states] == [250]
+    assert [len(state.chats) for state in states] == [250, 250]
 
 
 async def test_a_restart_loses_nothing_and_repeats_nothing(
@@ -687,6 +722,41 @@ async def test_an_outage_is_survived_and_told(
     assert texts[0].endswith("); retrying in 75.0 s")
     assert texts[-1] == "polls work again, after 3 failures in 450.0 s"
     assert all(record.levelno == logging.WARNING for record in caplog.records if record.name == "plugchat_async.watch")
+
+
+async def test_an_outage_is_new_once_for_each_reason(sim: PlugChatSimulator, session: PlugChatSession) -> None:
+    """So a phone that is found disconnected in the middle of an outage is told, and each thing only once."""
+    busy, gone = Fault.status(503), Fault.status(400, body='{"error": "You are not connected."}')
+    sim.script(busy, gone, busy, gone)
+    outages: list[Outage] = []
+    await poll(session, WatchState(), max_polls=6, on_outage=outages.append)
+    assert [(type(outage.error), outage.failures, outage.is_new) for outage in outages] == [
+        (ServerError, 1, True),
+        (NotConnectedError, 2, True),
+        (ServerError, 3, False),
+        (NotConnectedError, 4, False),
+        (type(None), 4, True),
+    ]
+    sim.script(busy)
+    await poll(session, WatchState(), max_polls=2, on_outage=outages.append)
+    assert [outage.is_new for outage in outages[5:]] == [True, True]
+
+
+async def test_an_async_function_is_waited_for_in_an_outage(sim: PlugChatSimulator, session: PlugChatSession) -> None:
+    """Such as one that sends a message. The next poll comes afterwards; what it raises ends the watch."""
+    told: list[tuple[bool, int]] = []
+
+    async def on_outage(outage: Outage) -> None:
+        asked = len(sim.requests)
+        await asyncio.sleep(0)
+        told.append((outage.error is None, len(sim.requests) - asked))
+        if outage.error is None:
+            raise LookupError
+
+    sim.script(Fault.status(503))
+    with pytest.raises(LookupError):
+        await poll(session, WatchState(), max_polls=5, on_outage=on_outage)
+    assert told == [(False, 0), (True, 0)]
 
 
 # The gateway's text, and whether it is waited for at the first poll, and after one that worked: under which statuses.
@@ -1170,17 +1240,18 @@ async def test_chats_without_times_are_watched_too() -> None:
         ({"state": "x"}, InvalidTypeError, "state must be of type plugchat_async.WatchState"),
         ({"full_scan_interval": -1}, InvalidValueError, "full_scan_interval must be"),
         ({"emit_existing": 1}, InvalidTypeError, "emit_existing must be of type bool"),
-        ({"ignore": "name"}, InvalidValueError, "ignore must be 'phone' or 'name'"),
-        ({"ignore": None}, InvalidTypeError, "ignore must be of type collections.Collection"),
-        ({"ignore": iter(["name"])}, InvalidTypeError, "ignore must be of type collections.Collection"),
+        ({"ignore": "name"}, InvalidTypeError, "ignore must be a list, got 'name'. Pass ignore=['name']."),
+        ({"ignore": None}, InvalidTypeError, "ignore must be of type Collection"),
+        ({"ignore": iter(["name"])}, InvalidTypeError, "ignore must be of type Collection"),
         ({"ignore": ["nane"]}, InvalidValueError, "ignore must be 'phone' or 'name'"),
         ({"max_polls": 0}, InvalidValueError, "max_polls must be at least 1"),
         ({"max_outage": -1}, InvalidValueError, "max_outage must be"),
         ({"account": 3}, InvalidTypeError, "account must be of type str"),
         ({"account": ""}, InvalidValueError, "account is empty"),
+        ({"stop": 3}, InvalidTypeError, "stop must be of type asyncio.Event"),
         ({"on_poll": 3}, InvalidTypeError, "on_poll must be a function of a WatchState"),
-        ({"on_outage": 3}, InvalidTypeError, "on_outage must be a plain function of an Outage"),
-        ({"page": 3}, TypeError, "unexpected keyword argument 'page'"),
+        ({"on_outage": 3}, InvalidTypeError, "on_outage must be a function of an Outage"),
+        ({"intervall": 3}, InvalidTypeError, "unexpected option 'intervall': it is none of WatchOptions. Did you mean"),
     ],
 )
 async def test_wrong_options_are_refused_at_once(

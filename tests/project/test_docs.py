@@ -156,6 +156,13 @@ def test_every_link_leads_somewhere(built: Mapping[Path, Built]) -> None:
     assert wrong == []
 
 
+def test_every_link_has_a_text() -> None:
+    """A repository's web page shows nothing of `[](page.md)`, which the site gives the page's title."""
+    empty = re.compile(r"(?<!!)\[\s*\]\([^)]*\)")
+    pages = [*PAGES, *ROOT.glob("*.md"), *(ROOT / "benchmarks").glob("*.md")]
+    assert [(page.name, link) for page in pages for link in empty.findall(page.read_text("utf-8"))] == []
+
+
 @pytest.mark.slow
 @pytest.mark.timeout(180)
 def test_it_needs_no_network(built: Mapping[Path, Built]) -> None:

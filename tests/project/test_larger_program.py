@@ -36,7 +36,7 @@ def shown(language: str, word: str = "") -> Block:
 @asynccontextmanager
 async def running(text: str, sim: PlugChatSimulator, folder: Path, variables: Mapping[str, str]) -> AsyncIterator[str]:
     """Run a program as it is shown, but for its waits, with warnings as errors. At the end SIGTERM must end it well."""
-    text = text.replace("interval=30.0", "interval=0.05").replace("sleep(600.0)", "sleep(0.05)")
+    text = text.replace("interval=30.0", "interval=0.05").replace("stop.wait(), 600.0", "stop.wait(), 0.05")
     (folder / "shop.py").write_text(text)
     printed = folder / "printed"
     with printed.open("w") as out:
@@ -79,7 +79,7 @@ async def until(condition: Callable[[], object]) -> None:
 async def test_a_watch_in_the_background_goes_on_after_a_refusal(tmp_path: Path) -> None:
     """What a watch raises is logged, and it begins again; its state is saved, and the signal ends it in order."""
     async with PlugChatSimulator(50, seed=7, dialect="documented") as sim:
-        async with running(shown("python", "asyncio.Event()").text, sim, tmp_path, {}) as file:
+        async with running(shown("python", "AccessDeniedError").text, sim, tmp_path, {}) as file:
             await until((tmp_path / "shop.state").exists)
             sim.script(Fault.status(403), Fault.status(403))
             await until(lambda: "the watch has stopped: " in Path(file).read_text())
@@ -90,6 +90,25 @@ async def test_a_watch_in_the_background_goes_on_after_a_refusal(tmp_path: Path)
         assert printed.endswith("stopped\n")
         assert sim.token not in printed
         WatchState.load(tmp_path / "shop.state")
+
+
+async def test_a_signal_in_the_middle_of_an_event_doubles_nothing(tmp_path: Path) -> None:
+    """It is handled and saved before the program ends; the next one goes on behind it."""
+    print_it = 'print(event.chat.id, "changed", flush=True)'
+    text = shown("python", "AccessDeniedError").text
+    assert print_it in text
+    text = text.replace(print_it, f"{print_it}; await asyncio.sleep(1.0)")
+    told: list[str] = []
+    printed = tmp_path / "printed"
+    async with PlugChatSimulator(50, seed=7, dialect="documented") as sim:
+        async with running(text, sim, tmp_path, {}):
+            await until((tmp_path / "shop.state").exists)
+        chats = [sim.receive_message(chat).id for chat in sim.chats[10:12]]
+        while len(told) < len(chats):
+            async with running(text, sim, tmp_path, {}):
+                await until(lambda: " changed" in printed.read_text())
+            told += re.findall("(.*) changed", printed.read_text())
+    assert told == chats
 
 
 async def test_a_bot_of_aiogram(tmp_path: Path) -> None:
@@ -108,6 +127,10 @@ async def test_a_bot_of_aiogram(tmp_path: Path) -> None:
         async with running(text, sim, tmp_path, variables):
             await until(lambda: any(re.fullmatch(r"\d+ unread messages", line) for line in telegram.written))
             await until(lambda: any(re.search(r": \d+ unread$", line) for line in telegram.written))
+            sim.script(Fault.answer("<html>"))
+            await until(lambda: "I see new messages again." in telegram.written)
+            assert [line for line in telegram.written if line.startswith("the body is not JSON")] != []
+        WatchState.load(tmp_path / "shop.state")
 
 
 async def test_a_bot_of_discord_py(tmp_path: Path) -> None:
@@ -125,6 +148,10 @@ async def test_a_bot_of_discord_py(tmp_path: Path) -> None:
         variables = {"DISCORD_TOKEN": "made-up", "DISCORD_CHANNEL": str(CHANNEL)}
         async with running(elsewhere + text, sim, tmp_path, variables):
             await until(lambda: any(re.search(r": \d+ unread$", line) for line in discord.written))
+            sim.script(Fault.answer("<html>"))
+            await until(lambda: "I see new messages again." in discord.written)
+            assert [line for line in discord.written if line.startswith("the body is not JSON")] != []
+        WatchState.load(tmp_path / "shop.state")
 
 
 def test_the_unit_of_systemd_is_one(tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
+import aiohttp
 import attrs
 import pytest
 import trustme
@@ -27,7 +28,11 @@ from plugchat_async import (
     export_many,
     read_accounts,
 )
+from plugchat_async._http.aiohttp_errors import translate
 from plugchat_async._http.options import RequestSettings
+from plugchat_async._http.request import RequestBuilder, RequestTemplate
+from plugchat_async._http.secret import Secret
+from plugchat_async.cli.options import require_token
 from plugchat_async.session import TOKEN_VARIABLE
 from support.fakes import RawServer, answering
 
@@ -64,6 +69,11 @@ def misused() -> Iterator[PlugChatError]:
         patch.delenv(TOKEN_VARIABLE, raising=False)
         PlugChatSession.from_env()
     yield caught.value
+    with pytest.raises(PlugChatError) as caught:
+        require_token(None)
+    yield caught.value
+    request = RequestBuilder().build(RequestTemplate("https://x"), Secret("token"), 1, 100)
+    yield translate(aiohttp.ClientConnectionError(), request)
     session = PlugChatSession("token")
     with pytest.raises(PlugChatError) as caught:
         asyncio.run(session.list_chats())
@@ -97,10 +107,10 @@ def test_an_error_has_the_message_to_search_for(kind: str, message: str, raised:
 
 
 def test_no_error_is_left_out() -> None:
-    """Each class is on the page, and each family in its table and in that of the README."""
+    """Each class is on the page, each family in its table and in that of the README, and what waiting does not mend."""
     kinds = [kind for kind in vars(errors).values() if inspect.isclass(kind) and issubclass(kind, PlugChatError)]
     assert [kind.__name__ for kind in kinds if f"`{kind.__name__}`" not in ERRORS] == []
-    families = {kind.__name__ for kind in PlugChatError.__subclasses__()}
+    families = {kind.__name__ for kind in PlugChatError.__subclasses__()} | {"NotConnectedError"}
     for text in (ERRORS, README.partition("## Erros")[2]):
         rows = text.partition("|---|---|---|\n")[2].partition("\n\n")[0].splitlines()
         assert {name for row in rows for name in re.findall(r"`(\w+Error)`", row.split("|")[1])} == families

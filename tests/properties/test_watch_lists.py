@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import AsyncIterator
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from datetime import UTC, datetime, timedelta
 from random import Random
 from typing import Any, cast
@@ -12,12 +12,23 @@ from attrs import define, evolve, field
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from plugchat_async import AccountStatus, Chat, ChatAdded, ChatChanged, ChatEvent, Page, ServerError, WatchState
+from plugchat_async import (
+    AccountStatus,
+    Chat,
+    ChatAdded,
+    ChatChanged,
+    ChatEvent,
+    NotConnectedError,
+    Page,
+    ServerError,
+    WatchState,
+)
 from plugchat_async._internal.clock import Clock
 from plugchat_async._pagination.options import WalkSettings
 from plugchat_async.server_traits import ServerTraits
+from plugchat_async.watch.deps import WatchDeps
 from plugchat_async.watch.options import WatchSettings
-from plugchat_async.watch.watcher import Watch, WatchDeps
+from plugchat_async.watch.watcher import Watch
 from support.fakes import run_apart
 
 INTERVAL = 30.0
@@ -212,9 +223,11 @@ class Story:
 
     async def poll(self) -> None:
         """Poll, restart with what was saved, and take what is known without an event."""
-        async with aclosing(self.gateway.watch(self.state).events()) as events:
-            async for event in events:
-                self.reader.take(event, self.gateway)
+        # A watch that knows no chats tells that the phone is gone.
+        with suppress(NotConnectedError):
+            async with aclosing(self.gateway.watch(self.state).events()) as events:
+                async for event in events:
+                    self.reader.take(event, self.gateway)
         self.state = WatchState.loads(self.state.dumps())
         self.reader.known = {number_of(chat): chat for chat in self.state.chats}
         assert len(self.reader.known) == len(self.state.chats)

@@ -26,8 +26,9 @@ from plugchat_async._pagination.options import WalkSettings
 from plugchat_async.server_traits import ServerTraits
 from plugchat_async.testing import SimulatedAccount
 from plugchat_async.testing.dialects import DIALECTS, Dialect
+from plugchat_async.watch.deps import WatchDeps
 from plugchat_async.watch.options import WatchSettings
-from plugchat_async.watch.watcher import Watch, WatchDeps
+from plugchat_async.watch.watcher import Watch
 from support.fakes import FakeTime, run_apart
 from support.moving import PagesOf
 

@@ -109,11 +109,11 @@ def test_each_problem_says_what_to_do(tmp_path: Path, text: str | bytes, hints: 
     assert ("Its first line" in hint) is ("Its first line names the columns" in hints)
 
 
-def test_a_variable_that_is_empty_is_called_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """It is there, so its name need not be looked for."""
-    monkeypatch.setenv("ANA_TOKEN", "")
-    with pytest.raises(InvalidValueError, match="the environment variable ANA_TOKEN of token_env is empty"):
-        read_accounts(written(tmp_path, "name,token_env\nAna,ANA_TOKEN\n"))
+def test_an_empty_variable_is_told_as_that(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is set."""
+    monkeypatch.setenv("ANAS_TOKEN", "")
+    with pytest.raises(InvalidValueError, match="variable ANAS_TOKEN of token_env is empty"):
+        read_accounts(written(tmp_path, "name,token_env\nAna,ANAS_TOKEN\n"))
 
 
 def test_a_file_that_can_not_be_read_is_refused(tmp_path: Path) -> None:

@@ -541,6 +541,13 @@ async def test_too_many_pages_are_an_error_after_the_last_one() -> None:
     assert await names_of(walk_over(MovingList(43).page, resume=caught.value.checkpoint)) == NAMES[20:]
 
 
+async def test_an_error_of_the_walk_itself_names_the_account() -> None:
+    """Where there are many, as an error of a page does."""
+    pages = PagesOf(served(MovingList(43).page), account="sales")
+    with pytest.raises(PageLimitError, match="account 'sales'"):
+        await ChatWalk(pages, WalkSettings(page_size=10, max_pages=2), ServerTraits()).to_list()
+
+
 async def test_a_walk_that_must_be_verified_fails_at_its_end() -> None:
     """Each chat is yielded before, and it fails again if it is asked again."""
     reports: list[WalkReport] = []

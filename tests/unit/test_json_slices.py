@@ -210,7 +210,9 @@ def test_a_million_rows_are_an_error_of_its_own() -> None:
     steps = converter.decode_slices(HOSTILE["a million rows that are none"], TOKEN, Chat, "warn")
     error = finish(steps)
     assert isinstance(error, ResponseTooLargeError)
-    assert str(error).startswith("the body has more than 100,000 rows in 15,728,641 bytes. That is no list of chats")
+    assert str(error).startswith(
+        "the body has more than 100,000 rows in 15,728,641 bytes. That is no list of Plug Chat's"
+    )
 
 
 def test_other_escapes_are_not_gone_through() -> None:

@@ -28,6 +28,7 @@ from plugchat_async import (
     ChatAdded,
     ChatChanged,
     ChatEvent,
+    ChatList,
     ChatRemoved,
     Contact,
     Page,
@@ -93,6 +94,31 @@ def test_an_event_is_what_plugchat_watch_prints(event: ChatEvent) -> None:
     adapter = TypeAdapter[Any](ChatEvent)
     assert adapter.dump_json(event).decode() == event_to_json(event)
     assert adapter.validate_json(event_to_json(event)) == event
+
+
+def test_events_are_a_union_with_a_discriminator() -> None:
+    """Of JSON and of the objects: then an error is of the one event that it is, and the schema says so."""
+    events: TypeAdapter[Any] = TypeAdapter(list[Annotated[ChatEvent, Field(discriminator="event")]])
+    known: list[ChatEvent] = [ChatAdded(CHAT), ChatChanged(CHAT, CHAT, ("name",)), ChatRemoved(CHAT)]
+    assert events.validate_python(known) == events.validate_json(events.dump_json(known)) == known
+    assert [event.event for event in known] == [event["event"] for event in events.dump_python(known)]
+    with pytest.raises(ValidationError, match="1 validation error"):
+        events.validate_python([{"event": "added"}])
+    assert events.json_schema()["items"]["discriminator"]["propertyName"] == "event"
+
+
+def test_the_list_that_a_session_returns_is_a_list() -> None:
+    """Of chats, as list[Chat] is."""
+    chats, plain = TypeAdapter(ChatList), TypeAdapter(list[Chat])
+    known = ChatList([CHAT, Chat("2")])
+    assert chats.dump_json(known) == plain.dump_json(known)
+    read = chats.validate_json(chats.dump_json(known))
+    assert (read, type(read)) == (known, ChatList)
+    assert chats.validate_python(known) == known
+    for mode in ("validation", "serialization"):
+        assert chats.json_schema(mode=mode) == plain.json_schema(mode=mode)
+    with pytest.raises(ValidationError):
+        chats.validate_python([{}])
 
 
 def test_a_page_does_not_show_what_the_server_sent() -> None:

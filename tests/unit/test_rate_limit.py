@@ -296,16 +296,34 @@ def test_a_429_that_is_not_repeated_holds_back_the_others() -> None:
     assert played(limited(5), body=body, policy=RetryPolicy(attempts=1)).asked == pytest.approx([0.0, 5.0])
 
 
-@pytest.mark.parametrize("retry_after", [61, 10**9, "9" * 400])
-def test_a_429_that_asks_for_too_much_holds_back_nobody(retry_after: object) -> None:
-    """A nonsensical Retry-After must not lock the account out."""
+@pytest.mark.parametrize(("retry_after", "held"), [(61, 61.0), (10**9, 600.0), ("9" * 400, 600.0)])
+def test_a_429_that_is_not_waited_for_holds_the_account(retry_after: object, held: float) -> None:
+    """Others are told the seconds left, and nothing is sent; but no nonsensical Retry-After locks it out for long."""
 
-    async def body(work: PageFetcher, _: Clocked) -> None:
+    async def body(work: PageFetcher, transport: Clocked) -> None:
         with pytest.raises(RateLimitedError):
             await work.fetch(1, 10)
-        await work.fetch(2, 10)
+        await asyncio.sleep(0.5)
+        with pytest.raises(RateLimitedError, match=r"not sent: .* longer than max_retry_after, 60 s") as caught:
+            await work.fetch(2, 10)
+        assert caught.value.retry_after == pytest.approx(held - 0.5)
+        assert len(transport.asked) == 1
+        await asyncio.sleep(held - 30.5)
+        await work.fetch(2, 10)  # what is left can be waited for
 
-    assert played(limited(retry_after), body=body).asked == pytest.approx([0.0, 0.0])
+    assert played(limited(retry_after), body=body).asked == pytest.approx([0.0, held])
+
+
+def test_a_wait_of_our_own_that_is_longer_than_max_retry_after_holds_nobody() -> None:
+    """It was not the server's wish, so others need not fail for it."""
+
+    async def body(work: PageFetcher, _: Clocked) -> None:
+        first = asyncio.create_task(work.fetch(1, 10))
+        await asyncio.sleep(0.1)
+        await asyncio.gather(first, work.fetch(2, 10))
+
+    asked = played(limited(), body=body, policy=RetryPolicy(max_retry_after=0.0)).asked
+    assert asked == pytest.approx([0.0, 0.1, 0.25])
 
 
 def test_an_earlier_moment_changes_nothing() -> None:

@@ -402,7 +402,7 @@ EMPTY = "token is empty. Copy the token from the Plug Chat panel."
 BEARER = "token begins with 'Bearer'. Plug Chat takes the raw token: pass it without 'Bearer'."
 BLANKS = (
     "token contains spaces, control characters or non-ASCII characters. "
-    "Copy the token again, without the space around it."
+    "Copy the token again: without spaces around it, accents or letters of other alphabets."
 )
 
 

@@ -13,11 +13,12 @@ from plugchat_async._pagination.chat_walk import ChatWalk
 from plugchat_async._pagination.options import WalkSettings
 from plugchat_async._pagination.server_traits import ListMemory
 from plugchat_async.server_traits import ServerTraits
+from plugchat_async.watch.deps import WatchDeps
 from plugchat_async.watch.options import WatchSettings
 from plugchat_async.watch.origin import check_account, mark_account, restore_traits, save_traits
 from plugchat_async.watch.snapshot import Snapshot
 from plugchat_async.watch.state_text import unpack
-from plugchat_async.watch.watcher import Watch, WatchDeps
+from plugchat_async.watch.watcher import Watch
 from support.fakes import FakeTime
 from support.moving import PagesOf
 

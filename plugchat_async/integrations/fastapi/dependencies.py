@@ -1,5 +1,6 @@
 """The application's sessions as dependencies: of the one account, of one by its name, of one by the request's path."""
 
+import asyncio
 from collections.abc import Mapping
 from typing import Annotated, Any, Final
 
@@ -10,12 +11,24 @@ from starlette.requests import HTTPConnection
 from plugchat_async.errors import InvalidValueError, SessionStateError
 from plugchat_async.session import PlugChatSession
 
-# The names of the session and of the accounts' sessions in the state of the application and in that of its lifespan.
+# Names in the state of the application and in that of its lifespan: the session, the accounts' sessions, and the event
+# that the application stops.
 SESSION: Final = "plugchat"
 ACCOUNTS: Final = "plugchat_accounts"
+STOPPING: Final = "plugchat_stopping"
 # RFC 6455, for refusals without a code of their own.
 _POLICY_VIOLATION: Final = 1008
 NO_ACCOUNT: Final = "There is no account of this name."
+
+
+class UnknownAccountError(HTTPException):
+    """The path of a request names an account that does not exist."""
+
+
+def is_stopping(connection: HTTPConnection) -> bool:
+    """Return whether the application is stopping, so that its sessions are closed."""
+    stopping: asyncio.Event | None = _from_state(connection, STOPPING)
+    return stopping is not None and stopping.is_set()
 
 
 def get_plugchat(connection: HTTPConnection) -> PlugChatSession:
@@ -47,7 +60,7 @@ def get_plugchat_account(
     """Return the session of the account that the path parameter `account` names. `PlugChatAccountDep` depends on it.
 
     Raises:
-        HTTPException: 404, there is no account of this name.
+        HTTPException: 404, there is no account of this name. `add_problem_handlers` makes it a problem, too.
         WebSocketException: 1008, the same for a websocket: older versions of Starlette leave that without an answer
             after an HTTPException.
         SessionStateError: The application has no accounts.
@@ -56,7 +69,7 @@ def get_plugchat_account(
     if account not in sessions:
         if connection.scope["type"] == "websocket":
             raise WebSocketException(_POLICY_VIOLATION, NO_ACCOUNT)
-        raise HTTPException(404, NO_ACCOUNT)
+        raise UnknownAccountError(404, NO_ACCOUNT)
     return sessions[account]
 
 

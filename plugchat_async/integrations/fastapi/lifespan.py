@@ -1,5 +1,6 @@
 """The application's sessions: opened and closed by its lifespan."""
 
+import asyncio
 from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, nullcontext
 from typing import Any, TypeAlias, Unpack
@@ -13,7 +14,7 @@ from plugchat_async._http.token import TokenFunction
 from plugchat_async._internal.validation import check_type
 from plugchat_async.bulk.accounts import Account
 from plugchat_async.errors import PlugChatError
-from plugchat_async.integrations.fastapi.dependencies import ACCOUNTS, SESSION
+from plugchat_async.integrations.fastapi.dependencies import ACCOUNTS, SESSION, STOPPING
 from plugchat_async.integrations.fastapi.openapi import describe
 from plugchat_async.session import PlugChatSession
 
@@ -39,8 +40,8 @@ def plugchat_lifespan(
             returns them, which is called at startup. Each gets a session of its own, for `plugchat_account` and
             `PlugChatAccountDep`.
         lifespan: The application's own lifespan (default None). It runs while the sessions are open, as
-            `app.state.plugchat` and `app.state.plugchat_accounts`. The state that it yields is kept, except for these
-            two keys.
+            `app.state.plugchat` and `app.state.plugchat_accounts`. The state that it yields is kept, except for keys
+            that begin with `plugchat`.
         options: The options of `PlugChatSession`, for all sessions.
     """
     factory = _SessionFactory(token, accounts, options)
@@ -54,17 +55,19 @@ def plugchat_lifespan(
             session = factory.session()
             if session is not None:
                 opened[SESSION] = await stack.enter_async_context(session)
-            opened[ACCOUNTS] = {
-                name: await stack.enter_async_context(of_account) for name, of_account in factory.accounts_sessions()
-            }
+            sessions = factory.accounts_sessions()
+            if sessions is not None:
+                opened[ACCOUNTS] = {name: await stack.enter_async_context(session) for name, session in sessions}
             # An application can run twice at a time, as in tests.
             before = {key: getattr(app.state, key, None) for key in opened}
+            opened[STOPPING] = stopping = asyncio.Event()
             _set_state(app, opened)
             try:
                 # The state of a lifespan also reaches mounted applications and websockets.
                 async with nullcontext() if lifespan is None else lifespan(app) as state:
                     yield {**(state or {}), **opened}
             finally:
+                stopping.set()
                 _set_state(app, before)
 
     return run
@@ -89,9 +92,11 @@ class _SessionFactory:
             return PlugChatSession(self.token, **self.options)
         return PlugChatSession.from_env(**self.options) if self.accounts is None else None
 
-    def accounts_sessions(self) -> list[tuple[str, PlugChatSession]]:
-        """Return the session of each named account."""
-        accounts = _Hidden(self.accounts() if callable(self.accounts) else self.accounts or {})
+    def accounts_sessions(self) -> list[tuple[str, PlugChatSession]] | None:
+        """Return the session of each named account, or None if the application has only the one account."""
+        if self.accounts is None:
+            return None
+        accounts = _Hidden(self.accounts() if callable(self.accounts) else self.accounts)
         check_type("accounts", accounts.value, Mapping)
         return [(name, self._session_of(name, accounts)) for name in accounts.value]
 
@@ -104,10 +109,20 @@ class _SessionFactory:
                 options.value["base_url"] = token.value.base_url
             token = _Hidden(token.value.token)
         try:
-            return PlugChatSession(token.value, **options.value)
+            session = _NamedSession(token.value, **options.value)
         except PlugChatError as error:
             error.account = name
             raise
+        session.name_account(name)
+        return session
+
+
+class _NamedSession(PlugChatSession):
+    """A session that is one of several."""
+
+    def name_account(self, name: str) -> None:
+        """Name its account in logs, errors and telemetry, before its first request."""
+        self._fetcher.account = name
 
 
 @frozen(repr=False)

@@ -9,12 +9,11 @@ from typing import Any, Final, get_args
 from attrs import frozen
 from fastapi import FastAPI, routing
 from fastapi.encoders import jsonable_encoder
-from pydantic import TypeAdapter
+from pydantic import PydanticSchemaGenerationError, TypeAdapter
 
 from plugchat_async.errors import PlugChatError
-from plugchat_async.integrations.fastapi.dependencies import NO_ACCOUNT, get_plugchat_account
+from plugchat_async.integrations.fastapi.dependencies import NO_ACCOUNT, UnknownAccountError, get_plugchat_account
 from plugchat_async.integrations.fastapi.stream import ChatStream
-from plugchat_async.models import Chat
 from plugchat_async.session import PlugChatSession
 
 _PROBLEM: Final = "PlugChatProblem"
@@ -30,6 +29,9 @@ _PROBLEM_SCHEMA: Final[Mapping[str, Any]] = {
         "detail": {"type": "string", "title": "Detail", "description": "What can be done."},
     },
     "required": ["type", "title", "status", "detail"],
+}
+_PROBLEM_CONTENT: Final[Mapping[str, Any]] = {
+    "application/problem+json": {"schema": {"$ref": f"{_REFERENCE}{_PROBLEM}"}}
 }
 _RETRY_AFTER: Final[Mapping[str, Any]] = {
     "Retry-After": {"description": "Seconds to wait, if they are known.", "schema": {"type": "integer"}}
@@ -60,15 +62,18 @@ class _DescribedDocument:
 
     def __call__(self) -> dict[str, Any]:
         document = self.original()
-        handled = PlugChatError in self.app.exception_handlers
+        handlers = self.app.exception_handlers
+        handled = PlugChatError in handlers
         for route in _routes(self.app):
             for operation in _operations(document, route):
-                if _is_stream(route):
-                    _describe_stream(document, operation)
+                stream = _stream_of(route)
+                if stream is not None:
+                    _describe_stream(document, operation, stream)
                 calls = list(_dependencies(route.dependant))
                 if get_plugchat_account in calls:
-                    operation["responses"].setdefault("404", {"description": NO_ACCOUNT})
-                if handled and (_is_stream(route) or any(map(_gives_session, calls))):
+                    content = {"content": _PROBLEM_CONTENT} if UnknownAccountError in handlers else {}
+                    operation["responses"].setdefault("404", {"description": NO_ACCOUNT, **deepcopy(content)})
+                if handled and (stream is not None or any(map(_gives_session, calls))):
                     _describe_problems(document, operation)
         return document
 
@@ -87,8 +92,10 @@ def _operations(document: Mapping[str, Any], route: Any) -> Iterator[dict[str, A
     return (path[method.lower()] for method in sorted(route.methods) if method.lower() in path)
 
 
-def _is_stream(route: Any) -> bool:
-    return _is_subclass(route.response_class, ChatStream) or _is_subclass(_returned(route.endpoint), ChatStream)
+def _stream_of(route: Any) -> type[ChatStream] | None:
+    """Return the class of the stream that an endpoint returns, or None."""
+    classes = (_returned(route.endpoint), route.response_class)
+    return next((kind for kind in classes if _is_subclass(kind, ChatStream)), None)
 
 
 def _is_subclass(value: object, wanted: type) -> bool:
@@ -114,27 +121,31 @@ def _gives_session(call: Callable[..., Any]) -> bool:
     return any(_is_subclass(kind, PlugChatSession) for kind in (returned, *get_args(returned)))
 
 
-def _describe_stream(document: dict[str, Any], operation: dict[str, Any]) -> None:
+def _describe_stream(document: dict[str, Any], operation: dict[str, Any], stream: type[ChatStream]) -> None:
     """Replace FastAPI's schema of the response by that of its lines, as it describes streams of its own."""
     for status, response in operation["responses"].items():
         if status.startswith("2"):
-            described = response.get("content", {}).get(ChatStream.media_type, {})
+            described = response.get("content", {}).get(stream.media_type, {})
             described = {name: value for name, value in described.items() if name != "schema"}
-            response["content"] = {ChatStream.media_type: {**described, "itemSchema": _chat_schema(document)}}
+            item = _item_schema(document, stream.item)
+            response["content"] = {stream.media_type: {**described, "itemSchema": item}}
 
 
-def _chat_schema(document: dict[str, Any]) -> dict[str, Any]:
-    """Return a reference to the schema of a chat, or the schema itself if another one has its name."""
+def _item_schema(document: dict[str, Any], item: type[Any]) -> dict[str, Any]:
+    """Return a reference to the schema of an item, or the schema itself if another one has its name."""
+    try:
+        adapter: TypeAdapter[Any] = TypeAdapter(item)
+    except PydanticSchemaGenerationError:  # an attrs class of the caller's own call
+        return {"type": "object", "title": item.__name__}
     # FastAPI leaves out what is null, such as defaults.
-    schema: dict[str, Any] = jsonable_encoder(TypeAdapter(Chat).json_schema(mode="serialization"), exclude_none=True)
+    schema: dict[str, Any] = jsonable_encoder(adapter.json_schema(mode="serialization"), exclude_none=True)
     schemas = document.setdefault("components", {}).setdefault("schemas", {})
-    name: str = next((name for name, known in schemas.items() if known == schema), Chat.__name__)
+    name: str = next((name for name, known in schemas.items() if known == schema), item.__name__)
     return {"$ref": f"{_REFERENCE}{name}"} if schemas.setdefault(name, schema) == schema else schema
 
 
 def _describe_problems(document: dict[str, Any], operation: dict[str, Any]) -> None:
     """Add the problems, except for statuses that the application describes itself."""
     document.setdefault("components", {}).setdefault("schemas", {}).setdefault(_PROBLEM, deepcopy(_PROBLEM_SCHEMA))
-    for status, described in deepcopy(_PROBLEMS).items():
-        content = {"application/problem+json": {"schema": {"$ref": f"{_REFERENCE}{_PROBLEM}"}}}
-        operation["responses"].setdefault(status, {**described, "content": content})
+    for status, described in _PROBLEMS.items():
+        operation["responses"].setdefault(status, deepcopy({**described, "content": _PROBLEM_CONTENT}))

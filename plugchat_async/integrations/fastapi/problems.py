@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 from typing import Final, cast
 
-from attrs import frozen
+from attrs import evolve, frozen
 from fastapi import FastAPI, Request
 from fastapi.responses import JSONResponse, Response
 from starlette.websockets import WebSocket
@@ -30,6 +30,7 @@ from plugchat_async.errors import (
     UnexpectedStatusError,
     UnsupportedMediaTypeError,
 )
+from plugchat_async.integrations.fastapi.dependencies import UnknownAccountError, is_stopping
 from plugchat_async.integrations.fastapi.log import log_response
 from plugchat_async.integrations.fastapi.openapi import describe
 
@@ -67,24 +68,23 @@ _PROBLEMS: Final[Mapping[type, _Problem]] = {
     UnsupportedMediaTypeError: _Problem(502, "Plug Chat refused the content type", _REFUSED),
     RedirectedError: _Problem(502, "Plug Chat redirected the request", _REFUSED),
     UnexpectedStatusError: _Problem(502, "Unexpected response from Plug Chat", _REFUSED),
-    ResponseError: _Problem(502, "Unexpected response from Plug Chat", "The response is not a list of chats."),
+    ResponseError: _Problem(502, "Unexpected response from Plug Chat", "The response is not what Plug Chat documents."),
     PaginationError: _Problem(502, "Inconsistent list from Plug Chat", "The pages do not make up a list."),
-    SessionStateError: _Problem(
-        503, "This service is not ready", "Its session is not open: it is starting or stopping. Try again later."
-    ),
     OutputError: _Problem(500, "This service can't write a file", _SEE_LOG),
     ConfigurationError: _Problem(500, "This service is misconfigured", _SEE_LOG),
     PlugChatError: _Problem(500, "This service has failed", _SEE_LOG),
 }
+_STOPPING: Final = _Problem(503, "This service is stopping", "Its session is closed. Try again later.")
 
 
 def add_problem_handlers(app: FastAPI) -> None:
     """Make the application respond to PlugChatErrors with problem details (RFC 9457, application/problem+json).
 
     - 429, with its Retry-After: rate limited.
-    - 500: a wrong argument or configuration, or a file that can't be written.
+    - 404: the path names an account that does not exist, for `PlugChatAccountDep`.
+    - 500: a wrong argument or configuration, a session that is not open, or a file that can't be written.
     - 502: a refusal (401, 403, 405, 415), a lost connection, an unexpected response, or an upstream fault.
-    - 503: an upstream fault with a Retry-After, a phone that is not connected, or a session that is not open.
+    - 503: an upstream fault with a Retry-After, a phone that is not connected, or an application that is stopping.
     - 504: a timeout.
 
     `type` is the error's page in the documentation. The response holds neither token nor URL nor anything from the
@@ -98,26 +98,38 @@ def add_problem_handlers(app: FastAPI) -> None:
     """
     # Starlette also calls it for websockets, and ignores its result there.
     app.add_exception_handler(PlugChatError, cast("Callable[[Request, Exception], Awaitable[Response]]", _respond))
+    app.add_exception_handler(
+        UnknownAccountError, cast("Callable[[Request, Exception], Awaitable[Response]]", _respond_not_found)
+    )
     describe(app)
+
+
+async def _respond_not_found(_: Request, error: Exception) -> Response:
+    assert isinstance(error, UnknownAccountError), "it is registered for these only"
+    return _response(_Problem(error.status_code, "Not Found", error.detail), "about:blank")
 
 
 async def _respond(connection: Request | WebSocket, error: Exception) -> Response | None:
     assert isinstance(error, PlugChatError), "it is registered for these only"
-    problem = _problem_of(error)
-    status = problem.status
+    stopping = isinstance(error, SessionStateError) and is_stopping(connection)
+    problem = _STOPPING if stopping else _problem_of(error)
     headers: dict[str, str] = {}
     retry_after = error.retry_after if isinstance(error, RateLimitedError | ServerError) else None
     if retry_after is not None:
         headers["Retry-After"] = str(math.ceil(min(retry_after, _MAX_RETRY_AFTER)))
-        status = 503 if isinstance(error, ServerError) else status
+        problem = evolve(problem, status=503) if isinstance(error, ServerError) else problem
     if isinstance(connection, WebSocket):
         log_response(error, connection.scope, "closed")
         with suppress(RuntimeError):  # it may be closed
             await connection.close(_INTERNAL_ERROR)
         return None
-    log_response(error, connection.scope, status)
-    body = {"type": error.docs_url, "title": problem.title, "status": status, "detail": problem.detail}
-    return JSONResponse(body, status, headers, media_type="application/problem+json")
+    log_response(error, connection.scope, problem.status)
+    return _response(problem, error.docs_url, headers)
+
+
+def _response(problem: _Problem, kind: str, headers: Mapping[str, str] | None = None) -> Response:
+    body = {"type": kind, "title": problem.title, "status": problem.status, "detail": problem.detail}
+    return JSONResponse(body, problem.status, headers, media_type="application/problem+json")
 
 
 def _problem_of(error: PlugChatError) -> _Problem:

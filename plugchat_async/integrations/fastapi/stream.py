@@ -3,15 +3,17 @@
 import asyncio
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import aclosing, suppress
-from typing import Final
+from typing import Any, ClassVar, Final
 
+from attrs import frozen
 from fastapi.responses import Response
 from starlette.background import BackgroundTask
 from starlette.types import Message, Receive, Scope, Send
 
 from plugchat_async._internal.tasks import cancel_all
+from plugchat_async._items import ListItem
 from plugchat_async._pagination.chat_walk import ChatWalk
-from plugchat_async.errors import InvalidValueError, PlugChatError
+from plugchat_async.errors import InvalidTypeError, InvalidValueError, PlugChatError
 from plugchat_async.export.csv_and_json import to_json
 from plugchat_async.integrations.fastapi.log import log_response
 from plugchat_async.models import Chat, Page
@@ -36,23 +38,37 @@ class ChatStream(Response):
     BrokenStreamError. The walk is closed at the end, and at once when the client disconnects. A ChatStream can be sent
     once; a second time raises InvalidValueError.
 
+    For another list, derive a class with `item = Contact`: it streams `iter_contacts()`.
+
     Args:
         walk: `iter_pages(...)`, `iter_chats(...)` or `walk_chats(...)` of a session. Pages cost less: each is sent as a
             whole.
         status_code: The response's status (default 200).
         headers: The response's headers (default None).
         background: A task to run after the response (default None).
+
+    Attributes:
+        item: The class of what is streamed: Chat, or in a derived class that of another list.
+
+    Raises:
+        InvalidTypeError: `walk` is none, such as a list.
     """
 
     media_type = "application/x-ndjson"
+    item: ClassVar[type[Any]] = Chat
 
     def __init__(
         self,
-        walk: AsyncGenerator[Chat, None] | AsyncGenerator[Page, None] | ChatWalk,
+        walk: AsyncGenerator[ListItem, None] | AsyncGenerator[Page[Any], None] | ChatWalk[Any],
         status_code: int = 200,
         headers: Mapping[str, str] | None = None,
         background: BackgroundTask | None = None,
     ) -> None:
+        if not _is_walk(walk):
+            raise InvalidTypeError(
+                f"{type(self).__name__} takes a walk, got {type(walk).__name__}",
+                "Pass what iter_pages(...), iter_chats(...) or walk_chats(...) returns, without `await`.",
+            )
         super().__init__(None, status_code, headers, background=background)
         # Set for the empty body above. The length of a stream is not known.
         del self.headers["content-length"]
@@ -110,10 +126,24 @@ class ChatStream(Response):
 
     async def _send_chats(self, send: Send) -> None:
         async for item in self._walk:
-            chats = item.chats if isinstance(item, Page) else (item,)
+            chats = _chats_of(item)
+            for wrong in (chat for chat in chats if not isinstance(chat, self.item)):
+                name = type(wrong).__name__
+                raise InvalidTypeError(
+                    f"{type(self).__name__} streams {self.item.__name__}, got {name}",
+                    f"Derive a class from ChatStream with `item = {name}`.",
+                )
             body = "".join(f"{to_json(chat)}\n" for chat in chats).encode()
             del item, chats  # not kept in memory while the next one is fetched
             await send({"type": "http.response.body", "body": body, "more_body": True})
+
+
+def _chats_of(item: Page[Any] | ListItem) -> tuple[Any, ...]:
+    return item.chats if isinstance(item, Page) else (item,)
+
+
+def _is_walk(value: object) -> bool:
+    return isinstance(value, AsyncGenerator | ChatWalk)
 
 
 async def _give_up(send: Send) -> None:
@@ -125,14 +155,25 @@ async def _give_up(send: Send) -> None:
 
 async def _break_off(scope: Scope, send: Send, error: Exception) -> None:
     """Break the connection, and raise BrokenStreamError. Exception handlers would answer the error itself."""
-    # Starlette's middlewares end a response properly before they raise its error. So sending is made to fail: servers
-    # refuse a body of type str.
+    ours = isinstance(error, PlugChatError)
+    message = f"the stream was broken off: {error if ours else type(error).__name__}"
+    # Starlette's middlewares end a response properly before they raise its error. So sending is made to fail.
     with suppress(Exception):
-        await send({"type": "http.response.body", "body": "broken off", "more_body": True})
+        await send({"type": "http.response.body", "body": _Unsendable(message), "more_body": True})
     if not isinstance(error, PlugChatError):
-        raise BrokenStreamError(f"the stream was broken off: {type(error).__name__}") from error
+        raise BrokenStreamError(message) from error
     log_response(error, scope, "broken off")
-    raise BrokenStreamError(f"the stream was broken off: {error}") from None
+    raise BrokenStreamError(message) from None
+
+
+@frozen
+class _Unsendable:
+    """A body that can't be sent: whoever looks at its length gets a BrokenStreamError, which is then in the log."""
+
+    message: str
+
+    def __len__(self) -> int:
+        raise BrokenStreamError(self.message)
 
 
 def _reporting_disconnect(send: Send) -> Send:

@@ -25,6 +25,8 @@ MAX_SECONDS = 20.0
 MAX_WAIT = 2.0
 # Seconds for one page, its waits included: RetryPolicy's default.
 DEADLINE = 60.0
+# Seconds for which a 429 holds an account at most.
+MAX_HOLD = 600.0
 
 
 def counted(chats: int, problems: Sequence[Problem]) -> object:
@@ -161,6 +163,7 @@ async def _try(row: Row, peer: Peer, fake: FakeTime, verdict: Verdict) -> None:
             verdict.problems.append(f"it took {verdict.seconds:.1f} s")
         if row.usable:
             await peer.heal()
+            fake.now += MAX_HOLD
             verdict.expect("the session afterwards", await _afterwards(session), "works")
 
 

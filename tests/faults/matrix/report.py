@@ -36,7 +36,10 @@ _INTROS = {
         'The gateway refuses with a text, `{"error": …}`, under 200, 400, 401, 403 or 404. Each line\n'
         "was tested with all five, unless it names one."
     ),
-    "Retry-After": "The status is 429. The fault is the header's value. The date is Sun, 09 Sep 2001 01:46:40 GMT.",
+    "Retry-After": (
+        "The status is 429. The fault is the header's value. The date is Sun, 09 Sep 2001 01:46:40 GMT. A longer wait\n"
+        "than the policy allows holds the account, for ten minutes at most: until then, nothing is sent."
+    ),
     "RateLimit-Reset": "The status is 429, the date is the same. There is no Retry-After, unless the line names one.",
     "Pages": (
         "A list of 25 chats is read in pages of 10, except in the last line. The first walk over a server checks how\n"
