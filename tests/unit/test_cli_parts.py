@@ -38,7 +38,7 @@ from plugchat_async.cli.lists import contacts_table, pending_table
 from plugchat_async.cli.progress import bulk_progress, waiting
 from plugchat_async.cli.signals import StoppedError, ended_by_signals
 from plugchat_async.cli.simulate import _serve
-from plugchat_async.cli.terminal import render_table
+from plugchat_async.cli.terminal import marked_line, render_table
 from plugchat_async.cli.watch import _line
 from plugchat_async.export.csv_and_json import event_to_json, to_json
 from plugchat_async.testing import PlugChatSimulator
@@ -248,3 +248,16 @@ async def test_who_serves_other_machines_is_told_its_address(
     assert err == f"{expected}serving 1 chat; press Ctrl-C to stop\n"
     with pytest.raises(asyncio.CancelledError):
         await serving
+
+
+@pytest.mark.parametrize("is_terminal", [True, False])
+def test_what_is_too_long_for_a_line_stays_whole(monkeypatch: pytest.MonkeyPatch, is_terminal: bool) -> None:
+    """So a URL can be copied. All else is broken between words, and nothing is in a pipe."""
+    monkeypatch.setenv("COLUMNS", "40")
+    url = f"https://127.0.0.1:9/{'long/' * 20}end"
+    told = f"Use the service's own URL in place of {url}, and nothing else."
+    out = Terminal() if is_terminal else io.StringIO()
+    written = re.sub(r"\x1b\[[0-9;]*m", "", marked_line("what to do:", "bold", told, out))
+    assert f" {url}," in written
+    assert " ".join(written.split()) == f"what to do: {told}"
+    assert len(written.splitlines()) == (4 if is_terminal else 1)
