@@ -223,7 +223,7 @@ def test_a_malformed_file_is_told_before_anything_is_fetched(
     assert cli.run(["bulk", str(accounts), "-o", str(accounts.parent / "out")]) == 2
     printed = capsys.readouterr()
     assert message in printed.err
-    assert "first line names the columns" in printed.err
+    assert "what to do: " in printed.err
     assert SECRET not in printed.err + printed.out
     assert not (accounts.parent / "out").exists()
     assert sim.requests == []
