@@ -69,6 +69,8 @@ class _Saved:
         config = unpack(walk.strip(), CHATS_PATH).config
         values: dict[str, Any] = json.loads(more) if more.strip() else {}
         place, target, lines = values.get("place"), values.get("target"), values.get("lines")
+        if target is None and place is not None:  # an earlier version told of files only
+            target = {"kind": "file", "inode": place["inode"]}
         return cls(
             walk.strip(),
             values.get("format"),

@@ -315,7 +315,9 @@ def test_a_checkpoint_of_an_earlier_version(
     assert_each_once(account, capsys.readouterr().out)
 
 
-@pytest.mark.parametrize("more", ["[]", "{", '{"place": 3}', '{"place": {"device": "x"}}'])
+@pytest.mark.parametrize(
+    "more", ["[]", "{", '{"place": 3}', '{"target": {"kind": "x", "inode": 1}}', '{"place": {"device": "x"}}']
+)
 def test_a_second_line_that_is_none(
     account: PlugChatSimulator, checkpoint: Path, command: list[str], capsys: pytest.CaptureFixture[str], more: str
 ) -> None:
@@ -566,6 +568,29 @@ def test_a_file_that_was_moved_away(
     assert [part.count("phone,") for part in parts] == [1, 1]
     found = [id_ for part in parts for id_ in ids_in("csv", part)]
     assert sorted(found) == sorted(chat.id for chat in account.chats)
+
+
+def test_an_earlier_version_told_of_files_only(
+    account: PlugChatSimulator,
+    checkpoint: Path,
+    command: list[str],
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """And of no number of chats."""
+    file = tmp_path / "all.jsonl"
+    account.script(*[Fault.none()] * 2, Fault.status(401))
+    assert run_onto(file, command, monkeypatch) == 2
+    walk, more = checkpoint.read_text().splitlines()
+    known = {name: value for name, value in json.loads(more).items() if name not in ("target", "lines")}
+    checkpoint.write_text(f"{walk}\n{json.dumps(known)}\n")
+    capsys.readouterr()
+    assert cli.run(command) == 2
+    told = f"the checkpoint {checkpoint} is of the chats that went to a file, and this is a pipe"
+    assert told in capsys.readouterr().err
+    assert run_onto(file, command, monkeypatch) == 0
+    assert_each_once(account, file.read_text())
 
 
 def test_a_target_is_free_before_the_first_line(
