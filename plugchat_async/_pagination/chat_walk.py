@@ -22,7 +22,7 @@ from plugchat_async._pagination.walk_context import WalkContext, WalkStats
 from plugchat_async._pagination.walk_reporter import WalkReporter
 from plugchat_async._pagination.walk_steps import Step, YieldPage, advance
 from plugchat_async.errors import PlugChatError, SessionStateError
-from plugchat_async.models import Chat, ChatList, Page, WalkReport
+from plugchat_async.models import ItemList, Page, WalkReport
 from plugchat_async.server_traits import ServerTraits
 
 # Sent into a walk where it is not looked at.
@@ -162,8 +162,7 @@ class ChatWalk(Generic[ItemT]):
 
         If it fails, its error has no `checkpoint`, but the walk has: it yields all chats that you have not got.
         """
-        # A notebook shows chats as a table.
-        chats = cast("list[ItemT]", ChatList() if self._source.item is Chat else list[ItemT]())
+        chats = ItemList[ItemT]()
         try:
             while (page := await self.next_page()) is not None:
                 chats += page.chats

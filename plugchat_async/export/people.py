@@ -6,7 +6,7 @@ from typing import Any
 
 from attrs import evolve
 
-from plugchat_async.models import Chat, ChatList
+from plugchat_async.models import Chat, ItemList
 
 
 def merge_people(chats: Iterable[Chat]) -> list[Chat]:
@@ -36,7 +36,7 @@ def merge_people(chats: Iterable[Chat]) -> list[Chat]:
         lid = _lid_of(chat)
         key = number if lid is None else (lid, _phone_of(chat) or first_phones[lid])
         people.setdefault(key, []).append(chat)
-    return ChatList(person[0] if len(person) == 1 else _merge(person) for person in people.values())
+    return ItemList(person[0] if len(person) == 1 else _merge(person) for person in people.values())
 
 
 def _lid_of(chat: Chat) -> str | None:
