@@ -79,6 +79,13 @@ def check_item(item: object) -> None:
         )
 
 
+def item_hint(got: type) -> str:
+    """Return what to do, in words, about something of a class where items of another class are expected."""
+    if has(got) and "phone" in columns_of(got):
+        return f"Pass item={got.__name__}, the class of the items."
+    return "Pass the items themselves, such as plugchat.iter_chats() or a list of Chat."
+
+
 @cache
 def columns_of(item: Any) -> tuple[str, ...]:
     """Return the names of the fields of a class of items, in order: the columns of an export."""

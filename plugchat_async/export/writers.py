@@ -14,7 +14,7 @@ from plugchat_async._internal.files import AtomicFile, FileOptions, open_files_h
 from plugchat_async._internal.iterables import Source
 from plugchat_async._internal.threads import Threads
 from plugchat_async._internal.validation import check_choice
-from plugchat_async._items import T, check_item
+from plugchat_async._items import T, check_item, item_hint
 from plugchat_async._optional_extras import needing
 from plugchat_async._pagination.chat_walk import ChatWalk
 from plugchat_async.errors import InvalidValueError
@@ -278,7 +278,7 @@ async def _write(
     chats: Items, file_format: FileFormat, file: PathLike, item: type[Any], dialect: CsvDialect = "rfc4180"
 ) -> int:
     check_item(item)
-    source: Source[AttrsInstance] = Source("chats", chats, item)
+    source: Source[AttrsInstance] = Source("chats", chats, item, hint=item_hint)
     threads = Threads(1)
     try:
         async with threads.entered(lambda: _discarded(file_format, Path(file), item, dialect)) as writer:

@@ -19,6 +19,7 @@ from plugchat_async import (
     InvalidValueError,
     ItemList,
     MissingExtraError,
+    Page,
     PendingChat,
     PlugChatSession,
     WalkReport,
@@ -108,6 +109,19 @@ async def test_what_is_no_chat_is_refused(to: Callable[[Any], Any]) -> None:
 
     async def texts() -> AsyncIterator[Any]:
         yield "x"
+
+    async def list_chats() -> Any:
+        """Which somebody does not await."""
+
+    forgotten: Any = list_chats()
+    with pytest.raises(InvalidTypeError, match="chats must be an iterable or async .*, got coroutine") as caught:
+        to(forgotten)
+    forgotten.close()
+    assert caught.value.hint == "Await it first: it comes from a call."
+    pages: Any = [Page(1, 1, (), b"[]")]
+    with pytest.raises(InvalidTypeError, match="chats must yield Chat, got Page") as caught:
+        to(pages)
+    assert caught.value.hint == "Pass the items themselves, such as plugchat.iter_chats() or a list of Chat."
 
     with pytest.raises(InvalidTypeError, match="chats must be an iterable or async iterable of Chat, got NoneType"):
         to(None)
