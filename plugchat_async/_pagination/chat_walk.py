@@ -3,7 +3,6 @@
 import asyncio
 from collections.abc import AsyncIterator, Sequence
 from functools import partial
-from types import TracebackType
 from typing import Any, Final, Generic, Self, cast
 
 from attrs import evolve
@@ -29,6 +28,7 @@ from plugchat_async.server_traits import ServerTraits
 _NOTHING: Final[Page[Any]] = Page(1, 1, (), b"")
 # `WalkReport.reason` of a walk that was left, or that has reached its `limit`.
 LEFT: Final = "the caller ended the walk"
+_CLOSED_HINT: Final = "Keep what it has yielded, begin another walk, or go on with `resume=walk.checkpoint`."
 
 
 class ChatWalk(Generic[ItemT]):
@@ -44,7 +44,8 @@ class ChatWalk(Generic[ItemT]):
     each further step raises the same error; resume it with `checkpoint`.
 
     `async with` or `aclose` end a walk early: prefetched requests are cancelled. Without `prefetch`, no request is in
-    flight between two steps. One task at a time may iterate.
+    flight between two steps. One task at a time may iterate. A walk that was closed, also by `to_list` or a function
+    that has written it to a file, is not iterated again: it raises a SessionStateError.
     """
 
     def __init__(
@@ -82,8 +83,7 @@ class ChatWalk(Generic[ItemT]):
         # The page of a checkpoint, until the account's token is known.
         self._withheld: Page[ItemT] | None = page if page.chats and not is_known else None
         self._page: Page[ItemT] = page if is_known else _NOTHING
-        self._chats = self._page.chats
-        self._yielded = 0
+        self._chats, self._yielded = self._page.chats, 0
         self._stats.chats += len(self._chats)
         left = None if settings.limit is None else settings.limit - len(page.chats)
         self._prefetcher = Prefetcher(fetch, settings.prefetch, state.config.stop_on, place_to_stop(state, left))
@@ -95,7 +95,7 @@ class ChatWalk(Generic[ItemT]):
         self._steps = walk(state, context)
         # The request or the page that comes next, or None at the end of the list. `_state` is true to it.
         self._step: Step | None = None
-        self._left = settings.limit
+        self._left, self._closed = settings.limit, False
         # The task that is waiting for a page, and the event of its end if another task closes the walk.
         self._reader: asyncio.Task[Any] | None = None
         self._interrupted: asyncio.Event | None = None
@@ -111,12 +111,11 @@ class ChatWalk(Generic[ItemT]):
     async def __aenter__(self) -> Self:
         return self
 
-    async def __aexit__(
-        self, exc_type: type[BaseException] | None, exc: BaseException | None, tb: TracebackType | None
-    ) -> None:
+    async def __aexit__(self, *_: object) -> None:
         await self.aclose()
 
     def __aiter__(self) -> Self:
+        self._check_open()
         return self
 
     async def __anext__(self) -> ItemT:
@@ -131,7 +130,7 @@ class ChatWalk(Generic[ItemT]):
             PageLimitError: The list has not ended after `max_pages`.
             PaginationError: The server caps `page_size`, so that `start_page` means another page.
             ConsistencyError: `require_verified` is set, and the walk is not verified.
-            SessionStateError: Another task is iterating this walk.
+            SessionStateError: Another task is iterating this walk; from `aiter` and `pages`, it was closed.
         """
         if (self._yielded == len(self._chats) or self._left == 0) and not await self._read_page():
             raise StopAsyncIteration
@@ -145,6 +144,7 @@ class ChatWalk(Generic[ItemT]):
 
         The last page is cut at `limit`. Empty pages are not yielded. It raises what `anext` of the walk raises.
         """
+        self._check_open()
         return PageIterator(self.next_page)
 
     async def next_page(self) -> Page[ItemT] | None:
@@ -158,10 +158,11 @@ class ChatWalk(Generic[ItemT]):
         return self._page if len(chats) == len(self._chats) else evolve(self._page, chats=chats)
 
     async def to_list(self) -> list[ItemT]:
-        """Return the chats that are left, and end the walk. It raises what `anext` of the walk raises.
+        """Return the chats that are left, and close the walk. It raises what `aiter` and `anext` of the walk raise.
 
         If it fails, its error has no `checkpoint`, but the walk has: it yields all chats that you have not got.
         """
+        self._check_open()
         chats = ItemList[ItemT]()
         try:
             while (page := await self.next_page()) is not None:
@@ -184,9 +185,8 @@ class ChatWalk(Generic[ItemT]):
     @property
     def report(self) -> WalkReport:
         """What the walk has done so far, and whether it is known to have missed nothing."""
-        stats, ending = self._stats, self._ending
-        if ending is None:
-            ending = "the walk has not ended"
+        stats = self._stats
+        ending = "the walk has not ended" if self._ending is None else self._ending
         next_page = self._step.page.chats if isinstance(self._step, YieldPage) else ()
         elapsed = self._elapsed
         if elapsed is None:
@@ -208,9 +208,9 @@ class ChatWalk(Generic[ItemT]):
     def checkpoint(self) -> str:
         """A string to resume the walk with, valid at any moment: it covers exactly the chats that were yielded.
 
-        It has the key of each chat that was read (phone and lid) and, in the middle of a page, the
-        chats that were read but not yielded. Keep it as private as the chats. It packs what is new since the last
-        checkpoint; the first one of a million chats takes a second: use `checkpoint_async`.
+        It has the key of each chat that was read (phone and lid) and, in the middle of a page, the chats that were read
+        but not yielded: keep it private. It packs what is new since the last one; the first one of a million chats
+        takes a second: use `checkpoint_async`.
         """
         pending: tuple[Any, ...] = self._chats[self._yielded :] if self._withheld is None else self._withheld.chats
         if isinstance(self._step, YieldPage):
@@ -236,7 +236,7 @@ class ChatWalk(Generic[ItemT]):
         """End the walk: cancel its requests, and report. It can be called again."""
         if self._ending is None:
             self._ending = LEFT
-        self._left = 0  # the chats that are left stay in the checkpoint
+        self._closed, self._left = True, 0  # the chats that are left stay in the checkpoint
         if self._reader not in (None, asyncio.current_task()):
             if self._interrupted is None:
                 self._interrupted = asyncio.Event()
@@ -249,6 +249,10 @@ class ChatWalk(Generic[ItemT]):
         await self.aclose()
         self._error = self._failure = None  # the frames of an error hold the walk
         await finish_in_turns(self._state.free())
+
+    def _check_open(self) -> None:
+        if self._closed and self._error is None:  # else that comes again
+            raise SessionStateError("this walk was closed: it yields no more", _CLOSED_HINT)
 
     async def _read_page(self) -> bool:
         """Read the next page. Return whether there is one; if not, the walk is over."""
