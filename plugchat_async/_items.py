@@ -46,7 +46,10 @@ class ListItem:
 
     @property
     def id(self) -> str:
-        """The address: the phone, else the lid. Messages can be sent to it. "" if there is neither."""
+        """The address: the phone, else the lid. Messages can be sent to it. "" if there is neither.
+
+        It is not a key: one person may have several rows, with one address or two. See `merge_people`.
+        """
         return self.phone or self.lid or ""
 
     def to_dict(self) -> dict[str, Any]:
