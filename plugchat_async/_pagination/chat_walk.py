@@ -12,7 +12,7 @@ from plugchat_async._items import ItemT
 from plugchat_async._pagination.account_mark import Fingerprint, WalkMark
 from plugchat_async._pagination.checkpoint import CheckpointPacker, restored
 from plugchat_async._pagination.options import WalkSettings
-from plugchat_async._pagination.page_source import PageIterator, PageSource
+from plugchat_async._pagination.page_source import PageIterator, PageSource, walk_closed
 from plugchat_async._pagination.prefetch import Prefetcher, place_to_stop
 from plugchat_async._pagination.server_traits import ListMemory, size_up_to
 from plugchat_async._pagination.step_answers import REQUESTS, StepAnswers
@@ -28,7 +28,6 @@ from plugchat_async.server_traits import ServerTraits
 _NOTHING: Final[Page[Any]] = Page(1, 1, (), b"")
 # `WalkReport.reason` of a walk that was left, or that has reached its `limit`.
 LEFT: Final = "the caller ended the walk"
-_CLOSED_HINT: Final = "Keep what it has yielded, begin another walk, or go on with `resume=walk.checkpoint`."
 
 
 class ChatWalk(Generic[ItemT]):
@@ -252,7 +251,7 @@ class ChatWalk(Generic[ItemT]):
 
     def _check_open(self) -> None:
         if self._closed and self._error is None:  # else that comes again
-            raise SessionStateError("this walk was closed: it yields no more", _CLOSED_HINT)
+            raise walk_closed()
 
     async def _read_page(self) -> bool:
         """Read the next page. Return whether there is one; if not, the walk is over."""
