@@ -184,8 +184,9 @@ class ChatWalk(Generic[ItemT]):
     @property
     def report(self) -> WalkReport:
         """What the walk has done so far, and whether it is known to have missed nothing."""
-        stats = self._stats
-        ending = "the walk has not ended" if self._ending is None else self._ending
+        stats, ending = self._stats, self._ending
+        if ending is None:
+            ending = "the walk has not ended"
         next_page = self._step.page.chats if isinstance(self._step, YieldPage) else ()
         elapsed = self._elapsed
         if elapsed is None:
