@@ -17,7 +17,7 @@ from plugchat_async import Chat, InvalidValueError
 from plugchat_async._internal.files import AtomicFile, output_errors
 from plugchat_async.cli.terminal import escape_json, printable, render_table
 from plugchat_async.export.csv_and_json import CsvDialect, csv_header, to_csv, to_json
-from plugchat_async.export.writers import require_library, write_parquet, write_xlsx
+from plugchat_async.export.writers import check_not_compressed, require_library, write_parquet, write_xlsx
 
 OutputFormat = Literal["table", "json", "jsonl", "csv", "parquet", "xlsx"]
 # What --format and --csv say together: excel is CSV for spreadsheets.
@@ -55,10 +55,12 @@ def choose_format(given: OutputFormat | None, output: Path | None, dialect: CsvD
     """Return the given format, or the one that fits the dialect of CSV, the file's name or stdout.
 
     Raises:
-        InvalidValueError: The file's name has an unknown suffix, the format can't go to stdout, or the dialect is one
-            of another format.
+        InvalidValueError: The file's name has an unknown suffix, or that of a compression, the format can't go to
+            stdout, or the dialect is one of another format.
         MissingExtraError: The format's library is not installed.
     """
+    if output is not None:
+        check_not_compressed(output)
     if given is None and output is None and dialect == "excel":
         return "excel"
     if given is None and output is None:
