@@ -46,7 +46,10 @@ class ListItem:
 
     @property
     def id(self) -> str:
-        """The address: the phone, else the lid. Messages can be sent to it. "" if there is neither."""
+        """The address: the phone, else the lid. Messages can be sent to it. "" if there is neither.
+
+        It is not a key: one person may have several rows, with one address or two. See `merge_people`.
+        """
         return self.phone or self.lid or ""
 
     def to_dict(self) -> dict[str, Any]:
@@ -77,6 +80,13 @@ def check_item(item: object) -> None:
         raise InvalidTypeError(
             f"item must be an attrs class, got {got[:80]}", "Pass the class of the items, such as Contact."
         )
+
+
+def item_hint(got: type) -> str:
+    """Return what to do, in words, about something of a class where items of another class are expected."""
+    if has(got) and "phone" in columns_of(got):
+        return f"Pass item={got.__name__}, the class of the items."
+    return "Pass the items themselves, such as plugchat.iter_chats() or a list of Chat."
 
 
 @cache

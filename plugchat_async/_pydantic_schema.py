@@ -63,13 +63,14 @@ def described_by(client: ClientSchema) -> Callable[[_Class], _Class]:
     return decorate
 
 
-def described_as_list(cls: type[list[Any]], item: type[Any]) -> None:
-    """Let pydantic take a class for a list of items. What it makes of JSON is of the class again."""
+def described_as_list(cls: type[list[Any]]) -> None:
+    """Let pydantic take a generic class for a list of items. What it makes of JSON is of the class again."""
 
-    def core_schema(_: type[Any], __: object, handler: "GetCoreSchemaHandler") -> "CoreSchema":
+    def core_schema(_: type[Any], source: object, handler: "GetCoreSchemaHandler") -> "CoreSchema":
         from pydantic_core import core_schema as schemas  # noqa: PLC0415 - see above
 
-        return schemas.no_info_after_validator_function(cls, schemas.list_schema(handler.generate_schema(item)))
+        items = [handler.generate_schema(item) for item in get_args(source)]
+        return schemas.no_info_after_validator_function(cls, schemas.list_schema(*items))
 
     setattr(cls, "__get_pydantic_core_schema__", classmethod(core_schema))  # noqa: B010 - a list has no such attribute
 

@@ -154,7 +154,7 @@ class TokenError(ConfigurationError):
 
 
 class SessionStateError(ConfigurationError, RuntimeError):
-    """The session is not open, is closed, or belongs to another event loop."""
+    """The session or walk is not open, is closed, or belongs to another event loop or task."""
 
     advice: ClassVar[str] = "Use the session inside `async with PlugChatSession(...)`."
 

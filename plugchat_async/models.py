@@ -4,10 +4,9 @@ import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from functools import cached_property
-from itertools import islice
 from typing import Any, ClassVar, Final, Generic, Literal, Self, SupportsIndex, TypeAlias, overload
 
-from attrs import asdict, field, frozen
+from attrs import asdict, field, frozen, has
 
 from plugchat_async._client_schemas import (
     ACCOUNT_STATUS,
@@ -21,7 +20,7 @@ from plugchat_async._client_schemas import (
 from plugchat_async._error_details import Problem, read_headers, request_id_of
 from plugchat_async._internal.html import html_table
 from plugchat_async._internal.lenient_json import parse_rows
-from plugchat_async._items import ItemT, ListItem, columns_of, getter_of, naive_utc
+from plugchat_async._items import ItemT, ListItem, columns_of, getter_of, naive_utc, noun_of
 from plugchat_async._pydantic_schema import described_as_list, described_by, like_dataclass
 
 ChatKind: TypeAlias = Literal["person", "group", "broadcast", "channel", "status"]
@@ -177,35 +176,57 @@ class Page(Generic[ItemT]):
         return parse_rows(self.raw)
 
 
-class ChatList(list[Chat]):
-    """The list that `list_chats`, `ChatWalk.to_list` and `merge_people` return. Notebooks show it as a table."""
+class ItemList(list[ItemT]):
+    """The list of chats, contacts or other items that `list_chats`, `ChatWalk.to_list` and `merge_people` return.
+
+    Notebooks show it as a table. Its slices are ItemLists, too; of a selection, make one:
+
+        ItemList(chat for chat in chats if chat.unread)
+    """
 
     __slots__ = ()
 
     @overload
-    def __getitem__(self, index: SupportsIndex, /) -> Chat: ...
+    def __getitem__(self, index: SupportsIndex, /) -> ItemT: ...
     @overload
     def __getitem__(self, index: slice, /) -> Self: ...
-    def __getitem__(self, index: SupportsIndex | slice, /) -> Chat | Self:
-        """Return a chat, or some of them, which are a ChatList again."""
+    def __getitem__(self, index: SupportsIndex | slice, /) -> ItemT | Self:
+        """Return an item, or some of them, which are an ItemList again."""
         return type(self)(super().__getitem__(index)) if isinstance(index, slice) else super().__getitem__(index)
 
-    def _repr_html_(self) -> str:
-        rows = ((chat.name, chat.id, chat.kind, chat.unread, _minute(chat)) for chat in islice(self, _SHOWN_CHATS))
-        note = f"{len(self):,} chats" + (f", the first {_SHOWN_CHATS} are shown" if len(self) > _SHOWN_CHATS else "")
-        return html_table(rows, header=("name", "id", "kind", "unread", "last message (UTC)"), note=note)
+    def _repr_html_(self) -> str | None:
+        if not self or not has(type(self[0])):
+            return None
+        kind: Any = type(self[0])
+        names = _CHAT_TABLE if issubclass(kind, Chat) else [name for name in columns_of(kind) if name != _PICTURE]
+        rows = [[getattr(item, name, None) for name in names] for item in self[:_SHOWN_ITEMS]]
+        is_time = [any(isinstance(value, datetime) for value in column) for column in zip(*rows, strict=True)]
+        words = [name.replace("_", " ") for name in names]
+        header = [f"{word} (UTC)" if timed else word for word, timed in zip(words, is_time, strict=True)]
+        note = f"{len(self):,} {noun_of(kind)}{'' if len(self) == 1 else 's'}"
+        if len(self) > _SHOWN_ITEMS:
+            note += f", the first {_SHOWN_ITEMS} are shown"
+        return html_table(([_cell(value) for value in row] for row in rows), header=header, note=note)
+
+    def _repr_pretty_(self, printer: Any, _cycle: bool) -> None:  # noqa: FBT001 - as IPython calls it
+        """Print the first items. A notebook saves this text beside the table, and IPython in a terminal shows it."""
+        more = len(self) - _PRINTED_ITEMS
+        text = repr(list(self[:_PRINTED_ITEMS]))
+        printer.text(f"{text[:-1]}, … {more:,} more]" if more > 0 else text)
 
 
+_CHAT_TABLE: Final = ("name", "id", "kind", "unread", "last_message_time")
+_PICTURE: Final = "profile_thumbnail"  # a long URL
 # As many rows as pandas shows.
-_SHOWN_CHATS: Final = 60
+_SHOWN_ITEMS: Final = 60
+_PRINTED_ITEMS: Final = 3
 
 
-def _minute(chat: Chat) -> str | None:
-    time = chat.last_message_time
-    return None if time is None else naive_utc(time).isoformat(" ", "minutes")
+def _cell(value: object) -> object:
+    return naive_utc(value).isoformat(" ", "minutes") if isinstance(value, datetime) else value
 
 
-described_as_list(ChatList, Chat)
+described_as_list(ItemList)
 
 
 @described_by(ACCOUNT_STATUS)

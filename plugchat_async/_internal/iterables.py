@@ -1,6 +1,7 @@
 """Items one by one, from an iterable or an async iterable."""
 
 import asyncio
+import inspect
 from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Iterator
 from functools import partial
 from typing import Final, Generic, TypeVar, cast
@@ -22,12 +23,23 @@ class Source(Generic[T]):
         things: The iterable.
         kind: The class of the items. InvalidTypeError is raised, here or by `next`, if it is another.
         wanted: Returns whether to keep an item (default None: all are kept).
+        hint: Returns what to do, in words, about something of a class that is neither an iterable nor an item (default:
+            the error's own advice).
     """
 
-    def __init__(self, name: str, things: object, kind: type[T], wanted: Callable[[T], bool] | None = None) -> None:
+    def __init__(
+        self,
+        name: str,
+        things: object,
+        kind: type[T],
+        wanted: Callable[[T], bool] | None = None,
+        *,
+        hint: Callable[[type], str] = lambda _: "",
+    ) -> None:
         self._name = name
         self._kind = kind
         self._wanted = wanted
+        self._hint = hint
         self._lock = asyncio.Lock()
         self._ended = False
         self._iterator: Iterator[object] | AsyncIterator[object]
@@ -37,7 +49,8 @@ class Source(Generic[T]):
             self._iterator = iter(cast("Iterable[object]", things))
         else:
             raise InvalidTypeError(
-                f"{name} must be an iterable or async iterable of {kind.__name__}, got {type(things).__name__}"
+                f"{name} must be an iterable or async iterable of {kind.__name__}, got {type(things).__name__}",
+                "Await it first: it comes from a call." if inspect.isawaitable(things) else hint(type(things)),
             )
 
     def take_all(self) -> list[T]:
@@ -73,8 +86,9 @@ class Source(Generic[T]):
         if thing is _END:
             return None
         if not isinstance(thing, self._kind):
-            kind = type(thing).__name__
+            kind = type(thing)
             del thing  # it may be a token
-            raise InvalidTypeError(f"{self._name} must yield {self._kind.__name__}, got {kind}")
+            problem = f"{self._name} must yield {self._kind.__name__}, got {kind.__name__}"
+            raise InvalidTypeError(problem, self._hint(kind))
         self._ended = False
         return thing if self._wanted is None or self._wanted(thing) else None

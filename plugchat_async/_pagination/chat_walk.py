@@ -3,7 +3,6 @@
 import asyncio
 from collections.abc import AsyncIterator, Sequence
 from functools import partial
-from types import TracebackType
 from typing import Any, Final, Generic, Self, cast
 
 from attrs import evolve
@@ -13,7 +12,7 @@ from plugchat_async._items import ItemT
 from plugchat_async._pagination.account_mark import Fingerprint, WalkMark
 from plugchat_async._pagination.checkpoint import CheckpointPacker, restored
 from plugchat_async._pagination.options import WalkSettings
-from plugchat_async._pagination.page_source import PageIterator, PageSource
+from plugchat_async._pagination.page_source import PageIterator, PageSource, walk_closed
 from plugchat_async._pagination.prefetch import Prefetcher, place_to_stop
 from plugchat_async._pagination.server_traits import ListMemory, size_up_to
 from plugchat_async._pagination.step_answers import REQUESTS, StepAnswers
@@ -22,7 +21,7 @@ from plugchat_async._pagination.walk_context import WalkContext, WalkStats
 from plugchat_async._pagination.walk_reporter import WalkReporter
 from plugchat_async._pagination.walk_steps import Step, YieldPage, advance
 from plugchat_async.errors import PlugChatError, SessionStateError
-from plugchat_async.models import Chat, ChatList, Page, WalkReport
+from plugchat_async.models import ItemList, Page, WalkReport
 from plugchat_async.server_traits import ServerTraits
 
 # Sent into a walk where it is not looked at.
@@ -44,7 +43,8 @@ class ChatWalk(Generic[ItemT]):
     each further step raises the same error; resume it with `checkpoint`.
 
     `async with` or `aclose` end a walk early: prefetched requests are cancelled. Without `prefetch`, no request is in
-    flight between two steps. One task at a time may iterate.
+    flight between two steps. One task at a time may iterate. A walk that was closed, also by `to_list` or a function
+    that has written it to a file, is not iterated again: it raises a SessionStateError.
     """
 
     def __init__(
@@ -82,8 +82,7 @@ class ChatWalk(Generic[ItemT]):
         # The page of a checkpoint, until the account's token is known.
         self._withheld: Page[ItemT] | None = page if page.chats and not is_known else None
         self._page: Page[ItemT] = page if is_known else _NOTHING
-        self._chats = self._page.chats
-        self._yielded = 0
+        self._chats, self._yielded = self._page.chats, 0
         self._stats.chats += len(self._chats)
         left = None if settings.limit is None else settings.limit - len(page.chats)
         self._prefetcher = Prefetcher(fetch, settings.prefetch, state.config.stop_on, place_to_stop(state, left))
@@ -95,7 +94,7 @@ class ChatWalk(Generic[ItemT]):
         self._steps = walk(state, context)
         # The request or the page that comes next, or None at the end of the list. `_state` is true to it.
         self._step: Step | None = None
-        self._left = settings.limit
+        self._left, self._closed = settings.limit, False
         # The task that is waiting for a page, and the event of its end if another task closes the walk.
         self._reader: asyncio.Task[Any] | None = None
         self._interrupted: asyncio.Event | None = None
@@ -111,12 +110,11 @@ class ChatWalk(Generic[ItemT]):
     async def __aenter__(self) -> Self:
         return self
 
-    async def __aexit__(
-        self, exc_type: type[BaseException] | None, exc: BaseException | None, tb: TracebackType | None
-    ) -> None:
+    async def __aexit__(self, *_: object) -> None:
         await self.aclose()
 
     def __aiter__(self) -> Self:
+        self._check_open()
         return self
 
     async def __anext__(self) -> ItemT:
@@ -131,7 +129,7 @@ class ChatWalk(Generic[ItemT]):
             PageLimitError: The list has not ended after `max_pages`.
             PaginationError: The server caps `page_size`, so that `start_page` means another page.
             ConsistencyError: `require_verified` is set, and the walk is not verified.
-            SessionStateError: Another task is iterating this walk.
+            SessionStateError: Another task is iterating this walk; from `aiter` and `pages`, it was closed.
         """
         if (self._yielded == len(self._chats) or self._left == 0) and not await self._read_page():
             raise StopAsyncIteration
@@ -145,6 +143,7 @@ class ChatWalk(Generic[ItemT]):
 
         The last page is cut at `limit`. Empty pages are not yielded. It raises what `anext` of the walk raises.
         """
+        self._check_open()
         return PageIterator(self.next_page)
 
     async def next_page(self) -> Page[ItemT] | None:
@@ -158,12 +157,12 @@ class ChatWalk(Generic[ItemT]):
         return self._page if len(chats) == len(self._chats) else evolve(self._page, chats=chats)
 
     async def to_list(self) -> list[ItemT]:
-        """Return the chats that are left, and end the walk. It raises what `anext` of the walk raises.
+        """Return the chats that are left, and close the walk. It raises what `aiter` and `anext` of the walk raise.
 
         If it fails, its error has no `checkpoint`, but the walk has: it yields all chats that you have not got.
         """
-        # A notebook shows chats as a table.
-        chats = cast("list[ItemT]", ChatList() if self._source.item is Chat else list[ItemT]())
+        self._check_open()
+        chats = ItemList[ItemT]()
         try:
             while (page := await self.next_page()) is not None:
                 chats += page.chats
@@ -209,9 +208,9 @@ class ChatWalk(Generic[ItemT]):
     def checkpoint(self) -> str:
         """A string to resume the walk with, valid at any moment: it covers exactly the chats that were yielded.
 
-        It has the key of each chat that was read (phone and lid) and, in the middle of a page, the
-        chats that were read but not yielded. Keep it as private as the chats. It packs what is new since the last
-        checkpoint; the first one of a million chats takes a second: use `checkpoint_async`.
+        It has the key of each chat that was read (phone and lid) and, in the middle of a page, the chats that were read
+        but not yielded: keep it private. It packs what is new since the last one; the first one of a million chats
+        takes a second: use `checkpoint_async`.
         """
         pending: tuple[Any, ...] = self._chats[self._yielded :] if self._withheld is None else self._withheld.chats
         if isinstance(self._step, YieldPage):
@@ -237,7 +236,7 @@ class ChatWalk(Generic[ItemT]):
         """End the walk: cancel its requests, and report. It can be called again."""
         if self._ending is None:
             self._ending = LEFT
-        self._left = 0  # the chats that are left stay in the checkpoint
+        self._closed, self._left = True, 0  # the chats that are left stay in the checkpoint
         if self._reader not in (None, asyncio.current_task()):
             if self._interrupted is None:
                 self._interrupted = asyncio.Event()
@@ -250,6 +249,10 @@ class ChatWalk(Generic[ItemT]):
         await self.aclose()
         self._error = self._failure = None  # the frames of an error hold the walk
         await finish_in_turns(self._state.free())
+
+    def _check_open(self) -> None:
+        if self._closed and self._error is None:  # else that comes again
+            raise walk_closed()
 
     async def _read_page(self) -> bool:
         """Read the next page. Return whether there is one; if not, the walk is over."""

@@ -7,7 +7,7 @@ from attrs import frozen
 
 from plugchat_async._internal.clock import Clock
 from plugchat_async._items import ItemT
-from plugchat_async.errors import PlugChatError
+from plugchat_async.errors import PlugChatError, SessionStateError
 from plugchat_async.models import AccountStatus, Page, WalkReport
 
 
@@ -73,3 +73,11 @@ class PageIterator(Generic[ItemT]):
         if page is None:
             raise StopAsyncIteration
         return page
+
+
+def walk_closed() -> SessionStateError:
+    """Return the error of a walk that is iterated after it was closed."""
+    return SessionStateError(
+        "this walk was closed: it yields no more",
+        "Keep what it has yielded, begin another walk, or go on with `resume=walk.checkpoint`.",
+    )

@@ -29,6 +29,12 @@ OnError = Literal["collect", "raise"]
 OnResult = Callable[[AccountResult], object]
 
 
+def accounts_hint(got: type) -> str:
+    """Return what to do, in words, about something of a class in place of accounts, or of one."""
+    one = "Pass a list of accounts, also of a single one." if issubclass(got, Account) else ""
+    return one or 'Pass Account(name, token) objects; of a CSV file, read_accounts("accounts.csv").'
+
+
 class BulkOptions(CommonWalkOptions, RequestOptions, total=False):
     """The keyword options of `fetch_many` for walks and requests, for functions that pass them on.
 
@@ -192,7 +198,9 @@ def fetch_many(
     check_choice("on_error", on_error, ("collect", "raise"))
     check_type("stream", stream, bool)
     check_function("on_result", on_result, "an AccountResult")
-    pool = settings.pool(Source("accounts", accounts, Account), concurrency=concurrency, pages=stream)
+    pool = settings.pool(
+        Source("accounts", accounts, Account, hint=accounts_hint), concurrency=concurrency, pages=stream
+    )
     handle = _handler(on_error, on_result, warn=stream and on_result is None)
     return _pairs(pool, handle) if stream else _results(pool, handle)
 

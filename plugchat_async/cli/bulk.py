@@ -80,6 +80,10 @@ def bulk(
         bool,
         Parameter(negative=(), help="Fetch all accounts again, also those that an earlier run finished."),
     ] = False,
+    prune: Annotated[
+        bool,
+        Parameter(negative=(), help="At the end, delete the files of accounts that are no longer in the list."),
+    ] = False,
     allow_empty: Annotated[
         bool,
         Parameter(
@@ -126,12 +130,14 @@ def bulk(
 
     --json prints the keys folder, finished, failed, skipped (finished by an earlier run), chats, unverified, errors
     (the number of failed accounts by the name of the error), elapsed (seconds), problems (values that could not be
-    read), empty, kept and not_connected. The chats are in the folder's files.
+    read), empty, kept, others (accounts that are not in the list), deleted (files of such) and not_connected. The chats
+    are in the folder's files.
     """
     be_verbose(connection.verbose)
     options: ExportOptions = {
         "concurrency": concurrency,
         "restart": restart,
+        "prune": prune,
         "allow_empty": allow_empty,
         "sync": not no_sync,
         "merge_people": merge_people,
@@ -194,6 +200,8 @@ def _print_results(summary: ExportSummary, first_failures: Sequence[AccountExpor
     print_problems(summary.problems, first_problem)
     if summary.skipped:
         tell("Accounts that an earlier run finished were skipped; use --restart to fetch them again.\n")
+    if summary.others:
+        tell("Files of accounts that are not in the list were kept; use --prune to delete them.\n")
     if summary.failed or summary.kept:
         kept = " or were kept" if summary.kept else ""
         tell(f"See {summary.folder / FAILURES} for the accounts that failed{kept}: the reasons, and what to do.\n")
@@ -238,10 +246,14 @@ def _summary_table(summary: ExportSummary) -> Table:
         table.add_row("accounts with no chats", str(summary.empty))
     if summary.kept:
         table.add_row("  empty, kept as they were", str(summary.kept))
-    if summary.unverified:
-        table.add_row("finished, but chats may be missing", str(summary.unverified))
-    if summary.problems:
-        table.add_row("values that could not be read", str(summary.problems))
+    for row, count in {
+        "finished, but chats may be missing": summary.unverified,
+        "values that could not be read": summary.problems,
+        "not in the list, files kept": summary.others,
+        "not in the list, files deleted": summary.deleted,
+    }.items():
+        if count:
+            table.add_row(row, str(count))
     table.add_row("chats", f"{summary.chats:,}")
     table.add_row("seconds", f"{summary.elapsed:.1f}")
     table.add_row("chats per second", f"{summary.chats / summary.elapsed:,.0f}" if summary.elapsed else "")

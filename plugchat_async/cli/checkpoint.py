@@ -68,9 +68,10 @@ class _Saved:
         walk, _, more = text.partition("\n")
         config = unpack(walk.strip(), CHATS_PATH).config
         values: dict[str, Any] = json.loads(more) if more.strip() else {}
+        target: dict[str, Any] | None
         place, target, lines = values.get("place"), values.get("target"), values.get("lines")
-        if target is None and place is not None:  # an earlier version told of files only
-            target = {"kind": "file", "inode": place["inode"]}
+        if target is None and place is not None:
+            target = {**place, "kind": "file"}  # an earlier version told of files only
         return cls(
             walk.strip(),
             values.get("format"),

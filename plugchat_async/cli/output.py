@@ -17,7 +17,7 @@ from plugchat_async import Chat, InvalidValueError
 from plugchat_async._internal.files import AtomicFile, output_errors
 from plugchat_async.cli.terminal import escape_json, printable, render_table
 from plugchat_async.export.csv_and_json import CsvDialect, csv_header, to_csv, to_json
-from plugchat_async.export.writers import require_library, write_parquet, write_xlsx
+from plugchat_async.export.writers import check_not_compressed, require_library, write_parquet, write_xlsx
 
 OutputFormat = Literal["table", "json", "jsonl", "csv", "parquet", "xlsx"]
 # What --format and --csv say together: excel is CSV for spreadsheets.
@@ -42,7 +42,6 @@ _ALSO_FITS: Final[dict[str, tuple[OutputFormat, ...]]] = {
     ".txt": ("jsonl", "json", "csv"),
     ".json": ("jsonl",),
 }
-_COMPRESSED: Final = (".gz", ".bz2", ".xz", ".zst", ".zip")
 
 
 @frozen
@@ -62,10 +61,12 @@ def choose_format(given: OutputFormat | None, output: Path | None, dialect: CsvD
     """Return the given format, or the one that fits the dialect of CSV, the file's name or stdout.
 
     Raises:
-        InvalidValueError: The file's name has an unknown suffix or that of another format, the format can't go to
-            stdout, or the dialect is one of another format.
+        InvalidValueError: The file's name has an unknown suffix, or that of a compression or of another format, the
+            format can't go to stdout, or the dialect is one of another format.
         MissingExtraError: The format's library is not installed.
     """
+    if output is not None:
+        check_not_compressed(output)
     if given is None and output is None and dialect == "excel":
         return "excel"
     if given is None and output is None:
@@ -86,11 +87,6 @@ def choose_format(given: OutputFormat | None, output: Path | None, dialect: CsvD
 
 def _format_of_file(given: OutputFormat | None, output: Path) -> OutputFormat:
     suffix = output.suffix.lower()
-    if suffix in _COMPRESSED:
-        raise InvalidValueError(
-            f"{output.name} would not be compressed",
-            f"Use -o {output.stem}, or omit -o and compress what comes: plugchat ... --format csv | gzip > FILE.",
-        )
     fitting = _BY_SUFFIX.get(suffix)
     if given is None and fitting is None:
         known = ", ".join(filter(None, _BY_SUFFIX))
@@ -113,7 +109,7 @@ def check_folder(output: Path) -> None:
     "chats.parquet" may be one: so the parts of one table are often called.
     """
     suffix = output.suffix.lower()
-    if suffix and suffix != ".parquet" and (suffix in _BY_SUFFIX or suffix in _COMPRESSED) and not output.exists():
+    if suffix not in ("", ".parquet") and suffix in _BY_SUFFIX and not output.exists():
         raise InvalidValueError(
             f"--output is a folder, and {output.name} is the name of a file", f"Use a folder, such as {output.stem}."
         )

@@ -11,7 +11,7 @@ from plugchat_async._internal.iterables import Source
 from plugchat_async._internal.threads import Threads
 from plugchat_async._internal.validation import check_choice
 from plugchat_async.bulk.accounts import Account
-from plugchat_async.bulk.fetch import Accounts
+from plugchat_async.bulk.fetch import Accounts, accounts_hint
 from plugchat_async.bulk.names import file_name
 from plugchat_async.errors import InvalidValueError
 from plugchat_async.export.account_files import WRITERS, AccountFiles
@@ -73,7 +73,7 @@ async def export_many(
         return run.needs(account)
 
     # Before anything is written, since it checks its arguments.
-    source = Source("accounts", accounts, Account, needs_fetching)
+    source = Source("accounts", accounts, Account, needs_fetching, hint=accounts_hint)
     pool = bulk.pool(source, concurrency=settings.concurrency, pages=not settings.merge_people)
 
     def begin() -> ExportRun:

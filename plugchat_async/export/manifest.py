@@ -1,13 +1,12 @@
 """The manifest of an export: a file below `.plugchat/` that lists the finished files, one JSON object per line."""
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path
 from secrets import token_hex
 from typing import BinaryIO, Final
 
 import msgspec
-from attrs import frozen
 
 from plugchat_async._internal.files import (
     OPEN_FILES_CAN_BE_REPLACED,
@@ -22,29 +21,21 @@ from plugchat_async.calls import CHATS
 from plugchat_async.errors import InvalidValueError
 from plugchat_async.export.csv_and_json import CsvDialect
 from plugchat_async.export.folder import BOOKKEEPING, MANIFEST, OLDER_FAILURES, OLDER_MANIFEST, make_bookkeeping
-from plugchat_async.export.manifest_lines import VERSION, Layout, ManifestEntry, ManifestHeader, describe, encode, parse
-
-_OTHER_EXPORT_HINT: Final = (
-    "Use another folder, or start over with --restart (restart=True in Python), which replaces the earlier export's "
-    "files."
+from plugchat_async.export.manifest_lines import (
+    VERSION,
+    CompletedAccount,
+    Layout,
+    ManifestEntry,
+    ManifestHeader,
+    describe,
+    encode,
+    parse,
 )
 
-
-@frozen
-class CompletedAccount:
-    """A finished account.
-
-    Attributes:
-        file: The name of the file with its chats.
-        chats: The number of chats.
-        verified: Whether its walk is known to have missed nothing.
-        problems: The number of values that could not be read (default 0).
-    """
-
-    file: str
-    chats: int
-    verified: bool
-    problems: int = 0
+_OTHER_EXPORT_HINT: Final = (
+    "Use another folder, or start over with --restart (restart=True in Python), which replaces the accounts' earlier "
+    "files."
+)
 
 
 class Manifest:
@@ -191,7 +182,7 @@ class Manifest:
             self._load(entries)
         self.remove_unlisted_parts()
         if restart:
-            self.kept, self.finished, self.id = self._files(), {}, header.id
+            self.kept, self.finished, self.id = self.files(), {}, header.id
             self._replace(self._kept_lines(header), sync=self._sync)
             with output_errors(self._folder):
                 for file in {entry.file for entry in entries}.difference(self.kept.values()):
@@ -251,13 +242,13 @@ class Manifest:
         entry = self._latest.get(file, ManifestEntry(file, {}))
         return msgspec.structs.replace(entry, chats={}, unverified=[], problems=msgspec.UNSET, kept=names)
 
-    def _files(self) -> dict[str, str]:
+    def files(self) -> dict[str, str]:
         """Return the names of the files that are listed, by the names of their accounts."""
         return {name: account.file for name, account in self.finished.items()} | self.kept
 
     def remove_unlisted_parts(self) -> None:
         """Delete the leases of all runs, which stops their workers, and the parts that are not in the manifest."""
-        listed = set(self._files().values())
+        listed = set(self.files().values())
         prefixes = (f"part-{self.id}-", f".part-{self.id}-", f".run-{self.id}")
         with output_errors(self._folder):
             # Those of an older version are in the folder itself.
@@ -292,11 +283,16 @@ class Manifest:
         if self.kept.get(name) != file:
             self.add(self._kept_entry(file, [name]))
 
-    def remove_kept(self, names: Iterable[str]) -> None:
-        """Forget the files of earlier runs of some accounts, and delete those that no other account needs."""
+    def remove(self, names: Collection[str]) -> int:
+        """Forget the files of some accounts, and delete those that no other account needs. Return their number."""
+        files = self.files()
+        for name in names:
+            self._forget(name)
+        unused = [file for file in {files[name] for name in names} if not self._uses[file]]
         with output_errors(self._folder):
-            for name in names:
-                self._delete(self._forget(name))
+            for file in unused:
+                self._delete(file)
+        return len(unused)
 
     def close(self) -> None:
         """Close the manifest."""

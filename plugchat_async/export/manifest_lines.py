@@ -4,6 +4,7 @@ import re
 from typing import Final, Literal
 
 import msgspec
+from attrs import frozen
 
 from plugchat_async.calls import CHATS
 from plugchat_async.export.csv_and_json import CsvDialect, json_line
@@ -38,6 +39,23 @@ class ManifestHeader(msgspec.Struct, frozen=True, forbid_unknown_fields=True, om
     merge_people: bool = False
     dialect: CsvDialect = "rfc4180"
     call: str = CHATS.path
+
+
+@frozen
+class CompletedAccount:
+    """A finished account.
+
+    Attributes:
+        file: The name of the file with its chats.
+        chats: The number of chats.
+        verified: Whether its walk is known to have missed nothing.
+        problems: The number of values that could not be read (default 0).
+    """
+
+    file: str
+    chats: int
+    verified: bool
+    problems: int = 0
 
 
 class ManifestEntry(msgspec.Struct, frozen=True):

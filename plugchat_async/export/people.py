@@ -1,12 +1,15 @@
 """One chat for each person. The gateway lists a person in several rows, of which at most one has the phone. Pure."""
 
-from collections.abc import Iterable
+from collections.abc import AsyncIterable, Iterable
 from datetime import datetime
-from typing import Any
+from typing import Any, Final, cast
 
 from attrs import evolve
 
-from plugchat_async.models import Chat, ChatList
+from plugchat_async.errors import InvalidTypeError
+from plugchat_async.models import Chat, ItemList
+
+_HINT: Final = "Pass the whole list of an account's chats: merge_people(await plugchat.list_chats())."
 
 
 def merge_people(chats: Iterable[Chat]) -> list[Chat]:
@@ -24,8 +27,11 @@ def merge_people(chats: Iterable[Chat]) -> list[Chat]:
 
     Returns:
         The merged chats, each at the place of its first row.
+
+    Raises:
+        InvalidTypeError: It is not an iterable of Chat, or an async one: any later row may be the one with the phone.
     """
-    rows = list(chats)
+    rows = _listed(chats)
     first_phones: dict[str, str | None] = {}
     for chat in rows:
         lid = _lid_of(chat)
@@ -36,7 +42,19 @@ def merge_people(chats: Iterable[Chat]) -> list[Chat]:
         lid = _lid_of(chat)
         key = number if lid is None else (lid, _phone_of(chat) or first_phones[lid])
         people.setdefault(key, []).append(chat)
-    return ChatList(person[0] if len(person) == 1 else _merge(person) for person in people.values())
+    return ItemList(person[0] if len(person) == 1 else _merge(person) for person in people.values())
+
+
+def _listed(chats: object) -> list[Chat]:
+    if not isinstance(chats, Iterable):
+        kind = "an async iterable" if isinstance(chats, AsyncIterable) else type(chats).__name__
+        raise InvalidTypeError(f"chats must be an iterable of Chat, got {kind}", _HINT)
+    rows: list[Chat] = []
+    for chat in cast("Iterable[object]", chats):
+        if not isinstance(chat, Chat):
+            raise InvalidTypeError(f"chats must yield Chat, got {type(chat).__name__}", _HINT)
+        rows.append(chat)
+    return rows
 
 
 def _lid_of(chat: Chat) -> str | None:

@@ -64,6 +64,9 @@ class ExportSummary:
         empty: The number of fetched accounts that have no chats: those of `kept`, and some of `finished`.
         kept: The number of accounts whose list was empty, and whose file of an earlier run was kept as it was. They
             count neither as finished nor as failed.
+        others: The number of accounts that this run was not given, but which earlier runs have finished: their files
+            stay as they were, unless `prune` is given.
+        deleted: The number of files of such accounts that were deleted.
     """
 
     folder: Path
@@ -77,6 +80,8 @@ class ExportSummary:
     problems: int = 0
     empty: int = 0
     kept: int = 0
+    others: int = 0
+    deleted: int = 0
 
     @property
     def not_connected(self) -> int:

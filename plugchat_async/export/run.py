@@ -3,7 +3,7 @@
 from collections import defaultdict
 from collections.abc import Sequence
 from datetime import UTC, datetime
-from pathlib import Path
+from pathlib import Path, PurePath
 from secrets import token_hex
 from types import TracebackType
 from typing import Any, BinaryIO, Final, Self, cast
@@ -18,7 +18,7 @@ from plugchat_async._internal.validation import check_function, check_int, check
 from plugchat_async._items import columns_of
 from plugchat_async.bulk.accounts import Account
 from plugchat_async.bulk.fetch import BulkOptions, BulkSettings, settings_of
-from plugchat_async.bulk.names import AccountNames
+from plugchat_async.bulk.names import AccountNames, file_name
 from plugchat_async.bulk.workers import MAX_CONCURRENCY
 from plugchat_async.calls import CALLS, CHATS, Call
 from plugchat_async.errors import InvalidValueError
@@ -43,9 +43,10 @@ class ExportOptions(BulkOptions, total=False):
     Attributes:
         concurrency: The number of accounts to fetch at a time (default 64).
         restart: Whether to fetch all accounts again (default False: an account that an earlier run has finished is
-            skipped). The earlier file of an account is kept until the new one is complete. At the end of a complete
-            run, the earlier files of accounts that are not in `accounts` are deleted. A part of `fetch_many_dask` is
-            kept until this is true of all of its accounts.
+            skipped). The earlier file of an account is kept until the new one is complete. A part of `fetch_many_dask`
+            is deleted at the end of a complete run when each of its accounts has a new one, or is not in `accounts`.
+        prune: Whether to delete, at the end of a complete run, the files of accounts that are not in `accounts`, but
+            were in those of earlier runs (default False: they stay).
         allow_empty: Whether to believe that an account has no chats (default False: its list is also empty while its
             phone is not connected, so it does not replace a file that has chats, and an account without chats is
             fetched again by the next run).
@@ -59,6 +60,7 @@ class ExportOptions(BulkOptions, total=False):
 
     concurrency: int
     restart: bool
+    prune: bool
     allow_empty: bool
     merge_people: bool
     sync: bool
@@ -71,6 +73,7 @@ class ExportSettings:
 
     concurrency: int = 64
     restart: bool = False
+    prune: bool = False
     allow_empty: bool = False
     merge_people: bool = False
     sync: bool = True
@@ -79,6 +82,7 @@ class ExportSettings:
     def __attrs_post_init__(self) -> None:
         check_int("concurrency", self.concurrency, minimum=1, maximum=MAX_CONCURRENCY)
         check_type("restart", self.restart, bool)
+        check_type("prune", self.prune, bool)
         check_type("allow_empty", self.allow_empty, bool)
         check_type("merge_people", self.merge_people, bool)
         check_type("sync", self.sync, bool)
@@ -110,6 +114,11 @@ def _name_of(call: Call[Any]) -> str:
     """Return what distinguishes exports of a call: its path and, as it chooses the columns, a class of one's own."""
     known = any((call.path, call.item) == (one.path, one.item) for one in CALLS)
     return call.path if known else f"{call.path} as {call.item.__name__}"
+
+
+def _is_own_file(file: str, account: str) -> bool:
+    """Return whether a file is not a part with several accounts."""
+    return PurePath(file).stem == file_name(account)
 
 
 class ExportRun:
@@ -176,13 +185,22 @@ class ExportRun:
     ) -> None:
         self.summary.elapsed = self._clock.monotonic() - self._started
         try:
-            if exc_type is None and self._settings.restart:
-                self.manifest.remove_kept([name for name in self.manifest.kept if name not in self._names])
+            if exc_type is None:
+                self._tidy()
         finally:
             try:
                 self.manifest.close()
             finally:
                 self._failures.close()
+
+    def _tidy(self) -> None:
+        """Count the accounts that this run was not given, and delete those of their files that shall not stay."""
+        others = {name: file for name, file in self.manifest.files().items() if name not in self._names}
+        restart, prune = self._settings.restart, self._settings.prune
+        # After a restart, a part would have other accounts' chats twice.
+        gone = [name for name, file in others.items() if prune or (restart and not _is_own_file(file, name))]
+        self.summary.deleted = self.manifest.remove(gone)
+        self.summary.others = len(others) - len(gone)
 
     def needs(self, account: Account) -> bool:
         """Return whether to fetch an account. If an earlier run has finished it, count it as skipped.

@@ -11,7 +11,7 @@ from attrs import AttrsInstance
 
 from plugchat_async._internal.iterables import Source
 from plugchat_async._internal.threads import finish_in_thread
-from plugchat_async._items import check_item
+from plugchat_async._items import check_item, item_hint
 from plugchat_async._optional_extras import needing
 from plugchat_async.export.writers import Items, close_chats
 from plugchat_async.models import Chat
@@ -95,7 +95,7 @@ def _table_maker(extra: str, what: str, item: type[Any]) -> "Callable[[Sequence[
 def _converted(chats: Items, item: type[Any], convert: Callable[[Sequence[Any]], T]) -> T | Awaitable[T]:
     """Convert chats, at once or when they have come."""
     check_item(item)
-    source: Source[AttrsInstance] = Source("chats", chats, item)
+    source: Source[AttrsInstance] = Source("chats", chats, item, hint=item_hint)
     if isinstance(chats, AsyncIterable):
         return _when_read(source, chats, convert)
     try:

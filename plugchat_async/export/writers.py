@@ -14,7 +14,7 @@ from plugchat_async._internal.files import AtomicFile, FileOptions, open_files_h
 from plugchat_async._internal.iterables import Source
 from plugchat_async._internal.threads import Threads
 from plugchat_async._internal.validation import check_choice
-from plugchat_async._items import T, check_item
+from plugchat_async._items import T, check_item, item_hint
 from plugchat_async._optional_extras import needing
 from plugchat_async._pagination.chat_walk import ChatWalk
 from plugchat_async.errors import InvalidValueError
@@ -27,6 +27,7 @@ PathLike: TypeAlias = str | os.PathLike[str]
 
 # How many chats to collect before they are written.
 _BATCH = 1000
+_COMPRESSED = (".gz", ".bgz", ".bz2", ".xz", ".zst", ".lz4", ".br", ".zip")
 
 
 class ChatWriter(Protocol):
@@ -162,6 +163,15 @@ def has_chats(file: Path, account: str | None = None) -> bool:
         return True
 
 
+def check_not_compressed(file: Path) -> None:
+    """Raise InvalidValueError if a file's name says that it is compressed: other programs would believe that."""
+    if file.suffix.lower() in _COMPRESSED:
+        raise InvalidValueError(
+            f"files are not compressed, but the name {file.name} says so",
+            f"Write {file.stem}, and compress that, or write Parquet, which is compressed.",
+        )
+
+
 def require_library(file_format: FileFormat) -> None:
     """Raise MissingExtraError if the library that a format needs is not installed."""
     if file_format == "parquet":
@@ -189,6 +199,7 @@ async def write_jsonl(chats: Items, file: PathLike, *, item: type[Any] = Chat) -
 
     Raises:
         OutputError: The file can't be written. After an error, of `chats` too, an earlier file is left as it was.
+        InvalidValueError: The name ends in that of a compression, such as `.gz`: files are not compressed.
     """
     return await _write(chats, "jsonl", file, item)
 
@@ -278,7 +289,8 @@ async def _write(
     chats: Items, file_format: FileFormat, file: PathLike, item: type[Any], dialect: CsvDialect = "rfc4180"
 ) -> int:
     check_item(item)
-    source: Source[AttrsInstance] = Source("chats", chats, item)
+    check_not_compressed(Path(file))
+    source: Source[AttrsInstance] = Source("chats", chats, item, hint=item_hint)
     threads = Threads(1)
     try:
         async with threads.entered(lambda: _discarded(file_format, Path(file), item, dialect)) as writer:

@@ -15,11 +15,12 @@ import pytest
 import yaml
 from aiohttp import web
 
-from plugchat_async import AccountStatus, Chat
+from plugchat_async import AccountStatus, Chat, Contact, PendingChat
 from plugchat_async._http.decode_values import wire_name
 from plugchat_async._http.request import JSON_TYPE, RequestTemplate
 from plugchat_async._http.secret import Secret
 from plugchat_async._http.urls import CHATS_PATH, DOCUMENTED_ORIGINS, STATUS_PATH
+from plugchat_async.calls import CALLS
 from plugchat_async.testing import Fault, PlugChatSimulator, SimulatedAccount
 from plugchat_async.testing.dialects import DIALECTS, Dialect
 from support import PAYLOADS
@@ -171,8 +172,8 @@ def description() -> Any:
 def test_the_description_names_the_documented_hosts_and_paths(description: Any) -> None:
     """Those that our code knows, in its order."""
     assert tuple(server["url"] for server in description["servers"]) == DOCUMENTED_ORIGINS
-    assert list(description["paths"]) == [CHATS_PATH, STATUS_PATH]
-    assert [list(calls) for calls in description["paths"].values()] == [["get"], ["get"]]
+    assert list(description["paths"]) == [*(call.path for call in CALLS), STATUS_PATH]
+    assert all(list(calls) == ["get"] for calls in description["paths"].values())
 
 
 def test_the_description_asks_for_what_we_send(description: Any) -> None:
@@ -181,7 +182,9 @@ def test_the_description_asks_for_what_we_send(description: Any) -> None:
     scheme = description["components"]["securitySchemes"]["token"]
     assert (scheme["type"], scheme["in"]) == ("apiKey", "header")
     assert headers[scheme["name"]] == "s3cret"
-    parameters = {p["name"]: p for p in description["paths"][CHATS_PATH]["get"]["parameters"]}
+    [of_chats, *of_others] = [description["paths"][call.path]["get"]["parameters"] for call in CALLS]
+    assert all(others == of_chats for others in of_others)
+    parameters = {p["name"]: p for p in of_chats}
     assert all(parameter["required"] for parameter in parameters.values())
     assert headers["Content-Type"] == parameters.pop("Content-Type")["schema"]["const"] == JSON_TYPE
     assert {name: (p["in"], p["schema"]["type"], p["schema"]["minimum"]) for name, p in parameters.items()} == {
@@ -201,6 +204,19 @@ def test_the_description_knows_the_vendors_fields(description: Any) -> None:
     assert all(kind in types[name] for name, kind in VENDORS_FIELDS.items())
     assert {wire_name(field.name) for field in attrs.fields(Chat)} < types.keys()
     assert chat["required"] == ["phone"]
+
+
+@pytest.mark.parametrize("item", [Contact, PendingChat])
+def test_the_description_has_the_fields_of_other_items(description: Any, item: type[Any]) -> None:
+    """All of them, and no other; with the example's."""
+    schema = description["components"]["schemas"][item.__name__]
+    assert schema["properties"].keys() == {wire_name(field.name) for field in attrs.fields(item)}
+    [path] = [call.path for call in CALLS if call.item is item]
+    content = description["paths"][path]["get"]["responses"]["200"]["content"][JSON_TYPE]
+    assert content["schema"]["items"]["$ref"].endswith(f"/{item.__name__}")
+    assert {key for row in content["examples"]["vendor"]["value"] for key in row} == schema["properties"].keys() - {
+        "lid"
+    }
 
 
 def test_the_description_has_the_fields_of_a_status(description: Any) -> None:

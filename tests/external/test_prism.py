@@ -13,8 +13,10 @@ import pytest
 from plugchat_async import (
     AuthenticationError,
     Chat,
+    Contact,
     MethodNotAllowedError,
     PageRepeatedError,
+    PendingChat,
     PlugChatError,
     PlugChatSession,
     UnexpectedStatusError,
@@ -85,6 +87,19 @@ async def test_a_page_of_the_vendors_example(base_url: str) -> None:
         page = await session.fetch_page(1, 2)
     assert page.chats == EXAMPLE
     assert not page.is_short
+
+
+async def test_pages_of_the_other_lists(base_url: str) -> None:
+    """Our requests pass prism's validation there, too, and its examples are read."""
+    async with PlugChatSession(TOKEN, base_url=base_url) as session:
+        contacts = await session.list_contacts(2, limit=2)
+        pending = await session.list_pending_chats(1, max_page_size=1, limit=1)
+    assert contacts == [
+        Contact("5511999999999", "Ana Souza", "Ana", "Ana S.", "aninha"),
+        Contact("5511988888888", notify="Bruno"),
+    ]
+    time = datetime(2021, 6, 6, 15, 1, 27, tzinfo=UTC)
+    assert pending == [PendingChat("5511999999999", "Ana Souza", 2, last_message_time=time)]
 
 
 async def test_nothing_is_wrong_with_our_request(base_url: str) -> None:

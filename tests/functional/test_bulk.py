@@ -28,6 +28,7 @@ from plugchat_async import (
     PlugChatError,
     RetryPolicy,
     ServerError,
+    export_many,
     fetch_many,
 )
 from plugchat_async.testing import Fault, PlugChatSimulator
@@ -210,12 +211,21 @@ async def test_what_is_no_account_is_refused(sim: PlugChatSimulator) -> None:
     """At once if it is no iterable, else when it comes."""
     wrongs: list[Any] = [None, 5, "accounts.csv", Account("a", "b")]
     for wrong in wrongs:
-        with pytest.raises(InvalidTypeError, match="accounts must be an iterable or async iterable of Account"):
+        with pytest.raises(
+            InvalidTypeError, match="accounts must be an iterable or async iterable of Account"
+        ) as caught:
             fetch_many(wrong)
+        with pytest.raises(InvalidTypeError) as exporting:
+            await export_many(wrong, "never")
+        assert caught.value.hint.startswith(
+            "Pass a list" if isinstance(wrong, Account) else "Pass Account(name, token)"
+        )
+        assert exporting.value.hint == caught.value.hint
     one = account(1, sim)
     for odd in (None, ("name", "token")):
-        with pytest.raises(InvalidTypeError, match=f"accounts must yield Account, got {type(odd).__name__}"):
+        with pytest.raises(InvalidTypeError, match=f"accounts must yield Account, got {type(odd).__name__}") as caught:
             await collect([one, odd, one])
+        assert "read_accounts" in caught.value.hint
 
 
 async def test_an_iterable_that_has_ended_is_not_asked_again(sim: PlugChatSimulator) -> None:

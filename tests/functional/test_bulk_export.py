@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 from collections import Counter
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -130,6 +131,45 @@ async def test_a_fresh_export_replaces_the_files_of_the_one_before(tmp_path: Pat
     assert only(tmp_path) == [MANIFEST, *(f"account {number}.csv" for number in range(3)), "notes.jsonl"]
 
 
+async def test_files_of_accounts_that_are_not_passed_stay(tmp_path: Path, sim: PlugChatSimulator) -> None:
+    """Also when starting over, with some accounts or in another format, and they are told; unless `prune` is given."""
+    accounts = [account(number, sim) for number in range(4)]
+    first = await export_many(accounts, tmp_path)
+    before = {file: (tmp_path / file).read_bytes() for file in only(tmp_path) if file != MANIFEST}
+    assert (first.others, first.deleted) == (0, 0)
+    for restart in (True, False, True):
+        summary = await export_many(accounts[:1], tmp_path, restart=restart)
+        assert (summary.finished, summary.skipped) == ((1, 0) if restart else (0, 1))
+        assert (summary.others, summary.deleted) == (3, 0)
+        assert {file: (tmp_path / file).read_bytes() for file in before} == before
+    assert (await export_many(accounts[:2], tmp_path)).finished == 1  # they count as finished no more
+    summary = await export_many(accounts[:1], tmp_path, format="csv", restart=True)
+    assert (summary.others, summary.deleted) == (3, 0)
+    assert only(tmp_path) == [MANIFEST, "account 0.csv", *(f"account {number}.jsonl" for number in (1, 2, 3))]
+    summary = await export_many(accounts[:2], tmp_path, format="csv", prune=True)
+    assert (summary.finished, summary.skipped, summary.others, summary.deleted) == (1, 1, 0, 2)
+    assert only(tmp_path) == [MANIFEST, "account 0.csv", "account 1.csv"]
+    summary = await export_many(accounts[1:2], tmp_path, format="csv", prune=True)
+    assert (summary.skipped, summary.deleted) == (1, 1)
+    assert only(tmp_path) == [MANIFEST, "account 1.csv"]
+    assert (await export_many(accounts[:2], tmp_path, format="csv")).skipped == 1
+
+
+async def test_a_run_that_ends_early_deletes_nothing(tmp_path: Path, sim: PlugChatSimulator) -> None:
+    """It has not seen all accounts."""
+    accounts = [account(number, sim) for number in range(3)]
+    await export_many(accounts, tmp_path)
+    before = only(tmp_path)
+
+    def failing() -> Iterator[Account]:
+        yield accounts[0]
+        raise LookupError("the database is gone")
+
+    with pytest.raises(LookupError):
+        await export_many(failing(), tmp_path, prune=True, restart=True)
+    assert only(tmp_path) == before
+
+
 @pytest.mark.parametrize(("name", "value"), [("format", "csv"), ("limit", 5)])
 async def test_another_kind_of_export_is_refused(tmp_path: Path, sim: PlugChatSimulator, name: str, value: Any) -> None:
     """A folder of both would be read as one."""
@@ -239,7 +279,7 @@ async def test_a_fresh_export_removes_what_a_damaged_manifest_still_tells(
     (tmp_path / MANIFEST).write_bytes(b"".join([*lines[:2], b"?\n", *lines[3:]]))
     with pytest.raises(InvalidValueError, match="line 3 of"):
         await export_many(accounts, tmp_path)
-    await export_many(accounts[:1], tmp_path, restart=True)
+    await export_many(accounts[:1], tmp_path, restart=True, prune=True)
     assert only(tmp_path) == [MANIFEST, "account 0.jsonl", "account 1.jsonl"]
 
 
@@ -547,7 +587,15 @@ print(asyncio.run(export_many(accounts, sys.argv[2], concurrency=4, page_size=20
 
 @pytest.mark.parametrize(
     "options",
-    [{"format": "xml"}, {"restart": 1}, {"concurrency": 0}, {"on_result": 3}, {"page_size": 0}, {"proxy": "x"}],
+    [
+        {"format": "xml"},
+        {"restart": 1},
+        {"prune": 1},
+        {"concurrency": 0},
+        {"on_result": 3},
+        {"page_size": 0},
+        {"proxy": "x"},
+    ],
 )
 async def test_wrong_options_are_refused_before_anything_is_written(tmp_path: Path, options: dict[str, Any]) -> None:
     """The folder is not made either."""

@@ -354,6 +354,8 @@ def test_a_walk_that_must_be_verified(account: PlugChatSimulator, capsys: pytest
         (["chats", "--token", "s3cret", "--frob"], "--frob"),
         (["chats", "--token", "s3cret", "--limit", "1.5"], "limit"),
         (["chats", "--token", "s3cret", "-o", "chats.xls"], "unknown format .xls"),
+        (["chats", "--token", "s3cret", "-o", "chats.csv.gz"], "files are not compressed"),
+        (["chats", "--token", "s3cret", "-o", "chats.csv.gz", "--format", "csv"], "files are not compressed"),
         (["chats", "s3cret"], "unexpected argument"),
         (["simulate", "--port", "99999"], "port must be at most 65535"),
         (["simulate", "--chats", "-3"], "chats must be at least 0"),

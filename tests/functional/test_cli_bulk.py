@@ -83,6 +83,29 @@ def test_accounts_come_into_a_folder(
     assert max(int(request.page_size or 0) for request in sim.requests[asked:]) == 10
 
 
+def test_files_of_accounts_that_are_not_in_the_list_are_told(
+    accounts: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """They are kept, unless --prune is given."""
+    out = accounts.parent / "out"
+    command = ["bulk", str(accounts), "-o", str(out)]
+    assert cli.run(command) == 0
+    assert "not in the list" not in capsys.readouterr().out
+    accounts.write_text("".join(accounts.read_text().splitlines(keepends=True)[:4]))
+    assert cli.run([*command, "--restart"]) == 0
+    printed = capsys.readouterr()
+    rows = table(printed.out)
+    assert (rows["accounts finished"], rows["not in the list, files kept"]) == ("3", "7")
+    assert "were kept; use --prune to delete them" in printed.err
+    assert len(list(out.glob("*.jsonl"))) == 10
+    assert cli.run([*command, "--prune"]) == 0
+    printed = capsys.readouterr()
+    rows = table(printed.out)
+    assert (rows["finished by an earlier run"], rows["not in the list, files deleted"]) == ("3", "7")
+    assert "--prune" not in printed.err
+    assert len(list(out.glob("*.jsonl"))) == 3
+
+
 def test_jsonl_is_written_where_nothing_is_said(accounts: Path) -> None:
     """One object a line, with the account's name first."""
     assert cli.run(["bulk", str(accounts), "-o", str(accounts.parent / "out")]) == 0

@@ -111,16 +111,6 @@ def test_a_name_that_fits(account: PlugChatSimulator, tmp_path: Path, command: s
         ),
         ("x.xlsx --format csv", "--format csv does not fit the name x.xlsx", "Omit --format, or use another suffix."),
         ("x.txt --format xlsx", "--format xlsx does not fit the name x.txt", "Omit --format, or use another suffix."),
-        (
-            "x.csv.gz",
-            "x.csv.gz would not be compressed",
-            "Use -o x.csv, or omit -o and compress what comes: plugchat ... --format csv | gzip > FILE.",
-        ),
-        (
-            "x.csv.ZST --format csv",
-            "x.csv.ZST would not be compressed",
-            "Use -o x.csv, or omit -o and compress what comes: plugchat ... --format csv | gzip > FILE.",
-        ),
     ],
 )
 def test_a_name_of_something_else(
@@ -144,7 +134,7 @@ def test_the_folder_of_bulk_has_no_name_of_a_file(
     """Unless it is there, or is one that parts of a table often have."""
     accounts = tmp_path / "accounts"
     accounts.write_text(f"name,token\nana,{account.token}\n")
-    for name in ("o.csv", "o.xlsx", "o.gz"):
+    for name in ("o.csv", "o.xlsx"):
         assert cli.run(["bulk", str(accounts), "-o", name]) == 2
         told = f"error: --output is a folder, and {name} is the name of a file\nwhat to do: Use a folder, such as o.\n"
         assert capsys.readouterr().err == told

@@ -350,7 +350,7 @@ def test_wrong_options_are_refused_at_once(client: Any, tmp_path: Path, options:
 def test_what_is_no_account_or_named_twice_is_refused(client: Any, sim: PlugChatSimulator, tmp_path: Path) -> None:
     """When it comes."""
     text: Any = "ab"
-    with pytest.raises(InvalidTypeError, match="accounts must yield Account, got str"):
+    with pytest.raises(InvalidTypeError, match="accounts must yield Account, got str.*read_accounts"):
         fetch_many_dask(text, client=client, out=tmp_path)
     with pytest.raises(InvalidValueError, match="there are two accounts named 'a0'"):
         fetch_many_dask([*accounts(sim, 2), *accounts(sim, 2)], client=client, out=tmp_path)

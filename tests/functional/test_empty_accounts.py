@@ -221,14 +221,14 @@ async def test_starting_over_keeps_each_file_until_its_new_one_is_complete(
 async def test_starting_over_in_another_format(
     tmp_path: Path, sim: PlugChatSimulator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The old file goes when the new one is there. An empty account keeps it, an account that is gone does not."""
+    """The old file goes when the new one is there. An empty account keeps it; what `prune` removes does not."""
     accounts = [account(number, sim) for number in range(4)]
     await export_many(accounts, tmp_path, format="parquet")
     away = [accounts[0], emptied(accounts[1], sim), account(4, sim, 0)]
     with monkeypatch.context() as patch:
         patch.setitem(sys.modules, "plugchat_async.export.parquet", None)  # without its extra
-        summary = await export_many(away, tmp_path, format="csv", restart=True)
-        assert (summary.finished, summary.kept, summary.empty) == (2, 1, 2)
+        summary = await export_many(away, tmp_path, format="csv", restart=True, prune=True)
+        assert (summary.finished, summary.kept, summary.empty, summary.deleted) == (2, 1, 2, 2)
     assert only(tmp_path) == [FAILURES, MANIFEST, "account 0.csv", "account 1.parquet", "account 4.csv"]
     assert (await export_many(away, tmp_path, format="csv")).kept == 1
     summary = await export_many(accounts[:2], tmp_path, format="csv")
@@ -248,8 +248,8 @@ async def test_an_old_file_that_outlived_its_new_one_goes(tmp_path: Path, sim: P
     assert only(tmp_path) == [MANIFEST, "account 1.csv"]
 
 
-async def test_starting_over_ends_with_the_files_of_its_accounts(tmp_path: Path, sim: PlugChatSimulator) -> None:
-    """Those of accounts that are not asked for any more go at the end, but not in a run that continues another."""
+async def test_pruning_ends_with_the_files_of_its_accounts(tmp_path: Path, sim: PlugChatSimulator) -> None:
+    """Those of accounts that are not asked for any more go at the end, but not in a run without `prune`."""
     accounts = [account(number, sim) for number in range(3)]
     await export_many(accounts, tmp_path)
     during: list[list[str]] = []
@@ -257,7 +257,7 @@ async def test_starting_over_ends_with_the_files_of_its_accounts(tmp_path: Path,
     def on_result(_: AccountExport) -> None:
         during.append(only(tmp_path))
 
-    await export_many(accounts[:2], tmp_path, restart=True, on_result=on_result)
+    await export_many(accounts[:2], tmp_path, restart=True, prune=True, on_result=on_result)
     assert "account 2.jsonl" in during[-1]
     assert only(tmp_path) == [MANIFEST, "account 0.jsonl", "account 1.jsonl"]
     await export_many([emptied(each, sim) for each in accounts[:2]], tmp_path, restart=True)

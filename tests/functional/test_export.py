@@ -429,6 +429,16 @@ async def test_too_many_open_files_have_a_hint_of_their_own(tmp_path: Path, monk
 
 
 @pytest.mark.parametrize("write", WRITES)
+async def test_a_name_that_says_compressed_is_refused(tmp_path: Path, write: Write) -> None:
+    """Other programs believe it, and fail to read the file."""
+    for name in ("chats.csv.gz", "chats.jsonl.ZST"):
+        with pytest.raises(InvalidValueError, match=f"files are not compressed, but the name {name} says so") as caught:
+            await write(CHATS, tmp_path / name)
+        assert caught.value.hint.startswith(f"Write {name.rpartition('.')[0]}, and compress that")
+    assert only(tmp_path) == []
+
+
+@pytest.mark.parametrize("write", WRITES)
 async def test_what_is_no_chat_is_refused(tmp_path: Path, write: Write) -> None:
     """At once, or when it comes."""
     with pytest.raises(InvalidTypeError, match="chats must be an iterable or async iterable of Chat, got NoneType"):

@@ -22,12 +22,12 @@ from starlette.types import Message
 from plugchat_async import (
     CONTACTS,
     Chat,
-    ChatList,
     ConfigurationError,
     ConsistencyError,
     Contact,
     InvalidTypeError,
     InvalidValueError,
+    ItemList,
     OutputError,
     Page,
     PlugChatError,
@@ -477,7 +477,7 @@ async def test_a_walk_object_can_be_streamed_once(sim: PlugChatSimulator, plugch
 async def test_what_is_no_walk_is_refused(plugchat: PlugChatSession) -> None:
     """At once, in the endpoint: a list, or a coroutine without its await."""
     coroutine = plugchat.list_chats()
-    given: list[Any] = [ChatList(), coroutine, None]
+    given: list[Any] = [ItemList(), coroutine, None]
     for wrong in given:
         with pytest.raises(InvalidTypeError, match=f"ChatStream takes a walk, got {type(wrong).__name__}. Pass what"):
             ChatStream(wrong)

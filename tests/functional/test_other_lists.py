@@ -364,11 +364,10 @@ async def test_files_for_spreadsheets(call: Call[Any], rows: Rows, tmp_path: Pat
 
 @both
 async def test_tables_of_other_lists(call: Call[Any], rows: Rows) -> None:
-    """A list or a walk becomes a table of the item's fields; notebooks show only chats as theirs."""
+    """A list or a walk becomes a table of the item's fields."""
     columns = [field.name for field in attrs.fields(call.item)]
     async with PlugChatSimulator(30, seed=1) as sim, session(sim) as plugchat:
         found = await plugchat.walk(call).to_list()
-        assert type(found) is list
         assert set(found) == set(rows(sim))
         table = await to_arrow(plugchat.walk(call), item=call.item)
         assert table.equals(to_arrow(found, item=call.item))
@@ -379,8 +378,9 @@ async def test_tables_of_other_lists(call: Call[Any], rows: Rows) -> None:
 
 async def test_a_file_of_chats_takes_no_contacts(tmp_path: Path) -> None:
     """The columns would be other ones."""
-    with pytest.raises(InvalidTypeError, match="chats must yield Chat, got Contact"):
+    with pytest.raises(InvalidTypeError, match="chats must yield Chat, got Contact") as caught:
         await write_csv([Contact("1")], tmp_path / "x.csv")
+    assert caught.value.hint == "Pass item=Contact, the class of the items."
     wrong: list[Any] = ["Contact", int, Contact("1")]
     for item in wrong:
         for write in (write_jsonl, write_csv, write_xlsx, write_parquet):

@@ -13,7 +13,7 @@ import pyarrow.dataset as ds
 import pyarrow.parquet as pq
 import pytest
 
-from plugchat_async import FOREVER, Chat, export_many, to_polars, write_csv, write_jsonl, write_parquet
+from plugchat_async import FOREVER, Chat, export_many, to_polars, write_csv, write_jsonl, write_parquet, write_xlsx
 from plugchat_async.testing import Fault, PlugChatSimulator
 from support.chats import TIME
 from support.exports import FAILURES, MANIFEST, Style, account, only
@@ -125,26 +125,70 @@ class Row(Chat):
     account: str = ""
 
 
+# What readers take for numbers, times or nothing, unless they are told.
+NAMES = ("007", "NA", "null", "None", "nan", "N/A", "2021-01-01")
+COLUMNS = ("account", "phone", "name", "lid")
+WRITES: dict[str, Callable[..., Any]] = {
+    "parquet": write_parquet,
+    "jsonl": write_jsonl,
+    "csv": write_csv,
+    "xlsx": write_xlsx,
+}
+
+
 @pytest.mark.parametrize("program", PROGRAMS, ids=lambda program: program.split()[1])
-async def test_columns_may_hold_nothing_at_first(
+async def test_what_the_page_shows_reads_what_was_written(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], program: str
 ) -> None:
-    """What the page shows reads accounts without chats, and chats without a name, a time or a phone before others."""
+    """Also accounts without chats, chats without a name, a time or a phone before others, and digits as names."""
     for library in ("pandas", "duckdb", "dask.dataframe"):
         if f"import {library}" in program:
             pytest.importorskip(library)
-    whole = Row(
-        "0055", "Ana", 3, TIME, messages_unread=3, lid="012@lid", is_pinned=True, muted_until=FOREVER, account="c"
-    )
-    accounts = {"a": [], "b": [Row("077", account="b")] * 200 + [Row(lid="1@lid", account="b")], "c": [whole], "d": []}
-    writers: dict[str, Callable[..., Any]] = {"parquet": write_parquet, "jsonl": write_jsonl, "csv": write_csv}
-    for folder, (style, write) in zip(("out", "lines", "cells"), writers.items(), strict=True):
+    if "xlsx" in program:
+        pytest.importorskip("openpyxl")
+    chat = Row("0055", "Ana", 3, TIME, messages_unread=3, lid="012@lid", is_pinned=True, muted_until=FOREVER)
+    accounts = {
+        "a": [],
+        "01": [*[Row("077", unread=1, account="01")] * 200, Row(lid="1@lid", account="01", unread=1)],
+        "NA": [attrs.evolve(chat, name=name, account="NA") for name in NAMES],
+        "2": [Row("88", "007", 2, lid="9", account="2")],
+        "d": [],
+    }
+    for folder, style in {"out": "parquet", "lines": "jsonl", "cells": "csv", "books": "xlsx"}.items():
         (tmp_path / folder / ".plugchat").mkdir(parents=True)
         for name, chats in accounts.items():
-            await write(chats, tmp_path / folder / f"{name}.{style}", item=Row)
+            await WRITES[style](chats, tmp_path / folder / f"{name}.{style}", item=Row)
     monkeypatch.chdir(tmp_path)
-    exec(program, {})
+    names: dict[str, Any] = {}
+    exec(program, names)
     assert capfd.readouterr().out
+    found = names["frame" if "frame" in names else "table"]
+    columns = [name for name in COLUMNS if name in found.columns] if "frame" in names else table_columns(found)
+    whole = {tuple(getattr(row, name) for name in columns) for rows in accounts.values() for row in rows}
+    assert {tuple(map(value_of, row)) for row in rows_of(found, columns)} == whole
+
+
+def table_columns(table: Any) -> list[str]:
+    """The columns of a table of pyarrow or DuckDB that are looked at."""
+    return [name for name in COLUMNS if name in (table.column_names if isinstance(table, pa.Table) else table.columns)]
+
+
+def rows_of(table: Any, columns: list[str]) -> Any:
+    """The rows of a table of any of the libraries."""
+    if isinstance(table, pa.Table):
+        return zip(*(table[name].to_pylist() for name in columns), strict=True)
+    if isinstance(table, pl.DataFrame):
+        return table.select(columns).iter_rows()
+    if hasattr(table, "fetchall"):
+        return table.project(", ".join(columns)).fetchall()
+    if hasattr(table, "compute"):
+        table = table.compute(scheduler="synchronous")
+    return table[columns].itertuples(index=False)
+
+
+def value_of(value: Any) -> Any:
+    """A value, with None for what pandas has where there is nothing."""
+    return value if isinstance(value, str) and value else None
 
 
 async def test_a_folder_of_parquet_needs_no_pattern(tmp_path: Path, sim: PlugChatSimulator) -> None:

@@ -4,6 +4,7 @@ import pickle
 import sys
 from collections.abc import AsyncIterator, Callable
 from datetime import datetime, timedelta, timezone
+from types import SimpleNamespace
 from typing import Any, cast
 
 import polars as pl
@@ -12,11 +13,13 @@ import pytest
 
 from plugchat_async import (
     Chat,
-    ChatList,
+    Contact,
     ExportSummary,
     InvalidTypeError,
     InvalidValueError,
+    ItemList,
     MissingExtraError,
+    Page,
     PendingChat,
     PlugChatSession,
     WalkReport,
@@ -107,6 +110,19 @@ async def test_what_is_no_chat_is_refused(to: Callable[[Any], Any]) -> None:
     async def texts() -> AsyncIterator[Any]:
         yield "x"
 
+    async def list_chats() -> Any:
+        """Which somebody does not await."""
+
+    forgotten: Any = list_chats()
+    with pytest.raises(InvalidTypeError, match="chats must be an iterable or async .*, got coroutine") as caught:
+        to(forgotten)
+    forgotten.close()
+    assert caught.value.hint == "Await it first: it comes from a call."
+    pages: Any = [Page(1, 1, (), b"[]")]
+    with pytest.raises(InvalidTypeError, match="chats must yield Chat, got Page") as caught:
+        to(pages)
+    assert caught.value.hint == "Pass the items themselves, such as plugchat.iter_chats() or a list of Chat."
+
     with pytest.raises(InvalidTypeError, match="chats must be an iterable or async iterable of Chat, got NoneType"):
         to(None)
     with pytest.raises(InvalidTypeError, match="chats must yield Chat, got str"):
@@ -144,22 +160,49 @@ def test_pandas_is_an_extra(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 async def test_lists_are_shown_as_tables(plugchat: PlugChatSession) -> None:
-    """Lists of chats as they come from this package, and parts of them; they are lists, too."""
-    found = cast("ChatList", await plugchat.list_chats())
-    assert type(found) is type(merge_people(CHATS)) is type(found[:2]) is ChatList
+    """Lists of items as they come from this package, and parts of them; they are lists, too."""
+    found = cast("ItemList[Chat]", await plugchat.list_chats())
+    assert type(found) is type(merge_people(CHATS)) is type(found[:2]) is ItemList
     assert isinstance(found[0], Chat)
     assert found == list(found)
     assert pickle.loads(pickle.dumps(found[:2])) == found[:2]
-    shown = found._repr_html_()
+    shown = found._repr_html_() or ""
     assert shown.count("<tr>") == 61
     assert shown.endswith("<p>250 chats, the first 60 are shown</p>")
     # Made by hand, in another zone.
     chat = Chat("5", "<b>&", 2, datetime(2021, 6, 6, 12, 1, 27, tzinfo=timezone(timedelta(hours=-3))))
-    assert ChatList([chat, Chat(lid="7@lid")])._repr_html_() == (
-        "<table><thead><tr><th>name</th><th>id</th><th>kind</th><th>unread</th><th>last message (UTC)</th></tr></thead>"
-        "<tbody><tr><td>&lt;b&gt;&amp;</td><td>5</td><td>person</td><td>2</td><td>2021-06-06 15:01</td></tr>"
+    assert ItemList([chat, Chat(lid="7@lid")])._repr_html_() == (
+        "<table><thead><tr><th>name</th><th>id</th><th>kind</th><th>unread</th><th>last message time (UTC)</th></tr>"
+        "</thead><tbody><tr><td>&lt;b&gt;&amp;</td><td>5</td><td>person</td><td>2</td><td>2021-06-06 15:01</td></tr>"
         "<tr><td></td><td>7@lid</td><td>person</td><td>0</td><td></td></tr></tbody></table><p>2 chats</p>"
     )
+
+
+async def test_lists_of_other_items_are_shown_as_tables(sim: PlugChatSimulator, plugchat: PlugChatSession) -> None:
+    """With the fields of their class, but for the picture's long URL. What has no fields is shown as a list is."""
+    found = [await plugchat.list_contacts(), await plugchat.list_pending_chats()]
+    shown = [cast("ItemList[Any]", items)._repr_html_() or "" for items in found]
+    assert all(found)
+    assert "<th>name</th><th>short</th><th>vname</th><th>notify</th><th>lid</th></tr>" in shown[0]
+    assert "contacts" in shown[0]
+    assert "<th>last message time (UTC)</th><th>is muted</th><th>lid</th></tr>" in shown[1]
+    assert ItemList([Contact("5", "Ana")])._repr_html_() == (
+        "<table><thead><tr><th>phone</th><th>name</th><th>short</th><th>vname</th><th>notify</th><th>lid</th></tr>"
+        "</thead><tbody><tr><td>5</td><td>Ana</td><td></td><td></td><td></td><td></td></tr></tbody></table>"
+        "<p>1 contact</p>"
+    )
+    mixed: ItemList[Any] = ItemList([Chat("5"), Contact("6", "Ana")])
+    assert "<tr><td>Ana</td><td>6</td><td></td><td></td><td></td></tr>" in (mixed._repr_html_() or "")
+    assert ItemList([1, 2])._repr_html_() is ItemList[Chat]()._repr_html_() is None
+
+
+@pytest.mark.parametrize(("length", "text"), [(0, "[]"), (3, "[0, 1, 2]"), (5000, "[0, 1, 2, … 4,997 more]")])
+def test_the_text_beside_a_table_is_short(length: int, text: str) -> None:
+    """A notebook saves it: not a thousand names and phones that nobody sees. `repr` is that of a list."""
+    printed: list[str] = []
+    ItemList(range(length))._repr_pretty_(SimpleNamespace(text=printed.append), False)
+    assert printed == [text]
+    assert repr(ItemList(range(length))) == repr(list(range(length)))
 
 
 async def test_reports_are_shown_as_tables(tmp_path: Any, sim: PlugChatSimulator, plugchat: PlugChatSession) -> None:

@@ -48,8 +48,10 @@ def test_the_cells_run(account: PlugChatSimulator, tmp_path: Path) -> None:
         notebook, timeout=60, kernel_name="python3", resources={"metadata": {"path": str(tmp_path)}}
     )
     client.execute()
-    fetched, opened, _, frame, by_day, progress, accounts = notebook.cells
-    assert "<table" in output_of(fetched, "text/html")
+    fetched, selected, opened, _, frame, by_day, progress, accounts = notebook.cells
+    for cell in (fetched, selected):
+        assert "<table" in output_of(cell, "text/html")
+        assert output_of(cell, "text/plain").endswith(" more]")
     assert "connected=True" in output_of(opened, "text/plain")
     assert "<table" in output_of(frame, "text/html")
     assert "2026-01-15" in output_of(by_day, "text/plain")

@@ -466,11 +466,47 @@ async def test_pages_and_chats_continue_each_other() -> None:
 
 
 async def test_all_chats_as_a_list() -> None:
-    """What is left of them; the walk is over then."""
+    """What is left of them, also if nothing is; the walk is over then."""
     walk = walk_over(MovingList(43).page)
     assert [chat.id for chat in await walk.to_list()] == NAMES
-    assert await walk.to_list() == []
     assert repr(walk) == f"<ChatWalk {CHATS_PATH} closed>"
+    read = walk_over(MovingList(43).page)
+    assert await names_of(read) == NAMES
+    assert [chat async for chat in read] == await read.to_list() == []
+
+
+@pytest.mark.parametrize("close", ["to_list", "aclose", "with", "cancelled"])
+async def test_a_closed_walk_is_not_taken_for_an_empty_list(close: str) -> None:
+    """A second list, loop or file of it would be empty, and a file would replace the first one."""
+    walk = walk_over(MovingList(43).page, turns=20)
+    match close:
+        case "to_list":
+            await walk.to_list()
+        case "aclose":
+            assert await names_of(walk, 5) == NAMES[:5]
+            await walk.aclose()
+        case "with":
+            async with walk:
+                assert await names_of(walk, 5) == NAMES[:5]
+        case _:
+            reading = asyncio.create_task(walk.to_list())
+            await asyncio.sleep(0)
+            reading.cancel()
+            await asyncio.wait([reading])
+    for again in (lambda: aiter(walk), walk.pages, lambda: asyncio.ensure_future(walk.to_list())):
+        with pytest.raises(SessionStateError, match="this walk was closed") as caught:
+            await cast("Any", again)()
+        assert "resume=walk.checkpoint" in caught.value.hint
+    rest = await walk_over(MovingList(43).page, resume=walk.checkpoint).to_list()
+    assert len(rest) == {"to_list": 0, "cancelled": 43}.get(close, 38)
+
+
+async def test_a_walk_that_has_failed_and_was_closed_raises_its_error() -> None:
+    """Again, not that it was closed."""
+    walk = walk_over(failing_from(3))
+    for _ in range(2):
+        with pytest.raises(ServerError):
+            await walk.to_list()
 
 
 # How it ends.

@@ -114,7 +114,7 @@ def test_parts_that_an_older_version_has_written_since_are_not_beside_others(tmp
     assert only(tmp_path) == [MANIFEST, ours, theirs]  # nothing is lost before it is fetched again
     manifest = Manifest(tmp_path, "parquet", "parts", restart=False)
     assert manifest.kept == {"a": ours, "b": ours, "c": theirs}
-    manifest.remove_kept(["a", "b", "c"])
+    assert manifest.remove(["a", "b", "c"]) == 2
     manifest.close()
     assert only(tmp_path) == [MANIFEST]
 

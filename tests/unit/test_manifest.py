@@ -20,8 +20,8 @@ from plugchat_async._internal.parts import temporary_name
 from plugchat_async.export import account_files
 from plugchat_async.export import manifest as _manifest
 from plugchat_async.export import parquet as _parquet
-from plugchat_async.export.manifest import CompletedAccount, Manifest
-from plugchat_async.export.manifest_lines import Layout, ManifestEntry
+from plugchat_async.export.manifest import Manifest
+from plugchat_async.export.manifest_lines import CompletedAccount, Layout, ManifestEntry
 from plugchat_async.testing import PlugChatSimulator
 from support.exports import FAILURES, MANIFEST, account, failures, only, parts
 
@@ -110,7 +110,7 @@ def test_a_file_is_kept_until_each_of_its_accounts_has_a_new_one(tmp_path: Path,
     manifest = Manifest(tmp_path, "parquet", now, restart=False)
     manifest.add(ManifestEntry("y", {"a": 1}, size=3))
     assert (tmp_path / "x").exists()
-    manifest.remove_kept(["c"])
+    assert manifest.remove(["c"]) == 0
     assert (tmp_path / "x").exists()
     manifest.close()
     manifest = Manifest(tmp_path, "parquet", now, restart=False)

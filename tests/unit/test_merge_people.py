@@ -1,15 +1,16 @@
 """merge_people: one chat for each person, of lists that hold a person in several rows."""
 
 import json
+from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, cast
 
 import attrs
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from plugchat_async import FOREVER, Chat, merge_people
+from plugchat_async import FOREVER, Chat, Contact, InvalidTypeError, merge_people
 from plugchat_async.converter import converter
 from support import PAYLOADS
 
@@ -219,3 +220,15 @@ def test_each_field_is_merged(name: str) -> None:
         value = False
     [person] = merge_people([Chat("5511", lid=LID), attrs.evolve(Chat(lid=LID), **{name: value})])
     assert getattr(person, name) == ("5511" if name == "phone" else value)
+
+
+async def test_what_is_no_list_of_chats_is_refused() -> None:
+    """By an error of ours that says how it is done: a walk, a call that was not awaited, and other items."""
+
+    async def coming() -> AsyncIterator[Chat]:
+        yield Chat("1")
+
+    for wrong, kind in [(coming(), "an async iterable"), (None, "NoneType"), ([Chat("1"), Contact("2")], "Contact")]:
+        with pytest.raises(InvalidTypeError, match=f"chats must .* Chat, got {kind}") as caught:
+            merge_people(cast("Any", wrong))
+        assert "merge_people(await plugchat.list_chats())" in caught.value.hint

@@ -146,6 +146,20 @@ async def test_what_is_told_is_flushed_in_order(
     ]
 
 
+async def test_new_folders_above_an_export_are_flushed(
+    tmp_path: Path, sim: PlugChatSimulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Before an account is told to be finished: else it would be gone with the folder."""
+    flushed: set[int] = set()
+    monkeypatch.setattr(os, "fsync", lambda descriptor: flushed.add(os.fstat(descriptor).st_ino))
+    out = tmp_path / "a" / "b"
+
+    def on_result(_: AccountExport) -> None:
+        assert {path.stat().st_ino for path in (tmp_path, tmp_path / "a", out)} <= flushed
+
+    assert (await export_many([account(0, sim, 5)], out, on_result=on_result)).finished == 1
+
+
 async def test_a_single_file_is_flushed_before_it_has_its_name(
     tmp_path: Path, disk: Disk, monkeypatch: pytest.MonkeyPatch
 ) -> None:

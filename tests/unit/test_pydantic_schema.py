@@ -28,9 +28,9 @@ from plugchat_async import (
     ChatAdded,
     ChatChanged,
     ChatEvent,
-    ChatList,
     ChatRemoved,
     Contact,
+    ItemList,
     Page,
     PendingChat,
     Problem,
@@ -109,16 +109,17 @@ def test_events_are_a_union_with_a_discriminator() -> None:
 
 def test_the_list_that_a_session_returns_is_a_list() -> None:
     """Of chats, as list[Chat] is."""
-    chats, plain = TypeAdapter(ChatList), TypeAdapter(list[Chat])
-    known = ChatList([CHAT, Chat("2")])
+    chats, plain = TypeAdapter(ItemList[Chat]), TypeAdapter(list[Chat])
+    known = ItemList([CHAT, Chat("2")])
     assert chats.dump_json(known) == plain.dump_json(known)
     read = chats.validate_json(chats.dump_json(known))
-    assert (read, type(read)) == (known, ChatList)
+    assert (read, type(read)) == (known, ItemList)
     assert chats.validate_python(known) == known
     for mode in ("validation", "serialization"):
         assert chats.json_schema(mode=mode) == plain.json_schema(mode=mode)
     with pytest.raises(ValidationError):
         chats.validate_python([{}])
+    assert TypeAdapter(ItemList[Contact]).validate_json('[{"phone":"1"}]') == [Contact("1")]
 
 
 def test_a_page_does_not_show_what_the_server_sent() -> None:

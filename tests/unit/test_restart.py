@@ -95,6 +95,20 @@ async def test_an_empty_account_keeps_a_part_only_if_its_own_chats_are_in_it(
     assert only(tmp_path) == [FAILURES, MANIFEST, "account 0.jsonl", part.name]
 
 
+async def test_a_part_does_not_stay_for_accounts_that_are_not_passed(tmp_path: Path, sim: PlugChatSimulator) -> None:
+    """It has chats of the others, too, which a reader of the folder would get twice."""
+    manifest = Manifest(tmp_path, "parquet", "parts", restart=False)
+    for name in ("x", "y"):
+        (tmp_path / name).write_bytes(b"123")
+    manifest.add(ManifestEntry("x", {"account 0": 1, "gone": 1}, size=3))
+    manifest.add(ManifestEntry("y", {"account 1": 1, "account 0": 1}, size=3))
+    manifest.close()
+    sim.script(Fault.status(401), token="token-1")
+    summary = await export_many([account(number, sim) for number in range(2)], tmp_path, restart=True)
+    assert (summary.finished, summary.failed, summary.others, summary.deleted) == (1, 1, 0, 1)
+    assert only(tmp_path) == [FAILURES, MANIFEST, "account 0.jsonl", "y"]
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("now", ["jsonl", "parquet"])
 async def test_a_run_that_is_killed_leaves_each_account_a_file(tmp_path: Path, now: Style) -> None:

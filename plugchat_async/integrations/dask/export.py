@@ -17,6 +17,7 @@ from plugchat_async._internal.files import output_errors
 from plugchat_async._internal.links import resolve
 from plugchat_async._internal.validation import check_optional_int, check_type
 from plugchat_async.bulk.accounts import Account
+from plugchat_async.bulk.fetch import accounts_hint
 from plugchat_async.errors import (
     ConfigurationError,
     InvalidTypeError,
@@ -124,7 +125,8 @@ def _batches(accounts: Iterable[Account], size: int, run: ExportRun) -> Iterator
 
     def needs_fetching(account: object) -> bool:
         if not isinstance(account, Account):
-            raise InvalidTypeError(f"accounts must yield Account, got {type(account).__name__}")
+            kind = type(account)
+            raise InvalidTypeError(f"accounts must yield Account, got {kind.__name__}", accounts_hint(kind))
         return run.needs(account)
 
     remaining = filter(needs_fetching, accounts)
