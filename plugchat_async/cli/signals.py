@@ -155,7 +155,8 @@ def run_async(main: Coroutine[Any, Any, T]) -> T:
     cancellable = _cancellable(main, handler)
     try:
         return run(cancellable)
-    except asyncio.CancelledError:
+    except (asyncio.CancelledError, RuntimeError):
+        # RuntimeError: a second signal has come in the middle of uvloop, which then can't end its loop well.
         if (stopped := handler.first) is not None:
             raise stopped from None
         raise

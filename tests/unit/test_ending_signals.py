@@ -54,6 +54,25 @@ def test_a_short_block_is_finished_first() -> None:
     assert caught.value.exit_code == 128 + signal.SIGHUP
 
 
+@pytest.mark.parametrize("loop", ["asyncio", "uvloop"])
+@pytest.mark.parametrize("stopped", [True, False])
+def test_a_loop_that_ends_badly_after_a_signal(monkeypatch: pytest.MonkeyPatch, loop: str, stopped: bool) -> None:
+    """The signal is what counts: a second one may come anywhere in the loop. Without one, it is a bug that is shown."""
+    if loop == "asyncio":
+        monkeypatch.setitem(sys.modules, "uvloop", None)
+    else:
+        pytest.importorskip("uvloop")
+
+    async def main() -> None:
+        if stopped:
+            signal.raise_signal(signal.SIGTERM)
+        asyncio.get_running_loop().stop()
+        await asyncio.sleep(30)
+
+    with pytest.raises(StoppedError if stopped else RuntimeError), ended_by_signals():
+        run_async(main())
+
+
 def test_a_signal_before_it_begins_warns_of_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     """Python would say on stderr that a coroutine was never awaited."""
 
