@@ -72,7 +72,11 @@ class Bulk(Work):
         return [request.headers["authorization"].removeprefix(f"{TOKEN}-") for request in self.sim.requests]
 
     def is_in_the_middle(self) -> bool:
+        # Files are written while requests go on, those of Parquet after an import.
         if self.asked().count("eva") < 8 or "hidden" not in files(self.folder):
+            return False
+        manifest = self.folder / "_manifest.ndjson"
+        if not manifest.exists() or not all(f'"{name}"' in manifest.read_text() for name in ("ana", "bia")):
             return False
         time.sleep(0.1)  # nothing tells that the second account is counted
         return True
