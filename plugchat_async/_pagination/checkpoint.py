@@ -27,6 +27,7 @@ T = TypeVar("T")
 VERSION = 3
 # More of them would be packed better, by a tenth at the most, but keep the event loop.
 _KEYS_AT_ONCE: Final = 2000
+_LABELS_AT_ONCE: Final = 500
 _HALF = 0xFFFF
 HINT = "Pass the `checkpoint` of an error or of a walk unchanged, or leave out `resume` to start again."
 
@@ -50,7 +51,7 @@ class CheckpointPacker:
     _labels: dict[str, list[int]] = field(factory=dict[str, list[int]], init=False)
 
     def pack_keys(self) -> Generator[None, None, None]:
-        """Pack the keys of a long list ahead, in steps of a few milliseconds."""
+        """Pack the keys of a long list ahead, and find the labels, in steps of a few milliseconds."""
         order = self._state.order
         if self._text is None and len(order) > _KEYS_AT_ONCE:
             self._text = _begin()
@@ -60,6 +61,7 @@ class CheckpointPacker:
             self._text.add((b"," if self._packed else b"") + msgspec.json.encode(keys)[1:-1])
             self._packed += len(keys)
             yield
+        yield from self._note_labels()
 
     def pack(self, pending: Iterable[AttrsInstance] = ()) -> str:
         """Return the checkpoint.
@@ -73,20 +75,21 @@ class CheckpointPacker:
             text = _begin()
             text.add(msgspec.json.encode(sorted(state.order))[1:-1])
         rows = [msgspec.to_builtins(asdict(chat, recurse=False)) for chat in pending]
-        self._note_labels()
         labels = {
             key: [*state.labels.get(key, ()), *self._labels.get(key, ())] for key in {*state.labels, *self._labels}
         }
         rest = evolve(state, pending=rows or state.pending, labels=labels, yielded={}, seen=set(), order=[])
         return text.finish(b"]," + msgspec.json.encode(_without_defaults(rest))[1:])
 
-    def _note_labels(self) -> None:
+    def _note_labels(self) -> Generator[None, None, None]:
         yielded = self._state.yielded
         if not yielded:
             self._labels.clear()  # the list is long
-        for key, chats in yielded.items():
+        for number, (key, chats) in enumerate(list(yielded.items()), 1):
             labels = self._labels.setdefault(key, [])
             labels += [label_of(chat) for chat in chats[len(labels) :]]
+            if number % _LABELS_AT_ONCE == 0:
+                yield
 
 
 def _begin() -> PackedText:

@@ -24,8 +24,8 @@ from plugchat_async._pagination.walk_state import WalkState
 from plugchat_async._pagination.walk_steps import Walk, YieldPage, key_of, ordered_keys
 from plugchat_async.models import Chat, Page
 
-# Up to how many chats are kept to compare them with other rows of the same key.
-_COMPARED = 5000
+# Up to how many chats are kept to compare them with other rows of the same key: some 10 MB.
+_COMPARED = 20_000
 # Up to how many rows of one key are compared; a person has a handful.
 _COMPARED_ROWS = 100
 
@@ -53,7 +53,7 @@ class Remembered:
     _is_long: bool = field(default=False, init=False)
 
     def __attrs_post_init__(self) -> None:
-        self.unconfirmed = Unconfirmed(self._state, _COMPARED)
+        self.unconfirmed = Unconfirmed(self._state, 2 * _COMPARED)  # windows overlap
 
     def read(self, page: Page) -> tuple[Page, set[str]]:
         """Mark all rows of a page as read, and count.
@@ -99,20 +99,17 @@ class Remembered:
 
     def yield_rest(self) -> Walk:
         """Yield the rows of a list that stands still that were not yielded."""
-        state = self._state
-        groups: dict[str, dict[Chat, None]] = {}
-        for chat in self.unconfirmed.listed or ():
-            groups.setdefault(key_of(chat), {}).setdefault(chat)
+        state, doubtful = self._state, self.unconfirmed.doubtful
         chats: list[Chat] = []
-        for key, rows in groups.items():
+        for key, rows in self.unconfirmed.groups.items():
             yielded = state.several.get(key, 1)
             if len(rows) > yielded:
                 rest = self._without_yielded(key, list(rows), yielded)
                 state.several[key] = yielded + len(rest)
                 self._later.forget(key)
                 chats += rest
-            if all(chat in rows for chat in state.yielded.get(key, ())):
-                self.unconfirmed.doubtful.discard(key)
+            if key in doubtful and all(chat in rows for chat in state.yielded.get(key, ())):
+                doubtful.discard(key)
         yield from self._yield_late(chats)
 
     def yield_confirmed(self) -> Walk:

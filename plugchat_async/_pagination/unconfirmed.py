@@ -31,12 +31,14 @@ class Unconfirmed:
         rows: The rows, by key.
         doubtful: Keys of which an older row was read than the chat that was yielded: another one, or one put back.
         listed: The rows of this pass, of a list that is not long. None: they are too many.
+        groups: The rows of this pass that differ, by key, as long as it shows the same rows as the last one.
         _last: The rows of the last pass that went to the end.
+        _is_same: Whether this pass has shown the same rows as that one so far.
         _again: The rows that a later pass has read of the keys of `rows`.
-        _recent: The keys of the page before, and some more.
+        _recent: The keys of the last two pages, or some more.
         _top: The keys of the chats that may be pinned.
         _oldest: The oldest time at the end of a page.
-        _end: The place in the list up to which its pages were read one after another. None: one was read again.
+        _end: The place in the list up to which it was read. None: page 1 was not the first one, or was read again.
     """
 
     _state: WalkState
@@ -44,7 +46,9 @@ class Unconfirmed:
     rows: dict[str, list[Chat]] = field(factory=dict[str, list[Chat]], init=False)
     doubtful: set[str] = field(factory=set[str], init=False)
     listed: list[Chat] | None = field(factory=list[Chat], init=False)
+    groups: dict[str, dict[Chat, None]] = field(factory=dict[str, dict[Chat, None]], init=False)
     _last: list[Chat] | None = field(default=None, init=False)
+    _is_same: bool = field(default=False, init=False)
     _again: dict[str, set[Chat]] = field(factory=dict[str, set[Chat]], init=False)
     _recent: list[str] = field(factory=list[str], init=False)
     _top: frozenset[str] = field(default=frozenset(), init=False)
@@ -55,21 +59,22 @@ class Unconfirmed:
         """Begin a pass. From now on, note whether it shows the rows again."""
         self._again = {key: set[Chat]() for key in self.rows}
         self.listed = None if self.listed is None and is_long else []
+        self.groups = {}
+        self._is_same = self._last is not None
 
     def note(self, page: Page, keys: list[str]) -> None:
         """Note the rows of a page, and how far down the list it goes."""
         if self.listed is not None:
-            self.listed += page.chats
-            if len(self.listed) > self._most:
-                self.listed = None
+            self._compare(page, keys)
         if self._again:
             for chat, key in zip(page.chats, keys, strict=False):
                 if key in self._again:
                     self._again[key].add(chat)
         end = (page.number - 1) * page.size + page.length
-        if self._end is not None:
-            self._end = end if end > self._end and (page.number == 1) == (self._end == 0) else None
-        self._recent = (self._recent + keys)[-max(_RECENT, len(keys)) :] if self._end is not None else []
+        if self._end is not None and (page.number == 1) != (self._end == 0):
+            self._end, self._recent = None, []
+        elif self._end is not None and end > self._end:  # else a window has stepped back
+            self._end, self._recent = end, (self._recent + keys)[-max(_RECENT, 2 * len(keys)) :]
         if page.number == 1:
             self._top = _pinned_keys(page)
         time = next((chat.last_message_time for chat in reversed(page.chats) if chat.last_message_time), None)
@@ -134,7 +139,21 @@ class Unconfirmed:
             rows: The number of rows that differ, if none came twice. None: pages overlap, which shows that.
         """
         last, self._last = self._last, self.listed
-        return last is not None and last == self.listed and rows in (None, len(set(last)))
+        if last is None or self.listed is None or not self._is_same or len(last) != len(self.listed):
+            return False
+        return rows is None or rows == sum(map(len, self.groups.values()))
+
+    def _compare(self, page: Page, keys: list[str]) -> None:
+        """Compare the rows of a page with those at their place in the last pass, page by page: all would take long."""
+        assert self.listed is not None
+        place = len(self.listed)
+        self.listed += page.chats
+        if self._is_same and self._last is not None:
+            self._is_same = self._last[place : len(self.listed)] == list(page.chats)
+            for chat, key in zip(page.chats, keys, strict=False):
+                self.groups.setdefault(key, {}).setdefault(chat)
+        if len(self.listed) > self._most:
+            self.listed = None
 
     def _follows(self, page: Page) -> bool:
         """Return whether a page goes further down the list than all before it, each of which was read once.

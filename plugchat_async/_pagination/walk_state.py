@@ -69,7 +69,7 @@ class WindowState:
         overlap: The number of chats by which the next window overlaps, at least.
         tie_count: The number of rows at the end of the last window that the next one must begin with.
         oldest: The oldest time so far.
-        tail: The keys and times of the last rows of the last window.
+        tail: The last rows of the last window, see `tail_of`.
         failure: Why windows prove nothing for this list, or "".
     """
 

@@ -15,6 +15,7 @@ from plugchat_async import (
     WalkReport,
     fetch_many,
 )
+from plugchat_async._pagination import remember
 from plugchat_async.testing import Fault, PlugChatSimulator, Quirks
 from support.fakes import FakeTime
 from support.requests import requested_pages
@@ -75,6 +76,31 @@ async def test_persons_in_several_rows_are_each_a_chat(consistency: Proving, cha
         )
         assert known.report.verified
         assert len(known.asked) <= len(plain.asked) + 1
+
+
+@pytest.mark.slow
+@both
+async def test_persons_in_several_rows_of_a_long_list(consistency: Proving) -> None:
+    """Windows of a quiet list find a row in common at once, though most of its chats have no time."""
+    async with PlugChatSimulator(9000, seed=7) as sim:
+        walked = await walk_over(sim, consistency=consistency)
+    assert walked.lost == (0, 0)
+    assert walked.report.verified
+    # Two scans of ten windows each, page 1 once more, and two requests for a server that is not known.
+    assert len(walked.asked) <= (24 if consistency == "strict" else 105)
+
+
+@both
+async def test_persons_in_several_rows_of_a_list_too_long_to_compare(
+    consistency: Proving, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nearly all of them are found, and that it is not proven is told."""
+    monkeypatch.setattr(remember, "_COMPARED", 300)
+    async with PlugChatSimulator(1500, seed=7) as sim:
+        walked = await walk_over(sim, consistency=consistency, max_page_size=200)
+    assert walked.missed <= 3
+    assert walked.doubled <= 3
+    assert not walked.report.verified
 
 
 @both

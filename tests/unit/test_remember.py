@@ -247,7 +247,18 @@ def test_a_first_message_that_comes_late_is_no_other_chat() -> None:
     assert remembered.unconfirmed.rows == {}
 
 
-@pytest.mark.parametrize("what", ["unsorted", "a second pass", "a page again", "page 1 again"])
+def test_a_window_that_steps_back_changes_nothing() -> None:
+    """What it shows again was read; what is behind that is still further down."""
+    remembered, _, _ = reading()
+    remembered.read(page(1, row("1", 9), row("2", 8), row("3", 7)))
+    for _ in range(2):
+        remembered.read(page(2, row("4", 6), row("5", 6), row("6", 6)))
+        assert remembered.unconfirmed.rows == {}
+    remembered.read(page(3, row("7", 5), row("1", 4), row("8", 3)))
+    assert remembered.unconfirmed.rows == {"1\n": [row("1", 4)]}
+
+
+@pytest.mark.parametrize("what", ["unsorted", "a second pass", "page 1 again"])
 def test_when_nothing_is_kept(what: str) -> None:
     """Where rows may have any place, an older time says nothing."""
     remembered, state, _ = reading()
@@ -258,10 +269,6 @@ def test_when_nothing_is_kept(what: str) -> None:
             state.scan.ordered = False
         case "a second pass":
             state.passes = 1
-        case "a page again":
-            remembered.read(page(2, row("4", 6), row("5", 6), row("6", 6)))
-            remembered.read(page(2, row("4", 6), row("5", 6), row("6", 6)))
-            number = 3
         case _:
             number = 1
     remembered.read(page(number, row("7", 5), row("1", 4), row("8", 3)))

@@ -15,7 +15,7 @@ from plugchat_async import (
     ServerTraits,
     UnexpectedStatusError,
 )
-from plugchat_async._pagination.anchors import is_anchored
+from plugchat_async._pagination.anchors import is_anchored, tail_of
 from plugchat_async._pagination.order import is_sorted, safe_newest
 from plugchat_async._pagination.server_traits import ListMemory
 from plugchat_async._pagination.walk_steps import ordered_keys
@@ -80,10 +80,25 @@ def serving(rows: Rows) -> Read:
 def test_anchors(tail: Rows, window: Rows, oldest: int | None, anchored: bool) -> None:
     """A row in common holds for all chats behind it if it can't have moved, and no other one can be meant."""
     page = page_of(1, 10, window)
-    keys = [ordered_keys(page_of(1, 1, [row]))[0] for row in tail]
-    rows = [(key, None if time is None else time_of(time)) for key, (_, time) in zip(keys, tail, strict=True)]
+    before = page_of(1, 10, tail)
+    rows = tail_of(before, ordered_keys(before), 64)
     last = None if oldest is None else time_of(oldest)
     assert is_anchored(rows, ordered_keys(page), page, last) == anchored
+
+
+def test_rows_of_one_key_are_told_apart_by_what_they_hold() -> None:
+    """The first window ends with other rows of the persons that the second one has further down: those say nothing."""
+    names = ("A", "B", "C")
+    persons = [Chat(None, "Ana", lid=f"{name}@lid") for name in names]
+    others = [Chat(None, "Bia", lid=f"{name}@lid") for name in reversed(names)]
+    shared = [Chat(f"{number}") for number in range(4)]
+    before, after = Page(1, 7, (*persons, *shared), b""), Page(2, 7, (*shared, *others), b"")
+    rows = tail_of(before, ordered_keys(before), 64)
+    assert is_anchored(rows, ordered_keys(after), after, None)
+    alone = Page(2, 7, tuple(others), b"")
+    assert not is_anchored(rows, ordered_keys(alone), alone, None)
+    changed = Page(2, 7, tuple(evolve(chat, unread=1) for chat in shared), b"")
+    assert not is_anchored(rows, ordered_keys(changed), changed, None)
 
 
 def test_rows_that_can_not_be_read_are_no_anchors() -> None:
