@@ -1,13 +1,18 @@
 """Signals that end a command: SIGINT (Ctrl-C), SIGTERM, SIGHUP, and SIGBREAK on Windows, all in the same way.
 
-The first one cancels what runs, so that finished work is kept and hidden files are removed; the second one ends it at
-once; the third one does so without any cleaning up.
+The first one cancels what runs, so that finished work is kept and hidden files are removed. That takes some
+milliseconds, so after the second one there is a second for it; then what still runs is interrupted wherever it is, and
+after ten more seconds the process ends as it is. The third one ends it so at once.
+
+To interrupt earlier would do harm: an event loop whose callbacks or tasks are interrupted may never end.
 """
 
+import _thread
 import asyncio
 import os
 import signal
 import threading
+import time
 from collections.abc import Coroutine, Generator
 from contextlib import contextmanager, suppress
 from types import FrameType
@@ -22,6 +27,9 @@ _ENDING: Final = [
     signal.Signals[name] for name in ("SIGINT", "SIGTERM", "SIGHUP", "SIGBREAK") if name in signal.Signals.__members__
 ]
 _STDERR: Final = 2
+# Seconds after the second signal until what runs is interrupted, and from then on until the process ends.
+_GRACE = 1.0
+_LAST_GRACE: Final = 10.0
 
 
 class StoppedError(KeyboardInterrupt):
@@ -46,8 +54,12 @@ class _Handler:
 
     def __init__(self) -> None:
         self.task: asyncio.Task[Any] | None = None
+        self.in_loop = False
+        # Whether the first signal has come while the loop was being made or closed.
+        self.missed = False
         self.shields = 0
         self._received: list[int] = []
+        self._grace_is_over = False
         # Behind a shield, a signal that should have ended the command at once.
         self._held: StoppedError | None = None
         self._on_terminal = os.isatty(_STDERR)
@@ -57,18 +69,45 @@ class _Handler:
         return StoppedError(self._received[0]) if self._received else None
 
     def __call__(self, number: int, _frame: FrameType | None) -> None:
-        self._received.append(number)
-        if len(self._received) > 2:
-            os._exit(128 + number)
-        self._leave_lost_terminal()
-        task = self.task
-        if len(self._received) == 1 and task is not None and not task.done():
-            task.cancel()
-            task.get_loop().call_soon_threadsafe(lambda: None)  # wakes it up if it waits for the network
-        elif self.shields:
+        if not self._grace_is_over:
+            self._received.append(number)
+            if len(self._received) > 2:
+                os._exit(128 + number)
+            self._leave_lost_terminal()
+            if self.in_loop:
+                self._cancel(number)
+                return
+        self._grace_is_over = False
+        if self.shields:
             self._held = StoppedError(number)
         else:
             raise StoppedError(number)
+
+    def _cancel(self, number: int) -> None:
+        task = self.task
+        if len(self._received) > 1:
+            # Not a Thread: its start takes a lock, which what is interrupted here may have.
+            _thread.start_new_thread(self._end_soon, (number,))
+        elif task is None or task.done():
+            self.missed = True
+        else:
+            task.cancel()
+            task.get_loop().call_soon_threadsafe(lambda: None)  # wakes it up if it waits for the network
+
+    def _end_soon(self, number: int) -> None:
+        """Interrupt the main thread after a while, and end the process if that does not help either."""
+        time.sleep(_GRACE)
+        if _handler is self:  # the command has not ended
+            self._grace_is_over = True
+            if hasattr(signal, "pthread_kill"):
+                main = threading.main_thread().ident
+                assert main is not None, "it runs"
+                signal.pthread_kill(main, number)
+            else:
+                _thread.interrupt_main(signal.Signals(number))
+            time.sleep(_LAST_GRACE)
+        if _handler is self:
+            os._exit(128 + number)
 
     def end_shield(self) -> None:
         self.shields -= 1
@@ -158,14 +197,20 @@ def run_async(main: Coroutine[Any, Any, T]) -> T:
     if handler is None:
         return run(main)
     cancellable = _cancellable(main, handler)
+    handler.in_loop = True
     try:
-        return run(cancellable)
+        result = run(cancellable)
     except (asyncio.CancelledError, RuntimeError):
-        # RuntimeError: a second signal has come in the middle of uvloop, which then can't end its loop well.
+        # RuntimeError: what was interrupted is uvloop, which then can't end its loop well.
         if (stopped := handler.first) is not None:
             raise stopped from None
         raise
+    else:
+        if handler.missed and (stopped := handler.first) is not None:
+            raise stopped
+        return result
     finally:
+        handler.in_loop = False
         # A signal may have come before they began: Python would warn of that.
         cancellable.close()
         main.close()
@@ -174,6 +219,8 @@ def run_async(main: Coroutine[Any, Any, T]) -> T:
 async def _cancellable(main: Coroutine[Any, Any, T], handler: _Handler) -> T:
     handler.task = asyncio.current_task()
     try:
+        if handler.missed:
+            raise asyncio.CancelledError
         return await main
     finally:
         handler.task = None

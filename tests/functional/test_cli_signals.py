@@ -248,7 +248,7 @@ sys.exit(app.run(sys.argv[1:]))
 
 ENDLESS = """
 import sys, time
-from plugchat_async.cli import app
+from plugchat_async.cli import app, signals
 from plugchat_async.cli.signals import ended_by_signals, run_async, shielded
 
 async def main():
@@ -262,14 +262,15 @@ async def main():
             with shielded():
                 time.sleep(60)
 
+signals._GRACE, signals._LAST_GRACE = 0.3, 0.5
 with ended_by_signals():
     run_async(main())
 """
 
 
-@pytest.mark.parametrize(("arguments", "count"), [([], 2), (["stuck"], 3)])
+@pytest.mark.parametrize(("arguments", "count"), [([], 2), (["stuck"], 2), (["stuck"], 3)])
 def test_more_signals_end_what_the_first_one_can_not(arguments: list[str], count: int) -> None:
-    """The second one at once, with cleaning up; the third one without."""
+    """The second one after a while, with cleaning up if that ends; the third one at once, and without."""
     process = subprocess.Popen(
         [sys.executable, "-c", ENDLESS, *arguments], stdout=subprocess.PIPE, text=True, stderr=subprocess.DEVNULL
     )

@@ -6,9 +6,13 @@ import inspect
 import signal
 import sys
 import threading
+import time
+from collections.abc import Coroutine
+from typing import Any
 
 import pytest
 
+from plugchat_async.cli import signals
 from plugchat_async.cli.signals import StoppedError, ended_by_signals, print_stop, run_async, shielded
 
 ENDING = [signal.SIGINT, signal.SIGTERM, signal.SIGHUP]
@@ -35,8 +39,9 @@ def test_what_is_ignored_stays_ignored(number: signal.Signals) -> None:
         signal.signal(number, before)
 
 
-def test_a_short_block_is_finished_first() -> None:
+def test_a_short_block_is_finished_first(monkeypatch: pytest.MonkeyPatch) -> None:
     """Also inside of another one, and also if it is the second signal that ends the command."""
+    monkeypatch.setattr(signals, "_GRACE", 0.0)
     done: list[str] = []
 
     async def main() -> None:
@@ -44,6 +49,7 @@ def test_a_short_block_is_finished_first() -> None:
         with shielded():
             with shielded():
                 signal.raise_signal(signal.SIGHUP)
+                time.sleep(0.2)  # in which it is interrupted
                 done.append("inner")
             done.append("outer")
         done.append("behind")
@@ -71,6 +77,56 @@ def test_a_loop_that_ends_badly_after_a_signal(monkeypatch: pytest.MonkeyPatch, 
 
     with pytest.raises(StoppedError if stopped else RuntimeError), ended_by_signals():
         run_async(main())
+
+
+@pytest.mark.parametrize("loop", ["asyncio", "uvloop"])
+def test_a_second_signal_leaves_the_first_one_time(monkeypatch: pytest.MonkeyPatch, loop: str) -> None:
+    """Wherever it comes: what is interrupted in the middle of a loop may never end."""
+    if loop == "asyncio":
+        monkeypatch.setitem(sys.modules, "uvloop", None)
+    else:
+        pytest.importorskip("uvloop")
+    done: list[str] = []
+
+    async def main() -> None:
+        try:
+            signal.raise_signal(signal.SIGTERM)
+            await asyncio.sleep(30)
+        finally:
+            signal.raise_signal(signal.SIGTERM)
+            await asyncio.sleep(0.01)
+            done.append("cleaned up")
+
+    with pytest.raises(StoppedError) as caught, ended_by_signals():
+        run_async(main())
+    assert caught.value.exit_code == 128 + signal.SIGTERM
+    assert done == ["cleaned up"]
+
+
+@pytest.mark.parametrize("when", ["made", "closed"])
+def test_a_signal_beside_the_loop_s_run_ends_the_command(monkeypatch: pytest.MonkeyPatch, when: str) -> None:
+    """While the loop is being made, or closed."""
+    monkeypatch.setitem(sys.modules, "uvloop", None)
+    run = asyncio.run
+    done: list[str] = []
+
+    def run_with_signal(main: Coroutine[Any, Any, None]) -> None:
+        if when == "made":
+            signal.raise_signal(signal.SIGTERM)
+        run(main)
+        if when == "closed":
+            signal.raise_signal(signal.SIGTERM)
+        done.append("left")
+
+    monkeypatch.setattr(asyncio, "run", run_with_signal)
+
+    async def main() -> None:
+        done.append("run")
+
+    with pytest.raises(StoppedError) as caught, ended_by_signals():
+        run_async(main())
+    assert caught.value.exit_code == 128 + signal.SIGTERM
+    assert done == (["run", "left"] if when == "closed" else [])
 
 
 def test_a_signal_before_it_begins_warns_of_nothing(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -193,7 +193,6 @@ def bulk(how: How, code: int | None, said: str, left: str = "", *, style: Style 
         how.name,
         stopped(made, how),
         Ended(code, said, left, f"fetches eva: {NONE}"),
-        quiet=how is INT_TWICE,
     )
 
 

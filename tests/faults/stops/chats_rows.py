@@ -115,11 +115,11 @@ class ToFile(Work):
 
 
 def onto_file(how: How, code: int | None, said: str, left: str) -> Row:
-    return Row(ONTO_FILE, how.name, stopped(OntoFile, how), Ended(code, said, left, NONE), quiet=how is INT_TWICE)
+    return Row(ONTO_FILE, how.name, stopped(OntoFile, how), Ended(code, said, left, NONE))
 
 
 def to_file(how: How, code: int | None, said: str, left: str = "the old `x.csv`") -> Row:
-    return Row(TO_FILE, how.name, stopped(ToFile, how), Ended(code, said, left, NONE), quiet=how is INT_TWICE)
+    return Row(TO_FILE, how.name, stopped(ToFile, how), Ended(code, said, left, NONE))
 
 
 RESUME = "50 chats were written. Run the same command again to resume."
