@@ -28,7 +28,7 @@ _ENDING: Final = [
 ]
 _STDERR: Final = 2
 # Seconds after the second signal until what runs is interrupted, and from then on until the process ends.
-_GRACE = 1.0
+_GRACE: Final = 1.0
 _LAST_GRACE: Final = 10.0
 
 

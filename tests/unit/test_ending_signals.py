@@ -18,6 +18,15 @@ from plugchat_async.cli.signals import StoppedError, ended_by_signals, print_sto
 ENDING = [signal.SIGINT, signal.SIGTERM, signal.SIGHUP]
 
 
+@pytest.fixture(params=["asyncio", "uvloop"])
+def loop(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Commands run on this kind of loop."""
+    if request.param == "asyncio":
+        monkeypatch.setitem(sys.modules, "uvloop", None)
+    else:
+        pytest.importorskip("uvloop")
+
+
 @pytest.mark.parametrize("number", ENDING)
 def test_handlers_are_there_meanwhile(number: signal.Signals) -> None:
     """What runs is ended; then the signals do what they did before."""
@@ -60,14 +69,10 @@ def test_a_short_block_is_finished_first(monkeypatch: pytest.MonkeyPatch) -> Non
     assert caught.value.exit_code == 128 + signal.SIGHUP
 
 
-@pytest.mark.parametrize("loop", ["asyncio", "uvloop"])
+@pytest.mark.usefixtures("loop")
 @pytest.mark.parametrize("stopped", [True, False])
-def test_a_loop_that_ends_badly_after_a_signal(monkeypatch: pytest.MonkeyPatch, loop: str, stopped: bool) -> None:
+def test_a_loop_that_ends_badly_after_a_signal(stopped: bool) -> None:
     """The signal is what counts: a second one may come anywhere in the loop. Without one, it is a bug that is shown."""
-    if loop == "asyncio":
-        monkeypatch.setitem(sys.modules, "uvloop", None)
-    else:
-        pytest.importorskip("uvloop")
 
     async def main() -> None:
         if stopped:
@@ -79,13 +84,9 @@ def test_a_loop_that_ends_badly_after_a_signal(monkeypatch: pytest.MonkeyPatch, 
         run_async(main())
 
 
-@pytest.mark.parametrize("loop", ["asyncio", "uvloop"])
-def test_a_second_signal_leaves_the_first_one_time(monkeypatch: pytest.MonkeyPatch, loop: str) -> None:
+@pytest.mark.usefixtures("loop")
+def test_a_second_signal_leaves_the_first_one_time() -> None:
     """Wherever it comes: what is interrupted in the middle of a loop may never end."""
-    if loop == "asyncio":
-        monkeypatch.setitem(sys.modules, "uvloop", None)
-    else:
-        pytest.importorskip("uvloop")
     done: list[str] = []
 
     async def main() -> None:
