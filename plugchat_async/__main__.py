@@ -23,8 +23,8 @@ def main() -> None:
         if missing.name not in ("cyclopts", "rich"):
             raise
         sys.exit("plugchat: the command line needs the extra 'cli': pip install 'plugchat-async[cli]'")
-    except KeyboardInterrupt:  # while the libraries are loading
-        sys.exit(130)
+    except KeyboardInterrupt as stop:  # while the libraries are loading, or while stderr takes no line of how it ended
+        sys.exit(getattr(stop, "exit_code", 130))
 
 
 if __name__ == "__main__":

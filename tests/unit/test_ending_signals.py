@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from plugchat_async.cli import signals
+from plugchat_async.cli import app, signals
 from plugchat_async.cli.signals import StoppedError, ended_by_signals, print_stop, run_async, shielded
 
 ENDING = [signal.SIGINT, signal.SIGTERM, signal.SIGHUP]
@@ -102,6 +102,37 @@ def test_a_second_signal_leaves_the_first_one_time() -> None:
         run_async(main())
     assert caught.value.exit_code == 128 + signal.SIGTERM
     assert done == ["cleaned up"]
+
+
+def test_a_second_signal_leaves_what_follows_the_loop_time() -> None:
+    """There is said what is finished."""
+    with ended_by_signals(), pytest.raises(StoppedError) as caught:
+        try:
+            signal.raise_signal(signal.SIGTERM)
+        except StoppedError as stop:
+            signal.raise_signal(signal.SIGTERM)
+            stop.add_note("3 of 5 are finished.")
+            raise
+    assert caught.value.__notes__ == ["3 of 5 are finished."]
+
+
+def test_a_second_signal_leaves_the_last_line_time(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The line says how the command has ended."""
+
+    def run(_: object) -> int:
+        signal.raise_signal(signal.SIGTERM)
+        return 0
+
+    def print_late(stop: KeyboardInterrupt) -> int:
+        signal.raise_signal(signal.SIGTERM)
+        return print_stop(stop)
+
+    monkeypatch.setattr(app, "_run", run)
+    monkeypatch.setattr(app, "print_stop", print_late)
+    assert app.run([]) == 128 + signal.SIGTERM
+    assert capsys.readouterr().err == "stopped by SIGTERM: run the command again.\n"
 
 
 @pytest.mark.parametrize("when", ["made", "closed"])
