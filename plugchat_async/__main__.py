@@ -16,7 +16,7 @@ def main() -> None:
             os.open(os.devnull, os.O_RDWR)
     try:
         from plugchat_async.cli.app import run  # noqa: PLC0415 - the extra may be missing
-        from plugchat_async.cli.signals import end_with  # noqa: PLC0415
+        from plugchat_async.cli.signals import end_with  # noqa: PLC0415 - as above
 
         code = run(sys.argv[1:])
         end_with(code)
@@ -27,8 +27,8 @@ def main() -> None:
         sys.exit("plugchat: the command line needs the extra 'cli': pip install 'plugchat-async[cli]'")
     except MissingExtraError as missing:  # aiohttp is too old
         sys.exit(f"plugchat: {missing}")
-    except KeyboardInterrupt:  # while the libraries are loading
-        sys.exit(130)
+    except KeyboardInterrupt as stop:  # while the libraries are loading, or while stderr takes no line of how it ended
+        sys.exit(getattr(stop, "exit_code", 130))
 
 
 if __name__ == "__main__":

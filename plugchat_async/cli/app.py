@@ -88,17 +88,17 @@ def completion(shell: Annotated[Literal["bash", "zsh", "fish", "powershell"], Pa
 
 def run(arguments: Sequence[str]) -> int:
     """Run a command and return its exit code. Signals and a closed pipe end it without a traceback."""
-    try:
-        with ended_by_signals():
+    with ended_by_signals():
+        try:
             _prepare_output()
             return _run(arguments)
-    except KeyboardInterrupt as stop:
-        code = print_stop(stop)
-        try:
-            sys.stdout.flush()
-        except OSError:  # its reader or its terminal is gone as well
-            discard(sys.stdout)
-        return code
+        except KeyboardInterrupt as stop:
+            code = print_stop(stop)
+            try:
+                sys.stdout.flush()
+            except OSError:  # its reader or its terminal is gone as well
+                discard(sys.stdout)
+            return code
 
 
 def _run(arguments: Sequence[str]) -> int:

@@ -28,7 +28,7 @@ _ENDING: Final = [
 ]
 _STDERR: Final = 2
 # Seconds after the second signal until what runs is interrupted, and from then on until the process ends.
-_GRACE = 1.0
+_GRACE: Final = 1.0
 _LAST_GRACE: Final = 10.0
 
 
@@ -74,8 +74,12 @@ class _Handler:
             if len(self._received) > 2:
                 os._exit(128 + number)
             self._leave_lost_terminal()
+            if len(self._received) > 1:
+                # Not a Thread: its start takes a lock, which what is interrupted here may have.
+                _thread.start_new_thread(self._end_soon, (number,))
+                return
             if self.in_loop:
-                self._cancel(number)
+                self._cancel()
                 return
         self._grace_is_over = False
         if self.shields:
@@ -83,12 +87,9 @@ class _Handler:
         else:
             raise StoppedError(number)
 
-    def _cancel(self, number: int) -> None:
+    def _cancel(self) -> None:
         task = self.task
-        if len(self._received) > 1:
-            # Not a Thread: its start takes a lock, which what is interrupted here may have.
-            _thread.start_new_thread(self._end_soon, (number,))
-        elif task is None or task.done():
+        if task is None or task.done():
             self.missed = True
         else:
             task.cancel()

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -229,6 +230,27 @@ def test_an_error_stream_that_is_closed(account: PlugChatSimulator) -> None:
     process.send_signal(signal.SIGTERM)
     process.communicate(timeout=30)
     assert process.returncode == 143
+
+
+@pytest.mark.parametrize("number", SIGNALS)
+def test_a_second_signal_ends_a_last_line_that_nobody_reads(account: PlugChatSimulator, number: signal.Signals) -> None:
+    """Nor does Python wait for its reader at the exit. The code is that of the signal."""
+    account.script(Fault.hang())
+    reader, writer = os.pipe()
+    os.set_blocking(writer, False)
+    with suppress(BlockingIOError):
+        while True:
+            os.write(writer, b"x" * 4096)
+    os.set_blocking(writer, True)
+    process = subprocess.Popen([*PLUGCHAT, "chats", "--format", "jsonl"], stdout=subprocess.DEVNULL, stderr=writer)
+    os.close(writer)
+    wait_until(lambda: account.requests)
+    for _ in range(2):
+        process.send_signal(number)
+        with suppress(subprocess.TimeoutExpired):
+            process.wait(0.5)
+    assert process.wait(10) == 128 + number
+    os.close(reader)
 
 
 SLOW_DISK = """

@@ -12,10 +12,19 @@ from typing import Any
 
 import pytest
 
-from plugchat_async.cli import signals
+from plugchat_async.cli import app, signals
 from plugchat_async.cli.signals import StoppedError, ended_by_signals, print_stop, run_async, shielded
 
 ENDING = [signal.SIGINT, signal.SIGTERM, signal.SIGHUP]
+
+
+@pytest.fixture(params=["asyncio", "uvloop"])
+def loop(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Commands run on this kind of loop."""
+    if request.param == "asyncio":
+        monkeypatch.setitem(sys.modules, "uvloop", None)
+    else:
+        pytest.importorskip("uvloop")
 
 
 @pytest.mark.parametrize("number", ENDING)
@@ -60,14 +69,10 @@ def test_a_short_block_is_finished_first(monkeypatch: pytest.MonkeyPatch) -> Non
     assert caught.value.exit_code == 128 + signal.SIGHUP
 
 
-@pytest.mark.parametrize("loop", ["asyncio", "uvloop"])
+@pytest.mark.usefixtures("loop")
 @pytest.mark.parametrize("stopped", [True, False])
-def test_a_loop_that_ends_badly_after_a_signal(monkeypatch: pytest.MonkeyPatch, loop: str, stopped: bool) -> None:
+def test_a_loop_that_ends_badly_after_a_signal(stopped: bool) -> None:
     """The signal is what counts: a second one may come anywhere in the loop. Without one, it is a bug that is shown."""
-    if loop == "asyncio":
-        monkeypatch.setitem(sys.modules, "uvloop", None)
-    else:
-        pytest.importorskip("uvloop")
 
     async def main() -> None:
         if stopped:
@@ -79,13 +84,9 @@ def test_a_loop_that_ends_badly_after_a_signal(monkeypatch: pytest.MonkeyPatch, 
         run_async(main())
 
 
-@pytest.mark.parametrize("loop", ["asyncio", "uvloop"])
-def test_a_second_signal_leaves_the_first_one_time(monkeypatch: pytest.MonkeyPatch, loop: str) -> None:
+@pytest.mark.usefixtures("loop")
+def test_a_second_signal_leaves_the_first_one_time() -> None:
     """Wherever it comes: what is interrupted in the middle of a loop may never end."""
-    if loop == "asyncio":
-        monkeypatch.setitem(sys.modules, "uvloop", None)
-    else:
-        pytest.importorskip("uvloop")
     done: list[str] = []
 
     async def main() -> None:
@@ -101,6 +102,37 @@ def test_a_second_signal_leaves_the_first_one_time(monkeypatch: pytest.MonkeyPat
         run_async(main())
     assert caught.value.exit_code == 128 + signal.SIGTERM
     assert done == ["cleaned up"]
+
+
+def test_a_second_signal_leaves_what_follows_the_loop_time() -> None:
+    """There is said what is finished."""
+    with ended_by_signals(), pytest.raises(StoppedError) as caught:
+        try:
+            signal.raise_signal(signal.SIGTERM)
+        except StoppedError as stop:
+            signal.raise_signal(signal.SIGTERM)
+            stop.add_note("3 of 5 are finished.")
+            raise
+    assert caught.value.__notes__ == ["3 of 5 are finished."]
+
+
+def test_a_second_signal_leaves_the_last_line_time(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The line says how the command has ended."""
+
+    def run(_: object) -> int:
+        signal.raise_signal(signal.SIGTERM)
+        return 0
+
+    def print_late(stop: KeyboardInterrupt) -> int:
+        signal.raise_signal(signal.SIGTERM)
+        return print_stop(stop)
+
+    monkeypatch.setattr(app, "_run", run)
+    monkeypatch.setattr(app, "print_stop", print_late)
+    assert app.run([]) == 128 + signal.SIGTERM
+    assert capsys.readouterr().err == "stopped by SIGTERM: run the command again.\n"
 
 
 @pytest.mark.parametrize("when", ["made", "closed"])
