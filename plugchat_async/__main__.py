@@ -27,8 +27,11 @@ def main() -> None:
         sys.exit("plugchat: the command line needs the extra 'cli': pip install 'plugchat-async[cli]'")
     except MissingExtraError as missing:  # aiohttp is too old
         sys.exit(f"plugchat: {missing}")
-    except KeyboardInterrupt as stop:  # while the libraries are loading, or while stderr takes no line of how it ended
-        sys.exit(getattr(stop, "exit_code", 130))
+    except KeyboardInterrupt as stop:
+        code = getattr(stop, "exit_code", 0)
+        if code:  # in the line that says how it ended, which nobody reads: Python would wait for the reader once more
+            os._exit(code)
+        sys.exit(130)  # while the libraries are loading
 
 
 if __name__ == "__main__":
