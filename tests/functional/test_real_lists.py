@@ -15,7 +15,6 @@ from plugchat_async import (
     WalkReport,
     fetch_many,
 )
-from plugchat_async._pagination import remember
 from plugchat_async.testing import Fault, PlugChatSimulator, Quirks
 from support.fakes import FakeTime
 from support.requests import requested_pages
@@ -95,7 +94,7 @@ async def test_persons_in_several_rows_of_a_list_too_long_to_compare(
     consistency: Proving, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Nearly all of them are found, and that it is not proven is told."""
-    monkeypatch.setattr(remember, "_COMPARED", 300)
+    monkeypatch.setattr("plugchat_async._pagination.remember._COMPARED", 300)
     async with PlugChatSimulator(1500, seed=7) as sim:
         walked = await walk_over(sim, consistency=consistency, max_page_size=200)
     assert walked.missed <= 3
