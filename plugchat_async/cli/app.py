@@ -4,6 +4,7 @@ import io
 import os
 import sys
 from collections.abc import Sequence
+from functools import cache
 from typing import Annotated, Final, Literal, cast
 
 from cyclopts import App, CycloptsError, Parameter
@@ -141,6 +142,7 @@ def _option_names() -> set[str]:
     return {name for names in _options_by_command().values() for name in names}
 
 
+@cache
 def _options_by_command() -> dict[str, list[str]]:
     return {
         command: [name for found in app[command].assemble_argument_collection() for name in found.names]
