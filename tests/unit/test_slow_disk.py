@@ -156,7 +156,7 @@ async def test_few_chats_are_in_memory(tmp_path: Path, sim: PlugChatSimulator, s
     one = account(0, sim, 3000)
     accounts = [evolve(one, name=f"account {number}") for number in range(40)]
     exporting = asyncio.create_task(export_many(accounts, tmp_path, page_size=500, concurrency=40))
-    await slow.is_writing(16, exporting)
+    await slow.is_writing(8, exporting)
     pages = len(sim.requests)
     await asyncio.sleep(0.1)
     # Those that are written, the one that waits, those of the workers, and what they ask for next.
