@@ -150,10 +150,11 @@ class Remembered:
                 new.add(id(chat))
                 continue
             rows = groups.setdefault(key, {})
-            if chat in rows:
+            count = len(rows)
+            rows.setdefault(chat)
+            if len(rows) == count:
                 state.scan.copies += 1  # an equal row is the same chat
                 self.copies += key not in known
-            rows.setdefault(chat)
         unreadable = page.unreadable_keys
         state.scan.copies += len(unreadable) - len(set(unreadable))
         state.delivered += len(set(unreadable) - known) + len(new)
@@ -177,8 +178,10 @@ class Remembered:
         state = self._state
         if self._is_long:
             return False
-        denied = self._later.deny(state, key, rows, yielded)
         before = state.yielded.get(key, ())
+        if not self._later.knows(key) and all(row in before for row in rows):
+            return False  # as most rows are that are read again
+        denied = self._later.deny(state, key, rows, yielded)
         return denied or any(may_be_another(row, before) and not was_yielded(state, row, key) for row in rows)
 
     def _without_yielded(self, key: str, rows: list[Chat], yielded: int) -> list[Chat]:

@@ -58,6 +58,10 @@ class LaterStates:
     _newest: dict[str, Chat] = field(factory=dict[str, Chat], init=False)
     _older: dict[str, list[Chat]] = field(factory=dict[str, list[Chat]], init=False)
 
+    def knows(self, key: str) -> bool:
+        """Return whether a row of a key was taken for a chat that was yielded."""
+        return key in self._newest
+
     def deny(self, state: WalkState, key: str, rows: Collection[Chat], yielded: int) -> bool:
         """Note the rows of a known key in an answer. Return whether one that was not yielded is another chat.
 

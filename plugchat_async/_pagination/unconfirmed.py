@@ -93,10 +93,10 @@ class Unconfirmed:
         state = self._state
         if not self._follows(page):
             return
+        recent = set(self._recent)
         pushed_down = True  # so far, all rows of the page may have been on the page before
         for chat, key in zip(page.chats, keys, strict=False):
-            if key not in known or key not in self._recent:
-                pushed_down = False
+            pushed_down = pushed_down and key in known and key in recent
             if key not in known or key in self._top or id(chat) in new or was_yielded(state, chat, key):
                 continue
             time = chat.last_message_time
