@@ -179,6 +179,18 @@ async def test_the_chats_are_never_all_in_memory(tmp_path: Path, write: Write) -
     assert large < 8_000_000
 
 
+async def test_a_disk_that_is_full_from_the_beginning(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not even the beginning of a Parquet file fits: nothing is left."""
+
+    def refuse(*_: object, **__: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(pq, "ParquetWriter", refuse)
+    with pytest.raises(OutputError, match="No space left on device"):
+        await write_parquet(CHATS, tmp_path / "x")
+    assert only(tmp_path) == []
+
+
 async def test_a_number_of_more_than_64_bits_does_not_fit_into_parquet(tmp_path: Path) -> None:
     """It fits into the others."""
     for chat in (Chat("1", unread=2**63), Chat("1", messages_unread=-(2**63) - 1), Chat("1", unread=10**30)):

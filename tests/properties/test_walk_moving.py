@@ -216,6 +216,15 @@ def test_a_still_list_is_the_same_however_it_is_read(kind: str, mode: Mode, data
         assert walked.stats.verified
 
 
+@pytest.mark.parametrize("count", range(1, 20))
+def test_pages_of_one_row_are_requested_ahead_on_a_new_server(count: int) -> None:
+    """The page on which the list must end is larger than those, so it may be cut by a cap: that is checked."""
+    listed = GatewayList(make_rows(count))
+    walked = walk_over(listed.page, 1, "exact", ahead=3, traits=ServerTraits(), connected=True)
+    assert names_of(walked) == [row.name for row in listed.rows]
+    assert walked.stats.verified
+
+
 # What it costs.
 
 

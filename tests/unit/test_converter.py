@@ -123,6 +123,19 @@ def test_a_row_that_is_none_says_why() -> None:
             converter.structure(nothing, Chat)
 
 
+def test_a_class_of_your_own_may_need_a_time() -> None:
+    """0, "none", is one only for a field that may be None."""
+
+    @attrs.frozen
+    class Message:
+        sent: datetime
+
+    assert converter.structure({"sent": 1768497607}, Message).sent == datetime(2026, 1, 15, 17, 20, 7, tzinfo=UTC)
+    with pytest.raises(ClassValidationError) as caught:
+        converter.structure({"sent": 0}, Message)
+    assert "expected" in transform_error(caught.value)[0]
+
+
 def test_a_dict_made_by_hand_may_hold_datetimes() -> None:
     """As a test's does; one without an offset is refused."""
     time = datetime(2026, 1, 1, 3, tzinfo=timezone(timedelta(hours=3)))
