@@ -128,11 +128,12 @@ def test_a_class_of_your_own_may_need_a_time() -> None:
 
     @attrs.frozen
     class Message:
-        sent: datetime
+        last_message_time: datetime
 
-    assert converter.structure({"sent": 1768497607}, Message).sent == datetime(2026, 1, 15, 17, 20, 7, tzinfo=UTC)
+    message = converter.structure({"lastMessageTime": 1768497607}, Message)
+    assert message.last_message_time == datetime(2026, 1, 15, 17, 20, 7, tzinfo=UTC)
     with pytest.raises(ClassValidationError) as caught:
-        converter.structure({"sent": 0}, Message)
+        converter.structure({"lastMessageTime": 0}, Message)
     assert "expected" in transform_error(caught.value)[0]
 
 
