@@ -124,12 +124,17 @@ def test_a_row_that_is_none_says_why() -> None:
 
 
 def test_a_class_of_your_own_may_need_a_time() -> None:
-    """0, "none", is one only for a field that may be None."""
+    """0 and null, "none", are one only for a field that may be None."""
 
     @attrs.frozen
     class Message:
         last_message_time: datetime
 
+    @attrs.frozen
+    class Muted:
+        muted_until: datetime | None
+
+    assert converter.structure({"muteEndTime": None}, Muted) == Muted(None)
     message = converter.structure({"lastMessageTime": 1768497607}, Message)
     assert message.last_message_time == datetime(2026, 1, 15, 17, 20, 7, tzinfo=UTC)
     with pytest.raises(ClassValidationError) as caught:
