@@ -130,6 +130,9 @@ def files(folder: Path, *, but: Sequence[str] = ()) -> str:
     names = sorted(path.name for path in folder.iterdir() if not path.name.startswith(".") and path.name not in but)
     told = [f"`{name}`" for name in names]
     for path in folder.glob(".*"):
-        mode = path.stat().st_mode & 0o777
+        try:
+            mode = path.stat().st_mode & 0o777
+        except FileNotFoundError:
+            continue  # a command that runs has just given it its name
         told.append("a hidden part" if mode == 0o600 else f"a hidden part of mode {mode:o}")
     return ", ".join(told)
