@@ -133,6 +133,9 @@ def files(folder: Path, *, but: Sequence[str] = ()) -> str:
     told = [f"`{name}`" for name in sorted(names.difference(but))]
     for path in there:
         if path.name.startswith("."):
-            mode = path.stat().st_mode & 0o777
+            try:
+                mode = path.stat().st_mode & 0o777
+            except FileNotFoundError:
+                continue  # a command that runs has just given it its name
             told.append("a hidden part" if mode == 0o600 else f"a hidden part of mode {mode:o}")
     return ", ".join(told)
