@@ -37,7 +37,7 @@ from plugchat_async.cli.options import (
     TokenOption,
     require_token,
 )
-from plugchat_async.cli.output import Columns, OutputFormat, choose_format, flags_column, id_columns
+from plugchat_async.cli.output import Columns, OutputFormat, choose_format, id_columns, message_table
 from plugchat_async.cli.problems import ProblemCollector, collect_problems
 from plugchat_async.cli.signals import run_async
 from plugchat_async.cli.terminal import printable
@@ -153,24 +153,7 @@ def contacts_table(found: Sequence[Contact]) -> Table:
 
 def pending_table(found: Sequence[PendingChat]) -> Table:
     """Return a table of pending chats."""
-    flags = [_flags_of(chat) for chat in found]
-    table = Table(
-        *id_columns([chat.id for chat in found]),
-        Column("unread", justify="right", no_wrap=True),
-        Column("last message", no_wrap=True, min_width=16),
-        flags_column(flags),
-        caption="Times are in UTC.",
-    )
-    for chat, chat_flags in zip(found, flags, strict=True):
-        time = chat.last_message_time
-        table.add_row(
-            Text(printable(chat.name or "")),
-            Text(printable(chat.id)),
-            str(chat.unread_messages_count),
-            "" if time is None else f"{time:%Y-%m-%d %H:%M}",
-            " ".join(chat_flags),
-        )
-    return table
+    return message_table(found, [chat.unread_messages_count for chat in found], list(map(_flags_of, found)))
 
 
 def _flags_of(chat: PendingChat) -> list[str]:

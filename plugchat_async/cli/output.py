@@ -13,7 +13,7 @@ from rich.cells import cell_len
 from rich.table import Column, Table
 from rich.text import Text
 
-from plugchat_async import Chat, InvalidValueError
+from plugchat_async import Chat, InvalidValueError, PendingChat
 from plugchat_async._internal.files import AtomicFile, output_errors
 from plugchat_async.cli.terminal import escape_json, printable, render_table
 from plugchat_async.export.csv_and_json import CsvDialect, csv_header, to_csv, to_json
@@ -246,28 +246,38 @@ def id_columns(ids: Sequence[str]) -> tuple[Column, Column]:
     return name, Column("id", no_wrap=True)
 
 
-def flags_column(flags: Sequence[Sequence[str]]) -> Column:
+def _flags_column(flags: Sequence[Sequence[str]]) -> Column:
     """Return the column for the flags of some items, which breaks no word."""
     return Column("flags", min_width=max(map(len, ["flags", *chain.from_iterable(flags)])))
 
 
 def chats_table(found: Sequence[Chat]) -> Table:
     """Return a table of chats."""
-    flags = [_flags_of(chat) for chat in found]
+    return message_table(found, [chat.unread for chat in found], list(map(_flags_of, found)))
+
+
+def message_table(found: Sequence[Chat | PendingChat], unread: Sequence[int], flags: Sequence[Sequence[str]]) -> Table:
+    """Return a table of chats with their last message.
+
+    Args:
+        found: The chats.
+        unread: How many messages of each are unread.
+        flags: The flags of each.
+    """
     table = Table(
         *id_columns([chat.id for chat in found]),
         Column("unread", justify="right", no_wrap=True),
         Column("last message", no_wrap=True, min_width=16),
-        flags_column(flags),
+        _flags_column(flags),
         caption="Times are in UTC.",
     )
-    for chat, chat_flags in zip(found, flags, strict=True):
+    for chat, chat_unread, chat_flags in zip(found, unread, flags, strict=True):
         time_ = chat.last_message_time
         # Text, not str: a name in brackets is not markup.
         table.add_row(
             Text(printable(chat.name or "")),
             Text(printable(chat.id)),
-            str(chat.unread),
+            str(chat_unread),
             "" if time_ is None else f"{time_:%Y-%m-%d %H:%M}",
             " ".join(chat_flags),
         )
