@@ -16,7 +16,7 @@ def main() -> None:
             os.open(os.devnull, os.O_RDWR)
     try:
         from plugchat_async.cli.app import run  # noqa: PLC0415 - the extra may be missing
-        from plugchat_async.cli.signals import end_with  # noqa: PLC0415 - as above
+        from plugchat_async.cli.signals import end_with  # noqa: PLC0415 - the extra may be missing
 
         code = run(sys.argv[1:])
         end_with(code)

@@ -67,7 +67,7 @@ def described_as_list(cls: type[list[Any]]) -> None:
     """Let pydantic take a generic class for a list of items. What it makes of JSON is of the class again."""
 
     def core_schema(_: type[Any], source: object, handler: "GetCoreSchemaHandler") -> "CoreSchema":
-        from pydantic_core import core_schema as schemas  # noqa: PLC0415 - see above
+        from pydantic_core import core_schema as schemas  # noqa: PLC0415 - may be missing, and is slow to load
 
         items = [handler.generate_schema(item) for item in get_args(source)]
         return schemas.no_info_after_validator_function(cls, schemas.list_schema(*items))
@@ -115,14 +115,14 @@ class _Serializer:
     def __get__(self, instance: object, owner: Any) -> "SchemaSerializer":
         try:
             return _serializer_of(owner)
-        # Somebody may ask who looks at all attributes: without pydantic, or where a field's class has no schema.
-        except Exception as error:
+        # Somebody may ask who looks at all attributes.
+        except Exception as error:  # without pydantic, or where a field's class has no schema
             raise AttributeError(str(error)) from error
 
 
 @cache
 def _serializer_of(cls: Any) -> "SchemaSerializer":
-    from pydantic import TypeAdapter  # noqa: PLC0415 - see above
+    from pydantic import TypeAdapter  # noqa: PLC0415 - may be missing, and is slow to load
 
     return TypeAdapter(cls).serializer
 
@@ -131,8 +131,8 @@ def _core_schema(
     cls: type[Any], arguments: tuple[Any, ...], client: ClientSchema, handler: "GetCoreSchemaHandler"
 ) -> "CoreSchema":
     """Return the schema of a class: its values are taken as they are, and objects of JSON become values."""
-    from pydantic import PydanticUserError  # noqa: PLC0415 - see above
-    from pydantic_core import core_schema  # noqa: PLC0415 - see above
+    from pydantic import PydanticUserError  # noqa: PLC0415 - may be missing, and is slow to load
+    from pydantic_core import core_schema  # noqa: PLC0415 - may be missing, and is slow to load
 
     if any("__dataclass_fields__" in (own := vars(base)) and "__attrs_attrs__" not in own for base in cls.__mro__):
         # attrs does not know its fields, so they would be left out without a word.
@@ -220,7 +220,7 @@ def _reader(
     cls: type[Any], attributes: Mapping[str, str | None], hidden: Mapping[str, object]
 ) -> Callable[[Any, Callable[[Any], Any]], Any]:
     """Return the function that makes a value of what a client sends."""
-    from pydantic_core import PydanticCustomError  # noqa: PLC0415 - see above
+    from pydantic_core import PydanticCustomError  # noqa: PLC0415 - may be missing, and is slow to load
 
     aliases = {a.name: a.alias for a in fields(cls)}
 
@@ -244,7 +244,7 @@ def _writer(
     cls: type[Any], attributes: Mapping[str, str | None], constants: Mapping[str, str]
 ) -> Callable[[Any, "SerializerFunctionWrapHandler"], Any]:
     """Return the function that writes the members of a value."""
-    from pydantic_core import PydanticSerializationUnexpectedValue  # noqa: PLC0415 - see above
+    from pydantic_core import PydanticSerializationUnexpectedValue  # noqa: PLC0415 - may be missing, and is slow to load
 
     def write(value: Any, serialize: "SerializerFunctionWrapHandler") -> Any:
         if not isinstance(value, cls):  # so that pydantic tries the next class of a union

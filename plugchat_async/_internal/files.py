@@ -278,7 +278,7 @@ def _open_special(path: Path) -> BinaryIO:
         else:
             os.set_blocking(descriptor, True)
             return os.fdopen(descriptor, "wb")
-        time.sleep(_PIPE_PAUSE)
+        time.sleep(_PIPE_PAUSE)  # not awaited: writers are not coroutines
         raise_if_cancelled()
     return path.open("wb")
 

@@ -58,7 +58,7 @@ def to_pandas(chats: Items, *, item: type[Any] = Chat) -> "pd.DataFrame | Awaita
     """
     with needing("pandas", "to_pandas"):
         import pandas as pd  # noqa: PLC0415 - the extra may be missing
-        import pyarrow as pa  # noqa: PLC0415 - as above
+        import pyarrow as pa  # noqa: PLC0415 - the extra may be missing
     table = _table_maker("pandas", "to_pandas", item)
     types: dict[pa.DataType, Any] = {
         pa.string(): pd.StringDtype(),
