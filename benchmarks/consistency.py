@@ -171,6 +171,7 @@ class _Account:
     item: type[Any] = Chat
     clock: Clock = CLOCK
     _listed: frozenset[str] = field(default=frozenset(), init=False)
+    _bodies: dict[bytes, tuple[Chat, ...]] = field(factory=dict[bytes, tuple[Chat, ...]], init=False)
 
     def observe_walk(self) -> None:
         """There is no telemetry."""
@@ -196,7 +197,13 @@ class _Account:
         self.simulated.pass_interval()
         if rows is None:
             raise UnexpectedStatusError("HTTP 404", status=404)
-        return Page(number, size, tuple(rows), b"")
+        raw = str(hash(chats := tuple(rows))).encode()
+        self._bodies[raw] = chats
+        return Page(number, size, chats, raw)
+
+    def reread(self, raw: bytes) -> tuple[Chat, ...]:
+        """Return the chats of a page that was read before."""
+        return self._bodies[raw]
 
     async def fetch_status(self) -> AccountStatus:
         """Return that the phone is connected."""

@@ -3,8 +3,8 @@
 import base64
 import binascii
 import zlib
-from collections.abc import Mapping
-from typing import Final, TypeVar
+from collections.abc import Callable, Mapping
+from typing import Any, Final, TypeVar
 
 import msgspec
 
@@ -50,7 +50,15 @@ def _base64(packed: bytes) -> str:
     return base64.urlsafe_b64encode(packed).decode("ascii")
 
 
-def from_text(text: str, kinds: Mapping[int, type[T]], *, name: str, what: str, hint: str) -> T:
+def from_text(
+    text: str,
+    kinds: Mapping[int, type[T]],
+    *,
+    name: str,
+    what: str,
+    hint: str,
+    dec_hook: Callable[[type[Any], Any], Any] | None = None,
+) -> T:
     """Return the value of a text.
 
     Args:
@@ -59,6 +67,7 @@ def from_text(text: str, kinds: Mapping[int, type[T]], *, name: str, what: str, 
         name: The name of the text, for the error.
         what: What the text should be, for the error.
         hint: The hint of the error.
+        dec_hook: Makes the objects that msgspec does not know, as for `msgspec.json.decode` (default None: none).
 
     Raises:
         InvalidValueError: The text holds no such value, or one of an unknown version.
@@ -70,7 +79,7 @@ def from_text(text: str, kinds: Mapping[int, type[T]], *, name: str, what: str, 
         by_version = {str(version).encode(): kind for version, kind in kinds.items()}
         if of_version not in by_version:
             raise InvalidValueError(f"{name} is {what} of version {of_version.decode()[:20]}", hint)
-        return msgspec.json.decode(found["value"], type=by_version[of_version])
+        return msgspec.json.decode(found["value"], type=by_version[of_version], dec_hook=dec_hook)
     except (ValueError, KeyError, zlib.error, binascii.Error, msgspec.DecodeError, RecursionError) as error:
         if isinstance(error, InvalidValueError):
             raise

@@ -15,7 +15,7 @@ from plugchat_async._pagination.options import WalkSettings
 from plugchat_async._pagination.page_source import PageIterator, PageSource, walk_closed
 from plugchat_async._pagination.prefetch import Prefetcher, place_to_stop
 from plugchat_async._pagination.server_traits import ListMemory, size_up_to
-from plugchat_async._pagination.step_answers import REQUESTS, StepAnswers
+from plugchat_async._pagination.step_answers import NOTHING, REQUESTS, StepAnswers
 from plugchat_async._pagination.strategy import walk
 from plugchat_async._pagination.walk_context import WalkContext, WalkStats
 from plugchat_async._pagination.walk_reporter import WalkReporter
@@ -24,10 +24,9 @@ from plugchat_async.errors import PlugChatError, SessionStateError
 from plugchat_async.models import ItemList, Page, WalkReport
 from plugchat_async.server_traits import ServerTraits
 
-# Sent into a walk where it is not looked at.
-_NOTHING: Final[Page[Any]] = Page(1, 1, (), b"")
 # `WalkReport.reason` of a walk that was left, or that has reached its `limit`.
 LEFT: Final = "the caller ended the walk"
+_LONG_PAGE: Final = 2000  # rows, which take a millisecond or more: others run before the caller gets them
 
 
 class ChatWalk(Generic[ItemT]):
@@ -64,8 +63,7 @@ class ChatWalk(Generic[ItemT]):
             memory: What is known of the list from an earlier walk (default None: nothing).
             fingerprint: Returns a keyed hash of the account (default None: checkpoints are of any account).
         """
-        self._source = source
-        self._settings = settings
+        self._source, self._settings = source, settings
         self._began: float | None = None
         self._ending: str | None = None  # why the walk is over, "" at the end of the list
         self._state = state = settings.state(source.path)
@@ -81,14 +79,14 @@ class ChatWalk(Generic[ItemT]):
         page: Page[Any] = Page(max(1, state.page - 1), state.size, restored(state, source.item), b"[]")
         # The page of a checkpoint, until the account's token is known.
         self._withheld: Page[ItemT] | None = page if page.chats and not is_known else None
-        self._page: Page[ItemT] = page if is_known else _NOTHING
+        self._page: Page[ItemT] = page if is_known else NOTHING
         self._chats, self._yielded = self._page.chats, 0
         self._stats.chats += len(self._chats)
         left = None if settings.limit is None else settings.limit - len(page.chats)
-        self._prefetcher = Prefetcher(fetch, settings.prefetch, state.config.stop_on, place_to_stop(state, left))
+        largest, depth = settings.largest_page(state.config), settings.prefetch
+        self._prefetcher = Prefetcher(fetch, depth, state.config.stop_on, place_to_stop(state, left), memory.length)
         self._answers = StepAnswers(source, self._prefetcher, self._reporter)
-        largest, ahead = settings.largest_page(state.config), settings.prefetch > 0
-        context = WalkContext(settings.max_pages, traits, memory, largest, ahead=ahead, stats=self._stats)
+        context = WalkContext(settings.max_pages, traits, memory, largest, depth > 0, self._stats, source.reread)
         if settings.resume is None and settings.start_page == 1:
             state.size = size_up_to(traits, state.size)
         self._steps = walk(state, context)
@@ -290,7 +288,7 @@ class ChatWalk(Generic[ItemT]):
     async def _try_to_read(self) -> bool:
         page: Page[ItemT] | None = None
         if self._left != 0:
-            self._page, self._chats, self._yielded = _NOTHING, (), 0  # not needed while the next page is awaited
+            self._page, self._chats, self._yielded = NOTHING, (), 0  # not needed while the next page is awaited
             page = await self._next_page()
         if page is None:
             if self._ending is None:  # else it was closed within this step
@@ -316,18 +314,20 @@ class ChatWalk(Generic[ItemT]):
                 raise
             self._mark.set()
             self._advance(page)
-            del page
             if self._withheld is not None:
                 page, self._withheld = self._withheld, None
                 self._stats.chats += len(page.chats)
                 return page
+            if page.length > _LONG_PAGE:
+                await asyncio.sleep(0)
+            del page
         if self._failure is not None:
             self._failure.account, self._failure.checkpoint = self._source.account, await self.checkpoint_async()
             raise self._failure
         if self._step is None:
             return None
         found: Page[Any] = self._step.page
-        self._advance(_NOTHING)
+        self._advance(NOTHING)
         return found
 
     def _advance(self, page: Page[Any]) -> None:

@@ -11,6 +11,8 @@ from attrs import Attribute, AttrsInstance, asdict, define, evolve, field, field
 
 from plugchat_async._internal.serialization import PackedText, from_text
 from plugchat_async._internal.steps import finish
+from plugchat_async._pagination.kept_chats import YieldedChats
+from plugchat_async._pagination.seen_keys import SeenKeys, seen_keys_from
 from plugchat_async._pagination.walk_state import (
     Consistency,
     PassState,
@@ -43,24 +45,27 @@ class CheckpointPacker:
         _text: The keys that were packed. None: the list is short, and packing takes 90 kB or more.
         _packed: How many there are.
         _labels: The labels of chats that were yielded, by key.
+        _labelled: How many pages of chats they are of.
     """
 
     _state: WalkState
     _text: PackedText | None = field(default=None, init=False)
     _packed: int = field(default=0, init=False)
     _labels: dict[str, list[int]] = field(factory=dict[str, list[int]], init=False)
+    _labelled: int = field(default=0, init=False)
 
     def pack_keys(self) -> Generator[None, None, None]:
         """Pack the keys of a long list ahead, and find the labels, in steps of a few milliseconds."""
-        order = self._state.order
-        if self._text is None and len(order) > _KEYS_AT_ONCE:
+        seen = self._state.seen
+        if self._text is None and len(seen) > _KEYS_AT_ONCE:
             self._text = _begin()
-        while self._text is not None and self._packed < len(order):
-            # Sorted, neighbours have the same first digits, and compress well.
-            keys = sorted(order[self._packed : self._packed + _KEYS_AT_ONCE])
-            self._text.add((b"," if self._packed else b"") + msgspec.json.encode(keys)[1:-1])
-            self._packed += len(keys)
-            yield
+        while self._text is not None and (new := seen.after(self._packed)):
+            for begin in range(0, len(new), _KEYS_AT_ONCE):
+                # Sorted, neighbours have the same first digits, and compress well.
+                keys = sorted(new[begin : begin + _KEYS_AT_ONCE])
+                self._text.add((b"," if self._packed else b"") + msgspec.json.encode(keys)[1:-1])
+                self._packed += len(keys)
+                yield
         yield from self._note_labels()
 
     def pack(self, pending: Iterable[AttrsInstance] = ()) -> str:
@@ -73,23 +78,28 @@ class CheckpointPacker:
         state, text = self._state, self._text
         if text is None:
             text = _begin()
-            text.add(msgspec.json.encode(sorted(state.order))[1:-1])
+            text.add(msgspec.json.encode(sorted(state.seen))[1:-1])
         rows = [msgspec.to_builtins(asdict(chat, recurse=False)) for chat in pending]
-        labels = {
-            key: [*state.labels.get(key, ()), *self._labels.get(key, ())] for key in {*state.labels, *self._labels}
-        }
-        rest = evolve(state, pending=rows or state.pending, labels=labels, yielded={}, seen=set(), order=[])
+        labels = self._labels
+        if state.labels:
+            labels = {key: [*state.labels.get(key, ()), *labels.get(key, ())] for key in {*state.labels, *labels}}
+        pending_rows = rows or state.pending
+        rest = evolve(state, pending=pending_rows, labels=labels, yielded=YieldedChats(), seen=SeenKeys())
         return text.finish(b"]," + msgspec.json.encode(_without_defaults(rest))[1:])
 
     def _note_labels(self) -> Generator[None, None, None]:
-        yielded = self._state.yielded
-        if not yielded:
+        pages = self._state.yielded.pages
+        if not pages:
             self._labels.clear()  # the list is long
-        for number, (key, chats) in enumerate(list(yielded.items()), 1):
-            labels = self._labels.setdefault(key, [])
-            labels += [label_of(chat) for chat in chats[len(labels) :]]
-            if number % _LABELS_AT_ONCE == 0:
-                yield
+            self._labelled = 0
+        while self._labelled < len(pages):
+            page = pages[self._labelled]
+            self._labelled += 1
+            for number, (key, chat) in enumerate(zip(page.keys, page.read(), strict=True), 1):
+                self._labels.setdefault(key, []).append(label_of(chat))
+                if number % _LABELS_AT_ONCE == 0:
+                    yield
+            yield
 
 
 def _begin() -> PackedText:
@@ -103,9 +113,8 @@ def label_of(chat: AttrsInstance) -> int:
 
     Its upper half is that of the name and the picture, see `name_label`: a row that got a message since is found by it.
     """
-    row = asdict(chat, recurse=False)
-    name = msgspec.json.encode((row.get("name"), row.get("profile_thumbnail")))
-    return (zlib.crc32(name) & _HALF) << 16 | zlib.crc32(msgspec.json.encode(row)) & _HALF
+    name = msgspec.json.encode((getattr(chat, "name", None), getattr(chat, "profile_thumbnail", None)))
+    return (zlib.crc32(name) & _HALF) << 16 | zlib.crc32(msgspec.json.encode(chat)) & _HALF
 
 
 def name_label(label: int) -> int:
@@ -124,7 +133,7 @@ def unpack(text: str, path: str) -> WalkState:
         InvalidValueError: The text is not a checkpoint, or it is one of another call or of a newer version.
     """
     kinds: dict[int, type[WalkState | _Version2 | _Version1]] = {VERSION: WalkState, 2: _Version2, 1: _Version1}
-    found = from_text(text, kinds, name="resume", what="a checkpoint", hint=HINT)
+    found = from_text(text, kinds, name="resume", what="a checkpoint", hint=HINT, dec_hook=seen_keys_from)
     state = found if isinstance(found, WalkState) else found.upgraded()
     config, windows = state.config, state.windows
     counted_from_1 = (config.page_size, config.start_page, state.size, state.page, windows.tie_count)
@@ -133,7 +142,6 @@ def unpack(text: str, path: str) -> WalkState:
         raise InvalidValueError("resume is not a checkpoint", HINT)
     if config.path != path:
         raise InvalidValueError(f"resume is a checkpoint of {config.path[:40]}, not of {path}", HINT)
-    state.order = list(state.seen)
     return state
 
 
@@ -195,7 +203,7 @@ class _Version2:
             stage=self.stage,
             page=self.page,
             passes=max(self.passes, 1) if position else self.passes,
-            seen=phones | set(lids),
+            seen=SeenKeys([*phones, *lids]),
             several={key: count for key, count in lids.items() if count > 1},
             delivered=self.delivered,
             scan=self.scan,

@@ -43,7 +43,7 @@ from plugchat_async._pagination.walk_context import (
     whole_size,
 )
 from plugchat_async._pagination.walk_state import WalkState
-from plugchat_async._pagination.walk_steps import FetchPage, Step, Walk, YieldPage, chat_keys
+from plugchat_async._pagination.walk_steps import FetchPage, Step, Walk, YieldPage, chat_keys, ordered_keys
 from plugchat_async._pagination.windows import next_window
 from plugchat_async.models import Page
 
@@ -303,9 +303,9 @@ class PassReader:
 
     def _repeats(self, page: Page, read_before: set[str]) -> bool:
         """Return whether a page has no chat that was not on an earlier page of the pass."""
-        keys = chat_keys(page)
         if not self.state.passes:
-            return read_before.issuperset(keys)
+            return bool(read_before) and read_before.issuperset(ordered_keys(page))
+        keys = chat_keys(page)
         # Past the end, some servers have the first or the last page again.
         first, previous = self._first, self._previous
         self._first, self._previous = first or keys, keys

@@ -154,7 +154,7 @@ class EndChecks(CapChecks):
         if again.length > page.length:
             return again
         if not rows_of(following) <= rows_of(page):
-            if not chat_keys(following) <= state.seen:
+            if not state.seen.has_all(chat_keys(following)):
                 return self.hidden(page)
             # An earlier page, as some servers have it past the end; or the list has moved.
             far = yield FetchPage(page.number + FAR_PAGES, page.size, resume_page=page.number + 1, probe="check")

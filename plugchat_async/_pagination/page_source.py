@@ -50,6 +50,10 @@ class PageSource(Protocol):
         """Return a page, or raise a PlugChatError."""
         ...
 
+    def reread(self, raw: bytes) -> tuple[Any, ...]:
+        """Return the chats of a page from its body, as `fetch` did."""
+        ...
+
     def fetch_status(self) -> Awaitable[AccountStatus]:
         """Return whether the account's phone is connected, or raise a PlugChatError."""
         ...

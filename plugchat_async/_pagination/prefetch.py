@@ -24,12 +24,15 @@ class Prefetcher:
 
     It starts slowly: nothing is ahead of the second page, one page of the third, and one more with each page that was
     taken. So a short list costs no request that is not needed, and a walk never requests twice the pages that it needs.
+    Where the length of the list is known from an earlier walk, the pages up to there are all requested from the third
+    one on.
 
     Attributes:
         fetch: Returns a page, given its number and size.
         depth: The number of pages to request ahead.
         stop_on: As for a walk.
         stop_at: The place in the list from which on no chat is needed (None: all are).
+        expected: The number of rows that the list had at the last walk, or None.
         requests: The number of requests that were made.
         _ahead: The requests that are in flight or have arrived, in the order in which they will be needed.
         _last: The last request that was made.
@@ -42,6 +45,7 @@ class Prefetcher:
     _depth: int
     _stop_on: StopOn
     _stop_at: int | None
+    _expected: int | None = None
     requests: int = field(default=0, init=False)
     _ahead: dict[Key, asyncio.Task[Page]] = field(factory=dict[Key, "asyncio.Task[Page]"], init=False)
     _last: Key = field(default=(0, 0), init=False)
@@ -89,10 +93,13 @@ class Prefetcher:
     def _begin_more(self, next_key: Callable[[int, int], Key]) -> bool:
         """Make the requests that may be made now. Return whether there were any."""
         made = False
-        # The first one ahead is the page that is needed now.
-        depth = min(self._depth, self._taken + 2 - IN_ORDER)
-        while len(self._ahead) - 1 < depth and not self._exhausted:
+        slowly = min(self._depth, self._taken + 2 - IN_ORDER)
+        while not self._exhausted:
             number, size = self._last
+            is_expected = slowly > 0 and self._expected is not None and number * size < self._expected
+            # The first one ahead is the page that is needed now.
+            if len(self._ahead) - 1 >= (self._depth if is_expected else slowly):
+                break
             if self._stop_at is not None and number * size >= self._stop_at:
                 break
             self._begin(next_key(number, size))

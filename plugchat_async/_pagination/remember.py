@@ -12,11 +12,12 @@ Rows that are probably other chats wait until that is confirmed, see `unconfirme
 """
 
 from collections import Counter
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Sequence
 
 from attrs import define, evolve, field
 
 from plugchat_async._pagination.checkpoint import label_of, name_label
+from plugchat_async._pagination.kept_chats import Reread, kept
 from plugchat_async._pagination.same_chat import LaterStates, likeness_of, may_be_another, was_yielded
 from plugchat_async._pagination.unconfirmed import Unconfirmed
 from plugchat_async._pagination.walk_context import WalkContext
@@ -42,6 +43,7 @@ class Remembered:
         guessed: Keys of which rows were yielded, though others may as well be those that were yielded before.
         _later: Rows that were taken for chats that were yielded, after a message.
         _is_long: Whether more chats were yielded than are compared.
+        _reread: Reads the body of a page again. None: chats are kept instead.
     """
 
     _state: WalkState
@@ -51,9 +53,12 @@ class Remembered:
     guessed: set[str] = field(factory=set[str], init=False)
     _later: LaterStates = field(factory=LaterStates, init=False)
     _is_long: bool = field(default=False, init=False)
+    _reread: Reread | None = field(init=False)
 
     def __attrs_post_init__(self) -> None:
         self.unconfirmed = Unconfirmed(self._state, 2 * _COMPARED)  # windows overlap
+        # Each window of `strict` has rows of the last one, so its pages would be read again.
+        self._reread = self._context.reread if self._state.config.consistency == "exact" else None
 
     def read(self, page: Page) -> tuple[Page, set[str]]:
         """Mark all rows of a page as read, and count.
@@ -65,22 +70,19 @@ class Remembered:
             The page without the chats that were read before, and the known keys.
         """
         state = self._state
-        # A list, since a set that is fed with sets grows twice as slowly.
         keys = ordered_keys(page)
         if state.old_keys:
             keys = [
-                chat.phone if chat.phone in state.seen else key for chat, key in zip(page.chats, keys, strict=False)
+                chat.phone if chat.phone and chat.phone in state.seen else key
+                for chat, key in zip(page.chats, keys, strict=False)
             ]
             keys += page.unreadable_keys
-        known = state.seen.intersection(keys)
-        before = len(state.seen)
-        state.seen.update(keys)
-        if len(state.seen) - before == len(keys):
-            state.order += keys
+        count, known = state.seen.add(keys)
+        rows = kept(page, keys, self._reread)
+        if count == len(keys):
             new = page.chats
-            state.delivered += len(keys)
+            state.delivered += count
         else:
-            state.order += dict.fromkeys(key for key in keys if key not in known)
             new = self._new_chats(page, keys, known)
             if known:
                 self.unconfirmed.sift(page, keys, known, set(map(id, new)))
@@ -89,8 +91,11 @@ class Remembered:
             self._later = LaterStates()
             state.yielded.clear()
             state.labels.clear()
-        self._keep(new)
-        self.unconfirmed.note(page, keys)
+        if count == len(keys) and not self._is_long:
+            state.yielded.keep_page(rows)
+        else:
+            self._keep(new)
+        self.unconfirmed.note(page, keys, rows)
         return self._without_known(page, new), known
 
     def begin_pass(self) -> None:
@@ -101,14 +106,14 @@ class Remembered:
         """Yield the rows of a list that stands still that were not yielded."""
         state, doubtful = self._state, self.unconfirmed.doubtful
         chats: list[Chat] = []
-        for key, rows in self.unconfirmed.groups.items():
+        for key, rows in self.unconfirmed.groups().items():
             yielded = state.several.get(key, 1)
             if len(rows) > yielded:
                 rest = self._without_yielded(key, list(rows), yielded)
                 state.several[key] = yielded + len(rest)
                 self._later.forget(key)
                 chats += rest
-            if key in doubtful and all(chat in rows for chat in state.yielded.get(key, ())):
+            if key in doubtful and all(chat in rows for chat in state.yielded.of(key)):
                 doubtful.discard(key)
         yield from self._yield_late(chats)
 
@@ -133,11 +138,10 @@ class Remembered:
         if chats:
             yield YieldPage(Page(max(1, state.page - 1), state.size, tuple(chats), b"[]"))
 
-    def _keep(self, chats: Iterable[Chat]) -> None:
+    def _keep(self, chats: Sequence[Chat]) -> None:
         """Keep chats that are yielded, to compare them with other rows of their key."""
         if not self._is_long:
-            for chat in chats:
-                self._state.yielded.setdefault(key_of(chat), []).append(chat)
+            self._state.yielded.keep(list(map(key_of, chats)), chats)
 
     def _new_chats(self, page: Page, keys: list[str], known: set[str]) -> tuple[Chat, ...]:
         """Return the chats of a page with known keys, or several rows of one key, that are new."""
@@ -178,7 +182,7 @@ class Remembered:
         state = self._state
         if self._is_long:
             return False
-        before = state.yielded.get(key, ())
+        before = state.yielded.of(key)
         if not self._later.knows(key) and all(row in before for row in rows):
             return False  # as most rows are that are read again
         denied = self._later.deny(state, key, rows, yielded)
@@ -188,7 +192,7 @@ class Remembered:
         """Return the rows of a key without those that are most like the chats that were yielded."""
         others = self.unconfirmed.rows.get(key, ())
         may_be_gone = self._state.config.consistency == "strict"  # for which chats may be deleted
-        before: list[Chat] = [] if len(rows) > _COMPARED_ROWS else self._state.yielded.get(key, [])[:yielded]
+        before = () if len(rows) > _COMPARED_ROWS else self._state.yielded.of(key)[:yielded]
         yielded -= self._take_out_labelled(key, rows)
         if len(before) < yielded:
             self.guessed.add(key)

@@ -12,7 +12,7 @@ from plugchat_async.models import Chat
 def was_yielded(state: WalkState, row: Chat, key: str) -> bool:
     """Return whether a row is equal to a chat that was yielded, in this process or before the walk was resumed."""
     labels = state.labels.get(key, ())
-    return row in state.yielded.get(key, ()) or (bool(labels) and label_of(row) in labels)
+    return row in state.yielded.of(key) or (bool(labels) and label_of(row) in labels)
 
 
 def may_be_another(row: Chat, yielded: Sequence[Chat]) -> bool:

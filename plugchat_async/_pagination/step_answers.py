@@ -1,6 +1,6 @@
 """The requests of a walk: they answer the steps that ask for something."""
 
-from typing import Final
+from typing import Any, Final
 
 from attrs import define
 
@@ -17,7 +17,8 @@ REQUESTS: Final = (FetchPage, CheckConnection)
 NO_SUCH_PAGE: Final = frozenset({400, 404, 410, 416, 422})
 # These do not say anything about a page.
 _FATAL: Final = (SessionStateError, TokenError)
-_NOTHING: Final = Page(1, 1, (), b"")
+# Sent into a walk where it is not looked at.
+NOTHING: Final[Page[Any]] = Page(1, 1, (), b"")
 
 
 @define(eq=False, repr=False)
@@ -36,7 +37,7 @@ class StepAnswers:
         """
         if isinstance(step, CheckConnection):
             await self._check_connection(step)
-            return _NOTHING
+            return NOTHING
         try:
             page = await self._prefetcher.get(step)
         except PlugChatError as error:

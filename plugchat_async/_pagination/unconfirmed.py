@@ -12,6 +12,7 @@ from datetime import datetime
 
 from attrs import define, field
 
+from plugchat_async._pagination.kept_chats import KeptPage, KeptRows
 from plugchat_async._pagination.same_chat import likeness_of, was_yielded
 from plugchat_async._pagination.walk_state import WalkState
 from plugchat_async._pagination.walk_steps import key_of
@@ -31,7 +32,6 @@ class Unconfirmed:
         rows: The rows, by key.
         doubtful: Keys of which an older row was read than the chat that was yielded: another one, or one put back.
         listed: The rows of this pass, of a list that is not long. None: they are too many.
-        groups: The rows of this pass that differ, by key, as long as it shows the same rows as the last one.
         _last: The rows of the last pass that went to the end.
         _is_same: Whether this pass has shown the same rows as that one so far.
         _again: The rows that a later pass has read of the keys of `rows`.
@@ -45,9 +45,8 @@ class Unconfirmed:
     _most: int
     rows: dict[str, list[Chat]] = field(factory=dict[str, list[Chat]], init=False)
     doubtful: set[str] = field(factory=set[str], init=False)
-    listed: list[Chat] | None = field(factory=list[Chat], init=False)
-    groups: dict[str, dict[Chat, None]] = field(factory=dict[str, dict[Chat, None]], init=False)
-    _last: list[Chat] | None = field(default=None, init=False)
+    listed: KeptRows | None = field(factory=KeptRows, init=False)
+    _last: KeptRows | None = field(default=None, init=False)
     _is_same: bool = field(default=False, init=False)
     _again: dict[str, set[Chat]] = field(factory=dict[str, set[Chat]], init=False)
     _recent: list[str] = field(factory=list[str], init=False)
@@ -58,14 +57,13 @@ class Unconfirmed:
     def begin_pass(self, *, is_long: bool) -> None:
         """Begin a pass. From now on, note whether it shows the rows again."""
         self._again = {key: set[Chat]() for key in self.rows}
-        self.listed = None if self.listed is None and is_long else []
-        self.groups = {}
+        self.listed = None if self.listed is None and is_long else KeptRows()
         self._is_same = self._last is not None
 
-    def note(self, page: Page, keys: list[str]) -> None:
+    def note(self, page: Page, keys: list[str], rows: KeptPage) -> None:
         """Note the rows of a page, and how far down the list it goes."""
         if self.listed is not None:
-            self._compare(page, keys)
+            self._compare(page, rows)
         if self._again:
             for chat, key in zip(page.chats, keys, strict=False):
                 if key in self._again:
@@ -101,7 +99,7 @@ class Unconfirmed:
                 continue
             time = chat.last_message_time
             older = time is not None and state.scan.ordered and self._oldest is not None and time < self._oldest
-            if older and any(row.last_message_time is None for row in state.yielded.get(key, ())):
+            if older and any(row.last_message_time is None for row in state.yielded.of(key)):
                 continue  # it may have got its first message, late
             if older or (time is None and not pushed_down):
                 rows = self.rows.setdefault(key, [])
@@ -139,20 +137,21 @@ class Unconfirmed:
             rows: The number of rows that differ, if none came twice. None: pages overlap, which shows that.
         """
         last, self._last = self._last, self.listed
-        if last is None or self.listed is None or not self._is_same or len(last) != len(self.listed):
+        if last is None or self.listed is None or not self._is_same or last.length != self.listed.length:
             return False
-        return rows is None or rows == sum(map(len, self.groups.values()))
+        return rows is None or rows == self.listed.count_different()
 
-    def _compare(self, page: Page, keys: list[str]) -> None:
+    def groups(self) -> dict[str, dict[Chat, None]]:
+        """Return the rows of a list that stands still, by key: of keys that several rows have, or that are doubtful."""
+        return {} if self.listed is None else self.listed.groups(self.doubtful)
+
+    def _compare(self, page: Page, rows: KeptPage) -> None:
         """Compare the rows of a page with those at their place in the last pass, page by page: all would take long."""
         assert self.listed is not None
-        place = len(self.listed)
-        self.listed += page.chats
         if self._is_same and self._last is not None:
-            self._is_same = self._last[place : len(self.listed)] == list(page.chats)
-            for chat, key in zip(page.chats, keys, strict=False):
-                self.groups.setdefault(key, {}).setdefault(chat)
-        if len(self.listed) > self._most:
+            self._is_same = self._last.has_at(self.listed.length, rows, page.chats)
+        self.listed.add(rows)
+        if self.listed.length > self._most:
             self.listed = None
 
     def _follows(self, page: Page) -> bool:

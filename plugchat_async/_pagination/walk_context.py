@@ -4,6 +4,7 @@ from typing import Final, Literal
 
 from msgspec import Struct
 
+from plugchat_async._pagination.kept_chats import Reread
 from plugchat_async._pagination.server_traits import ListMemory, honours, record_refused, size_up_to
 from plugchat_async._pagination.walk_state import WalkState
 from plugchat_async.models import Page
@@ -41,6 +42,7 @@ class WalkContext(Struct):
         max_page_size: The largest page size to request, at least `page_size`.
         ahead: Whether pages may be prefetched.
         stats: What the walker counts.
+        reread: Reads the body of a page again. None: chats are kept where they may be needed again.
     """
 
     max_pages: int
@@ -49,6 +51,7 @@ class WalkContext(Struct):
     max_page_size: int
     ahead: bool
     stats: WalkStats
+    reread: Reread | None = None
 
 
 def whole_size(state: WalkState, context: WalkContext) -> int:

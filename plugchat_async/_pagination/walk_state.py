@@ -1,16 +1,14 @@
 """The state of a walk: all that it needs to continue, in this process or in another one."""
 
-from collections import deque
 from collections.abc import Generator
 from datetime import datetime
-from itertools import islice
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Any, Literal
 
 import msgspec
 from attrs import define, field, frozen
 
-# How many keys are freed at a time; up to twice as many are freed without a pause.
-_FREE_AT_ONCE: Final = 10_000
+from plugchat_async._pagination.kept_chats import YieldedChats
+from plugchat_async._pagination.seen_keys import SeenKeys
 
 Consistency = Literal["exact", "strict", "plain"]
 StopOn = Literal["short", "empty"]
@@ -91,8 +89,7 @@ class WalkState:
         stage: The walker that is at work.
         page: The page that is read next.
         passes: The number of passes that are done.
-        seen: The keys of all chats that were read, see `key_of`. "plain" keeps none.
-        order: The same keys in the order in which they were read. A checkpoint has them in no order.
+        seen: The keys of all chats that were read, see `key_of`. "plain" keeps none. A checkpoint has them in no order.
         several: For each key that several chats have, how many of them were read.
         delivered: The number of chats that these keys came from.
         labels: For each key, numbers that tell the chats of it that were yielded from others, see `label_of`. Of lists
@@ -101,7 +98,7 @@ class WalkState:
         scan: The pass that is being read.
         windows: The windows that are being read.
         old_keys: Whether `seen` has phones without lid and name, from a checkpoint of an older version.
-        yielded: The chats that were yielded, by key, of a list that is not long. A checkpoint has their labels.
+        yielded: The chats that were yielded, of a list that is not long. A checkpoint has their labels.
         pending: Chats that were read, but not yet given to the caller. Filled in for a checkpoint only.
         salt: The key of `account`.
         account: The fingerprint of the account, see `account_mark`. None before the first answer, and in checkpoints
@@ -113,8 +110,7 @@ class WalkState:
     stage: Stage = "pages"
     page: int = 1
     passes: int = 0
-    seen: set[str] = field(factory=set[str], repr=False)
-    order: list[str] = field(factory=list[str], eq=False, repr=False)
+    seen: SeenKeys = field(factory=SeenKeys)
     several: dict[str, int] = field(factory=dict[str, int], repr=False)
     delivered: int = 0
     labels: dict[str, list[int]] = field(factory=dict[str, list[int]], repr=False)
@@ -122,7 +118,7 @@ class WalkState:
     scan: PassState = field(factory=PassState)
     windows: WindowState = field(factory=WindowState)
     old_keys: bool = False
-    yielded: dict[str, list[Any]] = field(factory=dict[str, list[Any]], repr=False)
+    yielded: YieldedChats = field(factory=YieldedChats, repr=False)
     pending: list[dict[str, Any]] = field(factory=list[dict[str, Any]], repr=False)
     salt: str | None = None
     account: str | None = None
@@ -156,9 +152,5 @@ class WalkState:
         self.windows = WindowState(overlap=self.windows.overlap, failure=self.windows.failure)
 
     def free(self) -> Generator[None]:
-        """Free the keys of a long list in steps of a millisecond: a million at once would take 50."""
-        seen, order = self.seen, self.order
-        while len(seen) > 2 * _FREE_AT_ONCE:
-            deque(islice(iter(seen.pop, None), _FREE_AT_ONCE), maxlen=0)  # a loop of Python's takes 1.7 times as long
-            del order[-_FREE_AT_ONCE:]
-            yield
+        """Free the keys of a long list in steps."""
+        yield from self.seen.free()

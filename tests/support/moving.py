@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 from random import Random
 from typing import Any, Protocol
 
-from attrs import define, field
+from attrs import define, evolve, field
 
 from plugchat_async import AccountStatus, Chat, Page, PlugChatError, ServerError, ServerTraits, UnexpectedStatusError
 from plugchat_async._http.urls import CHATS_PATH
@@ -72,6 +72,22 @@ def page_of(number: int, size: int, items: Iterable[tuple[str, int | None]]) -> 
     return Page(number, size, tuple(chats), b"")
 
 
+class Bodies:
+    """Gives pages that were made of chats a body, and reads their chats again from it: equal ones, not the same."""
+
+    def __init__(self) -> None:
+        self._chats: dict[bytes, tuple[Any, ...]] = {}
+
+    def added(self, page: Page) -> Page:
+        raw = str(hash(page.chats)).encode()
+        self._chats[raw] = page.chats
+        object.__setattr__(page, "raw", raw)  # not another page: some tests look whether this one is freed
+        return page
+
+    def reread(self, raw: bytes) -> tuple[Any, ...]:
+        return tuple(evolve(chat) for chat in self._chats[raw])
+
+
 @define
 class PagesOf:
     """The pages of a list in memory, as `ChatWalk` takes them.
@@ -85,6 +101,18 @@ class PagesOf:
     account: str | None = None
     path: str = CHATS_PATH
     item: type[Any] = Chat
+    bodies: Bodies = field(factory=Bodies)
+
+    def __attrs_post_init__(self) -> None:
+        fetch = self.fetch
+
+        async def with_body(*args: Any, **options: Any) -> Page:
+            return self.bodies.added(await fetch(*args, **options))
+
+        self.fetch = with_body
+
+    def reread(self, raw: bytes) -> tuple[Any, ...]:
+        return self.bodies.reread(raw)
 
     @property
     def clock(self) -> Clock:
@@ -134,7 +162,7 @@ class Walked:
 
         With an `order`, chance chooses when pages that are asked for ahead are answered.
         """
-        page_size = self.state.config.page_size
+        page_size, bodies = self.state.config.page_size, Bodies()
         context = WalkContext(
             max_pages,
             self.traits,
@@ -142,8 +170,9 @@ class Walked:
             max(self.max_page_size or 0, page_size),
             ahead=ahead > 0,
             stats=self.stats,
+            reread=bodies.reread,
         )
-        pages = _Pages(read, self.asked, ahead, order)
+        pages = _Pages(lambda number, size: bodies.added(read(number, size)), self.asked, ahead, order)
         steps = walk(self.state, context)
         step: Step | None = next(steps)
         while step is not None:

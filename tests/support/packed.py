@@ -13,7 +13,6 @@ from plugchat_async.watch.state_text import pack
 
 def packed_walk(state: WalkState, pending: Iterable[AttrsInstance] = ()) -> str:
     """The checkpoint of a state that a test has made."""
-    state.order = list(state.seen)
     return CheckpointPacker(state).pack(pending)
 
 

@@ -28,6 +28,7 @@ from plugchat_async._pagination import checkpoint
 from plugchat_async._pagination.chat_walk import ChatWalk
 from plugchat_async._pagination.checkpoint import CheckpointPacker, unpack
 from plugchat_async._pagination.options import WalkSettings
+from plugchat_async._pagination.seen_keys import SeenKeys
 from plugchat_async._pagination.walk_state import WalkConfig, WalkState
 from plugchat_async.server_traits import ServerTraits
 from plugchat_async.testing import PlugChatSimulator
@@ -210,9 +211,8 @@ async def test_a_state_that_can_not_be_saved(tmp_path: Path) -> None:
 
 
 def walk_state(keys: int) -> WalkState:
-    order = [str(number) for number in range(keys)]
     config = WalkConfig(path="/chats", page_size=5)
-    return WalkState(config=config, size=5, seen=set(order), order=order, delivered=keys)
+    return WalkState(config=config, size=5, seen=SeenKeys(map(str, range(keys))), delivered=keys)
 
 
 def test_a_checkpoint_packs_what_is_new() -> None:
@@ -222,12 +222,10 @@ def test_a_checkpoint_packs_what_is_new() -> None:
     assert counted(packer.pack_keys())[0] == 10
     for new in (0, 1, 25):
         more = [f"new {new} {number}" for number in range(new)]
-        now.order += more
-        now.seen.update(more)
+        assert now.seen.add(more) == (new, set())
         assert len(list(packer.pack_keys())) == -(-new // 10)
         for _ in range(2):
             assert unpack(packer.pack(), "/chats") == now
-    assert set(unpack(packer.pack(), "/chats").order) == set(now.order)
 
 
 @pytest.mark.parametrize(("keys", "packers"), [(10, 0), (11, 1)])
@@ -250,11 +248,11 @@ def test_labels_are_made_once(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(checkpoint, "label_of", label_of)
     now = walk_state(2)
     now.labels = {"0": [7]}
-    now.yielded = {"0": [Chat("0")], "1": [Chat("1")]}
+    now.yielded.keep(["0", "1"], [Chat("0"), Chat("1")])
     packer = CheckpointPacker(now)
     for labels in ({"0": [7, 1], "1": [2]}, {"0": [7, 1], "1": [2]}, {"0": [7, 1], "1": [2, 3]}):
         if labels["1"] == [2, 3]:
-            now.yielded["1"].append(Chat("1", "again"))
+            now.yielded.keep(["1"], [Chat("1", "again")])
         assert unpack(packer.pack(), "/chats").labels == labels
     now.yielded.clear()
     now.labels.clear()
@@ -276,8 +274,8 @@ def test_what_was_read_is_in_order() -> None:
         walk = ChatWalk(PagesOf(fetch), WalkSettings(page_size=7), ServerTraits())
         await walk.to_list()
         assert walk.report.duplicates
-        assert len(walk._state.order) == len(walk._state.seen) == 60
-        assert set(walk._state.order) == walk._state.seen
+        assert len(walk._state.seen) == len(set(walk._state.seen)) == 60
+        assert list(walk._state.seen)[:14] == [f"{number}\n" for number in range(14)]
 
     asyncio.run(read())
 

@@ -29,6 +29,7 @@ from plugchat_async import (
 )
 from plugchat_async._pagination.chat_walk import ChatWalk
 from plugchat_async._pagination.options import WalkSettings
+from plugchat_async._pagination.server_traits import ListMemory
 from plugchat_async._pagination.walk_state import Consistency
 from plugchat_async.testing import Fault, PlugChatSimulator
 from support.fakes import DOCUMENTED, FakeTime, move_too_fast, run_apart
@@ -99,18 +100,17 @@ async def driven(fetch: Any, traits: ServerTraits | None = None, **options: Any)
 @pytest.mark.parametrize(("seen", "pauses"), [(10, 0), (39, 0), (41, 1), (1000, 48)])
 async def test_a_long_memory_is_freed_with_pauses(monkeypatch: pytest.MonkeyPatch, seen: int, pauses: int) -> None:
     """Others have their turn meanwhile, and there is no pause where there is little to free."""
-    monkeypatch.setattr("plugchat_async._pagination.walk_state._FREE_AT_ONCE", 20)
+    monkeypatch.setattr("plugchat_async._pagination.seen_keys._FREE_AT_ONCE", 20)
     walk = ChatWalk(PagesOf(Pages(1).fetch), WalkSettings(page_size=10), ServerTraits())
     state = walk._state
-    state.order = list(map(str, range(seen)))
-    state.seen.update(state.order)
+    state.seen.add(list(map(str, range(seen))))
     closing = asyncio.create_task(walk.discard())
     turn = 0
     while not closing.done():
         await asyncio.sleep(0)
         turn += 1
     assert turn - 1 == pauses
-    assert len(state.seen) == len(state.order) == seen - 20 * pauses
+    assert len(state.seen) == seen - 20 * pauses
 
 
 async def turns(count: int = 20) -> None:
@@ -136,6 +136,26 @@ async def test_it_begins_slowly() -> None:
                     pages.arrive(number)
             await taking
     assert in_flight == [1, 1, 2, 4, 8, 11, 11]
+    assert pages.asked == sorted(set(pages.asked))
+
+
+async def test_a_list_that_was_read_before_is_requested_at_full_depth() -> None:
+    """From the third page on, down to where it ended; further down it is as unknown as any other."""
+    pages = Pages(1000)
+    traits = ServerTraits(longest_page=10, short_pages="end", past_end="empty")
+    settings = WalkSettings(page_size=10, consistency="plain", prefetch=10)
+    walk = ChatWalk(PagesOf(pages.fetch), settings, traits, ListMemory(length=155))
+    in_flight: list[tuple[int, int]] = []
+    async with walk:
+        while len(in_flight) < 5:
+            taking = asyncio.ensure_future(walk.next_page())
+            await turns()
+            if not taking.done():
+                in_flight.append((pages.in_flight, max(pages.asked)))
+                for number in pages.asked:
+                    pages.arrive(number)
+            await taking
+    assert in_flight == [(1, 1), (1, 2), (11, 13), (11, 24), (11, 35)]
     assert pages.asked == sorted(set(pages.asked))
 
 
