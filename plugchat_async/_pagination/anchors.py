@@ -5,7 +5,8 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Final
 
-from plugchat_async._pagination.checkpoint import label_of
+from plugchat_async._pagination.same_chat import label_of
+from plugchat_async._pagination.walk_state import WindowState
 from plugchat_async.models import Page
 
 # A row as windows are compared by it: its key, with a label if it has no time, and its time.
@@ -26,18 +27,11 @@ def rows_to_anchor(page: Page, oldest: datetime | None) -> int:
     return len(page.chats) + 1
 
 
-def tail_of(page: Page, keys: Sequence[str], count: int) -> list[Row]:
-    """Return the last rows of a window.
-
-    Args:
-        page: The window.
-        keys: The keys of its rows.
-        count: How many.
-    """
-    last = list(zip(keys, page.chats, strict=False))[-count:]
-    return [
+def tail_of(windows: WindowState) -> list[Row]:
+    """Return the last rows of a window. A label takes 2 µs, and most windows need none, so they are made here."""
+    return windows.tail or [
         (key if chat.last_message_time else _labelled(key, label_of(chat)), chat.last_message_time)
-        for key, chat in last
+        for key, chat in windows.last_rows
     ]
 
 
@@ -46,15 +40,20 @@ def _labelled(key: str, label: int) -> str:
     return f"{key}\n{label}"
 
 
-def is_anchored(tail: Sequence[Row], keys: Sequence[str], page: Page, oldest: datetime | None) -> bool:
+def is_anchored(windows: WindowState, keys: Sequence[str], page: Page) -> bool:
     """Return whether a window has a row in common with the one before it that holds for all chats behind that.
 
     Args:
-        tail: The last rows of the window before, see `tail_of`.
+        windows: What is known of the window before.
         keys: The keys of the window's rows.
         page: The window.
-        oldest: The last time of the window before.
     """
+    oldest = windows.oldest
+    rows_before = {(key, chat.last_message_time) for key, chat in windows.last_rows} or set(windows.tail)
+    newer = {row for row in rows_before if row[1] is not None and (oldest is None or row[1] > oldest)}
+    if any((key, chat.last_message_time) in newer for key, chat in zip(keys, page.chats, strict=False)):
+        return True
+    tail = tail_of(windows)
     untimed = {text.rpartition("\n")[0] for text, time in tail if time is None}
     rows: list[Row] = []
     for key, chat in zip(keys, page.chats, strict=False):
@@ -62,8 +61,6 @@ def is_anchored(tail: Sequence[Row], keys: Sequence[str], page: Page, oldest: da
         rows.append((_labelled(key, label_of(chat)) if time is None and key in untimed else key, time))
     places = {row: place for place, row in enumerate(rows)}
     common = [row for row in tail if row in places]
-    if any(time is not None and (oldest is None or time > oldest) for _, time in common):
-        return True
     # Several equal rows can't be told apart.
     counts, tail_counts = Counter(rows), Counter(tail)
     still = [places[row] for row in common if row[1] is None and counts[row] == tail_counts[row] == 1]

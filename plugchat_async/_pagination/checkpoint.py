@@ -1,6 +1,5 @@
 """Checkpoints: the state of a walk as a text, to resume it in this process or in another one."""
 
-import zlib
 from collections import Counter
 from collections.abc import Generator, Iterable
 from datetime import datetime
@@ -11,7 +10,9 @@ from attrs import Attribute, AttrsInstance, asdict, define, evolve, field, field
 
 from plugchat_async._internal.serialization import PackedText, from_text
 from plugchat_async._internal.steps import finish
+from plugchat_async._pagination.anchors import tail_of
 from plugchat_async._pagination.kept_chats import YieldedChats
+from plugchat_async._pagination.same_chat import label_of
 from plugchat_async._pagination.seen_keys import SeenKeys, seen_keys_from
 from plugchat_async._pagination.walk_state import (
     Consistency,
@@ -30,7 +31,6 @@ VERSION = 3
 # More of them would be packed better, by a tenth at the most, but keep the event loop.
 _KEYS_AT_ONCE: Final = 2000
 _LABELS_AT_ONCE: Final = 500
-_HALF = 0xFFFF
 HINT = "Pass the `checkpoint` of an error or of a walk unchanged, or leave out `resume` to start again."
 
 
@@ -83,8 +83,9 @@ class CheckpointPacker:
         labels = self._labels
         if state.labels:
             labels = {key: [*state.labels.get(key, ()), *labels.get(key, ())] for key in {*state.labels, *labels}}
-        pending_rows = rows or state.pending
-        rest = evolve(state, pending=pending_rows, labels=labels, yielded=YieldedChats(), seen=SeenKeys())
+        windows = evolve(state.windows, tail=tail_of(state.windows), last_rows=[])
+        rest = evolve(state, pending=rows or state.pending, labels=labels, windows=windows)
+        rest.yielded, rest.seen = YieldedChats(), SeenKeys()
         return text.finish(b"]," + msgspec.json.encode(_without_defaults(rest))[1:])
 
     def _note_labels(self) -> Generator[None, None, None]:
@@ -108,20 +109,6 @@ def _begin() -> PackedText:
     return text
 
 
-def label_of(chat: AttrsInstance) -> int:
-    """Return a number that tells a row from others of its key, in every process.
-
-    Its upper half is that of the name and the picture, see `name_label`: a row that got a message since is found by it.
-    """
-    name = msgspec.json.encode((getattr(chat, "name", None), getattr(chat, "profile_thumbnail", None)))
-    return (zlib.crc32(name) & _HALF) << 16 | zlib.crc32(msgspec.json.encode(chat)) & _HALF
-
-
-def name_label(label: int) -> int:
-    """Return the part of a label that stays when a chat gets a message."""
-    return label >> 16
-
-
 def unpack(text: str, path: str) -> WalkState:
     """Return the state of a checkpoint.
 
@@ -142,6 +129,7 @@ def unpack(text: str, path: str) -> WalkState:
         raise InvalidValueError("resume is not a checkpoint", HINT)
     if config.path != path:
         raise InvalidValueError(f"resume is a checkpoint of {config.path[:40]}, not of {path}", HINT)
+    windows.last_rows = []
     return state
 
 

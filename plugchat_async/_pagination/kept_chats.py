@@ -53,7 +53,7 @@ def kept(page: Page, keys: list[str], reread: Reread | None) -> KeptPage:
     return KeptPage(keys, b"", page.chats, None) if reread is None else KeptPage(keys, page.raw, None, reread)
 
 
-class YieldedChats:
+class YieldedChats:  # noqa: PLW1641 - it changes
     """The chats that a walk has yielded, by key.
 
     Attributes:
@@ -96,7 +96,8 @@ class YieldedChats:
             # Its neighbours are usually needed next.
             self._first.update(zip(first.keys, first.read(), strict=True))
             return self.of(key)
-        return (first, *self._others.get(key, ()))
+        others = self._others.get(key) if self._others else None
+        return (first, *others) if others else (first,)
 
     def clear(self) -> None:
         """Forget all chats."""

@@ -1,12 +1,29 @@
 """Whether a row is a chat of its key that was yielded: what rows look like tells, and what is read after them."""
 
+import zlib
 from collections.abc import Collection, Sequence
 
-from attrs import define, field
+import msgspec
+from attrs import AttrsInstance, define, field
 
-from plugchat_async._pagination.checkpoint import label_of
 from plugchat_async._pagination.walk_state import WalkState
 from plugchat_async.models import Chat
+
+_HALF = 0xFFFF
+
+
+def label_of(chat: AttrsInstance) -> int:
+    """Return a number that tells a row from others of its key, in every process.
+
+    Its upper half is that of the name and the picture, see `name_label`: a row that got a message since is found by it.
+    """
+    name = msgspec.json.encode((getattr(chat, "name", None), getattr(chat, "profile_thumbnail", None)))
+    return (zlib.crc32(name) & _HALF) << 16 | zlib.crc32(msgspec.json.encode(chat)) & _HALF
+
+
+def name_label(label: int) -> int:
+    """Return the part of a label that stays when a chat gets a message."""
+    return label >> 16
 
 
 def was_yielded(state: WalkState, row: Chat, key: str) -> bool:

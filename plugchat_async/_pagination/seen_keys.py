@@ -13,7 +13,7 @@ _PART: Final = 339_000
 _FREE_AT_ONCE: Final = 10_000
 
 
-class SeenKeys:
+class SeenKeys:  # noqa: PLW1641 - it changes
     """Keys, each once, in the order in which they were added.
 
     They are the keys of a few dictionaries. A set would be walked through by each full garbage collection: 12 ms for a

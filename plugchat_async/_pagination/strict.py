@@ -27,7 +27,7 @@ from datetime import datetime
 
 from attrs import define, field
 
-from plugchat_async._pagination.anchors import is_anchored, rows_to_anchor, tail_of
+from plugchat_async._pagination.anchors import is_anchored, rows_to_anchor
 from plugchat_async._pagination.exact import AMBIGUOUS, MAX_PASSES
 from plugchat_async._pagination.order import MAX_PINNED, is_sorted, safe_newest, times_of
 from plugchat_async._pagination.page_numbers import FAR_PAGES, is_counted, page_repeated
@@ -178,7 +178,7 @@ class _WindowScan:
         if number == 1 and not page.length:
             self.reason = SHRUNK
             return False
-        if number > 1 and not is_anchored(state.windows.tail, keys, page, state.windows.oldest):
+        if number > 1 and not is_anchored(state.windows, keys, page):
             self._step_back()
             return not self.reason
         record_page(self._context.traits, page)
@@ -228,7 +228,7 @@ class _WindowScan:
             windows.oldest = times[-1] if windows.oldest is None else min(windows.oldest, times[-1])
         windows.position = position
         windows.tie_count = page.unreadable + rows_to_anchor(page, windows.oldest)
-        windows.tail = tail_of(page, keys, _TAIL)
+        windows.tail, windows.last_rows = [], list(zip(keys, page.chats, strict=False))[-_TAIL:]
         if page.number > 1 and not page.is_short:
             self._honoured |= page.size != state.size
         self._back = 0

@@ -67,7 +67,8 @@ class WindowState:
         overlap: The number of chats by which the next window overlaps, at least.
         tie_count: The number of rows at the end of the last window that the next one must begin with.
         oldest: The oldest time so far.
-        tail: The last rows of the last window, see `tail_of`.
+        tail: The last rows of the last window, see `tail_of`. Filled in for a checkpoint only.
+        last_rows: The same rows with their keys, of which that is made. A checkpoint has none.
         failure: Why windows prove nothing for this list, or "".
     """
 
@@ -77,6 +78,7 @@ class WindowState:
     oldest: _Time = None
     tail: list[tuple[str, _Time]] = field(factory=list[tuple[str, _Time]], repr=False)
     failure: str = ""
+    last_rows: list[tuple[str, Any]] = field(factory=list[tuple[str, Any]], eq=False, repr=False)
 
 
 @define(kw_only=True)

@@ -9,8 +9,9 @@ import pytest
 from plugchat_async import Chat, DecodeError, Page, ServerTraits
 from plugchat_async._http.urls import CHATS_PATH
 from plugchat_async._pagination import remember
-from plugchat_async._pagination.checkpoint import CheckpointPacker, label_of, name_label, unpack
+from plugchat_async._pagination.checkpoint import CheckpointPacker, unpack
 from plugchat_async._pagination.remember import Remembered
+from plugchat_async._pagination.same_chat import label_of, name_label
 from plugchat_async._pagination.server_traits import ListMemory
 from plugchat_async._pagination.walk_context import WalkContext, WalkStats
 from plugchat_async._pagination.walk_state import WalkConfig, WalkState

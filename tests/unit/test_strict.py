@@ -18,6 +18,7 @@ from plugchat_async import (
 from plugchat_async._pagination.anchors import is_anchored, tail_of
 from plugchat_async._pagination.order import is_sorted, safe_newest
 from plugchat_async._pagination.server_traits import ListMemory
+from plugchat_async._pagination.walk_state import WindowState
 from plugchat_async._pagination.walk_steps import ordered_keys
 from support.gateway_list import GatewayList, Script, Server, has_missed, make_rows
 from support.moving import EPOCH, MovingList, Read, moving, page_of, walk_over
@@ -40,6 +41,11 @@ def serving(rows: Rows) -> Read:
 
 
 # Anchors.
+
+
+def behind(page: Page, oldest: datetime | None = None) -> WindowState:
+    """What is known of a window that was read."""
+    return WindowState(last_rows=list(zip(ordered_keys(page), page.chats, strict=False)), oldest=oldest)
 
 
 @pytest.mark.parametrize(
@@ -81,9 +87,10 @@ def test_anchors(tail: Rows, window: Rows, oldest: int | None, anchored: bool) -
     """A row in common holds for all chats behind it if it can't have moved, and no other one can be meant."""
     page = page_of(1, 10, window)
     before = page_of(1, 10, tail)
-    rows = tail_of(before, ordered_keys(before), 64)
-    last = None if oldest is None else time_of(oldest)
-    assert is_anchored(rows, ordered_keys(page), page, last) == anchored
+    windows = behind(before, None if oldest is None else time_of(oldest))
+    assert is_anchored(windows, ordered_keys(page), page) == anchored
+    resumed = WindowState(tail=tail_of(windows), oldest=windows.oldest)
+    assert is_anchored(resumed, ordered_keys(page), page) == anchored
 
 
 def test_rows_of_one_key_are_told_apart_by_what_they_hold() -> None:
@@ -93,18 +100,18 @@ def test_rows_of_one_key_are_told_apart_by_what_they_hold() -> None:
     others = [Chat(None, "Bia", lid=f"{name}@lid") for name in reversed(names)]
     shared = [Chat(f"{number}") for number in range(4)]
     before, after = Page(1, 7, (*persons, *shared), b""), Page(2, 7, (*shared, *others), b"")
-    rows = tail_of(before, ordered_keys(before), 64)
-    assert is_anchored(rows, ordered_keys(after), after, None)
+    rows = behind(before)
+    assert is_anchored(rows, ordered_keys(after), after)
     alone = Page(2, 7, tuple(others), b"")
-    assert not is_anchored(rows, ordered_keys(alone), alone, None)
+    assert not is_anchored(rows, ordered_keys(alone), alone)
     changed = Page(2, 7, tuple(evolve(chat, unread=1) for chat in shared), b"")
-    assert not is_anchored(rows, ordered_keys(changed), changed, None)
+    assert not is_anchored(rows, ordered_keys(changed), changed)
 
 
 def test_rows_that_can_not_be_read_are_no_anchors() -> None:
     """They have keys, but no times."""
     page = Page(1, 3, (Chat("a"),), b"", unreadable_keys=("?1", "?2"))
-    assert not is_anchored([("?1", None), ("?2", None)], ordered_keys(page), page, None)
+    assert not is_anchored(WindowState(tail=[("?1", None), ("?2", None)]), ordered_keys(page), page)
 
 
 # The order of times.
