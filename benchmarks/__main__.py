@@ -21,6 +21,14 @@ QUICK: dict[str, dict[str, Any]] = {
     "responsiveness": {"rounds": 1, "lists": ((100, 10), (10_000, 2))},
     "consistency": {"walks": 4, "accounts": 20},
     "bulk": {"accounts": 100, "rounds": 1},
+    "waiting": {
+        "rounds": 1,
+        "lists": {50: (100,)},
+        "unread_lists": (470,),
+        "accounts": 20,
+        "polled": 470,
+        "latency": 0.005,
+    },
     "dask": {"accounts": 16, "rounds": 1},
 }
 

@@ -1,17 +1,19 @@
 """The benchmarks' arithmetic, and the figures that are committed."""
 
 import json
+import statistics
 from pathlib import Path
 
 import attrs
 import pytest
 
-from benchmarks import consistency, decode, measured_page
+from benchmarks import consistency, decode, measured_page, waiting
 from benchmarks.__main__ import QUICK, RESULTS
-from benchmarks.measure import PACKAGES, Result, interleaved, load, ratios, spread
+from benchmarks.measure import PACKAGES, Result, Value, interleaved, load, ratios, spread
 from benchmarks.plots import PICTURES
-from benchmarks.rows import body_of
-from plugchat_async import Chat
+from benchmarks.rows import body_of, body_with, by_time, pending_row_of, row_of, unread_of
+from benchmarks.server import Lists, counts, running
+from plugchat_async import Chat, PendingChat, PlugChatSession
 from plugchat_async._http.decode_fast import fast_lane
 from plugchat_async._http.decode_values import wire_name
 from plugchat_async._internal.json_slices import RefusedError
@@ -95,6 +97,90 @@ def test_odd_rows_are_refused_by_the_fast_lane() -> None:
     for row in json.loads(odd):
         with pytest.raises(RefusedError):
             lane.read_row(json.dumps(row).encode())
+
+
+def test_rows_by_time() -> None:
+    """All with a time, newest first, then those without; none is lost."""
+    numbers = by_time(range(200))
+    times = [chat.last_message_time for chat in converter.loads(body_with(map(row_of, numbers)))]
+    known = [time for time in times if time is not None]
+    assert times == [*sorted(known, reverse=True), *[None] * (200 - len(known))]
+    assert len(known) == 82
+    assert sorted(numbers) == list(range(200))
+
+
+def test_pending_rows_are_the_unread_ones() -> None:
+    """As the call for pending chats has them: the same persons and counts as in the list of chats."""
+    unread = {(chat.id, chat.unread) for chat in converter.loads(body_of(0, 200)) if chat.unread}
+    pending = body_with(map(pending_row_of, filter(unread_of, range(200))))
+    rows = converter.structure(json.loads(pending), list[PendingChat])
+    assert {(row.id, row.unread_messages_count) for row in rows} == unread
+    assert len(rows) == len(unread) == 44
+
+
+def test_the_server_waits_for_each_row() -> None:
+    """Those that a page has, and of the list that the path and the token name."""
+    lists = Lists(250, 0.5, 0.01)
+
+    def asked(line: str, length: int | None = None) -> tuple[int, float]:
+        answer, wait = lists.answer(line.encode(), length)
+        return len(json.loads(answer.partition(b"\r\n\r\n")[2])), wait
+
+    assert asked("GET /chats?page=1&pageSize=100") == (100, 1.5)
+    assert asked("GET /chats?page=3&pageSize=100") == (50, 1.0)
+    assert asked("GET /chats?page=4&pageSize=100") == (0, 0.5)
+    assert asked("GET /chats?page=1&pageSize=100", 30) == (30, pytest.approx(0.8))
+    assert asked("GET /get-pending-chats?page=1&pageSize=100") == (56, pytest.approx(1.06))
+
+
+async def test_the_server_counts_what_it_sends() -> None:
+    """Requests, and bytes with those of the heads; tokens name their accounts' lengths."""
+    with running(120) as base_url:
+        assert counts(base_url) == (0, 0)
+        async with PlugChatSession("own-7-of-30", base_url=base_url) as session:
+            page = await session.fetch_page(1, 100)
+        assert [chat.name for chat in page.chats][:1] == ["    7Ana 0"]
+        assert page.length == 30
+        requests, sent = counts(base_url)
+        assert requests == 1
+        assert len(body_of(0, 30)) < sent < len(body_of(0, 30)) + 100
+
+
+def test_contenders_of_a_wait_must_read_the_same() -> None:
+    """A job's figures are compared with those of the same state; one that reads something else ends the benchmark."""
+    job = attrs.evolve(waiting.whole_list(30, 100), expected=None)
+    with running(30) as base_url:
+        rows = job.measured(base_url, 1)
+        assert [(row["contender"], row["state"], row["requests"]) for row in rows if row["contender"] == "exact"] == [
+            ("exact", "first", 2),
+            ("exact", "known", 1),
+        ]
+        assert {row["faster"] for row in rows if row["contender"] == waiting.BY_HAND} == {1.0}
+        wrong = attrs.evolve(job, contenders={**job.contenders, "other": waiting.unread(30).contenders["iter_chats"]})
+        with pytest.raises(SystemExit, match="30 chats"):
+            wrong.measured(base_url, 1)
+        with pytest.raises(SystemExit, match="30 chats"):
+            attrs.evolve(job, expected=waiting.same([])).measured(base_url, 1)
+
+
+def test_the_best_possible_wait() -> None:
+    """All requests and rows of the code by hand, spread over the slots; ratios are those of its rounds."""
+    base: dict[str, Value] = {"contender": waiting.BY_HAND, "chats": 64_000, "requests": 640, "megabytes": 1.0}
+    base |= {"seconds": 1.06, "seconds_min": 0.53, "seconds_max": 5.3, "faster": 1.0, "faster_min": 1.0}
+    base |= {"faster_max": 1.0}
+    best = waiting.best_possible([base, {"contender": "other"}], 0.05)
+    assert best["seconds"] == best["seconds_min"] == best["seconds_max"] == pytest.approx(0.53)
+    assert [best["faster"], best["faster_min"], best["faster_max"]] == pytest.approx([2.0, 1.0, 10.0])
+    assert best["megabytes"] is None
+
+
+def test_lengths_of_accounts_are_always_the_same() -> None:
+    """About as long as they should be: half of them below the median, and none above the longest."""
+    lengths = waiting.lengths_of(1000)
+    assert lengths == waiting.lengths_of(1000)
+    assert 130 < statistics.median(lengths) < 170
+    assert min(lengths) >= 1
+    assert 5000 < max(lengths) <= waiting.LONGEST
 
 
 @pytest.mark.parametrize("name", decode.contenders())
