@@ -1,16 +1,19 @@
 """The benchmarks' arithmetic, and the figures that are committed."""
 
+import asyncio
 import json
 import statistics
+import time
 from pathlib import Path
 
 import attrs
 import pytest
 
-from benchmarks import consistency, decode, measured_page, waiting
+from benchmarks import consistency, decode, measured_page, waiting, watching
 from benchmarks.__main__ import QUICK, RESULTS
 from benchmarks.measure import PACKAGES, Result, Value, interleaved, load, ratios, spread
 from benchmarks.plots import PICTURES
+from benchmarks.responsiveness import WatchedLoop
 from benchmarks.rows import body_of, body_with, by_time, pending_row_of, row_of, unread_of
 from benchmarks.server import Lists, counts, running
 from plugchat_async import Chat, PendingChat, PlugChatSession
@@ -120,17 +123,17 @@ def test_pending_rows_are_the_unread_ones() -> None:
 
 def test_the_server_waits_for_each_row() -> None:
     """Those that a page has, and of the list that the path and the token name."""
-    lists = Lists(250, 0.5, 0.01)
+    lists = Lists(250, 0.5, 0.25)
 
     def asked(line: str, length: int | None = None) -> tuple[int, float]:
         answer, wait = lists.answer(line.encode(), length)
         return len(json.loads(answer.partition(b"\r\n\r\n")[2])), wait
 
-    assert asked("GET /chats?page=1&pageSize=100") == (100, 1.5)
-    assert asked("GET /chats?page=3&pageSize=100") == (50, 1.0)
+    assert asked("GET /chats?page=1&pageSize=100") == (100, 25.5)
+    assert asked("GET /chats?page=3&pageSize=100") == (50, 13.0)
     assert asked("GET /chats?page=4&pageSize=100") == (0, 0.5)
-    assert asked("GET /chats?page=1&pageSize=100", 30) == (30, pytest.approx(0.8))
-    assert asked("GET /get-pending-chats?page=1&pageSize=100") == (56, pytest.approx(1.06))
+    assert asked("GET /chats?page=1&pageSize=100", 30) == (30, 8.0)
+    assert asked("GET /get-pending-chats?page=1&pageSize=100") == (56, 14.5)
 
 
 async def test_the_server_counts_what_it_sends() -> None:
@@ -181,6 +184,31 @@ def test_lengths_of_accounts_are_always_the_same() -> None:
     assert 130 < statistics.median(lengths) < 170
     assert min(lengths) >= 1
     assert 5000 < max(lengths) <= waiting.LONGEST
+
+
+def test_a_meter_notes_blocks() -> None:
+    """The longest one since the last note: also that of a task which runs at the same time, and no older one."""
+    loop, first, second = WatchedLoop(), watching.Costs(), watching.Costs()
+
+    async def block() -> None:
+        time.sleep(0.02)
+
+    async def main() -> None:
+        meter = watching.Meter(loop)
+        await block()
+        await meter.start()
+        task = asyncio.create_task(block())
+        await asyncio.sleep(0.01)
+        await meter.note(first)
+        await meter.note(second)
+        await task
+
+    with asyncio.Runner(loop_factory=lambda: loop) as runner:
+        runner.run(main())
+    assert first.block[0] >= 20
+    assert first.wall[0] >= 20
+    assert second.wall[0] < first.wall[0]
+    assert second.block[0] < first.block[0]
 
 
 @pytest.mark.parametrize("name", decode.contenders())
