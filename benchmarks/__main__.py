@@ -16,7 +16,7 @@ QUICK: dict[str, dict[str, Any]] = {
     "walk": {"rounds": 1, "lists": {10: 20, 100: 20, 1000: 5}},
     "journey": {"rounds": 1, "lists": {100: 20}},
     "prefetch": {"rounds": 1, "lists": {0.005: 20}},
-    "growth": {"chats": (1000, 20_000), "accounts": (1, 100)},
+    "growth": {"chats": (1000, 20_000), "accounts": (1, 100), "rounds": 1},
     "startup": {"rounds": 1},
     "responsiveness": {"rounds": 1, "lists": ((100, 10), (10_000, 2))},
     "watching": {"rounds": 1, "chats": (200, 2000), "polls": 3, "scans": 1, "saves": 1},

@@ -5,11 +5,12 @@ import json
 import statistics
 import time
 from pathlib import Path
+from typing import Any
 
 import attrs
 import pytest
 
-from benchmarks import consistency, decode, measured_page, waiting, watching
+from benchmarks import consistency, decode, growth, measured_page, waiting, watching
 from benchmarks.__main__ import QUICK, RESULTS
 from benchmarks.measure import PACKAGES, Result, Value, interleaved, load, ratios, spread
 from benchmarks.plots import PICTURES
@@ -184,6 +185,53 @@ def test_lengths_of_accounts_are_always_the_same() -> None:
     assert 130 < statistics.median(lengths) < 170
     assert min(lengths) >= 1
     assert 5000 < max(lengths) <= waiting.LONGEST
+
+
+def test_a_straight_line_has_no_residuals() -> None:
+    """Wherever it starts; one point, points of one place, and none have a line, too."""
+    points = [(x, 5.0 + 0.25 * x) for x in (1000.0, 10_000.0, 1_000_000.0)]
+    assert growth.fit(points) == pytest.approx((5.0, 0.25))
+    assert growth.residuals(points) == pytest.approx([0.0, 0.0, 0.0], abs=1e-6)
+    assert growth.fit([(3.0, 7.0)]) == (7.0, 0.0)
+    assert growth.fit([]) == (0.0, 0.0)
+
+
+def test_residuals_are_relative() -> None:
+    """Small values count as much as large ones: no other line has smaller squares of the relative residuals."""
+    points = [(1.0, 2.0), (10.0, 10.0), (100.0, 110.0), (1000.0, 900.0)]
+    start, slope = growth.fit(points)
+
+    def squares(start: float, slope: float) -> float:
+        return sum(((y - start - slope * x) / y) ** 2 for x, y in points)
+
+    least = squares(start, slope)
+    near = [(start + by, slope) for by in (-0.01, 0.01)] + [(start, slope + by) for by in (-0.001, 0.001)]
+    assert all(squares(*line) > least for line in near)
+    off = growth.residuals(points)
+    assert off == pytest.approx([(y - start - slope * x) / y * 100 for x, y in points])
+    assert off[0] is not None
+    assert off[3] is not None
+    assert off[2] is not None
+    assert off[2] > 0 > off[3]
+
+
+def test_a_curve_is_off_its_line() -> None:
+    """One that grows with the square lies above its line at both ends, and below in the middle."""
+    off = growth.residuals([(x, x * x) for x in (1.0, 2.0, 3.0)])
+    assert [value is not None and value > 0 for value in off] == [True, False, True]
+
+
+def test_rows_of_each_kind_have_their_own_line() -> None:
+    """And each figure has its own. A figure of 0 is on no line."""
+    rows: list[dict[str, Any]] = [
+        {"of": of, "count": count, "seconds": factor * count, "cpu": factor * count + 1, "peak": peak}
+        for of, factor in (("a", 2.0), ("b", 30.0))
+        for count, peak in ((10, 0.0), (20, 4.0), (40, 4.0))
+    ]
+    growth.add_residuals(rows)
+    assert [row["seconds_off"] for row in rows] == pytest.approx([0.0] * 6, abs=1e-9)
+    assert [row["cpu_off"] for row in rows] == pytest.approx([0.0] * 6, abs=1e-9)
+    assert [row["peak_off"] for row in rows] == [None, 0.0, 0.0] * 2
 
 
 def test_a_meter_notes_blocks() -> None:
