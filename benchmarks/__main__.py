@@ -18,7 +18,7 @@ QUICK: dict[str, dict[str, Any]] = {
     "prefetch": {"rounds": 1, "lists": {0.005: 20}},
     "growth": {"chats": (1000, 20_000), "accounts": (1, 100), "rounds": 1},
     "startup": {"rounds": 1},
-    "responsiveness": {"rounds": 1, "lists": ((100, 10), (10_000, 2))},
+    "responsiveness": {"rounds": 1, "lists": ((100, 10), (10_000, 2)), "checkpoints": (2000,)},
     "watching": {"rounds": 1, "chats": (200, 2000), "polls": 3, "scans": 1, "saves": 1},
     "consistency": {"walks": 4, "accounts": 20},
     "bulk": {"accounts": 100, "rounds": 1},
