@@ -68,7 +68,7 @@ FAULTS: dict[bytes, bytes | None] = {
 _FAULT = re.compile(rb"^Authorization: ([a-z0-9-]+)\r?$", re.MULTILINE | re.IGNORECASE)
 _LENGTH = re.compile(rb"-of-(\d+)$")
 _QUERY = re.compile(rb"page=(\d+)&pageSize=(\d+)")
-# Longer lists would take too much memory: this one takes 260 MB.
+# Longer lists would take too much memory: this one takes about 260 MB.
 _MAX_PREPARED = 1_000_000
 
 

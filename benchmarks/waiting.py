@@ -40,8 +40,8 @@ FIRST, KNOWN = "first", "known"
 PREFETCH = (0, 4, 16)
 # The number of chats: the page sizes. No length is a multiple of a page size, as usual.
 LISTS: Mapping[int, tuple[int, ...]] = {50: (100, 1000), 470: (100, 1000), 4970: (100, 1000), 49_970: (1000,)}
-# Longer lists have three rounds, and don't fit into one page.
-LONG = 1000
+# Longer lists have three rounds, and don't fit into one page; still longer ones have two: each round takes a minute.
+LONG, VERY_LONG = 1000, 10_000
 UNREAD_LISTS = (970, 4970)
 POLLED = 4970
 PAGE_SIZE = 100
@@ -244,7 +244,9 @@ def measure(
     for job in [*jobs, *map(unread, unread_lists)]:
         with running(job.chats, latency=latency, per_row=PER_ROW) as base_url:
             prepare(base_url, [job.page_size, 1000])
-            rows += job.measured(base_url, min(rounds, 3) if job.chats > LONG else rounds)
+            rows += job.measured(
+                base_url, min(rounds, 2 if job.chats > VERY_LONG else 3 if job.chats > LONG else rounds)
+            )
     with running(LONGEST, latency=latency, per_row=PER_ROW) as base_url:
         prepare(base_url, [PAGE_SIZE])
         of_many = many(lengths_of(accounts)).measured(base_url, min(rounds, 3))
