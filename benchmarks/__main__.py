@@ -16,11 +16,20 @@ QUICK: dict[str, dict[str, Any]] = {
     "walk": {"rounds": 1, "lists": {10: 20, 100: 20, 1000: 5}},
     "journey": {"rounds": 1, "lists": {100: 20}},
     "prefetch": {"rounds": 1, "lists": {0.005: 20}},
-    "growth": {"chats": (1000, 20_000), "accounts": (1, 100)},
+    "growth": {"chats": (1000, 20_000), "accounts": (1, 100), "rounds": 1},
     "startup": {"rounds": 1},
-    "responsiveness": {"rounds": 1, "lists": ((100, 10), (10_000, 2))},
+    "responsiveness": {"rounds": 1, "lists": ((100, 10), (10_000, 2)), "checkpoints": (2000,)},
+    "watching": {"rounds": 1, "chats": (200, 2000), "polls": 3, "scans": 1, "saves": 1},
     "consistency": {"walks": 4, "accounts": 20},
     "bulk": {"accounts": 100, "rounds": 1},
+    "waiting": {
+        "rounds": 1,
+        "lists": {50: (100,)},
+        "unread_lists": (470,),
+        "accounts": 20,
+        "polled": 470,
+        "latency": 0.005,
+    },
     "dask": {"accounts": 16, "rounds": 1},
 }
 

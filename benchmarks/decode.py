@@ -7,6 +7,7 @@
   lids ("" is None), for times ("0" and "" are None), for the end of a muting (-1 is "for ever").
 - `tuned cattrs`: `Chat`s from orjson's dicts, without detailed errors, and with a hook for each field.
 - `plain cattrs`: a converter with one hook per type, over msgspec's JSON.
+- `by hand, cattrs`: the same over orjson's dicts, into a class of the user's own, see `benchmarks.by_hand`.
 - `msgspec struct`: only types are checked. Times stay numbers, and a phone can be "".
 - `orjson`: dicts, with unchanged texts.
 
@@ -26,6 +27,7 @@ from cattrs.gen import make_dict_structure_fn, override
 from cattrs.preconf.msgspec import MsgspecJsonConverter
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, TypeAdapter
 
+from benchmarks.by_hand import FLAGS, own_chats, time_of
 from benchmarks.measure import Result, Value, cpu_seconds_of, interleaved, ratios, spread
 from benchmarks.rows import body_of
 from plugchat_async import FOREVER, Chat
@@ -92,17 +94,6 @@ def read(body: bytes) -> tuple[Chat, ...]:
     return converter.loads(body, problems=[])
 
 
-def time_of(value: Any) -> datetime | None:
-    """Read a time in milliseconds, in simple Python."""
-    milliseconds = int(value or 0)
-    if milliseconds < 0:
-        return FOREVER
-    return datetime.fromtimestamp(milliseconds / 1000, UTC) if milliseconds else None
-
-
-FLAGS = {"0": False, "1": True, "false": False, "true": True, False: False, True: True}
-
-
 def plain_cattrs() -> Decoder:
     """Return the simplest cattrs converter: one hook per type, over msgspec's JSON."""
     plain = MsgspecJsonConverter()
@@ -155,6 +146,7 @@ def contenders() -> dict[str, Decoder]:
         "plugchat_async, converter.copy()": converter.copy().loads,
         "tuned cattrs": tuned_cattrs(),
         "plain cattrs": plain_cattrs(),
+        "by hand, cattrs": own_chats,
     }
 
 

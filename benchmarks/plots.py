@@ -64,6 +64,22 @@ def _walk(result: Result) -> Any:
     return _bars(evolve(result, rows=rows), "page_size", "contender", "cpu", "us of CPU a page")
 
 
+def _waiting(result: Result) -> Any:
+    """Draw how long the two longest lists take a session that knows the server, each in its smallest pages."""
+    known = [row for row in result.rows if (row["job"], row["state"]) == ("all chats", "known")]
+    longest = sorted(_groups(evolve(result, rows=known), "chats").items())[-2:]
+    rows = [
+        {
+            **row,
+            "contender": row["contender"] if "by hand" in row["contender"] else f"plugchat_async, {row['contender']}",
+        }
+        for _, of_list in longest
+        for row in of_list
+        if row["page_size"] == min(one["page_size"] for one in of_list)
+    ]
+    return _bars(evolve(result, rows=rows), "chats", "contender", "seconds", "seconds")
+
+
 def _prefetch(result: Result) -> Any:
     figure, [panel] = _panels(1, 3.4)
     for latency, rows in _groups(result, "latency").items():
@@ -113,6 +129,7 @@ def _journey(result: Result) -> Any:
 PICTURES: dict[str, Callable[[Result], Any]] = {
     "decode": lambda result: _bars(result, "page_size", "contender", "us", "us a chat"),
     "walk": _walk,
+    "waiting": _waiting,
     "prefetch": _prefetch,
     "growth": _growth,
     "journey": _journey,

@@ -3,8 +3,11 @@
 Counts, most flags and times (in milliseconds) are texts. Of a hundred rows, 52 have no phone but a lid, 59 have no time
 ("0"), and two are groups. All rows have twelve keys; only muted chats have the end of the muting, and only three of a
 hundred have a picture. A row's name contains its number, so all keys differ, and a walk must find all rows. Rows are
-counted from 0, newest first; those without a time are between the others.
+counted from 0, newest first; those without a time are between the others, unless `by_time` puts them at the end.
 """
+
+import json
+from collections.abc import Iterable
 
 # The newest chat's time, in milliseconds.
 _NOW = 1_768_497_607_000
@@ -23,8 +26,8 @@ def row_of(number: int, *, odd: bool = False) -> str:
     else:
         phone = "" if number * 37 % 100 < 53 else f"55119{number:08d}"
         lid, group = f'"{111_000_000_000_000 + number}@lid"', "false"
-    time = "0" if number * 61 % 100 < 59 else str(_NOW - 1000 * number)
-    unread = "null" if odd else f'"{number % 9 if number % 4 == 0 else 0}"'
+    time = str(_NOW - 1000 * number) if has_time(number) else "0"
+    unread = "null" if odd else f'"{unread_of(number)}"'
     muted = number % 20 == 5
     more = f',"muteEndTime":{-1 if number % 40 == 5 else _NOW + 86_400_000}' if muted else ""
     more += f',"profileThumbnail":"{_PICTURE}"' if number % 33 == 3 else ""
@@ -36,6 +39,34 @@ def row_of(number: int, *, odd: bool = False) -> str:
     )
 
 
+def has_time(number: int) -> bool:
+    """Return whether a row has the time of a last message."""
+    return number * 61 % 100 >= 59
+
+
+def unread_of(number: int) -> int:
+    """Return a row's number of unread messages."""
+    return number % 9 if number % 4 == 0 else 0
+
+
+def by_time(numbers: Iterable[int]) -> list[int]:
+    """Return the numbers of rows with those that have no time at the end, as the simulator lists chats."""
+    return sorted(numbers, key=has_time, reverse=True)
+
+
+def pending_row_of(number: int) -> str:
+    """Return the JSON of a row as the call for pending chats has it."""
+    row = json.loads(row_of(number))
+    pending = {key: row[key] for key in ("phone", "lid", "name", "lastMessageTime", "isMuted")}
+    more = {"unreadMessagesCount": row["unread"], "isMarkedAsUnread": "false"}
+    return json.dumps({**pending, **more}, ensure_ascii=False, separators=(",", ":"))
+
+
 def body_of(first: int, stop: int, *, odd: bool = False) -> bytes:
     """Return the body of a page with the rows from `first` to before `stop`."""
-    return f"[{','.join(row_of(number, odd=odd) for number in range(first, stop))}]".encode()
+    return body_with(row_of(number, odd=odd) for number in range(first, stop))
+
+
+def body_with(rows: Iterable[str]) -> bytes:
+    """Return the body of a page with some rows."""
+    return f"[{','.join(rows)}]".encode()

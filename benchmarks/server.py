@@ -1,25 +1,31 @@
 """A server in another process that writes prepared bytes: `python -m benchmarks.server` prints its base URL.
 
 It accepts any token. A token that names a fault causes it, and one that begins with "own-" changes the names of the
-chats. The rows are those of `benchmarks.rows`.
+chats; if it ends with "-of-" and a number, the account has so many chats. The rows are those of `benchmarks.rows`. Each
+path is the list of chats, but that of the call for pending chats, which lists those with unread messages.
+
+`/counts` responds with the number of requests, apart from its own, and of bytes that were written.
 """
 
 import argparse
 import asyncio
+import json
 import os
 import re
 import ssl
 import subprocess
 import sys
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import cast
+from urllib.request import urlopen
 
 import trustme
+from attrs import define, field
 
-from benchmarks.rows import body_of
+from benchmarks.rows import body_with, by_time, pending_row_of, row_of, unread_of
 
 # The bytes for requests whose token is the fault's name; then the connection is closed. None: no response.
 FAULTS: dict[bytes, bytes | None] = {
@@ -60,18 +66,81 @@ FAULTS: dict[bytes, bytes | None] = {
     },
 }
 _FAULT = re.compile(rb"^Authorization: ([a-z0-9-]+)\r?$", re.MULTILINE | re.IGNORECASE)
+_LENGTH = re.compile(rb"-of-(\d+)$")
 _QUERY = re.compile(rb"page=(\d+)&pageSize=(\d+)")
+# Longer lists would take too much memory: this one takes about 260 MB.
+_MAX_PREPARED = 1_000_000
+
+
+@define
+class Lists:
+    """The lists of the accounts, and what was sent of them.
+
+    Attributes:
+        chats: The number of chats of an account whose token says no other one.
+        latency: Seconds before each response.
+        per_row: Seconds more for each row of a page.
+        odd: Whether each row has a null, which the fast path refuses.
+        sorted: Whether chats without a time are at the end of the list.
+        requests: The number of requests so far.
+        written: The number of bytes that were written so far.
+    """
+
+    chats: int
+    latency: float = 0.0
+    per_row: float = 0.0
+    odd: bool = False
+    sorted: bool = False
+    requests: int = field(default=0, init=False)
+    written: int = field(default=0, init=False)
+    # Prepared responses.
+    _answers: dict[tuple[bool, int, int], bytes] = field(factory=dict[tuple[bool, int, int], bytes], init=False)
+    _numbers: Sequence[int] = field(init=False)
+    _pending: Sequence[int] | None = field(default=None, init=False)
+
+    def __attrs_post_init__(self) -> None:
+        self._numbers = by_time(range(self.chats)) if self.sorted else range(self.chats)
+
+    def answer(self, head: bytes, length: int | None) -> tuple[bytes, float]:
+        """Return the response to a request, and the seconds to wait before it.
+
+        Args:
+            head: The request.
+            length: The number of chats of its account, if it has its own.
+        """
+        found = _QUERY.search(head)
+        assert found is not None, head
+        pending = b"pending-chats" in head
+        numbers = self._pending_numbers() if pending else self._numbers if length is None else range(length)
+        number, size = int(found[1]), int(found[2])
+        first, stop = min((number - 1) * size, len(numbers)), min(number * size, len(numbers))
+        key = (pending, first, stop)
+        answer = self._answers.get(key)
+        if answer is None:
+            answer = self._prepared(numbers[first:stop], pending=pending)
+            if self.chats <= _MAX_PREPARED:
+                self._answers[key] = answer
+        return answer, self.latency + self.per_row * (stop - first)
+
+    def _pending_numbers(self) -> Sequence[int]:
+        if self._pending is None:
+            self._pending = [number for number in self._numbers if unread_of(number)]
+        return self._pending
+
+    def _prepared(self, numbers: Sequence[int], *, pending: bool) -> bytes:
+        rows = map(pending_row_of, numbers) if pending else (row_of(number, odd=self.odd) for number in numbers)
+        return _response(body_with(rows))
+
+
+def _response(body: bytes) -> bytes:
+    return b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n" % len(body) + body
 
 
 class Server(asyncio.Protocol):
-    """Sends each requested page of a list of `chats` chats after `latency` seconds."""
+    """Sends each requested page of a list after the list's latency."""
 
-    def __init__(self, chats: int, latency: float, answers: dict[bytes, bytes], *, odd: bool) -> None:
-        self._chats = chats
-        self._latency = latency
-        self._odd = odd
-        # Prepared responses, by the query.
-        self._answers = answers
+    def __init__(self, lists: Lists) -> None:
+        self._lists = lists
         self._received = b""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -83,19 +152,23 @@ class Server(asyncio.Protocol):
         self._received += data
         while b"\r\n\r\n" in self._received:
             head, _, self._received = self._received.partition(b"\r\n\r\n")
+            if head.startswith(b"GET /counts "):
+                counts = {"requests": self._lists.requests, "bytes": self._lists.written}
+                self._transport.write(_response(json.dumps(counts).encode()))
+                continue
+            self._lists.requests += 1
             token = _FAULT.search(head)
             if token is not None and token[1] in FAULTS:
                 self._fail(FAULTS[token[1]])
                 return
-            own = token is not None and token[1].startswith(b"own-")
-            found = _QUERY.search(head)
-            assert found is not None, head
-            answer = self._answer(found)
-            if own and token is not None:
+            own = token[1] if token is not None and token[1].startswith(b"own-") else None
+            length = _LENGTH.search(own) if own is not None else None
+            answer, wait = self._lists.answer(head, int(length[1]) if length is not None else None)
+            if own is not None:
                 # Of the same length, because of Content-Length.
-                answer = answer.replace(b'"name":"Chat ', b'"name":"%5s' % token[1][4:])
-            if self._latency:
-                asyncio.get_running_loop().call_later(self._latency, self._write, answer)
+                answer = answer.replace(b'"name":"Chat ', b'"name":"%5s' % _LENGTH.sub(b"", own)[4:])
+            if wait:
+                asyncio.get_running_loop().call_later(wait, self._write, answer)
             else:
                 self._write(answer)
 
@@ -104,27 +177,25 @@ class Server(asyncio.Protocol):
             self._write(answer)
             self._transport.close()
 
-    def _answer(self, found: re.Match[bytes]) -> bytes:
-        answer = self._answers.get(found[0])
-        if answer is None:
-            number, size = int(found[1]), int(found[2])
-            body = body_of(min((number - 1) * size, self._chats), min(number * size, self._chats), odd=self._odd)
-            answer = (
-                b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n" % len(body) + body
-            )
-            if self._chats <= 100_000:
-                self._answers[found[0]] = answer
-        return answer
-
     def _write(self, answer: bytes) -> None:
         if not self._transport.is_closing():
+            self._lists.written += len(answer)
             self._transport.write(answer)
 
 
 @contextmanager
-def running(chats: int, *, latency: float = 0.0, odd: bool = False, certificate: Path | None = None) -> Generator[str]:
+def running(
+    chats: int,
+    *,
+    latency: float = 0.0,
+    per_row: float = 0.0,
+    odd: bool = False,
+    by_time: bool = False,
+    certificate: Path | None = None,
+) -> Generator[str]:
     """Run a server in another process, and yield its base URL."""
-    command = [sys.executable, "-m", "benchmarks.server", str(chats), str(latency), *(["--odd"] if odd else [])]
+    command = [sys.executable, "-m", "benchmarks.server", str(chats), str(latency), "--per-row", str(per_row)]
+    command += [*(["--odd"] if odd else []), *(["--by-time"] if by_time else [])]
     command += [] if certificate is None else ["--certificate", str(certificate)]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
@@ -146,16 +217,20 @@ def running_tls(chats: int) -> Generator[tuple[str, dict[str, str]]]:
             yield base_url, {**os.environ, "SSL_CERT_FILE": str(authority)}
 
 
-async def serve(chats: int, latency: float, *, odd: bool, certificate: str | None) -> None:
+def counts(base_url: str) -> tuple[int, int]:
+    """Return the number of requests to a server so far, and of bytes that it has written."""
+    with urlopen(f"{base_url}/counts") as response:  # noqa: S310 - of a server of our own
+        found = json.load(response)
+    return found["requests"], found["bytes"]
+
+
+async def serve(lists: Lists, certificate: str | None) -> None:
     """Serve until standard input is closed, also by the end of the parent process."""
     context = None
     if certificate is not None:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.load_cert_chain(certificate)
-    answers: dict[bytes, bytes] = {}
-    server = await asyncio.get_running_loop().create_server(
-        lambda: Server(chats, latency, answers, odd=odd), "127.0.0.1", 0, ssl=context
-    )
+    server = await asyncio.get_running_loop().create_server(lambda: Server(lists), "127.0.0.1", 0, ssl=context)
     origin = "http://127.0.0.1" if context is None else "https://localhost"
     print(f"{origin}:{server.sockets[0].getsockname()[1]}", flush=True)
     await asyncio.to_thread(sys.stdin.read)
@@ -166,11 +241,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("chats", type=int)
     parser.add_argument("latency", type=float, help="seconds before each response")
+    parser.add_argument("--per-row", type=float, default=0.0, help="seconds more for each row of a page")
     parser.add_argument("--odd", action="store_true", help="send a null in each row, which the fast path refuses")
+    parser.add_argument("--by-time", action="store_true", help="list chats without a time at the end")
     parser.add_argument("--certificate", help="use TLS, with this file of the key and its certificates")
     arguments = parser.parse_args()
-    serving = serve(arguments.chats, arguments.latency, odd=arguments.odd, certificate=arguments.certificate)
-    asyncio.run(serving)
+    lists = Lists(arguments.chats, arguments.latency, arguments.per_row, odd=arguments.odd, sorted=arguments.by_time)
+    asyncio.run(serve(lists, arguments.certificate))
 
 
 if __name__ == "__main__":

@@ -16,7 +16,7 @@ from benchmarks.walkers import WALKS
 # The page size: the number of pages.
 LISTS = {10: 400, 100: 300, 1000: 60}
 # The contenders over TLS. The others have their own stores of trusted authorities.
-TLS = ("floor", "plugchat_async", "dicts", "by hand")
+TLS = ("floor", "plugchat_async", "dicts", "by hand", "by hand, cattrs")
 
 
 def rows_of(over: str, size: int, pages: int, rounds: int) -> list[dict[str, Value]]:

@@ -9,6 +9,7 @@ their connection.
 - `floor`: aiohttp; the bodies are read and ignored. The number of pages is an argument.
 - `dicts`: aiohttp and orjson; the rows are dicts, with unchanged texts.
 - `by hand`: the same, with a loop that makes a `Chat` from each dict.
+- `by hand, cattrs`: the same, with a plain cattrs converter that makes objects of the user's own class of the dicts.
 - `httpx + pydantic`, `httpx2 + pydantic`: like the page iterators of generated SDKs (Stainless, Fern, Speakeasy), which
   pass `response.json()` to pydantic, but without their layers in between.
 - `httpx + pydantic, bytes`: the same with `validate_json`.
@@ -27,7 +28,7 @@ from importlib import import_module
 from itertools import count
 from typing import Any
 
-from plugchat_async import Chat, PlugChatSession
+from plugchat_async import PlugChatSession
 from plugchat_async._pagination.walk_state import Consistency
 
 TOKEN = "benchmark"  # noqa: S105 - of no account
@@ -57,28 +58,32 @@ async def floor(base_url: str, page_size: int, pages: int) -> AsyncGenerator[Asy
 @asynccontextmanager
 async def by_hand(base_url: str, page_size: int, _: int) -> AsyncGenerator[AsyncIterator[Any]]:
     """Walk with aiohttp and orjson, and make a `Chat` from each dict."""
-    from benchmarks.decode import time_of
-
-    def chat_of(row: dict[str, Any]) -> Chat:
-        return Chat(
-            row["phone"] or None,
-            row.get("name"),
-            int(row.get("unread", 0)),
-            time_of(row.get("lastMessageTime")),
-            row.get("isMuted") == "1",
-            row.get("isMarkedSpam") == "true",
-            row.get("profileThumbnail"),
-            int(row.get("messagesUnread", 0)),
-            row["lid"] or None,
-            row.get("pinned") == "true",
-            row.get("archived") == "true",
-            row.get("isGroup"),
-            row.get("isGroupAnnouncement"),
-            time_of(row.get("muteEndTime")),
-        )
+    from benchmarks.by_hand import chat_of
 
     async with as_dicts(base_url, page_size, 0) as rows:
         yield (chat_of(row) async for row in rows)
+
+
+@asynccontextmanager
+async def with_cattrs(base_url: str, page_size: int, _: int) -> AsyncGenerator[AsyncIterator[Any]]:
+    """Walk with aiohttp, orjson and cattrs."""
+    import aiohttp
+
+    from benchmarks.by_hand import OwnChat, own_chats
+
+    async with aiohttp.ClientSession(headers=HEADERS) as session:
+
+        async def chats() -> AsyncIterator[OwnChat]:
+            for page in count(1):
+                params = {"page": page, "pageSize": page_size}
+                async with session.get(f"{base_url}{PATH}", params=params) as response:
+                    found = own_chats(await response.read())
+                for chat in found:
+                    yield chat
+                if len(found) < page_size:
+                    return
+
+        yield chats()
 
 
 @asynccontextmanager
@@ -175,6 +180,7 @@ WALKS: dict[str, Callable[[], Walk]] = {
     "plugchat_async, plain": lambda: ours("plain"),
     "dicts": lambda: as_dicts,
     "by hand": lambda: by_hand,
+    "by hand, cattrs": lambda: with_cattrs,
     "niquests + msgspec": lambda: with_niquests,
     "httpx2 + pydantic": lambda: with_pydantic("httpx2"),
     "httpx + pydantic, bytes": lambda: with_pydantic("httpx", from_bytes=True),

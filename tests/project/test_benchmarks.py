@@ -1,17 +1,23 @@
 """The benchmarks' arithmetic, and the figures that are committed."""
 
+import asyncio
 import json
+import statistics
+import time
 from pathlib import Path
+from typing import Any
 
 import attrs
 import pytest
 
-from benchmarks import consistency, decode, measured_page
+from benchmarks import consistency, decode, growth, measured_page, waiting, watching
 from benchmarks.__main__ import QUICK, RESULTS
-from benchmarks.measure import PACKAGES, Result, interleaved, load, ratios, spread
+from benchmarks.measure import PACKAGES, Result, Value, interleaved, load, ratios, spread
 from benchmarks.plots import PICTURES
-from benchmarks.rows import body_of
-from plugchat_async import Chat
+from benchmarks.responsiveness import WatchedLoop
+from benchmarks.rows import body_of, body_with, by_time, pending_row_of, row_of, unread_of
+from benchmarks.server import Lists, counts, running
+from plugchat_async import Chat, PendingChat, PlugChatSession
 from plugchat_async._http.decode_fast import fast_lane
 from plugchat_async._http.decode_values import wire_name
 from plugchat_async._internal.json_slices import RefusedError
@@ -95,6 +101,162 @@ def test_odd_rows_are_refused_by_the_fast_lane() -> None:
     for row in json.loads(odd):
         with pytest.raises(RefusedError):
             lane.read_row(json.dumps(row).encode())
+
+
+def test_rows_by_time() -> None:
+    """All with a time, newest first, then those without; none is lost."""
+    numbers = by_time(range(200))
+    times = [chat.last_message_time for chat in converter.loads(body_with(map(row_of, numbers)))]
+    known = [time for time in times if time is not None]
+    assert times == [*sorted(known, reverse=True), *[None] * (200 - len(known))]
+    assert len(known) == 82
+    assert sorted(numbers) == list(range(200))
+
+
+def test_pending_rows_are_the_unread_ones() -> None:
+    """As the call for pending chats has them: the same persons and counts as in the list of chats."""
+    unread = {(chat.id, chat.unread) for chat in converter.loads(body_of(0, 200)) if chat.unread}
+    pending = body_with(map(pending_row_of, filter(unread_of, range(200))))
+    rows = converter.structure(json.loads(pending), list[PendingChat])
+    assert {(row.id, row.unread_messages_count) for row in rows} == unread
+    assert len(rows) == len(unread) == 44
+
+
+def test_the_server_waits_for_each_row() -> None:
+    """Those that a page has, and of the list that the path and the token name."""
+    lists = Lists(250, 0.5, 0.25)
+
+    def asked(line: str, length: int | None = None) -> tuple[int, float]:
+        answer, wait = lists.answer(line.encode(), length)
+        return len(json.loads(answer.partition(b"\r\n\r\n")[2])), wait
+
+    assert asked("GET /chats?page=1&pageSize=100") == (100, 25.5)
+    assert asked("GET /chats?page=3&pageSize=100") == (50, 13.0)
+    assert asked("GET /chats?page=4&pageSize=100") == (0, 0.5)
+    assert asked("GET /chats?page=1&pageSize=100", 30) == (30, 8.0)
+    assert asked("GET /get-pending-chats?page=1&pageSize=100") == (56, 14.5)
+
+
+async def test_the_server_counts_what_it_sends() -> None:
+    """Requests, and bytes with those of the heads; tokens name their accounts' lengths."""
+    with running(120) as base_url:
+        assert counts(base_url) == (0, 0)
+        async with PlugChatSession("own-7-of-30", base_url=base_url) as session:
+            page = await session.fetch_page(1, 100)
+        assert [chat.name for chat in page.chats][:1] == ["    7Ana 0"]
+        assert page.length == 30
+        requests, sent = counts(base_url)
+        assert requests == 1
+        assert len(body_of(0, 30)) < sent < len(body_of(0, 30)) + 100
+
+
+def test_contenders_of_a_wait_must_read_the_same() -> None:
+    """A job's figures are compared with those of the same state; one that reads something else ends the benchmark."""
+    job = attrs.evolve(waiting.whole_list(30, 100), expected=None)
+    with running(30) as base_url:
+        rows = job.measured(base_url, 1)
+        assert [(row["contender"], row["state"], row["requests"]) for row in rows if row["contender"] == "exact"] == [
+            ("exact", "first", 2),
+            ("exact", "known", 1),
+        ]
+        assert {row["faster"] for row in rows if row["contender"] == waiting.BY_HAND} == {1.0}
+        wrong = attrs.evolve(job, contenders={**job.contenders, "other": waiting.unread(30).contenders["iter_chats"]})
+        with pytest.raises(SystemExit, match="30 chats"):
+            wrong.measured(base_url, 1)
+        with pytest.raises(SystemExit, match="30 chats"):
+            attrs.evolve(job, expected=waiting.same([])).measured(base_url, 1)
+
+
+def test_the_best_possible_wait() -> None:
+    """All requests and rows of the code by hand, spread over the slots; ratios are those of its rounds."""
+    base: dict[str, Value] = {"contender": waiting.BY_HAND, "chats": 64_000, "requests": 640, "megabytes": 1.0}
+    base |= {"seconds": 1.06, "seconds_min": 0.53, "seconds_max": 5.3, "faster": 1.0, "faster_min": 1.0}
+    base |= {"faster_max": 1.0}
+    best = waiting.best_possible([base, {"contender": "other"}], 0.05)
+    assert best["seconds"] == best["seconds_min"] == best["seconds_max"] == pytest.approx(0.53)
+    assert [best["faster"], best["faster_min"], best["faster_max"]] == pytest.approx([2.0, 1.0, 10.0])
+    assert best["megabytes"] is None
+
+
+def test_lengths_of_accounts_are_always_the_same() -> None:
+    """About as long as they should be: half of them below the median, and none above the longest."""
+    lengths = waiting.lengths_of(1000)
+    assert lengths == waiting.lengths_of(1000)
+    assert 130 < statistics.median(lengths) < 170
+    assert min(lengths) >= 1
+    assert 5000 < max(lengths) <= waiting.LONGEST
+
+
+def test_a_straight_line_has_no_residuals() -> None:
+    """Wherever it starts; one point, points of one place, and none have a line, too."""
+    points = [(x, 5.0 + 0.25 * x) for x in (1000.0, 10_000.0, 1_000_000.0)]
+    assert growth.fit(points) == pytest.approx((5.0, 0.25))
+    assert growth.residuals(points) == pytest.approx([0.0, 0.0, 0.0], abs=1e-6)
+    assert growth.fit([(3.0, 7.0)]) == (7.0, 0.0)
+    assert growth.fit([]) == (0.0, 0.0)
+
+
+def test_residuals_are_relative() -> None:
+    """Small values count as much as large ones: no other line has smaller squares of the relative residuals."""
+    points = [(1.0, 2.0), (10.0, 10.0), (100.0, 110.0), (1000.0, 900.0)]
+    start, slope = growth.fit(points)
+
+    def squares(start: float, slope: float) -> float:
+        return sum(((y - start - slope * x) / y) ** 2 for x, y in points)
+
+    least = squares(start, slope)
+    near = [(start + by, slope) for by in (-0.01, 0.01)] + [(start, slope + by) for by in (-0.001, 0.001)]
+    assert all(squares(*line) > least for line in near)
+    off = growth.residuals(points)
+    assert off == pytest.approx([(y - start - slope * x) / y * 100 for x, y in points])
+    assert off[0] is not None
+    assert off[3] is not None
+    assert off[2] is not None
+    assert off[2] > 0 > off[3]
+
+
+def test_a_curve_is_off_its_line() -> None:
+    """One that grows with the square lies above its line at both ends, and below in the middle."""
+    off = growth.residuals([(x, x * x) for x in (1.0, 2.0, 3.0)])
+    assert [value is not None and value > 0 for value in off] == [True, False, True]
+
+
+def test_rows_of_each_kind_have_their_own_line() -> None:
+    """And each figure has its own. A figure of 0 is on no line."""
+    rows: list[dict[str, Any]] = [
+        {"of": of, "count": count, "seconds": factor * count, "cpu": factor * count + 1, "peak": peak}
+        for of, factor in (("a", 2.0), ("b", 30.0))
+        for count, peak in ((10, 0.0), (20, 4.0), (40, 4.0))
+    ]
+    growth.add_residuals(rows)
+    assert [row["seconds_off"] for row in rows] == pytest.approx([0.0] * 6, abs=1e-9)
+    assert [row["cpu_off"] for row in rows] == pytest.approx([0.0] * 6, abs=1e-9)
+    assert [row["peak_off"] for row in rows] == [None, 0.0, 0.0] * 2
+
+
+def test_a_meter_notes_blocks() -> None:
+    """The longest one since the last note: also that of a task which runs at the same time, and no older one."""
+    loop, first, second = WatchedLoop(), watching.Costs(), watching.Costs()
+
+    async def block() -> None:
+        time.sleep(0.02)
+
+    async def main() -> None:
+        meter = watching.Meter(loop)
+        await block()
+        await meter.start()
+        task = asyncio.create_task(block())
+        await asyncio.sleep(0.01)
+        await meter.note(first)
+        await meter.note(second)
+        await task
+
+    with asyncio.Runner(loop_factory=lambda: loop) as runner:
+        runner.run(main())
+    assert first.block[0] >= 20
+    assert first.wall[0] >= 20
+    assert second.wall[0] < first.wall[0]
+    assert second.block[0] < first.block[0]
 
 
 @pytest.mark.parametrize("name", decode.contenders())
