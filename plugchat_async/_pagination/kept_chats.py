@@ -67,9 +67,6 @@ class YieldedChats:  # noqa: PLW1641 - it changes
         self._first: dict[str, Chat | KeptPage] = {}
         self._others: dict[str, list[Chat]] = {}
 
-    def __len__(self) -> int:
-        return len(self.pages)
-
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, YieldedChats):
             return NotImplemented
