@@ -24,7 +24,7 @@ from plugchat_async import (
 )
 from plugchat_async._internal.serialization import PackedText
 from plugchat_async._internal.steps import finish
-from plugchat_async._pagination import checkpoint
+from plugchat_async._pagination import chat_walk, checkpoint
 from plugchat_async._pagination.chat_walk import ChatWalk
 from plugchat_async._pagination.checkpoint import CheckpointPacker, unpack
 from plugchat_async._pagination.options import WalkSettings
@@ -278,6 +278,39 @@ def test_what_was_read_is_in_order() -> None:
         assert list(walk._state.seen)[:14] == [f"{number}\n" for number in range(14)]
 
     asyncio.run(read())
+
+
+def test_labels_of_a_long_page_are_made_in_steps(monkeypatch: pytest.MonkeyPatch) -> None:
+    """And there is a pause behind each page."""
+    monkeypatch.setattr(checkpoint, "_LABELS_AT_ONCE", 10)
+    now = walk_state(0)
+    for count in (25, 1):
+        now.yielded.keep([f"{count}"] * count, [Chat(f"{number}") for number in range(count)])
+    assert len(list(CheckpointPacker(now).pack_keys())) == 2 + 1 + 1
+
+
+@pytest.mark.parametrize("length", [5, 6])
+async def test_others_run_before_a_long_page_is_yielded(monkeypatch: pytest.MonkeyPatch, length: int) -> None:
+    """A step that is cancelled there loses nothing."""
+    monkeypatch.setattr(chat_walk, "_LONG_PAGE", 5)
+
+    async def fetch(number: int, size: int) -> Page:
+        return MovingList(length).page(number, size)
+
+    def walk_of() -> ChatWalk:
+        traits = ServerTraits(longest_page=10, short_pages="end")
+        return ChatWalk(PagesOf(fetch), WalkSettings(page_size=10, consistency="plain"), traits)
+
+    turns, page = await turns_during(walk_of().next_page())
+    assert turns == 1 + (length > 5)
+    for before in range(turns):
+        walk = walk_of()
+        step = asyncio.create_task(walk.next_page())
+        for _ in range(before):
+            await asyncio.sleep(0)
+        step.cancel()
+        await asyncio.wait((step,))
+        assert await walk.next_page() == page
 
 
 async def test_a_long_checkpoint_is_made_in_steps() -> None:

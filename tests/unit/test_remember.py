@@ -319,6 +319,8 @@ def test_a_long_list_forgets_what_its_chats_looked_like(monkeypatch: pytest.Monk
     remembered.read(page(1, row("1", 9, "A"), row("2", 8), row("3", 7)))
     found, _ = remembered.read(page(1, row("1", 8, "B"), row("1", 9, "A"), row("2", 8)))
     assert list(found.chats) == [row("1", 9, "A")]
+    found, _ = remembered.read(page(1, row("1", 8, "C"), row("1", 9, "D"), row("2", 8)))
+    assert found.chats == ()
 
 
 # In walks.
