@@ -6,14 +6,14 @@ are gone, and after a third one without proof. If many are missing at once, or a
 minutes, and the phone must be connected.
 """
 
-from collections.abc import Collection, Mapping
-from itertools import filterfalse
+from collections.abc import Collection, Generator, Mapping
 from typing import Final
 
 from attrs import frozen
 from msgspec import Struct
 
 from plugchat_async._pagination.server_traits import is_much_shorter
+from plugchat_async.watch.identity import ROWS_AT_ONCE
 
 # How many readings in a row must miss a chat: a proof needs the second one, since an answer may be partial.
 _READINGS_PROVEN: Final = 2
@@ -57,9 +57,15 @@ NO_LOSSES: Final = Losses({}, (), (), confirmable=False)
 
 
 def find_losses(
-    known: Collection[str], missing: Mapping[str, Missed], seen: Collection[str], *, proven: bool, now: float
-) -> Losses:
-    """Return which chats count as removed after a reading of the whole list.
+    known: Collection[str],
+    missing: Mapping[str, Missed],
+    seen: Collection[str],
+    excused: Collection[str] = (),
+    *,
+    proven: bool,
+    now: float,
+) -> Generator[None, None, Losses]:
+    """Return which chats count as removed after a reading of the whole list, in steps.
 
     A chat of a large loss stays in it until it is seen again: a list that fills up is nearly complete before it is. If
     others of the same loss come back, the ten minutes begin anew.
@@ -68,14 +74,22 @@ def find_losses(
         known: The keys of all known chats.
         missing: The chats that the readings before did not have.
         seen: The keys of the chats that were read.
+        excused: The keys of chats that were not, but count as read (default: none).
         proven: Whether it is proven that the list has no other chats.
         now: When the reading began, in epoch seconds.
     """
-    unseen = list(filterfalse(seen.__contains__, known))
+    unseen: list[str] = []
+    for number, key in enumerate(known, 1):
+        if number % ROWS_AT_ONCE == 0:
+            yield
+        if key not in seen and key not in excused:
+            unseen.append(key)
     large = not seen or is_much_shorter(len(known) - len(unseen), len(known))
-    recovering = {missed.since for key, missed in missing.items() if missed.large and key in seen}
+    recovering = {missed.since for key, missed in missing.items() if missed.large and (key in seen or key in excused)}
     found: dict[str, Missed] = {}
-    for key in unseen:
+    for number, key in enumerate(unseen, 1):
+        if number % ROWS_AT_ONCE == 0:
+            yield
         before = missing.get(key)
         if before is None or not before.times:
             before = Missed(0, now, large=False)

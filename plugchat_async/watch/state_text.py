@@ -95,7 +95,6 @@ def pack(snapshot: Snapshot) -> Generator[None, None, str]:
 
     It is the snapshot of the first step, also if it changes between two steps.
     """
-    keys, chats = list(snapshot.chats), list(snapshot.chats.values())  # newest last; the text has it first
     saved = _SavedRest(
         complete=snapshot.complete,
         proven=snapshot.proven,
@@ -112,16 +111,20 @@ def pack(snapshot: Snapshot) -> Generator[None, None, str]:
         traits=snapshot.traits,
     )
     rest = msgspec.json.encode(saved)
-    yield
     text = PackedText(STATE_VERSION)
     text.add(b'{"chats":[')
     other_keys: dict[int, str] = {}
-    for first in range(0, len(keys), _CHATS_AT_ONCE):
-        places = range(first, min(first + _CHATS_AT_ONCE, len(keys)))
-        rows = msgspec.json.encode([values_of(chats[~place]) for place in places])
-        text.add((b"," if first else b"") + rows[1:-1])
-        other_keys.update((place, keys[~place]) for place in places if keys[~place] != identity_of(chats[~place]))
+    first = 0
+    with snapshot.readers.items(snapshot.chats) as items:
         yield
+        while taken := items.take(_CHATS_AT_ONCE):
+            rows = msgspec.json.encode([values_of(chat) for _, chat in taken])
+            text.add((b"," if first else b"") + rows[1:-1])
+            other_keys.update(
+                (place, key) for place, (key, chat) in enumerate(taken, first) if key != identity_of(chat)
+            )
+            first += len(taken)
+            yield
     return text.finish(b'],"keys":' + msgspec.json.encode(other_keys) + b"," + rest[1:])
 
 

@@ -164,7 +164,7 @@ def test_removed_chats_are_remembered_for_ninety_days() -> None:
     assert len(list(snapshot.remove(list(snapshot.chats), 5.0))) == 10_001
     assert next(iter(snapshot.tombstones)) == identity_of(chats[2])
     assert len(snapshot.tombstones) == 10_000
-    snapshot.note_missing((), proven=True, now=5.0 + 90 * 86_400)
+    finish(snapshot.note_missing((), proven=True, now=5.0 + 90 * 86_400))
     assert len(snapshot.tombstones) == 10_000
-    snapshot.note_missing((), proven=True, now=6.0 + 90 * 86_400)
+    finish(snapshot.note_missing((), proven=True, now=6.0 + 90 * 86_400))
     assert snapshot.tombstones == {}
