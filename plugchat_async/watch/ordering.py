@@ -3,12 +3,15 @@
 from collections.abc import Generator
 from heapq import merge
 
+from plugchat_async._pagination.order import MAX_PINNED
 from plugchat_async.models import Chat
 from plugchat_async.watch.identity import ROWS_AT_ONCE, time_of
 
 
 def sorted_by_time(chats: dict[str, Chat], seen: dict[str, Chat]) -> Generator[None, None, dict[str, Chat]]:
     """Return chats by key, newest message last, in steps. Usually they are sorted already.
+
+    Pinned chats, which the list has on top with any time, may stay there: the next poll would put them there again.
 
     Args:
         chats: The chats.
@@ -21,7 +24,8 @@ def sorted_by_time(chats: dict[str, Chat], seen: dict[str, Chat]) -> Generator[N
         if number % ROWS_AT_ONCE == 0:
             yield
         times.append(time_of(chats[key]).timestamp())
-        in_place = in_place and key == before and (number == 1 or times[-2] <= times[-1])
+        may_be_pinned = number > len(keys) - MAX_PINNED
+        in_place = in_place and key == before and (number == 1 or times[-2] <= times[-1] or may_be_pinned)
     if in_place:
         return chats
     runs = yield from _sorted_runs(times)

@@ -29,6 +29,7 @@ from plugchat_async._pagination import checkpoint
 from plugchat_async._pagination.chat_walk import ChatWalk
 from plugchat_async._pagination.checkpoint import CheckpointPacker, unpack
 from plugchat_async._pagination.options import WalkSettings
+from plugchat_async._pagination.order import MAX_PINNED
 from plugchat_async._pagination.walk_state import WalkConfig, WalkState
 from plugchat_async.server_traits import ServerTraits
 from plugchat_async.testing import PlugChatSimulator
@@ -168,6 +169,22 @@ def test_chats_are_sorted_in_short_runs(pinned: int, unread: int) -> None:
         assert list(ordered) == expected
         assert ordered == chats
         assert pauses >= 2 * 9
+
+
+@pytest.mark.parametrize(("pinned", "stays"), [(1, True), (MAX_PINNED, True), (MAX_PINNED + 1, False)])
+def test_pinned_chats_stay_on_top(pinned: int, stays: bool) -> None:
+    """Only because of them the others are not put into a new dictionary."""
+    listed = [*CHATS[50 : 50 + pinned], *CHATS[:50], *CHATS[50 + pinned :]]
+    seen = {f"{chat.phone}\n": chat for chat in listed}
+    chats = dict(reversed(seen.items()))
+    ordered = finish(sorted_by_time(chats, seen))
+    assert (ordered is chats) is stays
+    assert ordered == chats
+    known = Snapshot(chats=ordered)
+    for place in (3, 49, 60):  # of what is newer than the last chat of the front, nothing is overlooked
+        front = seen.keys() - {f"{CHATS[place].phone}\n"}
+        assert known.lacks_newer(NOW - timedelta(seconds=70), front)
+        assert not known.lacks_newer(NOW - timedelta(seconds=place), front)
 
 
 async def test_a_full_scan_keeps_no_second_copy_of_what_is_known() -> None:
