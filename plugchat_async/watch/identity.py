@@ -7,7 +7,7 @@ the one with the newest message. If only a part of the list was read, a chat tha
 not in that part: then only a reading of the whole list decides.
 """
 
-from collections.abc import Callable, Collection, Generator, Iterable, Mapping
+from collections.abc import Callable, Generator, Iterable, Mapping
 from datetime import UTC, datetime
 from typing import Final, TypeAlias
 
@@ -114,7 +114,7 @@ class _Context:
 
     must_be_seen: Callable[[Chat], bool]
     complete: bool
-    missing: Collection[str]
+    is_missing: Callable[[str], bool]
 
     def may_be(self, new: Chat, old: Chat, *, alone: bool = False) -> bool:
         """Return whether two rows of a group may be one chat: no lid becomes another one.
@@ -138,7 +138,7 @@ def match_rows(
     must_be_seen: Callable[[Chat], bool] = lambda _: True,
     *,
     complete: bool = True,
-    missing: Collection[str] = (),
+    is_missing: Callable[[str], bool] = lambda _: False,
 ) -> Generator[None, None, Matched]:
     """Return which chats the rows of a reading are, in steps of a few milliseconds.
 
@@ -150,7 +150,8 @@ def match_rows(
             changed. Default: all of the list was read.
         complete: Whether all chats of the list were known. If not, a row without a phone and with another name is
             another chat, not a renamed one: one lid may have five rows. Default True.
-        missing: The keys of known chats that the last reading did not have. A row is rather another one.
+        is_missing: Returns whether the last reading did not have a known chat, by its key. A row is rather another one.
+            Default: it had all.
     """
     read, answers, repeated = yield from _read_rows(reading)
     yield
@@ -165,7 +166,7 @@ def match_rows(
             found[place] = keys[0] if keys else ""
         else:
             unclear.setdefault(group, []).append(place)
-    context = _Context(must_be_seen, complete, missing)
+    context = _Context(must_be_seen, complete, is_missing)
     unsure = False
     for number, (group, places) in enumerate(unclear.items(), 1):
         if number % ROWS_AT_ONCE == 0:
@@ -253,7 +254,7 @@ def _pair(rows: list[_Row], known: dict[str, Chat], context: _Context, *, alone:
             new.name == old.name,
             new.lid == old.lid,
             time_of(new) >= time_of(old),
-            key not in context.missing,
+            not context.is_missing(key),
             context.must_be_seen(old),
             time_of(old),
             time_of(new),

@@ -6,7 +6,7 @@ are gone, and after a third one without proof. If many are missing at once, or a
 minutes, and the phone must be connected.
 """
 
-from collections.abc import Collection, Generator, Mapping
+from collections.abc import Collection, Generator, Mapping, Sequence
 from typing import Final
 
 from attrs import frozen
@@ -47,9 +47,9 @@ class Losses:
         confirmable: Whether the next reading, if it proves the same, removes others.
     """
 
-    missing: Mapping[str, Missed]
-    certain: tuple[str, ...]
-    if_connected: tuple[str, ...]
+    missing: dict[str, Missed]
+    certain: Sequence[str]
+    if_connected: Sequence[str]
     confirmable: bool
 
 
@@ -78,15 +78,15 @@ def find_losses(
         proven: Whether it is proven that the list has no other chats.
         now: When the reading began, in epoch seconds.
     """
-    unseen: list[str] = []
-    for number, key in enumerate(known, 1):
-        if number % ROWS_AT_ONCE == 0:
-            yield
-        if key not in seen and key not in excused:
-            unseen.append(key)
+    unseen = yield from _those(known, seen, excused, read=False)
     large = not seen or is_much_shorter(len(known) - len(unseen), len(known))
-    recovering = {missed.since for key, missed in missing.items() if missed.large and (key in seen or key in excused)}
+    back = yield from _those(missing, seen, excused, read=True)
+    recovering = {missing[key].since for key in back if missing[key].large}
+    needed = _READINGS_PROVEN if proven else _READINGS_UNPROVEN
     found: dict[str, Missed] = {}
+    certain: list[str] = []
+    if_connected: list[str] = []
+    confirmable = False
     for number, key in enumerate(unseen, 1):
         if number % ROWS_AT_ONCE == 0:
             yield
@@ -95,12 +95,24 @@ def find_losses(
             before = Missed(0, now, large=False)
         # A clock that was set back must not make it last for years.
         since = now if before.since > now or (before.large and before.since in recovering) else before.since
-        found[key] = Missed(before.times + 1, since, large or before.large)
-    needed = _READINGS_PROVEN if proven else _READINGS_UNPROVEN
-    enough = {key: missed for key, missed in found.items() if missed.times >= needed}
-    return Losses(
-        found,
-        tuple(key for key, missed in enough.items() if not missed.large),
-        tuple(key for key, missed in enough.items() if missed.large and now - missed.since >= _LARGE_LASTS),
-        proven and any(missed.times == 1 and not missed.large for missed in found.values()),
-    )
+        found[key] = missed = Missed(before.times + 1, since, large or before.large)
+        if not missed.large:
+            confirmable = confirmable or (proven and missed.times == 1)
+            if missed.times >= needed:
+                certain.append(key)
+        elif missed.times >= needed and now - since >= _LARGE_LASTS:
+            if_connected.append(key)
+    return Losses(found, certain, if_connected, confirmable)
+
+
+def _those(
+    keys: Collection[str], seen: Collection[str], excused: Collection[str], *, read: bool
+) -> Generator[None, None, list[str]]:
+    """Return those keys that were read, or count as read, or those that were not."""
+    those: list[str] = []
+    for number, key in enumerate(keys, 1):
+        if number % ROWS_AT_ONCE == 0:
+            yield
+        if (key in seen or key in excused) is read:
+            those.append(key)
+    return those

@@ -68,7 +68,7 @@ class Snapshot:
         salt: The key of `account`.
         account: A keyed hash of the account. None before the first answer, and in states of older versions.
         traits: What is known of the server, as `ServerTraits` saves it.
-        readers: Those that read `chats` while they may change.
+        readers: Those that read `chats` and `missing` while they may change.
         dirty: Whether anything has changed since the last save, other than the order of the chats and the time of the
             last full scan.
     """
@@ -117,8 +117,8 @@ class Snapshot:
         self, reading: Iterable[tuple[Chat, int]], must_be_seen: Callable[[Chat], bool] = lambda _: True
     ) -> Generator[None, None, Matched]:
         """Return which chats the rows of a reading are, in steps. For the arguments, see `match_rows`."""
-        missing = {key for key, missed in self.missing.items() if missed.times}
-        return match_rows(reading, self.chats, self._groups, must_be_seen, complete=self.proven, missing=missing)
+        groups, is_missing = self._groups, self.is_missing
+        return match_rows(reading, self.chats, groups, must_be_seen, complete=self.proven, is_missing=is_missing)
 
     def old_before(self, newest: datetime | None, now: float) -> datetime | None:
         """Return a time: an unknown chat whose last message is older existed before the last poll. None: it is new.
@@ -196,6 +196,7 @@ class Snapshot:
                 yield None
             old = self.chats.get(key)
             if self.is_missing(key):
+                self.readers.before_change()
                 self.missing[key] = structs.replace(self.missing[key], times=0)
                 self.dirty = True
             if old is not None and time_of(chat) < time_of(old) and not self._is_believed_older(key):
@@ -277,8 +278,8 @@ class Snapshot:
         """
         drop_tombstones(self.tombstones, now)
         losses = yield from find_losses(self.chats, self.missing, seen, excused, proven=proven, now=now)
-        self.dirty = self.dirty or self.missing != losses.missing
-        self.missing = dict(losses.missing)
+        self.dirty = self.dirty or bool(self.missing or losses.missing)
+        self.missing = losses.missing
         return losses
 
     def remove(self, keys: Iterable[str], now: float) -> Generator[ChatEvent, None, None]:

@@ -36,7 +36,7 @@ from plugchat_async.testing import PlugChatSimulator
 from plugchat_async.watch import full_scan, identity, losses, ordering, scan, snapshot, state_text
 from plugchat_async.watch import state as state_module
 from plugchat_async.watch.full_scan import scan_all
-from plugchat_async.watch.losses import Missed, find_losses
+from plugchat_async.watch.losses import Missed
 from plugchat_async.watch.ordering import sorted_by_time
 from plugchat_async.watch.scan import FullScan
 from plugchat_async.watch.snapshot import Snapshot
@@ -117,7 +117,6 @@ def test_a_full_scan_is_read_in_steps() -> None:
     assert counted(sorted_by_time(known.chats, matched.seen)) == (2 * 9, [], known.chats)
     pauses, _, lost = counted(known.note_missing(matched.seen.keys() - {"3\n"}, proven=True, now=5.0))
     assert (pauses, set(lost.missing)) == (9, {"3\n"})
-    assert counted(find_losses(KNOWN, {}, (), proven=True, now=5.0))[0] == 2 * 9  # if all are missing
     known.missing.clear()
     changed = [evolve(chat, unread=1, last_message_time=NOW + timedelta(seconds=5)) for chat in CHATS[60:75]]
     rows = [*changed, *CHATS[:60], *CHATS[75:]]
@@ -132,6 +131,33 @@ def test_a_full_scan_is_read_in_steps() -> None:
     assert list(reversed(ordered.values())) == rows  # though fifteen have one time
     del matched.seen["3\n"]  # one that was not read stays where its time is
     assert list(counted(sorted_by_time(ordered, matched.seen))[2]) == list(ordered)
+
+
+def test_a_large_loss_is_noted_and_saved_in_steps() -> None:
+    """Chat by chat, it may be of all of them. One that is seen while the state is saved is saved as missing."""
+    known = Snapshot(chats=dict(KNOWN))
+    pauses, _, losses = counted(known.note_missing((), proven=True, now=5.0))
+    assert pauses == 2 * 9
+    assert losses.missing == dict.fromkeys(KNOWN, Missed(1, 5.0, large=True))
+    assert known.dirty
+    pauses, _, losses = counted(known.note_missing((), proven=True, now=5.0))
+    assert (pauses, list(losses.certain), losses.confirmable) == (3 * 9, [], False)
+    saved = dict(known.missing)
+    steps = state_text.pack(known)
+    for _ in range(14):  # the chats, and some of those that are missing
+        next(steps)
+    known.begin_poll()
+    assert not any(known.events(KNOWN, ()))
+    assert not any(known.is_missing(key) for key in KNOWN)
+    pauses, _, text = counted(steps)
+    assert pauses == 7
+    assert WatchState.loads(text)._snapshot.missing == saved
+    known.dirty = False
+    assert finish(known.note_missing(KNOWN, proven=True, now=6.0)).missing == {}
+    assert known.dirty
+    known.dirty = False
+    assert finish(known.note_missing(KNOWN, proven=True, now=6.0)).missing == {}
+    assert not known.dirty
 
 
 def test_persons_with_several_rows_are_known() -> None:
@@ -234,7 +260,7 @@ async def test_a_watch_pauses_and_tells_the_same() -> None:
 
 
 def remove_one(known: Snapshot) -> None:
-    known.missing["3\n"] = Missed(2, 5.0, large=False)
+    known.missing = {"3\n": Missed(2, 5.0, large=False)}
     assert [type(event) for event in known.remove(["3\n"], 5.0)] == [ChatRemoved]
 
 

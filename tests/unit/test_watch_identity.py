@@ -39,7 +39,7 @@ def match(
     for key, chat in known.items():
         groups[group_of(chat)] = (*groups.get(group_of(chat), ()), key)
     reading = zip(rows, answers or (1,) * len(rows), strict=True)
-    return finish(match_rows(reading, known, groups, must_be_seen, complete=complete, missing=missing))
+    return finish(match_rows(reading, known, groups, must_be_seen, complete=complete, is_missing=missing.__contains__))
 
 
 K1, K2, K3 = "\n1@lid", "\n1@lid\n2", "\n1@lid\n3"
