@@ -6,10 +6,9 @@ at before the status. Pure.
 
 import ipaddress
 import re
-from typing import Final
+from typing import Final, NamedTuple
 
 import msgspec
-from attrs import frozen
 from msgspec import Raw
 
 from plugchat_async._http.response import Response, excerpt, one_line, status_line
@@ -30,56 +29,52 @@ _MAX_TEXT_CHARS: Final = 1000
 _TEMPORARY: Final = frozenset({408, 425, 429})
 
 
-@frozen
-class _Refusal:
+class _Refusal(NamedTuple):
     """A known text.
 
     Attributes:
-        pattern: Is searched for in the text.
+        pattern: Is searched for in the text. `re` compiles it when it is first used, and keeps it: most programs never
+            see a refusal.
         error: The class of the error, or None if the text is about neither connection nor token: then the error is an
             UnexpectedStatusError.
         hint: What to do.
     """
 
-    pattern: re.Pattern[str]
+    pattern: str
     error: type[PlugChatError] | None
     hint: str = ""
-
-
-def _refusal(pattern: str, error: type[PlugChatError] | None, hint: str = "") -> _Refusal:
-    return _Refusal(re.compile(pattern, re.IGNORECASE | re.ASCII), error, hint)
 
 
 _DEVICE: Final = r"(?:phone|smartphone|device|whatsapp|instance|session)"
 # First match wins. Each pattern also matches close variants of the text that was seen.
 _REFUSALS: Final = (
     # "your client-token is not configured", "Client-Token ... not allowed"
-    _refusal(
+    _Refusal(
         r"\bclient[ _-]?token\b",
         AuthenticationError,
         "Copy the token again from the Plug Chat panel, and check there that the account is active and that its token "
         "is switched on.",
     ),
     # "Instance not found"
-    _refusal(
+    _Refusal(
         r"\binstance\b.{0,40}(?:\bnot found|\bnot exist|n't exist)\b|\bunknown instance\b",
         AuthenticationError,
         "Check in the Plug Chat panel that the token's account still exists, and copy its token again.",
     ),
     # "203.0.113.9 not allowed"; an address is written as "<address>" before it is looked for.
-    _refusal(
+    _Refusal(
         r"(?:<address>|\bip\b).{0,40}?\b(?:not allowed|not authorized|denied|blocked)\b",
         AccessDeniedError,
         "Add this machine's public address to the account's list of allowed addresses in the Plug Chat panel.",
     ),
     # "You are not connected.", "You need to be connected", "You need to restore the session."
-    _refusal(
+    _Refusal(
         rf"\byou(?: are|'re) (?:not connected|disconnected)\b|\byou aren't connected\b|\bneed to be connected\b"
         rf"|\b{_DEVICE} (?:is )?(?:not connected|disconnected)\b|\brestore (?:the |your )?session\b",
         NotConnectedError,
     ),
     # "Does not work in multi device version". This is about the call, not about the connection or the token.
-    _refusal(
+    _Refusal(
         r"\bmulti[ -]?device\b",
         None,
         "The gateway does not offer this call to accounts that use WhatsApp with several devices: "
@@ -136,7 +131,8 @@ def _find(text: str, status: int) -> _Refusal | None:
     if not (status == 200 or 400 <= status < 600) or status in _TEMPORARY:
         return None
     words = " ".join("<address>" if _is_address(word) else word for word in text.split())
-    found = next((refusal for refusal in _REFUSALS if refusal.pattern.search(words)), None)
+    flags = re.IGNORECASE | re.ASCII
+    found = next((refusal for refusal in _REFUSALS if re.search(refusal.pattern, words, flags)), None)
     # In an outage the gateway may be wrong about tokens and addresses.
     return found if status < 500 or (found is not None and found.error is NotConnectedError) else None
 

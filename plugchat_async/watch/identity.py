@@ -7,14 +7,13 @@ the one with the newest message. If only a part of the list was read, a chat tha
 not in that part: then only a reading of the whole list decides.
 """
 
-from collections.abc import Callable, Collection, Generator, Iterable, Mapping
+from collections.abc import Callable, Generator, Iterable, Mapping
 from datetime import UTC, datetime
-from itertools import filterfalse
 from typing import Final, TypeAlias
 
 from attrs import define, field, frozen
 
-from plugchat_async.models import Chat
+from plugchat_async.models import COLUMNS, Chat, values_of
 
 # Sorts before all other times, as chats without a message do.
 OLDEST: Final = datetime.min.replace(tzinfo=UTC)
@@ -33,6 +32,14 @@ def time_of(chat: Chat) -> datetime:
     return chat.last_message_time or OLDEST
 
 
+def datetime_of(time: float) -> datetime:
+    """Return a time of the clock as a datetime, `OLDEST` if it is out of range."""
+    try:
+        return datetime.fromtimestamp(time, UTC)
+    except (ValueError, OverflowError, OSError):
+        return OLDEST
+
+
 def group_of(chat: Chat) -> str:
     """Return what all rows that may be the same chat share: the phone, else the lid. A lid may become known later."""
     return chat.phone or f"\n{chat.lid}"
@@ -43,30 +50,9 @@ def identity_of(chat: Chat) -> str:
     return f"{chat.phone or ''}\n{chat.lid or ''}"
 
 
-def sorted_by_time(chats: dict[str, Chat], seen: Mapping[str, Chat]) -> Generator[None, None, dict[str, Chat]]:
-    """Return chats by key, newest message last, in steps. Usually they are sorted already.
-
-    Args:
-        chats: The chats.
-        seen: Those that were read, in the order of the list: newest message first. It decides where times are equal.
-    """
-    unseen = () if len(seen) == len(chats) else filterfalse(seen.__contains__, chats)
-    keys = [*unseen, *reversed(list(seen))]
-    times: list[float] = []  # datetimes are slower to compare
-    is_sorted = True
-    for number, key in enumerate(keys, 1):
-        if number % ROWS_AT_ONCE == 0:
-            yield
-        times.append(time_of(chats[key]).timestamp())
-        is_sorted = is_sorted and times[max(number - 2, 0)] <= times[-1]
-    if is_sorted and keys == list(chats):
-        return chats
-    found: dict[str, Chat] = {}
-    for number, index in enumerate(sorted(range(len(times)), key=times.__getitem__), 1):
-        if number % ROWS_AT_ONCE == 0:
-            yield
-        found[keys[index]] = chats[keys[index]]
-    return found
+def changed_fields(old: Chat, new: Chat) -> tuple[str, ...]:
+    """Return the names of the fields in which two states of a chat differ, in `Chat`'s order."""
+    return tuple(name for name, was, now in zip(COLUMNS, values_of(old), values_of(new), strict=True) if was != now)
 
 
 @define(eq=False, repr=False)
@@ -128,7 +114,7 @@ class _Context:
 
     must_be_seen: Callable[[Chat], bool]
     complete: bool
-    missing: Collection[str]
+    is_missing: Callable[[str], bool]
 
     def may_be(self, new: Chat, old: Chat, *, alone: bool = False) -> bool:
         """Return whether two rows of a group may be one chat: no lid becomes another one.
@@ -152,7 +138,7 @@ def match_rows(
     must_be_seen: Callable[[Chat], bool] = lambda _: True,
     *,
     complete: bool = True,
-    missing: Collection[str] = (),
+    is_missing: Callable[[str], bool] = lambda _: False,
 ) -> Generator[None, None, Matched]:
     """Return which chats the rows of a reading are, in steps of a few milliseconds.
 
@@ -164,34 +150,29 @@ def match_rows(
             changed. Default: all of the list was read.
         complete: Whether all chats of the list were known. If not, a row without a phone and with another name is
             another chat, not a renamed one: one lid may have five rows. Default True.
-        missing: The keys of known chats that the last reading did not have. A row is rather another one.
+        is_missing: Returns whether the last reading did not have a known chat, by its key. A row is rather another one.
+            Default: it had all.
     """
-    # Lists of texts and numbers, not a tuple for each row: of those the garbage collector would take long.
-    read: list[Chat] = []
-    answers: list[int] = []
-    first_places: dict[str, int] = {}
-    several: dict[str, list[int]] = {}
-    for place, (chat, answer) in enumerate(reading):
+    read, answers, repeated = yield from _read_rows(reading)
+    yield
+    found: list[str | None] = [None] * len(read)  # the key of each row, "" of a new one, None to leave it out
+    unclear: dict[str, list[int]] = {}
+    for place, chat in enumerate(read):
         if place % ROWS_AT_ONCE == ROWS_AT_ONCE - 1:
             yield
-        read.append(chat)
-        answers.append(answer)
         group = group_of(chat)
-        first = first_places.setdefault(group, place)
-        if first != place:
-            several.setdefault(group, [first]).append(place)
-    context = _Context(must_be_seen, complete, missing)
-    found: list[str | None] = [None] * len(read)  # the key of each row, "" of a new one, None to leave it out
+        keys = groups.get(group, ())
+        if group not in repeated and (not keys or _are_equal(chats[keys[0]], chat)):  # as nearly always
+            found[place] = keys[0] if keys else ""
+        else:
+            unclear.setdefault(group, []).append(place)
+    context = _Context(must_be_seen, complete, is_missing)
     unsure = False
-    for number, (group, place) in enumerate(first_places.items(), 1):
+    for number, (group, places) in enumerate(unclear.items(), 1):
         if number % ROWS_AT_ONCE == 0:
             yield
-        keys = groups.get(group, ())
-        if group not in several and (not keys or chats[keys[0]] == read[place]):  # as nearly always
-            found[place] = keys[0] if keys else ""
-            continue
-        rows = [_Row(place, read[place], answers[place]) for place in several.get(group, (place,))]
-        matched = _match_group(rows, {key: chats[key] for key in keys}, context)
+        rows = [_Row(place, read[place], answers[place]) for place in places]
+        matched = _match_group(rows, {key: chats[key] for key in groups.get(group, ())}, context)
         if not all(row.is_sure for row in matched):
             unsure = True
             matched = [row for row in matched if chats.get(row.key) == row.chat]
@@ -200,10 +181,34 @@ def match_rows(
     return Matched((yield from _by_key(read, found, chats)), unsure)
 
 
+def _read_rows(reading: Iterable[tuple[Chat, int]]) -> Generator[None, None, tuple[list[Chat], list[int], set[str]]]:
+    """Return the rows, the numbers of their answers, and the groups that have several rows."""
+    # Lists of texts and numbers, not a tuple for each row: of those the garbage collector would take long. A set, not a
+    # dictionary: to grow, one of 200,000 texts blocks the event loop for 2 ms instead of 6.
+    read: list[Chat] = []
+    answers: list[int] = []
+    groups: set[str] = set()
+    repeated: set[str] = set()
+    for place, (chat, answer) in enumerate(reading):
+        if place % ROWS_AT_ONCE == ROWS_AT_ONCE - 1:
+            yield
+        read.append(chat)
+        answers.append(answer)
+        group = group_of(chat)
+        if group in groups:
+            repeated.add(group)
+        groups.add(group)
+    return read, answers, repeated
+
+
+def _are_equal(known: Chat, read: Chat) -> bool:
+    return known is read or known == read  # mostly they are one, see `scan_all`; attrs would compare all values
+
+
 def _by_key(
     read: list[Chat], found: list[str | None], known: Mapping[str, Chat]
 ) -> Generator[None, None, dict[str, Chat]]:
-    """Return the rows by key, and make keys for new ones."""
+    """Return the rows by key, and make keys for new ones. Empties the lists."""
     seen: dict[str, Chat] = {}
     new = NewKeys((known, seen))
     for place, key in enumerate(found):
@@ -211,6 +216,12 @@ def _by_key(
             yield
         if key is not None:
             seen[key or new.make(read[place])] = read[place]
+    # Each takes some milliseconds to free.
+    yield
+    read.clear()
+    yield
+    found.clear()
+    yield
     return seen
 
 
@@ -243,7 +254,7 @@ def _pair(rows: list[_Row], known: dict[str, Chat], context: _Context, *, alone:
             new.name == old.name,
             new.lid == old.lid,
             time_of(new) >= time_of(old),
-            key not in context.missing,
+            not context.is_missing(key),
             context.must_be_seen(old),
             time_of(old),
             time_of(new),

@@ -6,14 +6,14 @@ are gone, and after a third one without proof. If many are missing at once, or a
 minutes, and the phone must be connected.
 """
 
-from collections.abc import Collection, Mapping
-from itertools import filterfalse
+from collections.abc import Collection, Generator, Mapping, Sequence
 from typing import Final
 
 from attrs import frozen
 from msgspec import Struct
 
 from plugchat_async._pagination.server_traits import is_much_shorter
+from plugchat_async.watch.identity import ROWS_AT_ONCE
 
 # How many readings in a row must miss a chat: a proof needs the second one, since an answer may be partial.
 _READINGS_PROVEN: Final = 2
@@ -47,9 +47,9 @@ class Losses:
         confirmable: Whether the next reading, if it proves the same, removes others.
     """
 
-    missing: Mapping[str, Missed]
-    certain: tuple[str, ...]
-    if_connected: tuple[str, ...]
+    missing: dict[str, Missed]
+    certain: Sequence[str]
+    if_connected: Sequence[str]
     confirmable: bool
 
 
@@ -57,9 +57,15 @@ NO_LOSSES: Final = Losses({}, (), (), confirmable=False)
 
 
 def find_losses(
-    known: Collection[str], missing: Mapping[str, Missed], seen: Collection[str], *, proven: bool, now: float
-) -> Losses:
-    """Return which chats count as removed after a reading of the whole list.
+    known: Collection[str],
+    missing: Mapping[str, Missed],
+    seen: Collection[str],
+    excused: Collection[str] = (),
+    *,
+    proven: bool,
+    now: float,
+) -> Generator[None, None, Losses]:
+    """Return which chats count as removed after a reading of the whole list, in steps.
 
     A chat of a large loss stays in it until it is seen again: a list that fills up is nearly complete before it is. If
     others of the same loss come back, the ten minutes begin anew.
@@ -68,25 +74,45 @@ def find_losses(
         known: The keys of all known chats.
         missing: The chats that the readings before did not have.
         seen: The keys of the chats that were read.
+        excused: The keys of chats that were not, but count as read (default: none).
         proven: Whether it is proven that the list has no other chats.
         now: When the reading began, in epoch seconds.
     """
-    unseen = list(filterfalse(seen.__contains__, known))
+    unseen = yield from _those(known, seen, excused, read=False)
     large = not seen or is_much_shorter(len(known) - len(unseen), len(known))
-    recovering = {missed.since for key, missed in missing.items() if missed.large and key in seen}
+    back = yield from _those(missing, seen, excused, read=True)
+    recovering = {missing[key].since for key in back if missing[key].large}
+    needed = _READINGS_PROVEN if proven else _READINGS_UNPROVEN
     found: dict[str, Missed] = {}
-    for key in unseen:
+    certain: list[str] = []
+    if_connected: list[str] = []
+    confirmable = False
+    for number, key in enumerate(unseen, 1):
+        if number % ROWS_AT_ONCE == 0:
+            yield
         before = missing.get(key)
         if before is None or not before.times:
             before = Missed(0, now, large=False)
         # A clock that was set back must not make it last for years.
         since = now if before.since > now or (before.large and before.since in recovering) else before.since
-        found[key] = Missed(before.times + 1, since, large or before.large)
-    needed = _READINGS_PROVEN if proven else _READINGS_UNPROVEN
-    enough = {key: missed for key, missed in found.items() if missed.times >= needed}
-    return Losses(
-        found,
-        tuple(key for key, missed in enough.items() if not missed.large),
-        tuple(key for key, missed in enough.items() if missed.large and now - missed.since >= _LARGE_LASTS),
-        proven and any(missed.times == 1 and not missed.large for missed in found.values()),
-    )
+        found[key] = missed = Missed(before.times + 1, since, large or before.large)
+        if not missed.large:
+            confirmable = confirmable or (proven and missed.times == 1)
+            if missed.times >= needed:
+                certain.append(key)
+        elif missed.times >= needed and now - since >= _LARGE_LASTS:
+            if_connected.append(key)
+    return Losses(found, certain, if_connected, confirmable)
+
+
+def _those(
+    keys: Collection[str], seen: Collection[str], excused: Collection[str], *, read: bool
+) -> Generator[None, None, list[str]]:
+    """Return those keys that were read, or count as read, or those that were not."""
+    those: list[str] = []
+    for number, key in enumerate(keys, 1):
+        if number % ROWS_AT_ONCE == 0:
+            yield
+        if (key in seen or key in excused) is read:
+            those.append(key)
+    return those

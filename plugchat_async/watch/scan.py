@@ -1,7 +1,8 @@
 """The two ways in which a poll reads the list: its front, or all of it. Pure."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Generator
 from datetime import datetime
+from heapq import nlargest
 from itertools import takewhile
 from typing import ClassVar, Final
 
@@ -10,8 +11,8 @@ from attrs import define, field, frozen
 from plugchat_async._internal.steps import finish
 from plugchat_async._pagination.order import MAX_PINNED, is_sorted
 from plugchat_async.models import Chat, Page
-from plugchat_async.watch.identity import OLDEST, Matched, identity_of, time_of
-from plugchat_async.watch.snapshot import Snapshot, datetime_of
+from plugchat_async.watch.identity import OLDEST, ROWS_AT_ONCE, Matched, datetime_of, identity_of, time_of
+from plugchat_async.watch.snapshot import MAX_AHEAD, Snapshot
 
 # A busy account with pages of a few chats can honestly repeat this many pages.
 _MAX_REPEATS: Final = 5
@@ -138,20 +139,32 @@ class FullScan:
     """The whole list, read by a walk.
 
     Attributes:
-        rows: The rows, in order.
+        rows: The rows, in order. Those that are as known are the snapshot's own chats, see `scan_all`.
         is_proven: Whether it is proven that no other chat has existed during the whole scan.
         started: When it started, in epoch seconds.
     """
 
-    rows: dict[Chat, int]
+    rows: list[Chat]
     is_proven: bool
     started: float
     is_whole_list: ClassVar[bool] = True
 
-    @property
-    def times(self) -> list[datetime]:
-        """The times of its chats."""
-        return [chat.last_message_time for chat in self.rows if chat.last_message_time is not None]
+    def match(self, snapshot: Snapshot) -> Generator[None, None, Matched]:
+        """Return which chats the rows are, in steps."""
+        return snapshot.match((chat, 0) for chat in self.rows)  # the walk has sorted out which rows are different chats
+
+    def newest_times(self) -> Generator[None, None, list[datetime]]:
+        """Return the times that `Snapshot.cover` needs of a list that is not sorted, in steps."""
+        now = datetime_of(self.started)
+        past: list[datetime] = []
+        ahead: list[datetime] = []
+        for first in range(0, len(self.rows), ROWS_AT_ONCE):
+            yield
+            rows = self.rows[first : first + ROWS_AT_ONCE]
+            times = [chat.last_message_time for chat in rows if chat.last_message_time is not None]
+            past = nlargest(1, [*past, *(time for time in times if time <= now)])
+            ahead = nlargest(MAX_AHEAD + 1, [*ahead, *(time for time in times if time > now)])
+        return [*past, *ahead]
 
     def continues_behind(self, front: FrontScan) -> bool:
         """Return whether there are more chats behind a front scan that ended at a short page 1."""

@@ -20,22 +20,31 @@ from attrs import define, field
 from msgspec import structs
 
 from plugchat_async._pagination.order import MAX_PINNED
-from plugchat_async.models import COLUMNS, Chat, ChatAdded, ChatChanged, ChatEvent, ChatRemoved, values_of
-from plugchat_async.watch.identity import OLDEST, ROWS_AT_ONCE, Matched, group_of, identity_of, match_rows, time_of
+from plugchat_async.models import COLUMNS, Chat, ChatAdded, ChatChanged, ChatEvent, ChatRemoved
+from plugchat_async.watch.identity import (
+    OLDEST,
+    ROWS_AT_ONCE,
+    Matched,
+    changed_fields,
+    datetime_of,
+    group_of,
+    identity_of,
+    match_rows,
+    time_of,
+)
 from plugchat_async.watch.losses import Losses, Missed, find_losses
+from plugchat_async.watch.steady import Readers
+from plugchat_async.watch.tombstones import bury, drop_tombstones
 
 NEWEST: Final = datetime.max.replace(tzinfo=UTC)
 # The fields that states of version 1 do not have.
 _FIELDS_SINCE_V2: Final = frozenset(COLUMNS[8:])
-# How many removed chats are remembered, and for how many seconds: 90 days.
-_MAX_TOMBSTONES: Final = 10_000
-_TOMBSTONE_LASTS: Final = 90 * 86_400.0
 # By how many seconds this machine's clock may be ahead of the service's when the watch begins.
 _CLOCK_SKEW: Final = 300.0
 # A list is taken to have the times of this machine's clock if its newest message is not further away, in seconds.
 _MAX_AGE: Final = 86_400.0
 # How many chats of a list may have a message that is dated ahead.
-_MAX_AHEAD: Final = 3
+MAX_AHEAD: Final = 3
 
 
 @define(kw_only=True)
@@ -59,6 +68,7 @@ class Snapshot:
         salt: The key of `account`.
         account: A keyed hash of the account. None before the first answer, and in states of older versions.
         traits: What is known of the server, as `ServerTraits` saves it.
+        readers: Those that read `chats` and `missing` while they may change.
         dirty: Whether anything has changed since the last save, other than the order of the chats and the time of the
             last full scan.
     """
@@ -81,6 +91,7 @@ class Snapshot:
     _receding: set[str] = field(factory=set[str], init=False, eq=False)  # in this poll
     _groups: dict[str, tuple[str, ...]] = field(factory=dict[str, tuple[str, ...]], init=False, eq=False)
     _several: set[str] = field(factory=set[str], init=False, eq=False)  # groups of more than one
+    readers: Readers = field(factory=Readers, init=False, eq=False)
 
     def __attrs_post_init__(self) -> None:
         for key, chat in self.chats.items():
@@ -106,8 +117,8 @@ class Snapshot:
         self, reading: Iterable[tuple[Chat, int]], must_be_seen: Callable[[Chat], bool] = lambda _: True
     ) -> Generator[None, None, Matched]:
         """Return which chats the rows of a reading are, in steps. For the arguments, see `match_rows`."""
-        missing = {key for key, missed in self.missing.items() if missed.times}
-        return match_rows(reading, self.chats, self._groups, must_be_seen, complete=self.proven, missing=missing)
+        groups, is_missing = self._groups, self.is_missing
+        return match_rows(reading, self.chats, groups, must_be_seen, complete=self.proven, is_missing=is_missing)
 
     def old_before(self, newest: datetime | None, now: float) -> datetime | None:
         """Return a time: an unknown chat whose last message is older existed before the last poll. None: it is new.
@@ -143,7 +154,7 @@ class Snapshot:
         """
         if times:
             past = [time for time in times if time <= now]
-            newest = max(past) if past else sorted(times, reverse=True)[: _MAX_AHEAD + 1][-1]
+            newest = max(past) if past else sorted(times, reverse=True)[: MAX_AHEAD + 1][-1]
             self.covered = newest if self.covered is None else max(self.covered, newest)
 
     def begin_poll(self) -> None:
@@ -151,14 +162,14 @@ class Snapshot:
         self.receded |= self._receding
         self._receding.clear()
 
-    def add_existing(self, seen: Mapping[str, Chat], old_before: datetime | None) -> Generator[None, None, None]:
+    def add_existing(self, seen: dict[str, Chat], old_before: datetime | None) -> Generator[None, None, None]:
         """Add the chats that existed before the watch, in steps. Every other chat is new from now on.
 
         Args:
             seen: The whole list.
             old_before: As for `events`.
         """
-        for number, key in enumerate(reversed(list(seen)), 1):
+        for number, key in enumerate(reversed(seen), 1):
             if number % ROWS_AT_ONCE == 0:
                 yield
             if key not in self.chats and self._is_old(seen[key], old_before):
@@ -185,6 +196,7 @@ class Snapshot:
                 yield None
             old = self.chats.get(key)
             if self.is_missing(key):
+                self.readers.before_change()
                 self.missing[key] = structs.replace(self.missing[key], times=0)
                 self.dirty = True
             if old is not None and time_of(chat) < time_of(old) and not self._is_believed_older(key):
@@ -198,6 +210,7 @@ class Snapshot:
                 if not is_old:
                     yield ChatAdded(chat)
             elif old != chat:
+                self.readers.before_change()
                 self.chats[key] = chat
                 self.dirty = True
                 names = changed_fields(old, chat)
@@ -240,6 +253,7 @@ class Snapshot:
 
     def _put(self, key: str, chat: Chat) -> None:
         """Add a chat."""
+        self.readers.before_change()
         self.chats[key] = chat
         self._index(key, chat)
 
@@ -251,23 +265,27 @@ class Snapshot:
         self.dirty = True
         return _FIELDS_SINCE_V2
 
-    def note_missing(self, seen: Collection[str], *, proven: bool, now: float) -> Losses:
-        """Note which chats a reading of the whole list does not have. Return which of them count as removed.
+    def note_missing(
+        self, seen: Collection[str], excused: Collection[str] = (), *, proven: bool, now: float
+    ) -> Generator[None, None, Losses]:
+        """Note which chats a reading of the whole list does not have. Return which of them count as removed, in steps.
 
         Args:
             seen: The keys of the chats that were read.
+            excused: The keys of chats that were not, but count as read (default: none).
             proven: Whether it is proven that the list has no other chats.
             now: When the reading began, in epoch seconds.
         """
-        self._drop_tombstones(now)
-        losses = find_losses(self.chats, self.missing, seen, proven=proven, now=now)
-        self.dirty = self.dirty or self.missing != losses.missing
-        self.missing = dict(losses.missing)
+        drop_tombstones(self.tombstones, now)
+        losses = yield from find_losses(self.chats, self.missing, seen, excused, proven=proven, now=now)
+        self.dirty = self.dirty or bool(self.missing or losses.missing)
+        self.missing = losses.missing
         return losses
 
     def remove(self, keys: Iterable[str], now: float) -> Generator[ChatEvent, None, None]:
         """Remove chats, and yield that, oldest message first."""
         for key in sorted(keys, key=lambda key: time_of(self.chats[key])):
+            self.readers.before_change()
             chat = self.chats.pop(key)
             group = group_of(chat)
             self._groups[group] = tuple(other for other in self._groups[group] if other != key)
@@ -278,29 +296,23 @@ class Snapshot:
             del self.missing[key]
             self.partial.discard(key)
             self._see(key)
-            last, _ = self.tombstones.pop(identity_of(chat), (OLDEST, now))
-            self.tombstones[identity_of(chat)] = (max(last, time_of(chat)), now)
-            self._drop_tombstones(now)
+            bury(self.tombstones, chat, now)
             self.dirty = True
             yield ChatRemoved(chat)
 
-    def _drop_tombstones(self, now: float) -> None:
-        """Forget the chats that were removed first, if they are too many, or were removed long ago."""
-        while self.tombstones:
-            key, (_, removed) = next(iter(self.tombstones.items()))
-            if len(self.tombstones) <= _MAX_TOMBSTONES and now - removed <= _TOMBSTONE_LASTS:
-                return
-            del self.tombstones[key]
-
-    def with_other_rows(self, seen: Collection[str]) -> set[str]:
-        """Return the keys that were read, and those of other known rows of the same persons.
+    def other_rows(self, seen: Collection[str]) -> Generator[None, None, set[str]]:
+        """Return the keys of known rows that were not read, but others of the same persons were, in steps.
 
         A walk over pages of a list that moves may leave out rows of persons that it has read. It proves nothing then.
         """
-        read = set(seen)
-        groups = [self._groups[group] for group in self._several]
-        read.update(*(keys for keys in groups if not read.isdisjoint(keys)))
-        return read
+        others: set[str] = set()
+        for number, group in enumerate(self._several, 1):
+            if number % ROWS_AT_ONCE == 0:
+                yield
+            keys = self._groups[group]
+            if any(key in seen for key in keys):
+                others.update(key for key in keys if key not in seen)
+        return others
 
     def is_missing(self, key: str) -> bool:
         """Return whether the last reading did not have a chat."""
@@ -310,8 +322,16 @@ class Snapshot:
         """Move chats to the front, in the given order."""
         front = list(dict.fromkeys(seen))
         if front != list(islice(reversed(self.chats), len(front))):
+            self.readers.before_change()
             for key in reversed(front):
                 self.chats[key] = self.chats.pop(key)
+
+    def known(self, chat: Chat) -> Chat:
+        """Return the known chat that is equal to a row, else the row itself."""
+        for key in self._groups.get(group_of(chat), ()):
+            if self.chats[key] == chat:
+                return self.chats[key]
+        return chat
 
     def sorted_chats(self) -> tuple[Chat, ...]:
         """Return the chats, newest message first."""
@@ -328,16 +348,3 @@ class Snapshot:
             elif key not in seen and not self.is_missing(key):
                 return True
         return False
-
-
-def datetime_of(time: float) -> datetime:
-    """Return a time of the clock as a datetime, `OLDEST` if it is out of range."""
-    try:
-        return datetime.fromtimestamp(time, UTC)
-    except (ValueError, OverflowError, OSError):
-        return OLDEST
-
-
-def changed_fields(old: Chat, new: Chat) -> tuple[str, ...]:
-    """Return the names of the fields in which two states of a chat differ, in `Chat`'s order."""
-    return tuple(name for name, was, now in zip(COLUMNS, values_of(old), values_of(new), strict=True) if was != now)

@@ -61,7 +61,7 @@ class _SavedV2(msgspec.Struct, kw_only=True, rename=_NAMES_V2):
 
 
 class _SavedRest(msgspec.Struct, kw_only=True):
-    """A state of version 3 without its chats."""
+    """A state of version 3 without its chats, and without those that are missing."""
 
     complete: bool
     proven: bool
@@ -69,7 +69,6 @@ class _SavedRest(msgspec.Struct, kw_only=True):
     covered: _Time
     began: float | None
     last_full_scan: float | None
-    missing: dict[str, Missed]
     partial: set[str]
     receded: set[str]
     tombstones: dict[str, tuple[_AnyTime, float]]
@@ -84,10 +83,12 @@ class _Saved(_SavedRest, kw_only=True):
     Attributes:
         chats: The rows of all chats.
         keys: The keys of chats that are not `identity_of`, by their index in `chats`.
+        missing: As in the snapshot.
     """
 
     chats: list[_Row]
     keys: dict[int, str]
+    missing: dict[str, Missed]
 
 
 def pack(snapshot: Snapshot) -> Generator[None, None, str]:
@@ -95,7 +96,6 @@ def pack(snapshot: Snapshot) -> Generator[None, None, str]:
 
     It is the snapshot of the first step, also if it changes between two steps.
     """
-    keys, chats = list(snapshot.chats), list(snapshot.chats.values())  # newest last; the text has it first
     saved = _SavedRest(
         complete=snapshot.complete,
         proven=snapshot.proven,
@@ -103,7 +103,6 @@ def pack(snapshot: Snapshot) -> Generator[None, None, str]:
         covered=snapshot.covered,
         began=snapshot.began,
         last_full_scan=snapshot.last_full_scan,
-        missing=snapshot.missing,
         partial=snapshot.partial,
         receded=snapshot.all_receded,
         tombstones=snapshot.tombstones,
@@ -112,17 +111,24 @@ def pack(snapshot: Snapshot) -> Generator[None, None, str]:
         traits=snapshot.traits,
     )
     rest = msgspec.json.encode(saved)
-    yield
     text = PackedText(STATE_VERSION)
     text.add(b'{"chats":[')
     other_keys: dict[int, str] = {}
-    for first in range(0, len(keys), _CHATS_AT_ONCE):
-        places = range(first, min(first + _CHATS_AT_ONCE, len(keys)))
-        rows = msgspec.json.encode([values_of(chats[~place]) for place in places])
-        text.add((b"," if first else b"") + rows[1:-1])
-        other_keys.update((place, keys[~place]) for place in places if keys[~place] != identity_of(chats[~place]))
+    first = 0
+    with snapshot.readers.items(snapshot.chats) as chats, snapshot.readers.items(snapshot.missing) as missing:
         yield
-    return text.finish(b'],"keys":' + msgspec.json.encode(other_keys) + b"," + rest[1:])
+        while rows := chats.take(_CHATS_AT_ONCE):
+            text.add((b"," if first else b"") + msgspec.json.encode([values_of(chat) for _, chat in rows])[1:-1])
+            other_keys.update((place, key) for place, (key, chat) in enumerate(rows, first) if key != identity_of(chat))
+            first += len(rows)
+            yield
+        text.add(b'],"missing":{')
+        first = 0
+        while missed := missing.take(_CHATS_AT_ONCE):
+            text.add((b"," if first else b"") + msgspec.json.encode(dict(missed))[1:-1])
+            first += len(missed)
+            yield
+    return text.finish(b'},"keys":' + msgspec.json.encode(other_keys) + b"," + rest[1:])
 
 
 def unpack(text: str) -> Snapshot:

@@ -17,7 +17,6 @@ from plugchat_async._pagination.walk_reporter import PROBLEM_WARNING
 from plugchat_async.errors import (
     AccessDeniedError,
     AuthenticationError,
-    ConsistencyError,
     PlugChatError,
     ResponseError,
     ServiceError,
@@ -25,13 +24,15 @@ from plugchat_async.errors import (
 from plugchat_async.models import Chat, ChatEvent, Page
 from plugchat_async.watch import phone
 from plugchat_async.watch.deps import WatchDeps
-from plugchat_async.watch.identity import Matched, sorted_by_time, time_of
+from plugchat_async.watch.full_scan import scan_all
+from plugchat_async.watch.identity import Matched, datetime_of, time_of
 from plugchat_async.watch.losses import NO_LOSSES, Losses
 from plugchat_async.watch.options import WatchSettings
+from plugchat_async.watch.ordering import sorted_by_time
 from plugchat_async.watch.origin import check_account, mark_account, restore_traits, save_traits
 from plugchat_async.watch.outages import Outages
 from plugchat_async.watch.scan import FrontScan, FullScan
-from plugchat_async.watch.snapshot import Snapshot, datetime_of
+from plugchat_async.watch.snapshot import Snapshot
 from plugchat_async.watch.state import WatchState
 from plugchat_async.watch.stopping import Stopped, unless_stopped
 
@@ -94,7 +95,7 @@ class Watch:
                             full = await self._result_or_error(self._scan_all())
                             if isinstance(full, FullScan):
                                 self._learn_short_pages(front, full)
-                                seen = (await finish_in_turns(self._snapshot.match(full.rows.items()))).seen
+                                seen = (await finish_in_turns(full.match(self._snapshot))).seen
                                 losses = await self._losses_of(full, seen)
                                 for event in self._events_of_full_scan(front, full, seen, old_before, losses):
                                     if event is not None:
@@ -103,6 +104,7 @@ class Watch:
                                     else:  # a long list takes a second: other tasks run in between
                                         await asyncio.sleep(0)
                                 del seen
+                                await asyncio.sleep(0)  # to free this took some milliseconds
                             else:
                                 error = full
                             del full
@@ -216,9 +218,12 @@ class Watch:
         """Return which chats count as removed after a scan. If many are missing, the phone must be connected."""
         if not scan.is_whole_list:
             return NO_LOSSES
+        excused: Collection[str] = ()
         if isinstance(scan, FullScan) and not scan.is_proven:
-            seen = self._snapshot.with_other_rows(seen)
-        losses = self._snapshot.note_missing(seen, proven=scan.is_proven, now=scan.started)
+            excused = await finish_in_turns(self._snapshot.other_rows(seen))
+        losses = await finish_in_turns(
+            self._snapshot.note_missing(seen, excused, proven=scan.is_proven, now=scan.started)
+        )
         if losses.if_connected:
             async with unless_stopped(self._settings.stop):
                 if not await phone.is_connected(self._deps.fetch_status):
@@ -226,7 +231,7 @@ class Watch:
         return losses
 
     def _events_of_front(
-        self, front: FrontScan, seen: Mapping[str, Chat], old_before: datetime | None, losses: Losses
+        self, front: FrontScan, seen: dict[str, Chat], old_before: datetime | None, losses: Losses
     ) -> Generator[ChatEvent | None, None, None]:
         """Yield the events of a front scan. Only then does the next poll start where this one has started."""
         snapshot = self._snapshot
@@ -276,27 +281,8 @@ class Watch:
         return not self._full_scan_postponed
 
     async def _scan_all(self) -> FullScan:
-        started = self._deps.clock.time()
-        rows: dict[Chat, int] = {}
-        # Only "strict" proves that a missing chat is gone.
-        walk = self._deps.walk(
-            WalkSettings(page_size=self._settings.page_size, consistency="strict", require_verified=True)
-        )
-        verified = True
-        try:
-            try:
-                async for page in walk.pages():
-                    for chat in page.chats:
-                        rows[chat] = 0  # the walk has sorted out which rows are different chats
-            finally:
-                await walk.discard()
-        except ConsistencyError:
-            verified = False
-        except PlugChatError as error:
-            error.checkpoint = None  # the caller can't resume this walk
-            raise
-        # A row that could not be read may be a missing chat.
-        return FullScan(rows, verified and not walk.saw_unreadable, started)
+        settings = WalkSettings(page_size=self._settings.page_size, consistency="strict", require_verified=True)
+        return await scan_all(self._deps.walk(settings), self._snapshot, self._deps.clock.time())
 
     def _learn_short_pages(self, front: FrontScan, full: FullScan) -> None:
         """Learn that page 1 may be short although the list goes on behind it: some servers hide rows of a page.
@@ -307,7 +293,7 @@ class Watch:
             self._contradicted = self._contradicted + 1 if full.continues_behind(front) else 0
 
     def _events_of_full_scan(
-        self, front: FrontScan, full: FullScan, seen: Mapping[str, Chat], old_before: datetime | None, losses: Losses
+        self, front: FrontScan, full: FullScan, seen: dict[str, Chat], old_before: datetime | None, losses: Losses
     ) -> Generator[ChatEvent | None, None, None]:
         """Yield the events of a full scan, and None every few milliseconds."""
         snapshot = self._snapshot
@@ -319,7 +305,7 @@ class Watch:
         snapshot.proven = snapshot.proven or (full.is_proven and bool(seen))
         snapshot.chats = yield from sorted_by_time(snapshot.chats, seen)
         if not front.in_order:
-            snapshot.cover(full.times, datetime_of(full.started))
+            snapshot.cover((yield from full.newest_times()), datetime_of(full.started))
         snapshot.last_full_scan = None if losses.confirmable else full.started
 
     async def _finish_poll(self, error: PlugChatError | None, started: float, *, full_scan: bool) -> float | None:

@@ -465,6 +465,18 @@ def test_help_that_nobody_reads(command: list[str]) -> None:
     assert (ended.returncode, ended.stderr) == (141, b"")
 
 
+def test_the_version_needs_no_command_line(capsys: pytest.CaptureFixture[str]) -> None:
+    """Its libraries take most of the time. The text is that of the whole command line."""
+    code = (
+        "import sys; from plugchat_async.__main__ import main; main();"
+        "print([name for name in ('cyclopts', 'rich', 'aiohttp', 'asyncio') if name in sys.modules])"
+    )
+    command = [sys.executable, "-c", code, "--version"]
+    ended = subprocess.run(command, check=True, capture_output=True, text=True, timeout=30)
+    assert cli.run(["--version"]) == 0
+    assert (ended.stdout, ended.stderr) == (f"{capsys.readouterr().out}[]\n", "")
+
+
 def test_help_and_version(capsys: pytest.CaptureFixture[str]) -> None:
     """Options, environment variables, examples; exit codes only in the command's own help."""
     assert cli.run(["chats", "--help"]) == 0

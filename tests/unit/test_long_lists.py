@@ -2,9 +2,10 @@
 
 import asyncio
 import gc
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from random import Random
 from threading import Event
 from typing import Any, TypeVar
 
@@ -28,14 +29,17 @@ from plugchat_async._pagination import chat_walk, checkpoint
 from plugchat_async._pagination.chat_walk import ChatWalk
 from plugchat_async._pagination.checkpoint import CheckpointPacker, unpack
 from plugchat_async._pagination.options import WalkSettings
+from plugchat_async._pagination.order import MAX_PINNED
 from plugchat_async._pagination.seen_keys import SeenKeys
 from plugchat_async._pagination.walk_state import WalkConfig, WalkState
 from plugchat_async.server_traits import ServerTraits
 from plugchat_async.testing import PlugChatSimulator
-from plugchat_async.watch import identity, snapshot, state_text
+from plugchat_async.watch import full_scan, identity, losses, ordering, scan, snapshot, state_text
 from plugchat_async.watch import state as state_module
-from plugchat_async.watch.identity import sorted_by_time
+from plugchat_async.watch.full_scan import scan_all
 from plugchat_async.watch.losses import Missed
+from plugchat_async.watch.ordering import sorted_by_time
+from plugchat_async.watch.scan import FullScan
 from plugchat_async.watch.snapshot import Snapshot
 from support.fakes import FakeTime
 from support.moving import MovingList, PagesOf
@@ -49,7 +53,7 @@ KNOWN = {f"{chat.phone}\n": chat for chat in reversed(CHATS)}
 @pytest.fixture(autouse=True)
 def small_steps(monkeypatch: pytest.MonkeyPatch) -> None:
     """Ten rows a step."""
-    for module in (identity, snapshot):
+    for module in (full_scan, identity, losses, ordering, scan, snapshot):
         monkeypatch.setattr(module, "ROWS_AT_ONCE", 10)
     monkeypatch.setattr(state_text, "_CHATS_AT_ONCE", 10)
     monkeypatch.setattr(checkpoint, "_KEYS_AT_ONCE", 10)
@@ -106,12 +110,15 @@ def test_a_full_scan_is_read_in_steps() -> None:
     """The first one adds all chats, a later one finds the changes, oldest message first, and sorts."""
     known = Snapshot()
     pauses, _, matched = counted(known.match((chat, 0) for chat in CHATS))
-    assert pauses == 3 * 9  # 95 rows are read, looked up, and keyed
+    assert pauses == 3 * 9 + 4  # 95 rows are read, looked up, and keyed, and what that has taken is freed
     assert matched.seen == KNOWN
     pauses, events, _ = counted(known.add_existing(matched.seen, NOW + timedelta(days=1)))
     assert (pauses, events, known.chats) == (9, [], KNOWN)
     assert counted(known.events(matched.seen, ()))[:2] == (9, [])
-    assert counted(sorted_by_time(known.chats, matched.seen)) == (9, [], known.chats)
+    assert counted(sorted_by_time(known.chats, matched.seen)) == (2 * 9, [], known.chats)
+    pauses, _, lost = counted(known.note_missing(matched.seen.keys() - {"3\n"}, proven=True, now=5.0))
+    assert (pauses, set(lost.missing)) == (9, {"3\n"})
+    known.missing.clear()
     changed = [evolve(chat, unread=1, last_message_time=NOW + timedelta(seconds=5)) for chat in CHATS[60:75]]
     rows = [*changed, *CHATS[:60], *CHATS[75:]]
     _, _, matched = counted(known.match((chat, 0) for chat in rows))
@@ -120,11 +127,38 @@ def test_a_full_scan_is_read_in_steps() -> None:
     fields = ("unread", "last_message_time")
     assert events == [ChatChanged(old, new, fields) for old, new in zip(CHATS[60:75], changed, strict=True)]
     pauses, _, ordered = counted(sorted_by_time(known.chats, matched.seen))
-    assert pauses == 9 + 9
+    assert pauses == 2 * 9 + 10 + 9
     assert ordered == known.chats
     assert list(reversed(ordered.values())) == rows  # though fifteen have one time
     del matched.seen["3\n"]  # one that was not read stays where its time is
     assert list(counted(sorted_by_time(ordered, matched.seen))[2]) == list(ordered)
+
+
+def test_a_large_loss_is_noted_and_saved_in_steps() -> None:
+    """Chat by chat, it may be of all of them. One that is seen while the state is saved is saved as missing."""
+    known = Snapshot(chats=dict(KNOWN))
+    pauses, _, losses = counted(known.note_missing((), proven=True, now=5.0))
+    assert pauses == 2 * 9
+    assert losses.missing == dict.fromkeys(KNOWN, Missed(1, 5.0, large=True))
+    assert known.dirty
+    pauses, _, losses = counted(known.note_missing((), proven=True, now=5.0))
+    assert (pauses, list(losses.certain), losses.confirmable) == (3 * 9, [], False)
+    saved = dict(known.missing)
+    steps = state_text.pack(known)
+    for _ in range(14):  # the chats, and some of those that are missing
+        next(steps)
+    known.begin_poll()
+    assert not any(known.events(KNOWN, ()))
+    assert not any(known.is_missing(key) for key in KNOWN)
+    pauses, _, text = counted(steps)
+    assert pauses == 7
+    assert WatchState.loads(text)._snapshot.missing == saved
+    known.dirty = False
+    assert finish(known.note_missing(KNOWN, proven=True, now=6.0)).missing == {}
+    assert known.dirty
+    known.dirty = False
+    assert finish(known.note_missing(KNOWN, proven=True, now=6.0)).missing == {}
+    assert not known.dirty
 
 
 def test_persons_with_several_rows_are_known() -> None:
@@ -135,12 +169,79 @@ def test_persons_with_several_rows_are_known() -> None:
     assert [event.chat for event in known.events(first, ()) if event is not None] == rows
     key, *others = first
     for count in (2, 1):
-        assert known.with_other_rows({key}) == {key, *others[:count]}
+        assert finish(known.other_rows({key})) == set(others[:count])
         gone = others.pop()
         known.missing[gone] = Missed(2, 0.0, large=False)
         assert [type(event) for event in known.remove([gone], 1.0)] == [ChatRemoved]
-    assert known.with_other_rows({key, "x"}) == {key, "x"}
-    assert known.with_other_rows({"x"}) == {"x"}
+    assert finish(known.other_rows({key, "x"})) == finish(known.other_rows({"x"})) == set()
+    several = Snapshot(chats={f"{number}{row}": Chat(str(number), row) for number in range(15) for row in "ab"})
+    assert counted(several.other_rows({"3a"})) == (1, [], {"3b"})
+
+
+@pytest.mark.parametrize("pinned", [0, 3, 25])
+@pytest.mark.parametrize("unread", [0, 1, 40])
+def test_chats_are_sorted_in_short_runs(pinned: int, unread: int) -> None:
+    """As by one long sort: those that were not read first, equal times in the order of the list."""
+    for seed in range(20):
+        random = Random(seed)
+        spread = random.choice((0, 3, 200))
+        times = {str(number): NOW - timedelta(seconds=number + random.randint(0, spread) // 2) for number in range(95)}
+        chats = {key: Chat(key, last_message_time=time) for key, time in reversed(times.items())}
+        listed = [*random.sample(list(times), pinned)]
+        listed += [key for key in times if key not in listed]
+        seen = {key: chats[key] for key in listed if int(key) % 95 >= unread}
+        expected = [*(key for key in chats if key not in seen), *reversed(seen)]
+        expected.sort(key=lambda key: chats[key].last_message_time or NOW)
+        pauses, _, ordered = counted(sorted_by_time(chats, seen))
+        assert list(ordered) == expected
+        assert ordered == chats
+        assert pauses >= 2 * 9
+
+
+@pytest.mark.parametrize(("pinned", "stays"), [(1, True), (MAX_PINNED, True), (MAX_PINNED + 1, False)])
+def test_pinned_chats_stay_on_top(pinned: int, stays: bool) -> None:
+    """Only because of them the others are not put into a new dictionary."""
+    listed = [*CHATS[50 : 50 + pinned], *CHATS[:50], *CHATS[50 + pinned :]]
+    seen = {f"{chat.phone}\n": chat for chat in listed}
+    chats = dict(reversed(seen.items()))
+    ordered = finish(sorted_by_time(chats, seen))
+    assert (ordered is chats) is stays
+    assert ordered == chats
+    known = Snapshot(chats=ordered)
+    for place in (3, 49, 60):  # of what is newer than the last chat of the front, nothing is overlooked
+        front = seen.keys() - {f"{CHATS[place].phone}\n"}
+        assert known.lacks_newer(NOW - timedelta(seconds=70), front)
+        assert not known.lacks_newer(NOW - timedelta(seconds=place), front)
+
+
+async def test_a_full_scan_keeps_no_second_copy_of_what_is_known() -> None:
+    """Neither for the garbage collector to go through, nor to free."""
+    listed = MovingList(95)
+    known = Snapshot(chats={f"{chat.phone}\n": chat for chat in reversed(listed.page(1, 95).chats)})
+    listed.happen(("bump", 50))
+
+    async def fetch(number: int, size: int) -> Page:
+        return listed.page(number, size)
+
+    walk = ChatWalk(PagesOf(fetch), WalkSettings(page_size=95, consistency="strict"), ServerTraits())
+    full = await scan_all(walk, known, 5.0)
+    assert full.rows == list(listed.page(1, 95).chats)
+    assert [row for row in full.rows if known.chats[f"{row.phone}\n"] is not row] == full.rows[:1]
+    assert full.is_proven
+
+
+@pytest.mark.parametrize("now", [NOW - timedelta(days=1), NOW - timedelta(seconds=50), NOW])
+def test_the_times_of_a_long_list_cover_the_same(now: datetime) -> None:
+    """As all of them would, in any order, but in steps."""
+    rows = [*CHATS, Chat("no time")]
+    Random(1).shuffle(rows)
+    all_times, newest = Snapshot(), Snapshot()
+    all_times.cover([chat.last_message_time for chat in CHATS if chat.last_message_time is not None], now)
+    pauses, _, times = counted(FullScan(rows, is_proven=True, started=now.timestamp()).newest_times())
+    newest.cover(times, now)
+    assert newest.covered == all_times.covered
+    assert pauses == 10
+    assert len(times) <= 5
 
 
 async def test_a_watch_pauses_and_tells_the_same() -> None:
@@ -159,20 +260,59 @@ async def test_a_watch_pauses_and_tells_the_same() -> None:
 # A state.
 
 
-async def test_a_state_is_saved_in_steps(tmp_path: Path) -> None:
+def remove_one(known: Snapshot) -> None:
+    known.missing = {"3\n": Missed(2, 5.0, large=False)}
+    assert [type(event) for event in known.remove(["3\n"], 5.0)] == [ChatRemoved]
+
+
+def add_one(known: Snapshot) -> None:
+    assert [type(event) for event in known.events({"new\n": Chat("new")}, ())] == [ChatAdded]
+
+
+def change_one(known: Snapshot) -> None:
+    later = evolve(CHATS[94], unread=5)
+    assert [type(event) for event in known.events({"94\n": later}, ())] == [ChatChanged]
+
+
+def move_one(known: Snapshot) -> None:
+    known.move_to_front(["50\n"])
+    known.dirty = True  # the order alone is no reason to save
+
+
+def change_all(known: Snapshot) -> None:
+    for change in (remove_one, add_one, change_one, move_one):
+        change(known)
+
+
+@pytest.mark.parametrize("change", [remove_one, add_one, change_one, move_one, change_all])
+@pytest.mark.parametrize("turns_before", [1, 2, 8])
+async def test_a_state_is_saved_in_steps(tmp_path: Path, change: Callable[[Snapshot], None], turns_before: int) -> None:
     """As it was at the beginning, whatever changes meanwhile."""
     state = state_of(Snapshot(chats=dict(KNOWN), complete=True))
     text = state.dumps()
     path = tmp_path / "state"
     saving = asyncio.create_task(state.save_async(path))
-    await asyncio.sleep(0)
-    del state._snapshot.chats["3\n"]
-    list(state._snapshot.events({"new\n": Chat("new")}, ()))
+    for _ in range(turns_before):
+        await asyncio.sleep(0)
+    change(state._snapshot)
     turns, _ = await turns_during(saving)
-    assert turns >= 9
+    assert turns_before + turns >= 10
     assert path.read_text() == text + "\n"
     await state.save_async(path)
-    assert set(WatchState.load(path).chats) == set(state.chats) != set(CHATS)
+    saved = list(WatchState.load(path)._snapshot.chats.items())
+    assert saved == list(state._snapshot.chats.items()) != list(KNOWN.items())
+
+
+def test_a_state_is_saved_without_a_copy() -> None:
+    """Unless it changes. A save that was given up copies nothing afterwards."""
+    known = Snapshot(chats=dict(KNOWN))
+    with known.readers.items(known.chats) as items:
+        assert [key for key, _ in items.take(2)] == ["0\n", "1\n"]
+        before = items._items
+        assert list(known.events({"0\n": CHATS[0]}, ())) == []
+        assert items._items is before
+    add_one(known)
+    assert items._items is before
 
 
 async def test_saves_that_overlap_are_made_in_order(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

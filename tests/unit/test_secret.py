@@ -1,5 +1,7 @@
 import html
 import json
+import subprocess
+import sys
 import time
 
 import pytest
@@ -7,7 +9,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from rich.pretty import pretty_repr
 
-from plugchat_async._http.secret import Secret
+from plugchat_async._http.secret import _ESCAPE, Secret, _spellings, _unescape
 
 TOKEN = Secret("1nEFbU3EktLnV7LIIzX")
 
@@ -57,6 +59,16 @@ def test_a_text_may_be_escaped_again_and_again() -> None:
     for times in range(4):
         assert secret.redact(f"%{'25' * times}61bcdefgh") == "[redacted]"
     assert secret.redact(f"%{'25' * 9}61") == f"%{'25' * 9}61"
+
+
+def test_html_is_spelled_as_by_the_standard_library() -> None:
+    """Whose module is not loaded for five names."""
+    value = "".join(map(chr, range(0x20, 0x180)))
+    assert html.escape(value) in _spellings(value)
+    for name in ("amp", "lt", "gt", "quot", "apos", "QUOT", "apo\u017f"):  # the last one has a long s
+        assert _ESCAPE.sub(_unescape, f"a&{name};b") == f"a{html.unescape(f'&{name};'.lower())}b"
+    code = "import sys; from plugchat_async import PlugChatSession; sys.exit('html.entities' in sys.modules)"
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=30)
 
 
 def test_a_short_token_is_known_whole() -> None:

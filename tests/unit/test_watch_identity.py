@@ -39,7 +39,7 @@ def match(
     for key, chat in known.items():
         groups[group_of(chat)] = (*groups.get(group_of(chat), ()), key)
     reading = zip(rows, answers or (1,) * len(rows), strict=True)
-    return finish(match_rows(reading, known, groups, must_be_seen, complete=complete, missing=missing))
+    return finish(match_rows(reading, known, groups, must_be_seen, complete=complete, is_missing=missing.__contains__))
 
 
 K1, K2, K3 = "\n1@lid", "\n1@lid\n2", "\n1@lid\n3"
@@ -164,7 +164,7 @@ def test_removed_chats_are_remembered_for_ninety_days() -> None:
     assert len(list(snapshot.remove(list(snapshot.chats), 5.0))) == 10_001
     assert next(iter(snapshot.tombstones)) == identity_of(chats[2])
     assert len(snapshot.tombstones) == 10_000
-    snapshot.note_missing((), proven=True, now=5.0 + 90 * 86_400)
+    finish(snapshot.note_missing((), proven=True, now=5.0 + 90 * 86_400))
     assert len(snapshot.tombstones) == 10_000
-    snapshot.note_missing((), proven=True, now=6.0 + 90 * 86_400)
+    finish(snapshot.note_missing((), proven=True, now=6.0 + 90 * 86_400))
     assert snapshot.tombstones == {}

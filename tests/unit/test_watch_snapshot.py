@@ -6,6 +6,7 @@ import pytest
 from attrs import evolve
 
 from plugchat_async import Chat, ChatChanged
+from plugchat_async._internal.steps import finish
 from plugchat_async.watch.losses import Missed, find_losses
 from plugchat_async.watch.snapshot import Snapshot
 
@@ -22,7 +23,7 @@ def chat(seconds: int) -> Chat:
 def test_which_losses_are_large(known: int, unseen: int, large: bool) -> None:
     """More than three, and more than a tenth; and all."""
     keys = [str(number) for number in range(known)]
-    losses = find_losses(keys, {}, set(keys[unseen:]), proven=True, now=5.0)
+    losses = finish(find_losses(keys, {}, set(keys[unseen:]), proven=True, now=5.0))
     assert losses.missing == {key: Missed(1, 5.0, large) for key in keys[:unseen]}
     assert losses.confirmable is not large
 
@@ -33,7 +34,7 @@ def test_a_chat_that_was_seen_in_between_is_missed_for_the_first_time() -> None:
     assert snapshot.is_missing("1\n")
     assert list(snapshot.events({"1\n": chat(0)}, ())) == []
     assert not snapshot.is_missing("1\n")
-    losses = snapshot.note_missing({"x"}, proven=True, now=700.0)
+    losses = finish(snapshot.note_missing({"x"}, proven=True, now=700.0))
     assert losses.missing == {"1\n": Missed(1, 700.0, large=False)}
 
 
@@ -69,5 +70,7 @@ def test_rows_that_a_walk_without_a_proof_may_have_left_out() -> None:
     """Other rows of the persons that it has read, not those of other persons."""
     chats = {key: evolve(chat(0), phone=key[:1], name=key) for key in ("1a", "1b", "2a", "3a", "3b")}
     snapshot = Snapshot(chats=chats)
-    assert snapshot.with_other_rows({"1a", "2a"}) == {"1a", "1b", "2a"}
-    assert snapshot.with_other_rows(()) == set()
+    assert finish(snapshot.other_rows({"1a", "2a"})) == {"1b"}
+    assert finish(snapshot.other_rows(())) == set()
+    losses = finish(snapshot.note_missing({"1a", "2a"}, {"1b"}, proven=True, now=700.0))
+    assert losses.missing.keys() == {"3a", "3b"}

@@ -1,0 +1,57 @@
+"""Dictionaries of a snapshot as they were at one moment, though they change while they are read. Pure."""
+
+from collections.abc import Generator, Iterator
+from contextlib import contextmanager, suppress
+from itertools import islice
+from threading import Lock
+from typing import Any, Generic, TypeVar
+
+T = TypeVar("T")
+
+
+class SteadyItems(Generic[T]):
+    """The keys and values of a dictionary as it is now, the last ones first.
+
+    Nothing is copied unless the dictionary changes before all are taken, which must be announced by `detach`: a copy of
+    200,000 chats keeps the event loop for 6 to 14 ms, and few saves overlap with a change.
+
+    Args:
+        items: The dictionary.
+    """
+
+    def __init__(self, items: dict[str, T]) -> None:
+        self._items: Iterator[tuple[str, T]] = reversed(items.items())
+        self._taking = Lock()  # a state may be saved in a thread
+
+    def take(self, count: int) -> list[tuple[str, T]]:
+        """Return the next ones, as many as `count` at most."""
+        with self._taking:
+            return list(islice(self._items, count))
+
+    def detach(self) -> None:
+        """Copy those that were not taken yet. The dictionary may change afterwards."""
+        with self._taking:
+            self._items = iter(list(self._items))
+
+
+class Readers:
+    """Those that read dictionaries while these may change."""
+
+    def __init__(self) -> None:
+        self._reading: list[SteadyItems[Any]] = []
+
+    @contextmanager
+    def items(self, items: dict[str, T]) -> Generator[SteadyItems[T]]:
+        """Lend the keys and values of a dictionary as it is now, the last ones first."""
+        steady = SteadyItems(items)
+        self._reading.append(steady)
+        try:
+            yield steady
+        finally:
+            with suppress(ValueError):  # there was a change
+                self._reading.remove(steady)
+
+    def before_change(self) -> None:
+        """Let them copy what they have not read yet. Call this before each change of one of the dictionaries."""
+        while self._reading:
+            self._reading.pop().detach()
