@@ -345,7 +345,6 @@ class PageFetcher:
     def _remember_repair(self, work: PageRequest[Any]) -> None:
         """Keep a repair that worked for the rest of the session."""
         if work.template != self.template:
-            names = " and ".join(work.repair_names)
-            self.template = work.template
+            self.template, names = work.template, " and ".join(work.repair_names)
             fields = {"plugchat_account": self.account, "plugchat_repair": names}
             logger.warning("repaired by %s: kept for this session", names, extra=fields)
