@@ -14,7 +14,7 @@ import math
 import random
 import statistics
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from typing import Any, Final
 
 from attrs import define, field, frozen
@@ -201,8 +201,9 @@ class _Account:
         self._bodies[raw] = chats
         return Page(number, size, chats, raw)
 
-    def reread(self, raw: bytes) -> tuple[Chat, ...]:
+    def reread(self, raw: bytes) -> Generator[None, None, tuple[Chat, ...]]:
         """Return the chats of a page that was read before."""
+        yield
         return self._bodies[raw]
 
     async def fetch_status(self) -> AccountStatus:

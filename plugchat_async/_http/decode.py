@@ -24,7 +24,6 @@ from plugchat_async._http.response import excerpt, one_line
 from plugchat_async._http.secret import Secret
 from plugchat_async._internal.json_slices import CutError, RefusedError, TooLargeError, read_slices, split_slices
 from plugchat_async._internal.lenient_json import REFUSALS, value_of
-from plugchat_async._internal.steps import finish
 from plugchat_async._items import noun_of
 from plugchat_async.errors import DecodeError, NotAListError, NotJSONError, ResponseError, ResponseTooLargeError
 
@@ -68,9 +67,11 @@ class Decoded(Struct, frozen=True):
     problem_count: int = 0
 
 
-def decode(steps: Generator[None, None, Decoded | ResponseError], problems: list[Problem] | None) -> tuple[Any, ...]:
-    """Return the items of a page at once, see `WireConverter.loads`. `steps`: the generator of `decode_slices`."""
-    decoded = finish(steps)
+def decode(
+    steps: Generator[None, None, Decoded | ResponseError], problems: list[Problem] | None
+) -> Generator[None, None, tuple[Any, ...]]:
+    """Return the items of a page, see `WireConverter.loads`. `steps`: the generator of `decode_slices`."""
+    decoded = yield from steps
     if isinstance(decoded, ResponseError):
         raise decoded
     if problems is not None:

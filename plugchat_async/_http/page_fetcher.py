@@ -127,9 +127,9 @@ class PageFetcher:
         work.observer = self.dispatcher.page(walk, number, size)
         return work.observer.until(self._complete(work))
 
-    def reread(self, raw: bytes) -> tuple[Any, ...]:
+    def reread(self, raw: bytes) -> Generator[None, None, tuple[Any, ...]]:
         """Return the chats of a page from its body, which was read before."""
-        return converter.loads(raw, self.item, problems=[])
+        return converter.loads_in_steps(raw, self.item)
 
     def fetch_result(self, read: Callable[[bytes, Secret], T | PlugChatError]) -> Coroutine[Any, Any, T]:
         """Fetch the result of a call that has no pages, by the rules of a page. The telemetry is not notified.

@@ -59,10 +59,10 @@ class CheckpointPacker:
         seen = self._state.seen
         if self._text is None and len(seen) > _KEYS_AT_ONCE:
             self._text = _begin()
-        while self._text is not None and (new := seen.after(self._packed)):
-            for begin in range(0, len(new), _KEYS_AT_ONCE):
+        while self._text is not None and (new := seen.after(begin := self._packed)):
+            while self._packed - begin < len(new):  # another checkpoint may pack some of them meanwhile
                 # Sorted, neighbours have the same first digits, and compress well.
-                keys = sorted(new[begin : begin + _KEYS_AT_ONCE])
+                keys = sorted(new[self._packed - begin :][:_KEYS_AT_ONCE])
                 self._text.add((b"," if self._packed else b"") + msgspec.json.encode(keys)[1:-1])
                 self._packed += len(keys)
                 yield
@@ -93,14 +93,18 @@ class CheckpointPacker:
         if not pages:
             self._labels.clear()  # the list is long
             self._labelled = 0
-        while self._labelled < len(pages):
-            page = pages[self._labelled]
-            self._labelled += 1
-            for number, (key, chat) in enumerate(zip(page.keys, page.read(), strict=True), 1):
-                self._labels.setdefault(key, []).append(label_of(chat))
-                if number % _LABELS_AT_ONCE == 0:
+        made = 0
+        while (number := self._labelled) < len(pages):
+            page, labels = pages[number], list[int]()
+            for chat in (yield from page.read_in_steps()):
+                labels.append(label_of(chat))
+                made += 1
+                if made % _LABELS_AT_ONCE == 0:
                     yield
-            yield
+            if self._labelled == number:  # else another checkpoint has them
+                self._labelled += 1
+                for key, label in zip(page.keys, labels, strict=True):
+                    self._labels.setdefault(key, []).append(label)
 
 
 def _begin() -> PackedText:

@@ -1,21 +1,26 @@
 """Chats that a walk keeps, to compare them with rows that it reads later.
 
-Most are never looked at again. So the body of their page is kept, a quarter of the memory, and it is read again when
-one of them is needed: that saves `exact` 0.6 µs a chat, and long garbage collections. `strict` reads each page's rows
-again in the next window, so it keeps the chats.
+Most are never looked at again. So the body of their page is kept, and is read again when one of them is needed: that
+saves `exact` 0.6 µs a chat, and long garbage collections. `strict` reads all rows again in its second scan, so it keeps
+the chats.
 """
 
 from bisect import bisect_right
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
-from typing import TypeAlias
+from collections.abc import Callable, Generator, Iterator, Sequence
+from itertools import chain
+from typing import Final, TypeAlias
 
 from msgspec import Struct
 
+from plugchat_async._internal.steps import finish
 from plugchat_async.models import Chat, Page
 
-# Returns the chats of a page's body, as they were.
-Reread: TypeAlias = Callable[[bytes], tuple[Chat, ...]]
+# Reads the chats of a page's body again, in steps.
+Reread: TypeAlias = Callable[[bytes], Generator[None, None, tuple[Chat, ...]]]
+
+# Bodies with more bytes for each chat are not kept: they have keys that chats have not.
+_MAX_BYTES: Final = 1024
 
 
 class KeptPage(Struct):
@@ -23,8 +28,8 @@ class KeptPage(Struct):
 
     Attributes:
         keys: The key of each chat.
-        raw: The body of the page.
-        chats: The chats. None: they are read from the body.
+        raw: The body of the page. b"": the chats are kept.
+        chats: The chats. None: the body is kept.
         reread: Reads them.
     """
 
@@ -35,10 +40,14 @@ class KeptPage(Struct):
 
     def read(self) -> Sequence[Chat]:
         """Return the chats."""
+        return finish(self.read_in_steps())
+
+    def read_in_steps(self) -> Generator[None, None, Sequence[Chat]]:
+        """Return the chats, with a pause after every few hundred microseconds."""
         if self.chats is not None:
             return self.chats
         assert self.reread is not None
-        return self.reread(self.raw)
+        return (yield from self.reread(self.raw))
 
 
 def kept(page: Page, keys: list[str], reread: Reread | None) -> KeptPage:
@@ -47,17 +56,20 @@ def kept(page: Page, keys: list[str], reread: Reread | None) -> KeptPage:
     Args:
         page: The page, as it was fetched.
         keys: The keys of its rows; those behind its chats' are left out.
-        reread: Reads its body again. None: the chats are kept.
+        reread: Reads its body again. None: the chats are kept, as they are where the body is large for them, or slow
+            to read since it has values that can't be read.
     """
     keys = keys if len(keys) == len(page.chats) else keys[: len(page.chats)]
-    return KeptPage(keys, b"", page.chats, None) if reread is None else KeptPage(keys, page.raw, None, reread)
+    if reread is None or not page.raw or page.problem_count or len(page.raw) > _MAX_BYTES * len(page.chats):
+        return KeptPage(keys, b"", page.chats, None)
+    return KeptPage(keys, page.raw, None, reread)
 
 
 class YieldedChats:  # noqa: PLW1641 - it changes
     """The chats that a walk has yielded, by key.
 
     Attributes:
-        pages: They, in the order in which they were yielded.
+        pages: The kept pages, in the order in which they were yielded.
     """
 
     def __init__(self) -> None:
@@ -78,8 +90,9 @@ class YieldedChats:  # noqa: PLW1641 - it changes
             self.pages.append(KeptPage(keys, b"", chats, None))
 
     def keep_page(self, page: KeptPage) -> None:
-        """Keep a page of which each key is new."""
-        self.pages.append(page)
+        """Keep a page of which each key is new: no chat of it was kept before."""
+        if page.keys:
+            self.pages.append(page)
 
     def of(self, key: str) -> Sequence[Chat]:
         """Return the chats of a key, in the order in which they were yielded."""
@@ -118,7 +131,7 @@ class KeptRows:
     """The rows of a pass, in the order of the list.
 
     Attributes:
-        pages: They.
+        pages: The kept pages.
         length: The number of rows.
     """
 
@@ -143,7 +156,7 @@ class KeptRows:
             chats: Its chats.
         """
         number = bisect_right(self._begins, place) - 1
-        if page.raw and place in self._begins[number:] and page.raw == self.pages[number].raw:
+        if page.raw and number >= 0 and self._begins[number] == place and page.raw == self.pages[number].raw:
             return True
         while chats and 0 <= number < len(self.pages):
             part = self._chats_of(number)[place - self._begins[number] :][: len(chats)]
@@ -152,23 +165,16 @@ class KeptRows:
             place, chats, number = place + len(part), chats[len(part) :], number + 1
         return not chats
 
-    def groups(self, keys: Iterable[str] = ()) -> dict[str, dict[Chat, None]]:
-        """Return the rows that differ, by key: of the keys that several rows have, and of some others."""
-        wanted = {key for key, count in self._counts().items() if count > 1}.union(keys)
-        groups: dict[str, dict[Chat, None]] = {}
-        for page in self.pages:
-            if not wanted.isdisjoint(page.keys):
-                for key, chat in zip(page.keys, page.read(), strict=True):
-                    if key in wanted:
-                        groups.setdefault(key, {}).setdefault(chat)
-        return groups
+    def repeated_keys(self) -> set[str]:
+        """Return the keys that several rows have."""
+        return {key for key, count in Counter(self._keys()).items() if count > 1}
 
-    def count_different(self) -> int:
-        """Return the number of rows that differ."""
-        return len(self._counts()) + sum(len(rows) - 1 for rows in self.groups().values())
+    def count_keys(self) -> int:
+        """Return the number of keys."""
+        return len(set(self._keys()))
 
-    def _counts(self) -> Counter[str]:
-        return Counter(key for page in self.pages for key in page.keys)
+    def _keys(self) -> Iterator[str]:
+        return chain.from_iterable(page.keys for page in self.pages)
 
     def _chats_of(self, number: int) -> Sequence[Chat]:
         if self._read[0] != number:

@@ -1,6 +1,6 @@
 """What a walk needs of an account: its pages, and somebody who observes the walk."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Generator
 from typing import Any, Generic, Protocol, Self
 
 from attrs import frozen
@@ -50,8 +50,8 @@ class PageSource(Protocol):
         """Return a page, or raise a PlugChatError."""
         ...
 
-    def reread(self, raw: bytes) -> tuple[Any, ...]:
-        """Return the chats of a page from its body, as `fetch` did."""
+    def reread(self, raw: bytes) -> Generator[None, None, tuple[Any, ...]]:
+        """Return the chats of a page from its body, as `fetch` did, and pause after every few hundred microseconds."""
         ...
 
     def fetch_status(self) -> Awaitable[AccountStatus]:

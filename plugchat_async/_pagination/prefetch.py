@@ -24,8 +24,8 @@ class Prefetcher:
 
     It starts slowly: nothing is ahead of the second page, one page of the third, and one more with each page that was
     taken. So a short list costs no request that is not needed, and a walk never requests twice the pages that it needs.
-    Where the length of the list is known from an earlier walk, the pages up to there are all requested from the third
-    one on.
+    If the session has read the list before, the pages down to where it ended are requested `depth` at a time from the
+    third one on. Then a list that has become much shorter costs up to `depth` requests in vain.
 
     Attributes:
         fetch: Returns a page, given its number and size.

@@ -31,7 +31,7 @@ from plugchat_async._pagination.walk_state import WalkState
 from plugchat_async._pagination.walk_steps import Walk, YieldPage, key_of, ordered_keys
 from plugchat_async.models import Chat, Page
 
-# Up to how many chats are kept to compare them with other rows of the same key: some 10 MB.
+# Up to how many chats are kept to compare them with other rows of the same key: some 10 MB, 20 at the most.
 _COMPARED = 20_000
 # Up to how many rows of one key are compared; a person has a handful.
 _COMPARED_ROWS = 100
@@ -112,7 +112,7 @@ class Remembered:
         """Yield the rows of a list that stands still that were not yielded."""
         state, doubtful = self._state, self.unconfirmed.doubtful
         chats: list[Chat] = []
-        for key, rows in self.unconfirmed.groups().items():
+        for key, rows in self.unconfirmed.groups.items():
             yielded = state.several.get(key, 1)
             if len(rows) > yielded:
                 rest = self._without_yielded(key, list(rows), yielded)

@@ -32,6 +32,8 @@ class Unconfirmed:
         rows: The rows, by key.
         doubtful: Keys of which an older row was read than the chat that was yielded: another one, or one put back.
         listed: The rows of this pass, of a list that is not long. None: they are too many.
+        groups: The rows of this pass that differ, by key, of the keys in `_grouped` and `doubtful`.
+        _grouped: The keys that several rows have in the last pass, and those of `rows`.
         _last: The rows of the last pass that went to the end.
         _is_same: Whether this pass has shown the same rows as that one so far.
         _again: The rows that a later pass has read of the keys of `rows`.
@@ -46,6 +48,8 @@ class Unconfirmed:
     rows: dict[str, list[Chat]] = field(factory=dict[str, list[Chat]], init=False)
     doubtful: set[str] = field(factory=set[str], init=False)
     listed: KeptRows | None = field(factory=KeptRows, init=False)
+    groups: dict[str, dict[Chat, None]] = field(factory=dict[str, dict[Chat, None]], init=False)
+    _grouped: set[str] = field(factory=set[str], init=False)
     _last: KeptRows | None = field(default=None, init=False)
     _is_same: bool = field(default=False, init=False)
     _again: dict[str, set[Chat]] = field(factory=dict[str, set[Chat]], init=False)
@@ -58,7 +62,10 @@ class Unconfirmed:
         """Begin a pass. From now on, note whether it shows the rows again."""
         self._again = {key: set[Chat]() for key in self.rows}
         self.listed = None if self.listed is None and is_long else KeptRows()
+        self.groups, self._grouped = {}, set(self.rows)
         self._is_same = self._last is not None
+        if self._last is not None:
+            self._grouped |= self._last.repeated_keys()
 
     def note(self, page: Page, keys: list[str], rows: KeptPage) -> None:
         """Note the rows of a page, and how far down the list it goes."""
@@ -139,17 +146,17 @@ class Unconfirmed:
         last, self._last = self._last, self.listed
         if last is None or self.listed is None or not self._is_same or last.length != self.listed.length:
             return False
-        return rows is None or rows == self.listed.count_different()
-
-    def groups(self) -> dict[str, dict[Chat, None]]:
-        """Return the rows of a list that stands still, by key: of keys that several rows have, or that are doubtful."""
-        return {} if self.listed is None else self.listed.groups(self.doubtful)
+        different = self.listed.count_keys() + sum(len(group) - 1 for group in self.groups.values())
+        return rows is None or rows == different
 
     def _compare(self, page: Page, rows: KeptPage) -> None:
         """Compare the rows of a page with those at their place in the last pass, page by page: all would take long."""
         assert self.listed is not None
         if self._is_same and self._last is not None:
             self._is_same = self._last.has_at(self.listed.length, rows, page.chats)
+            for key, chat in zip(rows.keys, page.chats, strict=True):
+                if key in self._grouped or key in self.doubtful:
+                    self.groups.setdefault(key, {}).setdefault(chat)
         self.listed.add(rows)
         if self.listed.length > self._most:
             self.listed = None

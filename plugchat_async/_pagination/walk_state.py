@@ -67,8 +67,9 @@ class WindowState:
         overlap: The number of chats by which the next window overlaps, at least.
         tie_count: The number of rows at the end of the last window that the next one must begin with.
         oldest: The oldest time so far.
-        tail: The last rows of the last window, see `tail_of`. Filled in for a checkpoint only.
-        last_rows: The same rows with their keys, of which that is made. A checkpoint has none.
+        tail: The last rows of the last window, see `tail_of`, of a walk that was resumed there.
+        last_rows: The same rows as chats, with their keys, of a window that was read since. `tail_of` makes `tail` of
+            them for a checkpoint.
         failure: Why windows prove nothing for this list, or "".
     """
 

@@ -1,6 +1,6 @@
 """A list of chats that moves while it is read, and the walkers run over it without I/O."""
 
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Generator, Iterable
 from datetime import UTC, datetime, timedelta
 from random import Random
 from typing import Any, Protocol
@@ -79,12 +79,15 @@ class Bodies:
         self._chats: dict[bytes, tuple[Any, ...]] = {}
 
     def added(self, page: Page) -> Page:
+        if not page.chats:
+            return page  # as the walk itself makes one of a refusal
         raw = str(hash(page.chats)).encode()
         self._chats[raw] = page.chats
         object.__setattr__(page, "raw", raw)  # not another page: some tests look whether this one is freed
         return page
 
-    def reread(self, raw: bytes) -> tuple[Any, ...]:
+    def reread(self, raw: bytes) -> Generator[None, None, tuple[Any, ...]]:
+        yield
         return tuple(evolve(chat) for chat in self._chats[raw])
 
 
@@ -111,7 +114,7 @@ class PagesOf:
 
         self.fetch = with_body
 
-    def reread(self, raw: bytes) -> tuple[Any, ...]:
+    def reread(self, raw: bytes) -> Generator[None, None, tuple[Any, ...]]:
         return self.bodies.reread(raw)
 
     @property

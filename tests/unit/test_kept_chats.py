@@ -1,5 +1,6 @@
 """Chats that are kept for later: as bodies, which are read again only when they are needed."""
 
+from collections.abc import Generator
 from itertools import pairwise
 
 import pytest
@@ -20,7 +21,7 @@ class Counting(Bodies):
 
     reads = 0
 
-    def reread(self, raw: bytes) -> tuple[Chat, ...]:
+    def reread(self, raw: bytes) -> Generator[None, None, tuple[Chat, ...]]:
         self.reads += 1
         return super().reread(raw)
 
@@ -125,20 +126,39 @@ def test_an_equal_body_at_the_same_place_is_not_read_again() -> None:
     assert bodies.reads == 1
 
 
-@given(rows=ROWS, wanted=st.sets(st.integers(0, 5)), cuts=st.lists(st.integers(0, 12)))
-def test_rows_of_one_key(rows: list[tuple[int, int]], wanted: set[int], cuts: list[int]) -> None:
-    """Those of several rows, and of keys that are asked for, without equal ones."""
-    bodies, found = Bodies(), KeptRows()
+@given(rows=ROWS, cuts=st.lists(st.integers(0, 12)))
+def test_keys_of_a_pass(rows: list[tuple[int, int]], cuts: list[int]) -> None:
+    """However many rows have one, and wherever pages begin; no body is read for that."""
+    bodies, found = Counting(), KeptRows()
     chats = [Chat(str(phone), str(name)) for phone, name in rows]
     for begin, end in windows(cuts, len(chats)):
         found.add(kept_page(bodies, *chats[begin:end], reread=bodies.reread))
     phones = [phone for phone, _ in rows]
-    expected: dict[str, dict[Chat, None]] = {}
-    for phone, chat in zip(phones, chats, strict=True):
-        if phone in wanted or phones.count(phone) > 1:
-            expected.setdefault(f"{phone}\n", {}).setdefault(chat)
-    assert found.groups([f"{phone}\n" for phone in wanted]) == expected
-    assert found.count_different() == len(set(chats))
+    assert found.repeated_keys() == {f"{phone}\n" for phone in phones if phones.count(phone) > 1}
+    assert found.count_keys() == len(set(phones))
+    assert bodies.reads == 0
+
+
+@pytest.mark.parametrize(
+    ("raw", "problem_count", "is_body"),
+    [(b"x" * 2048, 0, True), (b"x" * 2049, 0, False), (b"x", 1, False), (b"", 0, False)],
+)
+def test_a_body_that_is_large_or_slow_is_not_kept(raw: bytes, problem_count: int, is_body: bool) -> None:
+    """One with keys that chats have not takes more memory than they, and one with odd values takes long to read."""
+    chats = (Chat("1"), Chat("2"))
+    page = Page(1, 100, chats, raw, problem_count=problem_count)
+    found = kept(page, ordered_keys(page), Bodies().reread)
+    assert (found.chats is None) == is_body
+    assert found.raw == (raw if is_body else b"")
+
+
+def test_a_page_that_was_refused_has_no_body() -> None:
+    """The walk makes it itself, and there is nothing to read again."""
+    yielded = YieldedChats()
+    page = kept(Page(1, 100, (), b""), [], Bodies().reread)
+    assert page.read() == ()
+    yielded.keep_page(page)
+    assert yielded.pages == []
 
 
 @pytest.mark.parametrize("cut", [0, 1])

@@ -1,10 +1,13 @@
 """A row that looks like a later state of a chat that was yielded: what is read after it may deny that."""
 
 import gc
-from datetime import timedelta
+import re
+from datetime import datetime, timedelta
+from functools import cached_property
 from typing import Any
 
 import pytest
+from attrs import define
 
 from plugchat_async import Chat, DecodeError, Page, ServerTraits
 from plugchat_async._http.urls import CHATS_PATH
@@ -173,6 +176,26 @@ def test_a_row_that_has_not_changed_since_is_known_by_its_label() -> None:
     assert remembered.guessed == {KEY}
     remembered.read(page(row("A", 5), row("A", 9), row("B")))
     assert remembered.guessed == set()
+
+
+def test_a_class_of_its_own_has_labels_of_its_fields() -> None:
+    """Whatever else its objects hold, now or later: the label is the same in every process."""
+
+    @define(frozen=True)
+    class Call:
+        phone: str
+        _secret: str = "s"
+        last_message_time: datetime | None = None
+
+        @cached_property
+        def pattern(self) -> re.Pattern[str]:
+            return re.compile(self.phone)
+
+    call = Call("1")
+    label = label_of(call)
+    assert call.pattern.pattern == "1"
+    assert label_of(call) == label != label_of(Call("1", "t"))
+    assert label == label_of(Call("1"))
 
 
 def test_a_label_has_a_part_for_the_name_and_the_picture() -> None:

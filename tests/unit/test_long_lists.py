@@ -420,13 +420,61 @@ def test_what_was_read_is_in_order() -> None:
     asyncio.run(read())
 
 
+@pytest.mark.parametrize("seed", range(100))
+def test_checkpoints_at_once_are_whole(seed: int) -> None:
+    """Some that are made in steps, and others meanwhile, while the walk goes on."""
+    now = walk_state(35)
+    packer = CheckpointPacker(now)
+    making = [packer.pack_keys(), packer.pack_keys()]
+    chance = Random(seed)
+    for turn in range(12):
+        action = chance.randrange(5)
+        if action < len(making):
+            next(making[action], None)
+        elif action == len(making):
+            making.append(packer.pack_keys())
+        elif action == len(making) + 1:
+            assert unpack(packer.pack(), "/chats") == now
+        now.seen.add([f"new {turn} {place}" for place in range(chance.randrange(15))])
+    for steps in making:
+        finish(steps)
+    assert unpack(packer.pack(), "/chats") == now
+
+
+@pytest.mark.parametrize("steps", range(4))
+def test_labels_that_are_made_at_once_are_whole(monkeypatch: pytest.MonkeyPatch, steps: int) -> None:
+    """Also if one checkpoint is given up in the middle of a page, or the list becomes long meanwhile."""
+    monkeypatch.setattr(checkpoint, "_LABELS_AT_ONCE", 10)
+    now = walk_state(0)
+    for page in range(2):
+        numbers = [str(number) for number in range(20 * page, 20 * page + 20)]
+        now.yielded.keep(numbers, [Chat(number) for number in numbers])
+    packer = CheckpointPacker(now)
+    slow, given_up = packer.pack_keys(), packer.pack_keys()
+    for _ in range(steps):
+        next(given_up)
+        next(slow)
+    given_up.close()
+    found = unpack(packer.pack(), "/chats").labels
+    assert {key: len(labels) for key, labels in found.items()} == {str(number): 1 for number in range(40)}
+    finish(slow)
+    assert unpack(packer.pack(), "/chats").labels == found
+    begun = CheckpointPacker(now)
+    slow = begun.pack_keys()
+    for _ in range(steps):
+        next(slow)
+    now.yielded.clear()
+    finish(slow)
+    assert unpack(begun.pack(), "/chats").labels == {}
+
+
 def test_labels_of_a_long_page_are_made_in_steps(monkeypatch: pytest.MonkeyPatch) -> None:
-    """And there is a pause behind each page."""
+    """As many as of short ones together."""
     monkeypatch.setattr(checkpoint, "_LABELS_AT_ONCE", 10)
     now = walk_state(0)
     for count in (25, 1):
         now.yielded.keep([f"{count}"] * count, [Chat(f"{number}") for number in range(count)])
-    assert len(list(CheckpointPacker(now).pack_keys())) == 2 + 1 + 1
+    assert len(list(CheckpointPacker(now).pack_keys())) == 2
 
 
 @pytest.mark.parametrize("length", [5, 6])
