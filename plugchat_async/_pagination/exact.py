@@ -16,7 +16,7 @@ order, or none.
 
 With `prefetch`, pages of a pass may be read in any order, so the count must come after all others: the list is read
 again in a whole answer, or its last page is. The first three pages are never in flight before the one before them has
-come, so a list of up to three pages has been read in order.
+come, so a list of up to three pages has been read in order, unless it was longer at the last walk.
 
 What a pass can't see is a deletion: the list moves up, and the next page begins one chat too late. A whole answer has
 that chat, a count may not notice. See `strict`.
@@ -28,7 +28,7 @@ from attrs import define, field
 
 from plugchat_async._pagination.order import MAX_PINNED, is_sorted, safe_newest, times_of
 from plugchat_async._pagination.page_cap import may_be_capped
-from plugchat_async._pagination.prefetch import IN_ORDER
+from plugchat_async._pagination.prefetch import IN_ORDER, is_long
 from plugchat_async._pagination.remember import Remembered
 from plugchat_async._pagination.server_traits import is_much_shorter, may_be_cut, record_hidden_rows
 from plugchat_async._pagination.until_last_page import PageResult, read_pages
@@ -81,13 +81,14 @@ def _passes(state: WalkState, context: WalkContext, remembered: Remembered) -> G
     for _ in range(MAX_PASSES):
         recovered = stats.recovered
         ahead = state.stage == "ahead" and not state.passes
+        at_once = is_long(context.memory.length, state.size)
         remembered.begin_pass()
         reader = PassReader(state, context, remembered, progress.rows)
         yield from read_pages(state, context, reader, ahead=ahead)
         if reader.verdict and state.passes:
             yield from remembered.yield_confirmed()
         rows = state.scan.rows_read
-        in_order = not ahead or rows // state.size < IN_ORDER
+        in_order = not ahead or (rows // state.size < IN_ORDER and not at_once)
         # A list that is much shorter than at the last walk is not believed at once. On page 1 that was looked at.
         believed = state.passes > 0 or rows <= state.size or not context.memory.is_shorter(rows)
         if reader.is_counted and in_order and believed:

@@ -40,8 +40,8 @@ class CommonWalkOptions(TypedDict, total=False):
             "plain": whatever the server sends. While a list changes, chats come twice or are missed.
         prefetch: The number of pages to request ahead of the caller (default 0: each page is requested when it is
             needed). Pages come in order. Nothing is requested ahead of page 2, one page ahead of page 3, and one more
-            with each page; of a list that the session has read before, all from page 3 on. Up to prefetch + 1 pages are
-            held in memory. At most `max_concurrency` of the session are in flight.
+            with each page; of a long list that the session has read before, all from page 2 on. Up to prefetch + 1
+            pages are held in memory. At most `max_concurrency` of the session are in flight.
         max_pages: The number of pages to read before PageLimitError (default 100,000). Checks are not counted.
         max_page_size: The largest `pageSize` to request (default 1,000). One page with the whole list proves that no
             chat was missed: "strict" begins with it, "exact" ends its doubts with it. None: never more than

@@ -24,8 +24,8 @@ class Prefetcher:
 
     It starts slowly: nothing is ahead of the second page, one page of the third, and one more with each page that was
     taken. So a short list costs no request that is not needed, and a walk never requests twice the pages that it needs.
-    If the session has read the list before, the pages down to where it ended are requested `depth` at a time from the
-    third one on. Then a list that has become much shorter costs up to `depth` requests in vain.
+    If the session has read the list before, and it was long, the pages down to where it ended are requested `depth`
+    ahead from the second one on. Then a list that has become much shorter costs up to `depth` requests in vain.
 
     Attributes:
         fetch: Returns a page, given its number and size.
@@ -96,7 +96,7 @@ class Prefetcher:
         slowly = min(self._depth, self._taken + 2 - IN_ORDER)
         while not self._exhausted:
             number, size = self._last
-            is_expected = slowly > 0 and self._expected is not None and number * size < self._expected
+            is_expected = self._taken > 0 and is_long(self._expected, size) and number * size < (self._expected or 0)
             # The first one ahead is the page that is needed now.
             if len(self._ahead) - 1 >= (self._depth if is_expected else slowly):
                 break
@@ -127,6 +127,11 @@ class Prefetcher:
 
     async def _cancel(self, keys: set[Key]) -> None:
         await cancel_all([self._ahead.pop(key) for key in keys])
+
+
+def is_long(expected: int | None, size: int) -> bool:
+    """Return whether a list is expected to have so many rows that no page but the first one is requested alone."""
+    return expected is not None and expected > IN_ORDER * size
 
 
 def _retrieve_exception(task: asyncio.Task[Page]) -> None:

@@ -12,6 +12,7 @@ from plugchat_async import NotConnectedError, Page, ServerTraits
 from plugchat_async._pagination import exact, strategy
 from plugchat_async._pagination.list_end import EndChecks
 from plugchat_async._pagination.remember import Remembered
+from plugchat_async._pagination.server_traits import ListMemory
 from plugchat_async._pagination.strict import _WindowScan
 from plugchat_async._pagination.walk_context import Verdict, WalkContext
 from plugchat_async._pagination.walk_state import Consistency, WalkState
@@ -47,6 +48,7 @@ def walk(
     max_page_size: int | None = None,
     traits: ServerTraits | None = None,
     connected: bool | None = None,
+    length: int | None = None,
 ) -> Walked:
     return walk_over(
         listed.play(events),
@@ -56,6 +58,7 @@ def walk(
         order=Random(order),
         max_page_size=max_page_size,
         traits=known() if traits is None else traits,
+        memory=ListMemory(length),
         connected=connected,
     )
 
@@ -283,12 +286,20 @@ def outcome(
     ties: int = 1,
     max_page_size: int | None = None,
     is_known: bool = True,
+    length: int | None = None,
 ) -> tuple[bool, bool]:
     """Return whether a walk missed a chat that was there all the time, and whether it is verified."""
     listed = GatewayList(make_rows(chats, ties=ties))
-    traits = known() if is_known else ServerTraits()
     walked = walk(
-        listed, size, consistency, *script, ahead=ahead, order=order, max_page_size=max_page_size, traits=traits
+        listed,
+        size,
+        consistency,
+        *script,
+        ahead=ahead,
+        order=order,
+        max_page_size=max_page_size,
+        traits=known() if is_known else ServerTraits(),
+        length=length,
     )
     if consistency == "plain":
         return not listed.there <= set(names_of(walked)), walked.stats.verified
@@ -418,6 +429,23 @@ def test_pages_ahead_miss_unless_the_list_is_counted_at_last(monkeypatch: pytest
     assert outcomes()[True, True] == 0
     monkeypatch.setattr(exact, "IN_ORDER", 1_000_000)
     assert outcomes()[True, True] > 0
+
+
+def test_a_list_that_was_long_is_counted_at_last(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of four pages, of which 2 and 3 are requested at once: page 3, now the last one, is answered first."""
+    scripts: list[Script] = [
+        ((1, ("pin", 5)), (2, ("insert", 0)), (2, ("pin", 2))),
+        ((2, ("insert", 0)), (2, ("bump", 4)), (2, ("insert", 0)), (2, ("insert", 0))),
+    ]
+
+    def outcomes() -> Counter[tuple[bool, bool]]:
+        return Counter(
+            outcome(script, "exact", 5, 2, ahead=3, order=order, length=7) for script in scripts for order in range(9)
+        )
+
+    assert outcomes()[True, True] == 0
+    monkeypatch.setattr(exact, "is_long", lambda *_: False)
+    assert outcomes()[True, True] >= 2
 
 
 def test_strict_misses_without_a_second_scan(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -10,7 +10,7 @@ from attrs import define, evolve, field
 from plugchat_async import AccountStatus, Chat, Page, PlugChatError, ServerError, ServerTraits, UnexpectedStatusError
 from plugchat_async._http.urls import CHATS_PATH
 from plugchat_async._internal.clock import Clock
-from plugchat_async._pagination.prefetch import IN_ORDER
+from plugchat_async._pagination.prefetch import IN_ORDER, is_long
 from plugchat_async._pagination.server_traits import ListMemory, size_up_to
 from plugchat_async._pagination.strategy import walk
 from plugchat_async._pagination.walk_context import WalkContext, WalkStats
@@ -175,7 +175,8 @@ class Walked:
             stats=self.stats,
             reread=bodies.reread,
         )
-        pages = _Pages(lambda number, size: bodies.added(read(number, size)), self.asked, ahead, order)
+        expected = self.memory.length
+        pages = _Pages(lambda number, size: bodies.added(read(number, size)), self.asked, ahead, order, expected)
         steps = walk(self.state, context)
         step: Step | None = next(steps)
         while step is not None:
@@ -204,15 +205,23 @@ class Walked:
 class _Pages:
     """Asks for the pages of steps, ahead of them as a Prefetcher does."""
 
-    def __init__(self, read: Read, asked: list[tuple[int, int]], ahead: int, order: Random | None) -> None:
+    def __init__(
+        self, read: Read, asked: list[tuple[int, int]], ahead: int, order: Random | None, expected: int | None
+    ) -> None:
         self._read = read
         self._asked = asked
         self._ahead = ahead
         self._order = order
+        self._expected = expected
         # In the order in which they were asked for, and will be wanted. None: not answered yet.
         self._requests: dict[tuple[int, int], Page | PlugChatError | None] = {}
         self._following: tuple[int, int] | None = None
         self._taken = 0
+
+    def _depth(self, number: int, size: int) -> int:
+        if self._taken and is_long(self._expected, size) and number * size < (self._expected or 0):
+            return self._ahead
+        return min(self._ahead, self._taken + 2 - IN_ORDER)
 
     def get(self, step: FetchPage) -> Page | PlugChatError:
         key = (step.number, step.size)
@@ -226,7 +235,7 @@ class _Pages:
             self._taken = 0
         self._ask(key)
         wanted = list(self._requests)[-1]
-        while len(self._requests) - 1 < min(self._ahead, self._taken + 2 - IN_ORDER):
+        while len(self._requests) - 1 < self._depth(*wanted):
             wanted = step.next_key(*wanted)
             self._ask(wanted)
         waiting = [other for other, answer in self._requests.items() if answer is None]

@@ -140,7 +140,7 @@ async def test_it_begins_slowly() -> None:
 
 
 async def test_a_list_that_was_read_before_is_requested_at_full_depth() -> None:
-    """From the third page on, down to where it ended; further down it is as unknown as any other."""
+    """From the second page on, down to where it ended; further down it is as unknown as any other."""
     pages = Pages(1000)
     traits = ServerTraits(longest_page=10, short_pages="end", past_end="empty")
     settings = WalkSettings(page_size=10, consistency="plain", prefetch=10)
@@ -155,8 +155,20 @@ async def test_a_list_that_was_read_before_is_requested_at_full_depth() -> None:
                 for number in pages.asked:
                     pages.arrive(number)
             await taking
-    assert in_flight == [(1, 1), (1, 2), (11, 13), (11, 24), (11, 35)]
+    assert in_flight == [(1, 1), (11, 12), (11, 23), (11, 34), (11, 45)]
     assert pages.asked == sorted(set(pages.asked))
+
+
+async def test_a_list_that_was_of_three_pages_is_read_in_order() -> None:
+    """As one of which nothing is known."""
+    pages = Pages(1000)
+    traits = ServerTraits(longest_page=10, short_pages="end", past_end="empty")
+    settings = WalkSettings(page_size=10, consistency="plain", prefetch=10)
+    async with ChatWalk(PagesOf(pages.fetch_at_once), settings, traits, ListMemory(length=30)) as walk:
+        for expected in (1, 2, 4):
+            await walk.next_page()
+            await turns()
+            assert max(pages.asked) == expected
 
 
 @pytest.mark.slow
