@@ -21,6 +21,7 @@ from msgspec import structs
 
 from plugchat_async._pagination.order import MAX_PINNED
 from plugchat_async.models import COLUMNS, Chat, ChatAdded, ChatChanged, ChatEvent, ChatRemoved
+from plugchat_async.watch.copy_on_write import Readers
 from plugchat_async.watch.identity import (
     OLDEST,
     ROWS_AT_ONCE,
@@ -33,7 +34,6 @@ from plugchat_async.watch.identity import (
     time_of,
 )
 from plugchat_async.watch.losses import Losses, Missed, find_losses
-from plugchat_async.watch.steady import Readers
 from plugchat_async.watch.tombstones import bury, drop_tombstones
 
 NEWEST: Final = datetime.max.replace(tzinfo=UTC)

@@ -115,7 +115,7 @@ def pack(snapshot: Snapshot) -> Generator[None, None, str]:
     text.add(b'{"chats":[')
     other_keys: dict[int, str] = {}
     first = 0
-    with snapshot.readers.items(snapshot.chats) as chats, snapshot.readers.items(snapshot.missing) as missing:
+    with snapshot.readers.read(snapshot.chats) as chats, snapshot.readers.read(snapshot.missing) as missing:
         yield
         while rows := chats.take(_CHATS_AT_ONCE):
             text.add((b"," if first else b"") + msgspec.json.encode([values_of(chat) for _, chat in rows])[1:-1])

@@ -306,7 +306,7 @@ async def test_a_state_is_saved_in_steps(tmp_path: Path, change: Callable[[Snaps
 def test_a_state_is_saved_without_a_copy() -> None:
     """Unless it changes. A save that was given up copies nothing afterwards."""
     known = Snapshot(chats=dict(KNOWN))
-    with known.readers.items(known.chats) as items:
+    with known.readers.read(known.chats) as items:
         assert [key for key, _ in items.take(2)] == ["0\n", "1\n"]
         before = items._items
         assert list(known.events({"0\n": CHATS[0]}, ())) == []
