@@ -1,9 +1,11 @@
-"""Dictionaries of a snapshot as they were at one moment, though they change while they are read. Pure."""
+"""Dictionaries of a snapshot as they were at one moment, though they change while they are read. Pure.
+
+A snapshot, and what reads it, is used in one thread.
+"""
 
 from collections.abc import Generator, Iterator
 from contextlib import contextmanager, suppress
 from itertools import islice
-from threading import Lock
 from typing import Any, Generic, TypeVar
 
 T = TypeVar("T")
@@ -21,17 +23,14 @@ class CopyOnWriteItems(Generic[T]):
 
     def __init__(self, items: dict[str, T]) -> None:
         self._items: Iterator[tuple[str, T]] = reversed(items.items())
-        self._taking = Lock()  # a state may be saved in a thread
 
     def take(self, count: int) -> list[tuple[str, T]]:
         """Return the next ones, as many as `count` at most."""
-        with self._taking:
-            return list(islice(self._items, count))
+        return list(islice(self._items, count))
 
     def copy_now(self) -> None:
         """Copy those that were not taken yet. The dictionary may change afterwards."""
-        with self._taking:
-            self._items = iter(list(self._items))
+        self._items = iter(list(self._items))
 
 
 class Readers:
