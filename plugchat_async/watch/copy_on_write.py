@@ -15,22 +15,29 @@ class CopyOnWriteItems(Generic[T]):
     """The keys and values of a dictionary as it is now, the last ones first.
 
     Nothing is copied unless the dictionary changes before all are taken, which must be announced by `copy_now`: a copy
-    of 200,000 chats keeps the event loop for 6 to 14 ms, and few saves overlap with a change.
+    of all chats is one step, and few saves overlap with a change.
 
     Args:
         items: The dictionary.
     """
 
     def __init__(self, items: dict[str, T]) -> None:
+        self._source = items
+        self._taken = 0
         self._items: Iterator[tuple[str, T]] = reversed(items.items())
 
     def take(self, count: int) -> list[tuple[str, T]]:
         """Return the next ones, as many as `count` at most."""
-        return list(islice(self._items, count))
+        taken = list(islice(self._items, count))
+        self._taken += len(taken)
+        return taken
 
     def copy_now(self) -> None:
         """Copy those that were not taken yet. The dictionary may change afterwards."""
-        self._items = iter(list(self._items))
+        # Two lists, not one of pairs: the garbage collector would go through a new tuple for each chat.
+        keys = list(islice(reversed(self._source), self._taken, None))
+        values = list(islice(reversed(self._source.values()), self._taken, None))
+        self._items = zip(keys, values, strict=True)
 
 
 class Readers:

@@ -315,6 +315,20 @@ def test_a_state_is_saved_without_a_copy() -> None:
     assert items._items is before
 
 
+def test_a_copy_has_no_object_for_each_chat() -> None:
+    """The garbage collector would go through them, in the same step."""
+    known = Snapshot(chats=dict(KNOWN))
+    with known.readers.read(known.chats) as items:
+        taken = items.take(2)
+        gc.collect()
+        before = len(gc.get_objects())
+        items.copy_now()
+        assert len(gc.get_objects()) - before < 20
+        add_one(known)
+        assert [*taken, *items.take(5), *items.take(1000)] == list(reversed(KNOWN.items()))
+        assert items.take(1) == []
+
+
 async def test_saves_that_overlap_are_made_in_order(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The last one has the last word, however slow the disk is; who is cancelled waits for the file."""
     path, go = tmp_path / "file", Event()
