@@ -23,6 +23,7 @@ from plugchat_async._pagination.order import MAX_PINNED
 from plugchat_async.models import COLUMNS, Chat, ChatAdded, ChatChanged, ChatEvent, ChatRemoved
 from plugchat_async.watch.copy_on_write import Readers
 from plugchat_async.watch.identity import (
+    MAX_ROWS,
     OLDEST,
     ROWS_AT_ONCE,
     Matched,
@@ -60,8 +61,7 @@ class Snapshot:
         began: When the first poll began, in epoch seconds. None before it, and in states of older versions.
         last_full_scan: When the whole list was read last, in epoch seconds. None to read it again at the next poll.
         missing: Chats that the last readings did not have, by key.
-        partial: Keys of chats that come from a state of version 1. For those, the fields that it did not have are
-            not compared.
+        partial: Keys of chats from a state of version 1. The fields that it did not have are not compared.
         receded: Keys of chats that an earlier poll read with an older time than they had. It was not believed.
         tombstones: The last message and the time of removal, in epoch seconds, of removed chats, by `identity_of`. The
             one that was removed first is first.
@@ -327,8 +327,8 @@ class Snapshot:
                 self.chats[key] = self.chats.pop(key)
 
     def known(self, chat: Chat) -> Chat:
-        """Return the known chat that is equal to a row, else the row itself."""
-        for key in self._groups.get(group_of(chat), ()):
+        """Return the known chat that is equal to a row, if it is found among the first of its group, else the row."""
+        for key in self._groups.get(group_of(chat), ())[:MAX_ROWS]:
             if self.chats[key] == chat:
                 return self.chats[key]
         return chat
