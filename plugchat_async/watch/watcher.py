@@ -88,6 +88,8 @@ class Watch:
                             if event is not None:
                                 yield event
                                 self._go_on()
+                            else:  # a long list takes a second: other tasks run in between
+                                await asyncio.sleep(0)
                         full_scan_due = self._is_full_scan_due(
                             front, matched.seen, needed=full_scan_due, is_as_known=is_as_known
                         )
@@ -101,7 +103,7 @@ class Watch:
                                     if event is not None:
                                         yield event
                                         self._go_on()
-                                    else:  # a long list takes a second: other tasks run in between
+                                    else:
                                         await asyncio.sleep(0)
                                 del seen
                                 await asyncio.sleep(0)  # to free this took some milliseconds
@@ -233,7 +235,7 @@ class Watch:
     def _events_of_front(
         self, front: FrontScan, seen: dict[str, Chat], old_before: datetime | None, losses: Losses
     ) -> Generator[ChatEvent | None, None, None]:
-        """Yield the events of a front scan. Only then does the next poll start where this one has started."""
+        """Yield the events of a front scan, and pauses. Only then does the next poll start where this one started."""
         snapshot = self._snapshot
         # An empty list is believed the second time.
         if front.is_whole_list and (front.rows or snapshot.began is not None):
