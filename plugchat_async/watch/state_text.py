@@ -161,8 +161,8 @@ def unpack(text: str) -> Snapshot:
         account=saved.account,
         traits=saved.traits,
     )
-    # What is not about a known chat is of no use.
-    snapshot.missing = {key: missed for key, missed in saved.missing.items() if key in snapshot.chats}
+    # What is not about a known chat is of no use. Written are the last ones first, as the chats are.
+    snapshot.missing = {key: missed for key, missed in reversed(saved.missing.items()) if key in snapshot.chats}
     snapshot.receded = saved.receded & snapshot.chats.keys()
     return snapshot
 
