@@ -137,6 +137,15 @@ def test_the_server_waits_for_each_row() -> None:
     assert asked("GET /get-pending-chats?page=1&pageSize=100") == (56, 14.5)
 
 
+def test_accounts_of_one_server_have_their_own_lists() -> None:
+    """Also if its list is sorted by time: that of an account with its own length is not."""
+    lists = Lists(250, sorted=True)
+    request = b"GET /chats?page=1&pageSize=100"
+    for length, numbers in ((None, by_time(range(250))[:100]), (250, range(100)), (None, by_time(range(250))[:100])):
+        answer, _ = lists.answer(request, length)
+        assert answer.partition(b"\r\n\r\n")[2] == body_with(map(row_of, numbers))
+
+
 async def test_the_server_counts_what_it_sends() -> None:
     """Requests, and bytes with those of the heads; tokens name their accounts' lengths."""
     with running(120) as base_url:
