@@ -1,16 +1,19 @@
 """The benchmarks' arithmetic, and the figures that are committed."""
 
 import asyncio
+import gc
 import json
 import statistics
 import time
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
 import attrs
 import pytest
 
-from benchmarks import consistency, decode, growth, measured_page, waiting, watching
+from benchmarks import consistency, decode, growth, measured_page, responsiveness, waiting, watching
 from benchmarks.__main__ import QUICK, RESULTS
 from benchmarks.measure import PACKAGES, Result, Value, interleaved, load, ratios, spread
 from benchmarks.plots import PICTURES
@@ -266,6 +269,27 @@ def test_a_meter_notes_blocks() -> None:
     assert first.wall[0] >= 20
     assert second.wall[0] < first.wall[0]
     assert second.block[0] < first.block[0]
+
+
+def test_only_work_counts_as_a_block(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Neither opening the session nor closing it."""
+
+    @asynccontextmanager
+    async def slow_session(*_: Any, **__: Any) -> AsyncGenerator[None]:
+        loop = asyncio.get_running_loop()
+        assert isinstance(loop, WatchedLoop)
+        loop.longest = 1e6
+        yield
+        loop.longest = 1e6
+
+    async def work(_: PlugChatSession, loop: WatchedLoop) -> None:
+        loop.longest = 1000.0
+
+    monkeypatch.setattr(responsiveness, "PlugChatSession", slow_session)
+    try:
+        assert responsiveness.longest_block("", work) == 1e6
+    finally:
+        gc.unfreeze()
 
 
 @pytest.mark.parametrize("name", decode.contenders())
