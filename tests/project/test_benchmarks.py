@@ -5,8 +5,8 @@ import gc
 import json
 import statistics
 import time
-from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from contextlib import asynccontextmanager, closing
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +20,7 @@ from benchmarks.plots import PICTURES
 from benchmarks.responsiveness import WatchedLoop
 from benchmarks.rows import body_of, body_with, by_time, pending_row_of, row_of, unread_of
 from benchmarks.server import Lists, counts, running
-from plugchat_async import Chat, PendingChat, PlugChatSession
+from plugchat_async import Chat, PendingChat, PlugChatSession, WatchState
 from plugchat_async._http.decode_fast import fast_lane
 from plugchat_async._http.decode_values import wire_name
 from plugchat_async._internal.json_slices import RefusedError
@@ -269,6 +269,30 @@ def test_a_meter_notes_blocks() -> None:
     assert first.wall[0] >= 20
     assert second.wall[0] < first.wall[0]
     assert second.block[0] < first.block[0]
+
+
+async def test_opening_a_connection_is_no_cost_of_a_poll(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Nor of a full scan: of each watch, the first poll is left out."""
+    watches: list[int] = []
+
+    async def watch(
+        _: str, state: WatchState, polls: int, *, full_scan_interval: float, after: Callable[[], Awaitable[None]]
+    ) -> None:
+        watches.append(polls)
+        for _number in range(polls):
+            await after()
+
+    async def note(_: watching.Meter, costs: watching.Costs) -> None:
+        for noted in (costs.cpu, costs.wall, costs.block):
+            noted.append(len(noted) + 1)
+
+    monkeypatch.setattr(watching, "watch", watch)
+    monkeypatch.setattr(watching.Meter, "note", note)
+    with closing(WatchedLoop()) as loop:
+        costs = await watching.costs_of(loop, "", 0, polls=3, scans=2, saves=1, folder=tmp_path)
+    assert watches == [1, 4, 3]
+    assert costs["poll"] == watching.Costs([2, 3, 4], [2, 3, 4], [2, 3, 4])
+    assert costs["full scan"] == watching.Costs([2, 3], [2, 3], [2, 3])
 
 
 def test_only_work_counts_as_a_block(monkeypatch: pytest.MonkeyPatch) -> None:
