@@ -139,12 +139,11 @@ def measure(chats: tuple[int, ...] = CHATS, accounts: tuple[int, ...] = ACCOUNTS
         ]
         many = urls[CHATS_OF_AN_ACCOUNT]
         cases += [Case("accounts", one, one * CHATS_OF_AN_ACCOUNT, ("--accounts", many, one)) for one in accounts]
-        for url in urls.values():
-            in_a_process("growth", "--walk", url, "plain", 0)  # the server prepares its responses
-        usual = [case for case in cases if case.chats <= LONGEST]
-        found = interleaved({str(case.arguments): case.measured for case in usual}, rounds)
-        longer = [case for case in cases if case.chats > LONGEST]
-        found |= interleaved({str(case.arguments): case.measured for case in longer}, 1)
+        usual = {str(case.arguments): case.measured for case in cases if case.chats <= LONGEST}
+        longer = {str(case.arguments): case.measured for case in cases if case.chats > LONGEST}
+        # The servers prepare their responses. Each kind of case needs others; those of more accounts are the same.
+        interleaved(usual, 1)
+        found = interleaved(usual, rounds) | interleaved(longer, 1)
     rows = [case.row(found[str(case.arguments)]) for case in cases]
     add_residuals(rows)
     return Result(

@@ -116,7 +116,7 @@ class Lists:
         numbers = self._pending_numbers() if pending else self._numbers if length is None else range(length)
         number, size = int(found[1]), int(found[2])
         first, stop = min((number - 1) * size, len(numbers)), min(number * size, len(numbers))
-        key = (pending, length is None, first, stop)  # lists of their own length are not sorted
+        key = (pending, self.sorted and length is None, first, stop)  # those of their own length are not sorted
         answer = self._answers.get(key)
         if answer is None:
             answer = self._prepared(numbers[first:stop], pending=pending)

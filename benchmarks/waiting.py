@@ -90,8 +90,9 @@ class Job:
 
     def measured(self, base_url: str, rounds: int) -> list[dict[str, Value]]:
         """Return a row for each contender and state."""
-        once = {name: partial(self._waits_of, contender, base_url) for name, contender in self.contenders.items()}
-        found = interleaved(once, rounds)
+        # The server prepares its responses. The contenders need different ones.
+        interleaved(self._once(base_url, times=1), 1)
+        found = interleaved(self._once(base_url, times=len(self.states)), rounds)
         signs = {sign for each in found.values() for sign, _ in each}
         if len(signs) != 1 or (self.expected is not None and signs != {frozenset([self.expected])}):
             raise SystemExit(f"{self.name}, {self.chats} chats: the contenders did not read the same")
@@ -120,8 +121,11 @@ class Job:
                 )
         return rows
 
-    def _waits_of(self, contender: Contender, base_url: str) -> tuple[Hashable, list[Wait]]:
-        """Let a contender do the job in one session. Return what was read, and what it took each time."""
+    def _once(self, base_url: str, times: int) -> dict[str, Callable[[], tuple[Hashable, list[Wait]]]]:
+        return {name: partial(self._waits_of, one, base_url, times) for name, one in self.contenders.items()}
+
+    def _waits_of(self, contender: Contender, base_url: str, times: int) -> tuple[Hashable, list[Wait]]:
+        """Let a contender do the job some times in one session. Return what was read, and what it took each time."""
 
         async def job() -> tuple[Hashable, list[Wait]]:
             waits: list[Wait] = []
@@ -129,7 +133,7 @@ class Job:
             requests, written = counts(base_url)
             started, cpu = time.perf_counter(), time.process_time()
             async with contender(base_url) as read:
-                for _ in self.states:
+                for _ in range(times):
                     found = await read()
                     seconds, cpu = time.perf_counter() - started, time.process_time() - cpu
                     signs.add(self.sign(found))
@@ -243,17 +247,14 @@ def measure(
     jobs = [whole_list(chats, size) for chats, sizes in lists.items() for size in sizes]
     for job in [*jobs, *map(unread, unread_lists)]:
         with running(job.chats, latency=latency, per_row=PER_ROW) as base_url:
-            prepare(base_url, [job.page_size, 1000])
             rows += job.measured(
                 base_url, min(rounds, 2 if job.chats > VERY_LONG else 3 if job.chats > LONG else rounds)
             )
     with running(LONGEST, latency=latency, per_row=PER_ROW) as base_url:
-        prepare(base_url, [PAGE_SIZE])
         of_many = many(lengths_of(accounts)).measured(base_url, min(rounds, 3))
         rows += [*of_many, best_possible(of_many, latency)]
     for order, numbers in (("sorted by time", by_time(range(polled))), ("in any order", range(polled))):
         with running(polled, latency=latency, per_row=PER_ROW, by_time=order == "sorted by time") as base_url:
-            prepare(base_url, [PAGE_SIZE, 1000])
             rows += polls(order, numbers).measured(base_url, rounds)
     return Result(
         "waiting",
@@ -281,14 +282,3 @@ def measure(
         },
         rows,
     )
-
-
-def prepare(base_url: str, sizes: Iterable[int]) -> None:
-    """Let the server prepare its responses in pages of some sizes."""
-    for size in sizes:
-
-        async def read(size: int = size) -> None:
-            async with waiters.by_hand_gather(base_url, size=size) as read:
-                await read()
-
-        asyncio.run(read())

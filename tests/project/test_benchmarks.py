@@ -5,8 +5,9 @@ import gc
 import json
 import statistics
 import time
+from collections import Counter
 from collections.abc import AsyncGenerator, Awaitable, Callable
-from contextlib import asynccontextmanager, closing
+from contextlib import asynccontextmanager, closing, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -177,6 +178,45 @@ def test_contenders_of_a_wait_must_read_the_same() -> None:
             wrong.measured(base_url, 1)
         with pytest.raises(SystemExit, match="30 chats"):
             attrs.evolve(job, expected=waiting.same([])).measured(base_url, 1)
+
+
+def test_contenders_of_a_wait_read_once_before() -> None:
+    """So the server has prepared the responses that each of them needs."""
+    opened: list[str] = []
+
+    @asynccontextmanager
+    async def contender(base_url: str) -> AsyncGenerator[Callable[[], Awaitable[list[Chat]]]]:
+        opened.append("session")
+
+        async def read() -> list[Chat]:
+            opened.append("read")
+            return []
+
+        yield read
+
+    job = waiting.Job("nothing", 0, 100, {waiting.BY_HAND: contender}, waiting.same)
+    with running(0) as base_url:
+        rows = job.measured(base_url, 2)
+    assert [row["rounds"] for row in rows] == [2, 2]
+    assert opened == ["session", "read", *["session", "read", "read"] * 2]
+
+
+def test_growth_is_measured_with_prepared_responses(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each case is run once before, apart from those of more accounts, whose responses are the same."""
+    ran: Counter[tuple[object, ...]] = Counter()
+
+    def in_a_process(_: str, *arguments: object) -> dict[str, float]:
+        ran[arguments] += 1
+        chats = int(str(arguments[1])) if arguments[0] == "--walk" else int(str(arguments[2])) * 500
+        return {"chats": chats, "seconds": 1.0, "cpu": 1.0, "peak": 1e6}
+
+    monkeypatch.setattr(growth, "in_a_process", in_a_process)
+    monkeypatch.setattr(growth, "running", lambda count: nullcontext(str(count)))
+    rows = growth.measure(chats=(1000, 20_000), accounts=(1, 2001), rounds=2).rows
+    assert ran.pop(("--accounts", "500", 2001)) == 1
+    assert len(ran) == len(rows) - 1 == 2 * len(growth.WALKS) + 1
+    assert set(ran.values()) == {3}
+    assert [row["rounds"] for row in rows] == [*[2] * 9, 1]
 
 
 def test_the_best_possible_wait() -> None:
