@@ -8,8 +8,9 @@ bytes that it writes. Each job is done by all contenders in turn, in each round.
   `by hand` requests one page after the other, `by hand, gather` 16 at a time until one is short.
 - *unread chats*, by filtering all chats, or with the gateway's call for pending chats. 22 % of the chats are unread,
   which is more than usual, and makes the list of pending chats long.
-- *many accounts*, of log-normally distributed lengths. All contenders have at most 64 requests in flight. The best
-  possible is computed: the requests of the code by hand, always 64 in flight.
+- *many accounts*, of log-normally distributed lengths. All contenders have at most 64 requests in flight. Two limits
+  are computed: the requests of the code by hand, always 64 in flight, and those of the longest account, one after the
+  other. Only requests ahead are faster than the second.
 - *a poll* of a watch of a quiet account, compared with a request for its first page. The chats without a time are at
   the end of the list; if they are anywhere, a watch reads the whole list at each poll.
 """
@@ -224,14 +225,33 @@ def many(lengths: Sequence[int]) -> Job:
     return Job(f"{len(lengths):,} accounts", sum(lengths), PAGE_SIZE, both, same_of_accounts, states=(FIRST,))
 
 
-def best_possible(rows: Sequence[dict[str, Value]], latency: float) -> dict[str, Value]:
-    """Return a row with the time in which the requests of the code by hand fit, if the slots were never empty."""
+def limits(rows: Sequence[dict[str, Value]], lengths: Sequence[int], latency: float) -> list[dict[str, Value]]:
+    """Return rows with two computed times of the code by hand: no order of its requests is faster than the longer one.
+
+    Args:
+        rows: What was measured.
+        lengths: The lengths of the accounts.
+        latency: The seconds before each response.
+    """
     [base] = [row for row in rows if row["contender"] == BY_HAND]
     values: dict[str, Any] = dict(base)
-    seconds = (values["requests"] * latency + values["chats"] * PER_ROW) / CONCURRENCY
-    faster = {key: values["seconds" + key.removeprefix("faster")] / seconds for key in values if "faster" in key}
-    took = {key: seconds for key in values if key.startswith("seconds")}
-    return {**values, **took, **faster, "contender": "best possible, computed", "cpu": None, "megabytes": None}
+    longest = max(lengths)
+
+    def row_with(name: str, requests: int, seconds: float) -> dict[str, Value]:
+        faster = {key: values["seconds" + key.removeprefix("faster")] / seconds for key in values if "faster" in key}
+        took = {key: seconds for key in values if key.startswith("seconds")}
+        unknown = {"cpu": None, "megabytes": None}
+        return {**values, **took, **faster, **unknown, "contender": name, "requests": requests}
+
+    def seconds_of(requests: int, chats: int) -> float:
+        return requests * latency + chats * PER_ROW
+
+    requests, pages = values["requests"], longest // PAGE_SIZE + 1  # the last one is short
+    busy = seconds_of(requests, values["chats"]) / CONCURRENCY
+    return [
+        row_with(f"{CONCURRENCY} slots always busy, computed", requests, busy),
+        row_with("the longest account, one page after the other, computed", pages, seconds_of(pages, longest)),
+    ]
 
 
 def measure(
@@ -251,8 +271,9 @@ def measure(
                 base_url, min(rounds, 2 if job.chats > VERY_LONG else 3 if job.chats > LONG else rounds)
             )
     with running(LONGEST, latency=latency, per_row=PER_ROW) as base_url:
-        of_many = many(lengths_of(accounts)).measured(base_url, min(rounds, 3))
-        rows += [*of_many, best_possible(of_many, latency)]
+        lengths = lengths_of(accounts)
+        of_many = many(lengths).measured(base_url, min(rounds, 3))
+        rows += [*of_many, *limits(of_many, lengths, latency)]
     for order, numbers in (("sorted by time", by_time(range(polled))), ("in any order", range(polled))):
         with running(polled, latency=latency, per_row=PER_ROW, by_time=order == "sorted by time") as base_url:
             rows += polls(order, numbers).measured(base_url, rounds)

@@ -219,15 +219,17 @@ def test_growth_is_measured_with_prepared_responses(monkeypatch: pytest.MonkeyPa
     assert [row["rounds"] for row in rows] == [*[2] * 9, 1]
 
 
-def test_the_best_possible_wait() -> None:
-    """All requests and rows of the code by hand, spread over the slots; ratios are those of its rounds."""
+def test_the_limits_of_a_wait() -> None:
+    """All requests and rows of the code by hand, spread over the slots, or those of one account in turn."""
     base: dict[str, Value] = {"contender": waiting.BY_HAND, "chats": 64_000, "requests": 640, "megabytes": 1.0}
     base |= {"seconds": 1.06, "seconds_min": 0.53, "seconds_max": 5.3, "faster": 1.0, "faster_min": 1.0}
     base |= {"faster_max": 1.0}
-    best = waiting.best_possible([base, {"contender": "other"}], 0.05)
-    assert best["seconds"] == best["seconds_min"] == best["seconds_max"] == pytest.approx(0.53)
-    assert [best["faster"], best["faster_min"], best["faster_max"]] == pytest.approx([2.0, 1.0, 10.0])
-    assert best["megabytes"] is None
+    busy, longest = waiting.limits([base, {"contender": "other"}], [3, 10_000, 500], 0.05)
+    assert busy["seconds"] == busy["seconds_min"] == busy["seconds_max"] == pytest.approx(0.53)
+    assert [busy["faster"], busy["faster_min"], busy["faster_max"]] == pytest.approx([2.0, 1.0, 10.0])
+    assert longest["seconds"] == pytest.approx(101 * 0.05 + 0.3)
+    assert longest["faster"] == pytest.approx(1.06 / 5.35)
+    assert [(row["requests"], row["megabytes"]) for row in (busy, longest)] == [(640, None), (101, None)]
 
 
 def test_lengths_of_accounts_are_always_the_same() -> None:
