@@ -283,9 +283,9 @@ def test_rows_of_each_kind_have_their_own_line() -> None:
         for count, peak in ((10, 0.0), (20, 4.0), (40, 4.0))
     ]
     growth.add_residuals(rows)
-    assert [row["seconds_off"] for row in rows] == pytest.approx([0.0] * 6, abs=1e-9)
-    assert [row["cpu_off"] for row in rows] == pytest.approx([0.0] * 6, abs=1e-9)
-    assert [row["peak_off"] for row in rows] == [None, 0.0, 0.0] * 2
+    assert [row["seconds_residual"] for row in rows] == pytest.approx([0.0] * 6, abs=1e-9)
+    assert [row["cpu_residual"] for row in rows] == pytest.approx([0.0] * 6, abs=1e-9)
+    assert [row["peak_residual"] for row in rows] == [None, 0.0, 0.0] * 2
 
 
 def test_a_meter_notes_blocks() -> None:
