@@ -171,7 +171,7 @@ def test_a_large_loss_is_removed_in_steps() -> None:
     assert pauses == 3 * 9
     expected = sorted(chats.values(), key=lambda chat: chat.last_message_time or NOW)
     assert events == [ChatRemoved(chat) for chat in expected]
-    assert known.chats == known.missing == {}
+    assert (known.chats, known.missing) == ({}, {})
 
 
 def test_changes_of_a_whole_list_are_reported_in_steps() -> None:
