@@ -6,7 +6,7 @@ Each walk runs in a new process, which keeps no chats. All take turns in each ro
     python -m benchmarks.growth --accounts BASE_URL NUMBER
 
 Memory is the peak of the resident memory above that after the imports. The server is another process. Whether growth is
-linear is shown by how far each row is from the straight line through all rows of its kind, see `fit`.
+linear is shown by the residuals: how far each row is from the straight line through all rows of its kind, see `fit`.
 """
 
 import argparse
@@ -92,9 +92,9 @@ class Case:
 def fit(points: Sequence[tuple[float, float]]) -> tuple[float, float]:
     """Return the straight line through points, as its value at 0 and its slope.
 
-    It has the least sum of the squares of *relative* distances: each is divided by the point's value. Without that, the
-    line through 1,000 to 1,000,000 chats would be that of the largest list, whatever the others are. Points without a
-    positive value are left out.
+    It is the least-squares fit weighted by 1/value², so residuals are relative. Without the weights, the line through
+    1,000 to 1,000,000 chats would be that of the largest list, whatever the others are. Points without a positive value
+    are left out. Two points are always on their line.
     """
     weighed = [(1 / y**2, x, y) for x, y in points if y > 0]
     total = sum(weight for weight, _, _ in weighed)
@@ -108,7 +108,7 @@ def fit(points: Sequence[tuple[float, float]]) -> tuple[float, float]:
 
 
 def residuals(points: Sequence[tuple[float, float]]) -> list[float | None]:
-    """Return how far each point is above the line of `fit`, in per cent of its value. None: it has no value."""
+    """Return how far each point is above the line of `fit`, in per cent of its value. None: that is 0."""
     start, slope = fit(points)
     return [(y - start - slope * x) / y * 100 if y > 0 else None for x, y in points]
 
@@ -120,7 +120,7 @@ def add_residuals(rows: Sequence[dict[str, Any]]) -> None:
         for key in ("seconds", "cpu", "peak"):
             off = residuals([(row["count"], row[key]) for row in kind])
             for row, value in zip(kind, off, strict=True):
-                row[f"{key}_off"] = value
+                row[f"{key}_residual"] = value
 
 
 def measure(chats: tuple[int, ...] = CHATS, accounts: tuple[int, ...] = ACCOUNTS, rounds: int = 3) -> Result:
@@ -139,12 +139,11 @@ def measure(chats: tuple[int, ...] = CHATS, accounts: tuple[int, ...] = ACCOUNTS
         ]
         many = urls[CHATS_OF_AN_ACCOUNT]
         cases += [Case("accounts", one, one * CHATS_OF_AN_ACCOUNT, ("--accounts", many, one)) for one in accounts]
-        for url in urls.values():
-            in_a_process("growth", "--walk", url, "plain", 0)  # the server prepares its responses
-        usual = [case for case in cases if case.chats <= LONGEST]
-        found = interleaved({str(case.arguments): case.measured for case in usual}, rounds)
-        longer = [case for case in cases if case.chats > LONGEST]
-        found |= interleaved({str(case.arguments): case.measured for case in longer}, 1)
+        usual = {str(case.arguments): case.measured for case in cases if case.chats <= LONGEST}
+        longer = {str(case.arguments): case.measured for case in cases if case.chats > LONGEST}
+        # The servers prepare their responses. Each kind of case needs others; those of more accounts are the same.
+        interleaved(usual, 1)
+        found = interleaved(usual, rounds) | interleaved(longer, 1)
     rows = [case.row(found[str(case.arguments)]) for case in cases]
     add_residuals(rows)
     return Result(
@@ -152,8 +151,9 @@ def measure(chats: tuple[int, ...] = CHATS, accounts: tuple[int, ...] = ACCOUNTS
         "Growth",
         f"Lists of so many chats, {PAGE_SIZE:,} a page, walked by a process that keeps none; and so many "
         f"accounts of {CHATS_OF_AN_ACCOUNT} chats, 100 a page, by fetch_many with concurrency=64. CPU: that of the "
-        "client. Memory: the peak above that after the imports. Medians of the rounds. Off: in per cent of the figure, "
-        "how far it is above the straight line through the rows of its kind, which has the least squares of these.",
+        "client. Memory: the peak above that after the imports. Medians of the rounds. Residual: how far the figure is "
+        "above the straight line through the rows of its kind, in per cent of it; the line is the least-squares fit "
+        "weighted by 1/value². With two rows of a kind, it is always 0.",
         {
             "of": "what grows",
             "count": "number",
@@ -162,16 +162,16 @@ def measure(chats: tuple[int, ...] = CHATS, accounts: tuple[int, ...] = ACCOUNTS
             "seconds": "seconds",
             "seconds_min": "least",
             "seconds_max": "most",
-            "seconds_off": "% off",
+            "seconds_residual": "residual, %",
             "cpu": "CPU, s",
             "cpu_min": "least",
             "cpu_max": "most",
-            "cpu_off": "% off",
+            "cpu_residual": "residual, %",
             "cpu_chat": "CPU a chat, us",
             "peak": "memory, MB",
             "peak_min": "least",
             "peak_max": "most",
-            "peak_off": "% off",
+            "peak_residual": "residual, %",
         },
         rows,
     )

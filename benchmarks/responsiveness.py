@@ -60,18 +60,18 @@ def longest_block(base_url: str, work: Callable[[PlugChatSession, WatchedLoop], 
     """Work with a new session in a new loop, and return the longest block in milliseconds."""
     loop = WatchedLoop()
 
-    async def session() -> None:
+    async def session() -> float:
         async with PlugChatSession("benchmark", base_url=base_url) as session:
             await asyncio.sleep(0)
-            loop.longest = 0.0  # opening the session does not count
+            loop.longest = 0.0  # opening the session does not count, nor does closing it
             await work(session, loop)
             await asyncio.sleep(0)  # the end of the last block
+            return loop.longest
 
     gc.collect()
     gc.freeze()
     with asyncio.Runner(loop_factory=lambda: loop) as runner:
-        runner.run(session())
-        return loop.longest * 1000
+        return runner.run(session()) * 1000
 
 
 async def walk(session: PlugChatSession, _: WatchedLoop, *, page_size: int, chats: int) -> None:

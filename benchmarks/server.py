@@ -94,7 +94,9 @@ class Lists:
     requests: int = field(default=0, init=False)
     written: int = field(default=0, init=False)
     # Prepared responses.
-    _answers: dict[tuple[bool, int, int], bytes] = field(factory=dict[tuple[bool, int, int], bytes], init=False)
+    _answers: dict[tuple[bool, bool, int, int], bytes] = field(
+        factory=dict[tuple[bool, bool, int, int], bytes], init=False
+    )
     _numbers: Sequence[int] = field(init=False)
     _pending: Sequence[int] | None = field(default=None, init=False)
 
@@ -114,7 +116,7 @@ class Lists:
         numbers = self._pending_numbers() if pending else self._numbers if length is None else range(length)
         number, size = int(found[1]), int(found[2])
         first, stop = min((number - 1) * size, len(numbers)), min(number * size, len(numbers))
-        key = (pending, first, stop)
+        key = (pending, self.sorted and length is None, first, stop)  # those of their own length are not sorted
         answer = self._answers.get(key)
         if answer is None:
             answer = self._prepared(numbers[first:stop], pending=pending)

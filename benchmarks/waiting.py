@@ -8,8 +8,9 @@ bytes that it writes. Each job is done by all contenders in turn, in each round.
   `by hand` requests one page after the other, `by hand, gather` 16 at a time until one is short.
 - *unread chats*, by filtering all chats, or with the gateway's call for pending chats. 22 % of the chats are unread,
   which is more than usual, and makes the list of pending chats long.
-- *many accounts*, of log-normally distributed lengths. All contenders have at most 64 requests in flight. The best
-  possible is computed: the requests of the code by hand, always 64 in flight.
+- *many accounts*, of log-normally distributed lengths. All contenders have at most 64 requests in flight. Two limits
+  are computed: the requests of the code by hand, always 64 in flight, and those of the longest account, one after the
+  other. Only requests ahead are faster than the second.
 - *a poll* of a watch of a quiet account, compared with a request for its first page. The chats without a time are at
   the end of the list; if they are anywhere, a watch reads the whole list at each poll.
 """
@@ -90,8 +91,9 @@ class Job:
 
     def measured(self, base_url: str, rounds: int) -> list[dict[str, Value]]:
         """Return a row for each contender and state."""
-        once = {name: partial(self._waits_of, contender, base_url) for name, contender in self.contenders.items()}
-        found = interleaved(once, rounds)
+        # The server prepares its responses. The contenders need different ones.
+        interleaved(self._once(base_url, times=1), 1)
+        found = interleaved(self._once(base_url, times=len(self.states)), rounds)
         signs = {sign for each in found.values() for sign, _ in each}
         if len(signs) != 1 or (self.expected is not None and signs != {frozenset([self.expected])}):
             raise SystemExit(f"{self.name}, {self.chats} chats: the contenders did not read the same")
@@ -120,8 +122,11 @@ class Job:
                 )
         return rows
 
-    def _waits_of(self, contender: Contender, base_url: str) -> tuple[Hashable, list[Wait]]:
-        """Let a contender do the job in one session. Return what was read, and what it took each time."""
+    def _once(self, base_url: str, times: int) -> dict[str, Callable[[], tuple[Hashable, list[Wait]]]]:
+        return {name: partial(self._waits_of, one, base_url, times) for name, one in self.contenders.items()}
+
+    def _waits_of(self, contender: Contender, base_url: str, times: int) -> tuple[Hashable, list[Wait]]:
+        """Let a contender do the job some times in one session. Return what was read, and what it took each time."""
 
         async def job() -> tuple[Hashable, list[Wait]]:
             waits: list[Wait] = []
@@ -129,7 +134,7 @@ class Job:
             requests, written = counts(base_url)
             started, cpu = time.perf_counter(), time.process_time()
             async with contender(base_url) as read:
-                for _ in self.states:
+                for _ in range(times):
                     found = await read()
                     seconds, cpu = time.perf_counter() - started, time.process_time() - cpu
                     signs.add(self.sign(found))
@@ -220,14 +225,33 @@ def many(lengths: Sequence[int]) -> Job:
     return Job(f"{len(lengths):,} accounts", sum(lengths), PAGE_SIZE, both, same_of_accounts, states=(FIRST,))
 
 
-def best_possible(rows: Sequence[dict[str, Value]], latency: float) -> dict[str, Value]:
-    """Return a row with the time in which the requests of the code by hand fit, if the slots were never empty."""
+def limits(rows: Sequence[dict[str, Value]], lengths: Sequence[int], latency: float) -> list[dict[str, Value]]:
+    """Return rows with two computed times of the code by hand: no order of its requests is faster than the longer one.
+
+    Args:
+        rows: What was measured.
+        lengths: The lengths of the accounts.
+        latency: The seconds before each response.
+    """
     [base] = [row for row in rows if row["contender"] == BY_HAND]
     values: dict[str, Any] = dict(base)
-    seconds = (values["requests"] * latency + values["chats"] * PER_ROW) / CONCURRENCY
-    faster = {key: values["seconds" + key.removeprefix("faster")] / seconds for key in values if "faster" in key}
-    took = {key: seconds for key in values if key.startswith("seconds")}
-    return {**values, **took, **faster, "contender": "best possible, computed", "cpu": None, "megabytes": None}
+    longest = max(lengths)
+
+    def row_with(name: str, requests: int, seconds: float) -> dict[str, Value]:
+        faster = {key: values["seconds" + key.removeprefix("faster")] / seconds for key in values if "faster" in key}
+        took = {key: seconds for key in values if key.startswith("seconds")}
+        unknown = {"cpu": None, "megabytes": None}
+        return {**values, **took, **faster, **unknown, "contender": name, "requests": requests}
+
+    def seconds_of(requests: int, chats: int) -> float:
+        return requests * latency + chats * PER_ROW
+
+    requests, pages = values["requests"], longest // PAGE_SIZE + 1  # the last one is short
+    busy = seconds_of(requests, values["chats"]) / CONCURRENCY
+    return [
+        row_with(f"{CONCURRENCY} slots always busy, computed", requests, busy),
+        row_with("the longest account, one page after the other, computed", pages, seconds_of(pages, longest)),
+    ]
 
 
 def measure(
@@ -243,17 +267,15 @@ def measure(
     jobs = [whole_list(chats, size) for chats, sizes in lists.items() for size in sizes]
     for job in [*jobs, *map(unread, unread_lists)]:
         with running(job.chats, latency=latency, per_row=PER_ROW) as base_url:
-            prepare(base_url, [job.page_size, 1000])
             rows += job.measured(
                 base_url, min(rounds, 2 if job.chats > VERY_LONG else 3 if job.chats > LONG else rounds)
             )
     with running(LONGEST, latency=latency, per_row=PER_ROW) as base_url:
-        prepare(base_url, [PAGE_SIZE])
-        of_many = many(lengths_of(accounts)).measured(base_url, min(rounds, 3))
-        rows += [*of_many, best_possible(of_many, latency)]
+        lengths = lengths_of(accounts)
+        of_many = many(lengths).measured(base_url, min(rounds, 3))
+        rows += [*of_many, *limits(of_many, lengths, latency)]
     for order, numbers in (("sorted by time", by_time(range(polled))), ("in any order", range(polled))):
         with running(polled, latency=latency, per_row=PER_ROW, by_time=order == "sorted by time") as base_url:
-            prepare(base_url, [PAGE_SIZE, 1000])
             rows += polls(order, numbers).measured(base_url, rounds)
     return Result(
         "waiting",
@@ -281,14 +303,3 @@ def measure(
         },
         rows,
     )
-
-
-def prepare(base_url: str, sizes: Iterable[int]) -> None:
-    """Let the server prepare its responses in pages of some sizes."""
-    for size in sizes:
-
-        async def read(size: int = size) -> None:
-            async with waiters.by_hand_gather(base_url, size=size) as read:
-                await read()
-
-        asyncio.run(read())

@@ -106,12 +106,10 @@ async def costs_of(
     if len(state.chats) != chats:
         raise SystemExit(f"the watch knows {len(state.chats)} chats instead of {chats}")
     gc.collect()
-    await meter.start()
-    # The first poll opens the connection.
-    await watch(base_url, state, polls + 1, full_scan_interval=600.0, after=noted("poll"))
-    del costs["poll"].cpu[0], costs["poll"].wall[0], costs["poll"].block[0]
-    await meter.start()
-    await watch(base_url, state, scans, full_scan_interval=0.0, after=noted("full scan"))
+    for name, times, full_scan_interval in (("poll", polls, 600.0), ("full scan", scans, 0.0)):
+        await watch(base_url, state, times + 1, full_scan_interval=full_scan_interval, after=noted(name))
+        # The first one opens the session and the connection.
+        del costs[name].cpu[0], costs[name].wall[0], costs[name].block[0]
     gc.collect()
     for number in range(saves):
         await meter.start()

@@ -39,16 +39,19 @@ def main() -> None:
 def _print_version() -> bool:
     """Print the version, as the full command line does, but without loading it: that takes five times as long.
 
+    A signal ends this as it ends any Python program, also while Python exits: there is nothing to finish or to tell.
+
     Returns:
-        Whether it is printed. The full command line knows how to tell that standard output is closed or full.
+        Whether it is printed. If not, the full command line tries again, and says why it can't.
     """
     from plugchat_async._http.request import __version__  # noqa: PLC0415 - only for this
 
+    text = f"{__version__}{os.linesep}".encode()
     try:
-        print(__version__, flush=True)  # noqa: T201 - what was asked for
+        # Not `print`: what can't be written would stay in its buffer, and be printed twice.
+        return os.write(1, text) == len(text)
     except OSError:
         return False
-    return True
 
 
 if __name__ == "__main__":

@@ -14,8 +14,8 @@ async def scan_all(walk: ChatWalk, snapshot: Snapshot, started: float) -> FullSc
     """Read the whole list.
 
     A row that is as known is replaced by the known chat. So a scan of a list that has hardly changed keeps no new
-    objects: of 200,000, the garbage collector goes through all chats several times, and blocks the event loop for 80 to
-    140 ms each time, and to free them blocks it for 30 ms.
+    objects. With 200,000 new chats, the collector would run several times, blocking the loop for 80 to 140 ms each, and
+    freeing them another 30 ms.
 
     Args:
         walk: A walk over the list. Only a "strict" one proves that a missing chat is gone.

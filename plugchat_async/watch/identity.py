@@ -21,7 +21,7 @@ OLDEST: Final = datetime.min.replace(tzinfo=UTC)
 # How many rows are looked at in one step.
 ROWS_AT_ONCE: Final = 1000
 # A nonsensical phone may stand in any number of rows. So many of them are compared with each other.
-_MAX_ROWS: Final = 100
+MAX_ROWS: Final = 100
 
 Groups: TypeAlias = Mapping[str, tuple[str, ...]]
 """The keys of known chats, by `group_of`."""
@@ -262,8 +262,8 @@ def _pair(rows: list[_Row], known: dict[str, Chat], context: _Context, *, alone:
 
     pairs = [
         (row, key)
-        for row in rows[:_MAX_ROWS]
-        for key in list(known)[:_MAX_ROWS]
+        for row in rows[:MAX_ROWS]
+        for key in list(known)[:MAX_ROWS]
         if context.may_be(row.chat, known[key], alone=alone)
     ]
     for row, key in sorted(pairs, key=lambda pair: likeness(*pair), reverse=True):

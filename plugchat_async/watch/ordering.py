@@ -1,6 +1,6 @@
 """The order of a watch's chats: by their last message, newest last. Pure."""
 
-from collections.abc import Generator
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from heapq import merge
 
 from plugchat_async._pagination.order import MAX_PINNED
@@ -28,13 +28,27 @@ def sorted_by_time(chats: dict[str, Chat], seen: dict[str, Chat]) -> Generator[N
         in_place = in_place and key == before and (number == 1 or times[-2] <= times[-1] or may_be_pinned)
     if in_place:
         return chats
-    runs = yield from _sorted_runs(times)
     found: dict[str, Chat] = {}
-    for number, index in enumerate(merge(*runs, key=times.__getitem__), 1):
+    for number, index in enumerate((yield from _sorted_indexes(times)), 1):
         if number % ROWS_AT_ONCE == 0:
             yield
         found[keys[index]] = chats[keys[index]]
     return found
+
+
+def oldest_first(chats: Mapping[str, Chat], keys: Sequence[str]) -> Generator[None, None, Iterator[str]]:
+    """Return keys of chats by the last message, oldest first, in steps. Where times are equal, their order stays.
+
+    Args:
+        chats: The chats. They may change before all keys are taken.
+        keys: The keys.
+    """
+    times: list[float] = []
+    for number, key in enumerate(keys, 1):
+        if number % ROWS_AT_ONCE == 0:
+            yield
+        times.append(time_of(chats[key]).timestamp())
+    return map(keys.__getitem__, (yield from _sorted_indexes(times)))
 
 
 def _keys_in_order(chats: dict[str, Chat], seen: dict[str, Chat]) -> Generator[None, None, list[str]]:
@@ -53,8 +67,8 @@ def _keys_in_order(chats: dict[str, Chat], seen: dict[str, Chat]) -> Generator[N
     return keys
 
 
-def _sorted_runs(times: list[float]) -> Generator[None, None, list[list[int]]]:
-    """Return the indexes of times in runs that are sorted. Only short ones must be: to sort all would be one long step.
+def _sorted_indexes(times: list[float]) -> Generator[None, None, Iterator[int]]:
+    """Return the indexes of times, sorted by these. The times are sorted in runs, since to sort all is one long step.
 
     A list that is nearly sorted is one long run and some short ones, such as that of the pinned chats.
     """
@@ -62,7 +76,7 @@ def _sorted_runs(times: list[float]) -> Generator[None, None, list[list[int]]]:
     run: list[int] = []
     ascends = True
     for index, time in enumerate(times):
-        if index % ROWS_AT_ONCE == 0:
+        if index % ROWS_AT_ONCE == ROWS_AT_ONCE - 1:
             yield
         follows = not run or times[index - 1] <= time
         if len(run) >= ROWS_AT_ONCE and not (ascends and follows):
@@ -71,4 +85,4 @@ def _sorted_runs(times: list[float]) -> Generator[None, None, list[list[int]]]:
         ascends = ascends and follows
         run.append(index)
     runs.append(run if ascends else sorted(run, key=times.__getitem__))
-    return runs
+    return merge(*runs, key=times.__getitem__)

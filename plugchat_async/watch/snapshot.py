@@ -11,7 +11,7 @@ and a phone that has just been connected sends its history little by little. So 
 believed the second time, and a chat that appears with an old message was there before. For removed chats, see `losses`.
 """
 
-from collections.abc import Callable, Collection, Generator, Iterable, Mapping
+from collections.abc import Callable, Collection, Generator, Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from itertools import islice
 from typing import Any, Final
@@ -21,7 +21,9 @@ from msgspec import structs
 
 from plugchat_async._pagination.order import MAX_PINNED
 from plugchat_async.models import COLUMNS, Chat, ChatAdded, ChatChanged, ChatEvent, ChatRemoved
+from plugchat_async.watch.copy_on_write import Readers
 from plugchat_async.watch.identity import (
+    MAX_ROWS,
     OLDEST,
     ROWS_AT_ONCE,
     Matched,
@@ -33,8 +35,8 @@ from plugchat_async.watch.identity import (
     time_of,
 )
 from plugchat_async.watch.losses import Losses, Missed, find_losses
-from plugchat_async.watch.steady import Readers
-from plugchat_async.watch.tombstones import bury, drop_tombstones
+from plugchat_async.watch.ordering import oldest_first
+from plugchat_async.watch.tombstones import Tombstones, bury, drop_tombstones
 
 NEWEST: Final = datetime.max.replace(tzinfo=UTC)
 # The fields that states of version 1 do not have.
@@ -60,11 +62,9 @@ class Snapshot:
         began: When the first poll began, in epoch seconds. None before it, and in states of older versions.
         last_full_scan: When the whole list was read last, in epoch seconds. None to read it again at the next poll.
         missing: Chats that the last readings did not have, by key.
-        partial: Keys of chats that come from a state of version 1. For those, the fields that it did not have are
-            not compared.
+        partial: Keys of chats from a state of version 1. The fields that it did not have are not compared.
         receded: Keys of chats that an earlier poll read with an older time than they had. It was not believed.
-        tombstones: The last message and the time of removal, in epoch seconds, of removed chats, by `identity_of`. The
-            one that was removed first is first.
+        tombstones: What is remembered of removed chats, by `identity_of`. See `Tombstones`.
         salt: The key of `account`.
         account: A keyed hash of the account. None before the first answer, and in states of older versions.
         traits: What is known of the server, as `ServerTraits` saves it.
@@ -83,7 +83,7 @@ class Snapshot:
     missing: dict[str, Missed] = field(factory=dict[str, Missed])
     partial: set[str] = field(factory=set[str])
     receded: set[str] = field(factory=set[str])
-    tombstones: dict[str, tuple[datetime, float]] = field(factory=dict[str, tuple[datetime, float]])
+    tombstones: Tombstones = field(factory=dict[str, tuple[datetime, float]])
     salt: str | None = None
     account: str | None = None
     traits: dict[str, Any] | None = None
@@ -190,11 +190,10 @@ class Snapshot:
             old_before: A chat that is not in the snapshot, and whose message is older, causes no event (default None:
                 all of them are new). A removed chat that comes back causes one if its message is newer than the last.
         """
-        changed = yield from self._changed(seen)
-        for number, (_, _, key, chat) in enumerate(changed, 1):
+        for number, key in enumerate((yield from self._changed(seen)), 1):
             if number % ROWS_AT_ONCE == 0:
                 yield None
-            old = self.chats.get(key)
+            chat, old = seen[key], self.chats.get(key)
             if self.is_missing(key):
                 self.readers.before_change()
                 self.missing[key] = structs.replace(self.missing[key], times=0)
@@ -217,17 +216,16 @@ class Snapshot:
                 if not set(names) <= {*ignored, *unknown}:
                     yield ChatChanged(old, chat, names)
 
-    def _changed(self, seen: Mapping[str, Chat]) -> Generator[None, None, list[tuple[datetime, int, str, Chat]]]:
-        """Return the chats that are not as they were, or of which something is noted, oldest message first."""
-        changed: list[tuple[datetime, int, str, Chat]] = []
+    def _changed(self, seen: Mapping[str, Chat]) -> Generator[None, None, Iterator[str]]:
+        """Return the keys of chats that are not as they were, or have something noted, oldest message first."""
+        changed: list[str] = []
         for number, (key, chat) in enumerate(seen.items(), 1):
             if number % ROWS_AT_ONCE == 0:
                 yield
             noted = key in self.missing or key in self.receded or key in self._receding or key in self.partial
             if noted or self.chats.get(key) != chat:
-                changed.append((time_of(chat), number, key, chat))
-        changed.sort()
-        return changed
+                changed.append(key)
+        return (yield from oldest_first(seen, changed))
 
     def _is_old(self, chat: Chat, old_before: datetime | None) -> bool:
         """Return whether an unknown chat is not new."""
@@ -282,9 +280,11 @@ class Snapshot:
         self.missing = losses.missing
         return losses
 
-    def remove(self, keys: Iterable[str], now: float) -> Generator[ChatEvent, None, None]:
-        """Remove chats, and yield that, oldest message first."""
-        for key in sorted(keys, key=lambda key: time_of(self.chats[key])):
+    def remove(self, keys: Sequence[str], now: float) -> Generator[ChatEvent | None, None, None]:
+        """Remove chats, and yield that, oldest message first, and pauses."""
+        for number, key in enumerate((yield from oldest_first(self.chats, keys)), 1):
+            if number % ROWS_AT_ONCE == 0:
+                yield None
             self.readers.before_change()
             chat = self.chats.pop(key)
             group = group_of(chat)
@@ -327,8 +327,8 @@ class Snapshot:
                 self.chats[key] = self.chats.pop(key)
 
     def known(self, chat: Chat) -> Chat:
-        """Return the known chat that is equal to a row, else the row itself."""
-        for key in self._groups.get(group_of(chat), ()):
+        """Return the known chat that is equal to a row, if it is found among the first of its group, else the row."""
+        for key in self._groups.get(group_of(chat), ())[:MAX_ROWS]:
             if self.chats[key] == chat:
                 return self.chats[key]
         return chat

@@ -102,8 +102,9 @@ class WatchState:
     async def save_async(self, path: str | Path, *, sync: bool = True) -> None:
         """Do what `save` does, without keeping the event loop: in steps of a few milliseconds, and in a thread.
 
-        It saves the state of the moment when it begins. Saves that overlap are made one after the other. Once it
-        writes, it ends only when the file is written, even if it is cancelled.
+        It saves the state of the moment when it begins. If a chat changes before all are packed, the others are copied
+        in one step. Saves that overlap are made one after the other. Once it writes, it ends only when the file is
+        written, even if it is cancelled.
 
         Raises:
             OutputError: The file can't be written.

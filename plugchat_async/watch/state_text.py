@@ -115,7 +115,7 @@ def pack(snapshot: Snapshot) -> Generator[None, None, str]:
     text.add(b'{"chats":[')
     other_keys: dict[int, str] = {}
     first = 0
-    with snapshot.readers.items(snapshot.chats) as chats, snapshot.readers.items(snapshot.missing) as missing:
+    with snapshot.readers.read(snapshot.chats) as chats, snapshot.readers.read(snapshot.missing) as missing:
         yield
         while rows := chats.take(_CHATS_AT_ONCE):
             text.add((b"," if first else b"") + msgspec.json.encode([values_of(chat) for _, chat in rows])[1:-1])
@@ -161,8 +161,8 @@ def unpack(text: str) -> Snapshot:
         account=saved.account,
         traits=saved.traits,
     )
-    # What is not about a known chat is of no use.
-    snapshot.missing = {key: missed for key, missed in saved.missing.items() if key in snapshot.chats}
+    # What is not about a known chat is of no use. Written are the last ones first, as the chats are.
+    snapshot.missing = {key: missed for key, missed in reversed(saved.missing.items()) if key in snapshot.chats}
     snapshot.receded = saved.receded & snapshot.chats.keys()
     return snapshot
 

@@ -48,6 +48,11 @@ _LARGE_LOSS_INTERVAL: Final = 60.0
 _MAX_CONTRADICTED: Final = 2
 
 
+def _bounds_of(snapshot: Snapshot) -> tuple[object, ...]:
+    """Return what a scan changes at its end. A save at a pause before does not have it."""
+    return snapshot.proven, snapshot.since, snapshot.covered, snapshot.began
+
+
 class Watch:
     """A running watch."""
 
@@ -88,6 +93,8 @@ class Watch:
                             if event is not None:
                                 yield event
                                 self._go_on()
+                            else:  # a long list takes a second: other tasks run in between
+                                await asyncio.sleep(0)
                         full_scan_due = self._is_full_scan_due(
                             front, matched.seen, needed=full_scan_due, is_as_known=is_as_known
                         )
@@ -101,7 +108,7 @@ class Watch:
                                     if event is not None:
                                         yield event
                                         self._go_on()
-                                    else:  # a long list takes a second: other tasks run in between
+                                    else:
                                         await asyncio.sleep(0)
                                 del seen
                                 await asyncio.sleep(0)  # to free this took some milliseconds
@@ -233,8 +240,9 @@ class Watch:
     def _events_of_front(
         self, front: FrontScan, seen: dict[str, Chat], old_before: datetime | None, losses: Losses
     ) -> Generator[ChatEvent | None, None, None]:
-        """Yield the events of a front scan. Only then does the next poll start where this one has started."""
+        """Yield the events of a front scan, and pauses. Only then does the next poll start where this one started."""
         snapshot = self._snapshot
+        before = _bounds_of(snapshot)
         # An empty list is believed the second time.
         if front.is_whole_list and (front.rows or snapshot.began is not None):
             yield from snapshot.add_existing(seen, old_before)
@@ -249,7 +257,8 @@ class Watch:
             snapshot.since = front.newest if front.in_order else None
             snapshot.cover(front.newest_times if front.in_order else (), front.now)
         if snapshot.began is None:
-            snapshot.began, snapshot.dirty = front.started, True
+            snapshot.began = front.started
+        snapshot.dirty = snapshot.dirty or _bounds_of(snapshot) != before
 
     def _is_full_scan_due(self, front: FrontScan, seen: Collection[str], *, needed: bool, is_as_known: bool) -> bool:
         """Return whether to read the whole list now. After a failure it stays due, but is not tried at each poll.
@@ -297,6 +306,7 @@ class Watch:
     ) -> Generator[ChatEvent | None, None, None]:
         """Yield the events of a full scan, and None every few milliseconds."""
         snapshot = self._snapshot
+        before = _bounds_of(snapshot)
         # An empty list is believed in the second poll.
         if seen or snapshot.began != front.started:
             yield from snapshot.add_existing(seen, old_before)
@@ -307,6 +317,7 @@ class Watch:
         if not front.in_order:
             snapshot.cover((yield from full.newest_times()), datetime_of(full.started))
         snapshot.last_full_scan = None if losses.confirmable else full.started
+        snapshot.dirty = snapshot.dirty or _bounds_of(snapshot) != before
 
     async def _finish_poll(self, error: PlugChatError | None, started: float, *, full_scan: bool) -> float | None:
         """Count the poll, and return how long to wait, None after the last."""

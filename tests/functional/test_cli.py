@@ -477,6 +477,47 @@ def test_the_version_needs_no_command_line(capsys: pytest.CaptureFixture[str]) -
     assert (ended.stdout, ended.stderr) == (f"{capsys.readouterr().out}[]\n", "")
 
 
+def test_a_version_that_can_not_be_printed_is_not_printed_twice() -> None:
+    """The full command line tries again. Here the pipe is full, until that begins."""
+    code = """
+import os, sys
+from contextlib import suppress
+from plugchat_async import __main__
+from plugchat_async.cli import app
+
+reader, writer = os.pipe()
+os.set_blocking(reader, False)
+os.set_blocking(writer, False)
+with suppress(BlockingIOError):
+    while os.write(writer, b" " * 65536): pass
+with suppress(BlockingIOError):
+    while os.write(writer, b" "): pass
+os.dup2(writer, 1)
+run = app.run
+
+def run_later(arguments):
+    with suppress(BlockingIOError):
+        while os.read(reader, 65536): pass
+    return run(arguments)
+
+app.run = run_later
+with suppress(SystemExit):
+    __main__.main()
+sys.stdout.flush()
+os.write(2, os.read(reader, 1000))
+"""
+    command = [sys.executable, "-c", code, "--version"]
+    ended = subprocess.run(command, check=True, capture_output=True, text=True, timeout=30)
+    assert ended.stderr == f"{__version__}\n"
+
+
+def test_a_version_for_a_closed_output_is_printed_nowhere() -> None:
+    """The null device takes the place of what the caller has closed, as in all other commands."""
+    command = f"{' '.join(PLUGCHAT)} --version <&- >&-"
+    ended = subprocess.run(["sh", "-c", command], timeout=30, check=True, capture_output=True)
+    assert ended.stderr == b""
+
+
 def test_help_and_version(capsys: pytest.CaptureFixture[str]) -> None:
     """Options, environment variables, examples; exit codes only in the command's own help."""
     assert cli.run(["chats", "--help"]) == 0

@@ -67,7 +67,10 @@ PURE = {
         for name in ("list_end", "page_cap", "page_numbers", "walk_context", "whole_answer", "windows")
     ),
     *(f"_pagination.{name}" for name in ("anchors", "order", "remember", "same_chat", "unconfirmed")),
-    *(f"watch.{name}" for name in ("snapshot", "scan", "identity", "losses", "ordering", "steady", "tombstones")),
+    *(
+        f"watch.{name}"
+        for name in ("snapshot", "scan", "identity", "losses", "ordering", "copy_on_write", "tombstones")
+    ),
     "bulk.names",
     *("export.csv_and_json", "export.people"),
 }

@@ -1,23 +1,27 @@
 """The benchmarks' arithmetic, and the figures that are committed."""
 
 import asyncio
+import gc
 import json
 import statistics
 import time
+from collections import Counter
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from contextlib import asynccontextmanager, closing, nullcontext
 from pathlib import Path
 from typing import Any
 
 import attrs
 import pytest
 
-from benchmarks import consistency, decode, growth, measured_page, waiting, watching
+from benchmarks import consistency, decode, growth, measured_page, responsiveness, waiting, watching
 from benchmarks.__main__ import QUICK, RESULTS
 from benchmarks.measure import PACKAGES, Result, Value, interleaved, load, ratios, spread
 from benchmarks.plots import PICTURES
 from benchmarks.responsiveness import WatchedLoop
 from benchmarks.rows import body_of, body_with, by_time, pending_row_of, row_of, unread_of
 from benchmarks.server import Lists, counts, running
-from plugchat_async import Chat, PendingChat, PlugChatSession
+from plugchat_async import Chat, PendingChat, PlugChatSession, WatchState
 from plugchat_async._http.decode_fast import fast_lane
 from plugchat_async._http.decode_values import wire_name
 from plugchat_async._internal.json_slices import RefusedError
@@ -137,6 +141,15 @@ def test_the_server_waits_for_each_row() -> None:
     assert asked("GET /get-pending-chats?page=1&pageSize=100") == (56, 14.5)
 
 
+def test_accounts_of_one_server_have_their_own_lists() -> None:
+    """Also if its list is sorted by time: that of an account with its own length is not."""
+    lists = Lists(250, sorted=True)
+    request = b"GET /chats?page=1&pageSize=100"
+    for length, numbers in ((None, by_time(range(250))[:100]), (250, range(100)), (None, by_time(range(250))[:100])):
+        answer, _ = lists.answer(request, length)
+        assert answer.partition(b"\r\n\r\n")[2] == body_with(map(row_of, numbers))
+
+
 async def test_the_server_counts_what_it_sends() -> None:
     """Requests, and bytes with those of the heads; tokens name their accounts' lengths."""
     with running(120) as base_url:
@@ -167,15 +180,56 @@ def test_contenders_of_a_wait_must_read_the_same() -> None:
             attrs.evolve(job, expected=waiting.same([])).measured(base_url, 1)
 
 
-def test_the_best_possible_wait() -> None:
-    """All requests and rows of the code by hand, spread over the slots; ratios are those of its rounds."""
+def test_contenders_of_a_wait_read_once_before() -> None:
+    """So the server has prepared the responses that each of them needs."""
+    opened: list[str] = []
+
+    @asynccontextmanager
+    async def contender(base_url: str) -> AsyncGenerator[Callable[[], Awaitable[list[Chat]]]]:
+        opened.append("session")
+
+        async def read() -> list[Chat]:
+            opened.append("read")
+            return []
+
+        yield read
+
+    job = waiting.Job("nothing", 0, 100, {waiting.BY_HAND: contender}, waiting.same)
+    with running(0) as base_url:
+        rows = job.measured(base_url, 2)
+    assert [row["rounds"] for row in rows] == [2, 2]
+    assert opened == ["session", "read", *["session", "read", "read"] * 2]
+
+
+def test_growth_is_measured_with_prepared_responses(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each case is run once before, apart from those of more accounts, whose responses are the same."""
+    ran: Counter[tuple[object, ...]] = Counter()
+
+    def in_a_process(_: str, *arguments: object) -> dict[str, float]:
+        ran[arguments] += 1
+        chats = int(str(arguments[1])) if arguments[0] == "--walk" else int(str(arguments[2])) * 500
+        return {"chats": chats, "seconds": 1.0, "cpu": 1.0, "peak": 1e6}
+
+    monkeypatch.setattr(growth, "in_a_process", in_a_process)
+    monkeypatch.setattr(growth, "running", lambda count: nullcontext(str(count)))
+    rows = growth.measure(chats=(1000, 20_000), accounts=(1, 2001), rounds=2).rows
+    assert ran.pop(("--accounts", "500", 2001)) == 1
+    assert len(ran) == len(rows) - 1 == 2 * len(growth.WALKS) + 1
+    assert set(ran.values()) == {3}
+    assert [row["rounds"] for row in rows] == [*[2] * 9, 1]
+
+
+def test_the_limits_of_a_wait() -> None:
+    """All requests and rows of the code by hand, spread over the slots, or those of one account in turn."""
     base: dict[str, Value] = {"contender": waiting.BY_HAND, "chats": 64_000, "requests": 640, "megabytes": 1.0}
     base |= {"seconds": 1.06, "seconds_min": 0.53, "seconds_max": 5.3, "faster": 1.0, "faster_min": 1.0}
     base |= {"faster_max": 1.0}
-    best = waiting.best_possible([base, {"contender": "other"}], 0.05)
-    assert best["seconds"] == best["seconds_min"] == best["seconds_max"] == pytest.approx(0.53)
-    assert [best["faster"], best["faster_min"], best["faster_max"]] == pytest.approx([2.0, 1.0, 10.0])
-    assert best["megabytes"] is None
+    busy, longest = waiting.limits([base, {"contender": "other"}], [3, 10_000, 500], 0.05)
+    assert busy["seconds"] == busy["seconds_min"] == busy["seconds_max"] == pytest.approx(0.53)
+    assert [busy["faster"], busy["faster_min"], busy["faster_max"]] == pytest.approx([2.0, 1.0, 10.0])
+    assert longest["seconds"] == pytest.approx(101 * 0.05 + 0.3)
+    assert longest["faster"] == pytest.approx(1.06 / 5.35)
+    assert [(row["requests"], row["megabytes"]) for row in (busy, longest)] == [(640, None), (101, None)]
 
 
 def test_lengths_of_accounts_are_always_the_same() -> None:
@@ -229,9 +283,9 @@ def test_rows_of_each_kind_have_their_own_line() -> None:
         for count, peak in ((10, 0.0), (20, 4.0), (40, 4.0))
     ]
     growth.add_residuals(rows)
-    assert [row["seconds_off"] for row in rows] == pytest.approx([0.0] * 6, abs=1e-9)
-    assert [row["cpu_off"] for row in rows] == pytest.approx([0.0] * 6, abs=1e-9)
-    assert [row["peak_off"] for row in rows] == [None, 0.0, 0.0] * 2
+    assert [row["seconds_residual"] for row in rows] == pytest.approx([0.0] * 6, abs=1e-9)
+    assert [row["cpu_residual"] for row in rows] == pytest.approx([0.0] * 6, abs=1e-9)
+    assert [row["peak_residual"] for row in rows] == [None, 0.0, 0.0] * 2
 
 
 def test_a_meter_notes_blocks() -> None:
@@ -257,6 +311,51 @@ def test_a_meter_notes_blocks() -> None:
     assert first.wall[0] >= 20
     assert second.wall[0] < first.wall[0]
     assert second.block[0] < first.block[0]
+
+
+async def test_opening_a_connection_is_no_cost_of_a_poll(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Nor of a full scan: of each watch, the first poll is left out."""
+    watches: list[int] = []
+
+    async def watch(
+        _: str, state: WatchState, polls: int, *, full_scan_interval: float, after: Callable[[], Awaitable[None]]
+    ) -> None:
+        watches.append(polls)
+        for _number in range(polls):
+            await after()
+
+    async def note(_: watching.Meter, costs: watching.Costs) -> None:
+        for noted in (costs.cpu, costs.wall, costs.block):
+            noted.append(len(noted) + 1)
+
+    monkeypatch.setattr(watching, "watch", watch)
+    monkeypatch.setattr(watching.Meter, "note", note)
+    with closing(WatchedLoop()) as loop:
+        costs = await watching.costs_of(loop, "", 0, polls=3, scans=2, saves=1, folder=tmp_path)
+    assert watches == [1, 4, 3]
+    assert costs["poll"] == watching.Costs([2, 3, 4], [2, 3, 4], [2, 3, 4])
+    assert costs["full scan"] == watching.Costs([2, 3], [2, 3], [2, 3])
+
+
+def test_only_work_counts_as_a_block(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Neither opening the session nor closing it."""
+
+    @asynccontextmanager
+    async def slow_session(*_: Any, **__: Any) -> AsyncGenerator[None]:
+        loop = asyncio.get_running_loop()
+        assert isinstance(loop, WatchedLoop)
+        loop.longest = 1e6
+        yield
+        loop.longest = 1e6
+
+    async def work(_: PlugChatSession, loop: WatchedLoop) -> None:
+        loop.longest = 1000.0
+
+    monkeypatch.setattr(responsiveness, "PlugChatSession", slow_session)
+    try:
+        assert responsiveness.longest_block("", work) == 1e6
+    finally:
+        gc.unfreeze()
 
 
 @pytest.mark.parametrize("name", decode.contenders())

@@ -123,11 +123,11 @@ def test_a_full_scan_is_read_in_steps() -> None:
     rows = [*changed, *CHATS[:60], *CHATS[75:]]
     _, _, matched = counted(known.match((chat, 0) for chat in rows))
     pauses, events, _ = counted(known.events(matched.seen, ()))
-    assert pauses == 9 + 1
+    assert pauses == 9 + 3 * 1  # what was read is compared, and fifteen changes are collected, sorted, and reported
     fields = ("unread", "last_message_time")
     assert events == [ChatChanged(old, new, fields) for old, new in zip(CHATS[60:75], changed, strict=True)]
     pauses, _, ordered = counted(sorted_by_time(known.chats, matched.seen))
-    assert pauses == 2 * 9 + 10 + 9
+    assert pauses == 2 * 9 + 9 + 9
     assert ordered == known.chats
     assert list(reversed(ordered.values())) == rows  # though fifteen have one time
     del matched.seen["3\n"]  # one that was not read stays where its time is
@@ -159,6 +159,28 @@ def test_a_large_loss_is_noted_and_saved_in_steps() -> None:
     known.dirty = False
     assert finish(known.note_missing(KNOWN, proven=True, now=6.0)).missing == {}
     assert not known.dirty
+
+
+def test_a_large_loss_is_removed_in_steps() -> None:
+    """In the order of one long sort: the oldest message first, and where times are equal, as the keys are given."""
+    chats = {
+        f"{number}": Chat(f"{number}", last_message_time=NOW + timedelta(seconds=number % 7)) for number in range(95)
+    }
+    known = Snapshot(chats=dict(chats), missing={key: Missed(2, 5.0, large=True) for key in chats})
+    pauses, events, _ = counted(known.remove(list(chats), 5.0))
+    assert pauses == 3 * 9
+    expected = sorted(chats.values(), key=lambda chat: chat.last_message_time or NOW)
+    assert events == [ChatRemoved(chat) for chat in expected]
+    assert (known.chats, known.missing) == ({}, {})
+
+
+def test_changes_of_a_whole_list_are_reported_in_steps() -> None:
+    """Also if all of its chats have changed."""
+    known = Snapshot(chats=dict(KNOWN))
+    changed = {key: evolve(chat, unread=1) for key, chat in reversed(KNOWN.items())}
+    pauses, events, _ = counted(known.events(changed, ()))
+    assert pauses == 4 * 9
+    assert events == [ChatChanged(KNOWN[key], chat, ("unread",)) for key, chat in reversed(changed.items())]
 
 
 def test_persons_with_several_rows_are_known() -> None:
@@ -306,13 +328,27 @@ async def test_a_state_is_saved_in_steps(tmp_path: Path, change: Callable[[Snaps
 def test_a_state_is_saved_without_a_copy() -> None:
     """Unless it changes. A save that was given up copies nothing afterwards."""
     known = Snapshot(chats=dict(KNOWN))
-    with known.readers.items(known.chats) as items:
+    with known.readers.read(known.chats) as items:
         assert [key for key, _ in items.take(2)] == ["0\n", "1\n"]
         before = items._items
         assert list(known.events({"0\n": CHATS[0]}, ())) == []
         assert items._items is before
     add_one(known)
     assert items._items is before
+
+
+def test_a_copy_has_no_object_for_each_chat() -> None:
+    """The garbage collector would go through them, in the same step."""
+    known = Snapshot(chats=dict(KNOWN))
+    with known.readers.read(known.chats) as items:
+        taken = items.take(2)
+        gc.collect()
+        before = len(gc.get_objects())
+        items.copy_now()
+        assert len(gc.get_objects()) - before < 20
+        add_one(known)
+        assert [*taken, *items.take(5), *items.take(1000)] == list(reversed(KNOWN.items()))
+        assert items.take(1) == []
 
 
 async def test_saves_that_overlap_are_made_in_order(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

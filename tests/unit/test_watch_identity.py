@@ -156,12 +156,32 @@ def test_a_nonsensical_phone_takes_no_time() -> None:
     assert len(match(known, *rows).seen) == 3000
 
 
+def test_known_rows_of_a_nonsensical_phone_take_no_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    """To find one among them, it is compared with some only: a full scan looks for each."""
+    rows = [Chat("0", str(number)) for number in range(400)]
+    snapshot = Snapshot(chats={f"0\n{number}": chat for number, chat in enumerate(rows)})
+    compared = 0
+    are_equal = Chat.__eq__
+
+    def count(chat: Chat, other: object) -> bool:
+        nonlocal compared
+        compared += 1
+        return are_equal(chat, other)
+
+    monkeypatch.setattr(Chat, "__eq__", count)
+    for number in (0, 99, 399):
+        compared = 0
+        assert snapshot.known(evolve(rows[number])).name == str(number)
+        assert compared == min(number + 1, 100)
+    assert snapshot.known(evolve(rows[99])) is rows[99]
+
+
 def test_removed_chats_are_remembered_for_ninety_days() -> None:
     """Ten thousand of them; then a state does not grow for ever."""
     chats = [Chat(str(number), last_message_time=TIME) for number in range(10_002)]
     snapshot = Snapshot(chats={identity_of(chat): chat for chat in chats[1:]})
     snapshot.missing = {key: Missed(2, 0.0, large=False) for key in snapshot.chats}
-    assert len(list(snapshot.remove(list(snapshot.chats), 5.0))) == 10_001
+    assert len([event for event in snapshot.remove(list(snapshot.chats), 5.0) if event is not None]) == 10_001
     assert next(iter(snapshot.tombstones)) == identity_of(chats[2])
     assert len(snapshot.tombstones) == 10_000
     finish(snapshot.note_missing((), proven=True, now=5.0 + 90 * 86_400))

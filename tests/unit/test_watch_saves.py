@@ -1,13 +1,15 @@
 """When the state of a watch is written: whenever the file does not hold it, and only then."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from plugchat_async import OutputError, PlugChatSession, WatchState
+from plugchat_async import ChatEvent, OutputError, PlugChatSession, WatchState
 from plugchat_async._internal import files
 from plugchat_async.testing import PlugChatSimulator
+from plugchat_async.watch.snapshot import Snapshot
 
 
 @pytest.fixture
@@ -39,6 +41,30 @@ async def test_a_file_that_does_not_hold_the_state_is_written(sim: PlugChatSimul
     await state.save_async(first)
     await state.save_async(second)
     assert first.read_text() == second.read_text() == state.dumps() + "\n" != whole
+
+
+@pytest.mark.parametrize(
+    ("chats", "name", "before"), [(7, "proven", False), (7, "since", None), (7, "covered", None), (95, "proven", False)]
+)
+async def test_the_end_of_a_scan_is_saved(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, chats: int, name: str, before: bool | None
+) -> None:
+    """Also if another task has saved the state at a pause of this scan, and no chat has changed since."""
+    state, file = WatchState(), tmp_path / "state"
+    events = Snapshot.events
+
+    def saved_after(snapshot: Snapshot, *arguments: Any) -> Iterator[ChatEvent | None]:
+        yield from events(snapshot, *arguments)
+        state.save(file)
+
+    async with PlugChatSimulator(chats, dialect="documented") as sim:
+        await poll(sim, state)
+        setattr(state._snapshot, name, before)
+        state._snapshot.last_full_scan = None
+        monkeypatch.setattr(Snapshot, "events", saved_after)
+        await poll(sim, state)
+    state.save(file)
+    assert getattr(WatchState.load(file)._snapshot, name) == getattr(state._snapshot, name) != before
 
 
 async def test_a_save_that_failed_is_made_again(sim: PlugChatSimulator, tmp_path: Path) -> None:

@@ -67,7 +67,7 @@ def test_a_state_keeps_every_value() -> None:
         covered=time,
         began=1.25,
         last_full_scan=1.5,
-        missing={"1\n": Missed(2, 1.0, large=True)},
+        missing={"1\n": Missed(2, 1.0, large=True), "3\n": Missed(1, 2.0, large=False)},
         partial={"2\n"},
         receded={"3\n\n2"},
         tombstones={"4\n": (time, 2.5), "5\n": (OLDEST, 3.5)},
