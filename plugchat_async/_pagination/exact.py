@@ -81,14 +81,13 @@ def _passes(state: WalkState, context: WalkContext, remembered: Remembered) -> G
     for _ in range(MAX_PASSES):
         recovered = stats.recovered
         ahead = state.stage == "ahead" and not state.passes
-        at_once = is_long(context.memory.length, state.size)
         remembered.begin_pass()
         reader = PassReader(state, context, remembered, progress.rows)
         yield from read_pages(state, context, reader, ahead=ahead)
         if reader.verdict and state.passes:
             yield from remembered.yield_confirmed()
         rows = state.scan.rows_read
-        in_order = not ahead or (rows // state.size < IN_ORDER and not at_once)
+        in_order = not ahead or (rows // state.size < IN_ORDER and not is_long(context.expected, state.size))
         # A list that is much shorter than at the last walk is not believed at once. On page 1 that was looked at.
         believed = state.passes > 0 or rows <= state.size or not context.memory.is_shorter(rows)
         if reader.is_counted and in_order and believed:

@@ -43,6 +43,8 @@ class WalkContext(Struct):
         ahead: Whether pages may be prefetched.
         stats: What the walker counts.
         reread: Reads the body of a page again. None: chats are kept where they may be needed again.
+        expected: The number of rows that the list had at the last walk, when this one began. Another walk of the
+            session may change `memory` meanwhile.
     """
 
     max_pages: int
@@ -52,6 +54,10 @@ class WalkContext(Struct):
     ahead: bool
     stats: WalkStats
     reread: Reread | None = None
+    expected: int | None = None
+
+    def __post_init__(self) -> None:
+        self.expected = self.memory.length
 
 
 def whole_size(state: WalkState, context: WalkContext) -> int:

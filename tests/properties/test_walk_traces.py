@@ -443,7 +443,21 @@ def test_a_list_that_was_long_is_counted_at_last(monkeypatch: pytest.MonkeyPatch
             outcome(script, "exact", 5, 2, ahead=3, order=order, length=7) for script in scripts for order in range(9)
         )
 
+    def outcome_beside_another_walk(script: Script, order: int) -> tuple[bool, bool]:
+        listed, memory = GatewayList(make_rows(5)), ListMemory(7)
+        play = listed.play(script)
+
+        def read(number: int, size: int) -> Page:
+            memory.length = 5  # as the other walk has found out
+            return play(number, size)
+
+        walked = walk_over(read, 2, "exact", ahead=3, order=Random(order), traits=known(), memory=memory)
+        return has_missed(walked, listed), walked.stats.verified
+
     assert outcomes()[True, True] == 0
+    assert not any(
+        outcome_beside_another_walk(script, order) == (True, True) for script in scripts for order in range(9)
+    )
     monkeypatch.setattr(exact, "is_long", lambda *_: False)
     assert outcomes()[True, True] >= 2
 
