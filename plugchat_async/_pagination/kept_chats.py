@@ -28,8 +28,8 @@ class KeptPage(Struct):
 
     Attributes:
         keys: The key of each chat.
-        raw: The body of the page. b"": the chats are kept.
-        chats: The chats. None: the body is kept.
+        raw: The body of the page, or b"" if the chats are kept.
+        chats: The chats, or None if the body is kept.
         reread: Reads them.
     """
 
@@ -39,8 +39,10 @@ class KeptPage(Struct):
     reread: Reread | None
 
     def read(self) -> Sequence[Chat]:
-        """Return the chats."""
-        return finish(self.read_in_steps())
+        """Return the chats. They are kept from now on: who needs one of them usually needs them again."""
+        if self.chats is None:
+            self.chats, self.raw = finish(self.read_in_steps()), b""
+        return self.chats
 
     def read_in_steps(self) -> Generator[None, None, Sequence[Chat]]:
         """Return the chats, with a pause after every few hundred microseconds."""
@@ -139,7 +141,6 @@ class KeptRows:
         self.pages: list[KeptPage] = []
         self.length = 0
         self._begins: list[int] = []  # how many rows are before each page
-        self._read: tuple[int, Sequence[Chat]] = (-1, ())  # the page that was read last
 
     def add(self, page: KeptPage) -> None:
         """Add the next page."""
@@ -159,7 +160,7 @@ class KeptRows:
         if page.raw and number >= 0 and self._begins[number] == place and page.raw == self.pages[number].raw:
             return True
         while chats and 0 <= number < len(self.pages):
-            part = self._chats_of(number)[place - self._begins[number] :][: len(chats)]
+            part = self.pages[number].read()[place - self._begins[number] :][: len(chats)]
             if tuple(part) != tuple(chats[: len(part)]):
                 return False
             place, chats, number = place + len(part), chats[len(part) :], number + 1
@@ -175,8 +176,3 @@ class KeptRows:
 
     def _keys(self) -> Iterator[str]:
         return chain.from_iterable(page.keys for page in self.pages)
-
-    def _chats_of(self, number: int) -> Sequence[Chat]:
-        if self._read[0] != number:
-            self._read = number, self.pages[number].read()
-        return self._read[1]

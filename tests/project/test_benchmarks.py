@@ -207,13 +207,15 @@ def test_growth_is_measured_with_prepared_responses(monkeypatch: pytest.MonkeyPa
 
     def in_a_process(_: str, *arguments: object) -> dict[str, float]:
         ran[arguments] += 1
-        chats = int(str(arguments[1])) if arguments[0] == "--walk" else int(str(arguments[2])) * 500
+        chats = (
+            int(str(arguments[1])) if arguments[0] == "--walk" else int(str(arguments[2])) * growth.CHATS_OF_AN_ACCOUNT
+        )
         return {"chats": chats, "seconds": 1.0, "cpu": 1.0, "peak": 1e6}
 
     monkeypatch.setattr(growth, "in_a_process", in_a_process)
     monkeypatch.setattr(growth, "running", lambda count: nullcontext(str(count)))
     rows = growth.measure(chats=(1000, 20_000), accounts=(1, 2001), rounds=2).rows
-    assert ran.pop(("--accounts", "500", 2001)) == 1
+    assert ran.pop(("--accounts", str(growth.CHATS_OF_AN_ACCOUNT), 2001)) == 1
     assert len(ran) == len(rows) - 1 == 2 * len(growth.WALKS) + 1
     assert set(ran.values()) == {3}
     assert [row["rounds"] for row in rows] == [*[2] * 9, 1]

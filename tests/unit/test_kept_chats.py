@@ -72,8 +72,10 @@ def test_rows_that_are_no_chats_are_not_kept() -> None:
     for reread in (None, bodies.reread):
         found = kept(page, ordered_keys(page), reread)
         assert found.keys == ["1\n"]
-        assert list(found.read()) == [Chat("1")]
         assert bool(found.raw) == (found.chats is None) == (reread is not None)
+        assert list(found.read()) == [Chat("1")]
+        assert found.chats == (Chat("1"),)
+        assert found.raw == b""
 
 
 def test_chats_are_compared_however_they_are_kept() -> None:
