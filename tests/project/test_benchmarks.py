@@ -214,8 +214,8 @@ def test_growth_is_measured_with_prepared_responses(monkeypatch: pytest.MonkeyPa
 
     monkeypatch.setattr(growth, "in_a_process", in_a_process)
     monkeypatch.setattr(growth, "running", lambda count: nullcontext(str(count)))
-    rows = growth.measure(chats=(1000, 20_000), accounts=(1, 2001), rounds=2).rows
-    assert ran.pop(("--accounts", str(growth.CHATS_OF_AN_ACCOUNT), 2001)) == 1
+    rows = growth.measure(chats=(1000, 20_000), accounts=(1, 2200), rounds=2).rows
+    assert ran.pop(("--accounts", str(growth.CHATS_OF_AN_ACCOUNT), 2200)) == 1
     assert len(ran) == len(rows) - 1 == 2 * len(growth.WALKS) + 1
     assert set(ran.values()) == {3}
     assert [row["rounds"] for row in rows] == [*[2] * 9, 1]
