@@ -146,8 +146,9 @@ class Unconfirmed:
         last, self._last = self._last, self.listed
         if last is None or self.listed is None or not self._is_same or last.length != self.listed.length:
             return False
-        different = self.listed.count_keys() + sum(len(group) - 1 for group in self.groups.values())
-        return rows is None or rows == different
+        if rows is None:
+            return True
+        return rows == self.listed.count_keys() + sum(len(group) - 1 for group in self.groups.values())
 
     def _compare(self, page: Page, rows: KeptPage) -> None:
         """Compare the rows of a page with those at their place in the last pass, page by page: all would take long."""
