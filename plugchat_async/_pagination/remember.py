@@ -8,7 +8,9 @@ down the list or changed by a message, or another chat with the same key. What i
 - A page that holds the whole list has all rows of each key. Which of them were yielded, shows what these looked like:
   equal rows are the same, then those of the same name and picture that are not older, then those of the same time.
 
-Rows that are probably other chats wait until that is confirmed, see `unconfirmed`.
+Rows that are probably other chats wait until that is confirmed, see `unconfirmed`. In `strict`, where chats may be
+deleted so that their number proves nothing, their names are counted as well: a key whose rows had more names than chats
+of it were yielded is in doubt.
 """
 
 from collections import Counter
@@ -19,10 +21,12 @@ from attrs import define, evolve, field
 from plugchat_async._pagination.kept_chats import Reread, kept
 from plugchat_async._pagination.same_chat import (
     LaterStates,
+    has_more_names,
     label_of,
     likeness_of,
     may_be_another,
     name_label,
+    note_names,
     was_yielded,
 )
 from plugchat_async._pagination.unconfirmed import Unconfirmed
@@ -50,6 +54,7 @@ class Remembered:
         _later: Rows that were taken for chats that were yielded, after a message.
         _is_long: Whether more chats were yielded than are compared.
         _reread: Reads the body of a page again. None: chats are kept instead.
+        _is_strict: Whether chats may be deleted, so that their number proves nothing.
     """
 
     _state: WalkState
@@ -60,11 +65,13 @@ class Remembered:
     _later: LaterStates = field(factory=LaterStates, init=False)
     _is_long: bool = field(default=False, init=False)
     _reread: Reread | None = field(init=False)
+    _is_strict: bool = field(init=False)
 
     def __attrs_post_init__(self) -> None:
         self.unconfirmed = Unconfirmed(self._state, 2 * _COMPARED)  # windows overlap
         # Each window of `strict` has rows of the last one, so its pages would be read again.
         self._reread = self._context.reread if self._state.config.consistency == "exact" else None
+        self._is_strict = self._state.config.consistency == "strict"
 
     def read(self, page: Page) -> tuple[Page, set[str]]:
         """Mark all rows of a page as read, and count.
@@ -97,12 +104,19 @@ class Remembered:
             self._later = LaterStates()
             state.yielded.clear()
             state.labels.clear()
+            state.other_names.clear()
         if count == len(keys) and not self._is_long:
             state.yielded.keep_page(rows)
         else:
             self._keep(new)
         self.unconfirmed.note(page, keys, rows)
         return self._without_known(page, new), known
+
+    @property
+    def in_doubt(self) -> bool:
+        """Whether a row may be a chat of its own that was not yielded."""
+        state = self._state
+        return bool(self.unconfirmed.doubtful) or any(has_more_names(state, key) for key in state.other_names)
 
     def begin_pass(self) -> None:
         """Begin a pass."""
@@ -177,6 +191,8 @@ class Remembered:
                 self._later.forget(key)
             elif self._has_another(key, rows, yielded):
                 self.unconfirmed.doubtful.add(key)
+            if self._is_strict and key in known and not self._is_long:
+                note_names(state, key, rows)
         return tuple(chat for chat in page.chats if id(chat) in new)
 
     def _sort_rows(self, page: Page, keys: list[str], known: set[str]) -> tuple[set[int], list[tuple[str, Chat]]]:
@@ -218,14 +234,13 @@ class Remembered:
     def _without_yielded(self, key: str, rows: list[Chat], yielded: int) -> list[Chat]:
         """Return the rows of a key without those that are most like the chats that were yielded."""
         others = self.unconfirmed.rows.get(key, ())
-        may_be_gone = self._state.config.consistency == "strict"  # for which chats may be deleted
         before = () if len(rows) > _COMPARED_ROWS else self._state.yielded.of(key)[:yielded]
         yielded -= self._take_out_labelled(key, rows)
         if len(before) < yielded:
             self.guessed.add(key)
         for chat in sorted(before, key=lambda chat: chat not in rows):
             same = [row for row in rows if not may_be_another(row, (chat,))]
-            if same or not may_be_gone:
+            if same or not self._is_strict:
                 best = max(same or rows, key=lambda row: (*likeness_of(row, chat), row not in others))
                 rows.remove(best)
                 self._note_doubt(key, best, chat, rows)

@@ -28,6 +28,22 @@ def name_label(label: int) -> int:
     return label >> 16
 
 
+def note_names(state: WalkState, key: str, rows: Collection[Chat]) -> None:
+    """Note the names of rows that no chat of their key was yielded with."""
+    yielded = set(map(_name_of, state.yielded.of(key)))
+    labelled = set(map(name_label, state.labels.get(key, ())))
+    names = {_name_of(row) for row in rows if not labelled or name_label(label_of(row)) not in labelled} - yielded
+    if names:
+        state.other_names[key] = sorted(names.union(state.other_names.get(key, ())))
+
+
+def has_more_names(state: WalkState, key: str) -> bool:
+    """Return whether rows of a key had more names than chats of it were yielded: a chat is missing, or got a name."""
+    names = set(map(_name_of, state.yielded.of(key))).union(state.other_names[key])
+    labelled = set(map(name_label, state.labels.get(key, ())))
+    return len(names) + len(labelled) > state.several.get(key, 1)
+
+
 def was_yielded(state: WalkState, row: Chat, key: str) -> bool:
     """Return whether a row is equal to a chat that was yielded, in this process or before the walk was resumed."""
     labels = state.labels.get(key, ())
@@ -50,6 +66,11 @@ def likeness_of(row: Chat, chat: Chat) -> tuple[bool, bool, bool, bool]:
     same_name = of_row == of_chat
     not_older = before is None or (time is not None and time >= before)
     return row == chat, same_name and not_older, time == before, same_name
+
+
+def _name_of(chat: Chat) -> int:
+    """Return a number that stands for a name: a checkpoint is to tell as little as possible."""
+    return zlib.crc32(msgspec.json.encode(getattr(chat, "name", None)))
 
 
 def _is_same(row: Chat, other: Chat) -> bool:

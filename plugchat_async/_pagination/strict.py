@@ -102,13 +102,13 @@ def _is_settled(scan: "_WindowScan", state: WalkState, remembered: Remembered) -
         yield from remembered.yield_rest()
         return state.passes > 0
     # One scan more may show that rows which may be of one chat stand still.
-    scans = _DOUBTFUL_SCANS if remembered.unconfirmed.doubtful else 1
+    scans = _DOUBTFUL_SCANS if remembered.in_doubt else 1
     return state.passes >= scans and not scan.unexplained
 
 
 def _doubt_of(remembered: Remembered) -> str:
     """Return why a walk that has read everything is not verified, or ""."""
-    return AMBIGUOUS if remembered.unconfirmed.doubtful or remembered.guessed else ""
+    return AMBIGUOUS if remembered.in_doubt or remembered.guessed else ""
 
 
 @define(eq=False, repr=False)

@@ -40,7 +40,8 @@ class Unconfirmed:
         _recent: The keys of the last two pages, or some more.
         _top: The keys of the chats that may be pinned.
         _oldest: The oldest time at the end of a page.
-        _end: The place in the list up to which it was read. None: page 1 was not the first one, or was read again.
+        _end: The place in the list up to which it was read. None: page 1 was not the first one, or was read again, also
+            by a walk that was resumed there.
     """
 
     _state: WalkState
@@ -56,7 +57,10 @@ class Unconfirmed:
     _recent: list[str] = field(factory=list[str], init=False)
     _top: frozenset[str] = field(default=frozenset(), init=False)
     _oldest: datetime | None = field(default=None, init=False)
-    _end: int | None = field(default=0, init=False)
+    _end: int | None = field(init=False)
+
+    def __attrs_post_init__(self) -> None:
+        self._end = None if self._state.delivered else 0
 
     def begin_pass(self, *, is_long: bool) -> None:
         """Begin a pass. From now on, note whether it shows the rows again."""

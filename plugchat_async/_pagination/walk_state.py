@@ -97,6 +97,8 @@ class WalkState:
         delivered: The number of chats that these keys came from.
         labels: For each key, numbers that tell the chats of it that were yielded from others, see `label_of`. Of lists
             that are not long.
+        other_names: For each key of which a row had a name that no chat of it was yielded with, numbers that stand for
+            these names. Of lists that are not long.
         since: A time that is not newer than any message that came during the walk.
         scan: The pass that is being read.
         windows: The windows that are being read.
@@ -117,6 +119,7 @@ class WalkState:
     several: dict[str, int] = field(factory=dict[str, int], repr=False)
     delivered: int = 0
     labels: dict[str, list[int]] = field(factory=dict[str, list[int]], repr=False)
+    other_names: dict[str, list[int]] = field(factory=dict[str, list[int]], repr=False)
     since: _Time = None
     scan: PassState = field(factory=PassState)
     windows: WindowState = field(factory=WindowState)

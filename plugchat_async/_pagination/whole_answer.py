@@ -61,7 +61,7 @@ class WholeAnswer:
                     context.stats.verified = verdict == "end"
                     return EMPTY
                 page = verdict
-            doubtful = set(self._remembered.unconfirmed.doubtful)
+            doubtful, other_names = set(self._remembered.unconfirmed.doubtful), state.other_names.copy()
             yield from self._deliver(page)
             if not page.is_short:
                 return page
@@ -69,6 +69,7 @@ class WholeAnswer:
                 if _are_alike(page, checked):
                     # Both had all chats, so what looks like another one has changed in between.
                     self._remembered.unconfirmed.doubtful &= doubtful
+                    state.other_names = other_names
                 context.memory.record(page.length, chat_keys(page))
                 return ""
             following = yield from self._check(page)

@@ -125,12 +125,9 @@ def check(walked: Walked, listed: GatewayList) -> None:
 @FEW
 @given(data=st.data())
 def test_what_is_verified_has_missed_nothing(kind: str, mode: Mode, data: st.DataObject) -> None:
-    """Chats jump and, in `strict`, are deleted; others move elsewhere, in `strict` only where one answer holds all.
-
-    If no answer does, a row of a person of whom another row is deleted can't be told from that one.
-    """
+    """Chats jump and, in `strict`, are deleted; others move elsewhere, in `strict` only where one answer holds all."""
     moves = mode.consistency == "exact" or mode.max_page_size is not None
-    deletes = mode.consistency == "strict" and (moves or "persons" not in LISTS[kind])
+    deletes = mode.consistency == "strict"
     listed = draw_list(data, kind, moves=moves)
     kinds = (*JUMPS, *ELSEWHERE * moves, *("delete",) * deletes)
     check(walk(data, mode, listed, draw_script(data, kinds), draw_traits(data)), listed)

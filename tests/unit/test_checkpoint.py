@@ -499,6 +499,7 @@ def test_a_checkpoint_has_all_fields() -> None:
         several={"1\n": 2},
         delivered=3,
         labels={"1\n": [7, 8]},
+        other_names={"1\n": [9]},
         since=time,
         scan=PassState(bound=time, newest=time, oldest=time, ordered=False, countable=False, rows_read=4, copies=1),
         windows=WindowState(

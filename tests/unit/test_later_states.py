@@ -18,7 +18,8 @@ from plugchat_async._pagination.same_chat import label_of, name_label
 from plugchat_async._pagination.server_traits import ListMemory
 from plugchat_async._pagination.walk_context import WalkContext, WalkStats
 from plugchat_async._pagination.walk_state import WalkConfig, WalkState
-from support.moving import EPOCH, walk_over
+from support.gateway_list import GatewayList, has_missed, make_rows
+from support.moving import EPOCH, Walked, begun, walk_over
 
 NOT_CHECKED = "a short page is not known to be the end of the list"
 AMBIGUOUS = "a chat was read in two states, which may be two chats of one person"
@@ -33,6 +34,11 @@ def row(name: str | None, time: int | None = None, lid: str = "1@lid", **fields:
 def reading(state: WalkState | None = None) -> tuple[Remembered, WalkState]:
     state = state or WalkState.at_start(WalkConfig(path=CHATS_PATH, page_size=3), ahead=False)
     return Remembered(state, WalkContext(100, ServerTraits(), ListMemory(), 3, ahead=False, stats=WalkStats())), state
+
+
+def reading_strict(state: WalkState | None = None) -> tuple[Remembered, WalkState]:
+    config = WalkConfig(path=CHATS_PATH, page_size=3, consistency="strict")
+    return reading(state or WalkState.at_start(config, ahead=False))
 
 
 def page(*rows: Chat, number: int = 1, size: int = 3) -> Page:
@@ -115,6 +121,77 @@ def test_a_window_scan_whose_persons_move_is_not_verified() -> None:
     walked = walk_over(read, 8, "strict")
     assert len(walked.got) == 31
     assert (walked.stats.verified, walked.stats.reason) == (False, AMBIGUOUS)
+
+
+@pytest.mark.parametrize(
+    ("seed", "reason"),
+    [
+        pytest.param(373, "", id="another scan shows it beside one that was yielded"),
+        pytest.param(208, AMBIGUOUS, id="none does"),
+    ],
+)
+def test_a_row_that_is_deleted_does_not_make_up_for_one_that_is_missing(seed: int, reason: str) -> None:
+    """As many chats are read as the list has, but the rows of a person have more names than chats were yielded."""
+    listed = GatewayList(make_rows(25, ties=3, persons=0.3, seed=seed))
+    walked = walk_over(listed.play([(1, ("insert", 0)), (1, ("delete", 1))]), 8, "strict")
+    assert walked.stats.passes > 3
+    assert walked.stats.reason == reason
+    assert walked.stats.verified == (not reason)
+    assert has_missed(walked, listed) == bool(reason)
+
+
+@pytest.mark.parametrize(
+    ("answers", "in_doubt"),
+    [
+        pytest.param([[row("A", 9)], [row("A", 12)]], False, id="a row gets messages"),
+        pytest.param([[row("B", 9)]], True, id="or it is another one"),
+        pytest.param([[row("B", 9)], [row("A", 12)]], True, id="which the next message does not change"),
+        pytest.param([[row("B", 9)], [row("A", 12), row("B", 9)]], False, id="an answer with both ends it"),
+        pytest.param([[row("B", 9), row("C", 9)]], True, id="not one with other rows"),
+        pytest.param([[row("B", 9)], [row("A", 12), row("C", 9)]], True, id="nor one with one of both"),
+        pytest.param([[row("B", 9)], [row("A", 5), row("B", 9), row("C")]], False, id="but one with all"),
+    ],
+)
+def test_rows_of_more_names_than_were_yielded_are_in_doubt(answers: list[list[Chat]], *, in_doubt: bool) -> None:
+    """In `strict`, where the number of rows does not tell. A walk that is resumed in between knows the names, too."""
+    for resumes in (False, True):
+        remembered, state = reading_strict()
+        remembered.read(page(row("A", 5), row("", 4, "2@lid")))
+        for rows in answers:
+            if resumes:
+                remembered, state = reading_strict(unpack(CheckpointPacker(state).pack(), CHATS_PATH))
+            remembered.read(page(*rows))
+        assert remembered.in_doubt == in_doubt
+
+
+def test_names_of_a_long_list_are_not_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nor those that were, when it becomes long."""
+    monkeypatch.setattr(remember, "_COMPARED", 2)
+    remembered, state = reading_strict()
+    remembered.read(page(row("A", 5)))
+    remembered.read(page(row("B", 9)))
+    assert list(state.other_names) == [KEY]
+    remembered.read(page(row("", 1, "2@lid"), row("", 1, "3@lid"), row("C", 12)))
+    remembered.read(page(row("D", 15), row("E", 15)))
+    assert state.other_names == {}
+    assert not remembered.in_doubt
+
+
+def test_a_row_that_gets_a_name_between_two_whole_answers_is_no_other_one() -> None:
+    """Each of them has all rows."""
+    rows = [row("A", 9), row("", 8, "2@lid")]
+    asked: list[int] = []
+
+    def read(number: int, size: int) -> Page:
+        asked.append(number)
+        if number == 2:
+            rows[0] = row("B", 12)
+        return Page(number, size, tuple(rows) if number == 1 else (), b"")
+
+    walked = walk_over(read, 5, "strict", max_page_size=1000)
+    assert asked == [1, 2, 1]
+    assert len(walked.got) == 2
+    assert (walked.stats.verified, walked.stats.reason) == (True, "")
 
 
 @pytest.mark.parametrize(("rows", "doubtful"), [([row("A", 12)], True), ([row("A", 9)], False)])
@@ -206,6 +283,34 @@ def test_a_label_has_a_part_for_the_name_and_the_picture() -> None:
     assert names[0] == names[1]
     assert len(set(names)) == 3
     assert all(0 <= label < 2**32 for label in labels)
+
+
+def test_a_row_that_was_pushed_down_since_is_not_another_one() -> None:
+    """All rows were yielded, page 1 is read again, and a chat that got a message is now older than those above it."""
+    rows = [*(row("", 50 - number, f"{number + 10}@lid") for number in range(20)), row("A"), row("B")]
+    fails = False
+
+    def read(number: int, size: int) -> Page:
+        if fails and size > 100:
+            raise DecodeError("not a list")
+        return Page(number, size, tuple(rows[(number - 1) * size : number * size]), b"")
+
+    def read_twice(number: int, size: int) -> Page:
+        nonlocal fails
+        fails = number == 1 and bool(first.got)
+        return read(number, size)
+
+    first = begun(5, "strict", max_page_size=1000)
+    with pytest.raises(DecodeError):
+        first.run(read_twice)
+    assert len(first.got) == 22
+    rows.remove(row("A"))
+    rows.insert(0, row("A", 60))
+    rows[:0] = [row("", 70 + number, f"{number + 40}@lid") for number in reversed(range(12))]
+    second = Walked(unpack(CheckpointPacker(first.state).pack(), CHATS_PATH), first.traits).run(read)
+    assert [chat.lid for got in second.pages for chat in got.chats] == [
+        f"{number + 40}@lid" for number in range(11, -1, -1)
+    ]
 
 
 # A list that stands still.
