@@ -15,6 +15,7 @@ import pytest
 
 from plugchat_async import PlugChatSession
 from plugchat_async.testing import PlugChatSimulator
+from support.commands import heed_signals
 from support.eager import eager_task_factory
 from support.fakes import FakeTime
 
@@ -54,6 +55,7 @@ WORKERS_ENVIRONMENT = {"PYTHONDEVMODE": "1" if sys.flags.dev_mode else "", "PYTH
 
 def pytest_configure(config: pytest.Config) -> None:
     """Start workers with `-X dev` and `-W`, if pytest was started with them; what tests start is without them."""
+    heed_signals()
     if "PYTEST_XDIST_WORKER" in os.environ:
         for name in (*WORKERS_ENVIRONMENT, "PYTEST_ADDOPTS"):
             os.environ.pop(name, None)

@@ -36,6 +36,7 @@ from faults.soaking.listening import listening
 from faults.soaking.process import serve, served
 from faults.soaking.report import report
 from faults.soaking.run import Soak
+from support.commands import heed_signals
 
 
 def event_loop(*, uvloop: bool) -> Callable[[], asyncio.AbstractEventLoop] | None:
@@ -48,6 +49,7 @@ def event_loop(*, uvloop: bool) -> Callable[[], asyncio.AbstractEventLoop] | Non
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; 1 if anything was violated."""
+    heed_signals()
     parser = argparse.ArgumentParser(description="A thousand walks at a time, with faults, for as long as you like.")
     duration = parser.add_mutually_exclusive_group()
     duration.add_argument("--minutes", type=float, help="how long (default: a minute)")

@@ -236,6 +236,20 @@ def test_room_is_made(monkeypatch: pytest.MonkeyPatch) -> None:
     assert raised == [(4200, 100_000), (4200, 4200), (4199, 4199), (1024, 1024), (4200, resource.RLIM_INFINITY)]
 
 
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGHUP])
+def test_signals_end_its_commands_wherever_it_runs(number: signal.Signals) -> None:
+    """In the background of a script, too, which starts it with SIGINT ignored; and so does nohup with SIGHUP."""
+    before = signal.signal(number, signal.SIG_IGN)
+    try:
+        with pytest.raises(SystemExit):
+            main(["--help"])
+        code = f"import signal; print(signal.getsignal({number.value}) is signal.SIG_IGN)"
+        started = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    finally:
+        signal.signal(number, before)
+    assert started.stdout == "False\n"
+
+
 def test_the_command_wants_one_duration(capsys: pytest.CaptureFixture[str]) -> None:
     """Minutes or seconds."""
     with pytest.raises(SystemExit):

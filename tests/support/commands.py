@@ -14,6 +14,16 @@ from support.terminal import PLUGCHAT
 PATIENCE = 30.0
 
 
+def heed_signals() -> None:
+    """Let signals end this process, and the commands that it starts, whatever has started it.
+
+    A plain sh starts a job in the background with SIGINT ignored, nohup with SIGHUP. All that it starts inherits that.
+    """
+    for number, handler in ((signal.SIGINT, signal.default_int_handler), (signal.SIGHUP, signal.SIG_DFL)):
+        if signal.getsignal(number) is signal.SIG_IGN:
+            signal.signal(number, handler)
+
+
 def after(script: str) -> list[str]:
     """What starts a command from a plain sh, after a script there."""
     return ["sh", "-c", f'{script}; exec "$0" "$@"']
