@@ -77,9 +77,8 @@ class EndChecks(CapChecks):
             return (yield from confirm_empty(state, self._context))
         before = (page.number - 1) * page.size
         # By the contract an empty page is the end; a refused one may be a fault that passes.
-        expected = traits.past_end == "error" if refused else self._by_contract
-        if expected or self._context.memory.length == before:
-            traits.past_end = "error" if refused else traits.past_end
+        expected = self._by_contract or self._context.memory.length == before
+        if traits.past_end == "error" if refused else expected:
             return "end"
         if state.config.stop_on == "empty" or traits.short_pages == "anywhere":
             return (yield from self._one_further(page))

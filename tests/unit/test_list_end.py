@@ -15,6 +15,7 @@ from plugchat_async import (
     PageRepeatedError,
     PaginationError,
     ServerTraits,
+    UnexpectedStatusError,
 )
 from plugchat_async._http.urls import CHATS_PATH
 from plugchat_async._pagination.checkpoint import unpack
@@ -300,6 +301,23 @@ def test_a_page_that_does_not_exist_is_the_end(consistency: Consistency, total: 
     if total == 20 and walked is not None:
         assert traits.past_end == "error"
         assert walked.asked == [(1, 10), (2, 10), (3, 10)]
+
+
+@pytest.mark.parametrize("consistency", BOTH)
+def test_a_page_that_is_refused_for_a_moment_is_not_the_end(consistency: Consistency) -> None:
+    """Though the list had ended before it when it was read last: it has got chats since."""
+    asked: list[int] = []
+
+    def read(number: int, size: int) -> Page:
+        asked.append(number)
+        if asked == [1, 2]:
+            raise UnexpectedStatusError("there is no such page", status=404)
+        return answering(honest(13))(number, size)
+
+    walked = walk_over(read, 10, consistency, traits=known(), memory=ListMemory(length=10))
+    assert ids(walked) == list(range(13))
+    assert walked.stats.verified == (consistency == "exact")
+    assert walked.traits.past_end == "empty"
 
 
 @pytest.mark.parametrize("past_end", [lambda last: last, lambda _: 1, lambda last: max(1, last - 1)])
