@@ -76,9 +76,10 @@ class EndChecks(CapChecks):
         if page.number == 1:
             return (yield from confirm_empty(state, self._context))
         before = (page.number - 1) * page.size
-        # By the contract an empty page is the end; a refused one may be a fault that passes.
         expected = self._by_contract or self._context.memory.length == before
-        if traits.past_end == "error" if refused else expected:
+        # A page may be refused by a fault that passes: where the list ended before says nothing then.
+        is_end = traits.past_end == "error" if refused else expected
+        if is_end:
             return "end"
         if state.config.stop_on == "empty" or traits.short_pages == "anywhere":
             return (yield from self._one_further(page))
