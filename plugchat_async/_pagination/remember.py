@@ -9,8 +9,8 @@ down the list or changed by a message, or another chat with the same key. What i
   equal rows are the same, then those of the same name and picture that are not older, then those of the same time.
 
 Rows that are probably other chats wait until that is confirmed, see `unconfirmed`. In `strict`, where chats may be
-deleted so that their number proves nothing, their names are counted as well: a key whose rows had more names than chats
-of it were yielded is in doubt.
+deleted so that their number proves nothing, names tell as well: a key is in doubt while a row of it had a name that no
+chat of it was yielded with.
 """
 
 from collections import Counter
@@ -21,7 +21,7 @@ from attrs import define, evolve, field
 from plugchat_async._pagination.kept_chats import Reread, kept
 from plugchat_async._pagination.same_chat import (
     LaterStates,
-    has_more_names,
+    has_other_names,
     label_of,
     likeness_of,
     may_be_another,
@@ -92,11 +92,12 @@ class Remembered:
             keys += page.unreadable_keys
         count, known = state.seen.add(keys)
         rows = kept(page, keys, self._reread)
+        compared: dict[str, dict[Chat, None]] = {}
         if count == len(keys):
             new = page.chats
             state.delivered += count
         else:
-            new = self._new_chats(page, keys, known)
+            new, compared = self._new_chats(page, keys, known)
             if known:
                 self.unconfirmed.sift(page, keys, known, set(map(id, new)))
         if state.delivered > _COMPARED and not self._is_long:
@@ -109,14 +110,17 @@ class Remembered:
             state.yielded.keep_page(rows)
         else:
             self._keep(new)
+        if self._is_strict:
+            for key, others in compared.items():
+                note_names(state, key, others)
         self.unconfirmed.note(page, keys, rows)
         return self._without_known(page, new), known
 
     @property
     def in_doubt(self) -> bool:
-        """Whether a row may be a chat of its own that was not yielded."""
+        """Whether a row may be a chat of its own that was not yielded, or is one that got another name."""
         state = self._state
-        return bool(self.unconfirmed.doubtful) or any(has_more_names(state, key) for key in state.other_names)
+        return bool(self.unconfirmed.doubtful) or any(has_other_names(state, key) for key in state.other_names)
 
     def begin_pass(self) -> None:
         """Begin a pass."""
@@ -163,8 +167,13 @@ class Remembered:
         if not self._is_long:
             self._state.yielded.keep(list(map(key_of, chats)), chats)
 
-    def _new_chats(self, page: Page, keys: list[str], known: set[str]) -> tuple[Chat, ...]:
-        """Return the chats of a page with known keys, or several rows of one key, that are new."""
+    def _new_chats(
+        self, page: Page, keys: list[str], known: set[str]
+    ) -> tuple[tuple[Chat, ...], dict[str, dict[Chat, None]]]:
+        """Return the chats of a page with known keys, or several rows of one key, that are new; and what was compared.
+
+        That is, by key, the rows that differ.
+        """
         state = self._state
         new, to_compare = self._sort_rows(page, keys, known)
         groups: dict[str, dict[Chat, None]] = {}
@@ -191,9 +200,7 @@ class Remembered:
                 self._later.forget(key)
             elif self._has_another(key, rows, yielded):
                 self.unconfirmed.doubtful.add(key)
-            if self._is_strict and key in known and not self._is_long:
-                note_names(state, key, rows)
-        return tuple(chat for chat in page.chats if id(chat) in new)
+        return tuple(chat for chat in page.chats if id(chat) in new), groups
 
     def _sort_rows(self, page: Page, keys: list[str], known: set[str]) -> tuple[set[int], list[tuple[str, Chat]]]:
         """Return the ids of a page's rows that are new for certain, and the rows that must be compared."""

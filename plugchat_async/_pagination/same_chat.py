@@ -15,33 +15,39 @@ _HALF = 0xFFFF
 def label_of(chat: AttrsInstance) -> int:
     """Return a number that tells a row from others of its key, in every process.
 
-    Its upper half is that of the name and the picture, see `name_label`: a row that got a message since is found by it.
+    Its upper half is `name_of`: a row that got a message since is found by it.
     """
     # msgspec reads the classes of this package as `asdict` does, in half of the time; of others it may read more.
     row = chat if hasattr(chat, "__dataclass_fields__") else asdict(chat, recurse=False)
-    name = msgspec.json.encode((getattr(chat, "name", None), getattr(chat, "profile_thumbnail", None)))
-    return (zlib.crc32(name) & _HALF) << 16 | zlib.crc32(msgspec.json.encode(row)) & _HALF
+    return name_of(chat) << 16 | zlib.crc32(msgspec.json.encode(row)) & _HALF
+
+
+def name_of(chat: AttrsInstance) -> int:
+    """Return a number that stands for the name of a row, in every process."""
+    return zlib.crc32(msgspec.json.encode(getattr(chat, "name", None))) & _HALF
 
 
 def name_label(label: int) -> int:
-    """Return the part of a label that stays when a chat gets a message."""
+    """Return the part of a label that stays when a chat gets a message: its `name_of`."""
     return label >> 16
 
 
 def note_names(state: WalkState, key: str, rows: Collection[Chat]) -> None:
-    """Note the names of rows that no chat of their key was yielded with."""
-    yielded = set(map(_name_of, state.yielded.of(key)))
-    labelled = set(map(name_label, state.labels.get(key, ())))
-    names = {_name_of(row) for row in rows if not labelled or name_label(label_of(row)) not in labelled} - yielded
-    if names:
+    """Note the names of rows that no chat of their key was yielded with before."""
+    yielded = _yielded_names(state, key)
+    names = set(map(name_of, rows)) - yielded
+    if yielded and names:
         state.other_names[key] = sorted(names.union(state.other_names.get(key, ())))
 
 
-def has_more_names(state: WalkState, key: str) -> bool:
-    """Return whether rows of a key had more names than chats of it were yielded: a chat is missing, or got a name."""
-    names = set(map(_name_of, state.yielded.of(key))).union(state.other_names[key])
-    labelled = set(map(name_label, state.labels.get(key, ())))
-    return len(names) + len(labelled) > state.several.get(key, 1)
+def has_other_names(state: WalkState, key: str) -> bool:
+    """Return whether rows of a key had a name that no chat of it was yielded with: it is missing, or a chat got it."""
+    return not _yielded_names(state, key).issuperset(state.other_names[key])
+
+
+def _yielded_names(state: WalkState, key: str) -> set[int]:
+    """Return the names with which chats of a key were yielded. A checkpoint of an older version does not have them."""
+    return {*map(name_of, state.yielded.of(key)), *map(name_label, state.labels.get(key, ()))}
 
 
 def was_yielded(state: WalkState, row: Chat, key: str) -> bool:
@@ -66,11 +72,6 @@ def likeness_of(row: Chat, chat: Chat) -> tuple[bool, bool, bool, bool]:
     same_name = of_row == of_chat
     not_older = before is None or (time is not None and time >= before)
     return row == chat, same_name and not_older, time == before, same_name
-
-
-def _name_of(chat: Chat) -> int:
-    """Return a number that stands for a name: a checkpoint is to tell as little as possible."""
-    return zlib.crc32(msgspec.json.encode(getattr(chat, "name", None)))
 
 
 def _is_same(row: Chat, other: Chat) -> bool:

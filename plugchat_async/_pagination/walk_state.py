@@ -97,8 +97,8 @@ class WalkState:
         delivered: The number of chats that these keys came from.
         labels: For each key, numbers that tell the chats of it that were yielded from others, see `label_of`. Of lists
             that are not long.
-        other_names: For each key of which a row had a name that no chat of it was yielded with, numbers that stand for
-            these names. Of lists that are not long.
+        other_names: For each key of which a row had a name that no chat of it had been yielded with until then, numbers
+            that stand for these names, see `name_of`. Of lists that are not long, in `strict`.
         since: A time that is not newer than any message that came during the walk.
         scan: The pass that is being read.
         windows: The windows that are being read.

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from attrs import define
 
-from plugchat_async import Chat, DecodeError, Page, ServerTraits
+from plugchat_async import Chat, DecodeError, Page, ServerError, ServerTraits
 from plugchat_async._http.urls import CHATS_PATH
 from plugchat_async._pagination import remember
 from plugchat_async._pagination.checkpoint import CheckpointPacker, unpack
@@ -18,8 +18,9 @@ from plugchat_async._pagination.same_chat import label_of, name_label
 from plugchat_async._pagination.server_traits import ListMemory
 from plugchat_async._pagination.walk_context import WalkContext, WalkStats
 from plugchat_async._pagination.walk_state import WalkConfig, WalkState
-from support.gateway_list import GatewayList, has_missed, make_rows
+from support.gateway_list import GatewayList, has_missed, make_rows, names_of
 from support.moving import EPOCH, Walked, begun, walk_over
+from support.servers import failing_at
 
 NOT_CHECKED = "a short page is not known to be the end of the list"
 AMBIGUOUS = "a chat was read in two states, which may be two chats of one person"
@@ -131,7 +132,7 @@ def test_a_window_scan_whose_persons_move_is_not_verified() -> None:
     ],
 )
 def test_a_row_that_is_deleted_does_not_make_up_for_one_that_is_missing(seed: int, reason: str) -> None:
-    """As many chats are read as the list has, but the rows of a person have more names than chats were yielded."""
+    """As many chats are read as the list has, but a row of a person has a name that was not yielded."""
     listed = GatewayList(make_rows(25, ties=3, persons=0.3, seed=seed))
     walked = walk_over(listed.play([(1, ("insert", 0)), (1, ("delete", 1))]), 8, "strict")
     assert walked.stats.passes > 3
@@ -144,15 +145,20 @@ def test_a_row_that_is_deleted_does_not_make_up_for_one_that_is_missing(seed: in
     ("answers", "in_doubt"),
     [
         pytest.param([[row("A", 9)], [row("A", 12)]], False, id="a row gets messages"),
+        pytest.param([[row("A", 9, profile_thumbnail="x")]], False, id="and a picture"),
         pytest.param([[row("B", 9)]], True, id="or it is another one"),
         pytest.param([[row("B", 9)], [row("A", 12)]], True, id="which the next message does not change"),
         pytest.param([[row("B", 9)], [row("A", 12), row("B", 9)]], False, id="an answer with both ends it"),
+        pytest.param(
+            [[row("B", 9)], [row("A", 12), row("B", 9)], [row("B", 15)]], False, id="and what comes later is known"
+        ),
         pytest.param([[row("B", 9), row("C", 9)]], True, id="not one with other rows"),
+        pytest.param([[row("A", 5), row("A", 4)], [row("B", 9)]], True, id="nor are two of one name two names"),
         pytest.param([[row("B", 9)], [row("A", 12), row("C", 9)]], True, id="nor one with one of both"),
         pytest.param([[row("B", 9)], [row("A", 5), row("B", 9), row("C")]], False, id="but one with all"),
     ],
 )
-def test_rows_of_more_names_than_were_yielded_are_in_doubt(answers: list[list[Chat]], *, in_doubt: bool) -> None:
+def test_a_name_that_was_not_yielded_is_in_doubt(answers: list[list[Chat]], *, in_doubt: bool) -> None:
     """In `strict`, where the number of rows does not tell. A walk that is resumed in between knows the names, too."""
     for resumes in (False, True):
         remembered, state = reading_strict()
@@ -162,6 +168,32 @@ def test_rows_of_more_names_than_were_yielded_are_in_doubt(answers: list[list[Ch
                 remembered, state = reading_strict(unpack(CheckpointPacker(state).pack(), CHATS_PATH))
             remembered.read(page(*rows))
         assert remembered.in_doubt == in_doubt
+
+
+def test_a_row_that_is_taken_for_one_of_another_name_is_in_doubt() -> None:
+    """The last message of what was yielded was deleted, so a newer row beside it seems to be its later state."""
+    remembered, _ = reading_strict()
+    remembered.read(page(row("A", 5)))
+    assert remembered.read(page(row("B", 9), row("A", 3)))[0].chats == (row("A", 3),)
+    assert remembered.in_doubt
+
+
+def test_a_checkpoint_that_does_not_tell_names_raises_no_doubt() -> None:
+    """One of an older version: each row that got a message would seem to be another one."""
+    _, state = reading_strict()
+    state.seen.add([KEY])
+    state.delivered = 1
+    remembered, _ = reading_strict(state)
+    remembered.read(page(row("A", 9)))
+    assert not remembered.in_doubt
+
+
+def test_exact_compares_no_names() -> None:
+    """It would have to read bodies again. As many chats as rows are proof enough, for nothing is deleted."""
+    remembered, state = reading()
+    remembered.read(page(row("A", 5)))
+    remembered.read(page(row("B", 9)))
+    assert state.other_names == {}
 
 
 def test_names_of_a_long_list_are_not_kept(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -275,14 +307,27 @@ def test_a_class_of_its_own_has_labels_of_its_fields() -> None:
     assert label == label_of(Call("1"))
 
 
-def test_a_label_has_a_part_for_the_name_and_the_picture() -> None:
-    """That part stays when the chat gets a message, and is not that of another name or picture."""
+def test_a_label_has_a_part_for_the_name() -> None:
+    """That part stays when the chat gets a message or a picture, as pictures change all the time."""
     labels = [label_of(chat) for chat in (row("A", 5), row("A", 9), row("B", 5), row("A", 5, profile_thumbnail="x"))]
     assert len(set(labels)) == 4
     names = list(map(name_label, labels))
-    assert names[0] == names[1]
-    assert len(set(names)) == 3
+    assert names[0] == names[1] == names[3] != names[2]
     assert all(0 <= label < 2**32 for label in labels)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_a_quiet_list_is_proven_wherever_its_walk_is_resumed(seed: int) -> None:
+    """Its persons have several rows."""
+    listed = GatewayList(make_rows(25, persons=0.3, seed=seed))
+    whole = walk_over(listed.page, 8, "strict")
+    for fails_at in range(1, len(whole.asked)):
+        first = begun(8, "strict")
+        with pytest.raises(ServerError):
+            first.run(failing_at(listed.page, fails_at))
+        second = Walked(unpack(CheckpointPacker(first.state).pack(), CHATS_PATH), first.traits).run(listed.page)
+        assert second.stats.verified
+        assert sorted(names_of(first) + names_of(second)) == sorted(names_of(whole))
 
 
 def test_a_row_that_was_pushed_down_since_is_not_another_one() -> None:

@@ -320,6 +320,18 @@ def test_a_page_that_is_refused_for_a_moment_is_not_the_end(consistency: Consist
     assert walked.traits.past_end == "empty"
 
 
+@pytest.mark.parametrize("max_page_size", [None, 1000])
+def test_a_page_that_does_not_exist_is_checked_once_where_a_list_had_ended(max_page_size: int | None) -> None:
+    """Then the server is known."""
+    traits, memory = ServerTraits(), ListMemory()
+    read = refusing(honest(40), 40)
+    walks = [
+        walk_over(read, 10, "exact", max_page_size=max_page_size, traits=traits, memory=memory).asked for _ in range(4)
+    ]
+    assert walks[2:] == [[(number, 10) for number in range(1, 6)]] * 2
+    assert traits.past_end == "error"
+
+
 @pytest.mark.parametrize("past_end", [lambda last: last, lambda _: 1, lambda last: max(1, last - 1)])
 @pytest.mark.parametrize("total", [1, 2, 3, 7, 10, 20, 25, 40])
 @pytest.mark.parametrize("max_page_size", [None, 1000])
