@@ -46,7 +46,7 @@ def chat_of(row: dict[str, Any]) -> Chat:
 
 @frozen
 class OwnChat:
-    """A class of the user's own, with the fields of `Chat`."""
+    """A class of the user's own. It repeats the fields of `Chat`, since this is the code of a user without this SDK."""
 
     phone: str | None = None
     name: str | None = None

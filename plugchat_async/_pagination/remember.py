@@ -111,8 +111,8 @@ class Remembered:
         else:
             self._keep(new)
         if self._is_strict:
-            for key, others in compared.items():
-                note_names(state, key, others)
+            for key, different in compared.items():
+                note_names(state, key, different)
         self.unconfirmed.note(page, keys, rows)
         return self._without_known(page, new), known
 
